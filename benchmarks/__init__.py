@@ -1,0 +1,1 @@
+"""Load and latency of the sidecar beside TorchServe called directly, in one run."""

@@ -1,0 +1,19 @@
+"""The sidecar: an API in front of TorchServe.  A request travels:
+
+    middleware -> routes (access, schemas) -> scheduling -> torchserve -> handler
+
+The layers, imports go down only:
+
+    __main__                 the only place that exits
+    app                      builds and wires the program
+    routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
+    autoscaling              which models are loaded
+    scheduling               what runs when
+    telemetry                what is measured
+    torchserve               client and process of TorchServe
+    errors, settings, schemas
+
+`access` (who asks) and `catalog` (which models there are) stand beside them.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,118 @@
+"""`python -m sidecar`: runs the program, and is the only place that exits."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvloop
+from aiohttp import web
+
+from sidecar.app import background, create_app
+from sidecar.catalog.catalog import CatalogError
+from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings, SettingsError, load_settings
+from sidecar.telemetry.logs import configure_logs
+from sidecar.torchserve.java import JavaNotFound, find_java_home
+from sidecar.torchserve.process import TorchServeProcess, end_leftover
+
+PRIVATE = 0o077
+
+
+class PortTaken(RuntimeError):
+    """Somebody listens there already."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs until a signal ends it.  Returns 0, or 2 with a sentence when it cannot start."""
+    os.umask(PRIVATE)
+    try:
+        settings = load_settings(overrides=vars(_parser().parse_args(arguments)))
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        configure_logs(settings)
+        uvloop.run(serve(settings))
+    except (SettingsError, CatalogError, JavaNotFound, PortTaken, OSError) as exc:
+        print(f"sidecar: {exc}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sidecar", description="An API for TorchServe.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default 8000)")
+    parser.add_argument(
+        "--torchserve",
+        choices=["managed", "external"],
+        help="run TorchServe too, or find one that runs (default external)",
+    )
+    return parser
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGINT or SIGTERM.  Raises PortTaken."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = _bind(settings)
+    process = None
+    if settings.torchserve == "managed":
+        end_leftover(settings)
+        process = TorchServeProcess(settings, find_java_home())
+    app = await create_app(settings, process)
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=settings.drain_seconds,
+    )
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        async with background("announce", _announce(app[SERVICES])):
+            await stop.wait()
+    finally:
+        await runner.cleanup()
+        logging.getLogger(__name__).info("stopped")
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """The listening socket.  Raises PortTaken, before anything else was started."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as exc:
+        raise PortTaken(
+            f"cannot listen on {settings.host}:{settings.port} ({exc.strerror or exc}); "
+            "another program may use it: choose one with --port"
+        ) from exc
+    return listener
+
+
+async def _announce(services: Services) -> None:
+    """Says where to go, once every auto_load model can answer."""
+    url = f"http://{services.settings.host}:{services.settings.port}"
+    print(f"Starting on {url} ...", flush=True)  # noqa: T201
+    await services.loader.wait_settled()
+    print(BANNER.format(url=url), flush=True)  # noqa: T201
+
+
+BANNER = """
+Ready: {url}
+  try      curl {url}/predict -d '{{"model_name": "example", "inputs": [1, 2, 3, 4, 5]}}'
+  look     {url}/docs (every route, with forms)
+  token    scripts/token create --subject me --scope stats --hours 1 (for {url}/stats)
+  stop     Ctrl-C
+"""
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Host and Origin: a web page elsewhere must not drive a local server.
+
+A page can make a browser send requests here, and by DNS rebinding under a name of its
+own.  So the `Host` must be ours: an address, localhost, or a name that is allowed; and an
+`Origin`, which only browsers send, must be this very host or an allowed one.
+"""
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from sidecar.errors import ForbiddenOrigin
+
+LOCAL_NAMES = frozenset({"localhost"})
+
+
+class OriginGuard:
+    """Decides by *allowed_hosts* (names, or ``*`` for all) and *allowed_origins*."""
+
+    def __init__(self, allowed_hosts: Collection[str], allowed_origins: Collection[str]) -> None:
+        self._any_host = "*" in allowed_hosts
+        self._hosts = LOCAL_NAMES | {host.lower() for host in allowed_hosts}
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+        self._known_hosts: set[str] = set()
+
+    def check(self, host: str | None, origin: str | None) -> None:
+        """Raises ForbiddenOrigin unless both may be.  *host* and *origin* are header values."""
+        if host is not None and host not in self._known_hosts:
+            if not self._is_ours(host):
+                raise ForbiddenOrigin("Host: not one of ours; SIDECAR_ALLOWED_HOSTS adds names")
+            if len(self._known_hosts) < 64:
+                self._known_hosts.add(host)
+        if origin is not None and not self.allows(origin, host):
+            raise ForbiddenOrigin("Origin: not allowed; SIDECAR_ALLOWED_ORIGINS adds origins")
+
+    def allows(self, origin: str, host: str | None) -> bool:
+        """Whether a page of *origin* may send requests to *host*."""
+        if origin.lower() in self._origins:
+            return True
+        return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+
+    def is_foreign(self, origin: str) -> bool:
+        """Whether *origin* is allowed by the settings: its page needs CORS headers to read."""
+        return origin.lower() in self._origins
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return self._any_host or name in self._hosts or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""Builds the program: every part once, wired in one place, each with its lifetime."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.access.authenticator import build_authenticator
+from sidecar.access.origins import OriginGuard
+from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.catalog.catalog import load_catalog
+from sidecar.errors import Draining
+from sidecar.middleware import GUARD, around
+from sidecar.openapi import build_document
+from sidecar.routes import config, documents, health, info, predict, root, stats
+from sidecar.routes.documents import API_DOCUMENT
+from sidecar.routes.route import Route
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
+from sidecar.telemetry.gpus import Gpus
+from sidecar.telemetry.prometheus import Metrics
+from sidecar.telemetry.statistics import Statistics
+from sidecar.telemetry.system import SystemSampler
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.key_file import KeyFile
+from sidecar.torchserve.process import TorchServeProcess
+from sidecar.torchserve.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+MB = 2**20
+ROUTES: list[Route] = [
+    route
+    for module in (root, predict, health, info, stats, config, documents)
+    for route in module.ROUTES
+]
+DRAINING = web.AppKey("draining", asyncio.Event)
+
+
+async def create_app(
+    settings: Settings, process: TorchServeProcess | None = None
+) -> web.Application:
+    """The program.  *process* is the TorchServe to run ourselves; None: it runs already."""
+    app = web.Application(middlewares=[around], client_max_size=int(settings.max_body_mb * MB))
+    draining = asyncio.Event()
+    services = _build_services(settings, process, draining)
+    app[SERVICES] = services
+    app[DRAINING] = draining
+    app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
+    app[API_DOCUMENT] = build_document(ROUTES)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    for path, handler in documents.ASSET_ROUTES:
+        app.router.add_get(path, handler)
+    app.cleanup_ctx.append(_lifetimes(services, process))
+    app.on_shutdown.append(_drain)
+    return app
+
+
+def _build_services(
+    settings: Settings, process: TorchServeProcess | None, draining: asyncio.Event
+) -> Services:
+    catalog = load_catalog(settings.models_file)
+    client = _build_client(settings, process)
+    metrics, gpus = Metrics(), Gpus()
+    scheduler = Scheduler(catalog, settings, client, metrics)
+    loader = ModelLoader(catalog, client, scheduler, poll_seconds=settings.poll_seconds)
+    scheduler.on_trouble(loader.nudge)
+    services = Services(
+        settings=settings,
+        catalog=catalog,
+        client=client,
+        scheduler=scheduler,
+        loader=loader,
+        authenticator=build_authenticator(settings),
+        statistics=Statistics(),
+        metrics=metrics,
+        gpus=gpus,
+        system=SystemSampler(loader.worker_pids, gpus),
+        draining=draining.is_set,
+    )
+    metrics.watch(services.lanes)
+    return services
+
+
+def _build_client(settings: Settings, process: TorchServeProcess | None) -> TorchServeClient:
+    if process is None:
+        keys = KeyFile(settings.torchserve_key_file)
+        urls = (settings.inference_url, settings.management_url, settings.metrics_url)
+        return TorchServeClient(*urls, keys)
+    keys = KeyFile(process.key_file)
+    return TorchServeClient(
+        process.url("inference"), process.url("management"), process.url("metrics"), keys
+    )
+
+
+def _lifetimes(
+    services: Services, process: TorchServeProcess | None
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def lifetimes(_: web.Application) -> AsyncIterator[None]:
+        loader = services.loader
+
+        def torchserve_changed() -> None:
+            services.client.forget_keys()
+            loader.nudge()
+
+        async with services.client, background("system", services.system.run()):
+            if process is None:
+                async with background("loader", loader.run()):
+                    yield
+            else:
+                supervisor = Supervisor(process, torchserve_changed)
+                try:
+                    async with (
+                        background("torchserve", supervisor.run()),
+                        background("loader", loader.run()),
+                    ):
+                        yield
+                finally:
+                    await process.stop()
+            await loader.stop()
+
+    return lifetimes
+
+
+@asynccontextmanager
+async def background(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs *work* until the block ends; if it dies before, the log says so at once."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_report_death)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the task %s has died", task.get_name(), exc_info=task.exception())
+
+
+async def _drain(app: web.Application) -> None:
+    """No new work; what is queued and in flight is answered, within the set time."""
+    app[DRAINING].set()
+    services = app[SERVICES]
+    if not await services.scheduler.drain(services.settings.drain_seconds):
+        log.warning("not all was answered within drain_seconds")
+    await services.scheduler.stop(Draining("the server is shutting down", retry_after=5))

@@ -1,0 +1,36 @@
+"""What is known of one model while the program runs."""
+
+from typing import Literal
+
+import msgspec
+
+from sidecar.torchserve.client import WorkerState
+
+State = Literal["available", "archived", "loading", "ready", "failed", "disabled"]
+
+
+class Runtime(msgspec.Struct):
+    """What a model's handler says of itself once it is loaded."""
+
+    device: str
+    precision: str
+    compile: bool = False
+    tensorrt: bool = False
+
+
+class ModelStatus(msgspec.Struct):
+    """One model's state.
+
+    *available*: in the catalog, no archive; *archived*: in the model store, not loaded.
+    """
+
+    state: State
+    version: str | None = None
+    workers: list[WorkerState] = []  # those that are READY
+    runtime: Runtime | None = None
+    error: str | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the READY workers."""
+        return [worker.pid for worker in self.workers]

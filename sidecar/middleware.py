@@ -1,0 +1,111 @@
+"""Around every request: its id, the Host and Origin check, one place that answers errors."""
+
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.access.origins import OriginGuard
+from sidecar.errors import PayloadTooLarge, SidecarError
+from sidecar.services import SERVICES
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = "X-Request-ID"
+_SANE_ID = re.compile(r"[\w.:-]{1,128}")
+GUARD = web.AppKey("guard", OriginGuard)
+
+
+@web.middleware
+async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Runs *handler*; whatever it raises becomes an answer in the one format."""
+    response = await _guarded(request, handler)
+    response.headers[REQUEST_ID] = _request_id(request)
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and request.app[GUARD].is_foreign(origin):
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.VARY] = hdrs.ORIGIN
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
+    request.app[SERVICES].metrics.answered(route, response.status)
+    return response
+
+
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    headers = request.headers
+    try:
+        request.app[GUARD].check(headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN))
+        if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
+            return _preflight()
+        return await handler(request)
+    except SidecarError as exc:
+        return _refusal(request, exc)
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.app[SERVICES].settings.max_body_mb
+        return _refusal(request, PayloadTooLarge(f"body: at most {limit:g} MB"))
+    except web.HTTPError as exc:
+        return _http_error(exc)
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("unhandled error: %s %s", request.method, request.path)
+        return error_response(500, "Internal server error")
+
+
+def error_response(
+    status: int,
+    error: str,
+    detail: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> web.Response:
+    """An error in the one format."""
+    body: dict[str, Any] = {
+        "success": False,
+        "error": error,
+        "detail": detail or HTTPStatus(status).phrase,
+        "status_code": status,
+    }
+    return web.Response(
+        body=msgspec.json.encode(body | dict(extra or {})),
+        status=status,
+        headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
+    )
+
+
+def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
+    if exc.status in (401, 403, 429, 503):
+        request.app[SERVICES].metrics.rejected(type(exc).__name__)
+    return error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
+
+
+def _http_error(exc: web.HTTPError) -> web.Response:
+    """aiohttp's own 404, 405, 400: our body, its headers."""
+    allowed = exc.headers.get(hdrs.ALLOW)
+    headers = {str(hdrs.ALLOW): allowed} if allowed else None
+    detail = f"method: this route has {allowed}" if allowed else f"path: {exc.reason}"
+    return error_response(exc.status, exc.reason, detail, headers)
+
+
+def _preflight() -> web.Response:
+    return web.Response(
+        status=204,
+        headers={
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, X-API-Key",
+            hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+        },
+    )
+
+
+def _request_id(request: web.Request) -> str:
+    """The client's own id if it is a sane one, else a new one."""
+    given = request.headers.get(REQUEST_ID)
+    return given if given and _SANE_ID.fullmatch(given) else uuid.uuid4().hex

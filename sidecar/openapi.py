@@ -1,0 +1,77 @@
+"""The API document (OpenAPI 3.1), made from the routes and their msgspec types."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+import sidecar
+from sidecar.routes.route import Route
+from sidecar.schemas.predict import ErrorBody
+
+EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
+
+
+def build_document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The document of *routes*."""
+    routes = list(routes)
+    types = {kind for route in routes for kind in (route.request, route.response) if kind}
+    ordered = [ErrorBody, *sorted(types, key=lambda kind: kind.__name__)]
+    references, components = msgspec.json.schema_components(
+        ordered, ref_template="#/components/schemas/{name}"
+    )
+    schemas = dict(zip(ordered, references, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "TorchServe sidecar",
+            "version": sidecar.__version__,
+            "description": "Batched PyTorch inference on TorchServe.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "Success"}
+    if route.response is not None:
+        answer["content"] = {route.media_type: {"schema": schemas[route.response]}}
+    elif route.media_type != "application/json":
+        answer["content"] = {route.media_type: {"schema": {"type": "string"}}}
+    operation: dict[str, Any] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "responses": {"200": answer} | _errors(route, schemas),
+    }
+    if route.request is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schemas[route.request]}},
+        }
+    if route.secured:
+        operation["security"] = [{"bearer": []}, {"api_key": []}, {}]
+    return operation
+
+
+def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    errors: dict[str, Any] = {}
+    for status in sorted({*EVERY_ROUTE, *route.statuses}):
+        own_body = status == 503 and route.path in ("/health", "/readyz")
+        schema = schemas[route.response if own_body else ErrorBody]
+        errors[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return errors

@@ -1,0 +1,93 @@
+"""GET /config: the settings in force; no secret is among them."""
+
+import asyncio
+
+from aiohttp import web
+
+from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.core import (
+    BatchConfig,
+    Config,
+    Configuration,
+    DeviceConfig,
+    InferenceConfig,
+    LoggingConfig,
+    ModelConfig,
+    RateLimiting,
+    Resources,
+    ServerConfig,
+)
+from sidecar.schemas.model_spec import Inference, ModelSpec
+from sidecar.services import SERVICES, Services
+from sidecar.telemetry.logs import log_files
+
+
+async def config(request: web.Request) -> web.Response:
+    """The defaults, each model's effective values, and where the logs are."""
+    services = request.app[SERVICES]
+    settings = services.settings
+    files = await asyncio.to_thread(log_files, settings.logs)
+    device, batch = _default_device(services), _default_batch()
+    return json_response(
+        Config(
+            Configuration(device, batch),
+            InferenceConfig(
+                device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
+            ),
+            ServerConfig(settings.host, settings.port, settings.log_level),
+            LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
+            {key: _model(spec, services.loader.status[key]) for key, spec in _specs(services)},
+            RateLimiting(
+                enabled=False,
+                backend=None,
+                requests_per_second=None,
+                burst=None,
+                concurrent_requests=None,
+                per_model={},
+                resources=Resources(None, None, None),
+            ),
+        )
+    )
+
+
+def _specs(services: Services) -> list[tuple[str, ModelSpec]]:
+    return list(services.catalog.items())
+
+
+def _default_device(services: Services) -> DeviceConfig:
+    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    has_gpu = services.gpus.count > 0
+    return DeviceConfig(
+        device_type="cuda" if has_gpu else "cpu",
+        device_id=0 if has_gpu else None,
+        use_fp16=any(runtime.precision == "fp16" for runtime in runtimes),
+        use_tensorrt=any(runtime.tensorrt for runtime in runtimes),
+    )
+
+
+def _default_batch() -> BatchConfig:
+    default = Inference()
+    return BatchConfig(default.batch_size, default.max_batch_size)
+
+
+def _model(spec: ModelSpec, status: ModelStatus) -> ModelConfig:
+    runtime, inference = status.runtime, spec.inference
+    return ModelConfig(
+        enabled=spec.enabled,
+        auto_load=spec.auto_load,
+        state=status.state,
+        version=status.version or spec.version,
+        max_batch_size=inference.max_batch_size,
+        batch_size=inference.batch_size,
+        batch_delay_ms=inference.batch_delay_ms,
+        queue_size=inference.queue_size,
+        workers=inference.workers,
+        job_timeout_seconds=inference.job_timeout_seconds,
+        device=runtime.device if runtime else None,
+        precision=runtime.precision if runtime else None,
+        compile=runtime.compile if runtime else None,
+    )
+
+
+ROUTES = [Route("GET", "/config", config, "The settings in force", response=Config)]

@@ -1,0 +1,82 @@
+"""GET /openapi.json, /docs (Swagger UI, its files shipped with us) and /metrics."""
+
+import importlib.util
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from sidecar.routes.route import Route
+from sidecar.services import SERVICES
+
+API_DOCUMENT = web.AppKey("api_document", dict[str, object])
+
+ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+}
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>TorchServe sidecar: API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/assets/start.js"></script>
+</body>
+</html>
+"""
+START = 'SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true });\n'
+POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'"
+)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """The API document."""
+    return web.json_response(body=msgspec.json.encode(request.app[API_DOCUMENT]))
+
+
+async def docs(request: web.Request) -> web.Response:
+    """Swagger UI."""
+    return web.Response(
+        text=PAGE, content_type="text/html", headers={"Content-Security-Policy": POLICY}
+    )
+
+
+async def asset(request: web.Request) -> web.StreamResponse:
+    """One of Swagger UI's files."""
+    name = request.match_info["name"]
+    if name == "start.js":
+        return web.Response(text=START, content_type="text/javascript")
+    if name not in ASSETS:
+        raise web.HTTPNotFound
+    return web.FileResponse(_swagger_folder() / name, headers={"Content-Type": ASSETS[name]})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """The metrics, in Prometheus' text format."""
+    return web.Response(
+        body=request.app[SERVICES].metrics.text(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+def _swagger_folder() -> Path:
+    """The files of the package swagger-ui-py, which is not imported."""
+    package = importlib.util.find_spec("swagger_ui")
+    assert package is not None
+    assert package.submodule_search_locations
+    return Path(package.submodule_search_locations[0]) / "static"
+
+
+ROUTES = [
+    Route("GET", "/metrics", metrics, "Prometheus metrics", media_type="text/plain"),
+    Route("GET", "/openapi.json", openapi, "This document"),
+    Route("GET", "/docs", docs, "Swagger UI", media_type="text/html"),
+]
+ASSET_ROUTES = [("/docs/assets/{name}", asset)]  # files, not API: not in the document

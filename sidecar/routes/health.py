@@ -1,0 +1,74 @@
+"""GET /health, /livez and /readyz.  None needs a token, none is ever cached."""
+
+import time
+
+from aiohttp import web
+
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.core import (
+    AutoscalerComponents,
+    AutoscalerHealth,
+    Checks,
+    EngineStats,
+    Health,
+    ModelLoaderHealth,
+    Probe,
+    ZeroScaler,
+)
+from sidecar.services import SERVICES, Services
+
+
+async def health(request: web.Request) -> web.Response:
+    """All checks; 200 when every one is well, else 503 with the same body."""
+    services = request.app[SERVICES]
+    checks = await _checks(services)
+    statistics = services.statistics
+    body = Health(
+        checks.all,
+        checks,
+        time.time(),
+        EngineStats(statistics.finished, statistics.average, statistics.active),
+        AutoscalerHealth(
+            healthy=True,
+            state="disabled",
+            components=AutoscalerComponents(
+                ZeroScaler("disabled", last_activity=None),
+                ModelLoaderHealth("healthy", services.loader.active_loads),
+            ),
+        ),
+    )
+    return json_response(body, 200 if checks.all else 503)
+
+
+async def livez(request: web.Request) -> web.Response:
+    """The event loop turns."""
+    return json_response(Probe("ok"))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Healthy and not draining."""
+    services = request.app[SERVICES]
+    ready = not services.draining() and (await _checks(services)).all
+    return json_response(Probe("ok" if ready else "unavailable"), 200 if ready else 503)
+
+
+async def _checks(services: Services) -> Checks:
+    loader = services.loader
+    ready = all(loader.status[key].state == "ready" for key in services.catalog.auto_load())
+    return Checks(await services.client.ping(), ready, _device_is_usable(services))
+
+
+def _device_is_usable(services: Services) -> bool:
+    """A GPU is there when a loaded model runs on one, or one of auto_load cannot do without."""
+    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    on_gpu = any(runtime.device.startswith("cuda") for runtime in runtimes)
+    wanted = [services.catalog[key].requirements for key in services.catalog.auto_load()]
+    needed = on_gpu or any(requirement.gpu_required for requirement in wanted)
+    return not needed or services.gpus.count > 0
+
+
+ROUTES = [
+    Route("GET", "/health", health, "Health of all parts", response=Health, statuses=(503,)),
+    Route("GET", "/livez", livez, "Whether the process is alive", response=Probe),
+    Route("GET", "/readyz", readyz, "Whether to send requests", response=Probe, statuses=(503,)),
+]

@@ -1,0 +1,91 @@
+"""GET /info: the machine, what is loaded, and which features are in force."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from aiohttp import web
+
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.core import (
+    GpuMetrics,
+    Info,
+    InfoServerConfig,
+    PerformanceMetrics,
+    SystemMetrics,
+    TtsCapabilities,
+    TtsMetrics,
+    TtsService,
+)
+from sidecar.services import SERVICES, Services
+
+
+async def info(request: web.Request) -> web.Response:
+    """Everything about this server that is not a setting."""
+    services = request.app[SERVICES]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return json_response(
+        Info(now, _server_config(services), _performance(services), _tts_service())
+    )
+
+
+def _server_config(services: Services) -> InfoServerConfig:
+    enabled = [spec for spec in services.catalog.values() if spec.enabled]
+    automatic = any("auto" in (spec.precision, spec.compile) for spec in enabled)
+    return InfoServerConfig(
+        optimization_level=_optimization_level(services),
+        caching_strategy="off",
+        tts_backend=None,
+        auto_optimization=automatic,
+        server_features=_features(services, automatic=automatic),
+    )
+
+
+def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
+    """Of lowered precision and compilation, how much a loaded model uses: none, one, both."""
+    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    used = max(
+        ((each.precision != "fp32") + (each.compile or each.tensorrt) for each in runtimes),
+        default=0,
+    )
+    return ("low", "medium", "high")[used]
+
+
+def _features(services: Services, *, automatic: bool) -> list[str]:
+    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    features = ["batch_processing", "inflight_batching", "priority_queue", "request_timeouts"]
+    if automatic:
+        features.append("auto_optimization")
+    if any(runtime.device.startswith("cuda") for runtime in runtimes):
+        features.append("gpu_acceleration")
+    if services.settings.require_authentication:
+        features.append("authentication")
+    return features
+
+
+def _performance(services: Services) -> PerformanceMetrics:
+    figures = services.system.figures
+    states = services.loader.status.values()
+    return PerformanceMetrics(
+        cache_hit_rate=None,
+        models_in_memory=sum(status.state == "ready" for status in states),
+        system_metrics=SystemMetrics(
+            figures.cpu_percent, figures.memory_percent, figures.memory_available_gb
+        ),
+        gpu_metrics=GpuMetrics(
+            figures.gpus.count > 0,
+            figures.gpus.count,
+            figures.gpus.memory_allocated_mb,
+            figures.gpus.utilization,
+        ),
+        tts_metrics=TtsMetrics(0, None, 0),
+    )
+
+
+def _tts_service() -> TtsService:
+    nothing = TtsCapabilities(
+        text_to_speech=False, voice_cloning=False, emotion_synthesis=False, real_time=None
+    )
+    return TtsService("disabled", [], [], [], nothing)
+
+
+ROUTES = [Route("GET", "/info", info, "The machine and what is loaded", response=Info)]

@@ -1,0 +1,189 @@
+"""POST /predict: any model of the catalog, one input or a batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sidecar.access.identity import Identity
+from sidecar.errors import (
+    Draining,
+    InvalidFields,
+    InvalidInput,
+    InvalidJson,
+    ModelNotFound,
+    NotAuthenticated,
+    SidecarError,
+)
+from sidecar.routes.inputs import split_inputs
+from sidecar.routes.route import Route, json_response
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.scheduler import Work
+from sidecar.schemas.predict import (
+    BatchInfo,
+    ModelInfo,
+    PredictRequest,
+    PredictResponse,
+)
+from sidecar.services import SERVICES, Services
+
+_request = msgspec.json.Decoder(PredictRequest)
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_encode = msgspec.json.Encoder().encode
+
+
+async def predict(request: web.Request) -> web.Response:
+    """Runs one request, and tells the statistics how it went."""
+    services = request.app[SERVICES]
+    began = services.statistics.begin()
+    inputs, success = 0, False
+    try:
+        asked = await _parse(request, services)
+        key, bodies, is_batch = _model_and_inputs(asked, services)
+        inputs = len(bodies)
+        replies = await services.scheduler.run(
+            Work(
+                key,
+                bodies,
+                asked.priority,
+                asked.timeout,
+                not asked.enable_batching,
+                began,
+                request.headers.get("traceparent"),
+            )
+        )
+        result = _result(replies, is_batch)
+        success = True
+    finally:
+        taken = services.statistics.end(began, inputs=inputs, success=success)
+    services.metrics.route("/predict")(taken)
+    return json_response(
+        PredictResponse(
+            True,
+            result,
+            round(taken, 6),
+            _model_info(asked, replies, is_batch),
+            _batch_info(asked, services.catalog[key].inference.max_batch_size, replies, is_batch),
+        )
+    )
+
+
+async def _parse(request: web.Request, services: Services) -> PredictRequest:
+    """The checked request.  Raises, in this order: 413, 400, 401, 422."""
+    body = await request.read()
+    try:
+        asked = _request.decode(body)
+    except msgspec.ValidationError as exc:
+        token = _token_of_invalid(body)
+        await _identify(request, services, token)
+        raise InvalidFields(field_rule(exc)) from exc
+    except _NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc
+    await _identify(request, services, asked.token)
+    if asked.timeout > services.settings.max_timeout_seconds:
+        raise InvalidFields(f"timeout: at most {services.settings.max_timeout_seconds:g} seconds")
+    return asked
+
+
+def _token_of_invalid(body: bytes) -> str | None:
+    """The token of a body with a wrong field, once the whole of it has proved to be JSON."""
+    try:
+        value = msgspec.json.decode(body)
+    except _NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc
+    token = value.get("token") if isinstance(value, dict) else None
+    return token if isinstance(token, str) else None
+
+
+async def _identify(request: web.Request, services: Services, token: str | None) -> Identity | None:
+    identity = await services.authenticator.identify(
+        token, request.headers.get("Authorization"), request.headers.get("X-API-Key")
+    )
+    if identity is None and services.settings.require_authentication:
+        raise NotAuthenticated
+    return identity
+
+
+def field_rule(exc: msgspec.ValidationError) -> str:
+    """msgspec's sentence with the field in front: ``priority: Expected `int` <= 10``."""
+    rule, _, path = str(exc).partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").lstrip(".")
+    if not field and "field" in rule and "`" in rule:
+        field = rule.split("`")[1]
+    return f"{field or 'body'}: {rule}"
+
+
+def _model_and_inputs(asked: PredictRequest, services: Services) -> tuple[str, list[bytes], bool]:
+    key = services.catalog.key_of(asked.model_name)
+    rank = services.catalog[key].input_rank if key else 1
+    bodies, is_batch = split_inputs(
+        bytes(asked.inputs), rank=rank, limit=services.settings.max_inputs
+    )
+    if key is None:
+        raise ModelNotFound(asked.model_name)
+    if services.draining():
+        raise Draining("the server is shutting down", retry_after=5)
+    services.loader.require(key, asked.model_name)
+    return key, bodies, is_batch
+
+
+def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.Raw:
+    """The result as JSON.  Raises when there is none: the only input's error, or all inputs'."""
+    errors = [reply for reply in replies if isinstance(reply, SidecarError)]
+    if len(errors) == len(replies):
+        worst = max(errors, key=lambda error: error.status)
+        raise worst.with_traceback(None)
+    if not is_batch:
+        assert isinstance(replies[0], Reply)
+        return msgspec.Raw(replies[0].body)
+    parts = [reply.body if isinstance(reply, Reply) else _refused(reply) for reply in replies]
+    return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+
+
+def _refused(error: SidecarError) -> bytes:
+    message = error.detail.removeprefix("inputs: ") if isinstance(error, InvalidInput) else ""
+    refusal: dict[str, Any] = {"error": message or error.message}
+    return _encode(refusal)
+
+
+def _model_info(
+    asked: PredictRequest, replies: Sequence[Reply | SidecarError], is_batch: bool
+) -> ModelInfo:
+    answered = next(reply for reply in replies if isinstance(reply, Reply))
+    return ModelInfo(
+        asked.model_name,
+        answered.device,
+        "batch" if is_batch else "single",
+        len(replies),
+        "optimized" if asked.enable_batching else "direct",
+    )
+
+
+def _batch_info(
+    asked: PredictRequest,
+    max_batch_size: int,
+    replies: Sequence[Reply | SidecarError],
+    is_batch: bool,
+) -> BatchInfo:
+    answered = [reply for reply in replies if isinstance(reply, Reply)]
+    jobs = {(reply.job, reply.worker) for reply in answered}
+    return BatchInfo(
+        inflight_batching_enabled=asked.enable_batching and max_batch_size > 1,
+        processed_as_batch=is_batch or any(reply.forward_pass > 1 for reply in answered),
+        concurrent_optimization=len(jobs) > 1,
+    )
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/predict",
+        predict,
+        "Run a model on one input or a batch",
+        response=PredictResponse,
+        request=PredictRequest,
+        statuses=(400, 401, 404, 413, 422, 500, 503, 504),
+        secured=True,
+    )
+]

@@ -1,0 +1,68 @@
+"""GET /stats: what was measured.  Needs the scope `stats` or `admin`."""
+
+from aiohttp import web
+
+from sidecar.errors import InsufficientScope, NotAuthenticated
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts, TorchServeStats
+from sidecar.services import SERVICES, Services
+from sidecar.torchserve.client import EngineGone, EngineRefused
+
+
+async def stats(request: web.Request) -> web.Response:
+    """Counts since start, the last minute, and TorchServe's own counts."""
+    services = request.app[SERVICES]
+    await require_scope(request, "stats")
+    statistics, figures = services.statistics, services.system.figures
+    recent = statistics.recent()
+    return json_response(
+        Stats(
+            StatsCounts(
+                statistics.finished,
+                statistics.total_seconds,
+                statistics.average,
+                statistics.active,
+                services.scheduler.queued,
+                figures.memory_usage_mb,
+            ),
+            PerformanceReport(
+                recent.throughput,
+                recent.p50,
+                recent.p95,
+                recent.p99,
+                figures.device_utilization(),
+            ),
+            await _torchserve(services),
+        )
+    )
+
+
+async def require_scope(request: web.Request, scope: str) -> None:
+    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*."""
+    identity = await request.app[SERVICES].authenticator.identify(
+        None, request.headers.get("Authorization"), request.headers.get("X-API-Key")
+    )
+    if identity is None:
+        raise NotAuthenticated
+    if not identity.has_scope(scope):
+        raise InsufficientScope(scope)
+
+
+async def _torchserve(services: Services) -> TorchServeStats | None:
+    try:
+        return await services.client.counts()
+    except (EngineGone, EngineRefused):
+        return None
+
+
+ROUTES = [
+    Route(
+        "GET",
+        "/stats",
+        stats,
+        "What was measured since start and in the last minute",
+        response=Stats,
+        statuses=(401, 403),
+        secured=True,
+    )
+]

@@ -1,0 +1,245 @@
+"""One model's dispatcher: in-flight batching.
+
+Whenever a slot is free, what waits is taken at once, up to the largest job; there is no
+batching timer.  A lone request pays nothing, and a crowd is batched by itself, because it
+gathers while the job before it runs.  A slot is a READY worker, or half of one where jobs
+are so short that the worker would idle between them.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sidecar.errors import (
+    EngineUnavailable,
+    InternalError,
+    InvalidInput,
+    ModelNotReady,
+    OutOfMemory,
+    SidecarError,
+    Unavailable,
+    WorkerDied,
+)
+from sidecar.scheduling.entry import Entry, Reply
+from sidecar.scheduling.job import (
+    AnswerHeader,
+    ItemHeader,
+    JobAnswerHeader,
+    MalformedAnswer,
+    Timings,
+    decode_answer,
+    encode_job,
+)
+from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.telemetry.prometheus import ModelMetrics
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+
+log = logging.getLogger(__name__)
+
+SHORT_JOB_SECONDS = 0.003  # below this a worker gets two jobs in flight
+SMOOTHING = 0.1
+JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
+MAX_ATTEMPTS = 2
+
+
+class JobLimits(NamedTuple):
+    """The largest job of a model, and how long it may take."""
+
+    items: int
+    bytes: int
+    seconds: float
+
+
+class Dispatcher:
+    """Takes entries of one model from its queue into jobs, and gives each its own answer."""
+
+    def __init__(
+        self,
+        model: str,
+        queue: RequestQueue,
+        client: TorchServeClient,
+        metrics: ModelMetrics,
+        limits: JobLimits,
+        *,
+        on_trouble: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.model = model
+        self.queue = queue
+        self._client = client
+        self._metrics = metrics
+        self._limits = limits
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._workers = 0
+        self._closed: Unavailable | None = ModelNotReady(f"model_name: {model} is loading")
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._serial = 0
+        self._pump_scheduled = False
+        self._mean_job_seconds = SHORT_JOB_SECONDS
+        self.in_flight = 0  # entries inside jobs
+
+    @property
+    def workers(self) -> int:
+        """READY workers."""
+        return self._workers
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may be in flight."""
+        return self._workers * (2 if self._mean_job_seconds < SHORT_JOB_SECONDS else 1)
+
+    def open(self, workers: int) -> None:
+        """*workers* are READY: entries are taken, and what waits is sent."""
+        self._workers = workers
+        self._closed = None
+        self._schedule_pump()
+
+    def pause(self) -> None:
+        """No worker is READY for a moment: entries are taken, and wait."""
+        self._workers = 0
+        self._closed = None
+
+    def close(self, reason: Unavailable) -> None:
+        """No worker is READY: new entries are refused with *reason*, and so is what waits."""
+        self._workers = 0
+        self._closed = reason
+        for entry in self.queue.clear():
+            entry.refuse(reason)
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Queues *entries*, all or none.  Raises QueueFull, or why the model is closed."""
+        if self._closed is not None:
+            raise self._closed.with_traceback(None)
+        self.queue.put(entries, self._clock())
+        self._schedule_pump()
+
+    def discard(self, entries: Sequence[Entry]) -> None:
+        """Nobody waits for *entries* any more: what of them is queued will not run."""
+        self.queue.discard(entries)
+
+    async def drain(self) -> None:
+        """Waits until nothing is queued or in flight."""
+        while self._jobs or len(self.queue):
+            await asyncio.wait(self._jobs) if self._jobs else await asyncio.sleep(0.01)
+
+    async def stop(self, reason: Unavailable) -> None:
+        """Refuses what waits, and ends the jobs in flight with *reason*."""
+        self.close(reason)
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    def _schedule_pump(self) -> None:
+        # Not at once: entries that arrive in the same turn of the event loop share a job.
+        if not self._pump_scheduled:
+            self._pump_scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_scheduled = False
+        while len(self._jobs) < self.slots and len(self.queue):
+            batch = self.queue.take(self._limits.items, self._limits.bytes)
+            if not batch:
+                return
+            job = asyncio.create_task(self._run(batch))
+            self._jobs.add(job)
+            job.add_done_callback(self._finished)
+
+    def _finished(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        if not job.cancelled() and job.exception() is not None:
+            log.error("a job of %s failed in the dispatcher", self.model, exc_info=job.exception())
+        self._schedule_pump()
+
+    async def _run(self, batch: Sequence[Entry]) -> None:
+        """Runs one job.  Every entry of *batch* is answered, refused, or queued again."""
+        self.in_flight += len(batch)
+        started = self._clock()
+        try:
+            header, bodies = await self._ask(batch)
+            self._took(batch, started, header.timings)
+            self._answer(batch, header, bodies)
+        except EngineGone:
+            self._on_trouble()
+            self._give_up(batch, EngineUnavailable("inputs: TorchServe went away", retry_after=2))
+        except EngineRefused as exc:
+            self._on_trouble()
+            self._after_refusal(batch, exc)
+        except MalformedAnswer as exc:
+            log.error("%s: %s", self.model, exc)  # noqa: TRY400 - a sentence says it all
+            self._give_up(batch, InternalError())
+        finally:
+            self.in_flight -= len(batch)
+            self._give_up(batch, Unavailable("the server is stopping"), unless_queued=True)
+
+    async def _ask(self, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
+        items = [
+            ItemHeader(str(index), entry.size, entry.type, entry.parameters, entry.traceparent)
+            for index, entry in enumerate(batch)
+        ]
+        job = encode_job(items, [entry.body for entry in batch])
+        answer = await self._client.predict(
+            self.model, job, self._limits.seconds + JOB_GRACE_SECONDS
+        )
+        return decode_answer(answer, len(batch))
+
+    def _took(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
+        # The handler's own time: ours holds the wait behind the job before, too.
+        in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
+        self._mean_job_seconds += SMOOTHING * (in_handler - self._mean_job_seconds)
+        self._metrics.job(len(batch), self._clock() - started)
+        for entry in batch:
+            self._metrics.queue_wait(started - entry.enqueued_at)
+
+    def _answer(
+        self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
+    ) -> None:
+        self._serial += 1
+        for entry, item, body in zip(batch, header.items, bodies, strict=True):
+            if item.status == 200:
+                entry.answer(
+                    Reply(body, header.device, item.forward_pass, self._serial, header.worker)
+                )
+            else:
+                entry.refuse(_item_error(item))
+
+    def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
+        log.warning("a job of %d for %s: %s", len(batch), self.model, refusal)
+        if refusal.status == 507:
+            error: SidecarError = OutOfMemory("inputs: try fewer or smaller ones")
+        elif refusal.status in (404, 503):
+            error = ModelNotReady(f"model_name: no worker of {self.model} took the job")
+        else:
+            error = WorkerDied("inputs: tried twice")
+        self._try_alone(batch, error)
+
+    def _try_alone(self, batch: Sequence[Entry], error: SidecarError) -> None:
+        """Whoever made the job fail must not harm the others: each once more, alone."""
+        for entry in batch:
+            entry.attempts += 1
+            entry.alone = True
+            if entry.abandoned:
+                continue
+            if entry.attempts >= MAX_ATTEMPTS or self._closed is not None:
+                entry.refuse(error)
+            else:
+                self.queue.put_back(entry)
+
+    @staticmethod
+    def _give_up(
+        batch: Sequence[Entry], error: SidecarError, *, unless_queued: bool = False
+    ) -> None:
+        for entry in batch:
+            if not (unless_queued and entry.queued):
+                entry.refuse(error)
+
+
+def _item_error(item: AnswerHeader) -> SidecarError:
+    if item.status == 400:
+        return InvalidInput(f"inputs: {item.error}")
+    if item.status == 503:
+        return OutOfMemory("inputs: try fewer or smaller ones")
+    return InternalError()

@@ -1,0 +1,79 @@
+"""One input on its way: what it carries, and the reply it owns."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from sidecar.errors import SidecarError
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """What the handler made of one input, and how."""
+
+    body: bytes
+    device: str
+    forward_pass: int  # inputs that shared the forward pass
+    job: int
+    worker: int  # process id
+
+
+class Entry:
+    """One input of one request.  Its reply is given exactly once: later ones are not heard."""
+
+    __slots__ = (
+        "alone",
+        "attempts",
+        "body",
+        "enqueued_at",
+        "parameters",
+        "priority",
+        "queued",
+        "reply",
+        "size",
+        "traceparent",
+        "type",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        reply: asyncio.Future[Reply],
+        *,
+        priority: int = 0,
+        alone: bool = False,
+        type: str = "json",  # noqa: A002 - the job format's word
+        parameters: dict[str, Any] | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.body = body
+        self.reply = reply
+        self.priority = priority
+        self.alone = alone
+        self.type = type
+        self.parameters = parameters or {}
+        self.traceparent = traceparent
+        self.size = len(body)
+        self.attempts = 0
+        self.enqueued_at = 0.0
+        self.queued = False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more: answered, timed out, or the client left."""
+        return self.reply.done()
+
+    def answer(self, reply: Reply) -> None:
+        """Gives the reply, unless nobody waits for it any more."""
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+    def refuse(self, error: SidecarError) -> None:
+        """Gives an error for a reply, unless nobody waits for it any more."""
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+    def leave(self) -> None:
+        """Nobody waits any more, and nobody will look at an error that is there already."""
+        if not self.reply.cancel() and not self.reply.cancelled():
+            self.reply.exception()

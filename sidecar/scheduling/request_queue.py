@@ -1,0 +1,93 @@
+"""The bounded priority queue of one model.  Pure: time is an argument.
+
+An entry's rank is ``enqueued_at - priority * ageing_seconds``, smallest first: a higher
+priority goes first, and each *ageing_seconds* of waiting is worth one step of priority,
+so that nothing starves.  All entries age alike, so a rank never changes and a heap does.
+"""
+
+import heapq
+from collections.abc import Sequence
+
+from sidecar.errors import QueueFull
+from sidecar.scheduling.entry import Entry
+
+
+class RequestQueue:
+    """Entries in order of rank; those that nobody waits for any more are passed over."""
+
+    def __init__(self, *, max_entries: int, max_bytes: int, ageing_seconds: float) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._ageing_seconds = ageing_seconds
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._serial = 0
+        self._live = 0
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return self._live
+
+    def put(self, entries: Sequence[Entry], now: float) -> None:
+        """Takes in all *entries* or none.  Raises QueueFull."""
+        size = sum(entry.size for entry in entries)
+        if self._live + len(entries) > self._max_entries:
+            raise QueueFull(f"inputs: {self._live} wait, the limit is {self._max_entries}")
+        if self._bytes + size > self._max_bytes and self._live:
+            raise QueueFull(f"inputs: {self._bytes} bytes wait, the limit is {self._max_bytes}")
+        for entry in entries:
+            entry.enqueued_at = now
+            self._push(entry)
+
+    def put_back(self, entry: Entry) -> None:
+        """Takes *entry* in again, at the place that its first arrival gave it."""
+        self._push(entry)
+
+    def discard(self, entries: Sequence[Entry]) -> None:
+        """Nobody waits for *entries* any more; those still in the queue stop counting."""
+        for entry in entries:
+            self._leave(entry)
+        if len(self._heap) > 64 and len(self._heap) > 2 * self._live:
+            self._heap = [item for item in self._heap if item[2].queued]
+            heapq.heapify(self._heap)
+
+    def take(self, max_entries: int, max_bytes: int) -> list[Entry]:
+        """The next batch: at most *max_entries* and *max_bytes*, but one at least.
+
+        An entry that is to be alone comes alone.
+        """
+        batch: list[Entry] = []
+        room = max_bytes
+        while self._heap and len(batch) < max_entries:
+            entry = self._heap[0][2]
+            wanted = entry.queued and not entry.abandoned
+            if wanted and batch and (entry.alone or entry.size > room):
+                break
+            heapq.heappop(self._heap)
+            self._leave(entry)
+            if wanted:
+                batch.append(entry)
+                room -= entry.size
+                if entry.alone:
+                    break
+        return batch
+
+    def clear(self) -> list[Entry]:
+        """Empties the queue; the entries that somebody still waits for."""
+        waiting = [entry for _, _, entry in self._heap if entry.queued]
+        self.discard(waiting)
+        self._heap = []
+        return waiting
+
+    def _push(self, entry: Entry) -> None:
+        rank = entry.enqueued_at - entry.priority * self._ageing_seconds
+        heapq.heappush(self._heap, (rank, self._serial, entry))
+        self._serial += 1
+        self._live += 1
+        self._bytes += entry.size
+        entry.queued = True
+
+    def _leave(self, entry: Entry) -> None:
+        if entry.queued:
+            entry.queued = False
+            self._live -= 1
+            self._bytes -= entry.size

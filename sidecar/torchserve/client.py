@@ -1,0 +1,221 @@
+"""The client of TorchServe's three APIs.
+
+Every call has its own time limit, and a token that TorchServe no longer knows is read
+again and tried once more: a client of ours never sees that.
+"""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from sidecar.schemas.core import TorchServeStats
+from sidecar.torchserve.key_file import KeyFile, Purpose
+from sidecar.torchserve.metrics import parse_counts
+
+QUICK_SECONDS = 5.0
+UNLOAD_SECONDS = 20.0
+CONNECT_SECONDS = 2.0
+
+
+class EngineGone(Exception):
+    """TorchServe cannot be reached, or hung up."""
+
+
+class EngineRefused(Exception):
+    """TorchServe answered with an error; *status* says which, *kind* is its own word for it."""
+
+    def __init__(self, status: int, kind: str = "", message: str = "") -> None:
+        super().__init__(f"{status} {kind}: {message}")
+        self.status = status
+        self.kind = kind
+        self.message = message
+
+
+class WorkerState(msgspec.Struct, rename="camel"):
+    """One worker process, as the management API describes it."""
+
+    id: str
+    status: str
+    pid: int = 0
+    memory_usage: int = 0  # bytes
+
+
+class ModelState(msgspec.Struct, rename="camel"):
+    """One registered model, as the management API describes it."""
+
+    model_name: str
+    model_version: str
+    min_workers: int
+    max_workers: int
+    batch_size: int
+    workers: list[WorkerState]
+    customized_metadata: Any = None
+
+    @property
+    def ready(self) -> list[WorkerState]:
+        """The workers that take jobs."""
+        return [worker for worker in self.workers if worker.status == "READY"]
+
+
+class _Refusal(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _Api:
+    """One address of TorchServe: ``http://host:port`` or ``unix:/path``, with its token."""
+
+    def __init__(self, url: str, keys: KeyFile, purpose: Purpose | None) -> None:
+        connector: aiohttp.BaseConnector
+        if url.startswith("unix:"):
+            connector, base = aiohttp.UnixConnector(url[5:], limit=0), "http://torchserve"
+        else:
+            connector, base = aiohttp.TCPConnector(limit=0), url
+        self._keys = keys
+        self._purpose = purpose
+        self._session = aiohttp.ClientSession(
+            base, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> bytes:
+        """The body of a 2xx answer.  Raises EngineRefused or EngineGone."""
+        try:
+            return await self._call(method, path, seconds, params, data)
+        except EngineRefused as exc:
+            if exc.kind != "InvalidKeyException":
+                raise
+        self._keys.reload()
+        return await self._call(method, path, seconds, params, data)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+    ) -> bytes:
+        headers = self._keys.headers(self._purpose) if self._purpose else {}
+        if data is not None:
+            headers = {**headers, "Content-Type": "application/octet-stream"}
+        limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        try:
+            async with self._session.request(
+                method, path, params=params, data=data, headers=headers, timeout=limit
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise EngineGone(f"{method} {path}: {type(exc).__name__}") from exc
+        if response.status >= 300:
+            raise _refusal(response.status, body)
+        return body
+
+
+class TorchServeClient:
+    """Calls TorchServe; an async context manager that closes its connections."""
+
+    def __init__(
+        self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
+    ) -> None:
+        self._inference = _Api(inference_url, keys, "inference")
+        self._management = _Api(management_url, keys, "management")
+        self._metrics = _Api(metrics_url, keys, None)
+        self._keys = keys
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for api in (self._inference, self._management, self._metrics):
+            await api.close()
+
+    async def ping(self) -> bool:
+        """Whether the inference API answers."""
+        try:
+            await self._inference.call("GET", "/ping", seconds=QUICK_SECONDS)
+        except (EngineGone, EngineRefused):
+            return False
+        return True
+
+    async def predict(self, model: str, job: bytes, seconds: float) -> bytes:
+        """The answer to one job.  Raises EngineRefused or EngineGone."""
+        return await self._inference.call(
+            "POST", f"/predictions/{model}", data=job, seconds=seconds
+        )
+
+    async def describe(self, model: str, *, customized: bool = False) -> ModelState | None:
+        """The state of *model*; with *customized*, what its handler says of itself.
+
+        None when it is not registered.
+        """
+        params = {"customized": "true"} if customized else None
+        try:
+            body = await self._management.call(
+                "GET", f"/models/{model}", params=params, seconds=QUICK_SECONDS
+            )
+        except EngineRefused as exc:
+            if exc.status == 404:
+                return None
+            raise
+        return msgspec.json.decode(body, type=list[ModelState])[0]
+
+    async def register(
+        self,
+        archive: str,
+        model: str,
+        workers: int,
+        seconds: float,
+        *,
+        batch_size: int = 1,
+        batch_delay_ms: int = 1,
+    ) -> None:
+        """Registers *archive* (a file name in the model store); our jobs are batches already.
+
+        Returns once *workers* workers are READY.  Raises EngineRefused or EngineGone.
+        """
+        params = {
+            "url": archive,
+            "model_name": model,
+            "batch_size": str(batch_size),
+            "max_batch_delay": str(batch_delay_ms),
+            "initial_workers": str(workers),
+            "synchronous": "true",
+        }
+        await self._management.call("POST", "/models", params=params, seconds=seconds)
+
+    async def unregister(self, model: str) -> None:
+        """Takes *model* out of TorchServe; its archive stays in the model store."""
+        await self._management.call("DELETE", f"/models/{model}", seconds=UNLOAD_SECONDS)
+
+    async def counts(self) -> TorchServeStats:
+        """What TorchServe counted.  Raises EngineRefused or EngineGone."""
+        body = await self._metrics.call("GET", "/metrics", seconds=QUICK_SECONDS)
+        return parse_counts(body.decode())
+
+    def forget_keys(self) -> None:
+        """TorchServe starts anew: so do its tokens."""
+        self._keys.reload()
+
+
+def _refusal(status: int, body: bytes) -> EngineRefused:
+    try:
+        said = msgspec.json.decode(body, type=_Refusal)
+    except msgspec.DecodeError:
+        said = _Refusal()
+    return EngineRefused(status, said.type, said.message)

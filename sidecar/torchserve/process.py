@@ -1,0 +1,190 @@
+"""A TorchServe of our own: started behind Unix sockets, restarted when it dies, stopped with us.
+
+Its sockets, temp folder and working directory lie in a 0700 folder that is made for this
+one process and removed after it; the umask is 077 (`__main__` sets it), so no other user
+of the machine reaches it.  Its workers inherit only the variables of `ALLOWED_VARIABLES`.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from sidecar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ALLOWED_VARIABLES = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|VIRTUAL_ENV|LD_LIBRARY_PATH"
+    r"|CUDA_\w+|NVIDIA_\w+|NCCL_\w+|PYTORCH_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|OMP_\w+|MKL_\w+|KMP_\w+"
+)
+LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
+STOP_SECONDS = 15.0
+SOCKET_PATH_BYTES = 100  # the kernel takes 107
+
+
+class _Record(msgspec.Struct):
+    """What the next start needs to clean up after a sidecar that was killed."""
+
+    pid: int
+    started: float
+    folder: str
+
+
+class TorchServeProcess:
+    """One TorchServe process group and its private folder."""
+
+    def __init__(self, settings: Settings, java_home: Path) -> None:
+        self._settings = settings
+        self._java_home = java_home
+        self._record_file = settings.state_dir / f"torchserve-{settings.port}.json"
+        self._process: asyncio.subprocess.Process | None = None
+        self.folder = _private_folder()
+
+    def url(self, api: str) -> str:
+        """The address of the *inference*, *management* or *metrics* API."""
+        return f"unix:{self.folder}/{api}.sock"
+
+    @property
+    def key_file(self) -> Path:
+        """Where this TorchServe writes its tokens."""
+        return self.folder / "work" / "key_file.json"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        process = self._process
+        return process.pid if process and process.returncode is None else None
+
+    async def start(self) -> None:
+        """Starts the process; it does not answer yet when this returns."""
+        await asyncio.to_thread(self._prepare)
+        logs = self._settings.logs.resolve()
+        command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
+        command += ["--ts-config", str(self.folder / "config.properties")]
+        command += ["--model-store", str(self._settings.model_store.resolve())]
+        command += ["--log-config", str(LOG_CONFIG)]
+        output = await asyncio.to_thread((logs / "torchserve.out").open, "wb")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=self.folder / "work",
+                env=self._environment(logs),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        finally:
+            output.close()
+        started = psutil.Process(self._process.pid).create_time()
+        record = _Record(self._process.pid, started, str(self.folder))
+        await asyncio.to_thread(self._record_file.write_bytes, msgspec.json.encode(record))
+        log.info("started TorchServe, process %d", self._process.pid)
+
+    async def wait(self) -> int:
+        """Waits until the process has ended, ends what is left of its group; its exit code."""
+        assert self._process is not None
+        code = await self._process.wait()
+        _signal_group(self._process.pid, signal.SIGKILL)
+        return code
+
+    async def stop(self) -> None:
+        """Ends TorchServe and its workers, and removes the folder.  Safe to call twice."""
+        process = self._process
+        if process is not None:
+            await asyncio.to_thread(self._terminate_java)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
+            _signal_group(process.pid, signal.SIGKILL)
+            await process.wait()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        await asyncio.to_thread(self._record_file.unlink, missing_ok=True)
+
+    def _terminate_java(self) -> None:
+        """SIGTERM for Java alone: its starter waits for it, and it waits for its workers."""
+        with suppress(OSError, ValueError):
+            os.kill(int((self.folder / "tmp" / ".model_server.pid").read_text()), signal.SIGTERM)
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.folder / "work", self.folder / "tmp"):
+            folder.mkdir(mode=0o700)
+        self._settings.logs.mkdir(parents=True, exist_ok=True)
+        text = self._settings.torchserve_config.read_text()
+        (self.folder / "config.properties").write_text(render_config(text, self._overrides()))
+
+    def _overrides(self) -> dict[str, str]:
+        store = self._settings.model_store.resolve()
+        return {
+            "inference_address": self.url("inference"),
+            "management_address": self.url("management"),
+            "metrics_address": self.url("metrics"),
+            "model_store": str(store),
+            "allowed_urls": f"file://{re.escape(str(store))}/[^/]+\\.mar".replace("\\", "\\\\"),
+        }
+
+    def _environment(self, logs: Path) -> dict[str, str]:
+        temp = str(self.folder / "tmp")
+        return allowed_environment(os.environ) | {
+            "JAVA_HOME": str(self._java_home),
+            "LOG_LOCATION": str(logs),
+            "METRICS_LOCATION": str(logs),
+            "TMPDIR": temp,
+            "TEMP": temp,
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of *environ* TorchServe and its workers may see."""
+    return {name: value for name, value in environ.items() if ALLOWED_VARIABLES.fullmatch(name)}
+
+
+def render_config(text: str, overrides: Mapping[str, str]) -> str:
+    """The properties in *text* with *overrides* in place of what it says of those keys."""
+    kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in overrides]
+    return "\n".join([*kept, *(f"{key}={value}" for key, value in overrides.items()), ""])
+
+
+def end_leftover(settings: Settings) -> None:
+    """Ends the TorchServe that a killed sidecar of this port left running, and its folder."""
+    record_file = settings.state_dir / f"torchserve-{settings.port}.json"
+    try:
+        record = msgspec.json.decode(record_file.read_bytes(), type=_Record)
+    except (OSError, msgspec.DecodeError):
+        return
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(record.pid)
+        if process.create_time() == record.started:
+            log.warning("ending TorchServe %d, left by a sidecar that was killed", record.pid)
+            _signal_group(record.pid, signal.SIGKILL)
+            process.wait(STOP_SECONDS)
+    shutil.rmtree(record.folder, ignore_errors=True)
+    record_file.unlink(missing_ok=True)
+
+
+def _private_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="torchserve-")  # mode 0700
+    if len(os.fsencode(folder)) + len("/management.sock") > SOCKET_PATH_BYTES:
+        Path(folder).rmdir()
+        folder = tempfile.mkdtemp(prefix="torchserve-", dir="/tmp")
+    return Path(folder)
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)

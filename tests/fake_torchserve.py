@@ -1,0 +1,207 @@
+"""A TorchServe for tests: a real HTTP server on a free port that behaves as the true one does.
+
+`tests/integration/test_fake.py` runs the same checks against both.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from handler_kit.job import MAGIC
+from sidecar.scheduling.job import VERSION
+
+INFERENCE_KEY = "inference-key"
+MANAGEMENT_KEY = "management-key"
+
+Answer = Callable[[Any], Any]
+
+
+class Refuse(Exception):
+    """Raised by an answer function: the item fails with *status* and *error*."""
+
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+
+
+class FakeTorchServe:
+    """Its three APIs on one port.  *answer* makes each item's result from its input."""
+
+    def __init__(self, folder: Path, answer: Answer = lambda value: value) -> None:
+        self.folder = folder
+        self.answer = answer
+        self.jobs: list[list[Any]] = []  # the inputs of each job, in the order of arrival
+        self.models: dict[str, dict[str, Any]] = {}
+        self.archives = {"echo.mar", "other.mar"}
+        self.workers_status = "READY"
+        self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
+        self.wrong_bytes: bytes | None = None
+        self.inference_key = INFERENCE_KEY
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._pids = itertools.count(4_000_000)
+        self._server = TestServer(self._app())
+
+    async def start(self) -> None:
+        await self._server.start_server()
+        self.write_keys()
+
+    async def stop(self) -> None:
+        self.release()
+        await self._server.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def key_file(self) -> Path:
+        return self.folder / "key_file.json"
+
+    def write_keys(self) -> None:
+        keys = {
+            "management": {"key": MANAGEMENT_KEY, "expiration time": "2999"},
+            "inference": {"key": self.inference_key, "expiration time": "2999"},
+            "API": {"key": "api-key"},
+        }
+        self.key_file.write_text(json.dumps(keys))
+
+    def hold(self) -> None:
+        """Accept jobs, answer none, until `release`."""
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._gate.set()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=2**30)
+        app.router.add_get("/ping", self._ping)
+        app.router.add_post("/predictions/{model}", self._predict)
+        app.router.add_post("/models", self._register)
+        app.router.add_get("/models/{model}", self._describe)
+        app.router.add_delete("/models/{model}", self._unregister)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        return self._refused(request, self.inference_key) or web.json_response(
+            {"status": "Healthy"}
+        )
+
+    async def _predict(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, self.inference_key):
+            return refused
+        body = await request.read()
+        if request.match_info["model"] not in self.models:
+            return _error(404, "ModelNotFoundException", "Model not found")
+        items, values = _read_job(body)
+        self.jobs.append(values)
+        await self._gate.wait()
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            return _error(*refusal, "Worker died.")
+        if self.wrong_bytes is not None:
+            return web.Response(body=self.wrong_bytes)
+        return web.Response(body=self._answer(items, values))
+
+    def _answer(self, items: list[dict[str, Any]], values: list[Any]) -> bytes:
+        headers, bodies = [], []
+        for item, value in zip(items, values, strict=True):
+            header = {"id": item["id"], "status": 200, "forward_pass": len(items)}
+            try:
+                body = msgspec.json.encode(self.answer(value))
+            except Refuse as exc:
+                header |= {"status": exc.status, "error": exc.error}
+                body = b""
+            headers.append(header | {"length": len(body)})
+            bodies.append(body)
+        job = {
+            "version": VERSION,
+            "items": headers,
+            "device": "cpu",
+            "precision": "fp32",
+            "worker": 1,
+            "timings": {"decode_ms": 0.1, "forward_ms": 5.0, "encode_ms": 0.1},
+        }
+        header_bytes = msgspec.json.encode(job)
+        return MAGIC + len(header_bytes).to_bytes(4, "big") + header_bytes + b"".join(bodies)
+
+    async def _register(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        query = request.query
+        if query["url"] not in self.archives:
+            return _error(404, "ModelNotFoundException", f"Model not found at: {query['url']}")
+        if query["model_name"] in self.models:
+            return _error(409, "ConflictStatusException", "already registered")
+        workers = int(query["initial_workers"])
+        self.models[query["model_name"]] = {
+            "modelName": query["model_name"],
+            "modelVersion": "1.0",
+            "minWorkers": workers,
+            "maxWorkers": workers,
+            "batchSize": int(query["batch_size"]),
+            "pids": [next(self._pids) for _ in range(workers)],
+        }
+        return web.json_response({"status": "registered"})
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        model = self.models.get(request.match_info["model"])
+        if model is None:
+            return _error(404, "ModelNotFoundException", "Model not found")
+        workers = [
+            {"id": str(9000 + index), "status": self.workers_status, "pid": pid, "memoryUsage": 0}
+            for index, pid in enumerate(model["pids"])
+        ]
+        shown = {key: value for key, value in model.items() if key != "pids"}
+        shown |= {"workers": workers}
+        if request.query.get("customized") == "true":
+            shown["customizedMetadata"] = json.dumps({"device": "cpu", "precision": "fp32"})
+        return web.json_response([shown])
+
+    async def _unregister(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        if self.models.pop(request.match_info["model"], None) is None:
+            return _error(404, "ModelNotFoundException", "Model not found")
+        return web.json_response({"status": "unregistered"})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        lines = [
+            f'ts_inference_requests_total{{model_name="{name}",model_version="1.0",'
+            f'hostname="here",}} {len(self.jobs)}.0'
+            for name in self.models
+        ]
+        return web.Response(text="\n".join([*lines, ""]))
+
+    @staticmethod
+    def _refused(request: web.Request, key: str) -> web.Response | None:
+        if request.headers.get("Authorization") == f"Bearer {key}":
+            return None
+        return _error(400, "InvalidKeyException", "Token Authorization failed.")
+
+
+def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
+    assert body[:4] == MAGIC
+    length = int.from_bytes(body[4:8], "big")
+    items = json.loads(body[8 : 8 + length])["items"]
+    values, start = [], 8 + length
+    for item in items:
+        values.append(msgspec.json.decode(body[start : start + item["length"]]))
+        start += item["length"]
+    assert start == len(body)
+    return items, values
+
+
+def _error(status: int, kind: str, message: str) -> web.Response:
+    return web.json_response({"code": status, "type": kind, "message": message}, status=status)

@@ -1,0 +1,82 @@
+"""The sidecar in this process, in front of a fake TorchServe that is a real HTTP server."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from sidecar.app import create_app
+from sidecar.services import SERVICES
+from sidecar.settings import Settings
+from tests.fake_torchserve import FakeTorchServe
+
+SECRET = "a secret for tests that is long enough, certainly"
+ECHO = {
+    "display_name": "Echo",
+    "description": "answers what it is asked",
+    "source": "builtin",
+    "task": "tensor",
+    "handler": "tensor_handler",
+    "auto_load": True,
+    "inference": {"max_batch_size": 8, "queue_size": 64},
+}
+CATALOG = {
+    "echo": ECHO | {"aliases": ["the-echo"], "model_id": "tests/Echo"},
+    "other": ECHO | {"auto_load": False},
+    "missing": ECHO | {"auto_load": False},
+    "disabled": ECHO | {"enabled": False},
+    "matrix": ECHO | {"auto_load": False, "input_rank": 2},
+}
+
+Client = TestClient[Any, Any]
+StartSidecar = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def torchserve(tmp_path: Path) -> AsyncIterator[FakeTorchServe]:
+    fake = FakeTorchServe(tmp_path)
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[StartSidecar]:
+    """Starts a sidecar with these settings (and this catalog), ready to be asked."""
+    clients: list[Client] = []
+
+    async def start(
+        *, catalog: dict[str, Any] = CATALOG, ready: bool = True, **settings: Any
+    ) -> Client:
+        models = tmp_path / f"models-{len(clients)}.json"
+        models.write_text(json.dumps({"models": catalog}))
+        values: dict[str, Any] = {
+            "models_file": models,
+            "state_dir": tmp_path / "var",
+            "jwt_secret": SECRET,
+            "inference_url": torchserve.url,
+            "management_url": torchserve.url,
+            "metrics_url": torchserve.url,
+            "torchserve_key_file": torchserve.key_file,
+            "poll_seconds": 0.05,
+            "drain_seconds": 0.2,
+        }
+        app = await create_app(Settings(**values | settings))
+        client: Client = TestClient(TestServer(app, handler_cancellation=True))
+        await client.start_server()
+        clients.append(client)
+        if ready:
+            await app[SERVICES].loader.wait_settled()
+        return client
+
+    yield start
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def client(start: StartSidecar) -> Client:
+    return await start()

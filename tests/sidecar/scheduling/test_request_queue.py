@@ -1,0 +1,172 @@
+"""The queue's rules.  Time is an argument."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.errors import QueueFull
+from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.request_queue import RequestQueue
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def entry(
+    loop: asyncio.AbstractEventLoop, name: str = "", *, priority: int = 0, alone: bool = False
+) -> Entry:
+    return Entry(name.encode(), loop.create_future(), priority=priority, alone=alone)
+
+
+def queue(
+    max_entries: int = 1000, max_bytes: int = 10**6, ageing_seconds: float = 1.0
+) -> RequestQueue:
+    return RequestQueue(max_entries=max_entries, max_bytes=max_bytes, ageing_seconds=ageing_seconds)
+
+
+def names(batch: list[Entry]) -> list[str]:
+    return [each.body.decode() for each in batch]
+
+
+def test_a_higher_priority_goes_first(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue()
+    for priority in (3, 0, 10, 5):
+        waiting.put([entry(loop, str(priority), priority=priority)], now=0.0)
+    assert names(waiting.take(4, 1000)) == ["10", "5", "3", "0"]
+
+
+def test_within_a_priority_the_first_come_is_the_first_served(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = queue()
+    for name in "abc":
+        waiting.put([entry(loop, name, priority=4)], now=0.0)
+    assert names(waiting.take(3, 1000)) == ["a", "b", "c"]
+
+
+def test_waiting_raises_priority_so_that_zero_is_never_starved(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = queue(ageing_seconds=1.0)
+    waiting.put([entry(loop, "old", priority=0)], now=0.0)
+    waiting.put([entry(loop, "new", priority=5)], now=6.0)
+    assert names(waiting.take(1, 1000)) == ["old"]
+
+
+def test_a_full_queue_takes_all_of_a_request_or_nothing(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue(max_entries=3)
+    waiting.put([entry(loop), entry(loop)], now=0.0)
+    with pytest.raises(QueueFull):
+        waiting.put([entry(loop), entry(loop)], now=0.0)
+    assert len(waiting) == 2
+
+
+def test_the_queue_is_bounded_in_bytes_but_one_large_request_may_come_alone(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = queue(max_bytes=10)
+    waiting.put([entry(loop, "x" * 50)], now=0.0)
+    with pytest.raises(QueueFull):
+        waiting.put([entry(loop, "y")], now=0.0)
+
+
+def test_a_batch_is_bounded_in_bytes_and_is_never_empty(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue()
+    waiting.put([entry(loop, "x" * 50), entry(loop, "y" * 50), entry(loop, "z")], now=0.0)
+    assert [len(waiting.take(8, 60)), len(waiting.take(8, 60))] == [1, 2]
+
+
+def test_an_entry_to_be_alone_comes_alone(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue()
+    waiting.put([entry(loop, "a"), entry(loop, "b", alone=True), entry(loop, "c")], now=0.0)
+    assert [names(waiting.take(8, 1000)) for _ in range(3)] == [["a"], ["b"], ["c"]]
+
+
+def test_whom_nobody_waits_for_is_passed_over_and_leaves_room(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = queue(max_entries=2)
+    left, stays = entry(loop, "left"), entry(loop, "stays")
+    waiting.put([left, stays], now=0.0)
+    left.reply.cancel()
+    waiting.discard([left])
+    waiting.put([entry(loop, "new")], now=1.0)
+    assert names(waiting.take(8, 1000)) == ["stays", "new"]
+    assert len(waiting) == 0
+
+
+def test_what_is_put_back_keeps_its_place(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue()
+    waiting.put([entry(loop, "first")], now=0.0)
+    waiting.put([entry(loop, "second")], now=1.0)
+    (first,) = waiting.take(1, 1000)
+    waiting.put_back(first)
+    assert names(waiting.take(1, 1000)) == ["first"]
+
+
+def test_clearing_gives_back_all_that_somebody_waits_for(loop: asyncio.AbstractEventLoop) -> None:
+    waiting = queue()
+    entries = [entry(loop, name) for name in "abc"]
+    waiting.put(entries, now=0.0)
+    entries[1].reply.cancel()
+    waiting.discard([entries[1]])
+    assert sorted(names(waiting.clear())) == ["a", "c"]
+    assert len(waiting) == 0
+    assert waiting.take(8, 1000) == []
+
+
+Step = tuple[str, int]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "take", "leave", "put_back"]), st.integers(0, 10)),
+    max_size=80,
+)
+
+
+@given(STEPS)
+def test_nothing_is_lost_and_nothing_comes_twice(
+    loop: asyncio.AbstractEventLoop, steps: list[Step]
+) -> None:
+    waiting = queue(max_entries=10**6)
+    queued: dict[str, Entry] = {}
+    taken: list[Entry] = []
+    for number, (step, value) in enumerate(steps):
+        if step == "put":
+            new = entry(loop, str(number), priority=value, alone=value == 7)
+            waiting.put([new], now=float(number))
+            queued[str(number)] = new
+        elif step == "take":
+            for got in waiting.take(value + 1, 10**6):
+                assert queued.pop(got.body.decode()) is got
+                taken.append(got)
+        elif step == "leave" and queued:
+            left = queued.pop(sorted(queued)[value % len(queued)])
+            left.reply.cancel()
+            waiting.discard([left])
+        elif step == "put_back" and taken:
+            back = taken.pop()
+            waiting.put_back(back)
+            queued[back.body.decode()] = back
+        assert len(waiting) == len(queued)
+    rest = []
+    while batch := waiting.take(5, 10**6):
+        rest += batch
+    assert {each.body.decode() for each in rest} == set(queued)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.floats(0, 30)), min_size=1, max_size=60))
+def test_the_order_is_that_of_priority_plus_age(
+    loop: asyncio.AbstractEventLoop, arrivals: list[tuple[int, float]]
+) -> None:
+    waiting = queue(ageing_seconds=2.0)
+    for priority, now in sorted(arrivals, key=lambda arrival: arrival[1]):
+        waiting.put([entry(loop, priority=priority)], now=now)
+    batch = waiting.take(len(arrivals), 10**6)
+    urgency = [each.priority + (30 - each.enqueued_at) / 2.0 for each in batch]
+    assert urgency == pytest.approx(sorted(urgency, reverse=True))

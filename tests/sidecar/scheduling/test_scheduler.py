@@ -1,0 +1,262 @@
+"""Scheduler and dispatcher in front of the fake TorchServe: every reply exactly once."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from sidecar.errors import (
+    EngineUnavailable,
+    InternalError,
+    InvalidInput,
+    ModelNotReady,
+    OutOfMemory,
+    QueueFull,
+    RequestTimedOut,
+    SidecarError,
+    WorkerDied,
+)
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.scheduler import Scheduler, Work
+from sidecar.schemas.model_spec import Inference, ModelSpec
+from sidecar.settings import Settings
+from sidecar.telemetry.prometheus import Metrics
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.key_file import KeyFile
+from tests.fake_torchserve import FakeTorchServe, Refuse
+
+SPEC = ModelSpec(
+    display_name="Echo",
+    description="",
+    source="builtin",
+    task="tensor",
+    handler="tensor_handler",
+    inference=Inference(max_batch_size=4, queue_size=32, job_timeout_seconds=5),
+)
+
+
+@pytest.fixture
+async def scheduler(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
+    urls = [torchserve.url] * 3
+    async with TorchServeClient(*urls, KeyFile(torchserve.key_file)) as client:
+        await client.register("echo.mar", "echo", 1, 5)
+        scheduler = Scheduler({"echo": SPEC}, Settings(), client, Metrics())
+        scheduler.dispatchers["echo"].open(workers=1)
+        yield scheduler
+        torchserve.release()
+        await scheduler.stop(EngineUnavailable("the test is over"))
+
+
+def work(*values: Any, priority: int = 0, timeout: float = 5.0, alone: bool = False) -> Work:
+    bodies = [msgspec.json.encode(value) for value in values]
+    return Work("echo", bodies, priority, timeout, alone, time.monotonic())
+
+
+def results(replies: list[Reply | SidecarError]) -> list[Any]:
+    return [
+        msgspec.json.decode(reply.body) if isinstance(reply, Reply) else type(reply)
+        for reply in replies
+    ]
+
+
+async def blocked(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> asyncio.Task[list[Reply | SidecarError]]:
+    """Occupies the only slot with a job that is held at TorchServe."""
+    torchserve.hold()
+    task = asyncio.create_task(scheduler.run(work("first")))
+    while not torchserve.jobs:
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_a_lone_input_is_sent_at_once_and_alone(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    assert results(await scheduler.run(work(7))) == [7]
+    assert torchserve.jobs == [[7]]
+
+
+async def test_what_gathers_behind_a_job_is_the_next_job(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    crowd = [asyncio.create_task(scheduler.run(work(number))) for number in range(6)]
+    await asyncio.sleep(0)
+    torchserve.release()
+    await asyncio.gather(first, *crowd)
+    assert torchserve.jobs == [["first"], [0, 1, 2, 3], [4, 5]]
+    assert [results(task.result()) for task in crowd] == [[number] for number in range(6)]
+
+
+async def test_a_higher_priority_overtakes_what_waits(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    low = [asyncio.create_task(scheduler.run(work(f"low {n}"))) for n in range(4)]
+    await asyncio.sleep(0)
+    high = asyncio.create_task(scheduler.run(work("high", priority=10)))
+    await asyncio.sleep(0)
+    torchserve.release()
+    await asyncio.gather(first, high, *low)
+    assert torchserve.jobs[1][0] == "high"
+
+
+async def test_one_with_batching_off_is_alone_in_its_job(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    others = [asyncio.create_task(scheduler.run(work(n, alone=n == 1))) for n in range(3)]
+    await asyncio.sleep(0)
+    torchserve.release()
+    await asyncio.gather(first, *others)
+    assert torchserve.jobs == [["first"], [0], [1], [2]]
+
+
+async def test_a_batch_is_answered_in_order_item_by_item(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    def answer(value: Any) -> Any:
+        if value == 3:
+            raise Refuse(400, "three is not a number I like")
+        return value * 10
+
+    torchserve.answer = answer
+    replies = await scheduler.run(work(*range(10)))
+    assert results(replies) == [0, 10, 20, InvalidInput, 40, 50, 60, 70, 80, 90]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, InternalError), (503, OutOfMemory), (400, InvalidInput)]
+)
+async def test_an_items_status_becomes_its_own_error(
+    scheduler: Scheduler, torchserve: FakeTorchServe, status: int, error: type[SidecarError]
+) -> None:
+    def answer(_: Any) -> Any:
+        raise Refuse(status, "no")
+
+    torchserve.answer = answer
+    assert results(await scheduler.run(work(1))) == [error]
+
+
+async def test_a_request_waits_no_longer_than_its_timeout(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    with pytest.raises(RequestTimedOut):
+        await scheduler.run(work("late", timeout=0.02))
+    torchserve.release()
+    await first
+    assert results(await scheduler.run(work("next"))) == ["next"]
+    assert ["late"] not in torchserve.jobs
+
+
+async def test_a_timeout_ends_the_wait_and_not_the_job(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    torchserve.hold()
+    with pytest.raises(RequestTimedOut):
+        await scheduler.run(work("slow", timeout=0.05))
+    assert scheduler.dispatchers["echo"].in_flight == 1
+    torchserve.release()
+    assert results(await scheduler.run(work("next"))) == ["next"]
+
+
+async def test_what_a_client_who_left_had_queued_is_not_run(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    left = asyncio.create_task(scheduler.run(work("left")))
+    await asyncio.sleep(0)
+    left.cancel()
+    torchserve.release()
+    await first
+    await scheduler.run(work("next"))
+    assert torchserve.jobs == [["first"], ["next"]]
+
+
+async def test_a_full_queue_refuses_at_once(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    waiting = [asyncio.create_task(scheduler.run(work(n))) for n in range(32)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await scheduler.run(work("one too many"))
+    torchserve.release()
+    assert len(await asyncio.gather(first, *waiting)) == 33
+
+
+async def test_the_members_of_a_job_that_killed_its_worker_are_tried_alone(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    crowd = [asyncio.create_task(scheduler.run(work(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    torchserve.refusals = [None, (500, "InternalServerException")]
+    torchserve.release()
+    await asyncio.gather(first, *crowd)
+    assert torchserve.jobs == [["first"], [0, 1, 2], [0], [1], [2]]
+    assert [results(task.result()) for task in crowd] == [[0], [1], [2]]
+
+
+async def test_one_that_kills_its_worker_twice_is_refused(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    torchserve.refusals = [(500, "InternalServerException")] * 2
+    assert results(await scheduler.run(work("poison"))) == [WorkerDied]
+    assert results(await scheduler.run(work("fine"))) == ["fine"]
+
+
+@pytest.mark.parametrize("wrong", [b"", b"not a job", b"\x00JOB\xff\xff\xff\xff{}"])
+async def test_wrong_bytes_from_torchserve_are_an_internal_error(
+    scheduler: Scheduler, torchserve: FakeTorchServe, wrong: bytes
+) -> None:
+    torchserve.wrong_bytes = wrong
+    assert results(await scheduler.run(work(1))) == [InternalError]
+
+
+async def test_while_torchserve_is_away_everything_is_refused(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    await torchserve.stop()
+    assert results(await scheduler.run(work(1))) == [EngineUnavailable]
+
+
+async def test_closing_a_model_refuses_what_waits_and_what_comes(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    waits = asyncio.create_task(scheduler.run(work("waits")))
+    await asyncio.sleep(0)
+    scheduler.dispatchers["echo"].close(ModelNotReady("gone"))
+    assert results(await waits) == [ModelNotReady]
+    with pytest.raises(ModelNotReady):
+        await scheduler.run(work("comes"))
+    torchserve.release()
+    assert results(await first) == ["first"]
+
+
+async def test_while_a_model_pauses_requests_wait_for_it(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    dispatcher = scheduler.dispatchers["echo"]
+    dispatcher.pause()
+    waits = asyncio.create_task(scheduler.run(work("waits")))
+    await asyncio.sleep(0.01)
+    assert torchserve.jobs == []
+    dispatcher.open(workers=1)
+    assert results(await waits) == ["waits"]
+
+
+async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    scheduler.dispatchers["echo"].queue._max_entries = 2000
+    crowd = [scheduler.run(work(n, priority=n % 11)) for n in range(1000)]
+    replies = await asyncio.gather(*crowd)
+    assert [results(reply) for reply in replies] == [[n] for n in range(1000)]
+    assert sorted(value for job in torchserve.jobs for value in job) == list(range(1000))

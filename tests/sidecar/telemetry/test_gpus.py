@@ -1,0 +1,54 @@
+"""NVML's figures, or none.  The stand-in has NVML's functions; scripts run on a real GPU too."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from sidecar.telemetry.gpus import GpuFigures, Gpus
+
+
+class FakeNvml:
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, *, driver: bool = True, memory: int | None = 3 * 2**20) -> None:
+        self.driver = driver
+        self.memory = memory
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if not self.driver:
+            raise self.NVMLError
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
+        if self.memory is not None and self.memory < 0:
+            raise self.NVMLError
+        return [
+            SimpleNamespace(pid=10 + handle, usedGpuMemory=self.memory),
+            SimpleNamespace(pid=99, usedGpuMemory=2**30),
+        ]
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(gpu=[50, 100][handle])
+
+
+def test_memory_is_that_of_the_workers_summed_and_utilization_the_mean() -> None:
+    assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0)
+
+
+def test_memory_that_the_driver_hides_counts_as_none() -> None:
+    assert Gpus(FakeNvml(memory=None)).read({10}) == GpuFigures(2, 0.0, 75.0)
+
+
+def test_without_a_driver_there_are_no_gpus() -> None:
+    gpus = Gpus(FakeNvml(driver=False))
+    assert gpus.count == 0
+    assert gpus.read({10}) == GpuFigures(0, None, None)
+
+
+def test_a_reading_that_fails_is_null_and_not_an_error() -> None:
+    assert Gpus(FakeNvml(memory=-1)).read({10}) == GpuFigures(2, None, None)

@@ -1,0 +1,45 @@
+"""The example: a small multilayer perceptron with fixed weights, to try the API with.
+
+`python example_model.py FILE` writes its weights.
+"""
+
+import sys
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+SEED = 20240115
+
+
+class ExampleModel(nn.Module):
+    """Ten numbers to one between 0 and 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1)
+        )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """[n, 10] to [n, 1]."""
+        return torch.sigmoid(self.layers(inputs))
+
+
+def write_weights(path: Path) -> None:
+    """Writes the weights as safetensors: the same bytes wherever the same torch writes them.
+
+    Uniform in ±1/√(inputs of the layer), as torch starts its linear layers, from one seed.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    state = ExampleModel().state_dict()
+    for name in sorted(state):
+        inputs = state[name.replace("bias", "weight")].shape[1]
+        uniform = torch.rand(state[name].shape, generator=generator)
+        state[name] = (2 * uniform - 1) / inputs**0.5
+    safetensors.torch.save_file(state, path)
+
+
+if __name__ == "__main__":
+    write_weights(Path(sys.argv[1]))

@@ -1,0 +1,224 @@
+"""The handler that all handlers are: decode each item, one forward pass for all, encode each."""
+
+import logging
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+import torch
+
+from handler_kit.config import HandlerConfig, parse_config
+from handler_kit.device import find_device
+from handler_kit.errors import InvalidInput, ItemError, as_item_error, is_out_of_memory
+from handler_kit.job import Answer, Item, RunBy, Timings
+from handler_kit.json_numbers import encode_rows, parse
+from handler_kit.loading import Loading, Report
+from handler_kit.options import HandlerOptions
+from handler_kit.rows import (
+    Context,
+    failed,
+    read_row,
+    refuse_row,
+    within_limit,
+    write_row,
+)
+from handler_kit.threads import limit_threads
+
+log = logging.getLogger(__name__)
+
+Input = TypeVar("Input")
+Batch = TypeVar("Batch")
+
+
+class ForwardPass(NamedTuple, Generic[Batch]):
+    """One pass: the places of its inputs among those planned, and what the model is given."""
+
+    members: Sequence[int]
+    batch: Batch
+
+
+class BatchHandler(ABC, Generic[Input, Batch]):
+    """What TorchServe calls.  A subclass says how to load, decode, plan and run its model.
+
+    Inputs that fail together are tried again alone, so that only the guilty one fails.
+    """
+
+    item_types: ClassVar[frozenset[str]] = frozenset({"json"})
+
+    config: HandlerConfig
+    options: HandlerOptions
+    folder: Path
+    device: torch.device
+    dtype: torch.dtype  # of the model's floating-point inputs
+    model: Any  # the callable, compiled or not
+
+    @abstractmethod
+    def read_options(self, config: HandlerConfig) -> HandlerOptions:
+        """The handler's own options.  Raises LoadError."""
+
+    @abstractmethod
+    def load_model(self) -> torch.nn.Module:
+        """The model in fp32 on `device`, ready to run.  Raises LoadError."""
+
+    @abstractmethod
+    def decode(self, value: object, parameters: dict[str, Any]) -> Input:
+        """One input from its JSON value.  Raises InvalidInput with a sentence for the client."""
+
+    @abstractmethod
+    def plan(self, inputs: Sequence[Input]) -> list[ForwardPass[Batch]]:
+        """The passes for *inputs*: one for all, unless their shapes or sizes forbid it."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The model's outputs, float32 or integers on the CPU, [members, …] in their order."""
+
+    @abstractmethod
+    def samples(self, count: int) -> list[Input]:
+        """*count* inputs for checks and warm-up; none where no input is sure to fit."""
+
+    def encode(self, outputs: torch.Tensor) -> Sequence[bytes | ItemError]:
+        """Each output's JSON, or why it has none."""
+        return encode_rows(outputs)
+
+    def details(self) -> dict[str, Any]:
+        """What `describe` tells besides the common facts."""
+        return {}
+
+    def initialize(self, context: Context) -> None:
+        """Loads, checks and warms the model.  Raises LoadError; TorchServe logs it."""
+        started = time.perf_counter()
+        system = context.system_properties
+        self.config = parse_config(context.model_yaml_config)
+        self.options = self.read_options(self.config)
+        self.folder = Path(system["model_dir"])
+        self._threads = limit_threads(self.config.workers)
+        self.device = find_device(self.config.device, system.get("gpu_id"))
+        self._report: Report = Loading(self).run()
+        self._run_by = RunBy(
+            device=str(self.device), precision=self._report.precision, worker=os.getpid()
+        )
+        self._load_ms = _milliseconds_since(started)
+        log.info("loaded %s: %s", self.config.model_key, self._report)
+
+    def handle(self, rows: list[dict[str, Any]], context: Context) -> list[Any]:
+        """One answer per row.  Raises nothing; ends the process if the device is broken."""
+        try:
+            if context.get_request_header(0, "describe") == "True":
+                return [msgspec.json.encode(self.describe()).decode()]
+            with torch.inference_mode():
+                return self._answer_rows(rows, context)
+        except Exception:
+            log.exception("a batch of %d rows failed", len(rows))
+            return [
+                refuse_row(context, idx, 500, "Internal server error") for idx in range(len(rows))
+            ]
+
+    def describe(self) -> dict[str, Any]:
+        """What was picked at load, for `GET /models/…?customized=true`."""
+        return {
+            "model_key": self.config.model_key,
+            "version": self.config.version,
+            "handler": type(self).__name__,
+            "device": str(self.device),
+            "precision_requested": self.config.precision,
+            **msgspec.to_builtins(self._report),
+            "threads": self._threads,
+            "workers": self.config.workers,
+            "max_batch_size": self.config.max_batch_size,
+            "input_rank": self.config.input_rank,
+            "load_ms": self._load_ms,
+            "torch": str(torch.__version__),
+            "options": msgspec.to_builtins(self.options),
+            **self.details(),
+        }
+
+    def _answer_rows(self, rows: list[dict[str, Any]], context: Context) -> list[bytes]:
+        requests = [read_row(row) for row in rows]
+        timings = Timings()
+        every = iter(self._answer([i for request in requests for i in request.items], timings))
+        answers = [list(islice(every, len(request.items))) for request in requests]
+        limit = self.options.max_answer_bytes
+        return [
+            write_row(
+                context,
+                idx,
+                request,
+                within_limit(request.items, answers[idx], limit),
+                self._run_by,
+                timings,
+            )
+            for idx, request in enumerate(requests)
+        ]
+
+    def _answer(self, items: Sequence[Item], timings: Timings) -> Iterator[Answer]:
+        """The items' answers in order: those that cannot be decoded stay out of the pass."""
+        started = time.perf_counter()
+        decoded = [self._decode(item) for item in items]
+        timings.decode_ms = _milliseconds_since(started)
+        inputs = [one for one in decoded if not isinstance(one, Answer)]
+        inferred = iter(self._infer(inputs, timings) if inputs else [])
+        for one in decoded:
+            yield one if isinstance(one, Answer) else next(inferred)
+
+    def _decode(self, item: Item) -> Input | Answer:
+        try:
+            return self.decode(self._value_of(item), item.parameters)
+        except ItemError as exc:
+            return failed(exc)
+        except Exception as exc:
+            log.exception("decoding item %s failed (traceparent %s)", item.id, item.traceparent)
+            return failed(as_item_error(exc))
+
+    def _value_of(self, item: Item) -> object:
+        if item.type not in self.item_types:
+            raise InvalidInput(f"This model takes no inputs of type {item.type!r}")
+        return parse(item.body) if item.value is msgspec.UNSET else item.value
+
+    def _infer(self, inputs: Sequence[Input], timings: Timings) -> list[Answer]:
+        """An answer for each of *inputs*."""
+        answers: list[Answer | None] = [None] * len(inputs)
+        try:
+            for members, batch in self.plan(inputs):
+                for place, answer in zip(members, self._run(batch, timings), strict=True):
+                    answers[place] = answer
+        except Exception as exc:
+            self._recover(exc)
+            if len(inputs) == 1:
+                log.exception("one input failed alone")
+                return [failed(as_item_error(exc), forward_pass=1)]
+            log.warning("%d inputs failed together, each is tried alone", len(inputs))
+        return [
+            answer or self._infer([inputs[place]], timings)[0]
+            for place, answer in enumerate(answers)
+        ]
+
+    def _run(self, batch: Batch, timings: Timings) -> Iterator[Answer]:
+        started = time.perf_counter()
+        outputs = self.forward(batch)
+        timings.forward_ms += _milliseconds_since(started)
+        started = time.perf_counter()
+        bodies = self.encode(outputs)
+        timings.encode_ms += _milliseconds_since(started)
+        for body in bodies:
+            if isinstance(body, ItemError):
+                yield failed(body, len(bodies))
+            else:
+                yield Answer(body=body, forward_pass=len(bodies))
+
+    def _recover(self, exc: Exception) -> None:
+        """After out of memory there is a next try; after a fault of the device there is none."""
+        if is_out_of_memory(exc):
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        elif isinstance(exc, torch.AcceleratorError):
+            log.critical("the device is broken; TorchServe starts another worker", exc_info=exc)
+            raise SystemExit("the device is broken") from exc
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,60 @@
+"""What model-config.yaml says under ``handler``: one frozen value, read once.
+
+Every field has a default, so that an archive made by hand needs no such file.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from handler_kit.errors import LoadError
+
+Precision = Literal["fp32", "fp16", "bf16"]
+Switch = Literal["auto", "off", "on"]
+Options = TypeVar("Options", bound=msgspec.Struct)
+
+_SWITCHES = {"compile", "tensorrt"}
+
+
+class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one model is to be run.  *workers* share the machine's cores."""
+
+    model_key: str = "model"
+    version: str = "1.0"
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    compile: Switch = "auto"
+    tensorrt: Switch = "off"
+    workers: Annotated[int, Meta(ge=1)] = 1
+    warmup_iterations: Annotated[int, Meta(ge=0)] = 2
+    max_batch_size: Annotated[int, Meta(ge=1)] = 16
+    input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
+    options: dict[str, Any] = {}
+
+
+def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
+    """The key ``handler`` of model-config.yaml.  Raises LoadError naming the wrong field."""
+    section = (yaml or {}).get("handler") or {}
+    if isinstance(section, Mapping):
+        section = {key: _as_switch(key, value) for key, value in section.items()}
+    try:
+        return msgspec.convert(section, HandlerConfig)
+    except msgspec.ValidationError as exc:
+        raise LoadError(f"model-config.yaml, handler: {exc}") from exc
+
+
+def parse_options(config: HandlerConfig, kind: type[Options]) -> Options:
+    """The handler's own options.  Raises LoadError naming the wrong field."""
+    try:
+        return msgspec.convert(config.options, kind)
+    except msgspec.ValidationError as exc:
+        raise LoadError(f"handler_options of {config.model_key}: {exc}") from exc
+
+
+def _as_switch(key: str, value: object) -> object:
+    """YAML reads a bare ``on`` as true and ``off`` as false."""
+    if key in _SWITCHES and isinstance(value, bool):
+        return "on" if value else "off"
+    return value

@@ -1,0 +1,150 @@
+"""The job format, the handler's half.  `sidecar.scheduling.job` is the dispatcher's.
+
+Bytes, both ways: ``\\x00JOB``, the header's length as an unsigned 32-bit big-endian
+number, the header as JSON, then the items' bodies one after another, each as long as
+its header says.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+CONTENT_TYPE = "application/octet-stream"
+VERSION = 1
+MAGIC = b"\x00JOB"
+_PREFIX = struct.Struct(">4sI")
+
+
+class MalformedJob(ValueError):
+    """Bytes that start like a job and are none."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One input.  *value* is set where TorchServe has parsed the body already."""
+
+    id: str = ""
+    type: str = "json"
+    parameters: dict[str, Any] = {}
+    traceparent: str | None = None
+    body: bytes = b""
+    value: Any = msgspec.UNSET
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One item's answer: a body, or a status other than 200 and an error."""
+
+    body: bytes = b""
+    status: int = 200
+    error: str | None = None
+    type: str = "json"
+    forward_pass: int = 0  # how many items shared the item's forward pass
+
+
+class Timings(msgspec.Struct):
+    """Where the handler's time went, in milliseconds; mutable, filled on the way."""
+
+    decode_ms: float = 0.0
+    forward_ms: float = 0.0
+    encode_ms: float = 0.0
+
+
+class RunBy(msgspec.Struct, frozen=True, kw_only=True):
+    """What ran a job.  *worker* is a process id."""
+
+    device: str
+    precision: str
+    worker: int
+
+
+class _ItemHeader(msgspec.Struct):
+    id: str
+    length: Annotated[int, Meta(ge=0)]
+    type: str = "json"
+    parameters: dict[str, Any] = {}
+    traceparent: str | None = None
+
+
+class _JobHeader(msgspec.Struct):
+    version: int
+    items: list[_ItemHeader]
+
+
+class _AnswerHeader(msgspec.Struct, omit_defaults=True):
+    id: str
+    length: int
+    status: int = 200
+    error: str | None = None
+    type: str = "json"
+    forward_pass: int = 0
+
+
+class _JobAnswerHeader(msgspec.Struct):
+    version: int
+    items: list[_AnswerHeader]
+    device: str
+    precision: str
+    worker: int
+    timings: Timings
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_JobHeader)
+
+
+def is_job(data: bytes | bytearray) -> bool:
+    """Whether *data* claims to be a job; no JSON text starts with a zero byte."""
+    return data.startswith(MAGIC)
+
+
+def read_job(data: bytes | bytearray) -> list[Item]:
+    """The job's items in order.  Raises MalformedJob for anything that is no job."""
+    view = memoryview(data)
+    try:
+        magic, header_length = _PREFIX.unpack_from(view)
+        start = _PREFIX.size + header_length
+        header = _decoder.decode(view[_PREFIX.size : start])
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedJob(f"unreadable header: {type(exc).__name__}") from exc
+    if magic != MAGIC or header.version != VERSION:
+        raise MalformedJob(f"not a job of version {VERSION}")
+    if start + sum(item.length for item in header.items) != len(data):
+        raise MalformedJob("the bodies' lengths do not add up")
+    items = []
+    for item in header.items:
+        body = bytes(view[start : start + item.length])
+        start += item.length
+        items.append(
+            Item(
+                id=item.id,
+                type=item.type,
+                parameters=item.parameters,
+                traceparent=item.traceparent,
+                body=body,
+            )
+        )
+    return items
+
+
+def write_answer(
+    items: Sequence[Item], answers: Sequence[Answer], run_by: RunBy, timings: Timings
+) -> bytes:
+    """The answer to a job.  *answers* lie beside *items*, in order."""
+    headers = [
+        _AnswerHeader(
+            id=item.id,
+            length=len(answer.body),
+            status=answer.status,
+            error=answer.error,
+            type=answer.type,
+            forward_pass=answer.forward_pass,
+        )
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    header = _encoder.encode(
+        _JobAnswerHeader(VERSION, headers, run_by.device, run_by.precision, run_by.worker, timings)
+    )
+    bodies = (answer.body for answer in answers)
+    return b"".join((_PREFIX.pack(MAGIC, len(header)), header, *bodies))

@@ -1,0 +1,94 @@
+"""Attention over texts laid end to end in one row, each text seeing only itself.
+
+Padding a batch to its longest text makes the model work on nothing; a packed row has no
+padding.  transformers lets a model's attention be replaced by name: ours cuts the row into its
+texts.  Texts of one length lie side by side, and share one call.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+# What a model may ask of its attention that depends on places in the row.
+REFUSED = ("position_bias", "sliding_window", "softcap", "s_aux")
+
+
+class Run(NamedTuple):
+    """*texts* neighbours of *tokens* tokens each."""
+
+    texts: int
+    tokens: int
+
+
+class CannotPack(RuntimeError):
+    """The model's attention is not the plain one, so its texts cannot share a row."""
+
+
+def runs_of(lengths: Sequence[int]) -> list[Run]:
+    """The runs of equal numbers in *lengths*."""
+    return [Run(len(list(group)), length) for length, group in groupby(lengths)]
+
+
+class PackedAttention:
+    """An attention function of transformers' AttentionInterface, for one model.
+
+    The runs are set for a pass rather than passed through the model: not every model hands on
+    what it does not know, and a compiled one would be compiled anew for every mixture.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"packed_{id(self):x}"
+        self._runs: list[Run] = []
+
+    @contextmanager
+    def packing(self, lengths: Sequence[int]) -> Iterator[None]:
+        """Within this context the row holds texts of *lengths* tokens, in order."""
+        self._runs = runs_of(lengths)
+        try:
+            yield
+        finally:
+            self._runs = []
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        scaling: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """[1, heads, tokens, size] each, to [1, tokens, heads, size].
+
+        Raises CannotPack where a model asks for more than plain attention.
+        """
+        asked = [name for name in REFUSED if kwargs.get(name) is not None]
+        if attention_mask is not None or asked:
+            raise CannotPack(f"the attention needs {asked or 'a mask'}")
+        rows = [tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value)]
+        is_causal = bool(getattr(module, "is_causal", False))
+        enable_gqa = query.shape[1] != key.shape[1]
+        result = torch.empty_like(rows[0], memory_format=torch.contiguous_format)
+        start = 0
+        for run in self._runs:
+            end = start + run.texts * run.tokens
+            queries, keys, values = (
+                row[start:end].view(run.texts, run.tokens, *row.shape[1:]).transpose(1, 2)
+                for row in rows
+            )
+            attended = scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                is_causal=is_causal,
+                scale=scaling,
+                enable_gqa=enable_gqa,
+            )
+            result[start:end] = attended.transpose(1, 2).flatten(0, 1)
+            start = end
+        return result.unsqueeze(0), None

@@ -1,0 +1,126 @@
+"""TorchServe's rows: what a handler is given, and what it gives back.
+
+A row is a dict with the request's body under ``body``, or under ``data`` when it came as a
+form.  It holds a job of many items, or one plain input as TorchServe left it: bytes, text,
+or JSON already parsed.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import msgspec
+
+from handler_kit.errors import AnswerTooLarge, ItemError
+from handler_kit.job import (
+    CONTENT_TYPE,
+    Answer,
+    Item,
+    MalformedJob,
+    RunBy,
+    Timings,
+    is_job,
+    read_job,
+    write_answer,
+)
+
+HEADER_ALLOWANCE = 512  # bytes of an item's header in the answer, besides its id
+
+
+class Context(Protocol):
+    """The part of TorchServe's context that handlers use."""
+
+    system_properties: dict[str, Any]
+    model_yaml_config: dict[str, Any] | None
+
+    def get_request_header(self, idx: int, key: str) -> str | None:
+        """The header *key* of row *idx*."""
+
+    def set_response_status(self, code: int, phrase: str, idx: int) -> None:
+        """The HTTP status of row *idx*."""
+
+    def set_response_content_type(self, idx: int, value: str) -> None:
+        """The content type of row *idx*."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One row's items; *refusal* says why it has none."""
+
+    items: list[Item]
+    is_job: bool = False
+    refusal: str | None = None
+
+
+def read_row(row: dict[str, Any]) -> Request:
+    """The items of *row*.  Never raises: what cannot be read is a refused request."""
+    content = row.get("body", row.get("data"))
+    if content is None:
+        return Request([], refusal="The request has no body")
+    if not isinstance(content, (bytes, bytearray)):
+        return Request([Item(value=_from_form(row, content))])
+    if not is_job(content):
+        return Request([Item(body=bytes(content))])
+    try:
+        return Request(read_job(content), is_job=True)
+    except MalformedJob as exc:
+        return Request([], refusal=f"Malformed job: {exc}")
+
+
+def write_row(
+    context: Context,
+    idx: int,
+    request: Request,
+    answers: Sequence[Answer],
+    run_by: RunBy,
+    timings: Timings,
+) -> bytes:
+    """Row *idx*'s body; its status and content type go to *context*."""
+    if request.is_job:
+        context.set_response_content_type(idx, CONTENT_TYPE)
+        return write_answer(request.items, answers, run_by, timings)
+    if request.refusal is not None:
+        return refuse_row(context, idx, 400, request.refusal)
+    (answer,) = answers
+    if answer.error is not None:
+        return refuse_row(context, idx, answer.status, answer.error)
+    context.set_response_content_type(idx, "application/json")
+    return answer.body
+
+
+def refuse_row(context: Context, idx: int, status: int, error: str) -> bytes:
+    """Row *idx*'s body when all of it failed."""
+    context.set_response_status(code=status, phrase=HTTPStatus(status).phrase, idx=idx)
+    context.set_response_content_type(idx, "application/json")
+    return msgspec.json.encode({"error": error})
+
+
+def failed(error: ItemError, forward_pass: int = 0) -> Answer:
+    """The answer of an item that failed with *error*."""
+    return Answer(status=error.status, error=error.sentence, forward_pass=forward_pass)
+
+
+def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -> list[Answer]:
+    """*answers* of one row with those replaced that would push it over *limit* bytes.
+
+    In order: an answer that no longer fits is an error, a smaller one behind it may still fit.
+    """
+    used = sum(len(item.id) + HEADER_ALLOWANCE for item in items)
+    kept = []
+    for answer in answers:
+        if used + len(answer.body) > limit:
+            error = AnswerTooLarge(f"The answer is larger than {limit} bytes")
+            kept.append(failed(error, answer.forward_pass))
+        else:
+            used += len(answer.body)
+            kept.append(answer)
+    return kept
+
+
+def _from_form(row: dict[str, Any], content: object) -> object:
+    """A form's text field may hold JSON; text under ``body`` is text, or a parsed string."""
+    if "body" in row or not isinstance(content, str):
+        return content
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return content

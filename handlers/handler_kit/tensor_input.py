@@ -1,0 +1,100 @@
+"""One input of a tensor model: a JSON value made into a tensor."""
+
+import hashlib
+import struct
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from msgspec import Meta
+
+from handler_kit.errors import InvalidInput
+from handler_kit.options import InputOptions
+
+DTYPES = {"float32": torch.float32, "int64": torch.int64}
+_LARGEST = torch.finfo(torch.float32).max
+_NUMBERS: dict[str, Any] = {
+    "float32": Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)],  # refuses NaN too
+    "int64": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
+}
+
+
+class TensorInput:
+    """Turns JSON values into tensors of *rank* dimensions, as *options* say."""
+
+    def __init__(self, options: InputOptions, rank: int) -> None:
+        self.options = options
+        self.rank = rank
+        self.dtype = DTYPES[options.dtype]
+        self._nested = _NUMBERS[options.dtype]
+        for _ in range(rank):
+            self._nested = list[self._nested]  # type: ignore[name-defined]
+
+    def decode(self, value: object) -> torch.Tensor:
+        """A tensor of the options' shape.  Raises InvalidInput.
+
+        A bare number is a list of one; text is refused, or hashed where the options say so.
+        """
+        if isinstance(value, str):
+            value = self._hashed(value)
+        elif self.rank == 1 and isinstance(value, (int, float)):
+            value = [value]
+        try:
+            nested = msgspec.convert(value, self._nested)
+            if self.options.fit == "pad_or_cut":
+                nested = self._fitted(nested)
+            tensor = torch.tensor(nested, dtype=self.dtype)
+        except (msgspec.ValidationError, OverflowError, RecursionError) as exc:
+            raise InvalidInput(f"The input must be {self.wanted}: {exc}") from exc
+        except ValueError as exc:  # a ragged list
+            raise InvalidInput(f"The input's lists differ in length: {exc}") from exc
+        return self._checked(tensor)
+
+    @property
+    def wanted(self) -> str:
+        """What an input looks like, in words."""
+        kind = "numbers" if self.options.dtype == "float32" else "integers"
+        return f"{'lists of ' * (self.rank - 1)}a list of {kind}"
+
+    def sample(self, seed: int) -> torch.Tensor | None:
+        """An input that fits; None when any shape is allowed, as then none is sure to."""
+        if self.options.shape is None:
+            return None
+        numbers = torch.arange(seed, seed + torch.Size(self.options.shape).numel())
+        if self.dtype.is_floating_point:
+            return torch.sin(numbers.to(self.dtype)).reshape(self.options.shape)
+        return (numbers % 2).reshape(self.options.shape)
+
+    def _checked(self, tensor: torch.Tensor) -> torch.Tensor:
+        shape = self.options.shape
+        if shape is not None and tensor.shape != shape:
+            expected, got = list(shape), list(tensor.shape)
+            raise InvalidInput(f"The input must have the shape {expected}, not {got}")
+        if tensor.numel() == 0:
+            raise InvalidInput("The input is empty")
+        return tensor
+
+    def _fitted(self, numbers: list[float]) -> list[float]:
+        length = self._length()
+        return (numbers + [0] * (length - len(numbers)))[:length]
+
+    def _hashed(self, text: str) -> list[float]:
+        if self.options.text != "hash":
+            raise InvalidInput(f"The input must be {self.wanted}, not text")
+        return hash_text(text, self._length())
+
+    def _length(self) -> int:
+        (length,) = self.options.shape or ()  # the options made sure of it
+        return length
+
+
+def hash_text(text: str, count: int) -> list[float]:
+    """*count* numbers in [-1, 1) made from *text*, the same on every machine.
+
+    The numbers are ``(n >> 8) / 2**23 - 1`` for the 32-bit big-endian numbers n of
+    ``sha256(text + block)``, block being 0, 1, 2 … as 32-bit big-endian, eight n to a block.
+    """
+    content = text.encode("utf-8", "surrogatepass")
+    blocks = range(-(-count // 8))
+    stream = b"".join(hashlib.sha256(content + struct.pack(">I", b)).digest() for b in blocks)
+    return [(n >> 8) / 2**23 - 1 for (n,) in struct.iter_unpack(">I", stream)][:count]

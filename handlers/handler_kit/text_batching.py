@@ -1,0 +1,115 @@
+"""Texts, as token ids, into batches and through a transformer, packed or padded.
+
+Both answer the hidden states of each text's own tokens only, so that pooling is the same.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from handler_kit.packed_attention import PackedAttention
+
+Tokens = Sequence[int]
+SHORTEST_FULL_PAD = 16  # texts up to this many tokens are padded to one length
+
+
+class Hidden(NamedTuple):
+    """The hidden states of several texts end to end, [tokens, size], and the texts' lengths."""
+
+    states: torch.Tensor
+    lengths: torch.Tensor
+
+
+class Batching(Protocol):
+    """One way to bring texts of different lengths through the model together."""
+
+    name: str
+
+    def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
+        """The places of the texts that share a pass of at most *max_tokens*, shortest first."""
+
+    def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
+        """One forward pass."""
+
+
+class PackedBatching:
+    """All texts in one row without padding; their positions start anew with each text."""
+
+    name = "packed"
+
+    def __init__(self, attention: PackedAttention, first_position: int = 0) -> None:
+        self.attention = attention
+        self.first_position = first_position
+
+    def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
+        """Cut where a pass is full."""
+        return list(_cut(texts, max_tokens, padded=False))
+
+    def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
+        """One row, [1, tokens]."""
+        lengths = [len(text) for text in texts]
+        first = self.first_position
+        positions = chain.from_iterable(range(first, first + length) for length in lengths)
+        with self.attention.packing(lengths):
+            output = model(
+                input_ids=torch.tensor([list(chain.from_iterable(texts))], device=device),
+                position_ids=torch.tensor([list(positions)], device=device),
+            )
+        return Hidden(output.last_hidden_state[0], torch.tensor(lengths, device=device))
+
+
+class PaddedBatching:
+    """One row per text, filled up to the longest; no text to more than double its length."""
+
+    name = "padded"
+
+    def __init__(self, pad_token: int) -> None:
+        self.pad_token = pad_token
+
+    def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
+        """Cut where a pass is full, padding included, or padding would double a text."""
+        return list(_cut(texts, max_tokens, padded=True))
+
+    def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
+        """Rows [texts, longest] with their mask."""
+        lengths = torch.tensor([len(text) for text in texts], device=device)
+        longest = max(len(text) for text in texts)
+        rows = [[*text, *[self.pad_token] * (longest - len(text))] for text in texts]
+        mask = torch.arange(longest, device=device) < lengths[:, None]
+        output = model(
+            input_ids=torch.tensor(rows, device=device), attention_mask=mask.to(torch.int64)
+        )
+        return Hidden(output.last_hidden_state[mask], lengths)
+
+
+def pool_mean(hidden: Hidden) -> torch.Tensor:
+    """The mean over each text's tokens, float32 [texts, size]."""
+    return torch.segment_reduce(hidden.states.float(), "mean", lengths=hidden.lengths, axis=0)
+
+
+def pool_first(hidden: Hidden) -> torch.Tensor:
+    """Each text's first token, float32 [texts, size]."""
+    starts = hidden.lengths.cumsum(0) - hidden.lengths
+    return hidden.states[starts].float()
+
+
+def _cut(texts: Sequence[Tokens], max_tokens: int, *, padded: bool) -> Iterator[list[int]]:
+    """Places of *texts*, shortest first, cut into groups; a text that is too long goes alone."""
+    group: list[int] = []
+    tokens = 0
+    for place in _by_length(texts):
+        length = len(texts[place])
+        tokens = length * (len(group) + 1) if padded else tokens + length
+        doubles = padded and group and length > 2 * max(len(texts[group[0]]), SHORTEST_FULL_PAD)
+        if group and (tokens > max_tokens or doubles):
+            yield group
+            group, tokens = [], length
+        group.append(place)
+    if group:
+        yield group
+
+
+def _by_length(texts: Sequence[Tokens]) -> Iterable[int]:
+    return sorted(range(len(texts)), key=lambda place: len(texts[place]))

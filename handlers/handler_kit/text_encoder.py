@@ -1,0 +1,131 @@
+"""A transformer that reads texts, from its archive's folder, and the way its texts are batched."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from handler_kit.errors import LoadError
+from handler_kit.packed_attention import PackedAttention
+from handler_kit.precision import cosine_of
+from handler_kit.text_batching import Batching, Hidden, PackedBatching, PaddedBatching, Tokens
+
+log = logging.getLogger(__name__)
+
+MIN_COSINE = 0.9999
+MAX_DIFFERENCE = 1e-4  # of one hidden state, in fp32; layer norms keep them near 1
+TIMED_RUNS = 3
+FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer.  Raises LoadError."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+    except Exception as exc:
+        raise LoadError(f"cannot load the tokenizer: {exc}") from exc
+
+
+def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
+    """The folder's model in fp32 on *device*, from safetensors only.  Raises LoadError."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = AutoModel.from_pretrained(
+            folder, **FROM_FOLDER, use_safetensors=True, dtype=torch.float32
+        )
+    except Exception as exc:
+        raise LoadError(f"cannot load the model: {exc}") from exc
+    encoder: torch.nn.Module = model.eval().to(device)
+    return encoder
+
+
+def longest_text(asked: int | None, tokenizer: Any, model: Any) -> int:
+    """Tokens that one text may have.  Raises LoadError when *asked* is more than there can be."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    possible = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+    if asked is not None and asked > possible:
+        raise LoadError(f"max_length {asked} is more than the model's {possible}")
+    return asked or int(possible)
+
+
+class BatchingChoice:
+    """Decides at load, by trying, how *model* takes texts of different lengths.
+
+    *compiled* says that torch.compile may come: it must leave our attention alone.
+    """
+
+    def __init__(
+        self, model: Any, pad_token: int, device: torch.device, *, compiled: bool = False
+    ) -> None:
+        self.model = model
+        self.pad_token = pad_token
+        self.device = device
+        self.compiled = compiled
+        self.own_attention = model.config._attn_implementation  # noqa: SLF001 - has no other name
+
+    def choose(self, wanted: str, samples: Sequence[Tokens], *, timed: bool) -> Batching:
+        """Packed where that changes no result and, if *timed*, is the faster; else padded.
+
+        Raises LoadError when *wanted* is "packed" and the model cannot.
+        """
+        padded = PaddedBatching(self.pad_token)
+        if wanted == "padded":
+            return padded
+        expected = padded.run(self.model, samples, self.device)
+        padded_seconds = self._seconds(padded, samples) if timed else math.inf
+        packed = self._find_packed(samples, expected)
+        if packed is None and wanted == "packed":
+            raise LoadError("batching is packed, but this model cannot take packed texts")
+        if packed and (
+            wanted == "packed" or not timed or self._seconds(packed, samples) < padded_seconds
+        ):
+            return packed
+        self.model.set_attn_implementation(self.own_attention)
+        return padded
+
+    def _find_packed(self, samples: Sequence[Tokens], expected: Hidden) -> PackedBatching | None:
+        """A packing that answers as *expected*; positions count from 0 or from behind the pad.
+
+        Positions that the model lacks are not tried: on a GPU they would break the device.
+        """
+        attention = PackedAttention()
+        attend: Callable[..., Any] = attention.__call__
+        if self.compiled:
+            attend = torch.compiler.disable(attend)  # type: ignore[no-untyped-call]
+        AttentionInterface.register(attention.name, attend)
+        self.model.set_attn_implementation(attention.name)
+        longest = max(len(text) for text in samples)
+        positions = getattr(self.model.config, "max_position_embeddings", None) or math.inf
+        for first_position in (0, self.pad_token + 1):
+            if first_position + longest > positions:
+                continue
+            packed = PackedBatching(attention, first_position)
+            if self._is_equal(packed, samples, expected):
+                return packed
+        return None
+
+    def _is_equal(self, packed: Batching, samples: Sequence[Tokens], expected: Hidden) -> bool:
+        try:
+            states = packed.run(self.model, samples, self.device).states
+        except Exception as exc:  # noqa: BLE001 - whatever it is, this model cannot
+            log.info("texts cannot be packed: %s", exc)
+            return False
+        return (
+            cosine_of(states, expected.states) >= MIN_COSINE
+            and float((states - expected.states).abs().max()) <= MAX_DIFFERENCE
+        )
+
+    def _seconds(self, batching: Batching, samples: Sequence[Tokens]) -> float:
+        """The quickest of a few runs."""
+        durations = []
+        for _ in range(TIMED_RUNS):
+            started = time.perf_counter()
+            batching.run(self.model, samples, self.device).states.cpu()
+            durations.append(time.perf_counter() - started)
+        return min(durations)

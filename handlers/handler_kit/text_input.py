@@ -1,0 +1,60 @@
+"""Texts as inputs: decoding them, and texts to try a model with."""
+
+from itertools import cycle, islice
+from typing import Any
+
+import msgspec
+
+from handler_kit.errors import InvalidInput
+
+_WORDS = (
+    *("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "seven"),
+    *("wizards", "brew", "strong", "coffee", "near", "quiet", "rivers", "every", "morning"),
+)
+_SAMPLE_WORDS = (4, 60, 1, 24, 10, 110, 4, 30)  # words of the sample texts, in turn
+_LONGEST_WORDS = 600  # more than any encoder's usual limit of 512 tokens
+
+
+class _TextInput(msgspec.Struct, forbid_unknown_fields=True):
+    text: str
+    parameters: dict[str, Any] = {}
+
+
+def decode_text(value: object, parameters: dict[str, Any], max_characters: int) -> str:
+    """The text of a string or of an object {text, parameters}.
+
+    Raises InvalidInput for anything else, for any parameter, and for text that is too long or
+    no Unicode.
+    """
+    if isinstance(value, dict):
+        try:
+            given = msgspec.convert(value, _TextInput)
+        except msgspec.ValidationError as exc:
+            raise InvalidInput(f"The input must be text or {{text, parameters}}: {exc}") from exc
+        value, parameters = given.text, {**parameters, **given.parameters}
+    if not isinstance(value, str):
+        raise InvalidInput("The input must be text, or an object with text and parameters")
+    if parameters:
+        raise InvalidInput(f"Unknown parameter {next(iter(parameters))!r}")
+    if len(value) > max_characters:
+        raise InvalidInput(f"The text has {len(value)} characters, {max_characters} are allowed")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInput("The text holds half of a surrogate pair") from exc
+    return value
+
+
+def sample_texts(count: int) -> list[str]:
+    """*count* texts of mixed lengths, no two neighbours alike."""
+    lengths = islice(cycle(_SAMPLE_WORDS), count)
+    return [_text(words, start) for start, words in enumerate(lengths)]
+
+
+def check_texts() -> list[str]:
+    """Texts that find out a model for which its place in a row matters: short, equal, longest."""
+    return [*sample_texts(len(_SAMPLE_WORDS)), _text(_LONGEST_WORDS, 0)]
+
+
+def _text(words: int, start: int) -> str:
+    return " ".join(islice(cycle(_WORDS), start, start + words))

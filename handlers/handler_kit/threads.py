@@ -1,0 +1,50 @@
+"""How many cores a worker may use: the machine's share, not the machine."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def limit_threads(workers: int) -> int:
+    """Gives torch this worker's share of the cores; returns how many threads that is."""
+    threads = max(1, usable_cores() // workers)
+    torch.set_num_threads(threads)
+    with suppress(RuntimeError):  # can be set only once in a process
+        torch.set_num_interop_threads(1)
+    return threads
+
+
+def usable_cores(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
+    """The cores that this process may run on and, in a container, is allowed to use up."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min([cores, *_quotas(cgroups, own_cgroup)]))
+
+
+def parse_cpu_max(text: str) -> int | None:
+    """Whole cores in a cgroup v2 ``cpu.max`` ("150000 100000" is 1); None for no limit."""
+    quota, _, period = text.strip().partition(" ")
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return max(1, int(quota) // int(period))
+
+
+def _quotas(cgroups: Path, own_cgroup: Path) -> list[int]:
+    """The limits of this process's cgroup and of those around it."""
+    folder = cgroups
+    with suppress(OSError):
+        for line in own_cgroup.read_text().splitlines():
+            if line.startswith("0::/"):
+                folder = cgroups / line.removeprefix("0::/")
+    quotas = []
+    for level in (folder, *folder.parents):
+        with suppress(OSError):
+            quotas.append(parse_cpu_max((level / "cpu.max").read_text()))
+        if level == cgroups:
+            break
+    return [quota for quota in quotas if quota is not None]

@@ -1,0 +1,65 @@
+"""Any model from one tensor to another: numbers in, numbers out."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.errors import InvalidInput, LoadError
+from handler_kit.options import TensorOptions
+from handler_kit.tensor_input import TensorInput
+from handler_kit.tensor_model import first_tensor, load_tensor_model
+
+
+class TensorHandler(BatchHandler[torch.Tensor, torch.Tensor]):
+    """Answers nested lists, or a bare number where the output has one element.
+
+    Inputs of one shape share a forward pass.
+    """
+
+    options: TensorOptions
+
+    def read_options(self, config: HandlerConfig) -> TensorOptions:
+        """Where the model lies, and what its inputs look like."""
+        options = parse_options(config, TensorOptions)
+        shape = options.input.shape
+        if shape is not None and len(shape) != config.input_rank:
+            raise LoadError(f"input shape {list(shape)} needs input_rank {len(shape)}")
+        self._input = TensorInput(options.input, config.input_rank)
+        return options
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's model."""
+        return load_tensor_model(self.folder, self.options, self.device)
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> torch.Tensor:
+        """A tensor of the input's shape, on the CPU."""
+        if parameters:
+            raise InvalidInput(
+                f"This model takes no parameters, but got {next(iter(parameters))!r}"
+            )
+        return self._input.decode(value)
+
+    def plan(self, inputs: Sequence[torch.Tensor]) -> list[ForwardPass[torch.Tensor]]:
+        """One pass per shape."""
+        groups: dict[torch.Size, list[int]] = defaultdict(list)
+        for place, tensor in enumerate(inputs):
+            groups[tensor.shape].append(place)
+        return [
+            ForwardPass(places, torch.stack([inputs[place] for place in places]))
+            for places in groups.values()
+        ]
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """The model's first output, [n, …] for a batch [n, …]."""
+        dtype = self.dtype if batch.is_floating_point() else batch.dtype
+        outputs = first_tensor(self.model(batch.to(self.device, dtype)), len(batch)).cpu()
+        return outputs.float() if outputs.is_floating_point() else outputs
+
+    def samples(self, count: int) -> list[torch.Tensor]:
+        """Inputs of the shape that the options name; none where any shape goes."""
+        samples = (self._input.sample(seed) for seed in range(count))
+        return [sample for sample in samples if sample is not None]

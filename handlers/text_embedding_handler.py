@@ -1,0 +1,83 @@
+"""Texts to vectors, with any encoder that transformers knows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import normalize
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.options import EmbeddingOptions
+from handler_kit.text_batching import Tokens, pool_first, pool_mean
+from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
+from handler_kit.text_input import check_texts, decode_text, sample_texts
+
+LONGEST_CHECKED = 512  # tokens
+
+
+class TextEmbeddingHandler(BatchHandler[str, list[Tokens]]):
+    """Answers a list of floats per text, as many as the model's hidden size."""
+
+    options: EmbeddingOptions
+
+    def read_options(self, config: HandlerConfig) -> EmbeddingOptions:
+        """Pooling, normalisation and limits."""
+        return parse_options(config, EmbeddingOptions)
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's transformer; its texts are packed where it can take that."""
+        self._tokenizer = load_tokenizer(self.folder)
+        model = load_encoder(self.folder, self.device)
+        self._max_length = longest_text(self.options.max_length, self._tokenizer, model)
+        on_cpu = self.device.type == "cpu"
+        choice = BatchingChoice(
+            model,
+            self._tokenizer.pad_token_id or 0,
+            self.device,
+            compiled=self.config.compile == "on" or not on_cpu,
+        )
+        self._batching = choice.choose(
+            self.options.batching,
+            self._tokenized(check_texts(), longest=LONGEST_CHECKED),
+            timed=not on_cpu,
+        )
+        return model
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> str:
+        """A string, or an object {text, parameters}; an empty text is a text."""
+        return decode_text(value, parameters, self.options.max_characters)
+
+    def plan(self, inputs: Sequence[str]) -> list[ForwardPass[list[Tokens]]]:
+        """One pass, unless it would have too many tokens."""
+        texts = self._tokenized(inputs)
+        groups = self._batching.groups(texts, self.options.max_pass_tokens)
+        return [ForwardPass(places, [texts[place] for place in places]) for places in groups]
+
+    def forward(self, batch: list[Tokens]) -> torch.Tensor:
+        """Vectors [texts, hidden size]."""
+        hidden = self._batching.run(self.model, batch, self.device)
+        vectors = pool_first(hidden) if self.options.pooling == "cls" else pool_mean(hidden)
+        return (normalize(vectors) if self.options.normalize else vectors).cpu()
+
+    def samples(self, count: int) -> list[str]:
+        """Texts of mixed lengths."""
+        return sample_texts(count)
+
+    def details(self) -> dict[str, Any]:
+        """How texts are batched, and how long they may be, in tokens."""
+        return {
+            "batching": self._batching.name,
+            "max_length": self._max_length,
+            "hidden_size": self.model.config.hidden_size,
+        }
+
+    def _tokenized(self, texts: Sequence[str], longest: int | None = None) -> list[Tokens]:
+        tokens = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=min(self._max_length, longest or self._max_length),
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return list(tokens["input_ids"])

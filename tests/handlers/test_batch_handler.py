@@ -1,0 +1,214 @@
+"""One job, many items: what goes wrong with one stays with one."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler_kit.job import MAGIC
+from sidecar.scheduling.job import decode_answer
+from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
+
+GOOD = b"[1,2,3,4,5]"
+HOSTILE = [
+    b"",
+    b"\xff\xfe",
+    b"1e999",
+    b"[1e999]",
+    b"[1e300]",
+    b"[" * 100_000,
+    b"[" * 900 + b"1" + b"]" * 900,
+    b"9" * 5000,
+    b"[" + b"9" * 400 + b"]",
+    b'"\\ud800"',
+    b"NaN",
+    b"[NaN]",
+    b"null",
+    b"true",
+    b"[true]",
+    b"[null]",
+    b'["a"]',
+    b"[[1]]",
+    b"{}",
+    b'{"text":"x"}',
+    b"[1,",
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:20]))
+def test_a_bad_item_fails_alone_with_400(example: Loaded, body: bytes) -> None:
+    header, bodies = example.job(GOOD, body, GOOD)
+    assert [item.status for item in header.items] == [200, 400, 200]
+    assert bodies[0] == bodies[2] != b""
+    assert bodies[1] == b""
+    assert header.items[1].error
+    assert example.context.statuses == {}
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:20]))
+def test_a_bad_plain_row_gets_its_own_400(example: Loaded, body: bytes) -> None:
+    good, bad = example.rows({"body": bytearray(GOOD)}, {"body": bytearray(body)})
+    assert example.context.statuses == {1: 400}
+    assert example.context.phrases == {1: "Bad Request"}
+    assert json.loads(good)
+    assert set(json.loads(bad)) == {"error"}
+
+
+@given(bodies=st.lists(st.binary(max_size=30) | st.just(GOOD), max_size=4))
+def test_no_bytes_hurt_the_item_beside_them(shared_example: Loaded, bodies: list[bytes]) -> None:
+    header, answers = shared_example.job(*bodies, GOOD)
+    assert header.items[-1].status == 200
+    assert answers[-1] == shared_example.job(GOOD)[1][0]
+    assert {item.status for item in header.items} <= {200, 400}
+
+
+@given(row=st.binary(max_size=60) | st.binary(max_size=60).map(lambda data: MAGIC + data))
+def test_no_row_hurts_the_row_beside_it(shared_example: Loaded, row: bytes) -> None:
+    _, good = shared_example.rows({"body": bytearray(row)}, {"body": bytearray(GOOD)})
+    assert 0 < json.loads(good) < 1
+    assert 1 not in shared_example.context.statuses
+
+
+def test_jobs_and_plain_rows_share_one_forward_pass(faulty: Loaded) -> None:
+    handler = faulty.handler
+    assert isinstance(handler, FaultyHandler)
+    job = bytearray(job_of(GOOD, b"[6]"))
+    answers = faulty.rows({"body": job}, {"body": [1, 2, 3, 4, 5]}, {"data": "[6]"})
+    assert handler.passes == [4]
+    assert faulty.context.content_types == {
+        0: "application/octet-stream",
+        1: "application/json",
+        2: "application/json",
+    }
+    header, bodies = decode_answer(answers[0], 2)
+    assert [item.forward_pass for item in header.items] == [4, 4]
+    assert bodies == answers[1:]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"body": bytearray(GOOD)},
+        {"body": GOOD},
+        {"body": [1, 2, 3, 4, 5]},
+        {"data": "[1,2,3,4,5]"},
+        {"data": bytearray(GOOD)},
+    ],
+    ids=repr,
+)
+def test_a_plain_row_is_one_input_however_torchserve_left_it(
+    example: Loaded, row: dict[str, Any]
+) -> None:
+    assert example.rows(row) == [example.job(GOOD)[1][0]]
+
+
+def test_text_under_body_stays_text_and_form_text_may_be_json(example: Loaded) -> None:
+    (text,) = example.results("[6]")
+    (number,) = example.results([6])
+    assert [json.loads(a) for a in example.rows({"body": "[6]"}, {"data": "[6]"})] == [text, number]
+
+
+def test_a_row_without_body_and_a_malformed_job_get_400(example: Loaded) -> None:
+    answers = example.rows({}, {"body": bytearray(MAGIC)}, {"body": GOOD})
+    assert example.context.statuses == {0: 400, 1: 400}
+    assert all(json.loads(answer)["error"] for answer in answers[:2])
+
+
+def test_an_empty_job_gets_an_empty_answer(example: Loaded) -> None:
+    header, bodies = example.job()
+    assert (header.items, bodies) == ([], [])
+
+
+def test_the_answer_says_what_ran_it(example: Loaded) -> None:
+    header, _ = example.job(GOOD)
+    assert (header.device, header.precision, header.worker) == ("cpu", "fp32", os.getpid())
+    assert header.timings.forward_ms > 0
+
+
+def test_a_poisoned_item_gets_500_alone_and_nothing_leaks(faulty: Loaded) -> None:
+    header, _ = faulty.job(GOOD, b"[666]", GOOD)
+    assert [item.status for item in header.items] == [200, 500, 200]
+    assert header.items[1].error == "Internal server error"
+    assert [item.forward_pass for item in header.items] == [1, 1, 1]
+
+
+def test_an_item_that_exhausts_memory_gets_503_alone(faulty: Loaded) -> None:
+    header, _ = faulty.job(b"[777]", GOOD)
+    assert [item.status for item in header.items] == [503, 200]
+
+
+def test_what_is_not_finite_gets_400_alone_and_costs_no_second_pass(faulty: Loaded) -> None:
+    header, _ = faulty.job(GOOD, b"[888]")
+    assert [item.status for item in header.items] == [200, 400]
+    assert isinstance(faulty.handler, FaultyHandler)
+    assert faulty.handler.passes == [2]
+
+
+def test_a_broken_device_ends_the_worker(faulty: Loaded) -> None:
+    with pytest.raises(SystemExit):
+        faulty.job(GOOD, b"[999]")
+
+
+def test_a_fault_of_the_handler_itself_is_500_for_each_row(
+    example: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(example.handler, "_answer", None)
+    assert [json.loads(a) for a in example.rows({"body": GOOD}, {"body": GOOD})] == [
+        {"error": "Internal server error"}
+    ] * 2
+    assert example.context.statuses == {0: 500, 1: 500}
+
+
+def test_an_answer_too_large_is_replaced_and_smaller_ones_still_fit(
+    load_example: LoadExample,
+) -> None:
+    class Wide(FaultyHandler):
+        def plan(self, inputs: Any) -> Any:
+            passes = [super(Wide, self).plan([one])[0] for one in inputs]
+            return [one._replace(members=[place]) for place, one in enumerate(passes)]
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return super().forward(batch).repeat(1, 5000 if batch[0, 0] == 5 else 2)
+
+    wide = load_example(Wide, options=EXAMPLE_OPTIONS | {"max_answer_bytes": 5000})
+    header, bodies = wide.job(b"[1]", b"[5]", b"[2]")
+    assert [item.status for item in header.items] == [200, 500, 200]
+    assert header.items[1].error == "The answer is larger than 5000 bytes"
+    assert sum(map(len, bodies)) < 5000
+    wide.rows({"body": b"[5]"})
+    assert wide.context.statuses == {0: 500}
+
+
+def test_an_item_of_another_type_or_with_parameters_gets_400(example: Loaded) -> None:
+    assert example.job(GOOD, type="pcm")[0].items[0].status == 400
+    header, _ = example.job(GOOD, parameters={"top_k": 5})
+    assert "'top_k'" in str(header.items[0].error)
+
+
+def test_describe_tells_what_was_picked(example: Loaded) -> None:
+    described = example.describe()
+    assert set(described) == {
+        "model_key",
+        "version",
+        "handler",
+        "device",
+        "precision_requested",
+        "precision",
+        "precision_check",
+        "compile",
+        "tensorrt",
+        "warmup_ms",
+        "threads",
+        "workers",
+        "max_batch_size",
+        "input_rank",
+        "load_ms",
+        "torch",
+        "options",
+    }
+    assert described["device"] == "cpu"
+    assert described["load_ms"] > described["warmup_ms"] > 0

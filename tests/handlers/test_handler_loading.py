@@ -1,0 +1,287 @@
+"""What a handler picks at load, and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tensor_handler
+import text_embedding_handler
+from handler_kit import loading
+from handler_kit.acceleration import choose_acceleration
+from handler_kit.config import HandlerConfig, parse_config
+from handler_kit.device import choose_device
+from handler_kit.errors import LoadError
+from handler_kit.precision import check_precision, choose_precision, cosine_of
+from handler_kit.threads import limit_threads, parse_cpu_max, usable_cores
+from tests.handlers.loaded import FakeContext, FaultyHandler, LoadExample
+
+CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
+
+
+class Slipping(FaultyHandler):
+    """Goes astray in low precision only."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        outputs = super().forward(batch)
+        return outputs if self.dtype == torch.float32 else -outputs
+
+
+class Overflowing(FaultyHandler):
+    """Overflows in low precision only."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        outputs = super().forward(batch)
+        return outputs if self.dtype == torch.float32 else outputs / 0
+
+
+class Unable(FaultyHandler):
+    """Does not run in low precision at all."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.dtype != torch.float32:
+            raise RuntimeError("not implemented for 'BFloat16'")
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_lowered_precision_near_fp32_is_kept(load_example: LoadExample, precision: str) -> None:
+    low, full = load_example(precision=precision), load_example()
+    described = low.describe()
+    assert described["precision"] == precision
+    assert described["precision_check"]["passed"]
+    assert described["precision_check"]["cosine"] > 0.99
+    assert low.results([1, 2, 3]) == pytest.approx(full.results([1, 2, 3]), abs=0.01)
+    assert low.job(b"1")[0].precision == precision
+
+
+@pytest.mark.parametrize("kind", [Slipping, Overflowing, Unable])
+def test_a_lowered_precision_too_far_from_fp32_falls_back_exactly(
+    load_example: LoadExample, kind: type[FaultyHandler]
+) -> None:
+    slipping, full = load_example(kind, precision="bf16"), load_example()
+    described = slipping.describe()
+    assert (described["precision"], described["precision_requested"]) == ("fp32", "bf16")
+    assert described["precision_check"]["passed"] is False
+    assert slipping.results([1, 2, 3]) == full.results([1, 2, 3])
+
+
+def test_without_a_sample_precision_is_not_lowered(load_example: LoadExample) -> None:
+    options = {"module": "example_model", "class": "ExampleModel"}
+    described = load_example(precision="bf16", options=options).describe()
+    assert described["precision"] == "fp32"
+
+
+def test_auto_precision_is_fp32_on_a_cpu_and_fp16_where_bf16_is_unknown() -> None:
+    assert choose_precision(HandlerConfig(), CPU) == "fp32"
+    assert choose_precision(HandlerConfig(), torch.device("mps")) == "fp16"
+
+
+def test_a_check_passes_for_equal_outputs_and_fails_for_others() -> None:
+    zeros, ones = torch.zeros(3), torch.ones(3)
+    assert check_precision("fp16", zeros, zeros).passed
+    assert not check_precision("fp16", ones, -ones).passed
+    assert not check_precision("fp16", ones, torch.ones(4)).passed
+    assert cosine_of(ones, ones * 2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("requested", "gpu_id", "cuda_devices", "has_mps", "device"),
+    [
+        ("auto", None, 0, False, "cpu"),
+        ("auto", None, 2, False, "cpu"),
+        ("auto", 1, 2, False, "cuda:1"),
+        ("auto", 0, 0, False, "cpu"),
+        ("auto", None, 0, True, "mps"),
+        ("cpu", 0, 2, True, "cpu"),
+        ("cuda", 1, 2, False, "cuda:1"),
+        ("cuda", None, 2, False, "cuda:0"),
+        ("cuda:1", 0, 2, False, "cuda:1"),
+        ("mps", None, 0, True, "mps"),
+    ],
+)
+def test_a_device_is_chosen(
+    requested: str, gpu_id: int | None, cuda_devices: int, has_mps: bool, device: str
+) -> None:
+    chosen = choose_device(requested, gpu_id, cuda_devices=cuda_devices, has_mps=has_mps)
+    assert str(chosen) == device
+
+
+@pytest.mark.parametrize("requested", ["cuda", "cuda:3", "mps"])
+def test_a_device_that_is_not_there_is_a_load_error(
+    load_example: LoadExample, requested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(LoadError, match=f"device {requested} was asked for"):
+        load_example(device=requested)
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "has_tensorrt", "acceleration"),
+    [
+        ({}, CPU, False, "none"),
+        ({}, CUDA, False, "compile"),
+        ({"compile": "off"}, CUDA, False, "none"),
+        ({"compile": "on"}, CPU, False, "compile"),
+        ({}, CUDA, True, "compile"),
+        ({"tensorrt": "auto"}, CUDA, True, "tensorrt"),
+        ({"tensorrt": "auto"}, CUDA, False, "compile"),
+        ({"tensorrt": "auto"}, CPU, True, "none"),
+        ({"tensorrt": "on"}, CUDA, True, "tensorrt"),
+    ],
+)
+def test_an_acceleration_is_chosen(
+    config: dict[str, Any], device: torch.device, has_tensorrt: bool, acceleration: str
+) -> None:
+    chosen = choose_acceleration(HandlerConfig(**config), device, has_tensorrt=has_tensorrt)
+    assert chosen == acceleration
+
+
+def test_tensorrt_asked_for_and_missing_is_a_load_error(load_example: LoadExample) -> None:
+    with pytest.raises(LoadError, match="torch_tensorrt"):
+        load_example(tensorrt="on")
+
+
+# torch scripts modules of its own when its compiler starts.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is:DeprecationWarning")
+def test_a_compiled_model_answers_as_the_plain_one(load_example: LoadExample) -> None:
+    compiled, plain = load_example(compile="on"), load_example(compile="off")
+    inputs = [[number, 2, 3] for number in range(7)]
+    assert compiled.describe()["compile"] is True
+    assert compiled.results(*inputs) == pytest.approx(plain.results(*inputs), abs=1e-6)
+
+
+def broken(model: Any, picked: str) -> Any:
+    def fail(batch: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no compiler here")
+
+    return model if picked == "none" else fail
+
+
+def test_a_compile_that_fails_is_a_load_error_when_on_and_left_out_when_auto(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "accelerate", broken)
+    with pytest.raises(LoadError, match="compile is on, but fails: no compiler here"):
+        load_example(compile="on")
+    monkeypatch.setattr(loading, "choose_acceleration", lambda *_, **__: "compile")
+    automatic = load_example(compile="auto")
+    assert automatic.describe()["compile"] is False
+    assert automatic.results([1])
+
+
+def test_warm_up_runs_alone_and_in_the_largest_batch(load_example: LoadExample) -> None:
+    class Watched(FaultyHandler):
+        def initialize(self, context: Any) -> None:
+            super().initialize(context)
+            self.passes = self.warmed
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            self.warmed = [*getattr(self, "warmed", []), len(batch)]
+            return super().forward(batch)
+
+    watched = load_example(Watched, max_batch_size=5, warmup_iterations=2)
+    assert isinstance(watched.handler, Watched)
+    assert watched.handler.passes == [1, 1, 5, 5]
+
+
+def test_an_archive_made_by_hand_needs_no_config() -> None:
+    assert parse_config(None) == parse_config({}) == parse_config({"handler": None})
+    assert parse_config({"handler": {"compile": True, "tensorrt": False}}) == HandlerConfig(
+        compile="on"
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"devise": "cpu"}, "devise"),
+        ({"workers": 0}, r"\$.workers"),
+        ({"device": "tpu"}, r"\$.device"),
+        ({"precision": "int8"}, r"\$.precision"),
+        ({"compile": 1}, r"\$.compile"),
+        ("my_handler.py", "handler"),
+    ],
+)
+def test_a_wrong_config_is_a_load_error_naming_the_field(section: Any, message: str) -> None:
+    with pytest.raises(LoadError, match=message):
+        parse_config({"handler": section})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs module and class"),
+        ({"format": "export"}, "needs program"),
+        ({"format": "export", "program": "../model.pt2"}, "program"),
+        ({"module": "os.path", "class": "A"}, "module"),
+        ({"module": "a", "class": "A", "input": {"shape": []}}, "input_rank"),
+        ({"module": "a", "class": "A", "input": {"shape": [2, 2]}}, "needs input_rank 2"),
+        ({"module": "a", "class": "A", "input": {"fit": "pad_or_cut"}}, "one dimension"),
+        (
+            {
+                "module": "a",
+                "class": "A",
+                "input": {"shape": [1], "dtype": "int64", "text": "hash"},
+            },
+            "float32",
+        ),
+        ({"module": "a", "class": "A", "weight": "x"}, "weight"),
+    ],
+)
+def test_wrong_options_are_a_load_error(
+    load_example: LoadExample, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LoadError, match=message):
+        load_example(options=options)
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("max 100000", None),
+        ("150000 100000", 1),
+        ("400000 100000\n", 4),
+        ("50000 100000", 1),
+        ("", None),
+        ("1 0", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_cpu_quota_is_read(text: str, cores: int | None) -> None:
+    assert parse_cpu_max(text) == cores
+
+
+def test_the_smallest_quota_around_a_process_counts(tmp_path: Path) -> None:
+    inner = tmp_path / "cgroups" / "pod" / "container"
+    inner.mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/other\n0::/pod/container\n")
+    (inner / "cpu.max").write_text("max 100000")
+    (inner.parent / "cpu.max").write_text("100000 100000")
+    assert usable_cores(tmp_path / "cgroups", own) == 1
+    assert usable_cores(tmp_path / "none", tmp_path / "none") >= 1
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handler_kit.threads.usable_cores", lambda: 8)
+    before = torch.get_num_threads()
+    try:
+        assert [limit_threads(workers) for workers in (1, 3, 16)] == [8, 2, 1]
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_handler_file_holds_exactly_one_class() -> None:
+    for module in (tensor_handler, text_embedding_handler):
+        own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
+        assert len([value for value in own if isinstance(value, type)]) == 1
+
+
+def test_a_model_folder_that_is_empty_is_a_load_error(tmp_path: Path) -> None:
+    options = {"module": "example_model", "class": "ExampleModel"}
+    with pytest.raises(LoadError, match="example_model"):
+        tensor_handler.TensorHandler().initialize(FakeContext(tmp_path, {"options": options}))

@@ -1,0 +1,308 @@
+"""Texts to vectors: the same alone, packed, padded, and as transformers itself has them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch.nn.functional import cosine_similarity, normalize
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from handler_kit.errors import InvalidInput, LoadError
+from handler_kit.packed_attention import CannotPack, PackedAttention, runs_of
+from handler_kit.text_batching import PackedBatching, PaddedBatching
+from handler_kit.text_encoder import BatchingChoice
+from handler_kit.text_input import check_texts, decode_text, sample_texts
+from tests.handlers.loaded import FakeContext, Loaded
+from text_embedding_handler import TextEmbeddingHandler
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 80,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+}
+DISTIL_SIZES: dict[str, Any] = {
+    "dim": 32,
+    "n_layers": 2,
+    "n_heads": 4,
+    "hidden_dim": 64,
+    "max_position_embeddings": 80,
+    "initializer_range": 0.3,
+}
+TEXTS = [
+    "the quick brown fox",
+    "",
+    "coffee",
+    "a lazy dog near quiet rivers " * 9,
+    "nothing known here",
+    "seven wizards brew strong coffee " * 3,
+    "the lazy brown dog",
+]
+
+
+def write_tokenizer(folder: Path, limit: int) -> int:
+    """A word-level tokenizer of the sample texts' words; returns its vocabulary's size."""
+    words = sorted({word for text in sample_texts(8) for word in text.split()})
+    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        model_max_length=limit,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(folder)
+    return len(vocabulary)
+
+
+def write_model(folder: Path, kind: Any, config: Any, sizes: dict[str, Any], limit: int) -> Path:
+    torch.manual_seed(1)
+    kind(config(vocab_size=write_tokenizer(folder, limit), **sizes)).save_pretrained(folder)
+    return folder
+
+
+def load(folder: Path, *, config: dict[str, Any] | None = None, **options: Any) -> Loaded:
+    settings = {"options": options, "warmup_iterations": 1} | (config or {})
+    return Loaded(TextEmbeddingHandler(), FakeContext(folder, settings))
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("bert"), BertModel, BertConfig, SIZES, 64)
+
+
+@pytest.fixture(scope="session")
+def bert(bert_folder: Path) -> Loaded:
+    return load(bert_folder)
+
+
+def reference(folder: Path, texts: Sequence[str]) -> torch.Tensor:
+    """transformers' own padded batch in fp32, mean pooled and normalised."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
+    batch = tokenizer(
+        list(texts), padding=True, truncation=True, return_tensors="pt", return_token_type_ids=False
+    )
+    with torch.inference_mode():
+        states = model(**batch).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1)
+    return normalize((states * mask).sum(1) / mask.sum(1))
+
+
+def vectors(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:
+    return torch.tensor(loaded.results(*texts))
+
+
+def test_packed_texts_have_the_vectors_of_transformers_itself(
+    bert: Loaded, bert_folder: Path
+) -> None:
+    assert bert.describe()["batching"] == "packed"
+    expected = reference(bert_folder, TEXTS)
+    assert cosine_similarity(vectors(bert, TEXTS), expected).min() > 0.99999
+    assert (vectors(bert, TEXTS) - expected).abs().max() < 1e-5
+
+
+def test_a_text_has_one_vector_alone_and_in_a_batch(bert: Loaded) -> None:
+    together = vectors(bert, TEXTS)
+    alone = torch.cat([vectors(bert, [text]) for text in TEXTS])
+    assert cosine_similarity(together, alone).min() > 0.9999
+
+
+def test_different_texts_have_different_vectors(bert: Loaded) -> None:
+    together = vectors(bert, TEXTS)
+    others = together @ together.T - torch.eye(len(TEXTS))
+    assert others.max() < 0.9999
+
+
+def test_all_texts_of_a_job_share_one_pass_until_it_is_full(
+    bert: Loaded, bert_folder: Path
+) -> None:
+    bodies = [msgspec.json.encode(text) for text in TEXTS]
+    shared = {item.forward_pass for item in bert.job(*bodies)[0].items}
+    assert shared == {len(TEXTS)}
+    small = load(bert_folder, max_pass_tokens=20)
+    assert vectors(small, TEXTS).allclose(vectors(bert, TEXTS), atol=1e-5)
+    assert small.job(*bodies)[0].items[3].forward_pass == 1
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_packed_and_padded_agree_in_every_pooling(bert_folder: Path, pooling: str) -> None:
+    packed = load(bert_folder, pooling=pooling, normalize=False, batching="packed")
+    padded = load(bert_folder, pooling=pooling, normalize=False, batching="padded")
+    assert padded.describe()["batching"] == "padded"
+    assert vectors(packed, TEXTS).allclose(vectors(padded, TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "sizes", "first_position"),
+    [
+        (RobertaModel, RobertaConfig, SIZES, 1),
+        (DistilBertModel, DistilBertConfig, DISTIL_SIZES, 0),
+    ],
+)
+def test_positions_start_where_the_model_starts_them(
+    tmp_path: Path, kind: Any, config: Any, sizes: dict[str, Any], first_position: int
+) -> None:
+    folder = write_model(tmp_path, kind, config, sizes, 64)
+    loaded = load(folder)
+    handler = loaded.handler
+    assert isinstance(handler, TextEmbeddingHandler)
+    assert isinstance(handler._batching, PackedBatching)
+    assert handler._batching.first_position == first_position
+    assert cosine_similarity(vectors(loaded, TEXTS), reference(folder, TEXTS)).min() > 0.99999
+
+
+@pytest.fixture(scope="session")
+def mpnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mpnet")
+    return write_model(folder, MPNetModel, MPNetConfig, SIZES, 64)
+
+
+def test_a_model_with_relative_positions_is_padded_and_right(mpnet_folder: Path) -> None:
+    loaded = load(mpnet_folder)
+    assert loaded.describe()["batching"] == "padded"
+    assert cosine_similarity(vectors(loaded, TEXTS), reference(mpnet_folder, TEXTS)).min() > 0.99999
+
+
+def test_packing_asked_of_a_model_that_cannot_is_a_load_error(mpnet_folder: Path) -> None:
+    with pytest.raises(LoadError, match="cannot take packed texts"):
+        load(mpnet_folder, batching="packed")
+
+
+@torch.inference_mode()
+def test_on_a_gpu_the_faster_batching_is_taken(
+    bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = AutoModel.from_pretrained(bert_folder).eval()
+    samples = AutoTokenizer.from_pretrained(bert_folder)(check_texts(), max_length=64)["input_ids"]
+    choice = BatchingChoice(model, 0, torch.device("cpu"))
+    for packed_seconds, expected in ((0.5, "packed"), (2.0, "padded")):
+        seconds = {"packed": packed_seconds, "padded": 1.0}
+        monkeypatch.setattr(choice, "_seconds", lambda batching, _, s=seconds: s[batching.name])
+        assert choice.choose("auto", samples, timed=True).name == expected
+    assert model.config._attn_implementation == choice.own_attention
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_lowered_precision_keeps_the_vectors(
+    bert: Loaded, bert_folder: Path, precision: str
+) -> None:
+    lowered = load(bert_folder, config={"precision": precision})
+    assert lowered.describe()["precision"] == precision
+    assert cosine_similarity(vectors(lowered, TEXTS), vectors(bert, TEXTS)).min() > 0.99
+
+
+# torch scripts modules of its own when its compiler starts.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is:DeprecationWarning")
+def test_a_compiled_encoder_packs_any_mixture_and_agrees(bert: Loaded, bert_folder: Path) -> None:
+    compiled = load(bert_folder, config={"compile": "on"})
+    described = compiled.describe()
+    assert (described["compile"], described["batching"]) == (True, "packed")
+    assert cosine_similarity(vectors(compiled, TEXTS), vectors(bert, TEXTS)).min() > 0.9999
+
+
+def test_a_text_may_be_a_string_or_an_object(bert: Loaded) -> None:
+    plain, wrapped = bert.results("coffee", {"text": "coffee", "parameters": {}})
+    assert plain == pytest.approx(wrapped, abs=1e-6)
+    assert len(plain) == bert.describe()["hidden_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (1, "must be text"),
+        (["a"], "must be text"),
+        (None, "must be text"),
+        ({}, "`text`"),
+        ({"text": 1}, "text"),
+        ({"text": "a", "lang": "en"}, "lang"),
+        ({"text": "a", "parameters": {"top_k": 5}}, "Unknown parameter 'top_k'"),
+        ({"text": "a", "parameters": None}, "parameters"),
+        ("abcdef", "6 characters, 5 are allowed"),
+        ("\ud800", "surrogate"),
+    ],
+)
+def test_anything_but_text_is_refused_in_a_sentence(value: Any, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        decode_text(value, {}, max_characters=5)
+
+
+def test_a_text_that_is_no_unicode_fails_alone(bert: Loaded) -> None:
+    good, bad = bert.rows({"body": "coffee"}, {"body": "\udcff"})
+    assert bert.context.statuses == {1: 400}
+    assert len(msgspec.json.decode(good)) == 32
+    assert b"surrogate" in bad
+
+
+def test_a_long_text_is_cut_at_the_limit(bert: Loaded, bert_folder: Path) -> None:
+    assert bert.describe()["max_length"] == 64
+    short = load(bert_folder, max_length=8)
+    assert short.describe()["max_length"] == 8
+    assert short.results("a lazy dog " * 2) == short.results("a lazy dog " * 50)
+    with pytest.raises(LoadError, match="max_length 65 is more than the model's 64"):
+        load(bert_folder, max_length=65)
+
+
+def test_a_folder_without_tokenizer_or_safetensors_is_a_load_error(
+    tmp_path: Path, bert_folder: Path
+) -> None:
+    with pytest.raises(LoadError, match="tokenizer"):
+        load(tmp_path)
+    for file in bert_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(LoadError, match="model"):
+        load(tmp_path)
+
+
+def test_packed_attention_refuses_what_it_does_not_know() -> None:
+    attention = PackedAttention()
+    tensor = torch.zeros(1, 2, 3, 4)
+    for kwargs in ({"position_bias": tensor}, {"sliding_window": 8}, {"softcap": 30.0}):
+        with pytest.raises(CannotPack, match=next(iter(kwargs))):
+            attention(torch.nn.Identity(), tensor, tensor, tensor, None, **kwargs)
+    with pytest.raises(CannotPack, match="mask"):
+        attention(torch.nn.Identity(), tensor, tensor, tensor, tensor)
+
+
+def test_texts_of_one_length_share_a_call() -> None:
+    assert runs_of([1, 1, 2, 3, 3, 3]) == [(2, 1), (1, 2), (3, 3)]
+
+
+def test_no_text_is_padded_beyond_double_its_length() -> None:
+    texts = [[0] * length for length in (200, 30, 5, 16, 33, 70, 64, 1)]
+    groups = PaddedBatching(0).groups(texts, 4096)
+    lengths = [[len(texts[place]) for place in group] for group in groups]
+    assert lengths == [[1, 5, 16, 30], [33, 64], [70], [200]]
+
+
+def test_a_pass_has_no_more_tokens_than_allowed_unless_one_text_has() -> None:
+    texts = [[0] * length for length in (5, 6, 3, 40)]
+    assert PackedBatching(PackedAttention()).groups(texts, 10) == [[2, 0], [1], [3]]
+    assert PaddedBatching(0).groups(texts, 10) == [[2, 0], [1], [3]]

@@ -10,11 +10,11 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.options import TensorOptions
-from handler_kit.tensor_input import TensorInput
+from handler_kit.tensor_input import Array, TensorInput, stacked
 from handler_kit.tensor_model import first_tensor, load_tensor_model
 
 
-class TensorHandler(BatchHandler[torch.Tensor, torch.Tensor]):
+class TensorHandler(BatchHandler[Array, torch.Tensor]):
     """Answers nested lists, or a bare number where the output has one element.
 
     Inputs of one shape share a forward pass.
@@ -35,21 +35,21 @@ class TensorHandler(BatchHandler[torch.Tensor, torch.Tensor]):
         """The archive's model."""
         return load_tensor_model(self.folder, self.options, self.device)
 
-    def decode(self, value: object, parameters: dict[str, Any]) -> torch.Tensor:
-        """A tensor of the input's shape, on the CPU."""
+    def decode(self, value: object, parameters: dict[str, Any]) -> Array:
+        """An array of the input's shape."""
         if parameters:
             raise InvalidInput(
                 f"This model takes no parameters, but got {next(iter(parameters))!r}"
             )
         return self._input.decode(value)
 
-    def plan(self, inputs: Sequence[torch.Tensor]) -> list[ForwardPass[torch.Tensor]]:
+    def plan(self, inputs: Sequence[Array]) -> list[ForwardPass[torch.Tensor]]:
         """One pass per shape."""
-        groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for place, tensor in enumerate(inputs):
-            groups[tensor.shape].append(place)
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for place, array in enumerate(inputs):
+            groups[array.shape].append(place)
         return [
-            ForwardPass(places, torch.stack([inputs[place] for place in places]))
+            ForwardPass(places, stacked([inputs[place] for place in places]))
             for places in groups.values()
         ]
 
@@ -59,7 +59,7 @@ class TensorHandler(BatchHandler[torch.Tensor, torch.Tensor]):
         outputs = first_tensor(self.model(batch.to(self.device, dtype)), len(batch)).cpu()
         return outputs.float() if outputs.is_floating_point() else outputs
 
-    def samples(self, count: int) -> list[torch.Tensor]:
+    def samples(self, count: int) -> list[Array]:
         """Inputs of the shape that the options name; none where any shape goes."""
         samples = (self._input.sample(seed) for seed in range(count))
         return [sample for sample in samples if sample is not None]

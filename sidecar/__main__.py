@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -73,11 +74,22 @@ async def serve(settings: Settings) -> None:
     try:
         await runner.setup()
         await web.SockSite(runner, listener).start()
+        _calm_garbage_collector()
         async with background("announce", _announce(app[SERVICES])):
             await stop.wait()
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")
+
+
+def _calm_garbage_collector() -> None:
+    """What is built by now stays, and requests leave few cycles: look seldom, and at little.
+
+    Measured: a third of the processor time of a request went into looking.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -1,5 +1,6 @@
 """Around every request: its id, the Host and Origin check, one place that answers errors."""
 
+import itertools
 import logging
 import re
 import uuid
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
+from multidict import istr
 
 from sidecar.access.origins import OriginGuard
 from sidecar.errors import PayloadTooLarge, SidecarError
@@ -18,7 +20,9 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUEST_ID = "X-Request-ID"
+REQUEST_ID = istr("X-Request-ID")
+_PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
+_serial = itertools.count(1)
 _SANE_ID = re.compile(r"[\w.:-]{1,128}")
 GUARD = web.AppKey("guard", OriginGuard)
 
@@ -108,4 +112,4 @@ def _preflight() -> web.Response:
 def _request_id(request: web.Request) -> str:
     """The client's own id if it is a sane one, else a new one."""
     given = request.headers.get(REQUEST_ID)
-    return given if given and _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _SANE_ID.fullmatch(given) else f"{_PROCESS_ID}{next(_serial):08x}"

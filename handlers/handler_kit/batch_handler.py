@@ -96,7 +96,7 @@ class BatchHandler(ABC, Generic[Input, Batch]):
         self.config = parse_config(context.model_yaml_config)
         self.options = self.read_options(self.config)
         self.folder = Path(system["model_dir"])
-        self._threads = limit_threads(self.config.workers)
+        limit_threads(self.config.workers)
         self.device = find_device(self.config.device, system.get("gpu_id"))
         self._report: Report = Loading(self).run()
         self._run_by = RunBy(
@@ -127,7 +127,6 @@ class BatchHandler(ABC, Generic[Input, Batch]):
             "device": str(self.device),
             "precision_requested": self.config.precision,
             **msgspec.to_builtins(self._report),
-            "threads": self._threads,
             "workers": self.config.workers,
             "max_batch_size": self.config.max_batch_size,
             "input_rank": self.config.input_rank,

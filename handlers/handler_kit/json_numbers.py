@@ -1,12 +1,18 @@
 """Numbers to and from JSON: input bytes of any kind, and tensors as answers."""
 
+from typing import Any
+
 import msgspec
+import numpy as np
 import torch
 
 from handler_kit.errors import InvalidInput
 
 SIGNIFICANT_DIGITS = 9  # enough to tell any two float32 apart
 _SMALLEST_EXPONENT, _LARGEST_EXPONENT = -45, 38  # of a float32
+
+Float32Array = np.ndarray[Any, np.dtype[np.float32]]
+Float64Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _encoder = msgspec.json.Encoder()
 
@@ -26,33 +32,36 @@ def encode_rows(outputs: torch.Tensor) -> list[bytes | InvalidInput]:
 
     A row that holds NaN or an infinity, which JSON cannot say, is an error instead.
     """
-    rows = outputs.flatten(1) if outputs.dim() > 1 else outputs.unsqueeze(1)
-    finite = torch.isfinite(rows).all(dim=1).tolist()
+    values = outputs.numpy()
+    rows = values.reshape(len(values), -1)
+    finite = np.isfinite(rows).all(axis=1).tolist()
     if rows.shape[1] == 1:
-        outputs = rows.squeeze(1)
+        values = rows[:, 0]
     if outputs.is_floating_point():
-        outputs = shortened(outputs)
+        values = shortened(values)
     return [
         _encoder.encode(row)
         if is_finite
         else InvalidInput("The model's answer to this input is not a finite number")
-        for row, is_finite in zip(outputs.tolist(), finite, strict=True)
+        for row, is_finite in zip(values.tolist(), finite, strict=True)
     ]
 
 
-def shortened(values: torch.Tensor) -> torch.Tensor:
-    """*values*, float32, as float64 that print with few digits and read back as the same float32.
+def shortened(values: Float32Array) -> Float64Array:
+    """*values* as numbers that print with few digits and read back as the same float32.
 
     0.300000012 for 0.30000001192092896: nine digits, a third less to send.  Below 1e-13 powers
     of ten are no longer exact, and some keep more digits.
     """
-    exact = values.double()
-    exponent = exact.abs().log10().floor().clamp(_SMALLEST_EXPONENT, _LARGEST_EXPONENT)
-    digits = SIGNIFICANT_DIGITS - 1 - exponent
-    ten = torch.tensor(10.0, dtype=torch.float64)
-    rounded = torch.where(
-        digits >= 0,
-        (exact * ten**digits).round() / ten**digits,
-        (exact / ten**-digits).round() * ten**-digits,
-    )
-    return torch.where(rounded.float() == values, rounded, exact)
+    exact = values.astype(np.float64)
+    with np.errstate(all="ignore"):  # of zero, NaN and the infinities, which stay as they are
+        exponent = np.floor(np.log10(np.abs(exact)))
+        exponent = np.clip(exponent, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
+        digits = SIGNIFICANT_DIGITS - 1 - exponent
+        rounded = np.where(
+            digits >= 0,
+            np.round(exact * 10.0**digits) / 10.0**digits,
+            np.round(exact / 10.0**-digits) * 10.0**-digits,
+        )
+        same = rounded.astype(np.float32) == values
+    return np.where(same, rounded, exact)

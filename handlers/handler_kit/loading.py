@@ -21,6 +21,7 @@ from handler_kit.acceleration import (
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.errors import LoadError
 from handler_kit.precision import DTYPES, PrecisionCheck, check_precision, choose_precision
+from handler_kit.threads import keep_useful_threads, limit_threads
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     compile: bool
     tensorrt: bool
     warmup_ms: float
+    threads: int
 
 
 class Loadable(Protocol):
@@ -71,12 +73,14 @@ class Loading:
         self._load()
         check = self._lower_precision()
         acceleration, warmup_ms = self._warm_up()
+        threads = self._threads()
         return Report(
             precision=check.precision if check and check.passed else "fp32",
             precision_check=check,
             compile=acceleration == "compile",
             tensorrt=acceleration == "tensorrt",
             warmup_ms=warmup_ms,
+            threads=threads,
         )
 
     def _load(self) -> None:
@@ -126,6 +130,14 @@ class Loading:
             picked, self.handler.model = "none", plain
             self._iterate()
         return picked, round((time.perf_counter() - started) * 1000, 3)
+
+    def _threads(self) -> int:
+        """This worker's share of the cores, or fewer where they do not help."""
+        share = limit_threads(self.config.workers)
+        samples = self.handler.samples(self.config.max_batch_size)
+        if self.handler.device.type != "cpu" or not samples:
+            return share
+        return keep_useful_threads(lambda: self._outputs(samples), share)
 
     def _iterate(self, at_least: int = 0) -> None:
         """Warm-up passes, alone and in the largest batch: the two that differ most."""

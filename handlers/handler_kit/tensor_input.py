@@ -1,18 +1,21 @@
-"""One input of a tensor model: a JSON value made into a tensor."""
+"""One input of a tensor model: a JSON value made into an array, several made into a batch."""
 
 import hashlib
+import math
 import struct
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import torch
 from msgspec import Meta
 
 from handler_kit.errors import InvalidInput
 from handler_kit.options import InputOptions
 
-DTYPES = {"float32": torch.float32, "int64": torch.int64}
-_LARGEST = torch.finfo(torch.float32).max
+Array = np.ndarray[Any, np.dtype[Any]]
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS: dict[str, Any] = {
     "float32": Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)],  # refuses NaN too
     "int64": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
@@ -20,18 +23,21 @@ _NUMBERS: dict[str, Any] = {
 
 
 class TensorInput:
-    """Turns JSON values into tensors of *rank* dimensions, as *options* say."""
+    """Turns JSON values into arrays of *rank* dimensions, as *options* say.
+
+    NumPy makes a small array several times as fast as torch makes a tensor.
+    """
 
     def __init__(self, options: InputOptions, rank: int) -> None:
         self.options = options
         self.rank = rank
-        self.dtype = DTYPES[options.dtype]
+        self.dtype = np.dtype(options.dtype)
         self._nested = _NUMBERS[options.dtype]
         for _ in range(rank):
             self._nested = list[self._nested]  # type: ignore[name-defined]
 
-    def decode(self, value: object) -> torch.Tensor:
-        """A tensor of the options' shape.  Raises InvalidInput.
+    def decode(self, value: object) -> Array:
+        """An array of the options' shape.  Raises InvalidInput.
 
         A bare number is a list of one; text is refused, or hashed where the options say so.
         """
@@ -43,12 +49,12 @@ class TensorInput:
             nested = msgspec.convert(value, self._nested)
             if self.options.fit == "pad_or_cut":
                 nested = self._fitted(nested)
-            tensor = torch.tensor(nested, dtype=self.dtype)
+            array = np.array(nested, dtype=self.dtype)
         except (msgspec.ValidationError, OverflowError, RecursionError) as exc:
             raise InvalidInput(f"The input must be {self.wanted}: {exc}") from exc
         except ValueError as exc:  # a ragged list
             raise InvalidInput(f"The input's lists differ in length: {exc}") from exc
-        return self._checked(tensor)
+        return self._checked(array)
 
     @property
     def wanted(self) -> str:
@@ -56,23 +62,22 @@ class TensorInput:
         kind = "numbers" if self.options.dtype == "float32" else "integers"
         return f"{'lists of ' * (self.rank - 1)}a list of {kind}"
 
-    def sample(self, seed: int) -> torch.Tensor | None:
+    def sample(self, seed: int) -> Array | None:
         """An input that fits; None when any shape is allowed, as then none is sure to."""
         if self.options.shape is None:
             return None
-        numbers = torch.arange(seed, seed + torch.Size(self.options.shape).numel())
-        if self.dtype.is_floating_point:
-            return torch.sin(numbers.to(self.dtype)).reshape(self.options.shape)
-        return (numbers % 2).reshape(self.options.shape)
+        numbers = np.arange(seed, seed + math.prod(self.options.shape))
+        values = np.sin(numbers) if self.dtype.kind == "f" else numbers % 2
+        return values.astype(self.dtype).reshape(self.options.shape)
 
-    def _checked(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _checked(self, array: Array) -> Array:
         shape = self.options.shape
-        if shape is not None and tensor.shape != shape:
-            expected, got = list(shape), list(tensor.shape)
+        if shape is not None and array.shape != shape:
+            expected, got = list(shape), list(array.shape)
             raise InvalidInput(f"The input must have the shape {expected}, not {got}")
-        if tensor.numel() == 0:
+        if array.size == 0:
             raise InvalidInput("The input is empty")
-        return tensor
+        return array
 
     def _fitted(self, numbers: list[float]) -> list[float]:
         length = self._length()
@@ -86,6 +91,11 @@ class TensorInput:
     def _length(self) -> int:
         (length,) = self.options.shape or ()  # the options made sure of it
         return length
+
+
+def stacked(arrays: Sequence[Array]) -> torch.Tensor:
+    """One tensor [n, …] of n *arrays* of one shape."""
+    return torch.from_numpy(np.stack(arrays))
 
 
 def hash_text(text: str, count: int) -> list[float]:

@@ -1,11 +1,13 @@
 """API keys: 256 random bits each, kept as SHA-256.
 
-A key of that many random bits cannot be guessed, so a fast hash is enough, and looking
-the hash up tells nobody anything: to try hashes is to guess keys.
+A key of that many random bits cannot be guessed, so a fast hash is enough.  A look-up
+by hash needs no constant time: to learn something from its duration one must choose the
+hash, and that is as hard as to guess the key.
 """
 
 import fcntl
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +18,15 @@ import msgspec
 
 from sidecar.access.identity import Identity
 from sidecar.access.private_file import read_private, write_private
-from sidecar.errors import NotAuthenticated
+from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import SettingsError
 
 PREFIX = "sk_"
 KEY_BYTES = 32
 LOOK_SECONDS = 1.0  # how long a change of the file may go unseen
+DAY_SECONDS = 86_400
+
+log = logging.getLogger(__name__)
 
 
 class KeyRecord(msgspec.Struct):
@@ -49,20 +54,33 @@ class ApiKeys:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._looked_at = 0.0
-        self._version: tuple[int, ...] | None = None
-        self._by_hash: dict[str, KeyRecord] = {}
+        self._looked_at: float | None = None
+        self._version: tuple[int, ...] | None = None  # None: to be read at the next look
+        self._by_hash: dict[str, KeyRecord] | None = {}  # None: the file cannot be read
 
     def verify(self, key: str) -> Identity:
-        """Whose key it is.  Raises NotAuthenticated with the reason."""
-        self._look()
-        record = self._by_hash.get(hashlib.sha256(key.encode(errors="replace")).hexdigest())
+        """Whose key it is.
+
+        Raises NotAuthenticated with the reason, Unavailable while the file cannot be read:
+        which keys are revoked is not known then.
+        """
+        record = self.find(key)
         if record is None:
             raise NotAuthenticated("The API key is unknown", invalid=True)
         state = record.state(self._clock())
         if state != "valid":
             raise NotAuthenticated(f"The API key is {state}", invalid=True)
         return Identity(record.name, frozenset(record.scopes), "api_key", record.expires_at)
+
+    def find(self, key: str) -> KeyRecord | None:
+        """The record of *key*, whatever its state."""
+        self._look()
+        if self._by_hash is None:
+            raise Unavailable(
+                "token: the server's file of API keys cannot be read",
+                error="API keys cannot be checked right now",
+            )
+        return self._by_hash.get(_sha256(key))
 
     def records(self) -> list[KeyRecord]:
         """All keys, in the order of their making.  Raises SettingsError for a spoiled file."""
@@ -80,10 +98,10 @@ class ApiKeys:
         record = KeyRecord(
             id=secrets.token_hex(4),
             name=name,
-            sha256=hashlib.sha256(key.encode()).hexdigest(),
+            sha256=_sha256(key),
             scopes=scopes,
             created_at=now,
-            expires_at=None if days is None else now + days * 86400,
+            expires_at=None if days is None else now + days * DAY_SECONDS,
         )
         with self._writing() as records:
             records.append(record)
@@ -94,13 +112,15 @@ class ApiKeys:
         with self._writing() as records:
             found = [record for record in records if record.id == key_id]
             for record in found:
-                record.revoked_at = record.revoked_at or self._clock()
+                if record.revoked_at is None:
+                    record.revoked_at = self._clock()
         return bool(found)
 
     @contextmanager
     def _writing(self) -> Iterator[list[KeyRecord]]:
+        """The records, stored again afterwards; one process at a time."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
+        with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             records = self.records()
             yield records
@@ -108,15 +128,26 @@ class ApiKeys:
 
     def _look(self) -> None:
         now = self._clock()
-        if 0 <= now - self._looked_at < LOOK_SECONDS:
+        recently = self._looked_at is not None and 0 <= now - self._looked_at < LOOK_SECONDS
+        if recently and self._by_hash is not None:
             return
         self._looked_at = now
+        version = self._version_on_disk()
+        if version == self._version:
+            return
+        try:
+            self._by_hash, self._version = {key.sha256: key for key in self.records()}, version
+        except SettingsError as exc:
+            log.error("API keys cannot be checked: %s", exc)  # noqa: TRY400 - a sentence is enough
+            self._by_hash, self._version = None, None
+
+    def _version_on_disk(self) -> tuple[int, ...]:
         try:
             status = self._path.stat()
-        except FileNotFoundError:
-            self._version, self._by_hash = None, {}
-            return
-        version = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if version != self._version:
-            self._by_hash = {record.sha256: record for record in self.records()}
-            self._version = version
+        except OSError:
+            return ()
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def _sha256(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()

@@ -1,12 +1,13 @@
 """Any credential → an identity.
 
-A body token makes the headers unread; of the headers, Authorization goes before X-API-Key.
-A credential that is there and wrong is refused, also where none is needed.
+A body token makes the headers unread; Authorization makes X-API-Key unread.  What is
+empty counts as absent; what is there and wrong is refused, also where none is needed.
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sidecar.access.api_keys import PREFIX, ApiKeys
 from sidecar.access.identity import Identity
@@ -16,10 +17,18 @@ from sidecar.errors import NotAuthenticated
 from sidecar.settings import Settings, SettingsError
 
 REMEMBERED = 10_000
+MAX_CREDENTIAL_LENGTH = 8192  # a longer one could keep the event loop busy
+
+
+class Remembered(NamedTuple):
+    """A caller whose token was verified, and when that is to be done again."""
+
+    identity: Identity
+    until: float
 
 
 class Authenticator:
-    """Checks credentials; good JWTs are remembered until they expire."""
+    """Checks credentials.  Good JWTs are remembered, API keys are looked up each time."""
 
     def __init__(
         self,
@@ -30,56 +39,83 @@ class Authenticator:
         self._verifier = verifier
         self._api_keys = api_keys
         self._clock = clock
-        self._remembered: OrderedDict[str, Identity] = OrderedDict()
+        # By the token itself: finding it by its (salted) hash tells an attacker nothing.
+        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
 
     async def identify(
         self, body_token: str | None, authorization: str | None, api_key: str | None
     ) -> Identity | None:
-        """Who asks: None without a credential.  Raises NotAuthenticated when it is wrong.
+        """Who asks: None without a credential.
 
         *authorization* and *api_key* are the values of the headers Authorization and
-        X-API-Key.  Empty values count as absent.
+        X-API-Key.  Raises NotAuthenticated when the credential is wrong, Unavailable when
+        it cannot be checked now.
         """
-        if body_token:
-            return await self._check(body_token)
-        if authorization:
-            scheme, _, credential = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not credential.strip():
-                raise NotAuthenticated("The Authorization header must be a Bearer", invalid=True)
-            return await self._check(credential.strip())
-        if api_key:
-            return self._api_keys.verify(api_key)
-        return None
+        credential = body_token or _bearer(authorization)
+        if credential is None:
+            return self._api_key(api_key) if api_key else None
+        return self._recall(credential) or await self._verify(credential)
 
-    async def _check(self, credential: str) -> Identity:
+    def _recall(self, token: str) -> Identity | None:
+        known = self._remembered.get(token)
+        if known is None:
+            return None
+        if known.until <= self._clock():
+            del self._remembered[token]
+            return None
+        self._remembered.move_to_end(token)
+        return known.identity
+
+    async def _verify(self, credential: str) -> Identity:
         if credential.startswith(PREFIX):
-            return self._api_keys.verify(credential)
-        known = self._remembered.get(credential)
-        if known is not None and known.expires_at is not None:
-            if self._clock() < known.expires_at:
-                return known
-            del self._remembered[credential]
+            return self._api_key(credential)
         if self._verifier is None:
             raise NotAuthenticated("This server takes API keys only", invalid=True)
+        if len(credential) > MAX_CREDENTIAL_LENGTH:
+            raise NotAuthenticated("The token is too long", invalid=True)
         identity = await self._verifier.verify(credential)
-        self._remembered[credential] = identity
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
+        self._remember(credential, identity, self._clock() + self._verifier.trust_seconds)
         return identity
 
+    def _remember(self, token: str, identity: Identity, until: float) -> None:
+        if identity.expires_at is not None:
+            until = min(until, identity.expires_at)
+        self._remembered[token] = Remembered(identity, until)
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
 
-def build_authenticator(settings: Settings) -> Authenticator:
-    """The authenticator that *settings* ask for.
+    def _api_key(self, key: str) -> Identity:
+        if len(key) > MAX_CREDENTIAL_LENGTH:
+            raise NotAuthenticated("The API key is too long", invalid=True)
+        return self._api_keys.verify(key)
+
+
+def _bearer(authorization: str | None) -> str | None:
+    """The credential in an Authorization header; None without one."""
+    if not authorization:
+        return None
+    scheme, _, credential = authorization.partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise NotAuthenticated("The Authorization header must hold a Bearer token", invalid=True)
+    return credential
+
+
+def build_authenticator(
+    settings: Settings, clock: Callable[[], float] = time.time
+) -> Authenticator:
+    """The authenticator that *settings* ask for; makes development's secret when needed.
 
     Raises SettingsError: keys cannot be read, or production has no credential source.
     """
     keys = signing_keys(settings)
-    api_keys = ApiKeys(settings.api_keys)
-    if keys is None and not api_keys.records():
+    api_keys = ApiKeys(settings.api_keys, clock)
+    usable = [key for key in api_keys.records() if key.state(clock()) == "valid"]
+    if keys is None and not usable:
         raise SettingsError(
             "production needs a credential source: set SIDECAR_JWT_SECRET, "
             "SIDECAR_JWT_PUBLIC_KEY_FILE or SIDECAR_JWT_JWKS_URL, or make an API key with "
             "scripts/token key create"
         )
-    verifier = None if keys is None else JwtVerifier(keys, settings)
-    return Authenticator(verifier, api_keys)
+    verifier = None if keys is None else JwtVerifier(keys, settings, clock)
+    return Authenticator(verifier, api_keys, clock)

@@ -8,16 +8,24 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import jwt
 
 from sidecar.access.api_keys import ApiKeys
 from sidecar.access.authenticator import build_authenticator
+from sidecar.access.explanation import explain_jwt, explain_key, moment, printable
 from sidecar.access.identity import SCOPES
-from sidecar.access.signing_keys import FixedKey, signing_keys
-from sidecar.errors import NotAuthenticated
+from sidecar.access.signing_keys import signing_keys, signing_secret
+from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import Settings, SettingsError, load_settings
+
+LONGEST = 100_000  # hours or days
+TABLE_ROW = "{:10} {:20} {:12} {:21} {:21} {}"
+
+
+class WrongUse(Exception):
+    """What was asked for cannot be done; the message says why."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,26 +33,27 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(load_settings(), options))
-    except SettingsError as exc:
-        print(f"token: {exc}", file=sys.stderr)  # noqa: T201
+    except (SettingsError, WrongUse, OSError) as exc:
+        _say(f"token: {exc}", sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/token", description="Tokens and API keys.")
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="print a new JWT")
-    create.add_argument("--subject", required=True, help="whom it is for")
-    create.add_argument("--hours", type=_positive, default=1.0, help="how long it is valid")
+    create.add_argument("--subject", required=True, type=_name, help="whom it is for")
+    create.add_argument("--hours", type=_duration, default=1.0, help="how long it is valid (1)")
     _add_scopes(create)
     create.set_defaults(run=_create)
     inspect = commands.add_parser("inspect", help="explain a JWT or an API key")
     inspect.add_argument("token", nargs="?", default="-", help="- or nothing: standard input")
     inspect.set_defaults(run=_inspect)
-    keys = commands.add_parser("key", help="API keys").add_subparsers(required=True)
+    key = commands.add_parser("key", help="API keys")
+    keys = key.add_subparsers(required=True, metavar="COMMAND")
     new = keys.add_parser("create", help="print a new API key")
-    new.add_argument("--name", required=True, help="whom it is for")
-    new.add_argument("--days", type=_positive, help="how long it is valid (default: for ever)")
+    new.add_argument("--name", required=True, type=_name, help="whom it is for")
+    new.add_argument("--days", type=_duration, help="how long it is valid (for ever)")
     _add_scopes(new)
     new.set_defaults(run=_create_key)
     keys.add_parser("list", help="all keys").set_defaults(run=_list_keys)
@@ -60,74 +69,94 @@ def _add_scopes(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be above 0")
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("must be a name on one line")
+    return text.strip()
+
+
+def _duration(text: str) -> float:
+    rule = f"must be a number above 0 and at most {LONGEST}"
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(rule) from None
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(rule)
     return value
 
 
 def _create(settings: Settings, options: argparse.Namespace) -> int:
-    keys = signing_keys(settings)
-    if not isinstance(keys, FixedKey) or keys.algorithms != ("HS256",):
-        raise SettingsError("only SIDECAR_JWT_SECRET can sign; ask your token's issuer for one")
+    signing_keys(settings)  # refuses a secret that the server would refuse
+    secret = signing_secret(settings)
+    if secret is None:
+        raise WrongUse(
+            "only SIDECAR_JWT_SECRET can sign, and it is not set; a public key or a JWKS only "
+            "checks: ask the issuer for a token, or make an API key with scripts/token key create"
+        )
     now = int(time.time())
-    claims = {
+    claims: dict[str, Any] = {
         "sub": options.subject,
-        "scope": " ".join(options.scope),
+        "scope": " ".join(sorted(set(options.scope))),
         "iat": now,
         "exp": now + round(options.hours * 3600),
     }
-    if settings.jwt_audience:
+    if settings.jwt_audience is not None:
         claims["aud"] = settings.jwt_audience
-    if settings.jwt_issuer:
+    if settings.jwt_issuer is not None:
         claims["iss"] = settings.jwt_issuer
-    print(jwt.encode(claims, keys.key, algorithm="HS256"))  # noqa: T201
+    _say(jwt.encode(claims, secret, algorithm="HS256"))
     return 0
 
 
 def _inspect(settings: Settings, options: argparse.Namespace) -> int:
-    token = sys.stdin.read().strip() if options.token == "-" else options.token  # noqa: S105
+    from_stdin = options.token == "-"  # noqa: S105 - the customary name of standard input
+    token = (sys.stdin.read() if from_stdin else options.token).strip()
+    if not token:
+        raise WrongUse("no token was given")
     try:
         identity = asyncio.run(build_authenticator(settings).identify(token, None, None))
     except NotAuthenticated as exc:
-        print(f"invalid: {exc.message}")  # noqa: T201
+        _say(f"invalid: {exc.message}")
+        _say_all(explain_jwt(token))
         return 1
-    if identity is None:
-        raise SettingsError("no token was given")
-    lines = {
-        "valid": identity.kind.replace("_", " "),
-        "subject": identity.subject,
-        "scopes": " ".join(sorted(identity.scopes)) or "none",
-        "expires": _time(identity.expires_at),
-    }
-    print("\n".join(f"{name}: {value}" for name, value in lines.items()))  # noqa: T201
+    except Unavailable as exc:
+        raise WrongUse(exc.message) from exc
+    assert identity is not None
+    _say(f"valid: {identity.kind.replace('_', ' ')}")
+    record = ApiKeys(settings.api_keys).find(token)
+    _say_all(explain_jwt(token) if record is None else explain_key(record))
     return 0
 
 
 def _create_key(settings: Settings, options: argparse.Namespace) -> int:
-    key, record = ApiKeys(settings.api_keys).create(options.name, options.scope, options.days)
-    print(f"key {record.id}; it is shown only now:", file=sys.stderr)  # noqa: T201
-    print(key)  # noqa: T201
+    scopes = sorted(set(options.scope))
+    key, record = ApiKeys(settings.api_keys).create(options.name, scopes, options.days)
+    _say(f"token: this is key {record.id}; it is shown only now", sys.stderr)
+    _say(key)
     return 0
 
 
 def _list_keys(settings: Settings, _: argparse.Namespace) -> int:
-    row = "{:10} {:20} {:14} {:22} {:22} {}"
-    print(row.format("id", "name", "scopes", "created", "expires", "state"))  # noqa: T201
+    _say(TABLE_ROW.format("id", "name", "scopes", "created", "expires", "state"))
     for key in ApiKeys(settings.api_keys).records():
-        cells = (key.id, key.name, " ".join(key.scopes) or "none", _time(key.created_at))
-        print(row.format(*cells, _time(key.expires_at), key.state(time.time())))  # noqa: T201
+        scopes = " ".join(key.scopes) or "none"
+        cells = (key.id, key.name, scopes, moment(key.created_at), moment(key.expires_at))
+        _say(TABLE_ROW.format(*map(printable, cells), key.state(time.time())))
     return 0
 
 
 def _revoke_key(settings: Settings, options: argparse.Namespace) -> int:
     if not ApiKeys(settings.api_keys).revoke(options.id):
-        raise SettingsError(f"no key has the id {options.id}")
+        raise WrongUse("no key has that id; `key list` shows them")
+    _say(f"token: key {options.id} is revoked", sys.stderr)
     return 0
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "never"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _say_all(lines: dict[str, str]) -> None:
+    for name, text in lines.items():
+        _say(f"{name}: {text}")
+
+
+def _say(text: str, to: TextIO | None = None) -> None:
+    print(text, file=to or sys.stdout)

@@ -3,6 +3,8 @@
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sidecar.settings import SettingsError
@@ -11,36 +13,49 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_private(path: Path) -> bytes:
-    """What *path* holds.  Raises SettingsError when others may read it, OSError as open does."""
-    data = path.read_bytes()
-    if path.stat().st_mode & OTHERS:
+    """What *path* holds.
+
+    Raises FileNotFoundError, or SettingsError when others may read it or we may not.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise SettingsError(f"{path}: {exc.strerror}") from exc
+    if mode & OTHERS:
         raise SettingsError(f"{path}: others can read it; run: chmod 600 {path}")
     return data
 
 
 def write_private(path: Path, data: bytes) -> None:
     """Puts *data* into *path* (mode 0600), whole or not at all."""
-    temporary = _temporary(path, data)
-    temporary.replace(path)
+    with _temporary(path, data) as temporary:
+        temporary.replace(path)
 
 
 def create_private(path: Path, data: bytes) -> bool:
     """Like `write_private`, but leaves what is there already; whether *data* was written."""
-    temporary = _temporary(path, data)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
+    with _temporary(path, data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
     return True
 
 
-def _temporary(path: Path, data: bytes) -> Path:
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

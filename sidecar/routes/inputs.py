@@ -5,12 +5,15 @@ strings or objects is a batch.  Models of a higher input rank take lists nested 
 as one input.
 """
 
+import re
+
 import msgspec
 
 from sidecar.errors import InvalidFields
 
 _split = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE = b" \t\n\r"
+_FLAT_NUMBERS = re.compile(rb"""\s*\[[^["{tfn]*[0-9][^["{tfn]*\]\s*""")  # of what is JSON already
 _KINDS = {ord('"'): "strings", ord("{"): "objects", ord("["): "lists"}
 
 
@@ -19,6 +22,8 @@ def split_inputs(raw: bytes, *, rank: int, limit: int) -> tuple[list[bytes], boo
 
     Raises InvalidFields for null, an empty list, mixed kinds, or more than *limit* inputs.
     """
+    if _FLAT_NUMBERS.fullmatch(raw):
+        return [raw], False
     depth, first = _opening(raw)
     if depth == 0:
         if first == ord("n"):
@@ -26,9 +31,9 @@ def split_inputs(raw: bytes, *, rank: int, limit: int) -> tuple[list[bytes], boo
         return [raw], False
     if first == ord("]") and depth == 1:
         raise InvalidFields("inputs: must not be empty")
+    if depth == 1 and first not in b'"{':
+        raise InvalidFields("inputs: a list must hold numbers, or lists, strings or objects alone")
     if depth <= rank and first not in b'"{':
-        if depth == 1:
-            _refuse_mixed_list(raw)
         return [raw], False
     return _batch(raw, limit), True
 
@@ -42,12 +47,6 @@ def _opening(raw: bytes) -> tuple[int, int]:
         elif byte not in _SPACE:
             return depth, byte
     raise InvalidFields("inputs: must not be empty")
-
-
-def _refuse_mixed_list(raw: bytes) -> None:
-    inside = raw.lstrip(_SPACE)[1:]
-    if any(mark in inside for mark in (b"[", b'"', b"{", b"t", b"f", b"n")):
-        raise InvalidFields("inputs: a list must hold numbers, or lists, strings or objects alone")
 
 
 def _batch(raw: bytes, limit: int) -> list[bytes]:

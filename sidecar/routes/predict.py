@@ -5,17 +5,17 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from multidict import istr
 
-from sidecar.access.identity import Identity
 from sidecar.errors import (
     Draining,
     InvalidFields,
     InvalidInput,
     InvalidJson,
     ModelNotFound,
-    NotAuthenticated,
     SidecarError,
 )
+from sidecar.routes.credentials import admit
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.route import Route, json_response
 from sidecar.scheduling.entry import Reply
@@ -30,6 +30,7 @@ from sidecar.services import SERVICES, Services
 
 _request = msgspec.json.Decoder(PredictRequest)
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+TRACEPARENT = istr("traceparent")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,14 +51,14 @@ async def predict(request: web.Request) -> web.Response:
                 asked.timeout,
                 not asked.enable_batching,
                 began,
-                request.headers.get("traceparent"),
+                request.headers.get(TRACEPARENT),
             )
         )
         result = _result(replies, is_batch)
         success = True
     finally:
         taken = services.statistics.end(began, inputs=inputs, success=success)
-    services.metrics.route("/predict")(taken)
+    services.metrics.latency("/predict", taken)
     return json_response(
         PredictResponse(
             True,
@@ -76,11 +77,11 @@ async def _parse(request: web.Request, services: Services) -> PredictRequest:
         asked = _request.decode(body)
     except msgspec.ValidationError as exc:
         token = _token_of_invalid(body)
-        await _identify(request, services, token)
+        await admit(request, token)
         raise InvalidFields(field_rule(exc)) from exc
     except _NOT_JSON as exc:
         raise InvalidJson(f"body: {exc}") from exc
-    await _identify(request, services, asked.token)
+    await admit(request, asked.token)
     if asked.timeout > services.settings.max_timeout_seconds:
         raise InvalidFields(f"timeout: at most {services.settings.max_timeout_seconds:g} seconds")
     return asked
@@ -94,15 +95,6 @@ def _token_of_invalid(body: bytes) -> str | None:
         raise InvalidJson(f"body: {exc}") from exc
     token = value.get("token") if isinstance(value, dict) else None
     return token if isinstance(token, str) else None
-
-
-async def _identify(request: web.Request, services: Services, token: str | None) -> Identity | None:
-    identity = await services.authenticator.identify(
-        token, request.headers.get("Authorization"), request.headers.get("X-API-Key")
-    )
-    if identity is None and services.settings.require_authentication:
-        raise NotAuthenticated
-    return identity
 
 
 def field_rule(exc: msgspec.ValidationError) -> str:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from sidecar.errors import InsufficientScope, NotAuthenticated
+from sidecar.routes.credentials import require_scope
 from sidecar.routes.route import Route, json_response
 from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts, TorchServeStats
 from sidecar.services import SERVICES, Services
@@ -35,17 +35,6 @@ async def stats(request: web.Request) -> web.Response:
             await _torchserve(services),
         )
     )
-
-
-async def require_scope(request: web.Request, scope: str) -> None:
-    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*."""
-    identity = await request.app[SERVICES].authenticator.identify(
-        None, request.headers.get("Authorization"), request.headers.get("X-API-Key")
-    )
-    if identity is None:
-        raise NotAuthenticated
-    if not identity.has_scope(scope):
-        raise InsufficientScope(scope)
 
 
 async def _torchserve(services: Services) -> TorchServeStats | None:

@@ -38,7 +38,7 @@ from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClien
 
 log = logging.getLogger(__name__)
 
-SHORT_JOB_SECONDS = 0.003  # below this a worker gets two jobs in flight
+SHORT_JOB_SECONDS = 0.010  # below this a worker gets two jobs in flight
 SMOOTHING = 0.1
 JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
 MAX_ATTEMPTS = 2

@@ -97,20 +97,22 @@ class Scheduler:
         ]
         dispatcher = self.dispatchers[work.model]
         dispatcher.put(entries)
+        left = work.arrived + work.timeout - self._clock()
+        timer = loop.call_later(max(left, 0.0), self._time_out, entries, work)
         try:
-            return await self._replies(entries, work)
-        finally:
+            return [await _outcome(entry) for entry in entries]
+        except BaseException:  # the time is over, or the client has left
             dispatcher.discard(entries)
             for entry in entries:
                 entry.leave()
+            raise
+        finally:
+            timer.cancel()
 
-    async def _replies(self, entries: Sequence[Entry], work: Work) -> list[Reply | SidecarError]:
-        waiting = {entry.reply for entry in entries}
-        left = work.arrived + work.timeout - self._clock()
-        _, late = await asyncio.wait(waiting, timeout=max(left, 0))
-        if late:
-            raise RequestTimedOut(work.timeout, self._clock() - work.arrived)
-        return [_outcome(entry.reply) for entry in entries]
+    def _time_out(self, entries: Sequence[Entry], work: Work) -> None:
+        error = RequestTimedOut(work.timeout, self._clock() - work.arrived)
+        for entry in entries:
+            entry.refuse(error)
 
     async def drain(self, seconds: float) -> bool:
         """Waits until nothing is queued or in flight, *seconds* at most; whether that came."""
@@ -127,9 +129,11 @@ class Scheduler:
         await asyncio.gather(*(each.stop(reason) for each in self.dispatchers.values()))
 
 
-def _outcome(reply: asyncio.Future[Reply]) -> Reply | SidecarError:
-    error = reply.exception()
-    if error is None:
-        return reply.result()
-    assert isinstance(error, SidecarError)
-    return error
+async def _outcome(entry: Entry) -> Reply | SidecarError:
+    """The reply, or why there is none.  Raises RequestTimedOut: that ends the whole request."""
+    try:
+        return await entry.reply
+    except RequestTimedOut:
+        raise
+    except SidecarError as exc:
+        return exc

@@ -1,20 +1,22 @@
 """The metrics at /metrics.  One registry a program, so that two in one process do not mix."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from sidecar.telemetry.histogram import Histogram, Series
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class ModelMetrics:
-    """What the dispatcher of one model observes; the labels are looked up once."""
+    """What the dispatcher of one model observes; its series are looked up once."""
 
-    def __init__(self, wait: Histogram, engine: Histogram, size: Histogram) -> None:
+    def __init__(self, wait: Series, engine: Series, size: Series) -> None:
         self.queue_wait = wait.observe
         self._engine = engine.observe
         self._size = size.observe
@@ -40,40 +42,47 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._queue_wait = self._histogram(
-            "queue_wait_seconds", "From arrival in the queue to the job", ["model"]
+            "queue_wait_seconds", "From arrival in the queue to the job", "model"
         )
         self._engine = self._histogram(
-            "torchserve_seconds", "One job at TorchServe, its queue included", ["model"]
+            "torchserve_seconds", "One job at TorchServe, its queue included", "model"
         )
         self._latency = self._histogram(
-            "request_seconds", "From a request's arrival to its answer", ["route"]
+            "request_seconds", "From a request's arrival to its answer", "route"
         )
-        self._batch_size = self._histogram("batch_size", "Inputs in a job", ["model"], SIZES)
+        self._batch_size = self._histogram("batch_size", "Inputs in a job", "model", SIZES)
         self._requests = Counter(
             "sidecar_requests", "Answers by status", ["route", "status"], registry=self.registry
         )
+        self._answers: dict[tuple[str, int], Counter] = {}  # looking labels up takes a lock
         self._rejections = Counter(
             "sidecar_rejections", "Refusals by reason", ["reason"], registry=self.registry
         )
 
     def _histogram(
-        self, name: str, text: str, labels: list[str], buckets: tuple[float, ...] = SECONDS
+        self, name: str, text: str, label: str, bounds: Sequence[float] = SECONDS
     ) -> Histogram:
-        return Histogram(f"sidecar_{name}", text, labels, buckets=buckets, registry=self.registry)
+        histogram = Histogram(f"sidecar_{name}", text, label, bounds)
+        self.registry.register(histogram)
+        return histogram
 
     def model(self, key: str) -> ModelMetrics:
         """The observers for the model *key*."""
         return ModelMetrics(
-            self._queue_wait.labels(key), self._engine.labels(key), self._batch_size.labels(key)
+            self._queue_wait.of(key), self._engine.of(key), self._batch_size.of(key)
         )
 
-    def route(self, route: str) -> Callable[[float], None]:
-        """The latency observer for *route*."""
-        return self._latency.labels(route).observe
+    def latency(self, route: str, seconds: float) -> None:
+        """One answer on *route* took *seconds*."""
+        self._latency.of(route).observe(seconds)
 
     def answered(self, route: str, status: int) -> None:
         """One answer."""
-        self._requests.labels(route, status).inc()
+        counter = self._answers.get((route, status))
+        if counter is None:
+            counter = self._requests.labels(route, status)
+            self._answers[route, status] = counter
+        counter.inc()
 
     def rejected(self, reason: str) -> None:
         """One refusal."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_padding_fills_with_zeros_and_cutting_drops_the_rest() -> None:
 @pytest.mark.parametrize("value", [[1, 2], [1, 2, 3, 4], 1, [[1, 2, 3]], "a", None, {}, [True] * 3])
 def test_an_exact_input_of_another_shape_or_kind_is_refused(value: Any) -> None:
     decode = TensorInput(InputOptions(shape=(3,)), rank=1).decode
-    assert decode([1, 2, 3]).dtype == torch.float32
+    assert decode([1, 2, 3]).dtype == np.float32
     with pytest.raises(InvalidInput):
         decode(value)
 
@@ -74,7 +75,7 @@ def test_an_exact_input_of_another_shape_or_kind_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", [1.5, [1.0], True, 2**63, "1"])
 def test_integers_are_integers(value: Any) -> None:
     decode = TensorInput(InputOptions(dtype="int64"), rank=1).decode
-    assert decode([1, -(2**63)]).dtype == torch.int64
+    assert decode([1, -(2**63)]).dtype == np.int64
     with pytest.raises(InvalidInput):
         decode(value)
 

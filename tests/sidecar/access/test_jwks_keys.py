@@ -1,0 +1,258 @@
+"""Keys at an address: fetched seldom, kept while the address is away, never stormed."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from sidecar.access.jwks_keys import (
+    FRESH_SECONDS,
+    PAUSE_SECONDS,
+    STALE_SECONDS,
+    JwksKeys,
+)
+from sidecar.access.jwt_verifier import JwtVerifier
+from sidecar.errors import NotAuthenticated, Unavailable
+from sidecar.settings import Settings
+from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, SECRET, Clock, jwk, token
+
+BOTH = ("RS256", "ES256")
+
+
+class Issuer:
+    """An HTTP server with a JWKS; *status* and *body* can be spoiled, *hold* makes it wait."""
+
+    def __init__(self) -> None:
+        self.status, self.fetches = 200, 0
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.publish(jwk(RSA_KEY, "rsa"), jwk(EC_KEY, "ec"))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def publish(self, *keys: dict[str, Any]) -> None:
+        self.body = json.dumps({"keys": keys}).encode()
+
+    def close(self) -> None:
+        self.go_on.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        issuer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                issuer.fetches += 1
+                issuer.go_on.wait(10)
+                self.send_response(issuer.status)
+                self.send_header("Content-Length", str(len(issuer.body)))
+                self.end_headers()
+                self.wfile.write(issuer.body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    issuer = Issuer()
+    yield issuer
+    issuer.close()
+
+
+class Door:
+    """Who is behind a token, by the keys of *issuer*."""
+
+    def __init__(self, issuer: Issuer, clock: Clock, algorithms: tuple[str, ...] = BOTH) -> None:
+        self.keys = JwksKeys(issuer.url, algorithms, clock)
+        self._verifier = JwtVerifier(self.keys, Settings())
+
+    async def enter(self, text: str) -> str:
+        return (await self._verifier.verify(text)).subject
+
+    async def refusal(self, text: str) -> str:
+        with pytest.raises(NotAuthenticated) as refused:
+            await self.enter(text)
+        return refused.value.message
+
+
+def signed(key: Any = RSA_KEY, key_id: str | None = "rsa", **claims: Any) -> str:
+    algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+    return token(key, algorithm, headers={} if key_id is None else {"kid": key_id}, **claims)
+
+
+def unknown(number: int) -> str:
+    return signed(key_id=f"garbage-{number}")
+
+
+async def test_a_token_is_checked_with_the_key_that_it_names(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    assert await door.enter(signed()) == "ada"
+    assert await door.enter(signed(EC_KEY, "ec")) == "ada"
+    other = rsa.generate_private_key(65537, 2048)
+    assert await door.refusal(signed(other)) == "The token's signature is wrong"
+    assert issuer.fetches == 1
+
+
+async def test_a_token_must_name_a_key_that_is_there(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    assert await door.refusal(signed(key_id=None)) == "The token does not name its key (kid)"
+    assert await door.refusal(unknown(1)) == "The token was signed with an unknown key"
+    for text in ("", "a", "a.b.c", "é.é.é", "\ud800.a.b"):
+        assert await door.refusal(text) == "The token is malformed"
+
+
+async def test_a_key_is_used_with_its_own_algorithm_only(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    wrong = "The token is signed with another algorithm"
+    assert await door.refusal(signed(EC_KEY, "rsa")) == wrong
+    assert await door.refusal(token(SECRET, headers={"kid": "rsa"})) == wrong
+    unsigned = token(None, "none", headers={"kid": "rsa"})
+    assert await door.refusal(unsigned) == wrong
+
+
+async def test_the_algorithm_of_the_settings_excludes_the_other(
+    issuer: Issuer, clock: Clock
+) -> None:
+    door = Door(issuer, clock, ("ES256",))
+    assert await door.enter(signed(EC_KEY, "ec")) == "ada"
+    assert await door.refusal(signed()) == "The token was signed with an unknown key"
+
+
+async def test_keys_that_are_secret_short_or_strange_are_not_used(
+    issuer: Issuer, clock: Clock
+) -> None:
+    secret = {"kty": "oct", "k": "c2VjcmV0" * 8, "kid": "oct"}
+    short = jwk(rsa.generate_private_key(65537, 1024), "short")
+    other = jwk(ec.generate_private_key(ec.SECP384R1()), "p384")
+    issuer.publish(jwk(RSA_KEY, "rsa"), secret, short, other, {"kty": "new", "kid": "new"})
+    door = Door(issuer, clock)
+    assert await door.enter(signed()) == "ada"
+    for key_id in ("oct", "short", "p384", "new"):
+        assert "unknown key" in await door.refusal(signed(key_id=key_id))
+
+
+async def test_a_new_key_is_fetched_when_a_token_names_it(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    await door.enter(signed())
+    fresh = ec.generate_private_key(ec.SECP256R1())
+    issuer.publish(jwk(fresh, "new"))
+    assert "unknown key" in await door.refusal(signed(fresh, "new"))
+    clock.advance(PAUSE_SECONDS)
+    assert await door.enter(signed(fresh, "new")) == "ada"
+    assert "unknown key" in await door.refusal(signed())
+
+
+async def test_a_flood_of_unknown_keys_fetches_once_a_pause(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    for round_number in range(3):
+        floods = (door.refusal(unknown(number)) for number in range(50))
+        assert set(await asyncio.gather(*floods)) == {"The token was signed with an unknown key"}
+        assert issuer.fetches == round_number + 1
+        clock.advance(PAUSE_SECONDS)
+
+
+async def test_callers_at_the_first_start_wait_for_one_fetch(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    assert await asyncio.gather(*(door.enter(signed()) for _ in range(20))) == ["ada"] * 20
+    assert issuer.fetches == 1
+
+
+async def test_callers_with_a_known_key_do_not_wait_for_a_fetch(
+    issuer: Issuer, clock: Clock
+) -> None:
+    door = Door(issuer, clock)
+    await door.enter(signed())
+    clock.advance(FRESH_SECONDS)
+    issuer.go_on.clear()
+    fetching = asyncio.create_task(door.enter(signed()))
+    while issuer.fetches < 2:
+        await asyncio.sleep(0)
+    assert await door.enter(signed(EC_KEY, "ec")) == "ada"
+    assert not fetching.done()
+    issuer.go_on.set()
+    assert await fetching == "ada"
+
+
+async def test_a_caller_who_leaves_does_not_spoil_the_fetch(issuer: Issuer, clock: Clock) -> None:
+    door = Door(issuer, clock)
+    issuer.go_on.clear()
+    leaving = asyncio.create_task(door.refusal(unknown(1)))
+    while not issuer.fetches:
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    issuer.go_on.set()
+    while not door.keys._keys:
+        await asyncio.sleep(0)
+    assert await door.enter(signed()) == "ada"
+    assert issuer.fetches == 1
+
+
+async def test_a_withdrawn_key_is_refused_after_the_next_fetch(
+    issuer: Issuer, clock: Clock
+) -> None:
+    door = Door(issuer, clock)
+    await door.enter(signed())
+    issuer.publish(jwk(EC_KEY, "ec"))
+    clock.advance(FRESH_SECONDS)
+    assert "unknown key" in await door.refusal(signed())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b""),
+        (302, b""),
+        (200, b"<html>"),
+        (200, b"\xff"),
+        (200, b"[]"),
+        (200, b'{"keys": []}'),
+        (200, b'{"keys": 7}'),
+        (200, b'{"keys": [{"kty": "RSA", "kid": "rsa", "alg": []}]}'),
+    ],
+)
+async def test_an_address_that_fails_is_not_the_clients_fault(
+    issuer: Issuer, clock: Clock, status: int, body: bytes
+) -> None:
+    issuer.status, issuer.body = status, body
+    door = Door(issuer, clock)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="cannot be fetched right now") as refused:
+            await door.enter(signed())
+        assert refused.value.headers == {"Retry-After": "10"}
+    assert issuer.fetches == 1
+
+
+async def test_an_address_where_nobody_listens_is_not_the_clients_fault(clock: Clock) -> None:
+    issuer = Issuer()
+    issuer.close()
+    with pytest.raises(Unavailable):
+        await Door(issuer, clock).enter(signed())
+
+
+async def test_old_keys_serve_while_the_address_is_away_but_not_for_ever(
+    issuer: Issuer, clock: Clock
+) -> None:
+    door = Door(issuer, clock)
+    await door.enter(signed())
+    issuer.status = 500
+    clock.advance(STALE_SECONDS - 1)
+    assert await door.enter(signed()) == "ada"
+    clock.advance(PAUSE_SECONDS)
+    with pytest.raises(Unavailable):
+        await door.enter(signed())
+    issuer.status = 200
+    clock.advance(PAUSE_SECONDS)
+    assert await door.enter(signed()) == "ada"

@@ -85,6 +85,7 @@ def _start_torchserve(folder: Path, urls: list[str]) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "JAVA_HOME": str(find_java_home()),
+        "OMP_WAIT_POLICY": "PASSIVE",
         "TMPDIR": str(folder / "tmp"),
         "TEMP": str(folder / "tmp"),
         "LOG_LOCATION": str(folder),

@@ -1,5 +1,6 @@
 """A credential in words, for people; never the credential itself."""
 
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -49,19 +50,29 @@ def moment(seconds: Any, *, missing: str = "never") -> str:
     """Epoch seconds as a date and a time, or *missing* for None."""
     if seconds is None:
         return missing
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return f"{float(seconds):g} s after 1970"
-    except TypeError:
+    number = _finite(seconds)
+    if number is None:
         return printable(seconds)
+    try:
+        return datetime.fromtimestamp(number, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{number:g} s after 1970"
 
 
 def _expiry(seconds: Any) -> str:
-    text = moment(seconds)
-    if not isinstance(seconds, int | float):
-        return text
-    left = seconds - time.time()
+    number = _finite(seconds)
+    if number is None:
+        return moment(seconds)
+    left = number - time.time()
     unit, size = next((pair for pair in UNITS if abs(left) >= 2 * pair[1]), UNITS[-1])
     count = round(abs(left) / size)
-    return f"{text} (in {count} {unit})" if left > 0 else f"{text} ({count} {unit} ago)"
+    distance = f"in {count} {unit}" if left > 0 else f"{count} {unit} ago"
+    return f"{moment(number)} ({distance})"
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

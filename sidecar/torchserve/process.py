@@ -137,16 +137,21 @@ class TorchServeProcess:
 
     def _environment(self, logs: Path) -> dict[str, str]:
         temp = str(self.folder / "tmp")
-        return allowed_environment(os.environ) | {
-            "JAVA_HOME": str(self._java_home),
-            "LOG_LOCATION": str(logs),
-            "METRICS_LOCATION": str(logs),
-            "TMPDIR": temp,
-            "TEMP": temp,
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        # Threads that wait in a loop take the cores that Java and the sidecar need.
+        return (
+            {"OMP_WAIT_POLICY": "PASSIVE"}
+            | allowed_environment(os.environ)
+            | {
+                "JAVA_HOME": str(self._java_home),
+                "LOG_LOCATION": str(logs),
+                "METRICS_LOCATION": str(logs),
+                "TMPDIR": temp,
+                "TEMP": temp,
+                "HF_HUB_OFFLINE": "1",
+                "TRANSFORMERS_OFFLINE": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+        )
 
 
 def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,10 +3,11 @@
 import time
 from typing import Any
 
+import jwt
 import pytest
 
 from sidecar.access.api_keys import KeyRecord
-from sidecar.access.explanation import explain_jwt, explain_key, moment, printable
+from sidecar.access.explanation import explain_jwt, explain_key, moment
 from tests.sidecar.access.tokens import SECRET, token
 
 
@@ -43,10 +44,12 @@ def test_the_token_itself_and_control_characters_are_never_shown() -> None:
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("exp", [float("inf"), float("nan"), 10**400, "soon", [1], True, -1])
-def test_an_expiry_of_any_kind_can_be_shown(exp: Any) -> None:
-    assert explain_jwt(token(sub="ada", exp=None, nbf=exp))["not before"]
-    assert printable(exp)
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 10**400, 1e300, "soon", [1], -1])
+def test_a_time_of_any_kind_can_be_shown(seconds: Any) -> None:
+    claims = {"sub": "ada", "exp": seconds, "nbf": seconds}
+    lines = explain_jwt(jwt.encode(claims, SECRET))
+    assert lines["expires"]
+    assert lines["not before"]
 
 
 def test_an_api_key_is_explained_by_its_record() -> None:

@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sidecar.access.jwks_keys import (
-    FRESH_SECONDS,
-    PAUSE_SECONDS,
-    STALE_SECONDS,
-    JwksKeys,
-)
+from sidecar.access.jwks_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, JwksKeys
 from sidecar.access.jwt_verifier import JwtVerifier
 from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import Settings
@@ -122,17 +117,13 @@ async def test_a_key_is_used_with_its_own_algorithm_only(issuer: Issuer, clock: 
     assert await door.refusal(unsigned) == wrong
 
 
-async def test_the_algorithm_of_the_settings_excludes_the_other(
-    issuer: Issuer, clock: Clock
-) -> None:
+async def test_a_set_algorithm_excludes_the_other(issuer: Issuer, clock: Clock) -> None:
     door = Door(issuer, clock, ("ES256",))
     assert await door.enter(signed(EC_KEY, "ec")) == "ada"
     assert await door.refusal(signed()) == "The token was signed with an unknown key"
 
 
-async def test_keys_that_are_secret_short_or_strange_are_not_used(
-    issuer: Issuer, clock: Clock
-) -> None:
+async def test_secret_short_and_strange_keys_are_not_used(issuer: Issuer, clock: Clock) -> None:
     secret = {"kty": "oct", "k": "c2VjcmV0" * 8, "kid": "oct"}
     short = jwk(rsa.generate_private_key(65537, 1024), "short")
     other = jwk(ec.generate_private_key(ec.SECP384R1()), "p384")
@@ -242,9 +233,7 @@ async def test_an_address_where_nobody_listens_is_not_the_clients_fault(clock: C
         await Door(issuer, clock).enter(signed())
 
 
-async def test_old_keys_serve_while_the_address_is_away_but_not_for_ever(
-    issuer: Issuer, clock: Clock
-) -> None:
+async def test_old_keys_serve_for_an_hour_at_most(issuer: Issuer, clock: Clock) -> None:
     door = Door(issuer, clock)
     await door.enter(signed())
     issuer.status = 500

@@ -4,7 +4,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,9 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.usefixtures("umask")
 @pytest.mark.parametrize("write", [write_private, create_private])
-def test_only_the_owner_may_read_it_whatever_the_umask(tmp_path: Path, write: type[object]) -> None:
+def test_only_the_owner_may_read_it_whatever_the_umask(
+    tmp_path: Path, write: Callable[[Path, bytes], object]
+) -> None:
     path = tmp_path / "new" / "file"
     write(path, b"data")
     assert read_private(path) == b"data"
@@ -89,10 +91,13 @@ def test_no_temporary_file_stays_also_when_the_write_fails(tmp_path: Path) -> No
 
 
 def test_two_processes_that_start_at_once_share_one_development_secret(tmp_path: Path) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     makers = [
         subprocess.Popen(
-            [sys.executable, "-c", MAKE_SECRETS, tmp_path], cwd=ROOT, text=True, **pipes
+            [sys.executable, "-c", MAKE_SECRETS, tmp_path],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.settings import Settings, SettingsError, load_settings
+from sidecar.settings import Secret, Settings, SettingsError, load_settings
 
 SECRET = "x" * 32
 
@@ -29,7 +29,7 @@ def test_a_dict_in_an_equal_settings_out() -> None:
         models_file=Path("/etc/models.json"),
         require_authentication=True,
         allowed_hosts=("a.example", "b.example"),
-        jwt_secret=SECRET,
+        jwt_secret=Secret(SECRET),
         drain_seconds=3.5,
     )
 

@@ -40,8 +40,8 @@ SPEC = ModelSpec(
 
 @pytest.fixture
 async def scheduler(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
-    urls = [torchserve.url] * 3
-    async with TorchServeClient(*urls, KeyFile(torchserve.key_file)) as client:
+    url, keys = torchserve.url, KeyFile(torchserve.key_file)
+    async with TorchServeClient(url, url, url, keys) as client:
         await client.register("echo.mar", "echo", 1, 5)
         scheduler = Scheduler({"echo": SPEC}, Settings(), client, Metrics())
         scheduler.dispatchers["echo"].open(workers=1)

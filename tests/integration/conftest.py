@@ -1,0 +1,64 @@
+"""One real server for all tests that leave it well, and one each for those that do not."""
+
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import jwt
+import pytest
+
+from tests.integration.server import ROOT, SECRET, Server
+
+
+@pytest.fixture(scope="session")
+def archives() -> None:
+    """Both archives, built if they are not current."""
+    subprocess.run([sys.executable, "-m", "sidecar.catalog"], cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="session")
+def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """TorchServe and the sidecar, as scripts/serve starts them."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def own_server(archives: None, tmp_path: Path) -> Iterator[Server]:
+    """The same, for a test that breaks it."""
+    server = Server(tmp_path)
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        assert server.process is not None
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture
+async def http(server: Server) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the shared server."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(server.url, connector=connector) as session:
+        yield session
+
+
+@pytest.fixture
+def token() -> Callable[[str], dict[str, str]]:
+    """Headers with a token of a scope."""
+
+    def make(scope: str) -> dict[str, str]:
+        claims = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 600}
+        return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+    return make

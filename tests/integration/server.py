@@ -1,0 +1,95 @@
+"""A real server in its own process: the sidecar, and TorchServe under it or beside it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 100.0
+SECRET = "integration tests sign their tokens with this"
+
+
+class Server:
+    """`python -m sidecar` with a state folder and a port of its own."""
+
+    def __init__(self, folder: Path, *, torchserve: str = "managed", **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "output.log"
+        self._torchserve = torchserve
+        self._environment = os.environ | {
+            "SIDECAR_STATE_DIR": str(folder / "var"),
+            "SIDECAR_JWT_SECRET": SECRET,
+            **{f"SIDECAR_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "sidecar", "--port", str(self.port)]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*command, "--torchserve", self._torchserve],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+            )
+
+    def wait_ready(self) -> None:
+        wait_for(lambda: self.status("/readyz") == 200, self.log)
+
+    def status(self, path: str) -> int | None:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as exc:
+            return exc.code
+        except OSError:
+            return None
+
+    def children(self) -> list[psutil.Process]:
+        """TorchServe's starter, Java and the workers."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def java(self) -> psutil.Process:
+        return next(child for child in self.children() if "java" in child.name())
+
+    def workers(self) -> list[psutil.Process]:
+        return [
+            child
+            for child in self.children()
+            if any("model_service_worker" in word for word in child.cmdline())
+        ]
+
+    def torchserve_folder(self) -> Path:
+        """The private folder: Java runs in its work folder."""
+        return Path(self.java().cwd()).parent
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < until, log.read_text()[-3000:]
+        time.sleep(0.1)

@@ -1,0 +1,101 @@
+"""The fake TorchServe behaves as the true one does, in all that the sidecar relies on."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.key_file import KeyFile
+from tests.fake_torchserve import FakeTorchServe
+from tests.integration.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["fake", "true"])
+async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TorchServeClient]:
+    """The client in front of each of the two; `copy` is a model of the test's own."""
+    if request.param == "fake":
+        fake = FakeTorchServe(tmp_path)
+        fake.archives = {"example.mar"}
+        await fake.start()
+        urls, keys = [fake.url] * 3, KeyFile(fake.key_file)
+    else:
+        server: Server = request.getfixturevalue("server")
+        folder = server.torchserve_folder()
+        urls = [f"unix:{folder}/{api}.sock" for api in ("inference", "management", "metrics")]
+        keys = KeyFile(folder / "work" / "key_file.json")
+    async with TorchServeClient(urls[0], urls[1], urls[2], keys) as client:
+        yield client
+        if await client.describe("copy"):
+            await client.unregister("copy")
+    if request.param == "fake":
+        await fake.stop()
+
+
+async def test_registered_models_are_described_with_their_ready_workers(
+    client: TorchServeClient,
+) -> None:
+    assert await client.describe("copy") is None
+    await client.register("example.mar", "copy", 1, 60)
+    model = await client.describe("copy")
+    assert model is not None
+    assert (model.model_name, model.batch_size, len(model.ready)) == ("copy", 1, 1)
+    assert model.ready[0].pid > 0
+
+
+async def test_the_handler_tells_of_itself_when_asked(client: TorchServeClient) -> None:
+    await client.register("example.mar", "copy", 1, 60)
+    model = await client.describe("copy", customized=True)
+    assert model is not None
+    assert model.customized_metadata
+
+
+async def test_a_job_is_answered_item_by_item(client: TorchServeClient) -> None:
+    await client.register("example.mar", "copy", 1, 60)
+    bodies = [b"[1]", b"[2]", b"[3]"]
+    job = encode_job([ItemHeader(str(n), len(body)) for n, body in enumerate(bodies)], bodies)
+    header, answers = decode_answer(await client.predict("copy", job, 10), 3)
+    assert [item.id for item in header.items] == ["0", "1", "2"]
+    assert {item.forward_pass for item in header.items} == {3}
+    assert header.device == "cpu"
+    assert all(answers)
+
+
+async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) -> None:
+    await client.register("example.mar", "copy", 1, 60)
+    seen = []
+    for call in (
+        client.register("example.mar", "copy", 1, 60),
+        client.register("nowhere.mar", "other", 1, 60),
+        client.predict("nobody", b"[1]", 10),
+        client.unregister("nobody"),
+    ):
+        with pytest.raises(EngineRefused) as refusal:
+            await call
+        seen.append((refusal.value.status, refusal.value.kind))
+    assert seen == [
+        (409, "ConflictStatusException"),
+        (404, "ModelNotFoundException"),
+        (404, "ModelNotFoundException"),
+        (404, "ModelNotFoundException"),
+    ]
+
+
+async def test_counts_are_per_model(client: TorchServeClient) -> None:
+    await client.register("example.mar", "copy", 1, 60)
+    job = encode_job([ItemHeader("0", 3)], [b"[1]"])
+    before = (await client.counts()).models.get("copy")
+    await client.predict("copy", job, 10)
+    after = (await client.counts()).models["copy"]
+    assert after.jobs - (before.jobs if before else 0) == 1
+
+
+async def test_nobody_there_is_engine_gone() -> None:
+    nowhere = "http://127.0.0.1:9"
+    async with TorchServeClient(nowhere, nowhere, nowhere, KeyFile(None)) as client:
+        assert await client.ping() is False
+        with pytest.raises(EngineGone):
+            await client.describe("example")

@@ -1,0 +1,82 @@
+"""Starting and stopping, as an operator meets it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.server import ROOT, Server, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_both_and_leaves_no_process_and_no_socket(
+    own_server: Server, number: signal.Signals
+) -> None:
+    folder, children = own_server.torchserve_folder(), own_server.children()
+    assert own_server.stop(number) == 0
+    assert not folder.exists()
+    assert not any(child.is_running() for child in children if _lives(child))
+    assert not list((own_server.folder / "var").glob("torchserve-*.json"))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_signal_while_it_starts_stops_it_too(archives: None, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.start()
+    wait_for(lambda: server.status("/livez") == 200, server.log)
+    assert server.status("/readyz") == 503
+    assert server.stop() == 0
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server, tmp_path: Path) -> None:
+    second = Server(tmp_path)
+    second.port = server.port
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(30) == 2
+    said = second.log.read_text()
+    assert f"cannot listen on 127.0.0.1:{server.port}" in said
+    assert "--port" in said
+    assert "Traceback" not in said
+    assert server.status("/readyz") == 200
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SIDECAR_PORT", "http", "SIDECAR_PORT"),
+        ("SIDECAR_MODELS_FILE", "/nowhere.json", "/nowhere.json"),
+        ("SIDECAR_ENVIRONMENT", "production", "production needs a credential source"),
+    ],
+)
+def test_what_cannot_start_says_why_in_a_sentence(
+    tmp_path: Path, variable: str, value: str, said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", "--torchserve", "managed"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "SIDECAR_STATE_DIR": str(tmp_path), variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_banner_tells_where_to_go(server: Server) -> None:
+    said = server.log.read_text()
+    assert f"Ready: {server.url}" in said
+    assert "scripts/token create" in said

@@ -1,0 +1,103 @@
+"""A guard for the hot path: the Python instructions of one /predict in the sidecar alone.
+
+Instructions of the interpreter are counted, not seconds, so the machine's speed does not
+matter.  The fake TorchServe and the clients run in another thread, which is not counted.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.conftest import CATALOG, StartSidecar
+
+RECORDED = json.loads(Path(__file__).with_name("hot_path.json").read_text())
+REQUESTS = 64
+WARM_UP = 32
+ALLOWED = 1.25
+
+
+class InstructionCounter:
+    """Counts the instructions that this thread runs inside the `with` block."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "InstructionCounter":
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        if event == "opcode":
+            self.count += 1
+        return self._trace
+
+
+class Outside:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    async def run(self, work: Any) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.loop))
+
+    async def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self.loop.close()
+
+
+async def ask(url: str, requests: int, at_once: int) -> None:
+    """*requests* predictions, in groups of *at_once*."""
+    body = {"model_name": "echo", "inputs": [1, 2, 3, 4, 5]}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one() -> None:
+            async with session.post(f"{url}/predict", json=body) as response:
+                assert response.status == 200
+                await response.read()
+
+        for _ in range(requests // at_once):
+            await asyncio.gather(*(one() for _ in range(at_once)))
+
+
+@pytest.mark.parametrize(("name", "at_once"), [("alone", 1), ("in_a_crowd", 32)])
+async def test_a_request_costs_no_more_instructions_than_recorded(
+    start: StartSidecar, tmp_path: Path, name: str, at_once: int
+) -> None:
+    outside = Outside()
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    fake = FakeTorchServe(folder)
+    await outside.run(fake.start())
+    urls = dict.fromkeys(("inference_url", "management_url", "metrics_url"), fake.url)
+    echo = {"echo": CATALOG["echo"] | {"inference": {"max_batch_size": 64}}}
+    client = await start(
+        catalog=echo, torchserve_key_file=fake.key_file, poll_seconds=600.0, **urls
+    )
+    url = str(client.make_url(""))
+    await outside.run(ask(url, WARM_UP, at_once))
+    with InstructionCounter() as counter:
+        await outside.run(ask(url, REQUESTS, at_once))
+    await outside.run(fake.stop())
+    await outside.stop()
+    spent = counter.count / REQUESTS
+    limit = RECORDED[name] * ALLOWED
+    assert spent <= limit, f"{spent:.0f} instructions a request, recorded {RECORDED[name]}"
+    assert spent >= RECORDED[name] / ALLOWED, f"{spent:.0f}: record it in hot_path.json"

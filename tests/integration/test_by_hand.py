@@ -20,6 +20,7 @@ from sidecar.torchserve.process import render_config
 from tests.integration.server import ROOT, Server, free_port, wait_for
 
 pytestmark = pytest.mark.integration
+MODELS = ("example", "sentence_transformer")
 
 
 class ByHand(NamedTuple):
@@ -59,7 +60,8 @@ def by_hand(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "TEMP": str(folder / "tmp"),
     }
     command = ["torchserve", "--start", "--foreground", "--ncs", "--ts-config", str(config)]
-    command += ["--model-store", str(ROOT / "model_store"), "--models", "example=example.mar"]
+    command += ["--model-store", str(ROOT / "model_store"), "--models"]
+    command += [f"{model}={model}.mar" for model in MODELS]
     with (folder / "output.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -76,13 +78,15 @@ def by_hand(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _answers(server: ByHand) -> bool:
     try:
-        return server.ask("/predictions/example", b"[1]")[0] == 200
-    except OSError:
+        return all(server.ask(f"/predictions/{model}", b'"a"')[0] == 200 for model in MODELS)
+    except (OSError, ValueError):  # not there yet, or its key file is half written
         return False
 
 
 def test_the_archives_work_without_the_sidecar(by_hand: ByHand) -> None:
     assert by_hand.ask("/predictions/example", b"[1, 2, 3, 4, 5]")[0] == 200
+    status, vector = by_hand.ask("/predictions/sentence_transformer", b'"Hello world"')
+    assert (status, len(vector)) == (200, 384)
     status, answer = by_hand.ask("/predictions/example", b'{"a": 1}')
     assert (status, set(answer)) == (400, {"error"})
 

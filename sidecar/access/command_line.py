@@ -111,7 +111,8 @@ def _create(settings: Settings, options: argparse.Namespace) -> int:
 
 def _inspect(settings: Settings, options: argparse.Namespace) -> int:
     from_stdin = options.token == "-"  # noqa: S105 - the customary name of standard input
-    token = (sys.stdin.read() if from_stdin else options.token).strip()
+    given = sys.stdin.buffer.read().decode(errors="replace") if from_stdin else options.token
+    token = given.strip()
     if not token:
         raise WrongUse("no token was given")
     try:

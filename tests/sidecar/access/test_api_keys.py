@@ -11,7 +11,7 @@ from sidecar.access.api_keys import LOOK_SECONDS, ApiKeys
 from sidecar.access.identity import Identity
 from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import SettingsError
-from tests.fake_issuer import Clock
+from tests.sidecar.access.tokens import Clock
 
 DAY = 86400
 

@@ -12,16 +12,17 @@ from sidecar.access.authenticator import Authenticator, build_authenticator
 from sidecar.access.jwt_verifier import JwtVerifier
 from sidecar.access.signing_keys import FixedKey
 from sidecar.errors import NotAuthenticated
-from sidecar.settings import Secret, Settings, SettingsError
-from tests.fake_issuer import MALFORMED_STRINGS, Clock, good_claims, sign
+from sidecar.settings import Settings, SettingsError
+from tests.sidecar.access.tokens import SECRET, Clock
+from tests.sidecar.access.tokens import token as signed
 
-SECRET = Secret("a secret for tests that is long enough, certainly")
-WRONG = sign("another secret that is also long enough", "HS256")
+MALFORMED = ["x", "a.b.c", "..", "\ud800", "\ud800.\ud800.\ud800", "\0", "é.é.é"]
+WRONG = signed("another secret that is also long enough", "HS256")
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock(good_claims()["exp"] - 3600)
+    return Clock()
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def authenticator(signing: FixedKey, api_keys: ApiKeys, clock: Clock) -> Authent
     return Authenticator(JwtVerifier(signing, Settings()), api_keys, clock)
 
 
-def token(subject: str = "alice", **claims: Any) -> str:
-    return sign(SECRET, "HS256", sub=subject, **claims)
+def token(subject: str = "ada", **claims: Any) -> str:
+    return signed(SECRET, "HS256", sub=subject, **claims)
 
 
 async def subject(authenticator: Authenticator, *credentials: str | None) -> str | None:
@@ -69,8 +70,8 @@ async def test_the_body_goes_before_authorization_and_that_before_x_api_key(
 
 async def test_what_goes_after_is_not_read(authenticator: Authenticator) -> None:
     good = token()
-    assert await subject(authenticator, good, "Basic nonsense", "wrong") == "alice"
-    assert await subject(authenticator, None, f"Bearer {good}", "wrong") == "alice"
+    assert await subject(authenticator, good, "Basic nonsense", "wrong") == "ada"
+    assert await subject(authenticator, None, f"Bearer {good}", "wrong") == "ada"
 
 
 async def test_a_wrong_credential_is_refused_whatever_good_one_comes_after(
@@ -102,7 +103,7 @@ async def test_x_api_key_takes_no_jwt(authenticator: Authenticator) -> None:
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}"])
 async def test_the_scheme_is_bearer_in_any_case(authenticator: Authenticator, form: str) -> None:
-    assert await subject(authenticator, None, form.format(token()), None) == "alice"
+    assert await subject(authenticator, None, form.format(token()), None) == "ada"
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "  ", "{}", "Token {}"])
@@ -123,10 +124,10 @@ async def test_a_good_token_is_checked_once_and_again_when_it_has_expired(
     authenticator: Authenticator, signing: FixedKey, clock: Clock
 ) -> None:
     good = token()
-    assert await subject(authenticator, good, None, None) == "alice"
+    assert await subject(authenticator, good, None, None) == "ada"
     signing.key = "from now on every signature that is checked is wrong"
     clock.now += 3590
-    assert await subject(authenticator, good, None, None) == "alice"
+    assert await subject(authenticator, good, None, None) == "ada"
     clock.now += 3600
     with pytest.raises(NotAuthenticated, match="signature is wrong"):
         await authenticator.identify(good, None, None)
@@ -139,7 +140,7 @@ async def test_a_wrong_token_is_checked_every_time(
         with pytest.raises(NotAuthenticated, match="signature is wrong"):
             await authenticator.identify(WRONG, None, None)
     signing.key = "another secret that is also long enough"
-    assert await subject(authenticator, WRONG, None, None) == "alice"
+    assert await subject(authenticator, WRONG, None, None) == "ada"
 
 
 async def test_a_revoked_api_key_ends_within_a_second(
@@ -168,7 +169,7 @@ async def test_any_string_is_not_authenticated_and_raises_nothing_else(text: str
             await checks.identify(None, text, None)
 
 
-@pytest.mark.parametrize("wrong", [WRONG, "garbage-garbage", "sk_garbage", *MALFORMED_STRINGS])
+@pytest.mark.parametrize("wrong", [WRONG, "garbage-garbage", "sk_garbage", *MALFORMED])
 async def test_a_refusal_never_shows_the_credential(
     authenticator: Authenticator, wrong: str
 ) -> None:
@@ -215,7 +216,7 @@ async def test_development_starts_with_nothing_at_all(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "var")
     authenticator = build_authenticator(settings)
     secret = settings.secret_file.read_text()
-    assert await subject(authenticator, sign(secret, "HS256"), None, None) == "alice"
+    assert await subject(authenticator, signed(secret, "HS256"), None, None) == "ada"
 
 
 def test_keys_that_others_can_read_refuse_the_start_also_next_to_a_secret(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.fake_issuer import FakeIssuer, public_pem, sign
+from tests.sidecar.access.issuer import Issuer
+from tests.sidecar.access.tokens import SECRET, public_pem
+from tests.sidecar.access.tokens import token as signed
 
 ROOT = Path(__file__).parents[3]
-SECRET = "a secret for tests that is long enough, certainly"
 WITH_SECRET = {"SIDECAR_JWT_SECRET": SECRET}
 
 Ended = subprocess.CompletedProcess[bytes]
@@ -80,8 +81,8 @@ def test_what_create_makes_inspect_finds_valid(token: Token) -> None:
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (sign(SECRET, "HS256", exp=int(time.time()) - 60), "has expired"),
-        (sign("another secret that is also long enough", "HS256"), "signature is wrong"),
+        (signed(SECRET, "HS256", exp=int(time.time()) - 60), "has expired"),
+        (signed("another secret that is also long enough", "HS256"), "signature is wrong"),
         ("garbage", "malformed"),
         ("sk_garbage", "unknown"),
     ],
@@ -101,7 +102,7 @@ def test_inspect_of_bytes_that_are_no_text_is_an_invalid_token(token: Token) -> 
 
 
 def test_inspect_shows_a_time_that_no_calendar_has(token: Token) -> None:
-    far = sign(SECRET, "HS256", exp=10**15)
+    far = signed(SECRET, "HS256", exp=10**15)
     assert "expires: 1e+15 s after 1970" in done(token("inspect", far, **WITH_SECRET))
 
 
@@ -148,17 +149,20 @@ def test_who_only_checks_tokens_cannot_make_them(
     assert "only SIDECAR_JWT_SECRET can sign" in refused(
         token("create", "--subject", "a", **settings)
     )
-    assert done(token("inspect", sign(rsa_key, "RS256"), **settings)).startswith("valid: jwt\n")
+    assert done(token("inspect", signed(rsa_key, "RS256"), **settings)).startswith("valid: jwt\n")
 
 
 def test_an_issuer_that_is_away_is_no_verdict_on_the_token(
     token: Token, rsa_key: rsa.RSAPrivateKey
 ) -> None:
-    with FakeIssuer({"first": rsa_key}) as issuer:
-        settings = {"SIDECAR_JWT_JWKS_URL": issuer.url}
-        made = issuer.token("first")
+    made = signed(rsa_key, "RS256", headers={"kid": "rsa"})
+    issuer = Issuer()
+    settings = {"SIDECAR_JWT_JWKS_URL": issuer.url}
+    try:
         assert done(token("inspect", made, **settings)).startswith("valid: jwt\n")
         assert "only SIDECAR_JWT_SECRET" in refused(token("create", "--subject", "a", **settings))
+    finally:
+        issuer.close()
     assert "cannot be fetched right now" in refused(token("inspect", made, **settings))
 
 

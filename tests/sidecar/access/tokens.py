@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from sidecar.access.authenticator import Authenticator, build_authenticator
-from sidecar.settings import Settings
+from sidecar.settings import Secret, Settings
 
-SECRET = "a secret for tests that is long enough, certainly"
+SECRET = Secret("a secret for tests that is long enough, certainly")
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

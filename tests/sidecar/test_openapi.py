@@ -1,0 +1,202 @@
+"""The API document is valid, and the live server does what it says."""
+
+import json
+import time
+from typing import Any
+
+import jsonschema
+import jwt
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sidecar.app import ROUTES
+from sidecar.openapi import build_document
+from sidecar.routes.route import Route
+from tests.fake_torchserve import FakeTorchServe, Refuse
+from tests.sidecar.conftest import SECRET, Client, StartSidecar
+
+DOCUMENT = json.loads(json.dumps(build_document(ROUTES)))
+GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
+
+
+def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    """Of a schema of the document, whose references lead into the document."""
+    return jsonschema.Draft202012Validator({"components": DOCUMENT["components"]} | schema)
+
+
+REQUEST = validator(
+    DOCUMENT["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+)
+
+
+def content_of(method: str, path: str, status: int) -> dict[str, Any]:
+    """The documented media types of an answer, with their schemas."""
+    operation = DOCUMENT["paths"][path][method.lower()]
+    assert str(status) in operation["responses"], f"{status} is not documented"
+    content: dict[str, Any] = operation["responses"][str(status)]["content"]
+    return content
+
+
+def token(scope: str) -> dict[str, str]:
+    claims = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 60}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+
+async def ask(client: Client, method: str, path: str, **kwargs: Any) -> int:
+    """Asks; the answer must be as documented.  Returns its status."""
+    response = await client.request(method, path, **kwargs)
+    content = content_of(method, path, response.status)
+    assert response.content_type in content
+    if response.content_type == "application/json":
+        validator(content[response.content_type]["schema"]).validate(await response.json())
+    return response.status
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
+def test_every_schema_is_valid_json_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(DOCUMENT["components"]["schemas"][name])
+
+
+def test_every_reference_leads_somewhere() -> None:
+    text = json.dumps(DOCUMENT)
+    prefix = '"$ref": "#/components/schemas/'
+    used = {part.partition('"')[0] for part in text.split(prefix)[1:]}
+    assert used == set(DOCUMENT["components"]["schemas"])
+    assert text.count('"$ref"') == text.count(prefix)
+
+
+def test_every_operation_has_an_id_of_its_own() -> None:
+    ids = [each["operationId"] for path in DOCUMENT["paths"].values() for each in path.values()]
+    assert len(set(ids)) == len(ids) == len(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_every_routes_answer_is_as_documented(client: Client, route: Route) -> None:
+    extra: dict[str, Any] = {"json": GOOD} if route.request else {}
+    status = await ask(client, route.method, route.path, headers=token("stats"), **extra)
+    assert status == 200
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_a_refused_origin_is_as_documented(client: Client, route: Route) -> None:
+    origin = {"Origin": "https://elsewhere.example"}
+    assert await ask(client, route.method, route.path, headers=origin) == 403
+
+
+@pytest.mark.parametrize("path", ["/health", "/readyz"])
+async def test_a_red_probe_is_as_documented(
+    client: Client, torchserve: FakeTorchServe, path: str
+) -> None:
+    await torchserve.stop()
+    assert await ask(client, "GET", path) == 503
+
+
+async def test_stats_refusals_are_as_documented(client: Client) -> None:
+    assert await ask(client, "GET", "/stats") == 401
+    assert await ask(client, "GET", "/stats", headers=token("nothing")) == 403
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_security_says_whether_a_credential_is_needed(client: Client, route: Route) -> None:
+    """The empty requirement ``{}`` is OpenAPI's word for optional."""
+    security = DOCUMENT["paths"][route.path][route.method.lower()].get("security", [{}])
+    extra: dict[str, Any] = {"json": GOOD} if route.request else {}
+    response = await client.request(route.method, route.path, **extra)
+    assert (response.status == 401) == ({} not in security)
+    wrong = {"Authorization": "Bearer wrong"}
+    response = await client.request(route.method, route.path, headers=wrong, **extra)
+    assert (response.status == 401) == (security != [{}])
+
+
+async def test_every_refusal_of_predict_is_as_documented(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start(max_body_mb=0.01)
+
+    async def predict(status: int, **kwargs: Any) -> None:
+        assert await ask(client, "POST", "/predict", **kwargs) == status
+
+    await predict(400, data=b"{")
+    await predict(401, json=GOOD | {"token": "wrong"})
+    await predict(404, json=GOOD | {"model_name": "nobody"})
+    await predict(413, data=b" " * 20_000)
+    await predict(422, json={})
+    await predict(503, json=GOOD | {"model_name": "other"})
+    torchserve.hold()
+    await predict(504, json=GOOD | {"timeout": 0.05})
+    torchserve.release()
+
+    def crash(_: Any) -> Any:
+        raise Refuse(500, "a bug")
+
+    torchserve.answer = crash
+    await predict(500, json=GOOD)
+
+
+FIELDS: dict[str, list[Any]] = {
+    "model_name": ["", 7, None, ["echo"], "x" * 257],
+    "inputs": [None],
+    "token": [7, True, []],
+    "priority": [11, -1, "5", True, 1.5, None],
+    "timeout": [0, -1, "30", True, None],
+    "enable_batching": [1, "true", None],
+    "colour": ["red"],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in FIELDS.items() for value in values]
+)
+async def test_what_the_server_refuses_the_request_schema_refuses(
+    client: Client, field: str, value: Any
+) -> None:
+    body = GOOD | {field: value}
+    assert await ask(client, "POST", "/predict", json=body) == 422
+    assert not REQUEST.is_valid(body)
+
+
+@pytest.mark.parametrize("missing", GOOD)
+async def test_what_the_server_requires_the_request_schema_requires(
+    client: Client, missing: str
+) -> None:
+    body = {name: value for name, value in GOOD.items() if name != missing}
+    assert await ask(client, "POST", "/predict", json=body) == 422
+    assert not REQUEST.is_valid(body)
+
+
+NUMBERS = st.integers(-100, 100) | st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=3)
+VALUES = LEAVES | st.lists(LEAVES | st.lists(LEAVES, max_size=2), max_size=3)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "model_name": st.just("echo") | VALUES,
+        "inputs": VALUES | st.dictionaries(st.text(max_size=3), LEAVES, max_size=2),
+        "token": st.none() | VALUES,
+        "priority": st.integers(0, 10) | VALUES,
+        "timeout": st.floats(0.5, 300) | VALUES,
+        "enable_batching": st.booleans() | VALUES,
+    },
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(body=BODIES)
+async def test_the_request_schema_and_the_server_refuse_the_same(
+    client: Client, body: dict[str, Any]
+) -> None:
+    """But for the largest timeout, which is a setting."""
+    status = await ask(client, "POST", "/predict", json=body)
+    if status != 401 and not (REQUEST.is_valid(body) and body.get("timeout", 0) > 300):
+        assert (status != 422) == REQUEST.is_valid(body)

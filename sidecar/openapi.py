@@ -45,11 +45,9 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": "Success"}
-    if route.response is not None:
-        answer["content"] = {route.media_type: {"schema": schemas[route.response]}}
-    elif route.media_type != "application/json":
-        answer["content"] = {route.media_type: {"schema": {"type": "string"}}}
+    kind = "object" if route.media_type == "application/json" else "string"
+    schema = {"type": kind} if route.response is None else schemas[route.response]
+    answer = {"description": "Success", "content": {route.media_type: {"schema": schema}}}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
@@ -60,8 +58,9 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
             "required": True,
             "content": {"application/json": {"schema": schemas[route.request]}},
         }
-    if route.secured:
-        operation["security"] = [{"bearer": []}, {"api_key": []}, {}]
+    if route.credential is not None:
+        nothing: list[dict[str, Any]] = [{}] if route.credential == "optional" else []
+        operation["security"] = [{"bearer": []}, {"api_key": []}, *nothing]
     return operation
 
 

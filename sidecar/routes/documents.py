@@ -20,6 +20,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <title>TorchServe sidecar: API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
 <body>

@@ -176,6 +176,6 @@ ROUTES = [
         response=PredictResponse,
         request=PredictRequest,
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
-        secured=True,
+        credential="optional",
     )
 ]

@@ -1,7 +1,7 @@
 """A route, and all that its document needs."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
@@ -19,7 +19,7 @@ class Route(NamedTuple):
     response: Any = None
     request: Any = None
     statuses: tuple[int, ...] = ()  # errors beyond those of every route
-    secured: bool = False
+    credential: Literal["optional", "required"] | None = None  # None: it is not looked at
     media_type: str = "application/json"
 
 

@@ -52,6 +52,6 @@ ROUTES = [
         "What was measured since start and in the last minute",
         response=Stats,
         statuses=(401, 403),
-        secured=True,
+        credential="required",
     )
 ]

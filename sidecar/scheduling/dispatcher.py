@@ -150,8 +150,6 @@ class Dispatcher:
 
     def _finished(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
-        if not job.cancelled() and job.exception() is not None:
-            log.error("a job of %s failed in the dispatcher", self.model, exc_info=job.exception())
         self._schedule_pump()
 
     async def _run(self, batch: Sequence[Entry]) -> None:
@@ -170,6 +168,9 @@ class Dispatcher:
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
             log.error("%s: %s", self.model, exc)  # noqa: TRY400 - a sentence says it all
+            self._give_up(batch, InternalError())
+        except Exception:
+            log.exception("a job of %s failed in the dispatcher", self.model)
             self._give_up(batch, InternalError())
         finally:
             self.in_flight -= len(batch)

@@ -21,6 +21,10 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
             extra_json_schema={
                 "type": ["number", "boolean", "string", "object", "array"],
+                "minItems": 1,
+                "anyOf": [  # of a list: all its items are of one kind
+                    {"items": {"type": kind}} for kind in ("number", "array", "string", "object")
+                ],
                 "examples": [[1, 2, 3, 4, 5]],
             },
         ),

@@ -1,12 +1,13 @@
 """The sidecar in this process, in front of a fake TorchServe that is a real HTTP server."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from blockbuster import blockbuster_ctx
 
 from sidecar.app import create_app
 from sidecar.services import SERVICES
@@ -33,6 +34,23 @@ CATALOG = {
 
 Client = TestClient[Any, Any]
 StartSidecar = Callable[..., Awaitable[Client]]
+
+MAY_BLOCK = {  # before the first request, or a small file of this machine once in a while
+    "sidecar/app.py": ["create_app"],
+    "sidecar/access/authenticator.py": ["build_authenticator"],
+    "sidecar/access/api_keys.py": ["create", "revoke", "_look"],
+    "sidecar/torchserve/key_file.py": ["_load"],
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours_blocks_the_event_loop() -> Iterator[None]:
+    """A call that blocks raises BlockingError, and a test fails that would only be slow."""
+    with blockbuster_ctx("sidecar") as watch:
+        for function in watch.functions.values():
+            for file, names in MAY_BLOCK.items():
+                function.can_block_in(file, names)
+        yield
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""/docs in a real browser: every route is there, and its form works."""
+
+import json
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from sidecar.app import ROUTES
+
+pytestmark = pytest.mark.browser
+
+
+async def open_operation(page: Page, operation: str) -> Locator:
+    """Opens /docs, unfolds *operation* and makes its form ready."""
+    await page.goto("/docs")
+    block = page.locator(f'.opblock[id$="-{operation}"]')
+    await block.locator(".opblock-summary-control").click()
+    await block.get_by_role("button", name="Try it out").click()
+    return block
+
+
+async def execute(block: Locator) -> tuple[str, str]:
+    """Sends the form.  Returns the status and the body that the page shows."""
+    await block.get_by_role("button", name="Execute").click()
+    answer = block.locator(".live-responses-table .response")
+    await expect(answer).to_be_visible()
+    status = await answer.locator(".response-col_status").inner_text()
+    body = await answer.locator("pre code").first.inner_text()
+    return status.split()[0], body
+
+
+async def test_every_route_is_rendered(page: Page) -> None:
+    await page.goto("/docs")
+    await expect(page.locator(".opblock")).to_have_count(len(ROUTES))
+    for route in ROUTES:
+        summary = page.locator(".opblock-summary", has_text=route.summary)
+        await expect(summary.locator(".opblock-summary-method")).to_have_text(route.method)
+    await expect(page.locator(".errors-wrapper")).to_have_count(0)
+
+
+async def test_health_can_be_tried_out(page: Page) -> None:
+    status, body = await execute(await open_operation(page, "health"))
+    assert status == "200"
+    assert json.loads(body)["healthy"] is True
+
+
+async def test_a_prediction_can_be_tried_out(page: Page) -> None:
+    block = await open_operation(page, "predict")
+    request = {"model_name": "echo", "inputs": [1, 2, 3]}
+    await block.locator("textarea.body-param__text").fill(json.dumps(request))
+    status, body = await execute(block)
+    assert status == "200"
+    assert json.loads(body)["result"] == [1, 2, 3]
+
+
+async def test_the_form_begins_with_a_body_that_only_needs_a_models_name(page: Page) -> None:
+    block = await open_operation(page, "predict")
+    text = await block.locator("textarea.body-param__text").input_value()
+    assert json.loads(text)["inputs"] == [1, 2, 3, 4, 5]
+    assert json.loads(text)["timeout"] > 0

@@ -1,0 +1,137 @@
+"""What the documents claim is so, and what there is they tell."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sidecar.app import ROUTES
+from sidecar.openapi import build_document
+from sidecar.routes.documents import ASSET_ROUTES
+from sidecar.routes.route import Route
+from sidecar.schemas.model_spec import Inference, ModelSpec, Package, Requirements, Workers
+from sidecar.settings import ENVIRONMENT_PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+MODEL_TYPES = (ModelSpec, Inference, Workers, Requirements, Package)
+SETTINGS = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.__struct_fields__}
+SCRIPTS = sorted(
+    path.name
+    for path in (ROOT / "scripts").iterdir()
+    if path.is_file() and path.suffix not in (".md", ".pyc")
+)
+METHODS = "GET|POST|PUT|PATCH|DELETE"
+BUILT = {"var", "logs", "model_store", "__pycache__", "node_modules"}  # folders that git ignores
+KEPT = {".ci", ".github"}  # of the hidden folders, those that are ours
+# Each in two pieces, or this file would be what it forbids.
+REGISTRIES = [
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "npmjs" + ".",
+    "download.pytorch" + ".org",
+    "debian" + ".org",
+    "conda" + ".anaconda",
+    "maven" + ".org",
+]
+MACHINE_PATHS = ["/wo" + "rk/", "/opt/" + "wheels"]
+
+
+def read(path: Path) -> str:
+    assert path.exists(), f"{path.relative_to(ROOT)} is missing"
+    return path.read_text()
+
+
+def ours() -> Iterator[Path]:
+    """The files that are, or will be, committed."""
+    folders = [ROOT]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            hidden = path.name.startswith(".") and path.name not in KEPT
+            if path.is_dir() and not path.is_symlink():
+                if not hidden and path.name not in BUILT:
+                    folders.append(path)
+            elif path.is_file() and path.suffix != ".pyc":
+                yield path
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in ours():
+        try:
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+
+
+@pytest.mark.parametrize("variable", sorted(SETTINGS))
+def test_every_setting_is_in_the_operations_guide(variable: str) -> None:
+    assert re.search(rf"\b{variable}\b", read(DOCS / "operations.md"))
+
+
+def test_every_setting_that_a_document_names_is_one() -> None:
+    documents = [path for path in ours() if path.suffix == ".md"]
+    named = {
+        variable
+        for path in documents
+        for variable in re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z_]*[A-Z]\b", path.read_text())
+    }
+    assert named <= SETTINGS
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_is_in_the_api_document(route: Route) -> None:
+    name = re.escape(f"{route.method} {route.path}")
+    assert re.search(name + r"(?![\w/{-])", read(DOCS / "api.md"))
+
+
+def test_every_route_that_the_api_document_names_answers() -> None:
+    named = re.findall(rf"\b(?:{METHODS}) (/[\w/{{}}.-]*)", read(DOCS / "api.md"))
+    paths = {route.path for route in ROUTES} | {path for path, _ in ASSET_ROUTES}
+    assert {path.rstrip(".") for path in named} <= paths
+
+
+def test_the_openapi_document_holds_exactly_the_routes() -> None:
+    documented = {
+        (method.upper(), path)
+        for path, operations in build_document(ROUTES)["paths"].items()
+        for method in operations
+    }
+    assert documented == {(route.method, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_has_its_line_in_the_scripts_readme(script: str) -> None:
+    line = rf"^\W*(scripts/)?{re.escape(script)}\b"
+    assert re.search(line, read(ROOT / "scripts" / "README.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f"{kind.__name__}.{name}" for kind in MODEL_TYPES for name in kind.__struct_fields__],
+)
+def test_every_field_of_a_model_is_in_the_models_guide(field: str) -> None:
+    """As code: ```name```, ```inference.name``` or in an example."""
+    text = read(DOCS / "models.md")
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
+    assert re.search(rf"\b{field.partition('.')[2]}\b", code)
+
+
+@pytest.mark.parametrize("words", [REGISTRIES, MACHINE_PATHS], ids=["registry", "machine path"])
+def test_no_file_names_a_registry_or_a_path_of_one_machine(words: list[str]) -> None:
+    found = [(name, word) for name, text in texts() for word in words if word in text]
+    assert not found
+
+
+def test_every_json_example_in_the_documents_is_json() -> None:
+    blocks = [
+        (path.name, block)
+        for path in DOCS.glob("*.md")
+        for block in re.findall(r"```json\n(.*?)```", path.read_text(), re.DOTALL)
+    ]
+    for name, block in blocks:
+        try:
+            msgspec.json.decode(block.encode())
+        except msgspec.DecodeError as exc:
+            pytest.fail(f"{name}: {exc}:\n{block}")

@@ -5,7 +5,8 @@
 The layers, imports go down only:
 
     __main__                 the only place that exits
-    app                      builds and wires the program
+    app, openapi             builds and wires the program; its document
+    services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
     autoscaling              which models are loaded
     scheduling               what runs when

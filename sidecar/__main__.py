@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import uvloop
 from aiohttp import web
 
-from sidecar.app import background, create_app
+from sidecar.app import background, create_app, drain
 from sidecar.catalog.catalog import CatalogError
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings, SettingsError, load_settings
@@ -64,7 +64,12 @@ async def serve(settings: Settings) -> None:
     if settings.torchserve == "managed":
         end_leftover(settings)
         process = TorchServeProcess(settings, find_java_home())
-    app = await create_app(settings, process)
+    try:
+        app = await create_app(settings, process)
+    except (SettingsError, CatalogError):
+        if process is not None:
+            await process.stop()
+        raise
     runner = web.AppRunner(
         app,
         handler_cancellation=True,
@@ -75,8 +80,9 @@ async def serve(settings: Settings) -> None:
         await runner.setup()
         await web.SockSite(runner, listener).start()
         _calm_garbage_collector()
-        async with background("announce", _announce(app[SERVICES])):
+        async with background("announce", _announce(app[SERVICES]), set()):
             await stop.wait()
+        await drain(app)  # while it still listens: new requests and /readyz hear of it
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")

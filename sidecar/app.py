@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -53,11 +53,11 @@ async def create_app(
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = build_document(ROUTES)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        add = app.router.add_get if route.method == "GET" else app.router.add_post
+        add(route.path, route.handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))
-    app.on_shutdown.append(_drain)
     return app
 
 
@@ -65,6 +65,7 @@ def _build_services(
     settings: Settings, process: TorchServeProcess | None, draining: asyncio.Event
 ) -> Services:
     catalog = load_catalog(settings.models_file)
+    authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
     metrics, gpus = Metrics(), Gpus()
     scheduler = Scheduler(catalog, settings, client, metrics)
@@ -76,12 +77,13 @@ def _build_services(
         client=client,
         scheduler=scheduler,
         loader=loader,
-        authenticator=build_authenticator(settings),
+        authenticator=authenticator,
         statistics=Statistics(),
         metrics=metrics,
         gpus=gpus,
         system=SystemSampler(loader.worker_pids, gpus),
         draining=draining.is_set,
+        dead=set(),
     )
     metrics.watch(services.lanes)
     return services
@@ -108,44 +110,41 @@ def _lifetimes(
             services.client.forget_keys()
             loader.nudge()
 
-        async with services.client, background("system", services.system.run()):
-            if process is None:
-                async with background("loader", loader.run()):
-                    yield
-            else:
-                supervisor = Supervisor(process, torchserve_changed)
-                try:
-                    async with (
-                        background("torchserve", supervisor.run()),
-                        background("loader", loader.run()),
-                    ):
-                        yield
-                finally:
-                    await process.stop()
-            await loader.stop()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(services.client)
+            tasks = {"system": services.system.run(), "loader": loader.run()}
+            if process is not None:
+                stack.push_async_callback(process.stop)
+                tasks["torchserve"] = Supervisor(process, torchserve_changed).run()
+            stack.push_async_callback(loader.stop)
+            for name, work in tasks.items():
+                await stack.enter_async_context(background(name, work, services.dead))
+            yield
 
     return lifetimes
 
 
 @asynccontextmanager
-async def background(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs *work* until the block ends; if it dies before, the log says so at once."""
+async def background(
+    name: str, work: Coroutine[Any, Any, None], dead: set[str]
+) -> AsyncIterator[None]:
+    """Runs *work* until the block ends; if it dies before, the log and *dead* say so at once."""
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_report_death)
+
+    def ended(_: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("the task %s has died", name, exc_info=task.exception())
+            dead.add(name)
+
+    task.add_done_callback(ended)
     try:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
 
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("the task %s has died", task.get_name(), exc_info=task.exception())
-
-
-async def _drain(app: web.Application) -> None:
+async def drain(app: web.Application) -> None:
     """No new work; what is queued and in flight is answered, within the set time."""
     app[DRAINING].set()
     services = app[SERVICES]

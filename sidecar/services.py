@@ -31,6 +31,7 @@ class Services(NamedTuple):
     gpus: Gpus
     system: SystemSampler
     draining: Callable[[], bool]
+    dead: set[str]  # background tasks that have died; readiness is red while there are any
 
     def lanes(self) -> list[LaneGauges]:
         """Every model's queue, jobs and workers now."""

@@ -57,7 +57,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     management_url: str = "http://127.0.0.1:8081"
     metrics_url: str = "http://127.0.0.1:8082"
     torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
-    torchserve_start_seconds: Positive = 60.0
     poll_seconds: Positive = 2.0
 
     # Credentials
@@ -85,18 +84,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         secret = self.jwt_secret
         if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"jwt_secret must be at least {MIN_SECRET_BYTES} bytes")
+            raise ValueError(f"SIDECAR_JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes")
         sources = [
-            name
+            f"{ENVIRONMENT_PREFIX}{name.upper()}"
             for name in ("jwt_secret", "jwt_public_key_file", "jwt_jwks_url")
             if getattr(self, name) is not None
         ]
         if len(sources) > 1:
             raise ValueError(f"set only one of {', '.join(sources)}")
-        if self.jwt_algorithm == "HS256" and sources and sources != ["jwt_secret"]:
-            raise ValueError(f"jwt_algorithm HS256 needs jwt_secret, not {sources[0]}")
-        if self.jwt_algorithm in ("RS256", "ES256") and sources == ["jwt_secret"]:
-            raise ValueError(f"jwt_algorithm {self.jwt_algorithm} needs a public key or a JWKS URL")
+        algorithm, by_secret = self.jwt_algorithm, secret is not None
+        if algorithm == "HS256" and sources and not by_secret:
+            raise ValueError(f"SIDECAR_JWT_ALGORITHM: HS256 needs a secret, not {sources[0]}")
+        if algorithm in ("RS256", "ES256") and by_secret:
+            raise ValueError(f"SIDECAR_JWT_ALGORITHM: {algorithm} needs a public key or a JWKS URL")
 
     @property
     def logs(self) -> Path:

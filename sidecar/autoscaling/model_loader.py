@@ -119,7 +119,8 @@ class ModelLoader:
             steady = self.settled and not self._misses
             pause = self._poll_seconds if steady else UNSETTLED_POLL_SECONDS
             try:
-                await asyncio.wait_for(self._nudged.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._nudged.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(UNSETTLED_POLL_SECONDS / 5)  # nudges come in swarms
@@ -235,7 +236,7 @@ class ModelLoader:
         if refusal.status == 404:
             self._close(key, "available", "its archive is not in the model store")
         elif refusal.status != 409:  # 409: registered already, which was the aim
-            self._close(key, "failed", "it cannot be loaded; the logs say why")
+            self._close(key, "failed", "it cannot be loaded; workers.log says why")
 
     def _close(self, key: str, state: State, error: str) -> None:
         pause = FIRST_RETRY_SECONDS  # an archive may be built any moment

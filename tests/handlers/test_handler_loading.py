@@ -277,12 +277,12 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("speed_up", "kept"), [(1.0, 1), (1.2, 1), (1.9, 2)])
-def test_threads_that_do_not_help_are_given_back(speed_up: float, kept: int) -> None:
+@pytest.mark.parametrize(("seconds", "kept"), [(0.0001, 1), (0.02, 2)])
+def test_small_work_is_left_to_one_thread(seconds: float, kept: int) -> None:
     before = torch.get_num_threads()
 
     def run() -> None:
-        until = time.perf_counter() + 0.02 / (speed_up if torch.get_num_threads() == 2 else 1)
+        until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             pass
 

@@ -1,8 +1,11 @@
 """Starting and stopping, as an operator meets it."""
 
+import json
 import signal
 import subprocess
 import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -11,6 +14,7 @@ import pytest
 from tests.integration.server import ROOT, Server, wait_for
 
 pytestmark = pytest.mark.integration
+QUEUED = 'sidecar_queued{model="sentence_transformer"} '
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -29,6 +33,34 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_while_it_drains_what_is_in_flight_is_answered_and_readiness_is_red(
+    own_server: Server,
+) -> None:
+    texts = ["a text that takes its time " * 30] * 200
+    body = json.dumps({"model_name": "minilm", "inputs": texts, "timeout": 60}).encode()
+
+    def ask() -> int:
+        with urllib.request.urlopen(f"{own_server.url}/predict", body, timeout=60) as answer:
+            return len(json.loads(answer.read())["result"])
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        wait_for(lambda: _queued(own_server) > 0, own_server.log)
+        assert own_server.process is not None
+        own_server.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: own_server.status("/readyz") == 503, own_server.log)
+        assert own_server.status("/livez") == 200
+        assert asked.result() == len(texts)
+    assert own_server.process.wait(60) == 0
+
+
+def _queued(server: Server) -> float:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    line = next(line for line in text.splitlines() if line.startswith(QUEUED))
+    return float(line.removeprefix(QUEUED))
 
 
 def test_a_signal_while_it_starts_stops_it_too(archives: None, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ class ModelLoader:
         """Waits for that."""
         await self._settled_once.wait()
 
+    def runtimes(self) -> list[Runtime]:
+        """What the handlers of all loaded models say of themselves."""
+        return [status.runtime for status in self.status.values() if status.runtime]
+
     def worker_pids(self) -> Iterable[int]:
         """The processes of all READY workers."""
         return [pid for status in self.status.values() for pid in status.pids]

@@ -37,7 +37,10 @@ async def config(request: web.Request) -> web.Response:
             ),
             ServerConfig(settings.host, settings.port, settings.log_level),
             LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
-            {key: _model(spec, services.loader.status[key]) for key, spec in _specs(services)},
+            {
+                key: _model(spec, services.loader.status[key])
+                for key, spec in services.catalog.items()
+            },
             RateLimiting(
                 enabled=False,
                 backend=None,
@@ -51,12 +54,8 @@ async def config(request: web.Request) -> web.Response:
     )
 
 
-def _specs(services: Services) -> list[tuple[str, ModelSpec]]:
-    return list(services.catalog.items())
-
-
 def _default_device(services: Services) -> DeviceConfig:
-    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    runtimes = services.loader.runtimes()
     has_gpu = services.gpus.count > 0
     return DeviceConfig(
         device_type="cuda" if has_gpu else "cpu",

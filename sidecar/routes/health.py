@@ -64,7 +64,7 @@ async def _checks(services: Services) -> Checks:
 
 def _device_is_usable(services: Services) -> bool:
     """A GPU is there when a loaded model runs on one, or one of auto_load cannot do without."""
-    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    runtimes = services.loader.runtimes()
     on_gpu = any(runtime.device.startswith("cuda") for runtime in runtimes)
     wanted = [services.catalog[key].requirements for key in services.catalog.auto_load()]
     needed = on_gpu or any(requirement.gpu_required for requirement in wanted)

@@ -42,7 +42,7 @@ def _server_config(services: Services) -> InfoServerConfig:
 
 def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
     """Of lowered precision and compilation, how much a loaded model uses: none, one, both."""
-    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    runtimes = services.loader.runtimes()
     used = max(
         ((each.precision != "fp32") + (each.compile or each.tensorrt) for each in runtimes),
         default=0,
@@ -51,7 +51,7 @@ def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
 
 
 def _features(services: Services, *, automatic: bool) -> list[str]:
-    runtimes = [status.runtime for status in services.loader.status.values() if status.runtime]
+    runtimes = services.loader.runtimes()
     features = ["batch_processing", "inflight_batching", "priority_queue", "request_timeouts"]
     if automatic:
         features.append("auto_optimization")

@@ -66,11 +66,14 @@ class ModelLoader:
         return len(self._loads)
 
     @property
-    def settled(self) -> bool:
+    def all_ready(self) -> bool:
         """Whether every auto_load model is ready."""
-        return self.engine_up and all(
-            self.status[key].state == "ready" for key in self._catalog.auto_load()
-        )
+        return all(self.status[key].state == "ready" for key in self._catalog.auto_load())
+
+    @property
+    def settled(self) -> bool:
+        """Whether TorchServe answers and every auto_load model is ready."""
+        return self.engine_up and self.all_ready
 
     @property
     def was_settled(self) -> bool:

@@ -55,10 +55,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def _checks(services: Services) -> Checks:
-    loader = services.loader
-    ready = not services.dead and all(
-        loader.status[key].state == "ready" for key in services.catalog.auto_load()
-    )
+    ready = not services.dead and services.loader.all_ready
     return Checks(await services.client.ping(), ready, _device_is_usable(services))
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.batch_handler import ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.number_handler import NumberHandler
 from handler_kit.options import EmbeddingOptions
 from handler_kit.text_batching import Tokens, pool_first, pool_mean
 from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
@@ -16,7 +17,7 @@ from handler_kit.text_input import check_texts, decode_text, sample_texts
 LONGEST_CHECKED = 512  # tokens
 
 
-class TextEmbeddingHandler(BatchHandler[str, list[Tokens]]):
+class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
     """Answers a list of floats per text, as many as the model's hidden size."""
 
     options: EmbeddingOptions

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 import torch
 
-from handler_kit.config import HandlerConfig, parse_config
+from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import find_device
 from handler_kit.errors import InvalidInput, ItemError, as_item_error, is_out_of_memory
 from handler_kit.job import Answer, Item, RunBy, Timings
-from handler_kit.json_numbers import encode_rows, parse
+from handler_kit.json_numbers import parse
 from handler_kit.loading import Loading, Report
 from handler_kit.options import HandlerOptions
 from handler_kit.rows import (
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 Input = TypeVar("Input")
 Batch = TypeVar("Batch")
+Outputs = TypeVar("Outputs")
 
 
 class ForwardPass(NamedTuple, Generic[Batch]):
@@ -42,13 +43,14 @@ class ForwardPass(NamedTuple, Generic[Batch]):
     batch: Batch
 
 
-class BatchHandler(ABC, Generic[Input, Batch]):
+class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     """What TorchServe calls.  A subclass says how to load, decode, plan and run its model.
 
     Inputs that fail together are tried again alone, so that only the guilty one fails.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
+    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16"})
 
     config: HandlerConfig
     options: HandlerOptions
@@ -67,23 +69,34 @@ class BatchHandler(ABC, Generic[Input, Batch]):
 
     @abstractmethod
     def decode(self, value: object, parameters: dict[str, Any]) -> Input:
-        """One input from its JSON value.  Raises InvalidInput with a sentence for the client."""
+        """One input from its value.  Raises InvalidInput with a sentence for the client."""
 
     @abstractmethod
     def plan(self, inputs: Sequence[Input]) -> list[ForwardPass[Batch]]:
         """The passes for *inputs*: one for all, unless their shapes or sizes forbid it."""
 
     @abstractmethod
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """The model's outputs, float32 or integers on the CPU, [members, …] in their order."""
+    def forward(self, batch: Batch) -> Outputs:
+        """The model's outputs on the CPU, one per member, in their order."""
+
+    @abstractmethod
+    def encode(self, outputs: Outputs) -> Sequence[Answer | ItemError]:
+        """The answer that each output makes, or why it makes none."""
+
+    @abstractmethod
+    def flat(self, outputs: Outputs) -> torch.Tensor:
+        """All that *outputs* holds as one row of numbers, to compare two precisions by."""
 
     @abstractmethod
     def samples(self, count: int) -> list[Input]:
         """*count* inputs for checks and warm-up; none where no input is sure to fit."""
 
-    def encode(self, outputs: torch.Tensor) -> Sequence[bytes | ItemError]:
-        """Each output's JSON, or why it has none."""
-        return encode_rows(outputs)
+    def value_of(self, item: Item) -> object:
+        """What `decode` is given: the item's JSON, unless a handler takes other types too.
+
+        Raises InvalidInput.
+        """
+        return parse(item.body) if item.value is msgspec.UNSET else item.value
 
     def details(self) -> dict[str, Any]:
         """What `describe` tells besides the common facts."""
@@ -166,17 +179,17 @@ class BatchHandler(ABC, Generic[Input, Batch]):
 
     def _decode(self, item: Item) -> Input | Answer:
         try:
-            return self.decode(self._value_of(item), item.parameters)
+            return self.decode(self._checked_value(item), item.parameters)
         except ItemError as exc:
             return failed(exc)
         except Exception as exc:
             log.exception("decoding item %s failed (traceparent %s)", item.id, item.traceparent)
             return failed(as_item_error(exc))
 
-    def _value_of(self, item: Item) -> object:
+    def _checked_value(self, item: Item) -> object:
         if item.type not in self.item_types:
             raise InvalidInput(f"This model takes no inputs of type {item.type!r}")
-        return parse(item.body) if item.value is msgspec.UNSET else item.value
+        return self.value_of(item)
 
     def _infer(self, inputs: Sequence[Input], timings: Timings) -> list[Answer]:
         """An answer for each of *inputs*."""
@@ -201,13 +214,13 @@ class BatchHandler(ABC, Generic[Input, Batch]):
         outputs = self.forward(batch)
         timings.forward_ms += _milliseconds_since(started)
         started = time.perf_counter()
-        bodies = self.encode(outputs)
+        answers = self.encode(outputs)
         timings.encode_ms += _milliseconds_since(started)
-        for body in bodies:
-            if isinstance(body, ItemError):
-                yield failed(body, len(bodies))
+        for answer in answers:
+            if isinstance(answer, ItemError):
+                yield failed(answer, len(answers))
             else:
-                yield Answer(body=body, forward_pass=len(bodies))
+                yield msgspec.structs.replace(answer, forward_pass=len(answers))
 
     def _recover(self, exc: Exception) -> None:
         """After out of memory there is a next try; after a fault of the device there is none."""

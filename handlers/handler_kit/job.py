@@ -40,6 +40,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     error: str | None = None
     type: str = "json"
+    parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     forward_pass: int = 0  # how many items shared the item's forward pass
 
 
@@ -78,6 +79,7 @@ class _AnswerHeader(msgspec.Struct, omit_defaults=True):
     status: int = 200
     error: str | None = None
     type: str = "json"
+    parameters: dict[str, Any] = {}
     forward_pass: int = 0
 
 
@@ -139,6 +141,7 @@ def write_answer(
             status=answer.status,
             error=answer.error,
             type=answer.type,
+            parameters=answer.parameters,
             forward_pass=answer.forward_pass,
         )
         for item, answer in zip(items, answers, strict=True)

@@ -6,7 +6,7 @@ What was only "auto" gives way where it fails, and says so; what was asked for m
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 import torch
@@ -43,6 +43,7 @@ class Loadable(Protocol):
     """What loading needs of a handler."""
 
     config: HandlerConfig
+    precisions: ClassVar[frozenset[Precision]]
     device: torch.device
     dtype: torch.dtype
     model: Any
@@ -56,8 +57,11 @@ class Loadable(Protocol):
     def plan(self, inputs: Sequence[Any]) -> list[Any]:
         """The passes for *inputs*."""
 
-    def forward(self, batch: Any) -> torch.Tensor:
+    def forward(self, batch: Any) -> Any:
         """The outputs of one pass."""
+
+    def flat(self, outputs: Any) -> torch.Tensor:
+        """*outputs* as one row of numbers."""
 
 
 class Loading:
@@ -88,7 +92,7 @@ class Loading:
         self.handler.model = self.handler.load_model()
 
     def _lower_precision(self) -> PrecisionCheck | None:
-        wanted = choose_precision(self.config, self.handler.device)
+        wanted = choose_precision(self.config, self.handler.device, self.handler.precisions)
         if wanted == "fp32":
             return None
         samples = self.handler.samples(CHECKED_SAMPLES)
@@ -149,5 +153,5 @@ class Loading:
     def _outputs(self, samples: list[Any]) -> torch.Tensor:
         """All outputs for *samples*, flat."""
         passes = self.handler.plan(samples)
-        outputs = [self.handler.forward(one.batch).flatten() for one in passes]
+        outputs = [self.handler.flat(self.handler.forward(one.batch)) for one in passes]
         return torch.cat(outputs) if outputs else torch.empty(0)

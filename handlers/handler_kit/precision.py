@@ -1,9 +1,12 @@
 """Lower precision where it pays, checked against fp32 before anyone is served."""
 
+from collections.abc import Collection
+
 import msgspec
 import torch
 
 from handler_kit.config import HandlerConfig, Precision
+from handler_kit.errors import LoadError
 
 MIN_COSINE = 0.99
 DTYPES: dict[Precision, torch.dtype] = {
@@ -21,11 +24,20 @@ class PrecisionCheck(msgspec.Struct, frozen=True):
     passed: bool
 
 
-def choose_precision(config: HandlerConfig, device: torch.device) -> Precision:
-    """What *config* asks for; "auto" is fp32 on a CPU, half precision on a GPU."""
+def choose_precision(
+    config: HandlerConfig, device: torch.device, possible: Collection[Precision]
+) -> Precision:
+    """What *config* asks for; "auto" is fp32 on a CPU, half precision on a GPU.
+
+    Raises LoadError for a precision that is not *possible* with the handler.
+    """
     if config.precision != "auto":
+        if config.precision not in possible:
+            raise LoadError(
+                f"precision {config.precision}: this handler runs in {', '.join(sorted(possible))}"
+            )
         return config.precision
-    if device.type == "cpu":
+    if device.type == "cpu" or possible == {"fp32"}:
         return "fp32"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"

@@ -23,6 +23,7 @@ from handler_kit.job import (
     read_job,
     write_answer,
 )
+from handler_kit.wav import write_wav
 
 HEADER_ALLOWANCE = 512  # bytes of an item's header in the answer, besides its id
 
@@ -83,6 +84,9 @@ def write_row(
     (answer,) = answers
     if answer.error is not None:
         return refuse_row(context, idx, answer.status, answer.error)
+    if answer.type == "pcm":
+        context.set_response_content_type(idx, "audio/wav")
+        return write_wav(answer.body, answer.parameters["sample_rate"])
     context.set_response_content_type(idx, "application/json")
     return answer.body
 

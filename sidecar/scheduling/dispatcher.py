@@ -202,7 +202,14 @@ class Dispatcher:
         for entry, item, body in zip(batch, header.items, bodies, strict=True):
             if item.status == 200:
                 entry.answer(
-                    Reply(body, header.device, item.forward_pass, self._serial, header.worker)
+                    Reply(
+                        body,
+                        header.device,
+                        item.forward_pass,
+                        self._serial,
+                        header.worker,
+                        item.parameters,
+                    )
                 )
             else:
                 entry.refuse(_item_error(item))

@@ -16,6 +16,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     forward_pass: int  # inputs that shared the forward pass
     job: int
     worker: int  # process id
+    parameters: dict[str, Any] = {}  # what a reader of *body* has to know
 
 
 class Entry:

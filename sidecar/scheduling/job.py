@@ -41,6 +41,7 @@ class AnswerHeader(msgspec.Struct):
     status: int = 200
     error: str | None = None
     type: str = "json"
+    parameters: dict[str, Any] = {}  # what a reader of the body has to know
     forward_pass: int = 0
 
 

@@ -51,7 +51,7 @@ class FakeContext:
 class Loaded:
     """A handler after initialize, called the two ways it can be called."""
 
-    def __init__(self, handler: BatchHandler[Any, Any], context: FakeContext) -> None:
+    def __init__(self, handler: BatchHandler[Any, Any, Any], context: FakeContext) -> None:
         self.handler = handler
         self.context = context
         handler.initialize(context)

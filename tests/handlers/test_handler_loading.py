@@ -11,13 +11,14 @@ import tensor_handler
 import text_embedding_handler
 from handler_kit import loading
 from handler_kit.acceleration import choose_acceleration
-from handler_kit.config import HandlerConfig, parse_config
+from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device
 from handler_kit.errors import LoadError
 from handler_kit.precision import check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
 from tests.handlers.loaded import FakeContext, FaultyHandler, LoadExample
 
+ALL: set[Precision] = {"fp32", "fp16", "bf16"}
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 
@@ -75,8 +76,14 @@ def test_without_a_sample_precision_is_not_lowered(load_example: LoadExample) ->
 
 
 def test_auto_precision_is_fp32_on_a_cpu_and_fp16_where_bf16_is_unknown() -> None:
-    assert choose_precision(HandlerConfig(), CPU) == "fp32"
-    assert choose_precision(HandlerConfig(), torch.device("mps")) == "fp16"
+    assert choose_precision(HandlerConfig(), CPU, ALL) == "fp32"
+    assert choose_precision(HandlerConfig(), torch.device("mps"), ALL) == "fp16"
+
+
+def test_a_handler_that_knows_only_fp32_stays_there_and_refuses_anything_else() -> None:
+    assert choose_precision(HandlerConfig(), torch.device("mps"), {"fp32"}) == "fp32"
+    with pytest.raises(LoadError, match="precision bf16: this handler runs in fp32"):
+        choose_precision(HandlerConfig(precision="bf16"), CPU, {"fp32"})
 
 
 def test_a_check_passes_for_equal_outputs_and_fails_for_others() -> None:

@@ -1,0 +1,44 @@
+"""handler_kit.wav: speech in and out of plain TorchServe."""
+
+import io
+import wave
+
+import numpy as np
+import pytest
+
+from handler_kit.errors import InvalidInput
+from handler_kit.wav import Samples, from_pcm, read_wav, to_pcm, write_wav
+
+TONE: Samples = (np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2).astype(np.float32)
+
+
+def test_what_was_written_is_read_again() -> None:
+    assert np.abs(read_wav(write_wav(to_pcm(TONE), 16000), 16000) - TONE).max() < 1e-4
+
+
+def test_another_rate_and_two_channels_become_mono_at_ours() -> None:
+    both = np.stack([TONE, -TONE / 2], axis=1)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes((both * 32767).astype("<i2").tobytes())
+    read = read_wav(buffer.getvalue(), 16000)
+    assert len(read) == 2 * len(TONE)
+    assert np.abs(read).max() == pytest.approx(0.125, rel=0.05)
+
+
+def test_what_is_too_loud_is_cut_and_does_not_wrap_round() -> None:
+    assert from_pcm(to_pcm(np.array([2.0, -2.0], np.float32))).round(3).tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF\x00\x00\x00\x00WAVEjunk", b"no wav at all"])
+def test_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidInput, match="not a WAV file"):
+        read_wav(data, 16000)
+
+
+def test_half_a_sample_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="even number"):
+        from_pcm(b"abc")

@@ -1,0 +1,15 @@
+"""What the handlers that listen share.  A recording's way through it:
+
+    pieces (30 s at most) -> mel -> network (encoder) -> listening (decoder: greedy, beam_search)
+        -> spans, words (times) -> transcript
+
+`parameters` is what a client may ask, `clip` one input with them.  `checkpoint` loads a Whisper:
+`network` its modules, `vocabulary` its tokens, `mel` its ears.  `rules` says which token may
+follow, `hypothesis` is what was said and how surely, `transcriber` leads the whole;
+`alignment` and `word_times` find the words' times; `one_thread` is for work in short steps.
+
+`voice_activity` is the network that hears whether anyone speaks, `voice_hearing` its pass over
+several recordings, `voice_state` what it remembers between two pieces of one.
+
+A copy of this folder lies in the archives of both handlers, so nothing here imports the sidecar.
+"""

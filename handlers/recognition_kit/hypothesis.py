@@ -1,0 +1,49 @@
+"""What the decoder said of one piece, and how sure it was."""
+
+import math
+import zlib
+
+import msgspec
+
+
+class Hypothesis(msgspec.Struct):
+    """Tokens without prefix and end, and the log-probability of each; grows token by token."""
+
+    tokens: list[int] = []
+    logprobs: list[float] = []
+    end_logprob: float = 0.0
+    ended: bool = False
+
+    def say(self, token: int, logprob: float, end: int) -> None:
+        """Adds *token*; behind the token *end* nothing is heard any more."""
+        if self.ended:
+            return
+        if token == end:
+            self.ended, self.end_logprob = True, logprob
+        else:
+            self.tokens.append(token)
+            self.logprobs.append(logprob)
+
+    def fork(self) -> "Hypothesis":
+        """A copy that grows on its own."""
+        return Hypothesis([*self.tokens], [*self.logprobs], self.end_logprob, self.ended)
+
+    @property
+    def mean_logprob(self) -> float:
+        """Over all tokens and the end, as in ``whisper/decoding.py``."""
+        return (sum(self.logprobs) + self.end_logprob) / (len(self.tokens) + 1)
+
+    def text_logprob(self, first_timestamp: int) -> float:
+        """The mean over the tokens that are no times; −∞ where there are none."""
+        spoken = [
+            logprob
+            for token, logprob in zip(self.tokens, self.logprobs, strict=True)
+            if token < first_timestamp
+        ]
+        return math.fsum(spoken) / len(spoken) if spoken else -math.inf
+
+
+def compression_ratio(text: str) -> float:
+    """How much shorter zlib makes *text*: above 2.4 it repeats itself (the Whisper paper, 4.5)."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))

@@ -1,0 +1,157 @@
+"""A Whisper's encoder and decoder, run with caches that are made once and never copied.
+
+The modules are transformers'; only the way through the decoder is ours, for what its `generate`
+costs a step: on a tiny model more than the network itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+
+
+class KeysValues(NamedTuple):
+    """Of one attention layer: two of [rows, heads, positions, head size]."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def take(self, rows: torch.Tensor) -> "KeysValues":
+        """Those of *rows*."""
+        return KeysValues(self.keys[rows], self.values[rows])
+
+
+class DecoderCache:
+    """What the decoder remembers of the audio and of its own tokens.
+
+    *heard* has one row per clip; *said* has one per hypothesis, a fixed number per clip, and room
+    for all the tokens there may be.
+    """
+
+    def __init__(self, heard: list[KeysValues], said: list[KeysValues]) -> None:
+        self.heard = heard
+        self.said = said
+        self.length = 0
+
+    def keep(self, clips: torch.Tensor) -> None:
+        """Goes on with *clips* alone.  Only where each has one hypothesis."""
+        self.heard = [layer.take(clips) for layer in self.heard]
+        self.reorder(clips)
+
+    def reorder(self, rows: torch.Tensor) -> None:
+        """Puts hypothesis rows[i] in row i."""
+        self.said = [layer.take(rows) for layer in self.said]
+
+
+class SpeechNetwork(torch.nn.Module):
+    """Encodes mels when called; decodes step by step.  *whisper* gives the weights."""
+
+    def __init__(self, whisper: Any) -> None:
+        super().__init__()
+        self.encoder = whisper.model.encoder
+        self.decoder = whisper.model.decoder
+        self.width: int = whisper.config.d_model
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """*mel* [clips, bins, frames] to states [clips, frames / 2, width]."""
+        encoder = self.encoder
+        states = gelu(encoder.conv2(gelu(encoder.conv1(mel)))).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            states = layer(states, None)
+        normed: torch.Tensor = encoder.layer_norm(states)
+        return normed
+
+    def hear(self, states: torch.Tensor) -> list[KeysValues]:
+        """What each decoder layer attends to of encoder *states* [clips, positions, width]."""
+        return [
+            KeysValues(
+                _heads(layer.encoder_attn, layer.encoder_attn.k_proj(states)).contiguous(),
+                _heads(layer.encoder_attn, layer.encoder_attn.v_proj(states)).contiguous(),
+            )
+            for layer in self.decoder.layers
+        ]
+
+    def cache(self, heard: list[KeysValues], hypotheses: int, positions: int) -> DecoderCache:
+        """An empty cache with room for *positions* tokens of *hypotheses* per clip."""
+        said = []
+        for keys, _ in heard:
+            clips, heads, _, size = keys.shape
+            shape = (clips * hypotheses, heads, positions, size)
+            said.append(KeysValues(keys.new_empty(shape), keys.new_empty(shape)))
+        return DecoderCache(heard, said)
+
+    def step(
+        self,
+        tokens: torch.Tensor,
+        cache: DecoderCache,
+        watched: Sequence[tuple[int, int]] = (),
+        seen: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """States [rows, tokens, width] of *tokens* [rows, tokens], which go into *cache*.
+
+        More than one token only into an empty cache.  To *seen* goes, for each of *watched*
+        (layer, head), where that head looks: scores [rows, tokens, positions] in float32.
+        """
+        start, end = cache.length, cache.length + tokens.shape[1]
+        decoder = self.decoder
+        states = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[start:end]
+        for number, layer in enumerate(decoder.layers):
+            normed = layer.self_attn_layer_norm(states)
+            said = cache.said[number]
+            states = states + _attend_said(layer.self_attn, normed, said, start, end)
+            normed = layer.encoder_attn_layer_norm(states)
+            heard = cache.heard[number]
+            states = states + _attend_heard(layer.encoder_attn, normed, heard)
+            if seen is not None:
+                heads = [head for at, head in watched if at == number]
+                seen += _scores(layer.encoder_attn, normed, heard, heads)
+            normed = layer.final_layer_norm(states)
+            states = states + layer.fc2(layer.activation_fn(layer.fc1(normed)))
+        cache.length = end
+        last: torch.Tensor = decoder.layer_norm(states)
+        return last
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits [rows, tokens known] in float32 of decoder *states* [rows, width]."""
+        return linear(states, self.decoder.embed_tokens.weight).float()
+
+
+def _heads(attention: Any, states: torch.Tensor) -> torch.Tensor:
+    """[rows, positions, width] as [rows, heads, positions, head size]."""
+    rows, positions, _ = states.shape
+    return states.view(rows, positions, attention.num_heads, attention.head_dim).transpose(1, 2)
+
+
+def _attend_said(
+    attention: Any, states: torch.Tensor, said: KeysValues, start: int, end: int
+) -> torch.Tensor:
+    said.keys[:, :, start:end] = _heads(attention, attention.k_proj(states))
+    said.values[:, :, start:end] = _heads(attention, attention.v_proj(states))
+    attended = scaled_dot_product_attention(
+        _heads(attention, attention.q_proj(states)),
+        said.keys[:, :, :end],
+        said.values[:, :, :end],
+        is_causal=end - start > 1,
+    )
+    projected: torch.Tensor = attention.out_proj(attended.transpose(1, 2).reshape(states.shape))
+    return projected
+
+
+def _attend_heard(attention: Any, states: torch.Tensor, heard: KeysValues) -> torch.Tensor:
+    """Hypotheses of one clip are further queries to the same keys: no copy of these is made."""
+    clips = len(heard.keys)
+    by_clip = attention.q_proj(states).view(clips, -1, states.shape[2])
+    attended = scaled_dot_product_attention(_heads(attention, by_clip), heard.keys, heard.values)
+    projected: torch.Tensor = attention.out_proj(attended.transpose(1, 2).reshape(states.shape))
+    return projected
+
+
+def _scores(
+    attention: Any, states: torch.Tensor, heard: KeysValues, heads: Sequence[int]
+) -> list[torch.Tensor]:
+    """Where *heads* look: of each the scores before the softmax, [rows, tokens, positions]."""
+    queries = _heads(attention, attention.q_proj(states))
+    scores = torch.matmul(queries, heard.keys.transpose(2, 3)).float() * attention.scaling
+    return [scores[:, head] for head in heads]

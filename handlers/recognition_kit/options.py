@@ -1,0 +1,25 @@
+"""What ``handler_options`` may say for the handlers that listen."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from handler_kit.options import Count, FileName, HandlerOptions
+
+
+class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
+    """How speech is recognised.
+
+    *max_seconds* bounds one input.  *max_pass_clips* bounds how many pieces of up to 30 s go
+    through the network at once: each takes memory for what the decoder hears of it.
+    """
+
+    max_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0
+    max_pass_clips: Count = 8
+
+
+class VoiceActivityOptions(HandlerOptions, frozen=True, kw_only=True):
+    """Where the weights lie in the archive, and how long one input may be."""
+
+    weights: FileName = "silero_vad_16k.safetensors"
+    max_seconds: Annotated[float, Meta(gt=0, le=86400)] = 3600.0

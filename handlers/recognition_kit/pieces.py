@@ -1,0 +1,42 @@
+"""Long audio in pieces that the network can hear, cut where it is quiet."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from handler_kit.wav import Samples
+
+SEARCHED_SECONDS = 5.0  # at the end of each piece
+QUIET_SECONDS = 0.3  # how long it must be quiet to be a good place
+STEP_SECONDS = 0.01
+
+
+class Piece(NamedTuple):
+    """Samples *start* to *end* of a clip."""
+
+    start: int
+    end: int
+
+
+def cut(samples: Samples, longest: int, sample_rate: int) -> list[Piece]:
+    """*samples* in pieces of at most *longest* samples each; none for no samples.
+
+    A piece ends at the quietest place of its last seconds.  The last ends where the clip does.
+    """
+    pieces: list[Piece] = []
+    start = 0
+    while len(samples) - start > longest:
+        end = _quietest(samples, start + longest, sample_rate)
+        pieces.append(Piece(start, end))
+        start = end
+    return [*pieces, Piece(start, len(samples))] if len(samples) else []
+
+
+def _quietest(samples: Samples, latest: int, sample_rate: int) -> int:
+    """The middle of the stretch with the least energy that ends at or before *latest*."""
+    step, quiet = int(STEP_SECONDS * sample_rate), int(QUIET_SECONDS * sample_rate)
+    first = latest - int(SEARCHED_SECONDS * sample_rate)
+    power = np.square(samples[first:latest], dtype=np.float64)
+    summed = np.concatenate([[0.0], np.cumsum(power)])
+    energies = (summed[quiet:] - summed[:-quiet])[::step]
+    return first + int(np.argmin(energies)) * step + quiet // 2

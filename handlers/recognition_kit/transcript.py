@@ -1,0 +1,52 @@
+"""The answer to one clip."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Word(msgspec.Struct, frozen=True):
+    """One word with its punctuation; times in seconds."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One stretch of speech; times in seconds.
+
+    *confidence* is exp(mean log-probability of its text's tokens); *no_speech_prob* that of the
+    piece it lies in.
+    """
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+    no_speech_prob: float
+    words: list[Word] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """What was said.  *language_probability* is None where the language was not detected,
+    *confidence* where nothing was said; it is the segments' mean, weighted by their length."""
+
+    text: str
+    segments: list[Segment]
+    language: str | None
+    language_probability: float | None
+    confidence: float | None
+
+
+def mean_confidence(segments: Sequence[Segment]) -> float | None:
+    """The mean by length; of segments without any length the plain mean."""
+    if not segments:
+        return None
+    lengths = [segment.end - segment.start for segment in segments]
+    if not math.fsum(lengths):
+        lengths = [1.0] * len(segments)
+    weighted = (one.confidence * length for one, length in zip(segments, lengths, strict=True))
+    return round(math.fsum(weighted) / math.fsum(lengths), 4)

@@ -1,0 +1,96 @@
+"""Where in a recording somebody speaks, with Silero's network; piece by piece if need be."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import torch
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, Precision, parse_options
+from handler_kit.errors import InvalidInput, ItemError
+from handler_kit.job import Answer, Item
+from handler_kit.wav import Samples, from_pcm, read_wav
+from recognition_kit.one_thread import one_thread
+from recognition_kit.options import VoiceActivityOptions
+from recognition_kit.voice_activity import CONTEXT, FRAME, SAMPLE_RATE, load_network
+from recognition_kit.voice_hearing import Judged, Recording, VoiceParameters, hear
+from recognition_kit.voice_state import VoiceState
+
+SAMPLE_FRAMES = 32  # one second
+
+
+class VoiceActivityHandler(BatchHandler[Recording, list[Recording], list[Judged]]):
+    """Answers {probabilities, state} for each piece of 16-bit PCM at 16 kHz, or for a WAV file.
+
+    There is one probability for each 32 ms; *state* goes with the next piece of the recording.
+    """
+
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
+    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
+    options: VoiceActivityOptions
+
+    def read_options(self, config: HandlerConfig) -> VoiceActivityOptions:
+        """The weights' file and limits."""
+        return parse_options(config, VoiceActivityOptions)
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's network."""
+        return load_network(self.folder / self.options.weights, self.device)
+
+    def value_of(self, item: Item) -> Samples:
+        """Samples from PCM at 16 kHz in a job, or from a WAV file as the request's body."""
+        if item.type == "pcm":
+            return from_pcm(item.body)
+        if item.value is not msgspec.UNSET or not item.body.startswith(b"RIFF"):
+            raise InvalidInput(
+                "This model takes audio: a WAV file, or 16-bit PCM at 16000 Hz (type pcm) in a job"
+            )
+        return read_wav(item.body, SAMPLE_RATE)
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> Recording:
+        """A piece in whole frames of 512 samples; a shorter last one is filled with zeros."""
+        assert isinstance(value, np.ndarray)
+        try:
+            asked = msgspec.convert(parameters, VoiceParameters)
+        except msgspec.ValidationError as exc:
+            raise InvalidInput(f"parameters: {exc}") from exc
+        seconds = len(value) / SAMPLE_RATE
+        if seconds > self.options.max_seconds:
+            raise InvalidInput(
+                f"The audio lasts {seconds:.1f} s, the limit is {self.options.max_seconds:g} s"
+            )
+        state = VoiceState.first() if asked.state is None else VoiceState.parse(asked.state)
+        return Recording(np.pad(value, (0, -len(value) % FRAME)), state)
+
+    def plan(self, inputs: Sequence[Recording]) -> list[ForwardPass[list[Recording]]]:
+        """One pass for all."""
+        return [ForwardPass(range(len(inputs)), list(inputs))]
+
+    def forward(self, batch: list[Recording]) -> list[Judged]:
+        """Probabilities and states, in order."""
+        with one_thread():
+            return hear(self.model, batch, self.device)
+
+    def encode(self, outputs: list[Judged]) -> Sequence[Answer | ItemError]:
+        """Each as JSON."""
+        return [Answer(body=msgspec.json.encode(one.answer())) for one in outputs]
+
+    def flat(self, outputs: list[Judged]) -> torch.Tensor:
+        """All probabilities."""
+        return torch.cat([one.probabilities for one in outputs])
+
+    def samples(self, count: int) -> list[Recording]:
+        """A second of noise each."""
+        noise = np.random.default_rng(0).normal(0, 0.1, (count, SAMPLE_FRAMES * FRAME))
+        return [Recording(one, VoiceState.first()) for one in noise.astype(np.float32)]
+
+    def details(self) -> dict[str, Any]:
+        """What a piece must be."""
+        return {
+            "sample_rate": SAMPLE_RATE,
+            "frame_samples": FRAME,
+            "context_samples": CONTEXT,
+            "max_seconds": self.options.max_seconds,
+        }

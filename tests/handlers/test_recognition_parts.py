@@ -1,0 +1,136 @@
+"""The parts of recognition_kit that need no network."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from handler_kit.wav import Samples
+from recognition_kit.alignment import warp
+from recognition_kit.hypothesis import Hypothesis, compression_ratio
+from recognition_kit.pieces import cut
+from recognition_kit.rules import Rules
+from recognition_kit.spans import Span, find_rest, find_spans
+from recognition_kit.transcript import Segment, mean_confidence
+from recognition_kit.vocabulary import Vocabulary
+from recognition_kit.words import split_words
+
+RATE = 16000
+END, START, NO_TIMES = 10, 11, 16
+T0 = NO_TIMES + 1
+VOCABULARY = Vocabulary(
+    end=END,
+    start=START,
+    previous=14,
+    no_speech=15,
+    no_timestamps=NO_TIMES,
+    languages={},
+    tasks={},
+    never=(3, *range(END + 1, T0)),
+    never_first=(0, END),
+    last_first_timestamp=50,
+)
+
+
+def noise(seconds: float) -> Samples:
+    return np.random.default_rng(2).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
+
+
+def test_a_short_clip_is_one_piece_and_none_is_no_piece() -> None:
+    assert cut(noise(30), 30 * RATE, RATE) == [(0, 30 * RATE)]
+    assert cut(noise(0), 30 * RATE, RATE) == []
+
+
+def test_a_long_clip_is_cut_where_it_is_quiet() -> None:
+    samples = noise(70)
+    samples[int(27.0 * RATE) : int(27.6 * RATE)] *= 0.01
+    samples[int(52.2 * RATE) : int(52.7 * RATE)] = 0
+    pieces = cut(samples, 30 * RATE, RATE)
+    assert [piece.end / RATE for piece in pieces] == pytest.approx([27.3, 52.45, 70], abs=0.2)
+    assert [piece.start for piece in pieces] == [0, *(piece.end for piece in pieces[:-1])]
+
+
+@pytest.mark.parametrize(
+    ("said", "allowed"),
+    [
+        ([], {T0 + step for step in range(51)}),
+        ([T0 + 5], {0, 1, 2, *range(4, END + 1)}),
+        ([T0 + 5, 1], {0, 1, 2, *range(4, END + 1), *range(T0 + 6, T0 + 80)}),
+        ([T0 + 5, 1, T0 + 9], {END, *range(T0 + 9, T0 + 80)}),
+        ([T0 + 5, 1, T0 + 9, T0 + 9], {0, 1, 2, *range(4, END + 1)}),
+    ],
+)
+def test_times_come_in_pairs_and_never_go_back(said: list[int], allowed: set[int]) -> None:
+    rules = Rules(VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True)
+    logits = torch.full((1, T0 + 80), -20.0)
+    logits[0, :END] = 20.0  # sure of text: the rule that times win is not asked
+    logits[0, END] = 20.0
+    rules.apply(logits, torch.tensor([said], dtype=torch.int64))
+    found = {place for place, value in enumerate(logits[0].tolist()) if value > -math.inf}
+    assert found == allowed
+
+
+def test_a_time_is_taken_when_all_times_together_are_likelier_than_any_word() -> None:
+    rules = Rules(VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True)
+    logits = torch.zeros(1, T0 + 80)
+    logits[0, 1] = 3.0
+    rules.apply(logits, torch.tensor([[T0, 1]]))
+    assert logits[0, :T0].max() == -math.inf
+
+
+def hypothesis(*tokens: int) -> Hypothesis:
+    return Hypothesis(list(tokens), [-0.5] * len(tokens), -0.5, ended=True)
+
+
+def test_text_between_times_is_a_span_and_no_time_is_beyond_the_end() -> None:
+    said = hypothesis(T0, 1, 2, T0 + 50, T0 + 60, 4, T0 + 400)
+    spans = find_spans(said, VOCABULARY, 3.0)
+    assert [one._replace(start=round(one.start, 9)) for one in spans] == [
+        Span(0.0, 1.0, 1, 3),
+        Span(1.2, 3.0, 5, 6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rest"),
+    [
+        ((T0, 1, T0 + 250), None),  # heard to its end
+        ((T0, 1, T0 + 250, T0 + 250), 5.0),  # something begins at 5 s
+        ((T0, 1, T0 + 250, T0 + 250, 2), 5.0),  # and was not finished
+        ((T0, 1, T0 + 250, T0 + 260, 2, T0 + 400), None),
+        ((T0, 1, T0 + 20, T0 + 20), None),  # too little was heard
+        ((T0, 1, T0 + 970, T0 + 970), None),  # too little is left
+        ((T0, 1), None),
+        ((), None),
+    ],
+)
+def test_what_was_not_heard_out_is_heard_again(tokens: tuple[int, ...], rest: float) -> None:
+    assert find_rest(hypothesis(*tokens), VOCABULARY, 20.0) == rest
+
+
+def test_words_keep_their_punctuation_and_broken_characters_their_tokens() -> None:
+    parts = [" Hel", "lo", ",", " wor", "ld", "!", ' "', "Ya", '"']
+    words = split_words(range(len(parts)), lambda some: "".join(parts[at] for at in some), "en")
+    assert [word.text for word in words] == [" Hello,", " world!", ' "Ya"']
+    halves = "é".encode()
+    decoded = split_words(list(halves), lambda some: bytes(some).decode("utf-8", "replace"), "ja")
+    assert [(word.text, word.first, word.last) for word in decoded] == [("é", 0, 2)]
+
+
+def test_warping_finds_the_cheapest_way() -> None:
+    costs = np.ones((3, 9))
+    costs[0, :2] = costs[1, 2:7] = costs[2, 7:] = -1
+    assert warp(costs).tolist() == [0, 2, 7]
+
+
+def test_repetition_compresses_well() -> None:
+    assert compression_ratio("and then " * 40) > 2.4 > compression_ratio("It was a dark night.")
+    assert compression_ratio("") == 0
+
+
+def test_confidence_is_weighed_by_length() -> None:
+    long, short = Segment(0, 3, "a", 0.9, 0.1), Segment(3, 4, "b", 0.5, 0.1)
+    assert mean_confidence([long, short]) == pytest.approx(0.8)
+    assert mean_confidence([]) is None
+    assert mean_confidence([Segment(1, 1, "a", 0.4, 0.1)]) == pytest.approx(0.4)

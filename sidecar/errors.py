@@ -5,7 +5,7 @@ answer.  *error* is one sentence for people, *detail* names the field and the ru
 *extra* holds further keys of the body (`model_info`, `processing_time`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -163,4 +163,76 @@ class RequestTimedOut(SidecarError):
     def __init__(self, timeout: float, waited: float) -> None:
         super().__init__(
             f"timeout: no answer within {timeout:g} s", extra={"processing_time": round(waited, 6)}
+        )
+
+
+class SpeechRefusal(InvalidInput):
+    """A speech request that this model cannot serve."""
+
+
+class TextTooLong(InvalidInput):
+    """More text than one request may hold."""
+
+    error = "The text is too long"
+
+    def __init__(self, field: str, limit: int, length: int) -> None:
+        super().__init__(
+            f"{field}: {length} characters, the limit is {limit}",
+            error=f"Text too long: at most {limit} characters",
+            extra={"max_length": limit, "current_length": length},
+        )
+
+
+class UnknownVoice(SidecarError):
+    """No such voice, in this model or in any."""
+
+    status = 404
+
+    def __init__(self, voice: str, known: Sequence[str]) -> None:
+        names = list(dict.fromkeys(known))
+        super().__init__(
+            f"voice: known are {', '.join(names)}",
+            error=f"Voice '{voice}' is not available",
+            extra={"supported_voices": names},
+        )
+
+
+class InvalidForm(SidecarError):
+    """The body is not a multipart form."""
+
+    status = 400
+    error = "The request body is not a valid multipart form"
+
+
+class UnsupportedAudio(SidecarError):
+    """A file of a kind that is not read, or without audio."""
+
+    status = 400
+    error = "This audio format is not supported"
+
+    def __init__(self, field: str, rule: str, supported: Sequence[str]) -> None:
+        super().__init__(f"{field}: {rule}", extra={"supported_formats": list(supported)})
+
+
+class CorruptAudio(SidecarError):
+    """A file of a kind that is read, but nothing in it can be."""
+
+    status = 400
+    error = "The audio file is damaged"
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+
+
+class AudioTooLong(SidecarError):
+    """More audio than is read.  *file_seconds*: what the file says of itself, if anything."""
+
+    status = 400
+    error = "The audio is too long"
+
+    def __init__(self, field: str, max_seconds: float, file_seconds: float | None) -> None:
+        super().__init__(
+            f"{field}: the limit is {max_seconds:g} s",
+            error=f"Audio too long: at most {max_seconds:g} seconds",
+            extra={"max_duration": max_seconds, "file_duration": file_seconds},
         )

@@ -1,0 +1,160 @@
+"""PCM (s16le, mono) as an audio file: whole, or leaving while it is made.
+
+All of this blocks.
+"""
+
+import io
+from collections.abc import Mapping
+from fractions import Fraction
+from threading import Lock
+from typing import Protocol, Self
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+
+from sidecar.schemas.synthesis import Quality
+from sidecar.speech.output_formats import FileFormat
+
+BYTES_PER_SAMPLE = 2
+
+# bitexact: no chunk about who wrote the file.
+_CONTAINER_OPTIONS = {"flush_packets": "1", "fflags": "+bitexact"}
+
+
+def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
+    """The whole file, with its size and duration in its header."""
+    file = io.BytesIO()
+    writer = _Writer(file, file_format, sample_rate, quality, {})
+    try:
+        writer.write(pcm)
+        writer.flush()
+    finally:
+        writer.close()
+    return file.getvalue()
+
+
+class StreamEncoder:
+    """A file whose beginning leaves before its end is known: its header states no duration.
+
+    A context manager; it may be closed while another thread still encodes.  *sample_rate* is the
+    file's.
+    """
+
+    def __init__(self, file_format: FileFormat, sample_rate: int, quality: Quality) -> None:
+        self.sample_rate = file_format.encoded_rate(sample_rate)
+        self._outbox = _Outbox()
+        self._writer = _Writer(
+            self._outbox, file_format, sample_rate, quality, file_format.stream_options
+        )
+        self._lock = Lock()  # a codec that is closed while it encodes takes the process with it
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def encode(self, pcm: bytes) -> bytes:
+        """What can leave now.  Whole samples, as few or as many as there are."""
+        with self._lock:
+            self._check_open()
+            self._writer.write(pcm)
+            return self._outbox.take()
+
+    def finish(self) -> bytes:
+        """What is left, and the end of the file; no more can be encoded."""
+        with self._lock:
+            self._check_open()
+            self._writer.flush()
+            self._close()
+            return self._outbox.take()
+
+    def close(self) -> None:
+        """Frees what FFmpeg holds.  What has not left yet is lost."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("this encoder is closed")
+
+
+class _Target(Protocol):
+    def write(self, data: bytes, /) -> int: ...
+
+
+class _Outbox:
+    """Where FFmpeg writes; it has no `seek`, and so FFmpeg never goes back."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        self._waiting += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._waiting)
+        self._waiting.clear()
+        return taken
+
+
+class _Writer:
+    """FFmpeg's side: frames into a codec, packets into a container."""
+
+    def __init__(
+        self,
+        target: _Target,
+        file_format: FileFormat,
+        sample_rate: int,
+        quality: Quality,
+        container_options: Mapping[str, str],
+    ) -> None:
+        options = {**_CONTAINER_OPTIONS, **container_options}
+        self._container = av.open(
+            target, "w", format=file_format.container, container_options=options
+        )
+        rate = file_format.encoded_rate(sample_rate)
+        codec_options = dict(file_format.codec_options)
+        if file_format.frame_seconds is not None:
+            codec_options["frame_size"] = str(round(file_format.frame_seconds * rate))
+        stream = self._container.add_stream(
+            file_format.encoder, rate=rate, options=codec_options, layout="mono"
+        )
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.thread_count = 1
+        if file_format.bit_rates:
+            stream.codec_context.bit_rate = file_format.bit_rates[quality]
+        self._stream = stream
+        self._sample_rate = sample_rate
+        self._written = 0  # samples
+        self._container.start_encoding()
+
+    def write(self, pcm: bytes) -> None:
+        piece = BYTES_PER_SAMPLE * self._sample_rate  # a second: hours at once would be copied
+        for start in range(0, len(pcm), piece):
+            self._container.mux(self._stream.encode(self._frame(pcm[start : start + piece])))
+
+    def flush(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()  # writes the end of the file
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _frame(self, pcm: bytes) -> AudioFrame:
+        samples = len(pcm) // BYTES_PER_SAMPLE
+        frame = AudioFrame(format="s16", layout="mono", samples=samples)
+        frame.planes[0].update(pcm)
+        frame.sample_rate = self._sample_rate
+        frame.time_base = Fraction(1, self._sample_rate)
+        frame.pts = self._written
+        self._written += samples
+        return frame

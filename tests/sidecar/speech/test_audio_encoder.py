@@ -1,0 +1,183 @@
+"""What is encoded can be decoded again, whole and streamed, and leaves in time."""
+
+import io
+import threading
+import time
+from typing import get_args
+
+import av
+import numpy as np
+import pytest
+
+from sidecar.schemas.synthesis import OutputFormat, Quality
+from sidecar.speech.audio_decoder import AudioDecoder
+from sidecar.speech.audio_encoder import StreamEncoder, encode
+from sidecar.speech.output_formats import FORMATS
+from tests.sidecar.speech.audio_files import likeness, pcm_of, speech_like
+
+NAMES: tuple[OutputFormat, ...] = get_args(OutputFormat)
+FILES: tuple[OutputFormat, ...] = tuple(name for name in NAMES if name != "pcm")
+LOSSLESS = ("wav", "flac", "pcm")
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+
+# ADTS cannot say how much of its first and last frames is padding.
+PADDING_FRAMES = {"aac": 2 * 1024}
+STREAMED_PADDING_FRAMES = {"aac": 2 * 1024, "mp3": 3 * 576}
+
+
+def decode(data: bytes, name: OutputFormat, rate: int) -> bytes:
+    """At 16 kHz."""
+    if name == "pcm":
+        data = encode(data, FORMATS["wav"], rate, "high")
+    with AudioDecoder(io.BytesIO(data), field="file", max_seconds=3600, strict=True) as decoder:
+        return b"".join(decoder)
+
+
+def stream(pcm: bytes, name: OutputFormat, rate: int, piece: int = 3334) -> tuple[bytes, bytes]:
+    """What left before the end, and at the end."""
+    with StreamEncoder(FORMATS[name], rate, "high") as encoder:
+        parts = [encoder.encode(pcm[at : at + piece]) for at in range(0, len(pcm), piece)]
+        return b"".join(parts), encoder.finish()
+
+
+def seconds(pcm: bytes) -> float:
+    return len(pcm) / 32000
+
+
+def test_every_format_of_the_api_is_written() -> None:
+    assert tuple(FORMATS) == NAMES
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 24000, 48000])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_file_plays_what_was_encoded(name: OutputFormat, rate: int) -> None:
+    data = encode(pcm_of(speech_like(2, rate)), FORMATS[name], rate, "high")
+    heard = decode(data, name, rate)
+    allowed = 0.05 + PADDING_FRAMES.get(name, 0) / rate
+    assert seconds(heard) == pytest.approx(2, abs=allowed)
+    assert likeness(heard, speech_like(2, 16000), within=round(16000 * allowed)) > 0.95
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stream_plays_the_same_as_the_whole_file(name: OutputFormat) -> None:
+    pcm = pcm_of(speech_like(2, 24000))
+    streamed = decode(b"".join(stream(pcm, name, 24000)), name, 24000)
+    whole = decode(encode(pcm, FORMATS[name], 24000, "high"), name, 24000)
+    padding = STREAMED_PADDING_FRAMES.get(name, 0) / 24000
+    assert seconds(streamed) == pytest.approx(2, abs=0.05 + padding)
+    original = np.frombuffer(whole, "<i2")
+    assert likeness(streamed, original, within=round(16000 * padding)) > 0.995
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_loses_nothing_returns_every_sample(name: OutputFormat, *, streamed: bool) -> None:
+    pcm = pcm_of(speech_like(1.001, 16000))
+    data = (
+        b"".join(stream(pcm, name, 16000))
+        if streamed
+        else encode(pcm, FORMATS[name], 16000, "high")
+    )
+    assert decode(data, name, 16000) == pcm
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rate", [22050, 24000])
+def test_all_but_the_codecs_own_delay_leaves_at_once(name: OutputFormat, rate: int) -> None:
+    """What left before the end, decoded, holds all of the audio but the last moment."""
+    pcm = pcm_of(speech_like(2, rate))
+    early, _ = stream(pcm, name, rate)
+    heard = decode(early, name, rate)
+    assert seconds(heard) > 2 - 0.12
+    size = len(heard) // 2
+    assert likeness(heard, speech_like(2, 16000)[:size], within=1500) > 0.95
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pieces_of_any_size_make_the_same_stream(name: OutputFormat) -> None:
+    pcm = pcm_of(speech_like(0.5, 24000))
+    small, large = (decode(b"".join(stream(pcm, name, 24000, n)), name, 24000) for n in (62, 9**6))
+    assert small == large
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_whole_files_header_states_its_length(name: OutputFormat) -> None:
+    data = encode(pcm_of(speech_like(3, 24000)), FORMATS[name], 24000, "medium")
+    demuxer = {"adts": "aac"}.get(FORMATS[name].container, FORMATS[name].container)
+    with av.open(io.BytesIO(data), "r", format=demuxer) as container:
+        assert container.duration is not None
+        # ADTS has no header; a player guesses from the bit rate.
+        assert container.duration / 1e6 == pytest.approx(3, rel=0.2 if name == "aac" else 0.005)
+
+
+def test_a_streamed_wav_says_that_its_length_is_unknown() -> None:
+    early, rest = stream(b"\1\0" * 100, "wav", 24000)
+    assert early[4:8] == early[40:44] == b"\xff" * 4
+    assert (len(early), rest) == (44 + 200, b"")
+
+
+def test_the_header_leaves_with_the_first_piece() -> None:
+    with StreamEncoder(FORMATS["ogg"], 24000, "high") as encoder:
+        assert encoder.encode(b"").startswith(b"OggS")
+
+
+@pytest.mark.parametrize("name", ["mp3", "ogg", "opus", "aac"])
+@pytest.mark.parametrize("rate", [8000, 24000, 48000])
+def test_better_quality_is_larger(name: OutputFormat, rate: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 4000, rate).astype("<i2")
+    sizes = [len(encode(pcm_of(noise), FORMATS[name], rate, quality)) for quality in QUALITIES]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "encoded"),
+    [
+        ("wav", 22050, 22050),
+        ("flac", 20000, 20000),
+        ("mp3", 24000, 24000),
+        ("mp3", 20000, 22050),
+        ("aac", 44100, 44100),
+        ("opus", 22050, 48000),
+    ],
+)
+def test_the_encoders_rate_is_the_files(name: OutputFormat, rate: int, encoded: int) -> None:
+    with StreamEncoder(FORMATS[name], rate, "low") as encoder:
+        data = encoder.encode(pcm_of(speech_like(0.5, rate))) + encoder.finish()
+        assert encoder.sample_rate == encoded
+    with AudioDecoder(io.BytesIO(data), field="file", max_seconds=10) as decoder:
+        assert decoder.facts.sample_rate == encoded
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_can_be_encoded_too(name: OutputFormat) -> None:
+    encode(b"", FORMATS[name], 24000, "high")
+    stream(b"", name, 24000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_encoder_that_is_left_early_is_closed(name: OutputFormat) -> None:
+    with StreamEncoder(FORMATS[name], 24000, "high") as encoder:
+        encoder.encode(pcm_of(speech_like(0.3, 24000)))
+    with pytest.raises(ValueError, match="closed"):
+        encoder.encode(b"\0\0")
+    encoder.close()
+
+
+def test_an_encoder_may_be_closed_while_another_thread_encodes() -> None:
+    pcm = pcm_of(speech_like(5, 24000))
+    for _ in range(3):
+        encoder = StreamEncoder(FORMATS["opus"], 24000, "high")
+        done = threading.Event()
+
+        def work(encoder: StreamEncoder = encoder, done: threading.Event = done) -> None:
+            encoder.encode(pcm)
+            done.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not encoder._lock.locked() and not done.is_set():
+            time.sleep(0)
+        encoder.close()
+        assert done.wait(20)
+        thread.join()

@@ -8,6 +8,7 @@ The layers, imports go down only:
     app, openapi             builds and wires the program; its document
     services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
+    speech                   text to audio and audio to text, in pieces
     autoscaling              which models are loaded
     scheduling               what runs when
     telemetry                what is measured

@@ -15,12 +15,25 @@ from sidecar.catalog.catalog import load_catalog
 from sidecar.errors import Draining
 from sidecar.middleware import GUARD, around
 from sidecar.openapi import build_document
-from sidecar.routes import config, documents, health, info, predict, root, stats
+from sidecar.routes import (
+    audio,
+    audio_validation,
+    config,
+    documents,
+    health,
+    info,
+    predict,
+    root,
+    stats,
+    synthesize,
+    transcribe,
+)
 from sidecar.routes.documents import API_DOCUMENT
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings
+from sidecar.speech.service import Speech
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Statistics
@@ -35,7 +48,10 @@ log = logging.getLogger(__name__)
 MB = 2**20
 ROUTES: list[Route] = [
     route
-    for module in (root, predict, health, info, stats, config, documents)
+    for module in (
+        *(root, predict, synthesize, transcribe, audio, audio_validation),
+        *(health, info, stats, config, documents),
+    )
     for route in module.ROUTES
 ]
 DRAINING = web.AppKey("draining", asyncio.Event)
@@ -69,7 +85,13 @@ def _build_services(
     client = _build_client(settings, process)
     metrics, gpus = Metrics(), Gpus()
     scheduler = Scheduler(catalog, settings, client, metrics)
-    loader = ModelLoader(catalog, client, scheduler, poll_seconds=settings.poll_seconds)
+    loader = ModelLoader(
+        catalog,
+        client,
+        scheduler,
+        poll_seconds=settings.poll_seconds,
+        model_store=settings.model_store,
+    )
     scheduler.on_trouble(loader.nudge)
     services = Services(
         settings=settings,
@@ -77,6 +99,7 @@ def _build_services(
         client=client,
         scheduler=scheduler,
         loader=loader,
+        speech=Speech(catalog, scheduler, settings),
         authenticator=authenticator,
         statistics=Statistics(),
         metrics=metrics,
@@ -112,6 +135,7 @@ def _lifetimes(
 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(services.client)
+            stack.callback(services.speech.close)
             tasks = {"system": services.system.run(), "loader": loader.run()}
             if process is not None:
                 stack.push_async_callback(process.stop)

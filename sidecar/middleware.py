@@ -31,15 +31,21 @@ GUARD = web.AppKey("guard", OriginGuard)
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Runs *handler*; whatever it raises becomes an answer in the one format."""
     response = await _guarded(request, handler)
+    if not response.prepared:
+        stamp(request, response)
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
+    request.app[SERVICES].metrics.answered(route, response.status)
+    return response
+
+
+def stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer; a stream calls this itself, before it begins."""
     response.headers[REQUEST_ID] = _request_id(request)
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and request.app[GUARD].is_foreign(origin):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers[hdrs.VARY] = hdrs.ORIGIN
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unknown"
-    request.app[SERVICES].metrics.answered(route, response.status)
-    return response
 
 
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -71,17 +77,28 @@ def error_response(
     extra: Mapping[str, Any] | None = None,
 ) -> web.Response:
     """An error in the one format."""
-    body: dict[str, Any] = {
+    return web.Response(
+        body=msgspec.json.encode(_body(status, error, detail, extra)),
+        status=status,
+        headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
+    )
+
+
+def error_body(exc: SidecarError) -> dict[str, Any]:
+    """The same format, for a stream that has begun."""
+    return _body(exc.status, exc.message, exc.detail, exc.extra)
+
+
+def _body(
+    status: int, error: str, detail: str | None, extra: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    body = {
         "success": False,
         "error": error,
         "detail": detail or HTTPStatus(status).phrase,
         "status_code": status,
     }
-    return web.Response(
-        body=msgspec.json.encode(body | dict(extra or {})),
-        status=status,
-        headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
-    )
+    return body | dict(extra or {})
 
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:

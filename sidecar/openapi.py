@@ -16,7 +16,12 @@ EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our o
 def build_document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document of *routes*."""
     routes = list(routes)
-    types = {kind for route in routes for kind in (route.request, route.response) if kind}
+    types = {
+        kind
+        for route in routes
+        for kind in (route.request, route.response, route.or_response)
+        if kind
+    }
     ordered = [ErrorBody, *sorted(types, key=lambda kind: kind.__name__)]
     references, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"
@@ -45,23 +50,44 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    kind = "object" if route.media_type == "application/json" else "string"
-    schema = {"type": kind} if route.response is None else schemas[route.response]
-    answer = {"description": "Success", "content": {route.media_type: {"schema": schema}}}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "responses": {"200": answer} | _errors(route, schemas),
+        "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }
     if route.request is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schemas[route.request]}},
-        }
+        content = {"application/json": {"schema": schemas[route.request]}}
+        if route.form:
+            content["multipart/form-data"] = {"schema": _form(route.request)}
+        operation["requestBody"] = {"required": True, "content": content}
     if route.credential is not None:
         nothing: list[dict[str, Any]] = [{}] if route.credential == "optional" else []
         operation["security"] = [{"bearer": []}, {"api_key": []}, *nothing]
     return operation
+
+
+def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    kind = "object" if route.media_type == "application/json" else "string"
+    schema = {"type": kind} if route.response is None else schemas[route.response]
+    if route.or_response is not None:
+        schema = {"anyOf": [schema, schemas[route.or_response]]}
+    content = {route.media_type: {"schema": schema}}
+    content |= {media: {"schema": {"type": "string"}} for media in route.other_media}
+    return {"description": "Success", "content": content}
+
+
+def _form(request: Any) -> dict[str, Any]:
+    """The multipart body: the request's fields as text, and the file."""
+    fields = dict(_plain_schema(request)["properties"])
+    fields.pop("inputs", None)
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    return {"type": "object", "properties": fields | {"file": file}, "required": ["file"]}
+
+
+def _plain_schema(kind: Any) -> dict[str, Any]:
+    _, components = msgspec.json.schema_components([kind])
+    schema: dict[str, Any] = components[kind.__name__]
+    return schema
 
 
 def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:

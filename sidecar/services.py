@@ -10,6 +10,7 @@ from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.catalog.catalog import Catalog
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
+from sidecar.speech.service import Speech
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import LaneGauges, Metrics
 from sidecar.telemetry.statistics import Statistics
@@ -25,6 +26,7 @@ class Services(NamedTuple):
     client: TorchServeClient
     scheduler: Scheduler
     loader: ModelLoader
+    speech: Speech
     authenticator: Authenticator
     statistics: Statistics
     metrics: Metrics

@@ -81,6 +81,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ageing_seconds: Positive = 2.0  # a wait of this long is worth one step of priority
     drain_seconds: NotNegative = 20.0
 
+    # Speech
+    default_tts_model: str = "hibari_tts"
+    default_asr_model: str = "whisper_tiny_en"
+    max_upload_mb: Positive = 200.0  # of an audio file in a multipart body
+    max_audio_seconds: Positive = 7200.0
+    audio_threads: Count = 2  # that encode and decode
+
     def __post_init__(self) -> None:
         secret = self.jwt_secret
         if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:

@@ -9,13 +9,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import msgspec
 
 from sidecar.autoscaling.model_status import ModelStatus, Runtime, State
 from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.model_store import archive_path
 from sidecar.errors import EngineUnavailable, ModelNotFound, ModelNotReady, Unavailable
 from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.model_spec import ModelSpec
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
 
 log = logging.getLogger(__name__)
@@ -38,9 +41,11 @@ class ModelLoader:
         scheduler: Scheduler,
         *,
         poll_seconds: float,
+        model_store: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
+        self._model_store = model_store
         self._client = client
         self._scheduler = scheduler
         self._poll_seconds = poll_seconds
@@ -55,10 +60,7 @@ class ModelLoader:
         self.engine_up = False
         self._misses = 0
         self._settled_once = asyncio.Event()
-        self.status = {
-            key: ModelStatus("archived" if spec.enabled else "disabled")
-            for key, spec in catalog.items()
-        }
+        self.status = {key: ModelStatus(_first_state(spec)) for key, spec in catalog.items()}
 
     @property
     def active_loads(self) -> int:
@@ -148,9 +150,17 @@ class ModelLoader:
             if not self.engine_up:
                 self._engine_is_away(was_up)
             return
+        await asyncio.to_thread(self._find_archives)
         for key in [key for key in self._catalog if key in self._wanted]:
             if key not in self._loads:
                 await self._refresh(key)
+
+    def _find_archives(self) -> None:
+        """Optional models become usable when somebody builds their archives."""
+        for key, status in self.status.items():
+            missing = status.state == "available" and key not in self._wanted
+            if missing and archive_path(self._model_store, key).is_file():
+                self.status[key] = ModelStatus("archived")
 
     def _engine_is_away(self, was_up: bool) -> None:
         if was_up:
@@ -256,3 +266,10 @@ class ModelLoader:
         self.status[key] = ModelStatus(state, error=error)
         reason: Unavailable = ModelNotReady(f"model_name: {key}: {error}", retry_after=int(pause))
         self._scheduler.dispatchers[key].close(reason)
+
+
+def _first_state(spec: ModelSpec) -> State:
+    """An optional model's archive may be missing; any other's was built before the start."""
+    if not spec.enabled:
+        return "disabled"
+    return "available" if spec.optional else "archived"

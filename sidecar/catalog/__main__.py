@@ -8,6 +8,7 @@ import msgspec
 
 from sidecar.catalog import archive
 from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_catalog
+from sidecar.catalog.model_store import archive_path
 from sidecar.settings import Settings, SettingsError, load_settings
 
 
@@ -16,7 +17,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/build_archives", description=__doc__.partition(":")[0]
     )
-    parser.add_argument("models", nargs="*", help="keys or names (default: all enabled models)")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        help="keys or names (default: all enabled models but the optional ones)",
+    )
     parser.add_argument("--force", action="store_true", help="build even what is current")
     parser.add_argument("--schema", type=Path, help="write the JSON Schema of models.json and stop")
     options = parser.parse_args(arguments)
@@ -31,7 +36,7 @@ def main(arguments: list[str]) -> int:
     except (SettingsError, CatalogError) as exc:
         print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
         return 2
-    keys = keys or [key for key, spec in catalog.items() if spec.enabled]
+    keys = keys or [key for key, spec in catalog.items() if spec.enabled and not spec.optional]
     failures = [key for key in keys if not _build(settings, catalog, key, force=options.force)]
     return 1 if failures else 0
 
@@ -49,7 +54,7 @@ def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bo
     try:
         if not force and archive.is_current(store, key, spec, base):
             return True
-        print(f"building {archive.archive_path(store, key)}", file=sys.stderr)  # noqa: T201
+        print(f"building {archive_path(store, key)}", file=sys.stderr)  # noqa: T201
         archive.build(store, key, spec, base=base, cache=settings.state_dir / "packages")
     except archive.BuildError as exc:
         print(f"build_archives: {key}: {exc}", file=sys.stderr)  # noqa: T201

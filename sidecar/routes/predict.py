@@ -5,21 +5,14 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from multidict import istr
 
-from sidecar.errors import (
-    Draining,
-    InvalidFields,
-    InvalidInput,
-    InvalidJson,
-    ModelNotFound,
-    SidecarError,
-)
-from sidecar.routes.credentials import admit
+from sidecar.errors import Draining, InvalidInput, ModelNotFound, SidecarError
+from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
-from sidecar.routes.route import Route, json_response
+from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.scheduler import Work
+from sidecar.scheduling.work import Urgency, Work
 from sidecar.schemas.predict import (
     BatchInfo,
     ModelInfo,
@@ -29,8 +22,6 @@ from sidecar.schemas.predict import (
 from sidecar.services import SERVICES, Services
 
 _request = msgspec.json.Decoder(PredictRequest)
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-TRACEPARENT = istr("traceparent")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,20 +31,20 @@ async def predict(request: web.Request) -> web.Response:
     began = services.statistics.begin()
     inputs, success = 0, False
     try:
-        asked = await _parse(request, services)
+        asked = await read_json(request, _request)
         key, bodies, is_batch = _model_and_inputs(asked, services)
         inputs = len(bodies)
-        replies = await services.scheduler.run(
-            Work(
-                key,
-                bodies,
-                asked.priority,
-                asked.timeout,
-                not asked.enable_batching,
-                began,
-                request.headers.get(TRACEPARENT),
-            )
+        urgency = Urgency(
+            asked.priority,
+            asked.timeout,
+            began,
+            not asked.enable_batching,
+            request.headers.get(TRACEPARENT),
         )
+        if services.catalog[key].speaks_or_listens:
+            replies = await predict_speech(services, key, bodies, urgency)
+        else:
+            replies = await services.scheduler.run(Work(key, bodies, *urgency))
         result = _result(replies, is_batch)
         success = True
     finally:
@@ -68,42 +59,6 @@ async def predict(request: web.Request) -> web.Response:
             _batch_info(asked, services.catalog[key].inference.max_batch_size, replies, is_batch),
         )
     )
-
-
-async def _parse(request: web.Request, services: Services) -> PredictRequest:
-    """The checked request.  Raises, in this order: 413, 400, 401, 422."""
-    body = await request.read()
-    try:
-        asked = _request.decode(body)
-    except msgspec.ValidationError as exc:
-        token = _token_of_invalid(body)
-        await admit(request, token)
-        raise InvalidFields(field_rule(exc)) from exc
-    except _NOT_JSON as exc:
-        raise InvalidJson(f"body: {exc}") from exc
-    await admit(request, asked.token)
-    if asked.timeout > services.settings.max_timeout_seconds:
-        raise InvalidFields(f"timeout: at most {services.settings.max_timeout_seconds:g} seconds")
-    return asked
-
-
-def _token_of_invalid(body: bytes) -> str | None:
-    """The token of a body with a wrong field, once the whole of it has proved to be JSON."""
-    try:
-        value = msgspec.json.decode(body)
-    except _NOT_JSON as exc:
-        raise InvalidJson(f"body: {exc}") from exc
-    token = value.get("token") if isinstance(value, dict) else None
-    return token if isinstance(token, str) else None
-
-
-def field_rule(exc: msgspec.ValidationError) -> str:
-    """msgspec's sentence with the field in front: ``priority: Expected `int` <= 10``."""
-    rule, _, path = str(exc).partition(" - at `")
-    field = path.rstrip("`").removeprefix("$").lstrip(".")
-    if not field and "field" in rule and "`" in rule:
-        field = rule.split("`")[1]
-    return f"{field or 'body'}: {rule}"
 
 
 def _model_and_inputs(asked: PredictRequest, services: Services) -> tuple[str, list[bytes], bool]:

@@ -1,19 +1,27 @@
 """GET /: what this is, and what answers."""
 
-from datetime import UTC, datetime
 from typing import Literal
 
 from aiohttp import web
 
 import sidecar
 from sidecar.routes.route import Route, json_response
+from sidecar.routes.speech_models import speech_models, usable
+from sidecar.routes.timestamps import now
 from sidecar.schemas.core import Root, TtsSupport
 from sidecar.services import SERVICES, Services
 
 MESSAGE = "PyTorch Inference Framework API - Enhanced with TTS Support"
 ENDPOINTS = {
     "inference": {"predict": "/predict"},
-    "audio": {},
+    "audio": {
+        "synthesize": "/synthesize",
+        "transcribe": "/transcribe",
+        "models": "/audio/models",
+        "validate": "/audio/validate",
+        "health": "/audio/health",
+        "tts_health": "/tts/health",
+    },
     "models": {},
     "system": {
         "health": "/health",
@@ -36,12 +44,22 @@ async def root(request: web.Request) -> web.Response:
             MESSAGE,
             sidecar.__version__,
             status_of(services),
-            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            now(),
             services.settings.environment,
-            TtsSupport(enabled=False, supported_models=[], features=[]),
+            _tts_support(services),
             ENDPOINTS,
         )
     )
+
+
+def _tts_support(services: Services) -> TtsSupport:
+    """What speaks now or when it is woken; a feature stands here only while it is true."""
+    speaking = usable(speech_models(services, "speech_synthesis"))
+    features = ["Voice synthesis", "Multiple audio formats"] if speaking else []
+    if any((model.device or "").startswith("cuda") for model in speaking):
+        features.insert(0, "GPU acceleration")
+    names = [model.spec.model_id or model.key for model in speaking]
+    return TtsSupport(enabled=bool(speaking), supported_models=names, features=features)
 
 
 def status_of(services: Services) -> Literal["starting", "running", "degraded", "draining"]:

@@ -5,12 +5,18 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
+from multidict import istr
 
+TRACEPARENT = istr("traceparent")
 _encode = msgspec.json.Encoder().encode
 
 
 class Route(NamedTuple):
-    """Method, path and handler; *request* and *response* are msgspec types for the document."""
+    """Method, path and handler; *request* and *response* are msgspec types for the document.
+
+    *or_response* is the answer's other form.  *form*: the body may be multipart as well, with
+    the request's fields and the part `file`.  *other_media* are the answer's types besides JSON.
+    """
 
     method: str
     path: str
@@ -21,6 +27,9 @@ class Route(NamedTuple):
     statuses: tuple[int, ...] = ()  # errors beyond those of every route
     credential: Literal["optional", "required"] | None = None  # None: it is not looked at
     media_type: str = "application/json"
+    or_response: Any = None
+    form: bool = False
+    other_media: tuple[str, ...] = ()
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:

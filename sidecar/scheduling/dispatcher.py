@@ -109,11 +109,27 @@ class Dispatcher:
         for entry in self.queue.clear():
             entry.refuse(reason)
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Queues *entries*, all or none.  Raises QueueFull, or why the model is closed."""
+    def put(self, entries: Sequence[Entry], *, first_ahead: bool = False) -> None:
+        """Queues *entries*, all or none.  Raises QueueFull, or why the model is closed.
+
+        *first_ahead*: the others follow when the first is answered, so that they cannot make
+        its job longer.  They were admitted with it.
+        """
         if self._closed is not None:
             raise self._closed.with_traceback(None)
-        self.queue.put(entries, self._clock())
+        self.queue.check_room(entries)
+        now_or_later = 1 if first_ahead else len(entries)
+        self.queue.follow(entries[:now_or_later], self._clock())
+        if entries[now_or_later:]:
+            entries[0].reply.add_done_callback(lambda _: self._follow(entries[now_or_later:]))
+        self._schedule_pump()
+
+    def _follow(self, entries: Sequence[Entry]) -> None:
+        waiting = [entry for entry in entries if not entry.abandoned]
+        if self._closed is not None:
+            self._give_up(waiting, self._closed)
+            return
+        self.queue.follow(waiting, self._clock())
         self._schedule_pump()
 
     def discard(self, entries: Sequence[Entry]) -> None:
@@ -209,6 +225,7 @@ class Dispatcher:
                         self._serial,
                         header.worker,
                         item.parameters,
+                        header.timings,
                     )
                 )
             else:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import SidecarError
+from sidecar.scheduling.job import Timings
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -17,6 +18,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     job: int
     worker: int  # process id
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
+    timings: Timings | None = None  # of the whole job
 
 
 class Entry:
@@ -26,6 +28,7 @@ class Entry:
         "alone",
         "attempts",
         "body",
+        "delay",
         "enqueued_at",
         "parameters",
         "priority",
@@ -46,6 +49,7 @@ class Entry:
         type: str = "json",  # noqa: A002 - the job format's word
         parameters: dict[str, Any] | None = None,
         traceparent: str | None = None,
+        delay: float = 0.0,
     ) -> None:
         self.body = body
         self.reply = reply
@@ -54,6 +58,7 @@ class Entry:
         self.type = type
         self.parameters = parameters or {}
         self.traceparent = traceparent
+        self.delay = delay  # seconds it lets others pass: a long text must not hold up a short one
         self.size = len(body)
         self.attempts = 0
         self.enqueued_at = 0.0

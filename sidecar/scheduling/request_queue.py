@@ -1,6 +1,6 @@
 """The bounded priority queue of one model.  Pure: time is an argument.
 
-An entry's rank is ``enqueued_at - priority * ageing_seconds``, smallest first: a higher
+An entry's rank is ``enqueued_at + delay - priority * ageing_seconds``, smallest first: a higher
 priority goes first, and each *ageing_seconds* of waiting is worth one step of priority,
 so that nothing starves.  All entries age alike, so a rank never changes and a heap does.
 """
@@ -29,11 +29,19 @@ class RequestQueue:
 
     def put(self, entries: Sequence[Entry], now: float) -> None:
         """Takes in all *entries* or none.  Raises QueueFull."""
+        self.check_room(entries)
+        self.follow(entries, now)
+
+    def check_room(self, entries: Sequence[Entry]) -> None:
+        """Raises QueueFull unless all *entries* fit."""
         size = sum(entry.size for entry in entries)
         if self._live + len(entries) > self._max_entries:
             raise QueueFull(f"inputs: {self._live} wait, the limit is {self._max_entries}")
         if self._bytes + size > self._max_bytes and self._live:
             raise QueueFull(f"inputs: {self._bytes} bytes wait, the limit is {self._max_bytes}")
+
+    def follow(self, entries: Sequence[Entry], now: float) -> None:
+        """Takes in *entries* of a request that was admitted already, whatever the limits."""
         for entry in entries:
             entry.enqueued_at = now
             self._push(entry)
@@ -79,7 +87,7 @@ class RequestQueue:
         return waiting
 
     def _push(self, entry: Entry) -> None:
-        rank = entry.enqueued_at - entry.priority * self._ageing_seconds
+        rank = entry.enqueued_at + entry.delay - entry.priority * self._ageing_seconds
         heapq.heappush(self._heap, (rank, self._serial, entry))
         self._serial += 1
         self._live += 1

@@ -2,32 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Mapping
 
 from sidecar.errors import RequestTimedOut, SidecarError, Unavailable
 from sidecar.scheduling.dispatcher import Dispatcher, JobLimits
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.work import Running, Work
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import TorchServeClient
 
 MB = 2**20
-
-
-class Work(msgspec.Struct, frozen=True):
-    """A request's inputs, and how it wants them run.  *arrived* is on the scheduler's clock."""
-
-    model: str
-    bodies: Sequence[bytes]
-    priority: int
-    timeout: float
-    alone: bool
-    arrived: float
-    traceparent: str | None = None
 
 
 class Scheduler:
@@ -84,35 +71,35 @@ class Scheduler:
         Raises QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when not all
         have one in time.  Whoever stops waiting takes with them what is still queued.
         """
+        running = self.start(work)
+        try:
+            return [await _outcome(entry) for entry in running.entries]
+        finally:
+            running.close()
+
+    def start(self, work: Work) -> Running:
+        """Queues a request's inputs; the caller waits for the replies, and closes it.
+
+        Raises QueueFull, ModelNotReady or EngineUnavailable.
+        """
         loop = asyncio.get_running_loop()
+        parameters = work.parameters or [{}] * len(work.bodies)
         entries = [
             Entry(
                 body,
                 loop.create_future(),
                 priority=work.priority,
                 alone=work.alone,
+                type=work.type,
+                parameters=own,
                 traceparent=work.traceparent,
+                delay=place * work.spacing,
             )
-            for body in work.bodies
+            for place, (body, own) in enumerate(zip(work.bodies, parameters, strict=True))
         ]
         dispatcher = self.dispatchers[work.model]
-        dispatcher.put(entries)
-        left = work.arrived + work.timeout - self._clock()
-        timer = loop.call_later(max(left, 0.0), self._time_out, entries, work)
-        try:
-            return [await _outcome(entry) for entry in entries]
-        except BaseException:  # the time is over, or the client has left
-            dispatcher.discard(entries)
-            for entry in entries:
-                entry.leave()
-            raise
-        finally:
-            timer.cancel()
-
-    def _time_out(self, entries: Sequence[Entry], work: Work) -> None:
-        error = RequestTimedOut(work.timeout, self._clock() - work.arrived)
-        for entry in entries:
-            entry.refuse(error)
+        dispatcher.put(entries, first_ahead=work.first_ahead)
+        return Running(work, entries, dispatcher, self._clock)
 
     async def drain(self, seconds: float) -> bool:
         """Waits until nothing is queued or in flight, *seconds* at most; whether that came."""

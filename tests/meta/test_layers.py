@@ -21,7 +21,7 @@ LAYERS = [
     {"__main__"},
     {"app"},
     {"routes", "middleware", "openapi", "services"},
-    {"autoscaling"},
+    {"speech", "autoscaling"},
     {"scheduling"},
     {"telemetry"},
     {"torchserve"},

@@ -20,7 +20,8 @@ from sidecar.errors import (
     WorkerDied,
 )
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.scheduler import Scheduler, Work
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.work import Work
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics
@@ -52,7 +53,7 @@ async def scheduler(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
 
 def work(*values: Any, priority: int = 0, timeout: float = 5.0, alone: bool = False) -> Work:
     bodies = [msgspec.json.encode(value) for value in values]
-    return Work("echo", bodies, priority, timeout, alone, time.monotonic())
+    return Work("echo", bodies, priority, timeout, time.monotonic(), alone)
 
 
 def results(replies: list[Reply | SidecarError]) -> list[Any]:
@@ -260,3 +261,72 @@ async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
     replies = await asyncio.gather(*crowd)
     assert [results(reply) for reply in replies] == [[n] for n in range(1000)]
     assert sorted(value for job in torchserve.jobs for value in job) == list(range(1000))
+
+
+async def test_the_first_input_may_go_ahead_and_the_others_follow_its_answer(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    ahead = msgspec.structs.replace(work(*range(6)), first_ahead=True)
+    assert results(await scheduler.run(ahead)) == [0, 1, 2, 3, 4, 5]
+    assert torchserve.jobs == [[0], [1, 2, 3, 4], [5]]
+
+
+async def test_those_that_would_follow_never_run_when_nobody_waits_any_more(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    running = scheduler.start(msgspec.structs.replace(work(*range(6)), first_ahead=True))
+    await running.entries[0].reply
+    running.close()
+    assert results(await scheduler.run(work("next"))) == ["next"]
+    assert torchserve.jobs == [[0], ["next"]]
+    assert scheduler.queued == 0
+
+
+async def test_those_that_would_follow_are_refused_when_the_model_has_gone(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    torchserve.hold()
+    running = scheduler.start(msgspec.structs.replace(work(1, 2), first_ahead=True))
+    while not torchserve.jobs:
+        await asyncio.sleep(0)
+    scheduler.dispatchers["echo"].close(ModelNotReady("gone"))
+    torchserve.release()
+    with pytest.raises(ModelNotReady):
+        await running.entries[1].reply
+    running.close()
+
+
+async def test_a_request_that_does_not_fit_is_refused_with_all_that_would_follow(
+    scheduler: Scheduler,
+) -> None:
+    with pytest.raises(QueueFull):
+        scheduler.start(msgspec.structs.replace(work(*range(33)), first_ahead=True))
+
+
+async def test_a_long_request_lets_a_short_one_pass(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    first = await blocked(scheduler, torchserve)
+    long = msgspec.structs.replace(work(*range(8)), spacing=10.0)
+    others = [asyncio.create_task(scheduler.run(each)) for each in (long, work("short"))]
+    await asyncio.sleep(0)
+    torchserve.release()
+    await asyncio.gather(first, *others)
+    assert torchserve.jobs[1] == [0, "short", 1, 2]
+
+
+async def test_a_renewed_time_out_counts_anew(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    running = scheduler.start(work(1, timeout=0.2))
+    await running.entries[0].reply
+    running.close()
+    torchserve.hold()
+    running = scheduler.start(work(2, timeout=0.3))
+    await asyncio.sleep(0.2)
+    running.renew()
+    await asyncio.sleep(0.2)
+    assert not running.answered
+    with pytest.raises(RequestTimedOut):
+        await running.entries[0].reply
+    running.close()

@@ -1,0 +1,194 @@
+"""GET /audio/health, /tts/health and /audio/models: what speaks and listens, and how it is."""
+
+import time
+from importlib.metadata import version
+
+from aiohttp import web
+
+from sidecar.routes.route import Route, json_response
+from sidecar.routes.speech_models import (
+    SpeechModel,
+    capabilities,
+    languages_of,
+    speech_models,
+    status_of,
+    usable,
+    voices_of,
+)
+from sidecar.routes.timestamps import now
+from sidecar.schemas.audio import (
+    AudioHealth,
+    AudioLimits,
+    AudioModel,
+    AudioModels,
+    AudioSystem,
+    ListeningModel,
+    SpeakingModel,
+    SupportedFormats,
+    TtsHealth,
+    TtsModel,
+    TtsPerformance,
+    TtsSystem,
+    Voice,
+)
+from sidecar.schemas.synthesis import EMOTIONS, MAX_TEXT
+from sidecar.services import SERVICES, Services
+from sidecar.speech.audio_decoder import INPUT_FORMATS
+from sidecar.speech.output_formats import FORMATS
+
+LIBRARIES = ("av", "sentencex")
+
+
+async def audio_health(request: web.Request) -> web.Response:
+    """Both directions: 200 whatever their state, like /tts/health."""
+    services = request.app[SERVICES]
+    speaking = speech_models(services, "speech_synthesis")
+    listening = speech_models(services, "speech_recognition")
+    can_speak, can_listen = bool(usable(speaking)), bool(usable(listening))
+    both = [*speaking, *listening]
+    status = status_of(both)
+    return json_response(
+        AudioHealth(
+            status=status,
+            timestamp=now(),
+            audio_system=AudioSystem(
+                status, can_speak, can_listen, sum(model.loaded for model in both)
+            ),
+            tts_models=[_state(model) for model in speaking],
+            stt_models=[_state(model) for model in listening],
+            supported_formats=SupportedFormats(list(INPUT_FORMATS), list(FORMATS)),
+            system_info=AudioLimits(
+                f"PyAV {version('av')}",
+                services.system.figures.gpus.memory_available_mb,
+                services.settings.max_audio_seconds,
+            ),
+            audio_available=can_speak or can_listen,
+            tts_available=can_speak,
+            stt_available=can_listen,
+            dependencies={name: version(name) for name in LIBRARIES},
+            errors=[f"{m.key}: {m.status.error}" for m in both if m.status.error],
+        )
+    )
+
+
+async def tts_health(request: web.Request) -> web.Response:
+    """Synthesis."""
+    services = request.app[SERVICES]
+    models = speech_models(services, "speech_synthesis")
+    speaking = usable(models)
+    return json_response(
+        TtsHealth(
+            status=status_of(models),
+            timestamp=now(),
+            tts_system=TtsSystem(
+                status_of(models),
+                [model.key for model in speaking],
+                services.settings.default_tts_model,
+                len(voices_of(speaking)),
+            ),
+            models=[_tts_model(model, services) for model in models],
+            voice_options={model.key: list(model.spec.voices) for model in speaking},
+            performance=_performance(services),
+            available_voices=voices_of(speaking),
+            supported_languages=languages_of(speaking),
+            optimizations_enabled=any(_is_optimized(model) for model in models),
+            loaded_tts_models=[model.key for model in models if model.loaded],
+            capabilities=capabilities(services),
+        )
+    )
+
+
+async def audio_models(request: web.Request) -> web.Response:
+    """The speech models of the catalog, those that have no archive yet too."""
+    services = request.app[SERVICES]
+    return json_response(
+        AudioModels(
+            True,
+            now(),
+            services.settings.default_tts_model,
+            services.settings.default_asr_model,
+            [_speaking(model) for model in speech_models(services, "speech_synthesis")],
+            [
+                _listening(model, services)
+                for model in speech_models(services, "speech_recognition")
+            ],
+        )
+    )
+
+
+def _state(model: SpeechModel) -> AudioModel:
+    return AudioModel(model.key, model.status.state, model.loaded, model.device)
+
+
+def _tts_model(model: SpeechModel, services: Services) -> TtsModel:
+    return TtsModel(
+        name=model.key,
+        status=model.status.state,
+        loaded=model.loaded,
+        device=model.device,
+        supports_voice_cloning=False,
+        supported_languages=list(model.speech.languages),
+        max_text_length=MAX_TEXT,
+        average_generation_time=services.speech.statistics.average_of(model.key),
+    )
+
+
+def _performance(services: Services) -> TtsPerformance:
+    statistics = services.speech.statistics
+    uptime = time.monotonic() - statistics.started
+    return TtsPerformance(
+        requests_per_minute=statistics.requests / max(uptime / 60, 1),
+        average_response_time=statistics.average,
+        error_rate=statistics.error_rate,
+        uptime=round(uptime, 3),
+    )
+
+
+def _is_optimized(model: SpeechModel) -> bool:
+    runtime = model.status.runtime
+    return runtime is not None and (
+        runtime.compile or runtime.tensorrt or runtime.precision != "fp32"
+    )
+
+
+def _speaking(model: SpeechModel) -> SpeakingModel:
+    spec, speech = model.spec, model.speech
+    descriptions = spec.handler_options["voices"]
+    return SpeakingModel(
+        name=model.key,
+        display_name=spec.display_name,
+        description=spec.description,
+        state=model.status.state,
+        license=spec.license,
+        optional=spec.optional,
+        voices=[Voice(name, descriptions[name].get("description", "")) for name in spec.voices],
+        languages=list(speech.languages),
+        emotions=list(EMOTIONS) if "emotion" in speech.controls else ["neutral"],
+        controls=list(speech.controls),
+        sample_rate=speech.sample_rate,
+        max_text_length=MAX_TEXT,
+    )
+
+
+def _listening(model: SpeechModel, services: Services) -> ListeningModel:
+    spec, speech = model.spec, model.speech
+    return ListeningModel(
+        name=model.key,
+        display_name=spec.display_name,
+        description=spec.description,
+        state=model.status.state,
+        license=spec.license,
+        optional=spec.optional,
+        languages=list(speech.languages),
+        tasks=["transcribe", "translate"] if speech.translates else ["transcribe"],
+        word_timestamps=speech.word_timestamps,
+        sample_rate=speech.sample_rate,
+        max_audio_length=services.settings.max_audio_seconds,
+    )
+
+
+ROUTES = [
+    Route("GET", "/audio/health", audio_health, "Speech in both directions", AudioHealth),
+    Route("GET", "/tts/health", tts_health, "Speech synthesis", TtsHealth),
+    Route("GET", "/audio/models", audio_models, "Voices and recognisers", AudioModels),
+]

@@ -1,0 +1,101 @@
+"""POST /audio/validate: what a file is, and whether it can be decoded."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import AudioTooLong, CorruptAudio, InvalidFields, UnsupportedAudio
+from sidecar.routes.body import read_json
+from sidecar.routes.input_audio import inline_audio
+from sidecar.routes.route import Route, json_response
+from sidecar.routes.uploads import Upload, is_form, opened_form
+from sidecar.schemas.audio import ValidationRequest, ValidationResponse
+from sidecar.services import SERVICES, Services
+from sidecar.speech.audio_source import AudioSource
+
+_request = msgspec.json.Decoder(ValidationRequest)
+
+
+class Asked(NamedTuple):
+    """A checked request and its file."""
+
+    request: ValidationRequest
+    upload: Upload
+    field: str
+
+
+async def validate_audio(request: web.Request) -> web.Response:
+    """Tells of one file; that it is not valid is an answer, and no error."""
+    services = request.app[SERVICES]
+    async with _read(request, services) as asked:
+        return json_response(await _validated(asked, services))
+
+
+@asynccontextmanager
+async def _read(request: web.Request, services: Services) -> AsyncIterator[Asked]:
+    if is_form(request):
+        async with opened_form(request, ValidationRequest) as (asked, upload):
+            yield Asked(asked, upload, "file")
+        return
+    asked = await read_json(request, _request)
+    if asked.inputs is None:
+        raise InvalidFields("inputs: needs the audio, as data:audio/…;base64,…")
+    yield Asked(
+        asked, await inline_audio(asked.inputs, "inputs", services.speech.in_thread), "inputs"
+    )
+
+
+async def _validated(asked: Asked, services: Services) -> ValidationResponse:
+    answer = ValidationResponse(
+        valid=False,
+        file_path=asked.upload.name,
+        size_bytes=asked.upload.size,
+        format=None,
+        format_valid=None,
+        duration=None,
+        sample_rate=None,
+        estimated=False,
+    )
+    limit, whole = services.settings.max_audio_seconds, asked.request.check_integrity
+    try:
+        async with AudioSource(
+            asked.upload.file, asked.field, limit, services.speech, strict=whole
+        ) as source:
+            answer.format = source.facts.format
+            answer.sample_rate = source.facts.sample_rate
+            answer.format_valid = True if asked.request.validate_format else None
+            answer.duration, answer.estimated = await _duration(source, whole=whole)
+    except (AudioTooLong, CorruptAudio, UnsupportedAudio) as exc:
+        refused = isinstance(exc, UnsupportedAudio) and asked.request.validate_format
+        answer.format_valid = False if refused else answer.format_valid
+        answer.error = exc.detail
+    else:
+        answer.valid = True
+    return answer
+
+
+async def _duration(source: AudioSource, *, whole: bool) -> tuple[float | None, bool]:
+    """Seconds, and whether that is only what the file says."""
+    if not whole:
+        return source.facts.seconds, source.facts.seconds is not None
+    async for _ in source.blocks():
+        pass
+    return round(source.seconds, 3), False
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/audio/validate",
+        validate_audio,
+        "What an audio file is",
+        response=ValidationResponse,
+        request=ValidationRequest,
+        statuses=(400, 401, 413, 422, 503),
+        credential="optional",
+        form=True,
+    )
+]

@@ -1,0 +1,88 @@
+"""Which models speak and listen, and in which state they are: for all that tell of speech."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.schemas.audio import SpeechCapabilities, Status
+from sidecar.schemas.model_spec import ModelSpec, Speech
+from sidecar.services import Services
+from sidecar.speech.voices import SpeechTask, models_of, speech_of
+
+USABLE = ("ready", "archived")  # the second is loaded by the first request
+
+
+class SpeechModel(NamedTuple):
+    """One enabled model of a speech task."""
+
+    key: str
+    spec: ModelSpec
+    status: ModelStatus
+
+    @property
+    def speech(self) -> Speech:
+        """What it can do."""
+        return speech_of(self.spec)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a worker of it is READY."""
+        return self.status.state == "ready"
+
+    @property
+    def device(self) -> str | None:
+        """Where it runs, once it is loaded."""
+        return self.status.runtime.device if self.status.runtime else None
+
+
+def speech_models(services: Services, task: SpeechTask) -> list[SpeechModel]:
+    """The enabled models of *task*, in load order."""
+    return [
+        SpeechModel(key, spec, services.loader.status[key])
+        for key, spec in models_of(services.catalog, task)
+    ]
+
+
+def usable(models: Iterable[SpeechModel]) -> list[SpeechModel]:
+    """Those that can answer now, or after they are woken."""
+    return [model for model in models if model.status.state in USABLE]
+
+
+def voices_of(models: Iterable[SpeechModel]) -> list[str]:
+    """Their voices, each name once."""
+    return _once(voice for model in models for voice in model.spec.voices)
+
+
+def languages_of(models: Iterable[SpeechModel]) -> list[str]:
+    """Their languages, each once."""
+    return _once(language for model in models for language in model.speech.languages)
+
+
+def capabilities(services: Services) -> SpeechCapabilities:
+    """What the voices that can speak now can do."""
+    speaking = usable(speech_models(services, "speech_synthesis"))
+    return SpeechCapabilities(
+        text_to_speech=bool(speaking),
+        voice_cloning=False,
+        emotion_synthesis=any("emotion" in model.speech.controls for model in speaking),
+        streaming=bool(speaking),
+        real_time=_real_time(services),
+    )
+
+
+def status_of(models: list[SpeechModel]) -> Status:
+    """Of the models that are there: healthy when each is ready, or can be woken."""
+    there = [model for model in models if model.status.state != "available"]
+    if not there:
+        return "disabled"
+    return "healthy" if len(usable(there)) == len(there) else "unhealthy"
+
+
+def _real_time(services: Services) -> bool | None:
+    """Whether synthesis was faster than its audio; None before any."""
+    factor = services.speech.statistics.real_time_factor
+    return None if factor is None else factor < 1
+
+
+def _once(names: Iterator[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,97 @@
+"""Speech that leaves sentence by sentence, while the next one is still being made."""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+
+from sidecar.errors import SidecarError
+from sidecar.middleware import stamp
+from sidecar.scheduling.entry import Reply
+from sidecar.schemas.synthesis import OutputFormat, Quality
+from sidecar.services import Services
+from sidecar.speech.audio_encoder import StreamEncoder
+from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.synthesis import BYTES_PER_SAMPLE, Order, stream
+from sidecar.speech.voices import Speaker
+from sidecar.telemetry.speech_statistics import Synthesis
+
+log = logging.getLogger(__name__)
+
+
+class Streamed(NamedTuple):
+    """What to speak, and as which file."""
+
+    order: Order
+    format: OutputFormat
+    quality: Quality
+
+
+def audio_headers(name: OutputFormat, sample_rate: int, speaker: Speaker) -> dict[str, str]:
+    """Of an answer that is the audio itself."""
+    return {
+        hdrs.CONTENT_TYPE: FORMATS[name].mime_type,
+        "X-Sample-Rate": str(sample_rate),
+        "X-Model": speaker.key,
+        "X-Voice": speaker.voice,
+    }
+
+
+async def send_stream(
+    request: web.Request, services: Services, wanted: Streamed
+) -> tuple[web.StreamResponse, Synthesis | None]:
+    """The answer, sent; no synthesis when it ended early.
+
+    What fails before the first sentence is there is raised.  Later the connection is cut, so
+    that the client does not take a part for the whole.
+    """
+    order = wanted.order
+    started = time.monotonic()
+    async with aclosing(stream(services.scheduler, order)) as parts:
+        first = await anext(parts)
+        rate = first.parameters["sample_rate"]
+        with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
+            headers = audio_headers(wanted.format, encoder.sample_rate, order.speaker)
+            response = web.StreamResponse(headers=headers)
+            stamp(request, response)
+            await response.prepare(request)
+            try:
+                samples = await _relay(services, response, encoder, _all(first, parts))
+            except (SidecarError, ConnectionError) as exc:
+                _cut_off(request, exc)
+                return response, None
+    ended = time.monotonic()
+    taken = ended - order.urgency.arrived
+    return response, Synthesis(order.speaker.key, taken, samples / rate, ended - started)
+
+
+async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
+    yield first
+    async for part in others:
+        yield part
+
+
+async def _relay(
+    services: Services,
+    response: web.StreamResponse,
+    encoder: StreamEncoder,
+    parts: AsyncIterator[Reply],
+) -> int:
+    """Sends what is spoken as it comes; how many samples that were."""
+    samples = 0
+    async for part in parts:
+        samples += len(part.body) // BYTES_PER_SAMPLE
+        if data := await services.speech.in_thread(encoder.encode, part.body):
+            await response.write(data)
+    await response.write(await services.speech.in_thread(encoder.finish))
+    await response.write_eof()
+    return samples
+
+
+def _cut_off(request: web.Request, exc: Exception) -> None:
+    log.warning("a stream of %s ended early: %s", request.path, exc)
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,169 @@
+"""POST /synthesize: a text as speech; in JSON, as a file, or as a stream."""
+
+import base64
+import time
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.errors import Draining, InvalidInput, TextTooLong
+from sidecar.routes.body import read_json
+from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream
+from sidecar.routes.timestamps import now
+from sidecar.routes.wanted_audio import wanted_audio
+from sidecar.scheduling.work import Urgency
+from sidecar.schemas.synthesis import (
+    MAX_TEXT,
+    AudioFacts,
+    InputsSynthesisResponse,
+    ProcessingFacts,
+    SpokenBy,
+    SynthesisMetadata,
+    SynthesisRequest,
+    SynthesisResponse,
+    VoiceInfo,
+)
+from sidecar.services import SERVICES, Services
+from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.rendering import Rendered, render
+from sidecar.speech.synthesis import Order, Spoken, speak
+from sidecar.speech.voices import check_language
+from sidecar.telemetry.speech_statistics import Synthesis
+
+_request = msgspec.json.Decoder(SynthesisRequest)
+
+
+async def synthesize(request: web.Request) -> web.StreamResponse:
+    """Speaks one text, and tells the statistics how it went."""
+    services = request.app[SERVICES]
+    began = services.statistics.begin()
+    synthesis: Synthesis | None = None
+    try:
+        asked = await read_json(request, _request)
+        order = _order(request, asked, services, began)
+        if asked.enable_streaming:
+            response, synthesis = await _streamed(request, asked, order, services)
+        else:
+            response, synthesis = await _whole(request, asked, order, services)
+        return response
+    finally:
+        taken = services.statistics.end(began, inputs=1, success=synthesis is not None)
+        if synthesis is None:
+            services.speech.statistics.failed()
+        else:
+            services.speech.statistics.spoke(synthesis)
+            services.metrics.latency("/synthesize", taken)
+
+
+def _order(
+    request: web.Request, asked: SynthesisRequest, services: Services, began: float
+) -> Order:
+    """The checked order.  Raises 400, 404 or 503."""
+    if len(asked.words) > MAX_TEXT:
+        field = "inputs" if asked.text is None else "text"
+        raise TextTooLong(field, MAX_TEXT, len(asked.words))
+    speaker = services.speech.speaker(asked.wanted_model, asked.voice)
+    check_language(speaker.speech, asked.language)
+    if asked.speaker_embedding is not None:
+        raise InvalidInput(f"speaker_embedding: {speaker.name} does not clone voices")
+    if services.draining():
+        raise Draining("the server is shutting down", retry_after=5)
+    services.loader.require(speaker.key, speaker.name)
+    urgency = Urgency(
+        asked.priority, asked.timeout, began, traceparent=request.headers.get(TRACEPARENT)
+    )
+    return Order(asked.words, speaker, asked, urgency)
+
+
+async def _whole(
+    request: web.Request, asked: SynthesisRequest, order: Order, services: Services
+) -> tuple[web.Response, Synthesis]:
+    wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
+    started = time.monotonic()
+    spoken = await speak(services.scheduler, order)
+    speaking = time.monotonic() - started
+    rendered = await render(services.speech, spoken, wanted.format, asked.quality)
+    taken = time.monotonic() - order.urgency.arrived
+    synthesis = Synthesis(order.speaker.key, taken, spoken.seconds, speaking)
+    if wanted.raw:
+        headers = audio_headers(wanted.format, rendered.sample_rate, order.speaker)
+        return web.Response(body=rendered.data, headers=headers), synthesis
+    if asked.text is None:
+        return json_response(_inputs_answer(order, rendered, taken)), synthesis
+    return json_response(_text_answer(order, spoken, rendered, taken)), synthesis
+
+
+async def _streamed(
+    request: web.Request, asked: SynthesisRequest, order: Order, services: Services
+) -> tuple[web.StreamResponse, Synthesis | None]:
+    wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
+    return await send_stream(request, services, Streamed(order, wanted.format, asked.quality))
+
+
+def _text_answer(
+    order: Order, spoken: Spoken, rendered: Rendered, taken: float
+) -> SynthesisResponse:
+    speaker = order.speaker
+    return SynthesisResponse(
+        success=True,
+        timestamp=now(),
+        audio_data=base64.b64encode(rendered.data).decode(),
+        format=rendered.format,
+        duration=round(rendered.seconds, 3),
+        sample_rate=rendered.sample_rate,
+        channels=1,
+        model_used=speaker.key,
+        voice_used=speaker.voice,
+        generation_time=round(taken, 6),
+        text_length=len(order.text),
+        metadata=SynthesisMetadata(
+            SpokenBy(speaker.spec.display_name, "tts", speaker.spec.description),
+            AudioFacts(rendered.bit_rate, FORMATS[rendered.format].codec, len(rendered.data)),
+            _processing(spoken, rendered),
+        ),
+    )
+
+
+def _processing(spoken: Spoken, rendered: Rendered) -> ProcessingFacts:
+    """The jobs' own times: jobs that other requests shared count whole, and each once."""
+    jobs = {(reply.worker, reply.job): reply for reply in spoken.replies}
+    timings = [reply.timings for reply in jobs.values() if reply.timings is not None]
+    return ProcessingFacts(
+        gpu_used=any(reply.device.startswith("cuda") for reply in jobs.values()),
+        inference_time=round(sum(each.forward_ms for each in timings) / 1000, 6),
+        preprocessing_time=round(sum(each.decode_ms for each in timings) / 1000, 6),
+        postprocessing_time=round(
+            sum(each.encode_ms for each in timings) / 1000 + rendered.encode_seconds, 6
+        ),
+    )
+
+
+def _inputs_answer(order: Order, rendered: Rendered, taken: float) -> InputsSynthesisResponse:
+    speaker = order.speaker
+    language = order.parameters.language or speaker.speech.languages[0]
+    return InputsSynthesisResponse(
+        success=True,
+        audio_data=base64.b64encode(rendered.data).decode(),
+        audio_format=rendered.format,
+        duration=round(rendered.seconds, 3),
+        sample_rate=rendered.sample_rate,
+        processing_time=round(taken, 6),
+        model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
+    )
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/synthesize",
+        synthesize,
+        "Speak a text",
+        response=SynthesisResponse,
+        or_response=InputsSynthesisResponse,
+        request=SynthesisRequest,
+        statuses=(400, 401, 404, 413, 422, 500, 503, 504),
+        credential="optional",
+        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+    )
+]

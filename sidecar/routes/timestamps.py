@@ -1,0 +1,8 @@
+"""The time of day, as answers tell it."""
+
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """UTC to the second: ``2026-11-23T10:30:00Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,193 @@
+"""POST /transcribe: speech as text; whole, as subtitles, or segment by segment."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import Draining, InvalidInput
+from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
+from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.timestamps import now
+from sidecar.routes.transcription_request import Asked, read_request
+from sidecar.scheduling.work import Urgency
+from sidecar.schemas.transcription import (
+    InputAudio,
+    InputsTranscriptionResponse,
+    Recogniser,
+    RecogniserInfo,
+    TranscriptionMetadata,
+    TranscriptionParameters,
+    TranscriptionRequest,
+    TranscriptionResponse,
+)
+from sidecar.services import SERVICES, Services
+from sidecar.speech.audio_source import AudioSource
+from sidecar.speech.subtitles import srt, vtt
+from sidecar.speech.transcript import Transcript
+from sidecar.speech.transcription import Heard, Transcription
+from sidecar.speech.voice_activity import Recording
+from sidecar.speech.voices import Listener, check_language
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Listening(NamedTuple):
+    """One request at work.  *began* is on the statistics' clock."""
+
+    asked: Asked
+    listener: Listener
+    source: AudioSource
+    began: float
+    traceparent: str | None
+
+    def heard(self, services: Services) -> AsyncGenerator[Heard, None]:
+        """What is said, stretch by stretch."""
+        request = self.asked.request
+        recording = Recording(
+            self.source.blocks(),
+            services.speech.voice_activity(),
+            Urgency(request.priority, request.timeout, self.began, traceparent=self.traceparent),
+            streamed=request.stream,
+        )
+        return Transcription(services.scheduler, recording, self.listener, request).heard()
+
+
+async def transcribe(request: web.Request) -> web.StreamResponse:
+    """Writes down one recording, and tells the statistics how it went."""
+    services = request.app[SERVICES]
+    began = services.statistics.begin()
+    success = False
+    try:
+        async with read_request(request, services) as asked:
+            listener = _listener(asked.request, services)
+            limit = services.settings.max_audio_seconds
+            async with AudioSource(
+                asked.upload.file, asked.field, limit, services.speech
+            ) as source:
+                traceparent = request.headers.get(TRACEPARENT)
+                listening = Listening(asked, listener, source, began, traceparent)
+                response, success = await _answer(request, listening, services)
+        return response
+    finally:
+        taken = services.statistics.end(began, inputs=1, success=success)
+        if success:
+            services.metrics.latency("/transcribe", taken)
+
+
+def _listener(asked: TranscriptionRequest, services: Services) -> Listener:
+    """Who listens.  Raises 400, 404 or 503."""
+    listener = services.speech.listener(asked.wanted_model)
+    check_language(listener.speech, asked.known_language)
+    if asked.task == "translate" and not listener.speech.translates:
+        raise InvalidInput(f"task: {listener.name} does not translate")
+    if services.draining():
+        raise Draining("the server is shutting down", retry_after=5)
+    services.loader.require(services.speech.voice_activity(), "voice activity")
+    services.loader.require(listener.key, listener.name)
+    return listener
+
+
+async def _answer(
+    request: web.Request, listening: Listening, services: Services
+) -> tuple[web.StreamResponse, bool]:
+    """The answer, and whether all of it could be sent."""
+    asked = listening.asked.request
+    if asked.stream:
+        return await send_events(request, _events(listening, services))
+    transcript = Transcript()
+    async with aclosing(listening.heard(services)) as parts:
+        async for heard in parts:
+            transcript.add(heard)
+    if asked.response_format == "json":
+        return json_response(_body(listening, transcript)), True
+    return _plain(asked.response_format, transcript), True
+
+
+async def _events(listening: Listening, services: Services) -> AsyncGenerator[Event, None]:
+    """Each segment when it is ready; at the end the answer that there is without streaming."""
+    transcript = Transcript()
+    async with aclosing(listening.heard(services)) as parts:
+        async for heard in parts:
+            transcript.add(heard)
+            for segment in heard.segments:
+                yield Event("segment", _encode(segment))
+    yield Event("done", _encode(_body(listening, transcript)))
+
+
+def _plain(response_format: str, transcript: Transcript) -> web.Response:
+    if response_format == "srt":
+        return web.Response(text=srt(transcript.segments), content_type="application/x-subrip")
+    if response_format == "vtt":
+        return web.Response(text=vtt(transcript.segments), content_type="text/vtt")
+    return web.Response(text=transcript.text + "\n", content_type="text/plain")
+
+
+def _body(
+    listening: Listening, transcript: Transcript
+) -> TranscriptionResponse | InputsTranscriptionResponse:
+    """The answer in the form that the request had."""
+    asked, listener = listening.asked, listening.listener
+    taken = round(time.monotonic() - listening.began, 6)
+    if not asked.form:
+        return InputsTranscriptionResponse(
+            success=True,
+            text=transcript.text,
+            segments=transcript.segments,
+            language=transcript.language,
+            confidence=transcript.confidence,
+            processing_time=taken,
+            model_info=RecogniserInfo(listener.name, listener.key, asked.request.task),
+        )
+    return TranscriptionResponse(
+        success=True,
+        timestamp=now(),
+        transcription=transcript.text,
+        segments=transcript.segments,
+        language=transcript.language,
+        language_probability=transcript.language_probability,
+        duration=round(listening.source.seconds, 3),
+        model_used=listener.key,
+        processing_time=taken,
+        metadata=TranscriptionMetadata(
+            _input_audio(listening),
+            Recogniser(listener.spec.display_name, "stt", _parameters(asked.request)),
+        ),
+    )
+
+
+def _input_audio(listening: Listening) -> InputAudio:
+    facts = listening.source.facts
+    return InputAudio(
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        format=facts.format,
+        duration=round(listening.source.seconds, 3),
+        size_bytes=listening.asked.upload.size,
+    )
+
+
+def _parameters(asked: TranscriptionRequest) -> dict[str, object]:
+    """What the recogniser was told, but for the prompt: it is the client's own text."""
+    names = TranscriptionParameters.__struct_fields__
+    return {name: getattr(asked, name) for name in names if name != "initial_prompt"}
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/transcribe",
+        transcribe,
+        "Write speech down",
+        response=TranscriptionResponse,
+        or_response=InputsTranscriptionResponse,
+        request=TranscriptionRequest,
+        statuses=(400, 401, 404, 413, 422, 500, 503, 504),
+        credential="optional",
+        form=True,
+        other_media=("text/plain", "application/x-subrip", "text/vtt", MEDIA_TYPE),
+    )
+]

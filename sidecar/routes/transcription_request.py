@@ -1,0 +1,47 @@
+"""POST /transcribe's two forms of request, as one checked value with its file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import InvalidFields
+from sidecar.routes.body import read_json
+from sidecar.routes.input_audio import inline_audio
+from sidecar.routes.uploads import Upload, is_form, opened_form
+from sidecar.schemas.transcription import TranscriptionRequest
+from sidecar.services import Services
+
+_request = msgspec.json.Decoder(TranscriptionRequest)
+
+
+class Asked(NamedTuple):
+    """A checked request and its file.  *form*: it came as multipart."""
+
+    request: TranscriptionRequest
+    upload: Upload
+    form: bool
+
+    @property
+    def field(self) -> str:
+        """Where the audio was."""
+        return "file" if self.form else "inputs"
+
+
+@asynccontextmanager
+async def read_request(request: web.Request, services: Services) -> AsyncIterator[Asked]:
+    """The request; its file is there until the block ends.
+
+    Raises, in this order: 413, 400, 401, 422; and 400 for what is no base64.
+    """
+    if is_form(request):
+        async with opened_form(request, TranscriptionRequest) as (given, upload):
+            yield Asked(given, upload, form=True)
+        return
+    asked = await read_json(request, _request)
+    if asked.inputs is None:
+        raise InvalidFields("inputs: needs the audio, as data:audio/…;base64,…")
+    upload = await inline_audio(asked.inputs, "inputs", services.speech.in_thread)
+    yield Asked(asked, upload, form=False)

@@ -1,0 +1,97 @@
+"""Text to PCM: one queue entry per sentence, the audio in order."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sidecar.errors import InvalidInput
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.work import Urgency, Work
+from sidecar.schemas.synthesis import SynthesisParameters
+from sidecar.speech.sentences import sentences
+from sidecar.speech.voices import Speaker
+
+SPACING_SECONDS = 0.05  # each sentence lets others pass that much more than the one before it
+BYTES_PER_SAMPLE = 2
+_TO_THE_HANDLER = (
+    *("voice", "speed", "pitch", "volume", "emotion", "seed", "normalize_text", "language"),
+)
+
+
+class Order(NamedTuple):
+    """One text to speak."""
+
+    text: str
+    speaker: Speaker
+    parameters: SynthesisParameters
+    urgency: Urgency
+
+
+class Spoken(NamedTuple):
+    """The whole audio: s16le, mono."""
+
+    pcm: bytes
+    sample_rate: int
+    replies: list[Reply]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.pcm) / (BYTES_PER_SAMPLE * self.sample_rate)
+
+
+async def speak(scheduler: Scheduler, order: Order) -> Spoken:
+    """All of the audio.  Raises what the scheduler raises, and the first sentence's error."""
+    async with aclosing(_replies(scheduler, order, streamed=False)) as parts:
+        replies = [reply async for reply in parts]
+    return Spoken(
+        b"".join(reply.body for reply in replies), replies[0].parameters["sample_rate"], replies
+    )
+
+
+def stream(scheduler: Scheduler, order: Order) -> AsyncGenerator[Reply, None]:
+    """The audio sentence by sentence, the first as soon as it can be had.
+
+    The time-out counts anew for each.  Whoever stops reading closes the iterator: what is still
+    queued never runs.
+    """
+    return _replies(scheduler, order, streamed=True)
+
+
+async def _replies(
+    scheduler: Scheduler, order: Order, *, streamed: bool
+) -> AsyncGenerator[Reply, None]:
+    running = scheduler.start(_work(order, streamed=streamed))
+    try:
+        for entry in running.entries:
+            yield await entry.reply
+            if streamed:
+                running.renew()
+    except InvalidInput as exc:
+        raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
+    finally:
+        running.close()
+
+
+def _work(order: Order, *, streamed: bool) -> Work:
+    language = order.parameters.language or order.speaker.speech.languages[0]
+    parts = sentences(order.text, language)
+    return Work(
+        model=order.speaker.key,
+        bodies=[part.encode() for part in parts],
+        **order.urgency._asdict(),
+        type="text",
+        parameters=list(_parameters(order, len(parts))),
+        first_ahead=streamed,
+        spacing=SPACING_SECONDS,
+    )
+
+
+def _parameters(order: Order, count: int) -> Iterator[dict[str, Any]]:
+    """What the handler is told with each sentence."""
+    asked = msgspec.structs.asdict(order.parameters)
+    common = {name: asked[name] for name in _TO_THE_HANDLER} | {"voice": order.speaker.voice}
+    return ({**common, "index": index} for index in range(count))

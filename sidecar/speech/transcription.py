@@ -1,0 +1,109 @@
+"""Speech to text: one queue entry per stretch of speech, the text in order.
+
+Only a few stretches are ahead of the one that is waited for, so that memory stays small
+however long the audio is.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from sidecar.errors import QueueFull
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.work import Running
+from sidecar.schemas.transcription import Segment, TranscriptionParameters
+from sidecar.speech.voice_activity import Recording, SpeechFinder, SpokenPart
+from sidecar.speech.voices import Listener
+
+AHEAD = 8  # stretches that are queued or in flight
+
+_TO_THE_HANDLER = TranscriptionParameters.__struct_fields__
+
+
+class Heard(msgspec.Struct):
+    """What the recogniser made of one stretch of speech.  Times count from the file's start."""
+
+    text: str
+    segments: list[Segment]
+    language: str | None = None
+    language_probability: float | None = None
+
+
+_heard = msgspec.json.Decoder(Heard)
+
+
+class Transcription:
+    """One recording's way through the recogniser."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        recording: Recording,
+        listener: Listener,
+        parameters: TranscriptionParameters,
+    ) -> None:
+        self._scheduler = scheduler
+        self._recording = recording
+        self._listener = listener
+        self._parameters = parameters
+        self._language = parameters.known_language
+        self._pending: deque[Running] = deque()
+        self._finder = SpeechFinder(scheduler, recording)
+        self._replies: list[Reply] = []
+
+    @property
+    def replies(self) -> list[Reply]:
+        """What ran it, without the bodies; where nothing was said, what looked for speech."""
+        return self._replies or self._finder.replies
+
+    async def heard(self) -> AsyncGenerator[Heard, None]:
+        """What is said, stretch by stretch, in order.
+
+        Raises what the scheduler raises.  Whoever stops reading closes the iterator.
+        """
+        pending = self._pending
+        try:
+            async with aclosing(self._finder.parts()) as parts:
+                async for part in parts:
+                    while not self._queue(part):
+                        yield await self._next()
+                    while pending and (len(pending) >= AHEAD or pending[0].answered):
+                        yield await self._next()
+            while pending:
+                yield await self._next()
+        finally:
+            for running in pending:
+                running.close()
+
+    async def _next(self) -> Heard:
+        reply = await self._pending[0].entries[0].reply
+        self._pending.popleft().close()
+        self._replies.append(msgspec.structs.replace(reply, body=b""))
+        heard = _heard.decode(reply.body)
+        if self._detects:  # the recording's language: it does not change from breath to breath
+            self._language = heard.language
+        return heard
+
+    @property
+    def _detects(self) -> bool:
+        return self._language is None and len(self._listener.speech.languages) > 1
+
+    def _queue(self, part: SpokenPart) -> bool:
+        """False: what is pending must be answered first."""
+        if self._pending and self._detects:
+            return False
+        parameters = {name: getattr(self._parameters, name) for name in _TO_THE_HANDLER}
+        parameters |= {"language": self._language, "offset": part.start}
+        try:
+            running = self._scheduler.start(
+                self._recording.work(self._listener.key, part.pcm, parameters)
+            )
+        except QueueFull:
+            if not self._pending:
+                raise
+            return False
+        self._pending.append(running)
+        return True

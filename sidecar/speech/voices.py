@@ -1,0 +1,120 @@
+"""Who speaks, who listens: models and voices by the names that people use."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from sidecar.catalog.catalog import Catalog
+from sidecar.errors import InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice
+from sidecar.schemas.model_spec import ModelSpec, Speech
+
+SpeechTask = Literal["speech_synthesis", "speech_recognition"]
+_KINDS = {"speech_synthesis": "speech synthesis", "speech_recognition": "speech recognition"}
+
+
+class Speaker(NamedTuple):
+    """One voice of one model."""
+
+    key: str
+    name: str  # of the model, as the client said it
+    voice: str
+    spec: ModelSpec
+
+    @property
+    def speech(self) -> Speech:
+        """What the model can do."""
+        return speech_of(self.spec)
+
+
+class Listener(NamedTuple):
+    """One recogniser."""
+
+    key: str
+    name: str  # as the client said it
+    spec: ModelSpec
+
+    @property
+    def speech(self) -> Speech:
+        """What the model can do."""
+        return speech_of(self.spec)
+
+
+def speech_of(spec: ModelSpec) -> Speech:
+    """The spec's speech facts, which every model of a speech task has."""
+    assert spec.speech is not None
+    return spec.speech
+
+
+def models_of(catalog: Catalog, task: SpeechTask) -> Iterator[tuple[str, ModelSpec]]:
+    """The enabled models of *task*, in load order."""
+    return ((key, spec) for key, spec in catalog.items() if spec.enabled and spec.task == task)
+
+
+def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str | None) -> Speaker:
+    """The voice that is meant; a voice without a model picks the model that has it.
+
+    Raises ModelNotFound, SpeechRefusal for a model that does not speak, UnknownVoice.
+    """
+    if model is None and voice is not None and voice not in _spec(catalog, default).voices:
+        model = _owner(catalog, voice)
+    key, name = _key(catalog, "speech_synthesis", model, default)
+    spec = catalog[key]
+    voice = voice or spec.voices[0]
+    if voice not in spec.voices:
+        raise UnknownVoice(voice, spec.voices)
+    return Speaker(key, name, voice, spec)
+
+
+def find_listener(catalog: Catalog, default: str, model: str | None) -> Listener:
+    """The recogniser that is meant.  Raises ModelNotFound, SpeechRefusal."""
+    key, name = _key(catalog, "speech_recognition", model, default)
+    return Listener(key, name, catalog[key])
+
+
+def find_voice_activity(catalog: Catalog) -> str:
+    """The model that finds speech in audio.  Raises ModelNotFound."""
+    for key, spec in catalog.items():
+        if spec.enabled and spec.task == "voice_activity":
+            return key
+    raise ModelNotFound("voice_activity", "no enabled model has this task")
+
+
+def check_language(speech: Speech, language: str | None, field: str = "language") -> None:
+    """Raises InvalidInput for a language that the model does not know."""
+    if language is not None and language not in speech.languages:
+        known = ", ".join(speech.languages)
+        raise InvalidInput(
+            f"{field}: the model knows {known}",
+            extra={"supported_languages": list(speech.languages)},
+        )
+
+
+def _spec(catalog: Catalog, name: str) -> ModelSpec:
+    key = catalog.key_of(name)
+    if key is None:
+        raise ModelNotFound(name)
+    return catalog[key]
+
+
+def _owner(catalog: Catalog, voice: str) -> str:
+    """The first model that has *voice*."""
+    voices: list[str] = []
+    for key, spec in models_of(catalog, "speech_synthesis"):
+        if voice in spec.voices:
+            return key
+        voices += spec.voices
+    raise UnknownVoice(voice, voices)
+
+
+def _key(catalog: Catalog, task: SpeechTask, model: str | None, default: str) -> tuple[str, str]:
+    name = default if model is None else model
+    key = catalog.key_of(name)
+    if key is None:
+        raise ModelNotFound(name)
+    if catalog[key].task != task:
+        known = [key for key, _ in models_of(catalog, task)]
+        raise SpeechRefusal(
+            f"model: {name} does no {_KINDS[task]}",
+            error=f"Model '{name}' is not a {_KINDS[task]} model",
+            extra={"available_models": known},
+        )
+    return key, name

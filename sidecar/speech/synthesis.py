@@ -14,6 +14,7 @@ from sidecar.schemas.synthesis import SynthesisParameters
 from sidecar.speech.sentences import sentences
 from sidecar.speech.voices import Speaker
 
+NOTHING = "text: holds nothing that can be spoken"
 SPACING_SECONDS = 0.05  # each sentence lets others pass that much more than the one before it
 BYTES_PER_SAMPLE = 2
 _TO_THE_HANDLER = (
@@ -53,7 +54,7 @@ async def speak(scheduler: Scheduler, order: Order) -> Spoken:
 
 
 def stream(scheduler: Scheduler, order: Order) -> AsyncGenerator[Reply, None]:
-    """The audio sentence by sentence, the first as soon as it can be had.
+    """The audio sentence by sentence, the first as soon as it can be had; none of it is empty.
 
     The time-out counts anew for each.  Whoever stops reading closes the iterator: what is still
     queued never runs.
@@ -66,10 +67,16 @@ async def _replies(
 ) -> AsyncGenerator[Reply, None]:
     running = scheduler.start(_work(order, streamed=streamed))
     try:
+        silent = True
         for entry in running.entries:
-            yield await entry.reply
+            reply = await entry.reply
+            if reply.body:  # a sentence of signs that nobody says has none
+                silent = False
+                yield reply
             if streamed:
                 running.renew()
+        if silent:
+            raise InvalidInput(NOTHING)
     except InvalidInput as exc:
         raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
     finally:

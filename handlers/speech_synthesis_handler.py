@@ -1,0 +1,111 @@
+"""Text to speech: raw text in, samples out."""
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import Any, ClassVar
+
+import msgspec
+import torch
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, Precision, parse_options
+from handler_kit.errors import InvalidInput
+from handler_kit.job import Answer, Item
+from handler_kit.json_numbers import parse
+from handler_kit.wav import to_pcm
+from synthesis_kit.audio import FADE_SECONDS, amplified, joined
+from synthesis_kit.networks import load_network
+from synthesis_kit.options import SynthesisOptions
+from synthesis_kit.parameters import parse_parameters
+from synthesis_kit.passes import speak_all
+from synthesis_kit.script import Script, ScriptWriter, text_of
+
+SAMPLES = (
+    "Good morning.",
+    "The weather is fine today, and the streets are dry.",
+    "She bought three apples, two pears and a loaf of bread at the market near the station.",
+    "Why not?",
+)
+
+
+class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tensor]]):
+    """Answers s16le samples, mono; the answer's parameter `sample_rate` is in Hz.
+
+    Under plain TorchServe the answer is a WAV file, and a body that is no JSON is the text.
+    """
+
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", "text"})
+    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
+    options: SynthesisOptions
+
+    def read_options(self, config: HandlerConfig) -> SynthesisOptions:
+        """The network and its voices."""
+        return parse_options(config, SynthesisOptions)
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's network, and what turns text into its symbols."""
+        self._network = load_network(self.options.network, self.folder, self.device)
+        self._writer = ScriptWriter(self.options)
+        return self._network.model
+
+    def value_of(self, item: Item) -> object:
+        """Text, or JSON; a plain body that is neither a string nor an object is text too."""
+        if item.type == "text":
+            return text_of(item.body)
+        if item.value is not msgspec.UNSET or item.body[:1] in (b'"', b"{"):
+            return parse(item.body) if item.value is msgspec.UNSET else item.value
+        return text_of(item.body)
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> Script:
+        """What is to be said, and how."""
+        if isinstance(value, dict):
+            text, given = value.get("text"), value.get("parameters", {})
+            if set(value) - {"text", "parameters"} or not isinstance(given, dict):
+                raise InvalidInput("The input must be text, or an object {text, parameters}")
+            value, parameters = text, {**parameters, **given}
+        if not isinstance(value, str):
+            raise InvalidInput("The input must be text, or an object {text, parameters}")
+        asked = parse_parameters(parameters, self._network.controls)
+        return self._writer.write(value, asked)
+
+    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script]]]:
+        """All in one: their sentences share passes."""
+        return [ForwardPass(range(len(inputs)), list(inputs))]
+
+    def forward(self, batch: list[Script]) -> list[torch.Tensor]:
+        """Samples, float32, one row per script."""
+        utterances = [each for script in batch for each in script.utterances]
+        spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
+        return [self._audio(script, list(islice(spoken, script.size))) for script in batch]
+
+    def encode(self, outputs: list[torch.Tensor]) -> list[Answer]:
+        """Signed 16-bit samples."""
+        rate = {"sample_rate": self._network.sample_rate}
+        return [
+            Answer(body=to_pcm(samples.numpy()), type="pcm", parameters=rate) for samples in outputs
+        ]
+
+    def flat(self, outputs: list[torch.Tensor]) -> torch.Tensor:
+        """All samples."""
+        return torch.cat(outputs)
+
+    def samples(self, count: int) -> list[Script]:
+        """Sentences of mixed lengths."""
+        return [self.decode(text, {}) for text in islice(cycle(SAMPLES), count)]
+
+    def details(self) -> dict[str, Any]:
+        """What the voices can do."""
+        return {
+            "voices": list(self.options.voices),
+            "languages": list(self.options.languages),
+            "sample_rate": self._network.sample_rate,
+            "controls": sorted(self._network.controls | {"volume"}),
+        }
+
+    def _audio(self, script: Script, pieces: list[torch.Tensor]) -> torch.Tensor:
+        rate = self._network.sample_rate
+        rest = iter(pieces)
+        sentences = [list(islice(rest, len(sentence))) for sentence in script.sentences]
+        pause = round(self.options.pause_seconds * rate)
+        pauses = [pause if script.first + place else 0 for place in range(len(sentences))]
+        return amplified(joined(sentences, pauses, round(FADE_SECONDS * rate)), script.volume)

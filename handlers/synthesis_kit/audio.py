@@ -1,0 +1,36 @@
+"""Utterances' samples as one piece of audio."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+FADE_SECONDS = 0.005  # at both ends of a piece: what is cut clicks
+KNEE = 0.9  # above it the limiter bends
+
+
+def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int], fade: int) -> Tensor:
+    """The sentences' pieces one after another, each sentence behind its pause in samples."""
+    parts: list[Tensor] = []
+    for pieces, pause in zip(sentences, pauses, strict=True):
+        if pieces:
+            parts += [torch.zeros(pause), *(faded(piece, fade) for piece in pieces)]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def faded(samples: Tensor, fade: int) -> Tensor:
+    """*samples* with a raised cosine of *fade* samples at both ends."""
+    fade = min(fade, len(samples) // 2)
+    ramp = torch.hann_window(2 * fade, periodic=True)[:fade] if fade else torch.ones(0)
+    shaped = samples.clone()
+    shaped[:fade] *= ramp
+    shaped[len(shaped) - fade :] *= ramp.flip(0)
+    return shaped
+
+
+def amplified(samples: Tensor, volume: float) -> Tensor:
+    """*samples* × *volume*; peaks above KNEE are bent towards 1 instead of being cut."""
+    loud = samples * volume
+    beyond = (loud.abs() - KNEE).clamp(min=0)
+    bent = KNEE + (1 - KNEE) * torch.tanh(beyond / (1 - KNEE))
+    return torch.where(beyond > 0, bent * loud.sign(), loud)

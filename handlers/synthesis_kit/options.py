@@ -1,0 +1,39 @@
+"""What ``handler_options`` may say of a voice model."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from handler_kit.options import Count, HandlerOptions
+
+Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
+
+
+class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One voice: factors on the network's pitch and on its formants."""
+
+    description: str = ""
+    pitch: Factor = 1.0
+    formants: Factor = 1.0
+
+
+class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
+    """The network, its voices (the first is the default), and how much is spoken at once.
+
+    *pause_seconds* of silence begin every sentence but a text's first.  *max_piece_symbols* is
+    what a network says in one breath, *max_pass_symbols* what one pass holds, padding included.
+    """
+
+    network: Literal["hibari", "piper"]
+    voices: dict[str, VoiceOptions]
+    languages: tuple[str, ...] = ("en",)
+    pause_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    max_characters: Count = 5000
+    max_piece_symbols: Annotated[int, Meta(ge=20)] = 400
+    max_pass_symbols: Count = 1600
+    max_answer_bytes: Count = 60_000_000
+
+    def __post_init__(self) -> None:
+        if not self.voices or not self.languages:
+            raise ValueError("a voice model needs a voice and a language")

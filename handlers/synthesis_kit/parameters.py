@@ -1,0 +1,45 @@
+"""What a client may ask of a voice."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from handler_kit.errors import InvalidInput
+from synthesis_kit.emotions import Emotion
+
+Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
+
+
+class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One text's parameters.  *speed*, *pitch* and *volume* are factors.
+
+    *index*: the input is that sentence of a longer text, and is not cut again.
+    """
+
+    voice: str | None = None
+    speed: Factor = 1.0
+    pitch: Factor = 1.0
+    volume: Annotated[float, Meta(ge=0.1, le=2.0)] = 1.0
+    emotion: Emotion | None = None
+    seed: Annotated[int, Meta(ge=0, lt=2**62)] = 0
+    normalize_text: bool = True
+    language: str | None = None
+    index: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+
+
+def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> SynthesisParameters:
+    """*raw* for a network that obeys *controls*.  Raises InvalidInput naming the parameter."""
+    try:
+        parameters = msgspec.convert(raw, SynthesisParameters)
+    except msgspec.ValidationError as exc:
+        raise InvalidInput(f"parameters: {exc}") from exc
+    changed = {
+        "speed": parameters.speed != 1,
+        "pitch": parameters.pitch != 1,
+        "emotion": parameters.emotion not in (None, "neutral"),
+    }
+    for name, wanted in changed.items():
+        if wanted and name not in controls:
+            raise InvalidInput(f"{name}: this voice cannot change it; leave it out")
+    return parameters

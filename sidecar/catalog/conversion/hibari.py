@@ -1,0 +1,94 @@
+"""hibari's network: int8 ONNX as the hibari-tts wheel carries it, to safetensors in fp32.
+
+Most weights stand in the file under their PyTorch names.  The quantised ones are those of
+MatMulInteger nodes: int8 values with a scale and a zero point, [in, out]; whose they are tells
+the bias that is added to the product.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from safetensors.numpy import save_file
+
+NETWORK, VOCABULARY = "hibari.onnx", "vocab.json"
+WORDS = {  # of the file's names, in ours
+    "m": "acoustic",
+    "pn": "prosody",
+    "emb": "embedding",
+    "convs": "blocks",
+    "attn": "layer",
+    "dur": "duration",
+    "pro_in": "contour_input",
+    "pro": "contour",
+    "pro_out": "contour_output",
+    "dec_in": "decoder_input",
+    "dec": "decoder",
+    "dec_norm": "decoder_norm",
+    "dw": "depthwise",
+    "pw1": "expand",
+    "pw2": "contract",
+    "gamma": "scale",
+}
+_QUANTISED = "_quantized"
+
+Array = np.ndarray[Any, Any]
+
+
+def convert(source: Path, target: Path) -> None:
+    """`model.safetensors` and `vocab.json` in *target* from the files in *source*.
+
+    Raises ValueError when they are not hibari's.
+    """
+    for name in (NETWORK, VOCABULARY):
+        if not (source / name).is_file():
+            raise ValueError(f"there is no {name}")
+    tensors = _tensors(onnx.load(source / NETWORK).graph)
+    if "acoustic.text.embedding.weight" not in tensors:
+        raise ValueError(f"{NETWORK} holds no network of hibari's")
+    save_file(tensors, target / "model.safetensors")
+    shutil.copyfile(source / VOCABULARY, target / VOCABULARY)
+
+
+def _tensors(graph: Any) -> dict[str, Array]:
+    """All weights by their names in our network."""
+    stored = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    named = {name: array for name, array in stored.items() if name.startswith(("m.", "pn."))}
+    adds = [node for node in graph.node if node.op_type == "Add"]
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":
+            bias = _bias_of(node, adds, stored)
+            named[bias.removesuffix("bias") + "weight"] = _dequantised(node.input[1], stored).T
+    return {_renamed(name): _fp32(array) for name, array in named.items()}
+
+
+def _bias_of(product: Any, adds: list[Any], stored: dict[str, Array]) -> str:
+    """The name of the bias that is added to *product*, a MatMulInteger node."""
+    result = product.output[0].replace("_output_quantized", "")
+    for add in adds:
+        if result in add.input:
+            for name in add.input:
+                if name in stored and name.endswith("bias"):
+                    return str(name)
+    raise ValueError(f"{NETWORK}: nothing is added to {product.name}")
+
+
+def _dequantised(name: str, stored: dict[str, Array]) -> Array:
+    base = name.removesuffix(_QUANTISED)
+    try:
+        zero, scale = stored[f"{base}_zero_point"], stored[f"{base}_scale"]
+    except KeyError as exc:
+        raise ValueError(f"{NETWORK}: no scale for {name}") from exc
+    values: Array = (stored[name].astype(np.float32) - zero.astype(np.float32)) * scale
+    return values
+
+
+def _renamed(name: str) -> str:
+    return ".".join(WORDS.get(word, word) for word in name.split("."))
+
+
+def _fp32(array: Array) -> Array:
+    return np.ascontiguousarray(array, dtype=np.float32)

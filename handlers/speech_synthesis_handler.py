@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any, ClassVar
 
-import msgspec
 import torch
 
 from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, Precision, parse_options
 from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
-from handler_kit.json_numbers import parse
 from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
 from synthesis_kit.networks import load_network
@@ -34,7 +32,8 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
     Under plain TorchServe the answer is a WAV file, and a body that is no JSON is the text.
     """
 
-    item_types: ClassVar[frozenset[str]] = frozenset({"json", "text"})
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain"})
+    plain_type: ClassVar[str] = "plain"
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
     options: SynthesisOptions
 
@@ -49,12 +48,11 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         return self._network.model
 
     def value_of(self, item: Item) -> object:
-        """Text, or JSON; a plain body that is neither a string nor an object is text too."""
-        if item.type == "text":
+        """Text, or JSON; a plain body that is no JSON string or object is text."""
+        is_json = item.type == "json" or item.body[:1] in (b'"', b"{")
+        if item.type == "text" or not is_json:
             return text_of(item.body)
-        if item.value is not msgspec.UNSET or item.body[:1] in (b'"', b"{"):
-            return parse(item.body) if item.value is msgspec.UNSET else item.value
-        return text_of(item.body)
+        return super().value_of(item)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Script:
         """What is to be said, and how."""

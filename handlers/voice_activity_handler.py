@@ -11,8 +11,8 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, Precision, parse_options
 from handler_kit.errors import InvalidInput, ItemError
 from handler_kit.job import Answer, Item
+from handler_kit.one_thread import one_thread
 from handler_kit.wav import Samples, from_pcm, read_wav
-from recognition_kit.one_thread import one_thread
 from recognition_kit.options import VoiceActivityOptions
 from recognition_kit.voice_activity import CONTEXT, FRAME, SAMPLE_RATE, load_network
 from recognition_kit.voice_hearing import Judged, Recording, VoiceParameters, hear

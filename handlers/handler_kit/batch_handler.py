@@ -50,6 +50,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
+    plain_type: ClassVar[str] = "json"  # of a body that is no job
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16"})
 
     config: HandlerConfig
@@ -150,7 +151,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         }
 
     def _answer_rows(self, rows: list[dict[str, Any]], context: Context) -> list[bytes]:
-        requests = [read_row(row) for row in rows]
+        requests = [read_row(row, self.plain_type) for row in rows]
         timings = Timings()
         every = iter(self._answer([i for request in requests for i in request.items], timings))
         answers = [list(islice(every, len(request.items))) for request in requests]

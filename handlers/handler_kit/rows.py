@@ -52,15 +52,18 @@ class Request(msgspec.Struct, frozen=True):
     refusal: str | None = None
 
 
-def read_row(row: dict[str, Any]) -> Request:
-    """The items of *row*.  Never raises: what cannot be read is a refused request."""
+def read_row(row: dict[str, Any], plain_type: str = "json") -> Request:
+    """The items of *row*; a body that is no job is one item of *plain_type*.
+
+    Never raises: what cannot be read is a refused request.
+    """
     content = row.get("body", row.get("data"))
     if content is None:
         return Request([], refusal="The request has no body")
     if not isinstance(content, (bytes, bytearray)):
         return Request([Item(value=_from_form(row, content))])
     if not is_job(content):
-        return Request([Item(body=bytes(content))])
+        return Request([Item(body=bytes(content), type=plain_type)])
     try:
         return Request(read_job(content), is_job=True)
     except MalformedJob as exc:

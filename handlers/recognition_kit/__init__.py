@@ -6,7 +6,7 @@
 `parameters` is what a client may ask, `clip` one input with them.  `checkpoint` loads a Whisper:
 `network` its modules, `vocabulary` its tokens, `mel` its ears.  `rules` says which token may
 follow, `hypothesis` is what was said and how surely, `transcriber` leads the whole;
-`alignment` and `word_times` find the words' times; `one_thread` is for work in short steps.
+`alignment` and `word_times` find the words' times.
 
 `voice_activity` is the network that hears whether anyone speaks, `voice_hearing` its pass over
 several recordings, `voice_state` what it remembers between two pieces of one.

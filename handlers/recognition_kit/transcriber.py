@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 import torch
 
+from handler_kit.one_thread import one_thread
 from handler_kit.wav import Samples
 from recognition_kit.alignment import token_times
 from recognition_kit.checkpoint import Checkpoint
@@ -14,7 +15,6 @@ from recognition_kit.clip import Clip
 from recognition_kit.hypothesis import Hypothesis
 from recognition_kit.listening import Heard, Listening, Saying, is_silence
 from recognition_kit.network import KeysValues, SpeechNetwork
-from recognition_kit.one_thread import one_thread
 from recognition_kit.pieces import Piece, cut
 from recognition_kit.spans import Span, find_rest, find_spans
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence

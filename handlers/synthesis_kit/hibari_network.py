@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from handler_kit.errors import LoadError
+from handler_kit.one_thread import one_thread
 from synthesis_kit.hibari_modules import (
     FRAMES_PER_STEP,
     VOICED_HZ,
@@ -57,6 +58,10 @@ class HibariNetwork:
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """Samples, float32 on the CPU, one row per utterance."""
+        with one_thread():
+            return self._speak(utterances)
+
+    def _speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         device = self._vocoder.window.device
         symbols = [torch.tensor(self._ids(each), device=device) for each in utterances]
         steps, acoustic, prosodic = self._texts(symbols, utterances)

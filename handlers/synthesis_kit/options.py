@@ -11,11 +11,15 @@ Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
 
 class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One voice: factors on the network's pitch and on its formants."""
+    """One voice: factors on the network's pitch, on its formants, and on its loudness.
+
+    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.
+    """
 
     description: str = ""
     pitch: Factor = 1.0
     formants: Factor = 1.0
+    volume: Factor = 1.0
 
 
 class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class ScriptWriter:
                 for place, part in enumerate(parts)
             ],
             first,
-            asked.volume,
+            asked.volume * voice.volume,
         )
         if asked.index is None and not script.size:
             raise InvalidInput("The text holds nothing that can be spoken")

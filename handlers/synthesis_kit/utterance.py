@@ -1,7 +1,7 @@
 """One piece of speech, as a network is asked for it."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 
@@ -44,5 +44,5 @@ class SpeechNetwork(Protocol):
         Batched equals single.  What the network cannot do in an utterance was refused before.
         """
 
-    def length(self, utterance: Utterance) -> Any:
+    def length(self, utterance: Utterance) -> int:
         """What passes are sorted by and bounded with: how many symbols it has."""

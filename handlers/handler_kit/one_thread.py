@@ -10,9 +10,9 @@ import torch
 def one_thread(*, only_if: bool = True) -> Iterator[None]:
     """One thread for what is done inside, if *only_if*; then as many as before.
 
-    Measured with Whisper tiny.en on two cores: a second thread gains a tenth of the decoder's
-    time, and makes it eight times slower when something else takes a core, since the threads
-    wait for each other at each of its many short steps.
+    Measured on two cores with the decoder of Whisper tiny.en, and alike with hibari's network: a
+    second thread gains a tenth to a quarter of the time, and makes it eight times slower when
+    something else takes a core, since the threads wait for each other at each of many short steps.
     """
     threads = torch.get_num_threads()
     if threads == 1 or not only_if:

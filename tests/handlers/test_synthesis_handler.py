@@ -1,0 +1,156 @@
+"""SpeechSynthesisHandler with hibari's weights."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from handler_kit.errors import LoadError
+from handler_kit.wav import read_wav
+from sidecar.speech.sentences import sentences
+from tests.handlers.loaded import Loaded
+from tests.handlers.speaking import farthest, load_voice, refusal, say, say_all, unpacked
+from tests.sentences import SENTENCES
+
+RATE = 24000
+EQUAL = 1e-3
+TEXT = "Dr. Smith paid $19.99 for 3 tickets. He left at 7:30 p.m.! ... Why? Nobody, but me, knew."
+
+
+@pytest.fixture(scope="module")
+def hibari(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    return load_voice("hibari_tts", unpacked("hibari_tts", tmp_path_factory.mktemp("hibari")))
+
+
+def test_a_batch_of_mixed_texts_sounds_as_each_alone(hibari: Loaded) -> None:
+    voices = list(hibari.handler.options.voices)  # type: ignore[attr-defined]
+    inputs = [
+        {
+            "text": text,
+            "parameters": {
+                "voice": voices[place % len(voices)],
+                "speed": (1.0, 0.8, 1.5)[place % 3],
+                "emotion": ("neutral", "happy", "sad")[place % 3],
+                "seed": place,
+            },
+        }
+        for place, text in enumerate(SENTENCES[:16])
+    ]
+    together = say_all(hibari, *inputs)
+    alone = [say_all(hibari, one)[0] for one in inputs]
+    assert max(map(farthest, together, alone)) < EQUAL
+
+
+def test_sentence_by_sentence_is_the_whole_text(hibari: Loaded) -> None:
+    """As the sidecar sends it: marked with its place, and cut with the same library."""
+    parts = [say(hibari, part, index=i) for i, part in enumerate(sentences(TEXT, "en"))]
+    assert len(parts) > 3
+    assert farthest(say(hibari, TEXT), np.concatenate(parts)) < EQUAL
+
+
+def test_pauses_stand_between_sentences_and_not_before_the_first(hibari: Loaded) -> None:
+    options = {"pause_seconds": 0.5}
+    slow = load_voice("hibari_tts", hibari.handler.folder, **options)
+    more = len(say(slow, "Yes. No. Perhaps.")) - len(say(hibari, "Yes. No. Perhaps."))
+    assert more == 2 * RATE // 2
+
+
+def test_pieces_begin_and_end_softly(hibari: Loaded) -> None:
+    audio = say(hibari, TEXT)
+    assert np.abs(audio[[0, -1]]).max() < 1e-3
+    assert np.abs(np.diff(audio)).max() < 0.6
+
+
+def test_a_seed_repeats_and_another_differs(hibari: Loaded) -> None:
+    assert np.array_equal(say(hibari, "Hello.", seed=3), say(hibari, "Hello.", seed=3))
+    assert farthest(say(hibari, "Hello.", seed=3), say(hibari, "Hello.", seed=4)) > EQUAL
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(0.5, 2.0), (0.8, 1.25), (1.5, 0.667), (2.0, 0.5)])
+def test_speed_is_the_tempo(hibari: Loaded, speed: float, seconds: float) -> None:
+    text = SENTENCES[20]
+    ratio = len(say(hibari, text, speed=speed)) / len(say(hibari, text))
+    assert ratio == pytest.approx(seconds, rel=0.03)
+
+
+def test_other_voices_keep_the_tempo(hibari: Loaded) -> None:
+    text = SENTENCES[20]
+    for name in ("male", "deep", "warm", "bright"):
+        assert len(say(hibari, text, voice=name)) == pytest.approx(len(say(hibari, text)), rel=0.03)
+
+
+def test_volume_bends_peaks_and_cuts_none(hibari: Loaded) -> None:
+    plain, loud = say(hibari, SENTENCES[0]), say(hibari, SENTENCES[0], volume=2.0)
+    quiet = np.abs(plain) < 0.3
+    assert np.abs(loud[quiet] - 2 * plain[quiet]).max() < EQUAL
+    assert 0.9 < np.abs(loud).max() < 1
+
+
+@pytest.mark.parametrize("text", ["...", "   ", "", "😀", "—"])
+def test_what_nobody_can_say_is_refused_as_a_text_and_silent_as_a_sentence(
+    hibari: Loaded, text: str
+) -> None:
+    assert refusal(hibari, text) == "The text holds nothing that can be spoken"
+    assert len(say(hibari, text, index=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"voice": "nobody"}, "voice: known are default, female, male"),
+        ({"speed": 3.0}, "speed"),
+        ({"speed": "fast"}, "speed"),
+        ({"pitch": 0.1}, "pitch"),
+        ({"volume": 0.0}, "volume"),
+        ({"emotion": "bored"}, "emotion"),
+        ({"language": "de"}, "language: the voice knows en"),
+        ({"seed": -1}, "seed"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    hibari: Loaded, parameters: dict[str, object], reason: str
+) -> None:
+    assert reason in refusal(hibari, "Hello.", **parameters)
+
+
+def test_too_much_text_is_refused(hibari: Loaded) -> None:
+    assert refusal(hibari, "a" * 5001) == "The text has 5001 characters, 5000 are allowed"
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "word " * 1000, "\x00\x07 hi \u200b", "ﬁ ∑ 東京 ok"])
+def test_strange_text_is_safe(hibari: Loaded, text: str) -> None:
+    assert len(say(hibari, text)) > 0
+
+
+def test_one_bad_input_harms_nobody_else(hibari: Loaded) -> None:
+    bodies = [b'"One."', b'{"text": "Two.", "parameters": {"speed": 9}}', b"[1, 2]", b'"Four."']
+    header, answers = hibari.job(*bodies)
+    assert [item.status for item in header.items] == [200, 400, 400, 200]
+    assert [bool(each) for each in answers] == [True, False, False, True]
+
+
+def test_plain_torchserve_gets_text_and_gives_a_wav_file(hibari: Loaded) -> None:
+    for row in (b"Good morning.", b'"Good morning."', {"text": "Good morning."}, "Good morning."):
+        answer = hibari.rows({"body": row})[0]
+        assert hibari.context.content_types[0] == "audio/wav"
+        assert farthest(read_wav(answer, RATE), say(hibari, "Good morning.")) < EQUAL
+
+
+@pytest.mark.parametrize("row", [b"\xff\xfe", [1], {"words": "x"}, 7])
+def test_plain_torchserve_is_told_what_is_wrong(hibari: Loaded, row: object) -> None:
+    answer = msgspec.json.decode(hibari.rows({"body": row})[0])
+    assert hibari.context.statuses[0] == 400
+    assert "text" in answer["error"].lower()
+
+
+def test_describe_tells_what_the_voices_can_do(hibari: Loaded) -> None:
+    told = hibari.describe()
+    assert told["voices"][:3] == ["default", "female", "male"]
+    assert told["controls"] == ["emotion", "pitch", "speed", "volume"]
+    assert told["sample_rate"] == RATE
+    assert told["precision"] == "fp32"
+
+
+def test_a_folder_without_the_network_does_not_load(hibari: Loaded, tmp_path: object) -> None:
+    with pytest.raises(LoadError, match="no network of hibari's"):
+        load_voice("hibari_tts", tmp_path)  # type: ignore[arg-type]

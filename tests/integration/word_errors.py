@@ -1,11 +1,11 @@
 """How many words a recogniser got wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jiwer
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-_normalize = EnglishTextNormalizer({})
+_normalize: Callable[[str], str] = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
 
 
 def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:

@@ -227,7 +227,7 @@ def _scales(settings: dict[str, Any]) -> dict[str, Any]:
     audio, inference = settings["audio"], settings.get("inference", {})
     rate = audio.get("sample_rate") if isinstance(audio, dict) else None
     if not isinstance(rate, int) or not isinstance(inference, dict):
-        raise ValueError("the voice's settings give no sample rate")
+        raise ValueError("the voice's settings give no sample rate")  # noqa: TRY004 - of a file
     return {
         "sampling_rate": rate,
         "noise_scale": inference.get("noise_scale", 0.667),

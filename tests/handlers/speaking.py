@@ -24,9 +24,9 @@ def unpacked(key: str, folder: Path) -> Path:
 
 
 def load_voice(key: str, folder: Path, **options: Any) -> Loaded:
-    """The handler with the catalog's own options for *key*."""
+    """The handler with the catalog's own options for *key*, on half the cores."""
     given = load_catalog(ROOT / "models.json")[key].handler_options | options
-    config = {"options": given, "max_batch_size": 8, "warmup_iterations": 0}
+    config = {"options": given, "max_batch_size": 8, "warmup_iterations": 0, "workers": 2}
     return Loaded(SpeechSynthesisHandler(), FakeContext(folder, config))
 
 

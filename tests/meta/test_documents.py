@@ -11,12 +11,19 @@ from sidecar.app import ROUTES
 from sidecar.openapi import build_document
 from sidecar.routes.documents import ASSET_ROUTES
 from sidecar.routes.route import Route
-from sidecar.schemas.model_spec import Inference, ModelSpec, Package, Requirements, Workers
+from sidecar.schemas.model_spec import (
+    Inference,
+    ModelSpec,
+    Package,
+    Requirements,
+    Speech,
+    Workers,
+)
 from sidecar.settings import ENVIRONMENT_PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-MODEL_TYPES = (ModelSpec, Inference, Workers, Requirements, Package)
+MODEL_TYPES = (ModelSpec, Inference, Workers, Requirements, Package, Speech)
 SETTINGS = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.__struct_fields__}
 SCRIPTS = sorted(
     path.name

@@ -29,7 +29,7 @@ LAYERS = [
 ]
 BESIDE = {  # they import the lowest layer only; who may import them
     "access": {"__main__", "app", "routes", "middleware", "services"},
-    "catalog": {"__main__", "app", "routes", "services", "autoscaling"},
+    "catalog": {"__main__", "app", "routes", "services", "autoscaling", "speech"},
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
 CLIENT_SIDE = {"torchserve"}
@@ -131,6 +131,11 @@ def test_only_torchserve_knows_aiohttps_client_side(module: str) -> None:
     names = aiohttp_names(SIDECAR[module]) - NEITHER_SIDE
     used = {name for name in names if not is_web_side(name)}
     assert not used or part_of(module) in CLIENT_SIDE
+
+
+@modules
+def test_only_speech_knows_ffmpeg(module: str) -> None:
+    assert "av" not in imported_packages(SIDECAR[module]) or part_of(module) == "speech"
 
 
 @modules

@@ -45,9 +45,9 @@ def _machine(found: re.Match[str]) -> str:
 RULES: list[Rule] = [
     rule(r"\b[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+\b", _said),
     rule(rf"\b(?:https?://|ftp://|www\.)[^\s<>()\[\]\"]+{_END}", _said, any_case=True),
-    rule(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?(?![\w.]*\d)", _machine),
+    rule(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?(?!\.?\w)", _machine),
     rule(
-        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.)+(?:{_TOP})\b(?:/[^\s<>()\"]*)?{_END}",
+        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,8}}(?:{_TOP})\b(?:/[^\s<>()\"]*)?{_END}",
         _said,
         any_case=True,
     ),

@@ -24,6 +24,7 @@ from synthesis_kit.hibari_vocoder import SAMPLE_RATE, HibariVocoder
 from synthesis_kit.utterance import Utterance
 
 EDGE = 0  # the symbol before the first and behind the last
+LOWEST_HZ = VOICED_HZ + 1
 
 
 class HibariNetwork:
@@ -135,6 +136,7 @@ def _shaped(contour: Contour, steps: Sequence[int], utterances: Sequence[Utteran
             log_pitch = own[voiced].log()
             mean = log_pitch.mean()
             moved = mean + (log_pitch - mean) * wanted.pitch_range
-            own[voiced] = moved.exp() * (wanted.pitch / utterance.formants)
+            hertz = moved.exp() * (wanted.pitch / utterance.formants)
+            own[voiced] = hertz.clamp(min=LOWEST_HZ)  # lower, it would pass for no pitch at all
         energy[row] += wanted.energy
     return Contour(pitch, energy)

@@ -41,3 +41,6 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.voices or not self.languages:
             raise ValueError("a voice model needs a voice and a language")
+        moved = any((voice.pitch, voice.formants) != (1, 1) for voice in self.voices.values())
+        if self.network == "piper" and moved:
+            raise ValueError("a Piper network has one voice: its pitch and formants stay")

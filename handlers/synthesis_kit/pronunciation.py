@@ -1,10 +1,14 @@
 """English text to phonemes in misaki's alphabet, by the package hibari-tts."""
 
+import re
+
 from hibari.g2p import G2P, normalize
 
 from synthesis_kit.normalization import readable
 
 UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits for the first one
+LONGEST_RUN = 20  # characters without a space that are looked up as one word
+_RUN = re.compile(rf"\S{{{LONGEST_RUN + 1},}}")
 _STRESS = frozenset("ˈˌ")
 
 
@@ -24,5 +28,26 @@ class Pronunciation:
         *normalized*: numbers, dates, addresses and abbreviations are spelled out before.
         """
         words = normalize(readable(text)) if normalized else " ".join(text.split())
+        words = _RUN.sub(lambda run: parted(run[0]), words)
         said = str(self._phonemize(words, normalize_text=False)) if words else ""
         return said if any(each.isalpha() and each not in _STRESS for each in said) else ""
+
+
+def parted(run: str) -> str:
+    """*run* with spaces after every LONGEST_RUN characters or more, but none inside a word.
+
+    Of a run of n words and signs hibari looks up every part, in time that grows with n³: two
+    thousand hyphens in one request would hold a worker for an hour.
+    """
+    parts, start = [], 0
+    for place in range(1, len(run)):
+        if place - start >= LONGEST_RUN and _is_border(run[place - 1], run[place]):
+            parts.append(run[start:place])
+            start = place
+    return " ".join([*parts, run[start:]])
+
+
+def _is_border(before: str, after: str) -> bool:
+    """Whether a word ends between two characters: at a sign or a digit, or as in camelCase."""
+    both = before.isalpha() and after.isalpha()
+    return not both or (before.islower() and after.isupper())

@@ -77,7 +77,7 @@ _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 RULES: list[Rule] = [
     rule(rf"(?<=\d)[{_THIN}](?=\d{{3}}(?!\d))|(?<=\d) (?=000(?!\d))", ","),
     rule(r"[−‒](?=\d)", "-"),
-    rule(r"(?<![\w.])v?\d+(?:\.\d+){2,}(?![\w.]*\d)", _version),
+    rule(r"(?<![\w.])v?\d+(?:\.\d+){2,6}(?!\.?\w)", _version),
     rule(r"(?<![\w.-])(?:\+?1[-. ])?\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w-])", _telephone),
     rule(r"(?<![\w.])\+\d{1,3}(?:[-. ]\(?\d{2,5}\)?){2,5}(?![\w-])", _telephone),
     rule(r"(?<![\w.-])0\d{2,4}(?:[- ]\d{3,4}){1,3}(?![\w-])", _telephone),
@@ -100,7 +100,7 @@ RULES: list[Rule] = [
     rule(r"(?<![\w:.])(\d{1,3}):(\d)(?![\w:.]\d|\d)", r"\1 to \2"),
     rule(rf"(?<![\w.-])({NUMBER}) ?[-–] ?({NUMBER}) ?%", r"\1 to \2%"),
     rule(r"(?<![\w./])(\d+)[ -](\d)/(\d{1,2})(?![\w/])", _mixed),
-    rule(rf"({NUMBER}) - (?={NUMBER} ?=)", r"\1 minus "),
+    rule(rf"(?<![\w.,])({NUMBER}) - (?={NUMBER} ?=)", r"\1 minus "),
     rule(r"(?<![\w.])((?!0x)\d+(?:\.\d+)?(?: (?:cm|mm|km|m|ft|in))?) ?x ?(?=\d)", _times),
     rule(r"(?<![\w.])(\d(?:\.\d+)?)[eE]([+-]?\d{1,3})\b", r"\1 times 10 to the power of \2"),
     rule(rf"(?<![\w.$€£])({NUMBER})M\b", r"\1 million"),

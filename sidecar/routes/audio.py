@@ -36,7 +36,7 @@ from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_decoder import INPUT_FORMATS
 from sidecar.speech.output_formats import FORMATS
 
-LIBRARIES = ("av", "sentencex")
+LIBRARIES = {name: version(name) for name in ("av", "sentencex")}  # looked up once: on disk
 
 
 async def audio_health(request: web.Request) -> web.Response:
@@ -58,14 +58,14 @@ async def audio_health(request: web.Request) -> web.Response:
             stt_models=[_state(model) for model in listening],
             supported_formats=SupportedFormats(list(INPUT_FORMATS), list(FORMATS)),
             system_info=AudioLimits(
-                f"PyAV {version('av')}",
+                f"PyAV {LIBRARIES['av']}",
                 services.system.figures.gpus.memory_available_mb,
                 services.settings.max_audio_seconds,
             ),
             audio_available=can_speak or can_listen,
             tts_available=can_speak,
             stt_available=can_listen,
-            dependencies={name: version(name) for name in LIBRARIES},
+            dependencies=LIBRARIES,
             errors=[f"{m.key}: {m.status.error}" for m in both if m.status.error],
         )
     )

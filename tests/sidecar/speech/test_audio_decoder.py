@@ -53,13 +53,18 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize("layout", ["mono", "stereo"])
-@pytest.mark.parametrize(("container", "codec", "options", "name", "said"), WRITTEN)
+LAYOUTS = [  # FFmpeg's own Vorbis encoder writes stereo alone
+    (*kind, layout)
+    for kind in WRITTEN
+    for layout in ("mono", "stereo")
+    if (kind[1], layout) != ("vorbis", "mono")
+]
+
+
+@pytest.mark.parametrize(("container", "codec", "options", "name", "said", "layout"), LAYOUTS)
 def test_what_other_programs_write_is_read(
     container: str, codec: str, options: dict[str, str], name: str, said: str, layout: str
 ) -> None:
-    if codec == "vorbis" and layout == "mono":
-        pytest.skip("FFmpeg's own Vorbis encoder writes stereo alone")
     data = write(container, codec, speech_like(2, 48000), 48000, layout=layout, options=options)
     facts = probe(io.BytesIO(data), field="file")
     assert facts[:4] == (name, said, 48000, 1 if layout == "mono" else 2)

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import InvalidFields, InvalidForm, PayloadTooLarge
 from sidecar.routes import body
@@ -21,7 +22,10 @@ MB = 2**20
 
 Asked = TypeVar("Asked", bound=body.Asked)
 InThread = Callable[..., Awaitable[Any]]
-_MALFORMED = (ValueError, RuntimeError, AssertionError, LookupError)  # what aiohttp raises of it
+_MALFORMED = (  # what aiohttp raises of it
+    *(ValueError, RuntimeError, AssertionError, LookupError),
+    HttpProcessingError,
+)
 
 
 class Upload(NamedTuple):

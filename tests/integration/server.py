@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 100.0
+START_SECONDS = 200.0
 SECRET = "integration tests sign their tokens with this"
 
 

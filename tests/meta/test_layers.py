@@ -33,7 +33,7 @@ BESIDE = {  # they import the lowest layer only; who may import them
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
 CLIENT_SIDE = {"torchserve"}
-NEITHER_SIDE = {"hdrs"}  # names of headers
+NEITHER_SIDE = {"hdrs", "http_exceptions"}  # names of headers; malformed messages
 ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name
     "sidecar.settings": set[str](),  # all that begin with SIDECAR_
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours

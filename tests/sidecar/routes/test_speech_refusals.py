@@ -144,9 +144,15 @@ async def test_a_form_is_checked_like_json(
     assert detail in told["detail"]
 
 
-async def test_what_is_no_form_is_said_to_be_none(client: Client) -> None:
-    headers = {"Content-Type": "multipart/form-data"}
-    got, told = await answer(client, "/transcribe", data=b"nothing", headers=headers)
+@pytest.mark.parametrize(
+    ("boundary", "data"),
+    [("", b"nothing"), ("; boundary=x", b'--x\r\nContent-Disposition: name="\x05"\r\n\r\n')],
+)
+async def test_what_is_no_form_is_said_to_be_none(
+    client: Client, boundary: str, data: bytes
+) -> None:
+    headers = {"Content-Type": f"multipart/form-data{boundary}"}
+    got, told = await answer(client, "/transcribe", data=data, headers=headers)
     assert (got, told["error"]) == (400, "The request body is not a valid multipart form")
 
 

@@ -81,11 +81,13 @@ async def test_health_info_and_config_tell_what_runs(http: aiohttp.ClientSession
         }
     async with http.get("/info") as response:
         metrics = (await response.json())["performance_metrics"]
-        assert metrics["models_in_memory"] == 2
+        assert metrics["models_in_memory"] == 5
     async with http.get("/config") as response:
         config = await response.json()
-        assert {model["state"] for model in config["models"].values()} == {"ready"}
-        assert {model["precision"] for model in config["models"].values()} == {"fp32"}
+        wanted = [model for model in config["models"].values() if model["auto_load"]]
+        assert {model["state"] for model in wanted} == {"ready"}
+        assert {model["precision"] for model in wanted} == {"fp32"}
+        assert config["models"]["joe_tts"]["state"] in ("available", "archived")
         files = config["logging_config"]["log_files"]
         assert {"server.log", "torchserve.log", "workers.log"} <= set(files)
 

@@ -44,7 +44,7 @@ class Entry:
         body: bytes,
         reply: asyncio.Future[Reply],
         *,
-        priority: int = 0,
+        priority: float = 0,
         alone: bool = False,
         type: str = "json",  # noqa: A002 - the job format's word
         parameters: dict[str, Any] | None = None,

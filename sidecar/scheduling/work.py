@@ -14,7 +14,7 @@ from sidecar.scheduling.entry import Entry
 class Urgency(NamedTuple):
     """How soon a request wants its answer.  *arrived* is on the scheduler's clock."""
 
-    priority: int
+    priority: float
     timeout: float  # seconds from arrival
     arrived: float
     alone: bool = False  # in its job
@@ -31,7 +31,7 @@ class Work(msgspec.Struct, frozen=True):
 
     model: str
     bodies: Sequence[bytes]
-    priority: int
+    priority: float
     timeout: float
     arrived: float
     alone: bool = False

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.priority import Priority
+
 
 class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request for any model.  *inputs* stays the bytes that the client sent."""
@@ -30,7 +32,7 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
-    priority: Annotated[int, Meta(ge=0, le=10, description="Higher goes first")] = 0
+    priority: Priority = 0
     timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 30.0
     enable_batching: Annotated[bool, Meta(description="False: alone in its job")] = True
 

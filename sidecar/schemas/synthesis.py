@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.priority import Priority
+
 MAX_TEXT = 5000
 
 OutputFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
@@ -52,7 +54,7 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
         bool, Meta(description="Audio as it is made, the first sentence first")
     ] = False
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
-    priority: Annotated[int, Meta(ge=0, le=10, description="Higher goes first")] = 0
+    priority: Priority = 0
     timeout: Annotated[
         float, Meta(gt=0, description="Seconds from arrival; streamed: for each part")
     ] = 60.0

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.priority import Priority
+
 ResponseFormat = Literal["json", "text", "srt", "vtt"]
 Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")]
 
@@ -49,7 +51,7 @@ class TranscriptionRequest(
         bool, Meta(description="Segments as they are ready, as server-sent events")
     ] = False
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
-    priority: Annotated[int, Meta(ge=0, le=10, description="Higher goes first")] = 0
+    priority: Priority = 0
     timeout: Annotated[
         float, Meta(gt=0, description="Seconds from arrival; streamed: for each segment")
     ] = 300.0

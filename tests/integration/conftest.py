@@ -10,7 +10,7 @@ import aiohttp
 import jwt
 import pytest
 
-from tests.integration.server import ROOT, SECRET, Server
+from tests.integration.server import ROOT, SECRET, Server, quick_catalog
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,8 @@ def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def own_server(archives: None, tmp_path: Path) -> Iterator[Server]:
-    """The same, for a test that breaks it."""
-    server = Server(tmp_path)
+    """The same without speech, for a test that breaks it."""
+    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path)))
     server.start()
     try:
         server.wait_ready()

@@ -1,5 +1,6 @@
 """A real server in its own process: the sidecar, and TorchServe under it or beside it."""
 
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,17 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 200.0
 SECRET = "integration tests sign their tokens with this"
+
+
+QUICK_MODELS = ("example", "sentence_transformer")
+
+
+def quick_catalog(folder: Path) -> Path:
+    """A models.json without speech: for tests that start a server of their own."""
+    models = json.loads((ROOT / "models.json").read_text())["models"]
+    path = folder / "models.json"
+    path.write_text(json.dumps({"models": {key: models[key] for key in QUICK_MODELS}}))
+    return path
 
 
 class Server:

@@ -17,7 +17,7 @@ import pytest
 
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.process import render_config
-from tests.integration.server import ROOT, Server, free_port, wait_for
+from tests.integration.server import ROOT, Server, free_port, quick_catalog, wait_for
 
 pytestmark = pytest.mark.integration
 MODELS = ("example", "sentence_transformer")
@@ -106,6 +106,7 @@ def test_the_sidecar_beside_it_takes_its_models_over(by_hand: ByHand, tmp_path: 
     server = Server(
         tmp_path,
         torchserve="external",
+        models_file=str(quick_catalog(tmp_path)),
         torchserve_key_file=str(by_hand.folder / "key_file.json"),
         **{f"{api}_url": url for api, url in by_hand.urls.items()},
     )

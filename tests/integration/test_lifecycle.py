@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.server import ROOT, Server, wait_for
+from tests.integration.server import ROOT, Server, quick_catalog, wait_for
 
 pytestmark = pytest.mark.integration
 QUEUED = 'sidecar_queued{model="sentence_transformer"} '
@@ -64,7 +64,7 @@ def _queued(server: Server) -> float:
 
 
 def test_a_signal_while_it_starts_stops_it_too(archives: None, tmp_path: Path) -> None:
-    server = Server(tmp_path)
+    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path)))
     server.start()
     wait_for(lambda: server.status("/livez") == 200, server.log)
     assert server.status("/readyz") == 503

@@ -171,6 +171,12 @@ async def test_what_the_server_refuses_the_request_schema_refuses(
     assert not REQUEST.is_valid(body)
 
 
+async def test_a_priority_of_five_point_nought_is_five(client: Client) -> None:
+    body = GOOD | {"priority": 5.0}
+    assert await ask(client, "POST", "/predict", json=body) == 200
+    assert REQUEST.is_valid(body)
+
+
 @pytest.mark.parametrize("missing", GOOD)
 async def test_what_the_server_requires_the_request_schema_requires(
     client: Client, missing: str

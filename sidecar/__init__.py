@@ -5,12 +5,13 @@
 The layers, imports go down only:
 
     __main__                 the only place that exits
-    app, openapi             builds and wires the program; its document
+    app, lifecycle           builds and wires the program; ends it
     services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
+    openapi                  the document of the routes
     speech                   text to audio and audio to text, in pieces
     autoscaling              which models are loaded
-    scheduling               what runs when
+    scheduling, caching      what runs when; what was answered before
     telemetry                what is measured
     torchserve               client and process of TorchServe
     errors, settings, schemas

@@ -1,11 +1,9 @@
 """`python -m sidecar`: runs the program, and is the only place that exits."""
 
 import argparse
-import asyncio
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,8 +11,9 @@ from collections.abc import Sequence
 import uvloop
 from aiohttp import web
 
-from sidecar.app import background, create_app, drain
+from sidecar.app import background, create_app
 from sidecar.catalog.catalog import CatalogError
+from sidecar.lifecycle import StopSignals, drain
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings, SettingsError, load_settings
 from sidecar.telemetry.logs import configure_logs
@@ -22,6 +21,7 @@ from sidecar.torchserve.java import JavaNotFound, find_java_home
 from sidecar.torchserve.process import TorchServeProcess, end_leftover
 
 PRIVATE = 0o077
+HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
 
 
 class PortTaken(RuntimeError):
@@ -56,11 +56,10 @@ def _parser() -> argparse.ArgumentParser:
 
 async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM.  Raises PortTaken."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    process: TorchServeProcess | None = None
+    signals = StopSignals(lambda: process.kill() if process else None)
+    signals.listen()
     listener = _bind(settings)
-    process = None
     if settings.torchserve == "managed":
         end_leftover(settings)
         process = TorchServeProcess(settings, find_java_home())
@@ -74,15 +73,16 @@ async def serve(settings: Settings) -> None:
         app,
         handler_cancellation=True,
         access_log=None,
-        shutdown_timeout=settings.drain_seconds,
+        shutdown_timeout=HANG_UP_SECONDS,
     )
     try:
         await runner.setup()
         await web.SockSite(runner, listener).start()
         _calm_garbage_collector()
         async with background("announce", _announce(app[SERVICES]), set()):
-            await stop.wait()
-        await drain(app)  # while it still listens: new requests and /readyz hear of it
+            await signals.asked.wait()
+        # While it still listens: new requests and /readyz hear of it.
+        await drain(app[SERVICES], signals.at_once)
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")

@@ -9,10 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.access.authenticator import build_authenticator
+from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
 from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.caching.lookups import Lookups
+from sidecar.caching.result_cache import ResultCache
+from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import load_catalog
-from sidecar.errors import Draining
 from sidecar.middleware import GUARD, around
 from sidecar.openapi import build_document
 from sidecar.routes import (
@@ -29,6 +32,7 @@ from sidecar.routes import (
     transcribe,
 )
 from sidecar.routes.documents import API_DOCUMENT
+from sidecar.routes.limits import Handler, limited
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.services import SERVICES, Services
@@ -54,7 +58,6 @@ ROUTES: list[Route] = [
     )
     for route in module.ROUTES
 ]
-DRAINING = web.AppKey("draining", asyncio.Event)
 
 
 async def create_app(
@@ -62,28 +65,29 @@ async def create_app(
 ) -> web.Application:
     """The program.  *process* is the TorchServe to run ourselves; None: it runs already."""
     app = web.Application(middlewares=[around], client_max_size=int(settings.max_body_mb * MB))
-    draining = asyncio.Event()
-    services = _build_services(settings, process, draining)
+    services = _build_services(settings, process)
     app[SERVICES] = services
-    app[DRAINING] = draining
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = build_document(ROUTES)
     for route in ROUTES:
         add = app.router.add_get if route.method == "GET" else app.router.add_post
-        add(route.path, route.handler)
+        add(route.path, _held_back(route))
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))
     return app
 
 
-def _build_services(
-    settings: Settings, process: TorchServeProcess | None, draining: asyncio.Event
-) -> Services:
+def _held_back(route: Route) -> Handler:
+    """The route's handler; where no credential is looked at, the address is what is limited."""
+    return limited(route.handler) if route.limited and not route.credential else route.handler
+
+
+def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:
     catalog = load_catalog(settings.models_file)
     authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
-    metrics, gpus = Metrics(), Gpus()
+    metrics, gpus, lookups = Metrics(), Gpus(), Lookups()
     scheduler = Scheduler(catalog, settings, client, metrics)
     loader = ModelLoader(
         catalog,
@@ -101,11 +105,23 @@ def _build_services(
         loader=loader,
         speech=Speech(catalog, scheduler, settings),
         authenticator=authenticator,
+        limits=Limits(settings),
+        lookups=lookups,
+        results=ResultCache(
+            lookups,
+            max_bytes=int(settings.result_cache_mb * MB),
+            max_seconds=settings.result_cache_seconds,
+        ),
+        pages={
+            route.path: Snapshot(lookups, seconds=settings.page_cache_seconds)
+            for route in ROUTES
+            if route.page
+        },
         statistics=Statistics(),
         metrics=metrics,
         gpus=gpus,
         system=SystemSampler(loader.worker_pids, gpus),
-        draining=draining.is_set,
+        draining=asyncio.Event(),
         dead=set(),
     )
     metrics.watch(services.lanes)
@@ -131,15 +147,18 @@ def _lifetimes(
 
         def torchserve_changed() -> None:
             services.client.forget_keys()
-            loader.nudge()
+            loader.torchserve_changed()
 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(services.client)
             stack.callback(services.speech.close)
+            stack.push_async_callback(services.limits.close)
             tasks = {"system": services.system.run(), "loader": loader.run()}
             if process is not None:
                 stack.push_async_callback(process.stop)
-                tasks["torchserve"] = Supervisor(process, torchserve_changed).run()
+                tasks["torchserve"] = Supervisor(
+                    process, torchserve_changed, lambda: loader.answered_at
+                ).run()
             stack.push_async_callback(loader.stop)
             for name, work in tasks.items():
                 await stack.enter_async_context(background(name, work, services.dead))
@@ -166,12 +185,3 @@ async def background(
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def drain(app: web.Application) -> None:
-    """No new work; what is queued and in flight is answered, within the set time."""
-    app[DRAINING].set()
-    services = app[SERVICES]
-    if not await services.scheduler.drain(services.settings.drain_seconds):
-        log.warning("not all was answered within drain_seconds")
-    await services.scheduler.stop(Draining("the server is shutting down", retry_after=5))

@@ -103,6 +103,16 @@ class InvalidFields(SidecarError):
     error = "The request has an invalid field"
 
 
+class TooManyRequests(SidecarError):
+    """A client, or all clients of a model, ask more than they may."""
+
+    status = 429
+    error = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
 class InternalError(SidecarError):
     """An exception inside a model or inside us; the log has it, the client does not."""
 
@@ -146,6 +156,12 @@ class QueueFull(Unavailable):
     """The queue is full: shed this request now rather than answer it too late."""
 
     error = "The queue is full"
+
+
+class Overloaded(Unavailable):
+    """The machine is too full: shed this request before others suffer."""
+
+    error = "The server is overloaded"
 
 
 class Draining(Unavailable):

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from sidecar.access.origins import OriginGuard
+from sidecar.access.rate_limiter import Quota
 from sidecar.errors import PayloadTooLarge, SidecarError
 from sidecar.services import SERVICES
 
@@ -25,12 +26,18 @@ _PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for
 _serial = itertools.count(1)
 _SANE_ID = re.compile(r"[\w.:-]{1,128}")
 GUARD = web.AppKey("guard", OriginGuard)
+QUOTA = web.RequestKey("quota", Quota)  # what its client, or its model, may still ask
+HELD = web.RequestKey("held", list[str])  # those for whom it counts as at work
 
 
 @web.middleware
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Runs *handler*; whatever it raises becomes an answer in the one format."""
-    response = await _guarded(request, handler)
+    try:
+        response = await _guarded(request, handler)
+    finally:
+        for who in request.get(HELD, ()):
+            request.app[SERVICES].limits.leave(who)
     if not response.prepared:
         stamp(request, response)
     resource = request.match_info.route.resource
@@ -42,6 +49,8 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer; a stream calls this itself, before it begins."""
     response.headers[REQUEST_ID] = _request_id(request)
+    if (quota := request.get(QUOTA)) is not None:
+        response.headers.update(quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and request.app[GUARD].is_foreign(origin):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin

@@ -92,7 +92,8 @@ def _plain_schema(kind: Any) -> dict[str, Any]:
 
 def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     errors: dict[str, Any] = {}
-    for status in sorted({*EVERY_ROUTE, *route.statuses}):
+    too_many = {429} if route.limited else set()
+    for status in sorted({*EVERY_ROUTE, *too_many, *route.statuses}):
         own_body = status == 503 and route.path in ("/health", "/readyz")
         schema = schemas[route.response if own_body else ErrorBody]
         errors[str(status)] = {

@@ -1,12 +1,17 @@
 """What the routes work with: built once by `sidecar.app`, handed to all."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiohttp import web
 
 from sidecar.access.authenticator import Authenticator
+from sidecar.access.limits import Limits
 from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.caching.lookups import Lookups
+from sidecar.caching.result_cache import ResultCache
+from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import Catalog
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
@@ -28,11 +33,15 @@ class Services(NamedTuple):
     loader: ModelLoader
     speech: Speech
     authenticator: Authenticator
+    limits: Limits
+    lookups: Lookups  # of both caches
+    results: ResultCache
+    pages: Mapping[str, Snapshot]  # by path
     statistics: Statistics
     metrics: Metrics
     gpus: Gpus
     system: SystemSampler
-    draining: Callable[[], bool]
+    draining: asyncio.Event
     dead: set[str]  # background tasks that have died; readiness is red while there are any
 
     def lanes(self) -> list[LaneGauges]:

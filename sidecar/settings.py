@@ -6,6 +6,7 @@ A value that cannot be right stops the start with a sentence that names the vari
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -18,6 +19,7 @@ MIN_SECRET_BYTES = 32
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
+Percent = Annotated[float, Meta(gt=0, le=100)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -78,6 +80,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_inputs: Count = 1024
     max_queued_mb: Positive = 512.0
     max_job_mb: Positive = 4.0
+    # Limits: none unless set
+    rate_limit_requests_per_second: Positive | None = None  # of one client
+    rate_limit_burst: Count | None = None  # None: what one second allows
+    rate_limit_concurrent_requests: Count | None = None  # of one client
+    rate_limit_storage: Secret = Secret("memory://")  # or redis://…, shared by several sidecars
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
+    throttle_memory_percent: Percent | None = None
+    throttle_gpu_memory_percent: Percent | None = None
+    throttle_queue_depth: Count | None = None  # inputs that wait, of all models
+
+    # Caches
+    page_cache_seconds: NotNegative = 1.0  # 0: every page is computed anew
+    result_cache_mb: NotNegative = 256.0  # of models that say cache
+    result_cache_seconds: Positive = 3600.0
+
+    # Scheduling
     ageing_seconds: Positive = 2.0  # a wait of this long is worth one step of priority
     drain_seconds: NotNegative = 20.0
 
@@ -89,6 +107,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audio_threads: Count = 2  # that encode and decode
 
     def __post_init__(self) -> None:
+        self._check_credentials()
+        self._check_limits()
+
+    def _check_credentials(self) -> None:
         secret = self.jwt_secret
         if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"SIDECAR_JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes")
@@ -104,6 +126,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"SIDECAR_JWT_ALGORITHM: HS256 needs a secret, not {sources[0]}")
         if algorithm in ("RS256", "ES256") and by_secret:
             raise ValueError(f"SIDECAR_JWT_ALGORITHM: {algorithm} needs a public key or a JWKS URL")
+
+    def _check_limits(self) -> None:
+        if self.rate_limit_burst is not None and self.rate_limit_requests_per_second is None:
+            raise ValueError(
+                "SIDECAR_RATE_LIMIT_BURST needs SIDECAR_RATE_LIMIT_REQUESTS_PER_SECOND"
+            )
+        if not self.rate_limit_storage.startswith(("memory://", "redis://", "rediss://")):
+            raise ValueError("SIDECAR_RATE_LIMIT_STORAGE must be memory:// or redis://host:port/db")
+        for text in self.trusted_proxies:
+            try:
+                ip_network(text, strict=False)
+            except ValueError as exc:
+                raise ValueError(f"SIDECAR_TRUSTED_PROXIES: {exc}") from exc
 
     @property
     def logs(self) -> Path:

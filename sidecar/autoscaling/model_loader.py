@@ -8,11 +8,13 @@ fails (`nudge`).
 import asyncio
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from sidecar.autoscaling.crash_loop import CrashLoop
 from sidecar.autoscaling.model_status import ModelStatus, Runtime, State
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.model_store import archive_path
@@ -57,6 +59,9 @@ class ModelLoader:
         self._last_ready: dict[str, float] = {}
         self._retry_at: dict[str, float] = {}
         self._retry_seconds: dict[str, float] = {}
+        self.answered_at: float | None = None  # TorchServe, since it was started
+        self._crashes: defaultdict[str, CrashLoop] = defaultdict(CrashLoop)
+        self._loaded: Counter[str] = Counter()
         self.engine_up = False
         self._misses = 0
         self._settled_once = asyncio.Event()
@@ -90,9 +95,27 @@ class ModelLoader:
         """What the handlers of all loaded models say of themselves."""
         return [status.runtime for status in self.status.values() if status.runtime]
 
+    def revision(self, key: str) -> str:
+        """What of *key* is loaded: another one, and kept results are no longer its own."""
+        return f"{self.status[key].version or self._catalog[key].version} {self._loaded[key]}"
+
     def worker_pids(self) -> Iterable[int]:
         """The processes of all READY workers."""
         return [pid for status in self.status.values() for pid in status.pids]
+
+    def torchserve_changed(self) -> None:
+        """TorchServe has ended, or has been started."""
+        self.answered_at = None
+        for crashes in self._crashes.values():
+            crashes.forget()
+        self.nudge()
+
+    def troubles(self) -> dict[str, str]:
+        """Why models cannot be loaded, or keep dying."""
+        now = self._clock()
+        found = {key: each.trouble(now) for key, each in self._crashes.items()}
+        found |= {key: each.error for key, each in self.status.items() if each.state == "failed"}
+        return {key: text for key, text in found.items() if text}
 
     def nudge(self) -> None:
         """Look at once: something has happened."""
@@ -144,6 +167,8 @@ class ModelLoader:
     async def look(self) -> None:
         """One look at TorchServe and at every wanted model."""
         was_up, answers = self.engine_up, await self._client.ping()
+        if answers:
+            self.answered_at = self._clock()
         self._misses = 0 if answers else self._misses + 1
         self.engine_up = answers or (was_up and self._misses < MISSES)
         if not answers:
@@ -186,6 +211,7 @@ class ModelLoader:
 
     async def _update(self, key: str, model: ModelState) -> None:
         known = self.status[key]
+        self._crashes[key].saw([worker.pid for worker in model.ready], self._clock())
         if model.ready:
             runtime = known.runtime
             if runtime is None or set(known.pids) != {worker.pid for worker in model.ready}:
@@ -247,6 +273,7 @@ class ModelLoader:
             except EngineRefused as exc:
                 self._load_failed(key, exc)
             else:
+                self._loaded[key] += 1
                 log.info("%s: loaded in %.1f s", key, self._clock() - began)
 
     def _load_failed(self, key: str, refusal: EngineRefused) -> None:

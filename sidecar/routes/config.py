@@ -2,10 +2,9 @@
 
 import asyncio
 
-from aiohttp import web
-
 from sidecar.autoscaling.model_status import ModelStatus
-from sidecar.routes.route import Route, json_response
+from sidecar.routes.page import page
+from sidecar.routes.route import Route
 from sidecar.schemas.core import (
     BatchConfig,
     Config,
@@ -19,38 +18,43 @@ from sidecar.schemas.core import (
     ServerConfig,
 )
 from sidecar.schemas.model_spec import Inference, ModelSpec
-from sidecar.services import SERVICES, Services
+from sidecar.services import Services
 from sidecar.telemetry.logs import log_files
 
 
-async def config(request: web.Request) -> web.Response:
+@page
+async def config(services: Services) -> Config:
     """The defaults, each model's effective values, and where the logs are."""
-    services = request.app[SERVICES]
     settings = services.settings
     files = await asyncio.to_thread(log_files, settings.logs)
     device, batch = _default_device(services), _default_batch()
-    return json_response(
-        Config(
-            Configuration(device, batch),
-            InferenceConfig(
-                device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
-            ),
-            ServerConfig(settings.host, settings.port, settings.log_level),
-            LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
-            {
-                key: _model(spec, services.loader.status[key])
-                for key, spec in services.catalog.items()
-            },
-            RateLimiting(
-                enabled=False,
-                backend=None,
-                requests_per_second=None,
-                burst=None,
-                concurrent_requests=None,
-                per_model={},
-                resources=Resources(None, None, None),
-            ),
-        )
+    return Config(
+        Configuration(device, batch),
+        InferenceConfig(
+            device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
+        ),
+        ServerConfig(settings.host, settings.port, settings.log_level),
+        LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
+        {key: _model(spec, services.loader.status[key]) for key, spec in services.catalog.items()},
+        _rate_limiting(services),
+    )
+
+
+def _rate_limiting(services: Services) -> RateLimiting:
+    limits, settings = services.limits, services.settings
+    per_model = {
+        key: spec.limits for key, spec in services.catalog.items() if spec.limits is not None
+    }
+    limited = limits.per_client.limited or bool(per_model)
+    rate = limits.per_client.rate
+    return RateLimiting(
+        enabled=limited,
+        backend=settings.rate_limit_storage.partition(":")[0] if limited else None,
+        requests_per_second=settings.rate_limit_requests_per_second,
+        burst=rate.burst if rate else None,
+        concurrent_requests=limits.per_client.concurrent_requests,
+        per_model=per_model,
+        resources=Resources(*limits.ceiling),
     )
 
 
@@ -89,4 +93,4 @@ def _model(spec: ModelSpec, status: ModelStatus) -> ModelConfig:
     )
 
 
-ROUTES = [Route("GET", "/config", config, "The settings in force", response=Config)]
+ROUTES = [Route("GET", "/config", config, "The settings in force", response=Config, page=True)]

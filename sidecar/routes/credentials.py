@@ -5,6 +5,7 @@ from multidict import istr
 
 from sidecar.access.identity import Identity
 from sidecar.errors import InsufficientScope, NotAuthenticated
+from sidecar.routes.limits import limit_client
 from sidecar.services import SERVICES
 
 API_KEY = istr("X-API-Key")
@@ -21,17 +22,23 @@ async def identify(request: web.Request, body_token: str | None = None) -> Ident
 async def admit(request: web.Request, body_token: str | None) -> None:
     """For routes where a credential is optional.
 
-    Raises NotAuthenticated for a wrong one, and for none where the settings require one.
+    Raises NotAuthenticated for a wrong one, and for none where the settings require one;
+    TooManyRequests.
     """
     identity = await identify(request, body_token)
     if identity is None and request.app[SERVICES].settings.require_authentication:
         raise NotAuthenticated
+    await limit_client(request, identity)
 
 
 async def require_scope(request: web.Request, scope: str) -> None:
-    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*."""
+    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*.
+
+    Raises TooManyRequests.
+    """
     identity = await identify(request)
     if identity is None:
         raise NotAuthenticated
     if not identity.has_scope(scope):
         raise InsufficientScope(scope)
+    await limit_client(request, identity)

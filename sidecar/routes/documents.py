@@ -76,7 +76,7 @@ def _swagger_folder() -> Path:
 
 
 ROUTES = [
-    Route("GET", "/metrics", metrics, "Prometheus metrics", media_type="text/plain"),
+    Route("GET", "/metrics", metrics, "Prometheus metrics", media_type="text/plain", limited=False),
     Route("GET", "/openapi.json", openapi, "This document"),
     Route("GET", "/docs", docs, "Swagger UI", media_type="text/html"),
 ]

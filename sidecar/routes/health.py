@@ -38,6 +38,7 @@ async def health(request: web.Request) -> web.Response:
                 ),
             ),
         ),
+        services.loader.troubles(),
     )
     return json_response(body, 200 if checks.all else 503)
 
@@ -50,7 +51,7 @@ async def livez(request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Healthy and not draining."""
     services = request.app[SERVICES]
-    ready = not services.draining() and (await _checks(services)).all
+    ready = not services.draining.is_set() and (await _checks(services)).all
     return json_response(Probe("ok" if ready else "unavailable"), 200 if ready else 503)
 
 
@@ -69,7 +70,17 @@ def _device_is_usable(services: Services) -> bool:
 
 
 ROUTES = [
-    Route("GET", "/health", health, "Health of all parts", response=Health, statuses=(503,)),
-    Route("GET", "/livez", livez, "Whether the process is alive", response=Probe),
-    Route("GET", "/readyz", readyz, "Whether to send requests", response=Probe, statuses=(503,)),
+    Route(
+        *("GET", "/health", health, "Health of all parts"),
+        response=Health,
+        statuses=(503,),
+        limited=False,
+    ),
+    Route(*("GET", "/livez", livez, "Whether the process is alive"), response=Probe, limited=False),
+    Route(
+        *("GET", "/readyz", readyz, "Whether to send requests"),
+        response=Probe,
+        statuses=(503,),
+        limited=False,
+    ),
 ]

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from aiohttp import web
-
-from sidecar.routes.route import Route, json_response
+from sidecar.routes.page import page
+from sidecar.routes.route import Route
 from sidecar.routes.speech_models import (
     capabilities,
     languages_of,
@@ -24,16 +23,14 @@ from sidecar.schemas.core import (
     TtsMetrics,
     TtsService,
 )
-from sidecar.services import SERVICES, Services
+from sidecar.services import Services
 
 
-async def info(request: web.Request) -> web.Response:
+@page
+async def info(services: Services) -> Info:
     """Everything about this server that is not a setting."""
-    services = request.app[SERVICES]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return json_response(
-        Info(now, _server_config(services), _performance(services), _tts_service(services))
-    )
+    return Info(now, _server_config(services), _performance(services), _tts_service(services))
 
 
 def _server_config(services: Services) -> InfoServerConfig:
@@ -41,11 +38,19 @@ def _server_config(services: Services) -> InfoServerConfig:
     automatic = any("auto" in (spec.precision, spec.compile) for spec in enabled)
     return InfoServerConfig(
         optimization_level=_optimization_level(services),
-        caching_strategy="off",
+        caching_strategy=_caching(services),
         tts_backend=_tts_backend(services),
         auto_optimization=automatic,
         server_features=_features(services, automatic=automatic),
     )
+
+
+def _caching(services: Services) -> Literal["off", "conservative", "aggressive"]:
+    """Nothing is kept, pages are, or results of models too."""
+    settings = services.settings
+    if settings.result_cache_mb and any(spec.cache for spec in services.catalog.values()):
+        return "aggressive"
+    return "conservative" if settings.page_cache_seconds else "off"
 
 
 def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
@@ -65,6 +70,10 @@ def _features(services: Services, *, automatic: bool) -> list[str]:
         features.append("auto_optimization")
     if any(runtime.device.startswith("cuda") for runtime in runtimes):
         features.append("gpu_acceleration")
+    if services.limits.per_client.limited:
+        features.append("rate_limiting")
+    if _caching(services) == "aggressive":
+        features.append("result_caching")
     if services.settings.require_authentication:
         features.append("authentication")
     if usable(speech_models(services, "speech_synthesis")):
@@ -78,7 +87,7 @@ def _performance(services: Services) -> PerformanceMetrics:
     figures = services.system.figures
     states = services.loader.status.values()
     return PerformanceMetrics(
-        cache_hit_rate=None,
+        cache_hit_rate=services.lookups.hit_rate,
         models_in_memory=sum(status.state == "ready" for status in states),
         system_metrics=SystemMetrics(
             figures.cpu_percent, figures.memory_percent, figures.memory_available_gb
@@ -130,4 +139,4 @@ def _tts_service(services: Services) -> TtsService:
     )
 
 
-ROUTES = [Route("GET", "/info", info, "The machine and what is loaded", response=Info)]
+ROUTES = [Route("GET", "/info", info, "The machine and what is loaded", response=Info, page=True)]

@@ -1,14 +1,17 @@
 """POST /predict: any model of the catalog, one input or a batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from sidecar.errors import Draining, InvalidInput, ModelNotFound, SidecarError
+from sidecar.caching.result_cache import Origin
+from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
+from sidecar.routes.limits import admit_to_model
+from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.route import TRACEPARENT, Route, json_response
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Reply
@@ -25,43 +28,37 @@ _request = msgspec.json.Decoder(PredictRequest)
 _encode = msgspec.json.Encoder().encode
 
 
+class Asked(NamedTuple):
+    """A checked request: the model's key, and one JSON text per input."""
+
+    request: PredictRequest
+    key: str
+    bodies: Sequence[bytes]
+    is_batch: bool
+    urgency: Urgency
+
+
 async def predict(request: web.Request) -> web.Response:
     """Runs one request, and tells the statistics how it went."""
     services = request.app[SERVICES]
     began = services.statistics.begin()
     inputs, success = 0, False
     try:
-        asked = await read_json(request, _request)
-        key, bodies, is_batch = _model_and_inputs(asked, services)
-        inputs = len(bodies)
-        urgency = Urgency(
-            asked.priority,
-            asked.timeout,
-            began,
-            not asked.enable_batching,
-            request.headers.get(TRACEPARENT),
-        )
-        if services.catalog[key].speaks_or_listens:
-            replies = await predict_speech(services, key, bodies, urgency)
-        else:
-            replies = await services.scheduler.run(Work(key, bodies, *urgency))
-        result = _result(replies, is_batch)
+        asked = _checked(await read_json(request, _request), request, services, began)
+        inputs = len(asked.bodies)
+        predicted, origin = await _predicted(request, asked, services)
+        result = _result(predicted.replies, asked.is_batch)
         success = True
     finally:
         taken = services.statistics.end(began, inputs=inputs, success=success)
     services.metrics.latency("/predict", taken)
-    return json_response(
-        PredictResponse(
-            True,
-            result,
-            round(taken, 6),
-            _model_info(asked, replies, is_batch),
-            _batch_info(asked, services.catalog[key].inference.max_batch_size, replies, is_batch),
-        )
-    )
+    return json_response(_answer(services, asked, predicted.replies, origin, result, taken))
 
 
-def _model_and_inputs(asked: PredictRequest, services: Services) -> tuple[str, list[bytes], bool]:
+def _checked(
+    asked: PredictRequest, request: web.Request, services: Services, began: float
+) -> Asked:
+    """Raises 400, 404 or 422."""
     key = services.catalog.key_of(asked.model_name)
     rank = services.catalog[key].input_rank if key else 1
     bodies, is_batch = split_inputs(
@@ -69,10 +66,56 @@ def _model_and_inputs(asked: PredictRequest, services: Services) -> tuple[str, l
     )
     if key is None:
         raise ModelNotFound(asked.model_name)
-    if services.draining():
-        raise Draining("the server is shutting down", retry_after=5)
-    services.loader.require(key, asked.model_name)
-    return key, bodies, is_batch
+    urgency = Urgency(
+        asked.priority,
+        asked.timeout,
+        began,
+        not asked.enable_batching,
+        request.headers.get(TRACEPARENT),
+    )
+    return Asked(asked, key, bodies, is_batch, urgency)
+
+
+async def _predicted(
+    request: web.Request, asked: Asked, services: Services
+) -> tuple[Predicted, Origin]:
+    """The replies, and where they came from.  Raises RequestTimedOut and 503."""
+
+    async def compute() -> Predicted:
+        await admit_to_model(request, asked.key, asked.request.model_name)
+        return await _run(asked, services)
+
+    if not services.catalog[asked.key].cache or asked.urgency.alone:
+        return await compute(), "computed"
+    key = result_key(services, asked.key, bytes(asked.request.inputs))
+    async with within(asked.urgency):
+        return await cached(request, key, compute, Predicted.complete)
+
+
+async def _run(asked: Asked, services: Services) -> Predicted:
+    if services.catalog[asked.key].speaks_or_listens:
+        replies = await predict_speech(services, asked.key, asked.bodies, asked.urgency)
+    else:
+        replies = await services.scheduler.run(Work(asked.key, asked.bodies, *asked.urgency))
+    return Predicted(replies)
+
+
+def _answer(
+    services: Services,
+    asked: Asked,
+    replies: Sequence[Reply | SidecarError],
+    origin: Origin,
+    result: msgspec.Raw,
+    taken: float,
+) -> PredictResponse:
+    most = services.catalog[asked.key].inference.max_batch_size
+    return PredictResponse(
+        True,
+        result,
+        round(taken, 6),
+        _model_info(asked.request, replies, asked.is_batch, origin),
+        _batch_info(asked.request, most, replies, asked.is_batch),
+    )
 
 
 def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.Raw:
@@ -95,7 +138,10 @@ def _refused(error: SidecarError) -> bytes:
 
 
 def _model_info(
-    asked: PredictRequest, replies: Sequence[Reply | SidecarError], is_batch: bool
+    asked: PredictRequest,
+    replies: Sequence[Reply | SidecarError],
+    is_batch: bool,
+    origin: Origin,
 ) -> ModelInfo:
     answered = next(reply for reply in replies if isinstance(reply, Reply))
     return ModelInfo(
@@ -103,8 +149,16 @@ def _model_info(
         answered.device,
         "batch" if is_batch else "single",
         len(replies),
-        "optimized" if asked.enable_batching else "direct",
+        _path(asked, origin),
     )
+
+
+def _path(
+    asked: PredictRequest, origin: Origin
+) -> Literal["optimized", "direct", "cached", "coalesced"]:
+    if origin != "computed":
+        return origin
+    return "optimized" if asked.enable_batching else "direct"
 
 
 def _batch_info(

@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-from aiohttp import web
-
 import sidecar
-from sidecar.routes.route import Route, json_response
+from sidecar.routes.page import page
+from sidecar.routes.route import Route
 from sidecar.routes.speech_models import speech_models, usable
 from sidecar.routes.timestamps import now
 from sidecar.schemas.core import Root, TtsSupport
-from sidecar.services import SERVICES, Services
+from sidecar.services import Services
 
 MESSAGE = "PyTorch Inference Framework API - Enhanced with TTS Support"
 ENDPOINTS = {
@@ -36,19 +35,17 @@ ENDPOINTS = {
 }
 
 
-async def root(request: web.Request) -> web.Response:
+@page
+async def root(services: Services) -> Root:
     """The front page."""
-    services = request.app[SERVICES]
-    return json_response(
-        Root(
-            MESSAGE,
-            sidecar.__version__,
-            status_of(services),
-            now(),
-            services.settings.environment,
-            _tts_support(services),
-            ENDPOINTS,
-        )
+    return Root(
+        MESSAGE,
+        sidecar.__version__,
+        status_of(services),
+        now(),
+        services.settings.environment,
+        _tts_support(services),
+        ENDPOINTS,
     )
 
 
@@ -64,11 +61,11 @@ def _tts_support(services: Services) -> TtsSupport:
 
 def status_of(services: Services) -> Literal["starting", "running", "degraded", "draining"]:
     """The program's state in one word."""
-    if services.draining():
+    if services.draining.is_set():
         return "draining"
     if services.loader.settled:
         return "running"
     return "degraded" if services.loader.was_settled else "starting"
 
 
-ROUTES = [Route("GET", "/", root, "What this is, and what answers", response=Root)]
+ROUTES = [Route("GET", "/", root, "What this is, and what answers", response=Root, page=True)]

@@ -30,6 +30,8 @@ class Route(NamedTuple):
     or_response: Any = None
     form: bool = False
     other_media: tuple[str, ...] = ()
+    limited: bool = True  # False: health checks and metrics, which no client can use up
+    page: bool = False  # computed once in a while, for all who ask
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:

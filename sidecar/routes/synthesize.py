@@ -2,12 +2,17 @@
 
 import base64
 import time
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
+from msgspec.structs import replace
 
-from sidecar.errors import Draining, InvalidInput, TextTooLong
+from sidecar.caching.result_cache import Origin
+from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.routes.body import read_json
+from sidecar.routes.limits import admit_to_model
+from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.route import TRACEPARENT, Route, json_response
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream
 from sidecar.routes.timestamps import now
@@ -17,6 +22,7 @@ from sidecar.schemas.synthesis import (
     MAX_TEXT,
     AudioFacts,
     InputsSynthesisResponse,
+    OutputFormat,
     ProcessingFacts,
     SpokenBy,
     SynthesisMetadata,
@@ -32,6 +38,19 @@ from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 
 _request = msgspec.json.Decoder(SynthesisRequest)
+
+
+class Made(NamedTuple):
+    """A file, how it came about, and the seconds from the first job to the last."""
+
+    rendered: Rendered
+    processing: ProcessingFacts
+    speaking_seconds: float
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.rendered.data) + OVERHEAD_BYTES
 
 
 async def synthesize(request: web.Request) -> web.StreamResponse:
@@ -59,7 +78,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
 def _order(
     request: web.Request, asked: SynthesisRequest, services: Services, began: float
 ) -> Order:
-    """The checked order.  Raises 400, 404 or 503."""
+    """The checked order.  Raises 400 or 404."""
     if len(asked.words) > MAX_TEXT:
         field = "inputs" if asked.text is None else "text"
         raise TextTooLong(field, MAX_TEXT, len(asked.words))
@@ -67,9 +86,6 @@ def _order(
     check_language(speaker.speech, asked.language)
     if asked.speaker_embedding is not None:
         raise InvalidInput(f"speaker_embedding: {speaker.name} does not clone voices")
-    if services.draining():
-        raise Draining("the server is shutting down", retry_after=5)
-    services.loader.require(speaker.key, speaker.name)
     urgency = Urgency(
         asked.priority, asked.timeout, began, traceparent=request.headers.get(TRACEPARENT)
     )
@@ -80,31 +96,52 @@ async def _whole(
     request: web.Request, asked: SynthesisRequest, order: Order, services: Services
 ) -> tuple[web.Response, Synthesis]:
     wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
-    started = time.monotonic()
-    spoken = await speak(services.scheduler, order)
-    speaking = time.monotonic() - started
-    rendered = await render(services.speech, spoken, wanted.format, asked.quality)
+    made, origin = await _made(request, asked, order, wanted.format)
     taken = time.monotonic() - order.urgency.arrived
-    synthesis = Synthesis(order.speaker.key, taken, spoken.seconds, speaking)
+    speaking = made.speaking_seconds if origin == "computed" else None
+    synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
     if wanted.raw:
-        headers = audio_headers(wanted.format, rendered.sample_rate, order.speaker)
-        return web.Response(body=rendered.data, headers=headers), synthesis
+        headers = audio_headers(wanted.format, made.rendered.sample_rate, order.speaker)
+        return web.Response(body=made.rendered.data, headers=headers), synthesis
     if asked.text is None:
-        return json_response(_inputs_answer(order, rendered, taken)), synthesis
-    return json_response(_text_answer(order, spoken, rendered, taken)), synthesis
+        return json_response(_inputs_answer(order, made.rendered, taken)), synthesis
+    return json_response(_text_answer(order, made, taken)), synthesis
+
+
+async def _made(
+    request: web.Request, asked: SynthesisRequest, order: Order, name: OutputFormat
+) -> tuple[Made, Origin]:
+    """The whole file, and where it came from."""
+    services = request.app[SERVICES]
+
+    async def compute() -> Made:
+        await admit_to_model(request, order.speaker.key, order.speaker.name)
+        started = time.monotonic()
+        spoken = await speak(services.scheduler, order)
+        speaking = time.monotonic() - started
+        rendered = await render(services.speech, spoken, name, asked.quality)
+        return Made(rendered, _processing(spoken, rendered), speaking)
+
+    if not services.catalog[order.speaker.key].cache:
+        return await compute(), "computed"
+    exact = replace(
+        asked, voice=order.speaker.voice, output_format=name, token=None, priority=0, timeout=60.0
+    )
+    key = result_key(services, order.speaker.key, b"speech", msgspec.json.encode(exact))
+    async with within(order.urgency):
+        return await cached(request, key, compute)
 
 
 async def _streamed(
     request: web.Request, asked: SynthesisRequest, order: Order, services: Services
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
+    await admit_to_model(request, order.speaker.key, order.speaker.name)
     return await send_stream(request, services, Streamed(order, wanted.format, asked.quality))
 
 
-def _text_answer(
-    order: Order, spoken: Spoken, rendered: Rendered, taken: float
-) -> SynthesisResponse:
-    speaker = order.speaker
+def _text_answer(order: Order, made: Made, taken: float) -> SynthesisResponse:
+    speaker, rendered = order.speaker, made.rendered
     return SynthesisResponse(
         success=True,
         timestamp=now(),
@@ -120,7 +157,7 @@ def _text_answer(
         metadata=SynthesisMetadata(
             SpokenBy(speaker.spec.display_name, "tts", speaker.spec.description),
             AudioFacts(rendered.bit_rate, FORMATS[rendered.format].codec, len(rendered.data)),
-            _processing(spoken, rendered),
+            made.processing,
         ),
     )
 

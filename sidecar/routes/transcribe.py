@@ -8,8 +8,9 @@ from typing import NamedTuple
 import msgspec
 from aiohttp import web
 
-from sidecar.errors import Draining, InvalidInput
+from sidecar.errors import InvalidInput
 from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
+from sidecar.routes.limits import admit_to_model
 from sidecar.routes.route import TRACEPARENT, Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
@@ -63,7 +64,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     success = False
     try:
         async with read_request(request, services) as asked:
-            listener = _listener(asked.request, services)
+            listener = await _listener(request, asked.request, services)
             limit = services.settings.max_audio_seconds
             async with AudioSource(
                 asked.upload.file, asked.field, limit, services.speech
@@ -78,16 +79,16 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             services.metrics.latency("/transcribe", taken)
 
 
-def _listener(asked: TranscriptionRequest, services: Services) -> Listener:
-    """Who listens.  Raises 400, 404 or 503."""
+async def _listener(
+    request: web.Request, asked: TranscriptionRequest, services: Services
+) -> Listener:
+    """Who listens.  Raises 400, 404, 429 or 503."""
     listener = services.speech.listener(asked.wanted_model)
     check_language(listener.speech, asked.known_language)
     if asked.task == "translate" and not listener.speech.translates:
         raise InvalidInput(f"task: {listener.name} does not translate")
-    if services.draining():
-        raise Draining("the server is shutting down", retry_after=5)
     services.loader.require(services.speech.voice_activity(), "voice activity")
-    services.loader.require(listener.key, listener.name)
+    await admit_to_model(request, listener.key, listener.name)
     return listener
 
 

@@ -8,6 +8,7 @@ are so short that the worker would idle between them.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from sidecar.errors import (
     Unavailable,
     WorkerDied,
 )
+from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.job import (
     AnswerHeader,
@@ -79,6 +81,7 @@ class Dispatcher:
         self._serial = 0
         self._pump_scheduled = False
         self._mean_job_seconds = SHORT_JOB_SECONDS
+        self._breaker = CircuitBreaker()
         self.in_flight = 0  # entries inside jobs
 
     @property
@@ -117,6 +120,7 @@ class Dispatcher:
         """
         if self._closed is not None:
             raise self._closed.with_traceback(None)
+        self._check_breaker()
         self.queue.check_room(entries)
         now_or_later = 1 if first_ahead else len(entries)
         self.queue.follow(entries[:now_or_later], self._clock())
@@ -131,6 +135,14 @@ class Dispatcher:
             return
         self.queue.follow(waiting, self._clock())
         self._schedule_pump()
+
+    def _check_breaker(self) -> None:
+        now = self._clock()
+        if self._breaker.state(now) == "open":
+            raise ModelNotReady(
+                f"model_name: jobs of {self.model} keep failing",
+                retry_after=math.ceil(self._breaker.seconds_left(now)),
+            )
 
     def discard(self, entries: Sequence[Entry]) -> None:
         """Nobody waits for *entries* any more: what of them is queued will not run."""
@@ -156,13 +168,26 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
-        while len(self._jobs) < self.slots and len(self.queue):
+        while len(self._jobs) < self._free_slots() and len(self.queue):
             batch = self.queue.take(self._limits.items, self._limits.bytes)
             if not batch:
                 return
             job = asyncio.create_task(self._run(batch))
             self._jobs.add(job)
             job.add_done_callback(self._finished)
+
+    def _free_slots(self) -> int:
+        """How many jobs may be in flight; while jobs keep failing, one after a pause."""
+        now = self._clock()
+        match self._breaker.state(now):
+            case "closed":
+                return self.slots
+            case "half_open":
+                return min(self.slots, 1)
+            case "open":
+                later = self._breaker.seconds_left(now) + 0.01
+                asyncio.get_running_loop().call_later(later, self._schedule_pump)
+                return 0
 
     def _finished(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
@@ -174,13 +199,15 @@ class Dispatcher:
         started = self._clock()
         try:
             header, bodies = await self._ask(batch)
+            self._breaker.succeeded()
             self._took(batch, started, header.timings)
             self._answer(batch, header, bodies)
-        except EngineGone:
-            self._on_trouble()
-            self._give_up(batch, EngineUnavailable("inputs: TorchServe went away", retry_after=2))
+        except EngineGone as exc:
+            self._failed()
+            error = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            self._try_again(batch, error, alone=exc.reached)
         except EngineRefused as exc:
-            self._on_trouble()
+            self._failed()
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
             log.error("%s: %s", self.model, exc)  # noqa: TRY400 - a sentence says it all
@@ -239,13 +266,21 @@ class Dispatcher:
             error = ModelNotReady(f"model_name: no worker of {self.model} took the job")
         else:
             error = WorkerDied("inputs: tried twice")
-        self._try_alone(batch, error)
+        self._try_again(batch, error, alone=True)
 
-    def _try_alone(self, batch: Sequence[Entry], error: SidecarError) -> None:
-        """Whoever made the job fail must not harm the others: each once more, alone."""
+    def _failed(self) -> None:
+        self._on_trouble()
+        if self._breaker.failed(self._clock()):
+            log.error("%s: jobs keep failing; none are sent for a while", self.model)
+
+    def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
+        """Each once more: a repeat is safe, since models keep nothing of a request.
+
+        *alone*: whoever made the job fail must not harm the others.
+        """
         for entry in batch:
             entry.attempts += 1
-            entry.alone = True
+            entry.alone = entry.alone or alone
             if entry.abandoned:
                 continue
             if entry.attempts >= MAX_ATTEMPTS or self._closed is not None:

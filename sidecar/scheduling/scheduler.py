@@ -101,16 +101,6 @@ class Scheduler:
         dispatcher.put(entries, first_ahead=work.first_ahead)
         return Running(work, entries, dispatcher, self._clock)
 
-    async def drain(self, seconds: float) -> bool:
-        """Waits until nothing is queued or in flight, *seconds* at most; whether that came."""
-        drains = [dispatcher.drain() for dispatcher in self.dispatchers.values()]
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.gather(*drains)
-        except TimeoutError:
-            return False
-        return True
-
     async def stop(self, reason: Unavailable) -> None:
         """Refuses all that waits or is in flight."""
         await asyncio.gather(*(each.stop(reason) for each in self.dispatchers.values()))

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from sidecar.schemas.model_spec import Workers
+from sidecar.schemas.model_spec import ModelLimits, Workers
 
 
 class TtsSupport(msgspec.Struct):
@@ -78,13 +78,14 @@ class AutoscalerHealth(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """GET /health.  *timestamp*: epoch seconds."""
+    """GET /health.  *timestamp*: epoch seconds; *failing_models*: why, by key."""
 
     healthy: bool
     checks: Checks
     timestamp: float
     engine_stats: EngineStats
     autoscaler: AutoscalerHealth
+    failing_models: dict[str, str]
 
 
 class Probe(msgspec.Struct):
@@ -301,7 +302,7 @@ class RateLimiting(msgspec.Struct):
     requests_per_second: float | None
     burst: int | None
     concurrent_requests: int | None
-    per_model: dict[str, float]
+    per_model: dict[str, ModelLimits]
     resources: Resources
 
 

@@ -41,6 +41,17 @@ class Inference(_Entry, frozen=True):
     warmup_iterations: Annotated[int, Meta(ge=0)] = 2
 
 
+class ModelLimits(_Entry, frozen=True):
+    """What all clients together may ask of one model; null: no limit.
+
+    At most *burst* requests come at once: by default what one second allows.
+    """
+
+    requests_per_second: Annotated[float, Meta(gt=0)] | None = None
+    burst: Count | None = None
+    concurrent_requests: Count | None = None
+
+
 class Requirements(_Entry, frozen=True):
     """What a machine must have to run the model."""
 
@@ -107,6 +118,8 @@ class ModelSpec(_Entry, frozen=True):
     input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
     requirements: Requirements = Requirements()
     inference: Inference = Inference()
+    limits: ModelLimits | None = None
+    cache: bool = False  # its results may be kept: equal requests have equal answers
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     compile: Literal["auto", "off", "on"] = "auto"
     tensorrt: Literal["auto", "off", "on"] = "off"

@@ -9,13 +9,15 @@ import msgspec
 class GpuFigures(msgspec.Struct, frozen=True):
     """All GPUs together: memory in mb (2^20 bytes), utilization 0-100.
 
-    *memory_allocated_mb* is what given processes hold, *memory_available_mb* what is free.
+    *memory_allocated_mb* is what given processes hold, *memory_available_mb* what is free,
+    *memory_percent* what all processes hold of the fullest GPU.
     """
 
     count: int = 0
     memory_allocated_mb: float | None = None
     utilization: float | None = None
     memory_available_mb: float | None = None
+    memory_percent: float | None = None
 
 
 class Gpus:
@@ -36,12 +38,18 @@ class Gpus:
             return GpuFigures()
         try:
             used = sum(self._memory(handle, pids) for handle in self._handles)
-            free = sum(self._nvml.nvmlDeviceGetMemoryInfo(each).free for each in self._handles)
+            memory = [self._nvml.nvmlDeviceGetMemoryInfo(each) for each in self._handles]
             rates = [self._nvml.nvmlDeviceGetUtilizationRates(each).gpu for each in self._handles]
         except self._nvml.NVMLError:
             return GpuFigures(len(self._handles))
         mean = sum(rates) / len(rates)
-        return GpuFigures(len(self._handles), used / 2**20, mean, free / 2**20)
+        return GpuFigures(
+            len(self._handles),
+            used / 2**20,
+            mean,
+            sum(each.free for each in memory) / 2**20,
+            max(100 * (1 - each.free / each.total) for each in memory),
+        )
 
     def _open(self) -> list[Any]:
         if self._nvml is None:

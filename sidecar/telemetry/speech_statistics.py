@@ -10,13 +10,14 @@ class Synthesis(NamedTuple):
     """One answered request.  Times in seconds.
 
     *taken* is from its arrival to the end, *audio* how long the audio lasts, *speaking* from
-    the first sentence's queueing to the last one's audio, without our encoder.
+    the first sentence's queueing to the last one's audio, without our encoder; None when the
+    audio was there already.
     """
 
     model: str
     taken: float
     audio: float
-    speaking: float
+    speaking: float | None
 
 
 class SpeechStatistics:
@@ -33,8 +34,9 @@ class SpeechStatistics:
     def spoke(self, synthesis: Synthesis) -> None:
         """A request was answered."""
         self.requests += 1
-        self._audio_seconds += synthesis.audio
-        self._speaking_seconds += synthesis.speaking
+        if synthesis.speaking is not None:
+            self._audio_seconds += synthesis.audio
+            self._speaking_seconds += synthesis.speaking
         sums = self._taken[synthesis.model]
         sums[0] += synthesis.taken
         sums[1] += 1

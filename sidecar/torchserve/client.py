@@ -21,7 +21,11 @@ CONNECT_SECONDS = 2.0
 
 
 class EngineGone(Exception):
-    """TorchServe cannot be reached, or hung up."""
+    """TorchServe cannot be reached, or hung up; *reached*: it may have begun with the request."""
+
+    def __init__(self, message: str, *, reached: bool) -> None:
+        super().__init__(message)
+        self.reached = reached
 
 
 class EngineRefused(Exception):
@@ -119,7 +123,8 @@ class _Api:
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise EngineGone(f"{method} {path}: {type(exc).__name__}") from exc
+            reached = not isinstance(exc, aiohttp.ClientConnectorError)
+            raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
         if response.status >= 300:
             raise _refusal(response.status, body)
         return body

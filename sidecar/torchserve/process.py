@@ -112,6 +112,11 @@ class TorchServeProcess:
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         await asyncio.to_thread(self._record_file.unlink, missing_ok=True)
 
+    def kill(self) -> None:
+        """Ends it at once; `wait` and `stop` then return soon."""
+        if self.pid is not None:
+            _signal_group(self.pid, signal.SIGKILL)
+
     def _terminate_java(self) -> None:
         """SIGTERM for Java alone: its starter waits for it, and it waits for its workers."""
         with suppress(OSError, ValueError):

@@ -19,10 +19,10 @@ HANDLER_MODULES = {
 
 LAYERS = [
     {"__main__"},
-    {"app"},
+    {"app", "lifecycle"},
     {"routes", "middleware", "openapi", "services"},
     {"speech", "autoscaling"},
-    {"scheduling"},
+    {"scheduling", "caching"},
     {"telemetry"},
     {"torchserve"},
     {"errors", "settings", "schemas"},

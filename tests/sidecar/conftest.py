@@ -81,6 +81,7 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
             "torchserve_key_file": torchserve.key_file,
             "poll_seconds": 0.05,
             "drain_seconds": 0.2,
+            "page_cache_seconds": 0.0,
         }
         app = await create_app(Settings(**values | settings))
         client: Client = TestClient(TestServer(app, handler_cancellation=True))

@@ -9,7 +9,6 @@ import jwt
 import pytest
 
 import sidecar
-from sidecar.app import DRAINING
 from sidecar.services import SERVICES
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
@@ -82,6 +81,7 @@ async def test_health_is_200_when_all_is_well(client: Client) -> None:
                 "model_loader": {"status": "healthy", "active_loaders": 0},
             },
         },
+        "failing_models": {},
     }
 
 
@@ -107,7 +107,7 @@ async def test_livez_is_always_200_and_readyz_goes_red_when_draining(client: Cli
     assert await get(client, "/livez") == {"status": "ok"}
     assert await get(client, "/readyz") == {"status": "ok"}
     assert client.app is not None
-    client.app[DRAINING].set()
+    client.app[SERVICES].draining.set()
     assert await get(client, "/livez") == {"status": "ok"}
     assert await get(client, "/readyz", 503) == {"status": "unavailable"}
     assert (await get(client, "/"))["status"] == "draining"

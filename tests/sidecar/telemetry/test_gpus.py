@@ -33,18 +33,18 @@ class FakeNvml:
         ]
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
-        return SimpleNamespace(free=2**30)
+        return SimpleNamespace(free=2**30, total=2**32)
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
         return SimpleNamespace(gpu=[50, 100][handle])
 
 
 def test_memory_is_that_of_the_workers_summed_and_utilization_the_mean() -> None:
-    assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0, 2048.0)
+    assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0, 2048.0, 75.0)
 
 
 def test_memory_that_the_driver_hides_counts_as_none() -> None:
-    assert Gpus(FakeNvml(memory=None)).read({10}) == GpuFigures(2, 0.0, 75.0, 2048.0)
+    assert Gpus(FakeNvml(memory=None)).read({10}) == GpuFigures(2, 0.0, 75.0, 2048.0, 75.0)
 
 
 def test_without_a_driver_there_are_no_gpus() -> None:

@@ -1,0 +1,93 @@
+"""The limits of one client, and of one model, together."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sidecar.access.client_address import Network, client_address, parse_networks
+from sidecar.access.concurrency import Concurrency
+from sidecar.access.identity import Identity
+from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
+from sidecar.access.throttle import Ceiling
+from sidecar.errors import TooManyRequests
+from sidecar.settings import Settings
+
+
+class Allowance(NamedTuple):
+    """What one client, or one model, may have; None: no limit."""
+
+    rate: Rate | None = None
+    concurrent_requests: int | None = None
+
+    @classmethod
+    def of(
+        cls, requests_per_second: float | None, burst: int | None, concurrent_requests: int | None
+    ) -> "Allowance":
+        """From what an operator sets."""
+        rate = None if requests_per_second is None else Rate.of(requests_per_second, burst)
+        return cls(rate, concurrent_requests)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self != NO_LIMIT
+
+
+NO_LIMIT = Allowance()
+
+
+class Limits:
+    """Counts what clients do, and refuses what is too much."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.per_client = Allowance.of(
+            settings.rate_limit_requests_per_second,
+            settings.rate_limit_burst,
+            settings.rate_limit_concurrent_requests,
+        )
+        self.ceiling = Ceiling(
+            settings.throttle_memory_percent,
+            settings.throttle_gpu_memory_percent,
+            settings.throttle_queue_depth,
+        )
+        self._trusted: Sequence[Network] = parse_networks(settings.trusted_proxies)
+        self._rates = RateLimiter(settings.rate_limit_storage)
+        self._concurrency = Concurrency()
+
+    async def close(self) -> None:
+        """Hangs up on the store."""
+        await self._rates.close()
+
+    def client(self, identity: Identity | None, peer: str | None, forwarded: str | None) -> str:
+        """Whom a request counts for: its token's subject, else its address."""
+        if identity is not None:
+            return f"{identity.kind}:{identity.subject}"
+        return f"address:{client_address(peer, forwarded, self._trusted)}"
+
+    async def take(self, name: str, allowance: Allowance, who: str) -> Quota | None:
+        """Counts one request of *who*; what is left.  None where no rate is set."""
+        if allowance.rate is None:
+            return None
+        return await self._rates.take(name, allowance.rate, who)
+
+    def enter(self, allowance: Allowance, who: str) -> bool:
+        """Begins a request of *who*; whether it has to `leave`.  Raises TooManyRequests."""
+        limit = allowance.concurrent_requests
+        if limit is None:
+            return False
+        if not self._concurrency.enter(who, limit):
+            raise TooManyRequests(f"concurrent requests: the limit is {limit}", retry_after=1)
+        return True
+
+    def leave(self, who: str) -> None:
+        """A request of *who* has ended."""
+        self._concurrency.leave(who)
+
+
+def refuse_exceeded(quota: Quota) -> None:
+    """Raises TooManyRequests if *quota* is used up."""
+    if quota.exceeded:
+        raise TooManyRequests(
+            f"rate of the {quota.name}: {quota.rate.burst} requests in {quota.rate.seconds} s",
+            retry_after=math.ceil(quota.reset_seconds),
+        )

@@ -1,0 +1,22 @@
+"""How often the caches had the answer."""
+
+
+class Lookups:
+    """Counts since start."""
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self.misses = 0
+
+    def count(self, *, hit: bool) -> None:
+        """One lookup; an answer that was being computed for somebody else is a hit too."""
+        if hit:
+            self.hits += 1
+        else:
+            self.misses += 1
+
+    @property
+    def hit_rate(self) -> float | None:
+        """0-1; None before the first lookup."""
+        total = self.hits + self.misses
+        return self.hits / total if total else None

@@ -1,0 +1,64 @@
+"""Results that were kept: of models whose catalog entry says `cache`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from aiohttp import web
+
+from sidecar.caching.answer_cache import Sized
+from sidecar.caching.result_cache import Origin, digest
+from sidecar.errors import RequestTimedOut, SidecarError
+from sidecar.routes.page import wants_fresh
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.work import Urgency
+from sidecar.services import SERVICES, Services
+
+OVERHEAD_BYTES = 512  # of an answer, besides what it holds
+Answer = TypeVar("Answer", bound=Sized)
+
+
+class Predicted:
+    """What became of each input of one request."""
+
+    def __init__(self, replies: Sequence[Reply | SidecarError]) -> None:
+        self.replies = replies
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        bodies = sum(len(each.body) for each in self.replies if isinstance(each, Reply))
+        return bodies + OVERHEAD_BYTES * len(self.replies)
+
+    def complete(self) -> bool:
+        """Whether every input has its result."""
+        return not any(isinstance(each, SidecarError) for each in self.replies)
+
+
+def result_key(services: Services, model: str, *request: bytes) -> bytes:
+    """What stands for a request to the model as it is loaded now."""
+    return digest((model.encode(), services.loader.revision(model).encode(), *request))
+
+
+async def cached(
+    request: web.Request,
+    key: bytes,
+    compute: Callable[[], Awaitable[Answer]],
+    keep: Callable[[Answer], bool] = lambda _: True,
+) -> tuple[Answer, Origin]:
+    """The kept answer, or what *compute* makes; a client may ask for one of its own."""
+    results = request.app[SERVICES].results
+    ask = results.renew if wants_fresh(request) else results.get
+    return await ask(key, compute, keep)
+
+
+@asynccontextmanager
+async def within(urgency: Urgency) -> AsyncIterator[None]:
+    """Raises RequestTimedOut when the request's time is over: it may wait for another's."""
+    try:
+        async with asyncio.timeout(urgency.arrived + urgency.timeout - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise RequestTimedOut(urgency.timeout, time.monotonic() - urgency.arrived) from None

@@ -6,6 +6,7 @@ The layers, imports go down only:
 
     __main__                 the only place that exits
     app, openapi             builds and wires the program; its document
+    configuration            checks and explains the settings, without a start
     services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
     speech                   text to audio and audio to text, in pieces

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from sidecar.access.authenticator import Authenticator
+from sidecar.access.identity import Identity
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.catalog.catalog import Catalog
 from sidecar.scheduling.scheduler import Scheduler
@@ -44,3 +45,4 @@ class Services(NamedTuple):
 
 
 SERVICES = web.AppKey("services", Services)
+IDENTITY = web.RequestKey("identity", Identity)  # whose credential was good; not there without

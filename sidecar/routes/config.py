@@ -6,12 +6,14 @@ from aiohttp import web
 
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.routes.route import Route, json_response
+from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
     Config,
     Configuration,
     DeviceConfig,
     InferenceConfig,
+    LogFile,
     LoggingConfig,
     ModelConfig,
     RateLimiting,
@@ -20,14 +22,16 @@ from sidecar.schemas.core import (
 )
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.services import SERVICES, Services
-from sidecar.telemetry.logs import log_files
+from sidecar.telemetry.log_folder import LogFolder, LogStatus
+
+MB = 2**20
 
 
 async def config(request: web.Request) -> web.Response:
     """The defaults, each model's effective values, and where the logs are."""
     services = request.app[SERVICES]
     settings = services.settings
-    files = await asyncio.to_thread(log_files, settings.logs)
+    files = await asyncio.to_thread(LogFolder(settings.logs).files)
     device, batch = _default_device(services), _default_batch()
     return json_response(
         Config(
@@ -36,7 +40,7 @@ async def config(request: web.Request) -> web.Response:
                 device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
             ),
             ServerConfig(settings.host, settings.port, settings.log_level),
-            LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
+            LoggingConfig(settings.log_level, str(settings.logs), _log_files(files)),
             {
                 key: _model(spec, services.loader.status[key])
                 for key, spec in services.catalog.items()
@@ -52,6 +56,10 @@ async def config(request: web.Request) -> web.Response:
             ),
         )
     )
+
+
+def _log_files(files: list[LogStatus]) -> dict[str, LogFile]:
+    return {each.name: LogFile(round(each.size / MB, 3), utc(each.modified)) for each in files}
 
 
 def _default_device(services: Services) -> DeviceConfig:

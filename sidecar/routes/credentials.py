@@ -5,7 +5,7 @@ from multidict import istr
 
 from sidecar.access.identity import Identity
 from sidecar.errors import InsufficientScope, NotAuthenticated
-from sidecar.services import SERVICES
+from sidecar.services import IDENTITY, SERVICES
 
 API_KEY = istr("X-API-Key")
 
@@ -13,9 +13,12 @@ API_KEY = istr("X-API-Key")
 async def identify(request: web.Request, body_token: str | None = None) -> Identity | None:
     """The caller; None without a credential.  Raises NotAuthenticated when it is wrong."""
     headers = request.headers
-    return await request.app[SERVICES].authenticator.identify(
+    identity = await request.app[SERVICES].authenticator.identify(
         body_token, headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
     )
+    if identity is not None:
+        request[IDENTITY] = identity
+    return identity
 
 
 async def admit(request: web.Request, body_token: str | None) -> None:
@@ -28,10 +31,14 @@ async def admit(request: web.Request, body_token: str | None) -> None:
         raise NotAuthenticated
 
 
-async def require_scope(request: web.Request, scope: str) -> None:
-    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*."""
+async def require_scope(request: web.Request, scope: str) -> Identity:
+    """The caller.
+
+    Raises NotAuthenticated or InsufficientScope unless the credential has *scope*.
+    """
     identity = await identify(request)
     if identity is None:
         raise NotAuthenticated
     if not identity.has_scope(scope):
         raise InsufficientScope(scope)
+    return identity

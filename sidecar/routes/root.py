@@ -31,6 +31,7 @@ ENDPOINTS = {
         "stats": "/stats",
         "config": "/config",
         "metrics": "/metrics",
+        "logs": "/logs",
     },
     "documents": {"swagger_ui": "/docs", "openapi": "/openapi.json"},
 }

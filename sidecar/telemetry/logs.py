@@ -38,11 +38,15 @@ def open_logs(settings: Settings) -> Iterator[None]:
     malformed = logging.getLogger("aiohttp.server")
     malformed.addFilter(_without_what_was_sent)
     root.addHandler(queue)
+    requests.addHandler(queue)
+    requests.propagate = False
     listener.start()
     try:
         yield
     finally:
         root.removeHandler(queue)
+        requests.removeHandler(queue)
+        requests.propagate = True
         malformed.removeFilter(_without_what_was_sent)
         root.setLevel(level_before)
         requests.setLevel(logging.NOTSET)

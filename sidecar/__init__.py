@@ -6,6 +6,7 @@ The layers, imports go down only:
 
     __main__                 the only place that exits
     app, lifecycle           builds and wires the program; ends it
+    configuration            checks and explains the settings, without a start
     services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
     openapi                  the document of the routes

@@ -13,10 +13,11 @@ from aiohttp import web
 
 from sidecar.app import background, create_app
 from sidecar.catalog.catalog import CatalogError
+from sidecar.configuration import check_configuration, explain_configuration
 from sidecar.lifecycle import StopSignals, drain
 from sidecar.services import SERVICES, Services
-from sidecar.settings import Settings, SettingsError, load_settings
-from sidecar.telemetry.logs import configure_logs
+from sidecar.settings import Settings, SettingsError, load_effective
+from sidecar.telemetry.logs import open_logs
 from sidecar.torchserve.java import JavaNotFound, find_java_home
 from sidecar.torchserve.process import TorchServeProcess, end_leftover
 
@@ -31,11 +32,18 @@ class PortTaken(RuntimeError):
 def main(arguments: Sequence[str]) -> int:
     """Runs until a signal ends it.  Returns 0, or 2 with a sentence when it cannot start."""
     os.umask(PRIVATE)
+    options = vars(_parser().parse_args(arguments))
+    only_check = options.pop("check_config")
     try:
-        settings = load_settings(overrides=vars(_parser().parse_args(arguments)))
+        effective = load_effective(overrides=options)
+        settings = effective.settings
+        if only_check:
+            check_configuration(settings)
+            print(explain_configuration(effective))  # noqa: T201
+            return 0
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        configure_logs(settings)
-        uvloop.run(serve(settings))
+        with open_logs(settings):
+            uvloop.run(serve(settings))
     except (SettingsError, CatalogError, JavaNotFound, PortTaken, OSError) as exc:
         print(f"sidecar: {exc}", file=sys.stderr)  # noqa: T201
         return 2
@@ -50,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
         "--torchserve",
         choices=["managed", "external"],
         help="run TorchServe too, or find one that runs (default external)",
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML (or SIDECAR_CONFIG)")
+    parser.add_argument(
+        "--check-config", action="store_true", help="print the settings in force, and stop"
     )
     return parser
 

@@ -25,6 +25,7 @@ from sidecar.routes import (
     documents,
     health,
     info,
+    logs,
     predict,
     root,
     stats,
@@ -54,7 +55,7 @@ ROUTES: list[Route] = [
     route
     for module in (
         *(root, predict, synthesize, transcribe, audio, audio_validation),
-        *(health, info, stats, config, documents),
+        *(health, info, stats, config, logs, documents),
     )
     for route in module.ROUTES
 ]
@@ -70,8 +71,11 @@ async def create_app(
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = build_document(ROUTES)
     for route in ROUTES:
-        add = app.router.add_get if route.method == "GET" else app.router.add_post
-        add(route.path, _held_back(route))
+        handler = _held_back(route)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler)  # and HEAD
+        else:
+            app.router.add_route(route.method, route.path, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))

@@ -252,3 +252,17 @@ class AudioTooLong(SidecarError):
             error=f"Audio too long: at most {max_seconds:g} seconds",
             extra={"max_duration": max_seconds, "file_duration": file_seconds},
         )
+
+
+class InvalidLogName(SidecarError):
+    """A name that no log file can have."""
+
+    status = 400
+    error = "This is not the name of a log file"
+
+
+class LogNotFound(SidecarError):
+    """There is no log file of this name."""
+
+    status = 404
+    error = "There is no such log file"

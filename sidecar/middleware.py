@@ -3,6 +3,7 @@
 import itertools
 import logging
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -15,16 +16,21 @@ from multidict import istr
 from sidecar.access.origins import OriginGuard
 from sidecar.access.rate_limiter import Quota
 from sidecar.errors import PayloadTooLarge, SidecarError
-from sidecar.services import SERVICES
+from sidecar.services import IDENTITY, SERVICES
+from sidecar.telemetry.log_lines import AccessLine
+from sidecar.telemetry.logs import REQUESTS
+from sidecar.telemetry.request_id import REQUEST_ID
 
 log = logging.getLogger(__name__)
+requests = logging.getLogger(REQUESTS)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUEST_ID = istr("X-Request-ID")
+REQUEST_ID_HEADER = istr("X-Request-ID")
 _PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
 _serial = itertools.count(1)
 _SANE_ID = re.compile(r"[\w.:-]{1,128}")
+CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
 GUARD = web.AppKey("guard", OriginGuard)
 QUOTA = web.RequestKey("quota", Quota)  # what its client, or its model, may still ask
 HELD = web.RequestKey("held", list[str])  # those for whom it counts as at work
@@ -33,22 +39,45 @@ HELD = web.RequestKey("held", list[str])  # those for whom it counts as at work
 @web.middleware
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Runs *handler*; whatever it raises becomes an answer in the one format."""
+    began, response = time.perf_counter(), None
+    mark = REQUEST_ID.set(_request_id(request))
     try:
         response = await _guarded(request, handler)
+        if not response.prepared:
+            stamp(request, response)
+        request.app[SERVICES].metrics.answered(_route(request), response.status)
+        return response
     finally:
         for who in request.get(HELD, ()):
             request.app[SERVICES].limits.leave(who)
-    if not response.prepared:
-        stamp(request, response)
+        if requests.isEnabledFor(logging.INFO):
+            _write_line(request, response, began)
+        REQUEST_ID.reset(mark)
+
+
+def _write_line(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
+    """No response: the client left before there was one."""
+    status, size = CLIENT_LEFT, None
+    if response is not None:
+        status = response.status
+        size = response.body_length if response.prepared else response.content_length
+    seconds = round(time.perf_counter() - began, 6)
+    identity = request.get(IDENTITY)
+    subject = None if identity is None else identity.subject
+    line = AccessLine(request.method, _route(request), status, seconds, subject, size)
+    # Not `info`: it looks for the line of code that logs, and that is this one.
+    requests.handle(logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, line, None, None))
+
+
+def _route(request: web.Request) -> str:
+    """The route's own path: how it was declared, not what was asked for."""
     resource = request.match_info.route.resource
-    route = resource.canonical if resource else "unknown"
-    request.app[SERVICES].metrics.answered(route, response.status)
-    return response
+    return resource.canonical if resource else "unknown"
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer; a stream calls this itself, before it begins."""
-    response.headers[REQUEST_ID] = _request_id(request)
+    response.headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or _request_id(request)
     if (quota := request.get(QUOTA)) is not None:
         response.headers.update(quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
@@ -74,7 +103,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException:
         raise
     except Exception:
-        log.exception("unhandled error: %s %s", request.method, request.path)
+        log.exception("unhandled error: %s %s", request.method, _route(request))
         return error_response(500, "Internal server error")
 
 
@@ -128,7 +157,7 @@ def _preflight() -> web.Response:
     return web.Response(
         status=204,
         headers={
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, X-API-Key",
             hdrs.ACCESS_CONTROL_MAX_AGE: "600",
         },
@@ -137,5 +166,5 @@ def _preflight() -> web.Response:
 
 def _request_id(request: web.Request) -> str:
     """The client's own id if it is a sane one, else a new one."""
-    given = request.headers.get(REQUEST_ID)
+    given = request.headers.get(REQUEST_ID_HEADER)
     return given if given and _SANE_ID.fullmatch(given) else f"{_PROCESS_ID}{next(_serial):08x}"

@@ -1,5 +1,6 @@
 """The API document (OpenAPI 3.1), made from the routes and their msgspec types."""
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -55,6 +56,8 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
     if route.request is not None:
         content = {"application/json": {"schema": schemas[route.request]}}
         if route.form:
@@ -74,6 +77,27 @@ def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     content = {route.media_type: {"schema": schema}}
     content |= {media: {"schema": {"type": "string"}} for media in route.other_media}
     return {"description": "Success", "content": content}
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    """What is asked for in the path, as `{name}`, and behind it."""
+    names = re.findall(r"{(\w+)}", route.path)
+    string = {"type": "string"}
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": string} for name in names
+    ]
+    if route.query is not None:
+        schema = _plain_schema(route.query)
+        found += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "schema": field,
+            }
+            for name, field in schema["properties"].items()
+        ]
+    return found
 
 
 def _form(request: Any) -> dict[str, Any]:

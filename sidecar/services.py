@@ -7,6 +7,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from sidecar.access.authenticator import Authenticator
+from sidecar.access.identity import Identity
 from sidecar.access.limits import Limits
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.caching.lookups import Lookups
@@ -53,3 +54,4 @@ class Services(NamedTuple):
 
 
 SERVICES = web.AppKey("services", Services)
+IDENTITY = web.RequestKey("identity", Identity)  # whose credential was good; not there without

@@ -1,19 +1,23 @@
 """The settings: one frozen value, read once.
 
-Precedence: command line, then environment (`SIDECAR_<NAME>`), then the defaults below.
-A value that cannot be right stops the start with a sentence that names the variable.
+Precedence: command line, then environment (`SIDECAR_<NAME>`), then the file that `--config`
+or `SIDECAR_CONFIG` names (TOML), then the defaults below.  A value that cannot be right stops
+the start with a sentence that names the variable, or the file and the key.
 """
 
 import os
+import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 ENVIRONMENT_PREFIX = "SIDECAR_"
+CONFIG_VARIABLE = "SIDECAR_CONFIG"  # names a file; not a setting itself
+OTHERS = 0o077  # who may not read a file with a secret
 MIN_SECRET_BYTES = 32
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -21,6 +25,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Source = Literal["file", "environment", "command line"]
 
 
 class Secret(str):
@@ -49,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path = Path("var")
     log_dir: Path | None = None  # None: <state_dir>/logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    access_log: bool = True  # one line per request, in api_requests.log
     log_max_mb: Positive = 20.0
     log_backups: Annotated[int, Meta(ge=0)] = 5
 
@@ -84,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_requests_per_second: Positive | None = None  # of one client
     rate_limit_burst: Count | None = None  # None: what one second allows
     rate_limit_concurrent_requests: Count | None = None  # of one client
-    rate_limit_storage: Secret = Secret("memory://")  # or redis://…, shared by several sidecars
+    rate_limit_storage: Secret | None = None  # redis://…, shared by several sidecars
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
     throttle_memory_percent: Percent | None = None
     throttle_gpu_memory_percent: Percent | None = None
@@ -132,8 +139,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 "SIDECAR_RATE_LIMIT_BURST needs SIDECAR_RATE_LIMIT_REQUESTS_PER_SECOND"
             )
-        if not self.rate_limit_storage.startswith(("memory://", "redis://", "rediss://")):
-            raise ValueError("SIDECAR_RATE_LIMIT_STORAGE must be memory:// or redis://host:port/db")
+        storage = self.rate_limit_storage
+        if storage is not None and not storage.startswith(("redis://", "rediss://")):
+            raise ValueError("SIDECAR_RATE_LIMIT_STORAGE must be redis://host:port/database")
         for text in self.trusted_proxies:
             try:
                 ip_network(text, strict=False)
@@ -159,37 +167,93 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 _TYPES = get_type_hints(Settings, include_extras=True)
 
 
+class Effective(NamedTuple):
+    """The settings, and where each that is not the default came from."""
+
+    settings: Settings
+    sources: Mapping[str, Source]
+
+
 def load_settings(
     environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from *environ*, with *overrides* (the command line) on top.
+    """Settings from the file, *environ*, and *overrides* (the command line) on top.
 
-    Raises SettingsError naming the variable that is unknown or wrong.
+    Raises SettingsError naming what is unknown or wrong.
     """
+    return load_effective(environ, overrides).settings
+
+
+def load_effective(
+    environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Effective:
+    """The same, with the sources.  The file is `config` of *overrides*, else SIDECAR_CONFIG."""
+    flags = {name: value for name, value in (overrides or {}).items() if value is not None}
+    file = flags.pop("config", None) or environ.get(CONFIG_VARIABLE)
+    layers: dict[Source, dict[str, Any]] = {
+        "file": _read_file(Path(file)) if file else {},
+        "environment": _read_environment(environ),
+        "command line": {name: _parse(f"--{name}", name, flags[name]) for name in flags},
+    }
     values: dict[str, Any] = {}
-    for variable, text in environ.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            if name not in _TYPES:
-                raise SettingsError(f"{variable} is not a setting")
-            values[name] = _parse(variable, _TYPES[name], text)
-    values.update({name: value for name, value in (overrides or {}).items() if value is not None})
+    sources: dict[str, Source] = {}
+    for source, layer in layers.items():
+        values |= layer
+        sources |= dict.fromkeys(layer, source)
     try:
-        return Settings(**values)
+        return Effective(Settings(**values), sources)
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc
 
 
-def _parse(variable: str, kind: Any, text: str) -> Any:
-    value: Any = text
-    if kind == tuple[str, ...]:
-        value = [part.strip() for part in text.split(",") if part.strip()]
+def is_secret(name: str) -> bool:
+    """Whether the value of the setting *name* is never to be shown."""
+    return Secret in (_TYPES[name], *get_args(_TYPES[name]))
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable != CONFIG_VARIABLE:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if name not in _TYPES:
+                raise SettingsError(f"{variable} is not a setting")
+            values[name] = _parse(variable, name, text)
+    return values
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.convert(value, kind, strict=False, dec_hook=_construct)
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        mode = path.stat().st_mode
+    except OSError as exc:
+        raise SettingsError(f"{path}: {exc.strerror}") from exc
+    except ValueError as exc:  # not TOML, or not UTF-8
+        raise SettingsError(f"{path}: {exc}") from exc
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _TYPES:
+            raise SettingsError(f"{path}: {name} is not a setting")
+        if is_secret(name) and mode & OTHERS:
+            raise SettingsError(f"{path}: {name}: others can read this file; chmod 600 {path}")
+        values[name] = _parse(f"{path}: {name}", name, value, strict=True)
+    return values
+
+
+def _parse(label: str, name: str, given: Any, *, strict: bool = False) -> Any:
+    """The value of the setting *name*.  *label* says in a refusal where it stands."""
+    kind, value = _TYPES[name], given
+    if kind == tuple[str, ...] and isinstance(given, str) and not strict:
+        value = [part.strip() for part in given.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, kind, strict=strict, dec_hook=_construct)
     except msgspec.ValidationError as exc:
-        shown = "" if "SECRET" in variable else f" (it is {text!r})"
-        raise SettingsError(f"{variable}: {exc}{shown}") from exc
+        shown = "" if is_secret(name) else f" (it is {given!r})"
+        raise SettingsError(f"{label}: {exc}{shown}") from exc
 
 
 def _construct(kind: type, value: Any) -> Any:
+    """A path or a secret; both are written as text."""
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
     return kind(value)

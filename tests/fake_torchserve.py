@@ -39,6 +39,7 @@ class FakeTorchServe:
         self.folder = folder
         self.answer = answer
         self.jobs: list[list[Any]] = []  # the inputs of each job, in the order of arrival
+        self.items: list[list[dict[str, Any]]] = []  # of each job, as its header has them
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
         self.workers_status = "READY"
@@ -104,6 +105,7 @@ class FakeTorchServe:
             return _error(404, "ModelNotFoundException", "Model not found")
         items, values = _read_job(body)
         self.jobs.append(values)
+        self.items.append(items)
         await self._gate.wait()
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:

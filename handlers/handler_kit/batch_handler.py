@@ -24,6 +24,7 @@ from handler_kit.rows import (
     failed,
     read_row,
     refuse_row,
+    sender,
     within_limit,
     write_row,
 )
@@ -173,8 +174,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         started = time.perf_counter()
         decoded = [self._decode(item) for item in items]
         timings.decode_ms = _milliseconds_since(started)
+        places = [place for place, one in enumerate(decoded) if not isinstance(one, Answer)]
         inputs = [one for one in decoded if not isinstance(one, Answer)]
-        inferred = iter(self._infer(inputs, timings) if inputs else [])
+        senders = [sender(items[place]) for place in places]
+        inferred = iter(self._infer(inputs, senders, timings) if inputs else [])
         for one in decoded:
             yield one if isinstance(one, Answer) else next(inferred)
 
@@ -184,7 +187,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         except ItemError as exc:
             return failed(exc)
         except Exception as exc:
-            log.exception("decoding item %s failed (traceparent %s)", item.id, item.traceparent)
+            log.exception("decoding an item failed: %s", sender(item))
             return failed(as_item_error(exc))
 
     def _checked_value(self, item: Item) -> object:
@@ -192,8 +195,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             raise InvalidInput(f"This model takes no inputs of type {item.type!r}")
         return self.value_of(item)
 
-    def _infer(self, inputs: Sequence[Input], timings: Timings) -> list[Answer]:
-        """An answer for each of *inputs*."""
+    def _infer(
+        self, inputs: Sequence[Input], senders: Sequence[str], timings: Timings
+    ) -> list[Answer]:
+        """An answer for each of *inputs*; *senders* say whose they are, for the log."""
         answers: list[Answer | None] = [None] * len(inputs)
         try:
             for members, batch in self.plan(inputs):
@@ -202,11 +207,15 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         except Exception as exc:
             self._recover(exc)
             if len(inputs) == 1:
-                log.exception("one input failed alone")
+                log.exception("one input failed alone: %s", senders[0])
                 return [failed(as_item_error(exc), forward_pass=1)]
-            log.warning("%d inputs failed together, each is tried alone", len(inputs))
+            log.warning(
+                "%d inputs failed together, each is tried alone: %s",
+                len(inputs),
+                "; ".join(dict.fromkeys(senders)),
+            )
         return [
-            answer or self._infer([inputs[place]], timings)[0]
+            answer or self._infer([inputs[place]], [senders[place]], timings)[0]
             for place, answer in enumerate(answers)
         ]
 

@@ -29,6 +29,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     type: str = "json"
     parameters: dict[str, Any] = {}
     traceparent: str | None = None
+    request_id: str | None = None
     body: bytes = b""
     value: Any = msgspec.UNSET
 
@@ -66,6 +67,7 @@ class _ItemHeader(msgspec.Struct):
     type: str = "json"
     parameters: dict[str, Any] = {}
     traceparent: str | None = None
+    request_id: str | None = None
 
 
 class _JobHeader(msgspec.Struct):
@@ -124,6 +126,7 @@ def read_job(data: bytes | bytearray) -> list[Item]:
                 type=item.type,
                 parameters=item.parameters,
                 traceparent=item.traceparent,
+                request_id=item.request_id,
                 body=body,
             )
         )

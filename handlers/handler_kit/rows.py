@@ -101,6 +101,11 @@ def refuse_row(context: Context, idx: int, status: int, error: str) -> bytes:
     return msgspec.json.encode({"error": error})
 
 
+def sender(item: Item) -> str:
+    """Whose *item* is, for the log: an id that the sidecar made or checked, and the trace's."""
+    return f"request {item.request_id}, traceparent {item.traceparent}"
+
+
 def failed(error: ItemError, forward_pass: int = 0) -> Answer:
     """The answer of an item that failed with *error*."""
     return Answer(status=error.status, error=error.sentence, forward_pass=forward_pass)

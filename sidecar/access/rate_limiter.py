@@ -22,6 +22,7 @@ from redis.asyncio import ConnectionPool
 log = logging.getLogger(__name__)
 
 REMIND_SECONDS = 60.0
+MEMORY = "memory://"
 STORE_SECONDS = 0.5  # how long a store in another process may take
 
 
@@ -59,12 +60,14 @@ class Quota(NamedTuple):
 class RateLimiter:
     """Counts requests by whom they count for, in this process or in a shared store."""
 
-    def __init__(self, storage_uri: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, storage_uri: str | None, clock: Callable[[], float] = time.time) -> None:
         self._pool = _connections(storage_uri)
         options: dict[str, Any] = {}
         if self._pool is not None:
             options = {"implementation": "redispy", "connection_pool": self._pool}
-        storage = storage_from_string(f"async+{storage_uri}", wrap_exceptions=True, **options)
+        storage = storage_from_string(
+            f"async+{storage_uri or MEMORY}", wrap_exceptions=True, **options
+        )
         assert isinstance(storage, Storage)
         self._window = SlidingWindowCounterRateLimiter(storage)
         self._clock = clock
@@ -97,9 +100,9 @@ class RateLimiter:
             log.error("rate limits are not kept: their store fails: %s", type(exc).__name__)
 
 
-def _connections(uri: str) -> ConnectionPool | None:
+def _connections(uri: str | None) -> ConnectionPool | None:
     """To a store in another process; None for this process's own."""
-    if uri.startswith("memory:"):
+    if uri is None:
         return None
     return ConnectionPool.from_url(
         uri,

@@ -5,12 +5,14 @@ import asyncio
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.routes.page import page
 from sidecar.routes.route import Route
+from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
     Config,
     Configuration,
     DeviceConfig,
     InferenceConfig,
+    LogFile,
     LoggingConfig,
     ModelConfig,
     RateLimiting,
@@ -19,14 +21,16 @@ from sidecar.schemas.core import (
 )
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.services import Services
-from sidecar.telemetry.logs import log_files
+from sidecar.telemetry.log_folder import LogFolder, LogStatus
+
+MB = 2**20
 
 
 @page
 async def config(services: Services) -> Config:
     """The defaults, each model's effective values, and where the logs are."""
     settings = services.settings
-    files = await asyncio.to_thread(log_files, settings.logs)
+    files = await asyncio.to_thread(LogFolder(settings.logs).files)
     device, batch = _default_device(services), _default_batch()
     return Config(
         Configuration(device, batch),
@@ -34,7 +38,7 @@ async def config(services: Services) -> Config:
             device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
         ),
         ServerConfig(settings.host, settings.port, settings.log_level),
-        LoggingConfig(settings.log_level, str(settings.logs.absolute()), files),
+        LoggingConfig(settings.log_level, str(settings.logs), _log_files(files)),
         {key: _model(spec, services.loader.status[key]) for key, spec in services.catalog.items()},
         _rate_limiting(services),
     )
@@ -49,13 +53,17 @@ def _rate_limiting(services: Services) -> RateLimiting:
     rate = limits.per_client.rate
     return RateLimiting(
         enabled=limited,
-        backend=settings.rate_limit_storage.partition(":")[0] if limited else None,
+        backend=("redis" if settings.rate_limit_storage else "memory") if limited else None,
         requests_per_second=settings.rate_limit_requests_per_second,
         burst=rate.burst if rate else None,
         concurrent_requests=limits.per_client.concurrent_requests,
         per_model=per_model,
         resources=Resources(*limits.ceiling),
     )
+
+
+def _log_files(files: list[LogStatus]) -> dict[str, LogFile]:
+    return {each.name: LogFile(round(each.size / MB, 3), utc(each.modified)) for each in files}
 
 
 def _default_device(services: Services) -> DeviceConfig:

@@ -6,7 +6,7 @@ from multidict import istr
 from sidecar.access.identity import Identity
 from sidecar.errors import InsufficientScope, NotAuthenticated
 from sidecar.routes.limits import limit_client
-from sidecar.services import SERVICES
+from sidecar.services import IDENTITY, SERVICES
 
 API_KEY = istr("X-API-Key")
 
@@ -14,9 +14,12 @@ API_KEY = istr("X-API-Key")
 async def identify(request: web.Request, body_token: str | None = None) -> Identity | None:
     """The caller; None without a credential.  Raises NotAuthenticated when it is wrong."""
     headers = request.headers
-    return await request.app[SERVICES].authenticator.identify(
+    identity = await request.app[SERVICES].authenticator.identify(
         body_token, headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
     )
+    if identity is not None:
+        request[IDENTITY] = identity
+    return identity
 
 
 async def admit(request: web.Request, body_token: str | None) -> None:
@@ -31,10 +34,11 @@ async def admit(request: web.Request, body_token: str | None) -> None:
     await limit_client(request, identity)
 
 
-async def require_scope(request: web.Request, scope: str) -> None:
-    """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*.
+async def require_scope(request: web.Request, scope: str) -> Identity:
+    """The caller.
 
-    Raises TooManyRequests.
+    Raises NotAuthenticated or InsufficientScope unless the credential has *scope*;
+    TooManyRequests.
     """
     identity = await identify(request)
     if identity is None:
@@ -42,3 +46,4 @@ async def require_scope(request: web.Request, scope: str) -> None:
     if not identity.has_scope(scope):
         raise InsufficientScope(scope)
     await limit_client(request, identity)
+    return identity

@@ -30,6 +30,7 @@ ENDPOINTS = {
         "stats": "/stats",
         "config": "/config",
         "metrics": "/metrics",
+        "logs": "/logs",
     },
     "documents": {"swagger_ui": "/docs", "openapi": "/openapi.json"},
 }

@@ -12,10 +12,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Route(NamedTuple):
-    """Method, path and handler; *request* and *response* are msgspec types for the document.
+    """Method, path and handler; *request*, *query* and *response* are msgspec types.
 
-    *or_response* is the answer's other form.  *form*: the body may be multipart as well, with
-    the request's fields and the part `file`.  *other_media* are the answer's types besides JSON.
+    They are for the document.  *or_response* is the answer's other form.  *form*: the body may be
+    multipart as well, with the request's fields and the part `file`.  *other_media* are the
+    answer's types besides JSON.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Route(NamedTuple):
     summary: str
     response: Any = None
     request: Any = None
+    query: Any = None
     statuses: tuple[int, ...] = ()  # errors beyond those of every route
     credential: Literal["optional", "required"] | None = None  # None: it is not looked at
     media_type: str = "application/json"

@@ -210,10 +210,14 @@ class Dispatcher:
             self._failed()
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
-            log.error("%s: %s", self.model, exc)  # noqa: TRY400 - a sentence says it all
+            log.error(  # noqa: TRY400 - a sentence says it all
+                "%s: %s", self.model, exc, extra=_asked_by(batch)
+            )
             self._give_up(batch, InternalError())
         except Exception:
-            log.exception("a job of %s failed in the dispatcher", self.model)
+            log.exception(
+                "a job of %s failed in the dispatcher", self.model, extra=_asked_by(batch)
+            )
             self._give_up(batch, InternalError())
         finally:
             self.in_flight -= len(batch)
@@ -221,7 +225,14 @@ class Dispatcher:
 
     async def _ask(self, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
         items = [
-            ItemHeader(str(index), entry.size, entry.type, entry.parameters, entry.traceparent)
+            ItemHeader(
+                str(index),
+                entry.size,
+                entry.type,
+                entry.parameters,
+                entry.traceparent,
+                entry.request_id,
+            )
             for index, entry in enumerate(batch)
         ]
         job = encode_job(items, [entry.body for entry in batch])
@@ -259,7 +270,9 @@ class Dispatcher:
                 entry.refuse(_item_error(item))
 
     def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
-        log.warning("a job of %d for %s: %s", len(batch), self.model, refusal)
+        log.warning(
+            "a job of %d for %s: %s", len(batch), self.model, refusal, extra=_asked_by(batch)
+        )
         if refusal.status == 507:
             error: SidecarError = OutOfMemory("inputs: try fewer or smaller ones")
         elif refusal.status in (404, 503):
@@ -295,6 +308,12 @@ class Dispatcher:
         for entry in batch:
             if not (unless_queued and entry.queued):
                 entry.refuse(error)
+
+
+def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:
+    """For a log line: the requests that share the job, in place of the one that it began in."""
+    ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
+    return {"request_id": ",".join(ids)}
 
 
 def _item_error(item: AnswerHeader) -> SidecarError:

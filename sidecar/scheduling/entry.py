@@ -7,6 +7,7 @@ import msgspec
 
 from sidecar.errors import SidecarError
 from sidecar.scheduling.job import Timings
+from sidecar.telemetry.request_id import REQUEST_ID
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -22,7 +23,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry:
-    """One input of one request.  Its reply is given exactly once: later ones are not heard."""
+    """One input of the request that is being served.
+
+    Its reply is given exactly once: later ones are not heard.
+    """
 
     __slots__ = (
         "alone",
@@ -34,6 +38,7 @@ class Entry:
         "priority",
         "queued",
         "reply",
+        "request_id",
         "size",
         "traceparent",
         "type",
@@ -58,6 +63,7 @@ class Entry:
         self.type = type
         self.parameters = parameters or {}
         self.traceparent = traceparent
+        self.request_id = REQUEST_ID.get()
         self.delay = delay  # seconds it lets others pass: a long text must not hold up a short one
         self.size = len(body)
         self.attempts = 0

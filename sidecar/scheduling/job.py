@@ -26,6 +26,7 @@ class ItemHeader(msgspec.Struct, omit_defaults=True):
     type: str = "json"
     parameters: dict[str, Any] = {}
     traceparent: str | None = None
+    request_id: str | None = None
 
 
 class _JobHeader(msgspec.Struct):

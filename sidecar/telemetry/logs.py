@@ -1,43 +1,87 @@
-"""server.log: rotated by size, readable lines, never a payload or a token."""
+"""The sidecar's log files: rotated by size, never a payload or a token in them."""
 
 import logging
 import logging.handlers
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from sidecar.schemas.core import LogFile
+from aiohttp.http_exceptions import HttpProcessingError
+
 from sidecar.settings import Settings
+from sidecar.telemetry.log_lines import JsonFormatter, TextFormatter
+from sidecar.telemetry.log_queue import LogFile, LogQueue
 
 SERVER_LOG = "server.log"
+ERROR_LOG = "server_errors.log"
+REQUEST_LOG = "api_requests.log"
+REQUESTS = "sidecar.requests"  # the logger of the lines in REQUEST_LOG
 MB = 2**20
-LINE = "%(asctime)s %(levelname)-7s %(name)s - %(message)s"
+NEVER = logging.CRITICAL + 1
 
 
-def configure_logs(settings: Settings) -> None:
-    """Sends all logging to standard error and to server.log."""
+@contextmanager
+def open_logs(settings: Settings) -> Iterator[None]:
+    """Sends all logging to the files and to standard error; on leaving, every line is written.
+
+    A thread writes.  Raises OSError when a file cannot be opened.
+    """
     settings.logs.mkdir(parents=True, exist_ok=True)
-    file = logging.handlers.RotatingFileHandler(
-        settings.logs / SERVER_LOG,
-        maxBytes=int(settings.log_max_mb * MB),
-        backupCount=settings.log_backups,
-        encoding="utf-8",
-    )
-    logging.basicConfig(
-        level=settings.log_level,
-        format=LINE,
-        handlers=[file, logging.StreamHandler()],
-        force=True,
-    )
+    handlers = _handlers(settings)
+    queue = LogQueue()
+    listener = logging.handlers.QueueListener(queue.queue, *handlers, respect_handler_level=True)
+    root, requests = logging.getLogger(), logging.getLogger(REQUESTS)
+    level_before = root.level
+    root.setLevel(settings.log_level)
+    requests.setLevel(logging.INFO if settings.access_log else NEVER)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(NEVER)  # it would write queries
+    malformed = logging.getLogger("aiohttp.server")
+    malformed.addFilter(_without_what_was_sent)
+    root.addHandler(queue)
+    requests.addHandler(queue)
+    requests.propagate = False
+    listener.start()
+    try:
+        yield
+    finally:
+        root.removeHandler(queue)
+        requests.removeHandler(queue)
+        requests.propagate = True
+        malformed.removeFilter(_without_what_was_sent)
+        root.setLevel(level_before)
+        requests.setLevel(logging.NOTSET)
+        listener.stop()  # after the last line
+        for handler in handlers:
+            with suppress(OSError):
+                handler.close()
 
 
-def log_files(folder: Path) -> dict[str, LogFile]:
-    """The log files in *folder*, by name."""
-    files: dict[str, LogFile] = {}
-    for path in sorted(folder.glob("*.log")):
-        status = path.stat()
-        modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        files[path.name] = LogFile(
-            round(status.st_size / MB, 3), modified.strftime("%Y-%m-%dT%H:%M:%SZ")
-        )
-    return files
+def _handlers(settings: Settings) -> list[logging.Handler]:
+    def file(name: str) -> LogFile:
+        limit = int(settings.log_max_mb * MB)
+        return LogFile(settings.logs / name, limit, settings.log_backups)
+
+    requests, server, errors = file(REQUEST_LOG), file(SERVER_LOG), file(ERROR_LOG)
+    handlers: list[logging.Handler] = [requests, server, errors, logging.StreamHandler()]
+    errors.setLevel(logging.ERROR)
+    formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    for handler in handlers:
+        handler.addFilter(_is_request if handler is requests else _is_no_request)
+        handler.setFormatter(formatter)
+    return handlers
+
+
+def _is_request(record: logging.LogRecord) -> bool:
+    return record.name == REQUESTS
+
+
+def _is_no_request(record: logging.LogRecord) -> bool:
+    return record.name != REQUESTS
+
+
+def _without_what_was_sent(record: logging.LogRecord) -> bool:
+    """aiohttp quotes the header line that it could not read: a token may stand there."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info = None
+    return True

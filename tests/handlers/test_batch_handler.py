@@ -136,6 +136,18 @@ def test_a_poisoned_item_gets_500_alone_and_nothing_leaks(faulty: Loaded) -> Non
     assert [item.forward_pass for item in header.items] == [1, 1, 1]
 
 
+def test_a_log_line_about_an_item_says_whose_it_was(
+    faulty: Loaded, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        faulty.job(GOOD, b"[666]", request_id="mine", traceparent="00-ab")
+    together, alone = (record.getMessage() for record in caplog.records[-2:])
+    assert together == (
+        "2 inputs failed together, each is tried alone: request mine, traceparent 00-ab"
+    )
+    assert alone == "one input failed alone: request mine, traceparent 00-ab"
+
+
 def test_an_item_that_exhausts_memory_gets_503_alone(faulty: Loaded) -> None:
     header, _ = faulty.job(b"[777]", GOOD)
     assert [item.status for item in header.items] == [503, 200]

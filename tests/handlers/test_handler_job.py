@@ -35,14 +35,21 @@ def test_the_handler_reads_what_the_dispatcher_writes(
 ) -> None:
     headers = [
         dispatcher.ItemHeader(
-            id=name, length=len(body), type=kind, parameters=given_, traceparent=trace
+            id=name,
+            length=len(body),
+            type=kind,
+            parameters=given_,
+            traceparent=trace,
+            request_id=name,
         )
         for name, kind, given_, trace, body in entries
     ]
     data = dispatcher.encode_job(headers, [body for *_, body in entries])
     assert job.is_job(data)
-    read = [(i.id, i.type, i.parameters, i.traceparent, i.body) for i in job.read_job(data)]
+    items = job.read_job(data)
+    read = [(i.id, i.type, i.parameters, i.traceparent, i.body) for i in items]
     assert read == entries
+    assert [item.request_id for item in items] == [item.id for item in items]
 
 
 @given(answers)

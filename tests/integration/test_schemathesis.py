@@ -79,7 +79,7 @@ def test_every_answer_of_speech_is_as_documented(case: Case, server: Server, tok
 @bounded(40)
 def test_every_answer_is_as_documented(case: Case, server: Server, token: Token) -> None:
     say_what_the_document_cannot(case)
-    case.call_and_validate(base_url=server.url, headers=token("stats"))
+    case.call_and_validate(base_url=server.url, headers=token("admin"))
 
 
 @api.include(path="/predict").parametrize()

@@ -19,7 +19,7 @@ HANDLER_MODULES = {
 
 LAYERS = [
     {"__main__"},
-    {"app", "lifecycle"},
+    {"app", "configuration", "lifecycle"},
     {"routes", "middleware", "openapi", "services"},
     {"speech", "autoscaling"},
     {"scheduling", "caching"},
@@ -28,8 +28,8 @@ LAYERS = [
     {"errors", "settings", "schemas"},
 ]
 BESIDE = {  # they import the lowest layer only; who may import them
-    "access": {"__main__", "app", "routes", "middleware", "services"},
-    "catalog": {"__main__", "app", "routes", "services", "autoscaling", "speech"},
+    "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},
+    "catalog": {"__main__", "app", "configuration", "routes", "services", "autoscaling", "speech"},
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
 CLIENT_SIDE = {"torchserve"}

@@ -6,9 +6,10 @@ matter.  The fake TorchServe and the clients run in another thread, which is not
 
 import asyncio
 import json
+import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sidecar.settings import Settings
+from sidecar.telemetry import logs as telemetry_logs
+from sidecar.telemetry.log_queue import LogQueue
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, StartSidecar
 
@@ -77,6 +81,13 @@ async def ask(url: str, requests: int, at_once: int) -> None:
             await asyncio.gather(*(one() for _ in range(at_once)))
 
 
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[None]:
+    with telemetry_logs.open_logs(Settings(state_dir=tmp_path)):
+        yield
+
+
+@pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize(("name", "at_once"), [("alone", 1), ("in_a_crowd", 32)])
 async def test_a_request_costs_no_more_instructions_than_recorded(
     start: StartSidecar, tmp_path: Path, name: str, at_once: int
@@ -93,6 +104,10 @@ async def test_a_request_costs_no_more_instructions_than_recorded(
     )
     url = str(client.make_url(""))
     await outside.run(ask(url, WARM_UP, at_once))
+    requests = logging.getLogger(telemetry_logs.REQUESTS)
+    for handler in requests.handlers[:]:
+        if not isinstance(handler, LogQueue):
+            requests.removeHandler(handler)  # pytest's own would be counted
     with InstructionCounter() as counter:
         await outside.run(ask(url, REQUESTS, at_once))
     await outside.run(fake.stop())

@@ -69,7 +69,7 @@ def test_nothing_set_is_no_limit() -> None:
 
 
 async def test_a_burst_is_taken_and_the_next_request_is_too_much() -> None:
-    limiter, rate = RateLimiter("memory://"), Rate(3, 1000)
+    limiter, rate = RateLimiter(None), Rate(3, 1000)
     quotas = [await limiter.take("client", rate, "me") for _ in range(4)]
     assert [quota.exceeded for quota in quotas] == [False, False, False, True]
     assert [quota.remaining for quota in quotas] == [2, 1, 0, 0]

@@ -1,0 +1,122 @@
+"""GET /logs, GET and DELETE /logs/{file}: the log files.  They need the scope `admin`."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.errors import InvalidFields, LogNotFound
+from sidecar.routes.body import field_rule
+from sidecar.routes.credentials import require_scope
+from sidecar.routes.route import Route, json_response
+from sidecar.routes.timestamps import utc
+from sidecar.schemas.logs import LogEmptied, LogFileFacts, LogList, LogQuery
+from sidecar.services import SERVICES
+from sidecar.telemetry.log_folder import LogFolder, LogStatus
+
+log = logging.getLogger(__name__)
+
+MB = 2**20
+
+
+async def logs(request: web.Request) -> web.Response:
+    """The log files there are, rotated ones too."""
+    await require_scope(request, "admin")
+    settings = request.app[SERVICES].settings
+    folder = LogFolder(settings.logs)
+
+    def look() -> list[LogFileFacts]:
+        found = []
+        for status in folder.files():
+            with suppress(LogNotFound):  # rotated away in this moment
+                found.append(_facts(folder, status, str(settings.logs / status.name)))
+        return found
+
+    files = await asyncio.to_thread(look)
+    total = sum(file.size_bytes for file in files)
+    return json_response(LogList(str(settings.logs), settings.log_level, files, _mb(total)))
+
+
+async def read_log(request: web.Request) -> web.Response:
+    """Some lines of one file, as they are."""
+    await require_scope(request, "admin")
+    query, name = _query(request), request.match_info["file"]
+    folder = LogFolder(request.app[SERVICES].settings.logs)
+    found = await asyncio.to_thread(folder.read, name, query.lines, from_end=query.from_end)
+    return web.Response(
+        body=found.text,
+        headers={
+            hdrs.CONTENT_TYPE: "text/plain; charset=utf-8",
+            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"',
+            "X-Total-Lines": str(found.total_lines),
+            "X-File-Size": str(found.size),
+        },
+    )
+
+
+async def empty_log(request: web.Request) -> web.Response:
+    """Empties one file, and says so in server.log."""
+    identity = await require_scope(request, "admin")
+    name = request.match_info["file"]
+    folder = LogFolder(request.app[SERVICES].settings.logs)
+    size = await asyncio.to_thread(folder.empty, name)
+    log.warning("%s was emptied by %s; it held %d bytes", name, identity.subject, size)
+    return json_response(LogEmptied(True, f"{name} is empty now", size, _mb(size)))
+
+
+def _query(request: web.Request) -> LogQuery:
+    try:
+        return msgspec.convert(dict(request.query), LogQuery, strict=False)
+    except msgspec.ValidationError as exc:
+        raise InvalidFields(field_rule(exc)) from exc
+
+
+def _facts(folder: LogFolder, status: LogStatus, path: str) -> LogFileFacts:
+    content = folder.content(status.name)
+    return LogFileFacts(
+        status.name,
+        path,
+        status.size,
+        _mb(status.size),
+        content.lines,
+        utc(status.modified),
+        content.began,
+    )
+
+
+def _mb(size: int) -> float:
+    return round(size / MB, 3)
+
+
+ROUTES = [
+    Route(
+        "GET",
+        "/logs",
+        logs,
+        "The log files",
+        response=LogList,
+        statuses=(401, 403),
+        credential="required",
+    ),
+    Route(
+        "GET",
+        "/logs/{file}",
+        read_log,
+        "Lines of a log file",
+        query=LogQuery,
+        statuses=(400, 401, 403, 404, 422),
+        credential="required",
+        media_type="text/plain",
+    ),
+    Route(
+        "DELETE",
+        "/logs/{file}",
+        empty_log,
+        "Empty a log file",
+        response=LogEmptied,
+        statuses=(400, 401, 403, 404),
+        credential="required",
+    ),
+]

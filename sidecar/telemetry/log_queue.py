@@ -1,0 +1,73 @@
+"""Between those who log and the thread that writes: nobody waits for a disk."""
+
+import copy
+import logging
+import logging.handlers
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from sidecar.telemetry.log_lines import AccessLine
+from sidecar.telemetry.request_id import RequestIdFilter
+
+MAX_WAITING = 50_000  # lines; where a disk hangs, more would eat the memory
+TELL_SECONDS = 60.0
+
+
+class LogQueue(logging.handlers.QueueHandler):
+    """Takes records to the writing thread.  Those that find no room are counted, and told."""
+
+    queue: "SimpleQueue[logging.LogRecord]"
+
+    def __init__(self, max_waiting: int = MAX_WAITING) -> None:
+        super().__init__(SimpleQueue())
+        self.addFilter(RequestIdFilter())
+        self._max_waiting = max_waiting
+        self._lost = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """What another thread may format: the arguments may change by then, frames must go."""
+        if isinstance(record.msg, AccessLine):
+            return record
+        record = copy.copy(record)
+        record.msg, record.args = record.getMessage(), None
+        if record.exc_info:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+            record.exc_info = None
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Never waits."""
+        if self.queue.qsize() >= self._max_waiting:
+            self._lost += 1
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self.queue.put_nowait(_lost_lines(lost))
+        self.queue.put_nowait(record)
+
+
+class LogFile(logging.handlers.RotatingFileHandler):
+    """A file that is rotated by size.  When it cannot be written, standard error says so."""
+
+    def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
+        super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+        self._told = -TELL_SECONDS
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        """The line is lost; the next one opens the file anew."""
+        if self.stream is not None:
+            with suppress(OSError, ValueError):
+                self.stream.close()
+            self.stream = None
+        if time.monotonic() - self._told >= TELL_SECONDS:
+            self._told = time.monotonic()
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"{self.baseFilename} cannot be written: {sys.exception()}\n")
+
+
+def _lost_lines(count: int) -> logging.LogRecord:
+    message = f"{count} lines were lost: they came faster than they could be written"
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)

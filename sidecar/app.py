@@ -11,7 +11,10 @@ from aiohttp import web
 from sidecar.access.authenticator import build_authenticator
 from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
+from sidecar.autoscaling.autoscaler import Autoscaler
+from sidecar.autoscaling.history import History
 from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.autoscaling.model_operations import ModelOperations
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.snapshot import Snapshot
@@ -21,11 +24,13 @@ from sidecar.openapi import build_document
 from sidecar.routes import (
     audio,
     audio_validation,
+    autoscaler,
     config,
     documents,
     health,
     info,
     logs,
+    models,
     predict,
     root,
     stats,
@@ -36,6 +41,7 @@ from sidecar.routes.documents import API_DOCUMENT
 from sidecar.routes.limits import Handler, limited
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings
 from sidecar.speech.service import Speech
@@ -55,7 +61,7 @@ ROUTES: list[Route] = [
     route
     for module in (
         *(root, predict, synthesize, transcribe, audio, audio_validation),
-        *(health, info, stats, config, logs, documents),
+        *(health, info, stats, config, models, autoscaler, logs, documents),
     )
     for route in module.ROUTES
 ]
@@ -93,12 +99,13 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     client = _build_client(settings, process)
     metrics, gpus, lookups = Metrics(), Gpus(), Lookups()
     scheduler = Scheduler(catalog, settings, client, metrics)
+    history = History()
     loader = ModelLoader(
         catalog,
         client,
         scheduler,
-        poll_seconds=settings.poll_seconds,
-        model_store=settings.model_store,
+        ModelOperations(client, history, settings.loads_at_once),
+        settings,
     )
     scheduler.on_trouble(loader.nudge)
     services = Services(
@@ -107,6 +114,12 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         client=client,
         scheduler=scheduler,
         loader=loader,
+        autoscaler=Autoscaler(
+            loader,
+            AutoscalerConfigBody(zero_scaling_enabled=settings.zero_scaling),
+            settings.autoscale_seconds,
+        ),
+        history=history,
         speech=Speech(catalog, scheduler, settings),
         authenticator=authenticator,
         limits=Limits(settings),
@@ -157,11 +170,15 @@ def _lifetimes(
             await stack.enter_async_context(services.client)
             stack.callback(services.speech.close)
             stack.push_async_callback(services.limits.close)
-            tasks = {"system": services.system.run(), "loader": loader.run()}
+            tasks = {
+                "system": services.system.run(),
+                "loader": loader.run(),
+                "autoscaler": services.autoscaler.run(),
+            }
             if process is not None:
                 stack.push_async_callback(process.stop)
                 tasks["torchserve"] = Supervisor(
-                    process, torchserve_changed, lambda: loader.answered_at
+                    process, torchserve_changed, lambda: loader.engine.answered_at
                 ).run()
             stack.push_async_callback(loader.stop)
             for name, work in tasks.items():

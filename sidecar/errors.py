@@ -89,6 +89,18 @@ class ModelNotFound(SidecarError):
         )
 
 
+class VersionNotFound(SidecarError):
+    """No such version of a model, loaded or in the model store."""
+
+    status = 404
+
+    def __init__(self, key: str, version: str) -> None:
+        super().__init__(
+            f"version: {key} has no version {version}",
+            error=f"Version '{version}' of model '{key}' is not available",
+        )
+
+
 class PayloadTooLarge(SidecarError):
     """The body is over the configured size."""
 
@@ -138,6 +150,12 @@ class ModelNotReady(Unavailable):
     """The model is in the catalog, but no worker of it is READY."""
 
     error = "The model is not ready"
+
+
+class NoRoom(Unavailable):
+    """The model does not fit into memory, and no other may leave for it."""
+
+    error = "There is no room for the model"
 
 
 class WorkerDied(Unavailable):

@@ -9,6 +9,8 @@ from aiohttp import web
 from sidecar.access.authenticator import Authenticator
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Limits
+from sidecar.autoscaling.autoscaler import Autoscaler
+from sidecar.autoscaling.history import History
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
@@ -32,6 +34,8 @@ class Services(NamedTuple):
     client: TorchServeClient
     scheduler: Scheduler
     loader: ModelLoader
+    autoscaler: Autoscaler
+    history: History
     speech: Speech
     authenticator: Authenticator
     limits: Limits

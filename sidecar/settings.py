@@ -102,6 +102,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     result_cache_mb: NotNegative = 256.0  # of models that say cache
     result_cache_seconds: Positive = 3600.0
 
+    # Autoscaling
+    zero_scaling: bool = True  # idle models are put to sleep
+    autoscale_seconds: Positive = 1.0  # how often the number of workers is thought over
+    loads_at_once: Count = 2
+    memory_budget_mb: Positive | None = None  # of all workers together
+    max_loaded_models: Count | None = None
+    watch_model_store: bool = False  # an archive that is written anew replaces what is loaded
+
     # Scheduling
     ageing_seconds: Positive = 2.0  # a wait of this long is worth one step of priority
     drain_seconds: NotNegative = 20.0

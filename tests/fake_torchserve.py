@@ -43,6 +43,10 @@ class FakeTorchServe:
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
         self.workers_status = "READY"
+        self.versions: dict[str, str] = {}  # of archives; those not here are 1.0
+        self.others: dict[str, dict[str, dict[str, Any]]] = {}  # versions beside the default
+        self.broken: set[str] = set()  # archives whose workers do not start
+        self.scalings: list[tuple[str, int]] = []
         self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
         self.wrong_bytes: bytes | None = None
         self.inference_key = INFERENCE_KEY
@@ -88,6 +92,10 @@ class FakeTorchServe:
         app.router.add_post("/predictions/{model}", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
+        app.router.add_get("/models/{model}/all", self._describe_all)
+        app.router.add_put("/models/{model}", self._scale)
+        app.router.add_put("/models/{model}/{version}/set-default", self._set_default)
+        app.router.add_delete("/models/{model}/{version}", self._unregister)
         app.router.add_delete("/models/{model}", self._unregister)
         app.router.add_get("/metrics", self._metrics)
         return app
@@ -142,17 +150,24 @@ class FakeTorchServe:
         query = request.query
         if query["url"] not in self.archives:
             return _error(404, "ModelNotFoundException", f"Model not found at: {query['url']}")
-        if query["model_name"] in self.models:
+        name, version = query["model_name"], self.versions.get(query["url"], "1.0")
+        others = self.others.setdefault(name, {})
+        if name in self.models and version in (self.models[name]["modelVersion"], *others):
             return _error(409, "ConflictStatusException", "already registered")
+        if query["url"] in self.broken:
+            return _error(500, "InternalServerException", "Failed to start workers")
         workers = int(query["initial_workers"])
-        self.models[query["model_name"]] = {
-            "modelName": query["model_name"],
-            "modelVersion": "1.0",
+        model = {
+            "modelName": name,
+            "modelVersion": version,
             "minWorkers": workers,
             "maxWorkers": workers,
             "batchSize": int(query["batch_size"]),
             "pids": [next(self._pids) for _ in range(workers)],
         }
+        (others if name in self.models else self.models)[
+            version if name in self.models else name
+        ] = model
         return web.json_response({"status": "registered"})
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -161,20 +176,60 @@ class FakeTorchServe:
         model = self.models.get(request.match_info["model"])
         if model is None:
             return _error(404, "ModelNotFoundException", "Model not found")
-        workers = [
-            {"id": str(9000 + index), "status": self.workers_status, "pid": pid, "memoryUsage": 0}
-            for index, pid in enumerate(model["pids"])
-        ]
-        shown = {key: value for key, value in model.items() if key != "pids"}
-        shown |= {"workers": workers}
+        shown = self._shown(model)
         if request.query.get("customized") == "true":
             shown["customizedMetadata"] = json.dumps({"device": "cpu", "precision": "fp32"})
         return web.json_response([shown])
 
+    def _shown(self, model: dict[str, Any]) -> dict[str, Any]:
+        workers = [
+            {"id": str(9000 + index), "status": self.workers_status, "pid": pid, "memoryUsage": 0}
+            for index, pid in enumerate(model["pids"])
+        ]
+        return {key: value for key, value in model.items() if key != "pids"} | {"workers": workers}
+
+    async def _describe_all(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        name = request.match_info["model"]
+        if name not in self.models:
+            return _error(404, "ModelNotFoundException", "Model not found")
+        found = [self.models[name], *self.others.get(name, {}).values()]
+        return web.json_response([self._shown(model) for model in found])
+
+    async def _set_default(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        name, version = request.match_info["model"], request.match_info["version"]
+        before, others = self.models[name], self.others[name]
+        if version != before["modelVersion"]:
+            self.models[name] = others.pop(version)
+            others[before["modelVersion"]] = before
+        return web.json_response({"status": "default set"})
+
+    async def _scale(self, request: web.Request) -> web.Response:
+        if refused := self._refused(request, MANAGEMENT_KEY):
+            return refused
+        model = self.models.get(request.match_info["model"])
+        if model is None:
+            return _error(404, "ModelNotFoundException", "Model not found")
+        least, most = (int(request.query[name]) for name in ("min_worker", "max_worker"))
+        model |= {"minWorkers": least, "maxWorkers": most}
+        model["pids"] = (model["pids"] + [next(self._pids) for _ in range(least)])[:least]
+        self.scalings.append((request.match_info["model"], least))
+        return web.json_response({"status": "scaled"})
+
     async def _unregister(self, request: web.Request) -> web.Response:
         if refused := self._refused(request, MANAGEMENT_KEY):
             return refused
-        if self.models.pop(request.match_info["model"], None) is None:
+        name = request.match_info["model"]
+        others = self.others.get(name, {})
+        version = request.match_info.get("version")
+        if version is not None and others.pop(version, None) is not None:
+            return web.json_response({"status": "unregistered"})
+        if others:
+            return _error(403, "InvalidModelVersionException", "Can't remove default version")
+        if self.models.pop(name, None) is None:
             return _error(404, "ModelNotFoundException", "Model not found")
         return web.json_response({"status": "unregistered"})
 

@@ -8,79 +8,80 @@ fails (`nudge`).
 import asyncio
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
-import msgspec
-
-from sidecar.autoscaling.crash_loop import CrashLoop
-from sidecar.autoscaling.model_status import ModelStatus, Runtime, State
+from sidecar.autoscaling.eviction import Budget, Resident, room_for
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.autoscaling.model_operations import ModelOperations
+from sidecar.autoscaling.model_status import ModelStatus, Runtime
+from sidecar.autoscaling.model_versions import ModelVersions
+from sidecar.autoscaling.runtime import describe_runtime
 from sidecar.catalog.catalog import Catalog
-from sidecar.catalog.model_store import archive_path
-from sidecar.errors import EngineUnavailable, ModelNotFound, ModelNotReady, Unavailable
+from sidecar.catalog.model_store import ArchiveMark, archive_mark, archive_path
+from sidecar.errors import EngineUnavailable, ModelNotFound, NoRoom, SidecarError
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
+from sidecar.torchserve.engine_watch import EngineWatch
 
 log = logging.getLogger(__name__)
 
-LOADS_AT_ONCE = 2
-MISSES = 2  # pings in a row without an answer: one may be the machine's load
 UNSETTLED_POLL_SECONDS = 0.25
-RESTART_GRACE_SECONDS = 15.0  # a worker that died has this long until its queue is refused
-FIRST_RETRY_SECONDS = 5.0
-LAST_RETRY_SECONDS = 300.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class ModelLoader:
-    """Keeps the wanted models registered, and one status per model of the catalog."""
+    """Keeps the wanted models loaded, and knows the state of every model of the catalog."""
 
     def __init__(
         self,
         catalog: Catalog,
         client: TorchServeClient,
         scheduler: Scheduler,
-        *,
-        poll_seconds: float,
-        model_store: Path,
+        operations: ModelOperations,
+        settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
-        self._model_store = model_store
         self._client = client
-        self._scheduler = scheduler
-        self._poll_seconds = poll_seconds
+        self._operations = operations
+        self._settings = settings
         self._clock = clock
+        self.engine = EngineWatch(client, clock)
+        self.versions = ModelVersions(client, settings.model_store)
+        self.budget = Budget(memory_mb=settings.memory_budget_mb, models=settings.max_loaded_models)
+        self.models: Mapping[str, ManagedModel] = {
+            key: ManagedModel(key, spec, scheduler.dispatchers.get(key))
+            for key, spec in catalog.items()
+        }
         self._nudged = asyncio.Event()
-        self._wanted = set(catalog.auto_load())
-        self._loads: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(LOADS_AT_ONCE)
-        self._last_ready: dict[str, float] = {}
-        self._retry_at: dict[str, float] = {}
-        self._retry_seconds: dict[str, float] = {}
-        self.answered_at: float | None = None  # TorchServe, since it was started
-        self._crashes: defaultdict[str, CrashLoop] = defaultdict(CrashLoop)
-        self._loaded: Counter[str] = Counter()
-        self.engine_up = False
-        self._misses = 0
+        self._loaded_marks: dict[str, ArchiveMark | None] = {}
+        self._watched: dict[str, ArchiveMark | None] = {}
         self._settled_once = asyncio.Event()
-        self.status = {key: ModelStatus(_first_state(spec)) for key, spec in catalog.items()}
+
+    # What is known
+
+    @property
+    def status(self) -> dict[str, ModelStatus]:
+        """Of every model, by key."""
+        return {key: model.status for key, model in self.models.items()}
 
     @property
     def active_loads(self) -> int:
         """Loads in progress."""
-        return len(self._loads)
+        return sum(model.status.state == "loading" for model in self._at_work())
 
     @property
     def all_ready(self) -> bool:
-        """Whether every auto_load model is ready."""
-        return all(self.status[key].state == "ready" for key in self._catalog.auto_load())
+        """Whether every auto_load model is ready, or can be woken."""
+        return all(self.models[key].status.usable for key in self._catalog.auto_load())
 
     @property
     def settled(self) -> bool:
-        """Whether TorchServe answers and every auto_load model is ready."""
-        return self.engine_up and self.all_ready
+        """Whether TorchServe answers and every auto_load model can be used."""
+        return self.engine.up and self.all_ready
 
     @property
     def was_settled(self) -> bool:
@@ -93,53 +94,108 @@ class ModelLoader:
 
     def runtimes(self) -> list[Runtime]:
         """What the handlers of all loaded models say of themselves."""
-        return [status.runtime for status in self.status.values() if status.runtime]
+        return [each.status.runtime for each in self.models.values() if each.status.runtime]
 
     def revision(self, key: str) -> str:
         """What of *key* is loaded: another one, and kept results are no longer its own."""
-        return f"{self.status[key].version or self._catalog[key].version} {self._loaded[key]}"
+        model = self.models[key]
+        return f"{model.status.version or model.spec.version} {model.replacements}"
 
     def worker_pids(self) -> Iterable[int]:
         """The processes of all READY workers."""
-        return [pid for status in self.status.values() for pid in status.pids]
-
-    def torchserve_changed(self) -> None:
-        """TorchServe has ended, or has been started."""
-        self.answered_at = None
-        for crashes in self._crashes.values():
-            crashes.forget()
-        self.nudge()
+        return [pid for model in self.models.values() for pid in model.status.pids]
 
     def troubles(self) -> dict[str, str]:
         """Why models cannot be loaded, or keep dying."""
         now = self._clock()
-        found = {key: each.trouble(now) for key, each in self._crashes.items()}
+        found = {key: model.crashes.trouble(now) for key, model in self.models.items()}
         found |= {key: each.error for key, each in self.status.items() if each.state == "failed"}
         return {key: text for key, text in found.items() if text}
+
+    # What is asked
 
     def nudge(self) -> None:
         """Look at once: something has happened."""
         self._nudged.set()
 
-    def require(self, key: str, name: str) -> None:
-        """Sees to it that *key* can take requests, or raises why not.
+    def torchserve_changed(self) -> None:
+        """TorchServe has ended, or has been started."""
+        self.engine.changed()
+        for model in self.models.values():
+            model.crashes.forget()
+        self.nudge()
 
-        Raises ModelNotFound when it is disabled or has no archive, ModelNotReady when its
-        load has just begun.
+    def require(self, key: str, name: str) -> None:
+        """Sees to it that *key* takes requests, or raises why not; they wait while it wakes.
+
+        Raises ModelNotFound when it is disabled or has no archive, NoRoom when no other model
+        can make room for it.
         """
-        status = self.status[key]
-        if status.state == "disabled":
+        model = self.models[key]
+        state = model.status.state
+        if state == "disabled":
             raise ModelNotFound(name, "model_name: disabled in models.json", state="disabled")
-        if status.state == "available":
+        if state == "available":
             raise ModelNotFound(
                 name,
                 f"model_name: no archive; scripts/build_archives {key} makes it",
                 state="available",
             )
-        if key not in self._wanted:
-            self._wanted.add(key)
-            self.nudge()
-            raise ModelNotReady(f"model_name: {name} is being loaded", retry_after=5)
+        if state in ("idle", "archived") and self.engine.up and model.operation is None:
+            self.wake(model, "a request came")
+
+    def wake(self, model: ManagedModel, reason: str) -> None:
+        """Brings *model* up; what is asked meanwhile waits.  Raises NoRoom."""
+        leaving = self._room_for(model)
+        model.wanted = True
+        model.status = ModelStatus("loading", model.status.version, waking=True)
+        model.dispatcher.pause()
+        model.begin(self._make_room_and_bring_up(model, leaving, reason), "wake")
+        self._watch(model)
+
+    def put_to_sleep(self, model: ManagedModel, reason: str) -> None:
+        """To zero workers, unless somebody asks meanwhile."""
+        model.begin(self._operations.put_to_sleep(model, reason), "sleep")
+        self._watch(model)
+
+    def unload(self, model: ManagedModel, reason: str) -> None:
+        """Out of TorchServe."""
+        model.wanted = False
+        model.begin(self._operations.unload(model, reason), "unload")
+        self._watch(model)
+
+    def scale(self, model: ManagedModel, workers: int, reason: str) -> None:
+        """To *workers*, not zero."""
+        model.begin(self._operations.scale(model, workers, reason), "scale")
+        self._watch(model)
+
+    async def perform(self, model: ManagedModel, work: Work, name: str) -> None:
+        """Runs *work* as the next operation of *model*, and waits for its end.
+
+        Raises what *work* raises.  It goes on if the caller leaves.
+        """
+        while model.operation is not None:
+            await asyncio.wait({model.operation})
+        model.begin(work(), name)
+        operation = self._watch(model)
+        await asyncio.shield(operation)
+
+    def residents(self) -> list[Resident]:
+        """Every model in memory."""
+        return [
+            Resident(
+                key=key,
+                memory_mb=model.memory_mb * max(len(model.status.workers), 1),
+                used_at=model.dispatcher.used_at,
+                load_priority=model.spec.load_priority,
+                pinned=model.spec.pinned,
+                busy=model.busy or model.operation is not None,
+            )
+            for key, model in self.models.items()
+            if model.in_memory
+        ]
+
+    # What is done
 
     async def run(self) -> None:
         """Looks on and on."""
@@ -148,8 +204,8 @@ class ModelLoader:
             await self.look()
             if self.settled:
                 self._settled_once.set()
-            steady = self.settled and not self._misses
-            pause = self._poll_seconds if steady else UNSETTLED_POLL_SECONDS
+            steady = self.settled and self.engine.steady
+            pause = self._settings.poll_seconds if steady else UNSETTLED_POLL_SECONDS
             try:
                 async with asyncio.timeout(pause):
                     await self._nudged.wait()
@@ -158,145 +214,146 @@ class ModelLoader:
             await asyncio.sleep(UNSETTLED_POLL_SECONDS / 5)  # nudges come in swarms
 
     async def stop(self) -> None:
-        """Ends the loads in progress."""
-        loads = list(self._loads.values())
-        for load in loads:
-            load.cancel()
-        await asyncio.gather(*loads, return_exceptions=True)
+        """Ends what is under way."""
+        tasks = [model.operation for model in self._at_work() if model.operation]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look(self) -> None:
         """One look at TorchServe and at every wanted model."""
-        was_up, answers = self.engine_up, await self._client.ping()
-        if answers:
-            self.answered_at = self._clock()
-        self._misses = 0 if answers else self._misses + 1
-        self.engine_up = answers or (was_up and self._misses < MISSES)
-        if not answers:
-            if not self.engine_up:
+        was_up = self.engine.up
+        if not await self.engine.ping():
+            if not self.engine.up:
                 self._engine_is_away(was_up)
             return
         await asyncio.to_thread(self._find_archives)
-        for key in [key for key in self._catalog if key in self._wanted]:
-            if key not in self._loads:
-                await self._refresh(key)
+        if self._settings.watch_model_store:
+            await self._replace_changed()
+        for model in self.models.values():
+            if model.operation is None:
+                await self.refresh(model)
+
+    def _at_work(self) -> list[ManagedModel]:
+        return [model for model in self.models.values() if model.operation is not None]
+
+    def _room_for(self, model: ManagedModel) -> list[str]:
+        leaving = room_for(model.memory_mb * model.workers, self.residents(), self.budget)
+        if leaving is None:
+            raise NoRoom(f"model_name: {model.key}: the models in memory are busy or pinned")
+        return leaving
+
+    async def _make_room_and_bring_up(
+        self, model: ManagedModel, leaving: Iterable[str], reason: str
+    ) -> None:
+        for key in leaving:
+            other = self.models[key]
+            if other.operation is None:
+                self.put_to_sleep(other, f"room for {model.key}")
+            if other.operation is not None:
+                await asyncio.wait({other.operation})
+        await self._operations.bring_up(model, reason)
+        if model.status.waking and (known := await self._client.describe(model.key)):
+            await self._update(model, known)
+
+    def _watch(self, model: ManagedModel) -> asyncio.Task[None]:
+        assert model.operation is not None
+        model.operation.add_done_callback(lambda task: self._ended(model, task))
+        return model.operation
+
+    def _ended(self, model: ManagedModel, task: asyncio.Task[None]) -> None:
+        model.operation = None
+        if task.cancelled():
+            return
+        exc = task.exception()
+        if exc is not None and not isinstance(exc, SidecarError):
+            log.error("%s: %s failed", model.key, task.get_name(), exc_info=exc)
+            model.fails("an error of the server's own", self._clock())
+        elif model.status.state in ("idle", "archived") and len(model.dispatcher.queue):
+            self._wake_for_queue(model)
+        self.nudge()
+
+    def _wake_for_queue(self, model: ManagedModel) -> None:
+        """Somebody asked while it was put away."""
+        try:
+            self.wake(model, "a request came")
+        except NoRoom as exc:
+            model.dispatcher.close(exc)
 
     def _find_archives(self) -> None:
         """Optional models become usable when somebody builds their archives."""
-        for key, status in self.status.items():
-            missing = status.state == "available" and key not in self._wanted
-            if missing and archive_path(self._model_store, key).is_file():
-                self.status[key] = ModelStatus("archived")
+        for key, model in self.models.items():
+            missing = model.status.state == "available" and not model.wanted
+            if missing and archive_path(self._settings.model_store, key).is_file():
+                model.status = ModelStatus("archived")
+                model.dispatcher.pause()
+
+    async def _replace_changed(self) -> None:
+        """Archives that were written anew, and lie still since the last look, are loaded."""
+        for key, model in self.models.items():
+            if model.status.state != "ready" or model.operation is not None:
+                continue
+            mark = await asyncio.to_thread(archive_mark, self._settings.model_store, key)
+            loaded = self._loaded_marks.setdefault(key, mark)
+            still = self._watched.get(key) == mark
+            self._watched[key] = mark
+            if mark not in (None, loaded) and still:
+                self._loaded_marks[key] = mark
+                model.begin(self.versions.replace(model), "replace")
+                self._watch(model)
 
     def _engine_is_away(self, was_up: bool) -> None:
         if was_up:
             log.warning("TorchServe does not answer")
         reason = EngineUnavailable("TorchServe does not answer; it is being restarted")
-        for key, dispatcher in self._scheduler.dispatchers.items():
-            dispatcher.close(reason)
-            status = self.status[key]
-            if status.state in ("ready", "failed"):
-                self.status[key] = ModelStatus("loading" if key in self._wanted else "archived")
-            self._retry_at.pop(key, None)
+        for model in self.models.values():
+            if not model.enabled:
+                continue
+            model.dispatcher.close(reason)
+            if model.status.state in ("ready", "failed") and model.operation is None:
+                model.status = ModelStatus("loading" if model.wanted else "archived")
+            model.retry.now()
 
-    async def _refresh(self, key: str) -> None:
-        try:
-            model = await self._client.describe(key)
-            given_up = self.status[key].state == "failed"
-            if model and model.batch_size == 1 and (model.ready or not given_up):
-                await self._update(key, model)
-            elif self._clock() >= self._retry_at.get(key, 0.0):
-                self._begin_load(key, registered=model is not None)
-        except (EngineGone, EngineRefused) as exc:
-            log.warning("%s: cannot be described: %s", key, exc)
-
-    async def _update(self, key: str, model: ModelState) -> None:
-        known = self.status[key]
-        self._crashes[key].saw([worker.pid for worker in model.ready], self._clock())
-        if model.ready:
-            runtime = known.runtime
-            if runtime is None or set(known.pids) != {worker.pid for worker in model.ready}:
-                runtime = await self._describe_runtime(key)
-            self.status[key] = ModelStatus("ready", model.model_version, model.ready, runtime)
-            self._last_ready[key] = self._clock()
-            self._retry_seconds.pop(key, None)
-            self._scheduler.dispatchers[key].open(len(model.ready))
+    async def refresh(self, model: ManagedModel) -> None:
+        """One look at one model that is wanted."""
+        if not model.wanted:
             return
-        away = self._clock() - self._last_ready.get(key, -RESTART_GRACE_SECONDS)
-        if known.state == "ready":
-            log.warning("%s: no worker is READY", key)
-        if away < RESTART_GRACE_SECONDS:
-            self.status[key] = ModelStatus("loading", model.model_version)
-            self._scheduler.dispatchers[key].pause()
-        else:
-            self._close(key, "failed", "its workers do not become READY")
-
-    async def _describe_runtime(self, key: str) -> Runtime | None:
-        """What the handler says of itself; None from a handler that is not ours."""
         try:
-            model = await self._client.describe(key, customized=True)
-            said = model.customized_metadata if model else None
-            if isinstance(said, str):
-                return msgspec.json.decode(said, type=Runtime)
-            return msgspec.convert(said, Runtime)
-        except (EngineGone, EngineRefused, msgspec.DecodeError) as exc:
-            log.warning("%s: says nothing of itself: %s", key, exc)
-            return None
+            known = await self._client.describe(model.key)
+            if model.operation is not None:  # begun while TorchServe was asked
+                return
+            if model.status.state == "idle":
+                model.dispatcher.pause()  # it may have been closed while TorchServe was away
+                return
+            given_up = model.status.state == "failed"
+            if known and known.asleep and model.status.state == "ready":
+                model.sleeps(known.model_version)
+            elif known and known.batch_size == 1 and not known.asleep and not given_up:
+                await self._update(model, known)
+            elif model.retry.due(self._clock()):
+                self._begin_load(model)
+        except (EngineGone, EngineRefused) as exc:
+            log.warning("%s: cannot be described: %s", model.key, exc)
 
-    def _begin_load(self, key: str, *, registered: bool) -> None:
-        self.status[key] = ModelStatus("loading")
-        self._scheduler.dispatchers[key].close(
-            ModelNotReady(f"model_name: {key} is loading", retry_after=2)
-        )
-        load = asyncio.create_task(self._load(key, registered=registered), name=f"load {key}")
-        self._loads[key] = load
-        load.add_done_callback(lambda _: self._load_ended(key))
+    def _begin_load(self, model: ManagedModel) -> None:
+        model.status = ModelStatus("loading")
+        model.refuse("it is loading", 2)
+        model.begin(self._operations.bring_up(model, "it is wanted"), "load")
+        self._watch(model)
 
-    def _load_ended(self, key: str) -> None:
-        del self._loads[key]
-        self.nudge()
-
-    async def _load(self, key: str, *, registered: bool) -> None:
-        inference = self._catalog[key].inference
-        async with self._slots:
-            began = self._clock()
-            try:
-                if registered:  # by someone else, with TorchServe's own batching
-                    await self._client.unregister(key)
-                await self._client.register(
-                    f"{key}.mar",
-                    key,
-                    max(inference.workers.min, 1),
-                    inference.startup_timeout_seconds,
-                )
-            except EngineGone as exc:
-                log.warning("%s: TorchServe went away while it was loaded: %s", key, exc)
-            except EngineRefused as exc:
-                self._load_failed(key, exc)
-            else:
-                self._loaded[key] += 1
-                log.info("%s: loaded in %.1f s", key, self._clock() - began)
-
-    def _load_failed(self, key: str, refusal: EngineRefused) -> None:
-        if refusal.status == 404:
-            self._close(key, "available", "its archive is not in the model store")
-        elif refusal.status != 409:  # 409: registered already, which was the aim
-            self._close(key, "failed", "it cannot be loaded; workers.log says why")
-
-    def _close(self, key: str, state: State, error: str) -> None:
-        pause = FIRST_RETRY_SECONDS  # an archive may be built any moment
-        if state == "failed":
-            pause = self._retry_seconds.get(key, FIRST_RETRY_SECONDS)
-            self._retry_seconds[key] = min(2 * pause, LAST_RETRY_SECONDS)
-        self._retry_at[key] = self._clock() + pause
-        if self.status[key].state != state:
-            log.error("%s: %s", key, error)
-        self.status[key] = ModelStatus(state, error=error)
-        reason: Unavailable = ModelNotReady(f"model_name: {key}: {error}", retry_after=int(pause))
-        self._scheduler.dispatchers[key].close(reason)
-
-
-def _first_state(spec: ModelSpec) -> State:
-    """An optional model's archive may be missing; any other's was built before the start."""
-    if not spec.enabled:
-        return "disabled"
-    return "available" if spec.optional else "archived"
+    async def _update(self, model: ManagedModel, known: ModelState) -> None:
+        now = self._clock()
+        model.crashes.saw([worker.pid for worker in known.ready], now)
+        if known.ready:
+            runtime = model.status.runtime
+            if runtime is None or set(model.status.pids) != {each.pid for each in known.ready}:
+                runtime = await describe_runtime(self._client, model.key)
+            if model.operation in (None, asyncio.current_task()):
+                status = ModelStatus("ready", known.model_version, known.ready, runtime)
+                model.is_ready(status, now)
+            return
+        if model.status.state == "ready":
+            log.warning("%s: no worker is READY", model.key)
+        if model.is_away(known.model_version, now) and model.status.state != "failed":
+            log.error("%s: its workers do not become READY", model.key)
+            model.fails("its workers do not become READY", now)

@@ -6,7 +6,7 @@ import msgspec
 
 from sidecar.torchserve.client import WorkerState
 
-State = Literal["available", "archived", "loading", "ready", "failed", "disabled"]
+State = Literal["available", "archived", "loading", "ready", "idle", "failed", "disabled"]
 
 
 class Runtime(msgspec.Struct):
@@ -21,7 +21,8 @@ class Runtime(msgspec.Struct):
 class ModelStatus(msgspec.Struct):
     """One model's state.
 
-    *available*: in the catalog, no archive; *archived*: in the model store, not loaded.
+    *available*: in the catalog, no archive; *archived*: in the model store, not loaded; *idle*:
+    at zero workers, a request wakes it.  *waking*: it is loading because one did.
     """
 
     state: State
@@ -29,8 +30,14 @@ class ModelStatus(msgspec.Struct):
     workers: list[WorkerState] = []  # those that are READY
     runtime: Runtime | None = None
     error: str | None = None
+    waking: bool = False
 
     @property
     def pids(self) -> list[int]:
         """The processes of the READY workers."""
         return [worker.pid for worker in self.workers]
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request is answered, at once or after a wake."""
+        return self.state in ("ready", "idle") or self.waking

@@ -1,6 +1,7 @@
 """GET /health, /livez and /readyz.  None needs a token, none is ever cached."""
 
 import time
+from typing import Literal
 
 from aiohttp import web
 
@@ -30,9 +31,9 @@ async def health(request: web.Request) -> web.Response:
         EngineStats(statistics.finished, statistics.average, statistics.active),
         AutoscalerHealth(
             healthy=alive,
-            state="disabled" if alive else "failed",
+            state=_scaling_state(services),
             components=AutoscalerComponents(
-                ZeroScaler("disabled", last_activity=None),
+                _zero_scaler(services),
                 ModelLoaderHealth(
                     "healthy" if alive else "unhealthy", services.loader.active_loads
                 ),
@@ -41,6 +42,24 @@ async def health(request: web.Request) -> web.Response:
         services.loader.troubles(),
     )
     return json_response(body, 200 if checks.all else 503)
+
+
+def _scaling_state(services: Services) -> Literal["running", "disabled", "draining", "failed"]:
+    if services.dead:
+        return "failed"
+    if services.draining.is_set():
+        return "draining"
+    return "running" if services.autoscaler.config.enabled else "disabled"
+
+
+def _zero_scaler(services: Services) -> ZeroScaler:
+    config, last = services.autoscaler.config, services.history.last
+    status: Literal["healthy", "unhealthy", "disabled"] = "healthy"
+    if not (config.enabled and config.zero_scaling_enabled):
+        status = "disabled"
+    elif services.dead:
+        status = "unhealthy"
+    return ZeroScaler(status, last.timestamp if last else None)
 
 
 async def livez(request: web.Request) -> web.Response:

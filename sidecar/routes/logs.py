@@ -4,11 +4,10 @@ import asyncio
 import logging
 from contextlib import suppress
 
-import msgspec
 from aiohttp import hdrs, web
 
-from sidecar.errors import InvalidFields, LogNotFound
-from sidecar.routes.body import field_rule
+from sidecar.errors import LogNotFound
+from sidecar.routes.body import read_query
 from sidecar.routes.credentials import require_scope
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import utc
@@ -42,7 +41,7 @@ async def logs(request: web.Request) -> web.Response:
 async def read_log(request: web.Request) -> web.Response:
     """Some lines of one file, as they are."""
     await require_scope(request, "admin")
-    query, name = _query(request), request.match_info["file"]
+    query, name = read_query(request, LogQuery), request.match_info["file"]
     folder = LogFolder(request.app[SERVICES].settings.logs)
     found = await asyncio.to_thread(folder.read, name, query.lines, from_end=query.from_end)
     return web.Response(
@@ -64,13 +63,6 @@ async def empty_log(request: web.Request) -> web.Response:
     size = await asyncio.to_thread(folder.empty, name)
     log.warning("%s was emptied by %s; it held %d bytes", name, identity.subject, size)
     return json_response(LogEmptied(True, f"{name} is empty now", size, _mb(size)))
-
-
-def _query(request: web.Request) -> LogQuery:
-    try:
-        return msgspec.convert(dict(request.query), LogQuery, strict=False)
-    except msgspec.ValidationError as exc:
-        raise InvalidFields(field_rule(exc)) from exc
 
 
 def _facts(folder: LogFolder, status: LogStatus, path: str) -> LogFileFacts:

@@ -21,7 +21,14 @@ ENDPOINTS = {
         "health": "/audio/health",
         "tts_health": "/tts/health",
     },
-    "models": {},
+    "models": {"list": "/models"},
+    "autoscaler": {
+        "stats": "/autoscaler/stats",
+        "health": "/autoscaler/health",
+        "history": "/autoscaler/history",
+        "config": "/autoscaler/config",
+        "scale": "/autoscaler/scale",
+    },
     "system": {
         "health": "/health",
         "live": "/livez",

@@ -9,8 +9,6 @@ from sidecar.schemas.model_spec import ModelSpec, Speech
 from sidecar.services import Services
 from sidecar.speech.voices import SpeechTask, models_of, speech_of
 
-USABLE = ("ready", "archived")  # the second is loaded by the first request
-
 
 class SpeechModel(NamedTuple):
     """One enabled model of a speech task."""
@@ -30,6 +28,11 @@ class SpeechModel(NamedTuple):
         return self.status.state == "ready"
 
     @property
+    def usable(self) -> bool:
+        """Whether it answers; one that is only in the model store is loaded by a request."""
+        return self.status.usable or self.status.state == "archived"
+
+    @property
     def device(self) -> str | None:
         """Where it runs, once it is loaded."""
         return self.status.runtime.device if self.status.runtime else None
@@ -45,7 +48,7 @@ def speech_models(services: Services, task: SpeechTask) -> list[SpeechModel]:
 
 def usable(models: Iterable[SpeechModel]) -> list[SpeechModel]:
     """Those that can answer now, or after they are woken."""
-    return [model for model in models if model.status.state in USABLE]
+    return [model for model in models if model.usable]
 
 
 def voices_of(models: Iterable[SpeechModel]) -> list[str]:

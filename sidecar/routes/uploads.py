@@ -1,5 +1,6 @@
 """A multipart body: its fields as text, and its file on disk, however large it is."""
 
+import errno
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.errors import InvalidFields, InvalidForm, PayloadTooLarge
+from sidecar.errors import InvalidFields, InvalidForm, PayloadTooLarge, Unavailable
 from sidecar.routes import body
 from sidecar.routes.body import check_timeout, field_rule
 from sidecar.routes.credentials import admit
@@ -86,6 +87,10 @@ class _Form:
         try:
             async for part in await request.multipart():
                 await self._take(part, getattr(part, "name", None))
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC:
+                raise
+            raise Unavailable("file: there is no room for it on the disk", retry_after=30) from exc
         except _MALFORMED as exc:
             raise InvalidForm(f"body: {type(exc).__name__}") from exc
 

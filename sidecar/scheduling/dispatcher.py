@@ -83,11 +83,18 @@ class Dispatcher:
         self._mean_job_seconds = SHORT_JOB_SECONDS
         self._breaker = CircuitBreaker()
         self.in_flight = 0  # entries inside jobs
+        self.used_at = clock()  # when somebody asked, or was answered, last
 
     @property
     def workers(self) -> int:
         """READY workers."""
         return self._workers
+
+    @property
+    def first_waits(self) -> float:
+        """Seconds since the first in the queue was put there; 0 when nobody waits."""
+        first = self.queue.first
+        return 0.0 if first is None else self._clock() - first.enqueued_at
 
     @property
     def slots(self) -> int:
@@ -122,6 +129,7 @@ class Dispatcher:
             raise self._closed.with_traceback(None)
         self._check_breaker()
         self.queue.check_room(entries)
+        self.used_at = self._clock()
         now_or_later = 1 if first_ahead else len(entries)
         self.queue.follow(entries[:now_or_later], self._clock())
         if entries[now_or_later:]:
@@ -148,10 +156,10 @@ class Dispatcher:
         """Nobody waits for *entries* any more: what of them is queued will not run."""
         self.queue.discard(entries)
 
-    async def drain(self) -> None:
-        """Waits until nothing is queued or in flight."""
-        while self._jobs or len(self.queue):
-            await asyncio.wait(self._jobs) if self._jobs else await asyncio.sleep(0.01)
+    async def until_none_in_flight(self) -> None:
+        """Waits until every job that was sent is answered; `pause` sees to it that none is."""
+        while self._jobs:
+            await asyncio.wait(self._jobs)
 
     async def stop(self, reason: Unavailable) -> None:
         """Refuses what waits, and ends the jobs in flight with *reason*."""
@@ -191,6 +199,7 @@ class Dispatcher:
 
     def _finished(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
+        self.used_at = self._clock()
         self._schedule_pump()
 
     async def _run(self, batch: Sequence[Entry]) -> None:

@@ -27,6 +27,11 @@ class RequestQueue:
     def __len__(self) -> int:
         return self._live
 
+    @property
+    def first(self) -> Entry | None:
+        """Who goes next; None when nobody waits."""
+        return next((entry for _, _, entry in self._heap[:1] if entry.queued), None)
+
     def put(self, entries: Sequence[Entry], now: float) -> None:
         """Takes in all *entries* or none.  Raises QueueFull."""
         self.check_room(entries)

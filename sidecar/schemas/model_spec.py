@@ -114,6 +114,8 @@ class ModelSpec(_Entry, frozen=True):
     optional: bool = False  # its archive is built only when it is asked for by name
     speech: Speech | None = None
     auto_load: bool = False
+    pinned: bool = False  # never put to sleep, and never unloaded for another model
+    idle_seconds: Annotated[float, Meta(gt=0)] | None = 300.0  # then it sleeps; null: never
     load_priority: Annotated[int, Meta(ge=0)] = 100  # lower loads first
     input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
     requirements: Requirements = Requirements()

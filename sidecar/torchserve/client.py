@@ -18,6 +18,7 @@ from sidecar.torchserve.metrics import parse_counts
 QUICK_SECONDS = 5.0
 UNLOAD_SECONDS = 20.0
 CONNECT_SECONDS = 2.0
+LOAD_SECONDS = 600.0
 
 
 class EngineGone(Exception):
@@ -62,6 +63,11 @@ class ModelState(msgspec.Struct, rename="camel"):
     def ready(self) -> list[WorkerState]:
         """The workers that take jobs."""
         return [worker for worker in self.workers if worker.status == "READY"]
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it was told to have no workers."""
+        return self.min_workers == 0 and not self.ready
 
 
 class _Refusal(msgspec.Struct):
@@ -204,9 +210,41 @@ class TorchServeClient:
         }
         await self._management.call("POST", "/models", params=params, seconds=seconds)
 
-    async def unregister(self, model: str) -> None:
-        """Takes *model* out of TorchServe; its archive stays in the model store."""
-        await self._management.call("DELETE", f"/models/{model}", seconds=UNLOAD_SECONDS)
+    async def scale(self, model: str, least: int, most: int, *, synchronous: bool = False) -> None:
+        """To between *least* and *most* workers; TorchServe starts *least*.
+
+        Returns at once, or with *synchronous* when they are READY.
+        """
+        params = {
+            "min_worker": str(least),
+            "max_worker": str(most),
+            "synchronous": "true" if synchronous or not least else "false",
+        }
+        seconds = LOAD_SECONDS if synchronous else UNLOAD_SECONDS
+        await self._management.call("PUT", f"/models/{model}", params=params, seconds=seconds)
+
+    async def versions(self, model: str) -> list[ModelState]:
+        """Every registered version of *model*."""
+        try:
+            body = await self._management.call("GET", f"/models/{model}/all", seconds=QUICK_SECONDS)
+        except EngineRefused as exc:
+            if exc.status == 404:
+                return []
+            raise
+        return msgspec.json.decode(body, type=list[ModelState])
+
+    async def set_default(self, model: str, version: str) -> None:
+        """Jobs go to *version* from now on; those that were sent before end where they are."""
+        path = f"/models/{model}/{version}/set-default"
+        await self._management.call("PUT", path, seconds=QUICK_SECONDS)
+
+    async def unregister(self, model: str, version: str | None = None) -> None:
+        """Takes *model* out of TorchServe, or one version; its archive stays where it is.
+
+        The default version can only be the last.
+        """
+        path = f"/models/{model}" if version is None else f"/models/{model}/{version}"
+        await self._management.call("DELETE", path, seconds=UNLOAD_SECONDS)
 
     async def counts(self) -> TorchServeStats:
         """What TorchServe counted.  Raises EngineRefused or EngineGone."""

@@ -39,7 +39,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "output.log"
         self._torchserve = torchserve
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "SIDECAR_STATE_DIR": str(folder / "var"),
             "SIDECAR_JWT_SECRET": SECRET,
             **{f"SIDECAR_{name.upper()}": value for name, value in settings.items()},
@@ -52,7 +52,7 @@ class Server:
             self.process = subprocess.Popen(
                 [*command, "--torchserve", self._torchserve],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdout=output,
                 stderr=output,
             )

@@ -28,10 +28,13 @@ ASKED: dict[str, tuple[dict[str, Any], int]] = {  # and what comes back where no
     "/synthesize": ({"text": "Hello."}, 404),
     "/transcribe": ({"inputs": CLIP}, 404),
     "/audio/validate": ({"inputs": CLIP}, 200),
+    "/models/{name}/scale": ({"workers": 1}, 200),
+    "/models/{name}/default": ({"version": "1.0"}, 200),
+    "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),
 }
 
 
-IN_PATHS = {"{file}": "server.log"}
+IN_PATHS = {"{file}": "server.log", "{name}": "echo"}
 
 
 def url_of(route: Route) -> str:
@@ -157,7 +160,7 @@ async def test_every_refusal_of_predict_is_as_documented(
     await predict(404, json=GOOD | {"model_name": "nobody"})
     await predict(413, data=b" " * 20_000)
     await predict(422, json={})
-    await predict(503, json=GOOD | {"model_name": "other"})
+    await predict(503, json=GOOD | {"model_name": "missing"})
     torchserve.hold()
     await predict(504, json=GOOD | {"timeout": 0.05})
     torchserve.release()

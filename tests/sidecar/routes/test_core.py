@@ -69,15 +69,17 @@ async def test_health_is_200_when_all_is_well(client: Client) -> None:
     health = await get(client, "/health")
     assert abs(health.pop("timestamp") - time.time()) < 5
     assert health["engine_stats"].pop("avg_processing_time") > 0
+    loaded_at = health["autoscaler"]["components"]["zero_scaler"]["last_activity"]
+    assert abs(loaded_at - time.time()) < 5
     assert health == {
         "healthy": True,
         "checks": {"inference_engine": True, "model": True, "device": True},
         "engine_stats": {"requests_processed": 1, "active_requests": 0},
         "autoscaler": {
             "healthy": True,
-            "state": "disabled",
+            "state": "running",
             "components": {
-                "zero_scaler": {"status": "disabled", "last_activity": None},
+                "zero_scaler": {"status": "healthy", "last_activity": loaded_at},
                 "model_loader": {"status": "healthy", "active_loaders": 0},
             },
         },

@@ -124,14 +124,8 @@ async def test_a_disabled_model_is_never_answered_by_another(client: Client) -> 
     assert answer["model_info"]["state"] == "disabled"
 
 
-async def test_a_model_that_is_not_loaded_is_loaded_at_the_first_request(client: Client) -> None:
-    answer = await ask(client, 503, model_name="other")
-    assert "being loaded" in answer["detail"]
-    async with asyncio.timeout(5):
-        while (
-            await client.post("/predict", json={"model_name": "other", "inputs": 1})
-        ).status != 200:
-            await asyncio.sleep(0.02)
+async def test_a_model_that_is_not_loaded_is_loaded_for_the_first_request(client: Client) -> None:
+    assert (await ask(client, model_name="other"))["result"] == [1, 2, 3]
 
 
 async def test_a_model_without_an_archive_says_how_to_get_it(client: Client) -> None:

@@ -69,7 +69,7 @@ SYNTHESIS: list[tuple[dict[str, Any], int, str]] = [
     ({"text": "Hi", "language": "de"}, 400, "language: the model knows en"),
     ({"text": "Hi", "speaker_embedding": [0.1]}, 400, "speaker_embedding: hibari_tts does not"),
     ({"text": "Hi", "voice": "carl"}, 404, "scripts/build_archives optional_tts makes it"),
-    ({"text": "Hi"}, 503, "hibari_tts is being loaded"),
+    ({"text": "Hi"}, 503, "hibari_tts: its archive is not in the model store"),
 ]
 
 
@@ -102,7 +102,7 @@ TRANSCRIPTION: list[tuple[dict[str, Any], int, str]] = [
     ({"inputs": CLIP, "stream": True, "response_format": "srt"}, 422, "stream: goes with"),
     ({"inputs": CLIP, "model": "hibari_tts"}, 400, "model: hibari_tts does no speech recognition"),
     ({"inputs": CLIP, "model": "nobody"}, 404, "no such model"),
-    ({"inputs": CLIP}, 503, "is being loaded"),
+    ({"inputs": CLIP}, 503, "vad: its archive is not in the model store"),
 ]
 
 

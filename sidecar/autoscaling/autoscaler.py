@@ -1,0 +1,94 @@
+"""Thinks over every model's workers once a second: read, decide, act."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.autoscaling.scaling_policy import (
+    Load,
+    ScalingPolicy,
+    desired_workers,
+    fewer_would_do,
+)
+from sidecar.schemas.autoscaler import AutoscalerConfigBody
+
+
+class Autoscaler:
+    """Scales models between their limits, and puts idle ones to sleep.  *config* may change."""
+
+    def __init__(
+        self,
+        loader: ModelLoader,
+        config: AutoscalerConfigBody,
+        check_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self._loader = loader
+        self._check_seconds = check_seconds
+        self._clock = clock
+        self._quiet_since: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Thinks on and on."""
+        while True:
+            await asyncio.sleep(self._check_seconds)
+            self.think()
+
+    def think(self) -> None:
+        """Once, over every model that is ready and to which nothing is being done."""
+        if not self.config.enabled:
+            return
+        for model in self._loader.models.values():
+            if model.status.state == "ready" and model.operation is None:
+                self._think_over(model)
+
+    def _think_over(self, model: ManagedModel) -> None:
+        policy, load = self._policy(model), self._load(model)
+        wanted = desired_workers(policy, load)
+        if not fewer_would_do(policy, load):
+            self._quiet_since.pop(model.key, None)
+        if wanted == load.workers:
+            return
+        if wanted == 0:
+            self._loader.put_to_sleep(model, f"idle for {load.idle_for:.0f} s")
+            return
+        reason = f"{load.queued} wait, the first for {load.first_waits:.1f} s"
+        self._loader.scale(model, wanted, reason)
+        self._quiet_since.pop(model.key, None)
+
+    def idle_seconds(self, model: ManagedModel) -> float | None:
+        """Since *model* was asked; None while it is not loaded."""
+        if model.status.state != "ready":
+            return None
+        used_at = max(model.dispatcher.used_at, model.awake_since)
+        return round(self._clock() - used_at, 3)
+
+    def _policy(self, model: ManagedModel) -> ScalingPolicy:
+        inference, config = model.spec.inference, self.config
+        sleeps = config.zero_scaling_enabled and not model.spec.pinned
+        return ScalingPolicy(
+            min_workers=inference.workers.min,
+            max_workers=inference.workers.max,
+            max_batch_size=inference.max_batch_size,
+            up_wait=config.thresholds.queue_wait_seconds,
+            up_jobs=config.thresholds.queue_jobs_per_worker,
+            down_quiet=config.cooldowns.quiet_seconds,
+            up_cooldown=config.cooldowns.scale_up_seconds,
+            down_cooldown=config.cooldowns.scale_down_seconds,
+            idle_seconds=model.spec.idle_seconds if sleeps else None,
+        )
+
+    def _load(self, model: ManagedModel) -> Load:
+        now, dispatcher = self._clock(), model.dispatcher
+        return Load(
+            workers=len(model.status.workers),
+            queued=len(dispatcher.queue),
+            in_flight=dispatcher.in_flight,
+            first_waits=dispatcher.first_waits,
+            idle_for=self.idle_seconds(model) or 0.0,
+            quiet_for=now - self._quiet_since.setdefault(model.key, now),
+            since_change=now - model.changed_at,
+        )

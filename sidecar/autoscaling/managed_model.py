@@ -1,0 +1,106 @@
+"""One model as the loader holds it: its state, and what is being done to it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from sidecar.autoscaling.crash_loop import CrashLoop
+from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.autoscaling.retry import Retry
+from sidecar.errors import ModelNotReady
+from sidecar.scheduling.dispatcher import Dispatcher
+from sidecar.schemas.model_spec import ModelSpec
+
+RESTART_GRACE_SECONDS = 15.0  # a worker that died has this long until its queue is refused
+
+
+class ManagedModel:
+    """The loader alone changes it; one operation at a time is under way."""
+
+    def __init__(self, key: str, spec: ModelSpec, dispatcher: Dispatcher | None) -> None:
+        self.key = key
+        self.spec = spec
+        self._dispatcher = dispatcher  # none for a model that is disabled
+        self.status = ModelStatus(_first_state(spec))
+        self.wanted = spec.enabled and spec.auto_load  # it is to be loaded, or asleep
+        self.workers = max(spec.inference.workers.min, 1)  # when it is awake
+        self.retry = Retry()
+        self.crashes = CrashLoop()
+        self.replacements = 0  # of its archive, while it was loaded
+        self.suspect = False  # it failed: what TorchServe holds of it is not used again
+        self.memory_mb = float(spec.requirements.min_memory_mb)  # of a worker, once it was seen
+        self.ready_at: float | None = None  # when it was seen so last
+        self.awake_since = float("-inf")
+        self.changed_at = float("-inf")  # the number of its workers, by us
+        self.operation: asyncio.Task[None] | None = None
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """Of an enabled model."""
+        assert self._dispatcher is not None
+        return self._dispatcher
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it can be used at all."""
+        return self._dispatcher is not None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it holds memory, or is about to."""
+        return self.status.state in ("ready", "loading")
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is queued or in flight."""
+        return bool(len(self.dispatcher.queue) or self.dispatcher.in_flight)
+
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Starts *work* as the operation; the caller has seen that there is none."""
+        assert self.operation is None
+        self.operation = asyncio.create_task(work, name=f"{name} {self.key}")
+
+    def is_ready(self, status: ModelStatus, now: float) -> None:
+        """Its workers take jobs."""
+        if self.status.state != "ready":
+            self.awake_since = now
+        self.status = status
+        self.ready_at = now
+        self.suspect = False
+        self.retry.succeeded()
+        measured = max((worker.memory_usage for worker in status.workers), default=0) / 2**20
+        self.memory_mb = max(measured, float(self.spec.requirements.min_memory_mb))
+        self.dispatcher.open(len(status.workers))
+
+    def is_away(self, version: str, now: float) -> bool:
+        """None of its workers is READY; whether that is so for too long."""
+        if self.ready_at is None or now - self.ready_at >= RESTART_GRACE_SECONDS:
+            return True
+        self.status = ModelStatus("loading", version)
+        self.dispatcher.pause()
+        return False
+
+    def sleeps(self, version: str | None) -> None:
+        """It has no workers, and a request wakes it."""
+        self.status = ModelStatus("idle", version)
+        self.crashes.forget()
+        self.dispatcher.pause()
+
+    def fails(self, error: str, now: float) -> None:
+        """It cannot be loaded; it is tried again after a pause that grows."""
+        self.suspect = True
+        pause = self.retry.failed(now)
+        self.status = ModelStatus("failed", error=error)
+        self.refuse(error, pause)
+
+    def refuse(self, error: str, seconds: float) -> None:
+        """Requests get 503, those that wait too."""
+        reason = ModelNotReady(f"model_name: {self.key}: {error}", retry_after=max(1, int(seconds)))
+        self.dispatcher.close(reason)
+
+
+def _first_state(spec: ModelSpec) -> Any:
+    """An optional model's archive may be missing; any other's was built before the start."""
+    if not spec.enabled:
+        return "disabled"
+    return "available" if spec.optional else "archived"

@@ -1,0 +1,94 @@
+"""Versions of one model side by side: added, made the default, removed, replaced."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.catalog.model_store import archive_path, archive_version, find_version
+from sidecar.errors import InvalidInput, VersionNotFound
+from sidecar.torchserve.client import EngineRefused, TorchServeClient
+
+log = logging.getLogger(__name__)
+
+
+class ModelVersions:
+    """No request fails by what is done here: jobs go to a version that is READY, or wait."""
+
+    def __init__(self, client: TorchServeClient, model_store: Path) -> None:
+        self._client = client
+        self._model_store = model_store
+
+    async def loaded(self, key: str) -> list[str]:
+        """The versions that TorchServe holds."""
+        return sorted(each.model_version for each in await self._client.versions(key))
+
+    async def add(self, model: ManagedModel, version: str) -> None:
+        """Loads *version* beside what is there.  Raises VersionNotFound, InvalidInput."""
+        name = await asyncio.to_thread(find_version, self._model_store, model.key, version)
+        if name is None:
+            raise VersionNotFound(model.key, version)
+        await self._register(model, name)
+
+    async def make_default(self, model: ManagedModel, version: str) -> None:
+        """Requests go to *version* from now on.  Raises VersionNotFound."""
+        if version not in await self.loaded(model.key):
+            raise VersionNotFound(model.key, version)
+        await self._client.set_default(model.key, version)
+
+    async def remove(self, model: ManagedModel, version: str) -> None:
+        """Unloads *version*, but not the default.  Raises VersionNotFound, InvalidInput."""
+        if version not in await self.loaded(model.key):
+            raise VersionNotFound(model.key, version)
+        if version == model.status.version:
+            raise InvalidInput(f"version: {version} is the default; make another one that first")
+        await self._unregister(model, version)
+
+    async def replace(self, model: ManagedModel) -> None:
+        """Loads the archive as it lies in the model store now, in place of what is loaded.
+
+        A new version is loaded beside the old one first.  The same version cannot be: requests
+        wait until it is loaded again.
+        """
+        path = archive_path(self._model_store, model.key)
+        version, old = await asyncio.to_thread(archive_version, path), model.status.version
+        if version is None or old is None:
+            log.warning("%s: what lies in the model store is no archive", model.key)
+            return
+        if version == old:
+            async with _quiet(model):
+                await self._client.unregister(model.key, old)
+                await self._register(model, path.name)
+        else:
+            await self._register(model, path.name)
+            await self._client.set_default(model.key, version)
+            await self._unregister(model, old)
+        model.replacements += 1
+        log.info("%s: version %s replaced by %s", model.key, old, version)
+
+    async def _register(self, model: ManagedModel, archive: str) -> None:
+        seconds = model.spec.inference.startup_timeout_seconds
+        try:
+            await self._client.register(archive, model.key, model.workers, seconds)
+        except EngineRefused as exc:
+            if exc.status != 409:  # 409: it is loaded already
+                raise InvalidInput(
+                    f"version: {archive} cannot be loaded; workers.log says why"
+                ) from exc
+
+    async def _unregister(self, model: ManagedModel, version: str) -> None:
+        async with _quiet(model):  # its workers may hold jobs
+            await self._client.unregister(model.key, version)
+
+
+@asynccontextmanager
+async def _quiet(model: ManagedModel) -> AsyncIterator[None]:
+    """Nothing of *model* is in flight; what is asked waits."""
+    model.dispatcher.pause()
+    try:
+        await model.dispatcher.until_none_in_flight()
+        yield
+    finally:
+        model.dispatcher.open(len(model.status.workers))

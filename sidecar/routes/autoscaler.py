@@ -1,0 +1,283 @@
+"""/autoscaler/…: reading is open, changes need the scope `admin`."""
+
+import time
+import uuid
+from collections import Counter
+
+import msgspec
+from aiohttp import web
+
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.errors import InvalidFields, ModelNotFound
+from sidecar.routes.body import read_admin_json, read_query
+from sidecar.routes.changed_fields import apply_patch
+from sidecar.routes.model_changes import ModelChanges
+from sidecar.routes.route import Route, json_response
+from sidecar.routes.timestamps import now
+from sidecar.schemas.autoscaler import (
+    AutoscalerConfigAnswer,
+    AutoscalerConfigChanged,
+    AutoscalerConfigPatch,
+    AutoscalerHealthReport,
+    AutoscalerHistory,
+    AutoscalerStats,
+    AutoscalerSummary,
+    ComponentHealth,
+    Components,
+    HistoryPeriod,
+    HistoryQuery,
+    LoaderHealth,
+    ModelCounts,
+    QueueMetrics,
+    ResourceUsage,
+    ScaleAnswer,
+    ScaleRequest,
+    ScaleStep,
+    ScalingMetrics,
+    Status,
+    SystemChecks,
+)
+from sidecar.services import SERVICES, Services
+
+RECENT = 10
+_scale = msgspec.json.Decoder(ScaleRequest)
+_patch = msgspec.json.Decoder(AutoscalerConfigPatch)
+
+
+async def autoscaler_stats(request: web.Request) -> web.Response:
+    """What there is, what waits, and what was done."""
+    services = request.app[SERVICES]
+    return json_response(
+        AutoscalerStats(
+            success=True,
+            timestamp=now(),
+            autoscaler=_summary(services),
+            models=_counts(services),
+            resource_usage=_usage(services),
+            scaling_metrics=_metrics(services),
+            queue_metrics=_queues(services),
+            thresholds=services.autoscaler.config.thresholds,
+        )
+    )
+
+
+async def autoscaler_health(request: web.Request) -> web.Response:
+    """How its parts are."""
+    services = request.app[SERVICES]
+    config, loader = services.autoscaler.config, services.loader
+    last = services.history.last
+    zero: Status = "healthy" if config.enabled and config.zero_scaling_enabled else "disabled"
+    troubles = loader.troubles()
+    return json_response(
+        AutoscalerHealthReport(
+            status=status_of(services),
+            timestamp=now(),
+            components=Components(
+                ComponentHealth(
+                    "unhealthy" if services.dead else zero, last.timestamp if last else None
+                ),
+                LoaderHealth("degraded" if troubles else "healthy", loader.active_loads, troubles),
+            ),
+            configuration=config,
+            recent_activity=services.history.since(24.0)[:RECENT],
+            system_checks=SystemChecks(loader.engine.up, not services.dead),
+        )
+    )
+
+
+def status_of(services: Services) -> Status:
+    """Of the whole autoscaler."""
+    if services.dead:
+        return "unhealthy"
+    if not services.autoscaler.config.enabled:
+        return "disabled"
+    return "degraded" if services.loader.troubles() else "healthy"
+
+
+async def scale(request: web.Request) -> web.Response:
+    """Scales, loads or unloads models, and answers when that is done."""
+    asked = await read_admin_json(request, _scale)
+    services = request.app[SERVICES]
+    models = [_model(services, name) for name in asked.models]
+    if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
+        raise InvalidFields("target_replicas: only for scale_up and scale_down")
+    changes = ModelChanges(services, asked.reason)
+    before = sum(len(model.status.workers) for model in models)
+    steps = [await _step(changes, model, asked) for model in models]
+    return json_response(
+        ScaleAnswer(
+            success=True,
+            scaling_id=uuid.uuid4().hex,
+            action=asked.action,
+            previous_scale=before,
+            target_scale=sum(step.workers_after for step in steps),
+            affected_models=[model.key for model in models],
+            status="failed" if any(step.state == "failed" for step in steps) else "completed",
+            steps=steps,
+        )
+    )
+
+
+async def _step(changes: ModelChanges, model: ManagedModel, asked: ScaleRequest) -> ScaleStep:
+    before, began = len(model.status.workers), time.monotonic()
+    match asked.action:
+        case "scale_up":
+            await changes.scale(model, asked.target_replicas or before + 1)
+        case "scale_down":
+            await changes.scale(model, asked.target_replicas or max(before - 1, 1))
+        case "zero_scale":
+            await changes.put_to_sleep(model)
+        case "load_model":
+            await changes.load(model)
+        case "unload_model":
+            await changes.unload(model)
+    taken = time.monotonic() - began
+    return ScaleStep(
+        model.key, before, len(model.status.workers), model.status.state, round(taken, 3)
+    )
+
+
+async def autoscaler_config(request: web.Request) -> web.Response:
+    """What is in force."""
+    services = request.app[SERVICES]
+    return json_response(AutoscalerConfigAnswer(True, now(), services.autoscaler.config))
+
+
+async def change_autoscaler_config(request: web.Request) -> web.Response:
+    """Changes what the body names, at once and until the program ends."""
+    patch = await read_admin_json(request, _patch)
+    autoscaler = request.app[SERVICES].autoscaler
+    autoscaler.config, changed = apply_patch(autoscaler.config, patch)
+    return json_response(
+        AutoscalerConfigChanged(
+            success=True,
+            updated_fields=changed,
+            configuration=autoscaler.config,
+            effective_timestamp=now(),
+            restart_required=False,
+        )
+    )
+
+
+async def autoscaler_history(request: web.Request) -> web.Response:
+    """The newest changes, newest first."""
+    services = request.app[SERVICES]
+    asked = read_query(request, HistoryQuery)
+    kinds = [kind for kind in asked.event_types.split(",") if kind]
+    events = services.history.since(asked.hours, kinds)
+    end = time.time()
+    return json_response(
+        AutoscalerHistory(
+            success=True,
+            period=HistoryPeriod(end - 3600 * asked.hours, end, asked.hours),
+            summary=dict(Counter(event.type for event in events)),
+            events=events[: asked.limit],
+        )
+    )
+
+
+def _model(services: Services, name: str) -> ManagedModel:
+    key = services.catalog.key_of(name)
+    if key is None:
+        raise ModelNotFound(name)
+    return services.loader.models[key]
+
+
+def _summary(services: Services) -> AutoscalerSummary:
+    models = services.loader.models.values()
+    config = services.autoscaler.config
+    return AutoscalerSummary(
+        enabled=config.enabled,
+        status=status_of(services),
+        zero_scaling_enabled=config.zero_scaling_enabled,
+        current_scale=sum(len(model.status.workers) for model in models),
+        target_scale=sum(model.workers for model in models if model.in_memory),
+        last_scale_event=services.history.last,
+    )
+
+
+def _counts(services: Services) -> ModelCounts:
+    enabled = [model for model in services.loader.models.values() if model.enabled]
+    loaded = sum(model.status.state == "ready" for model in enabled)
+    always = [
+        model.key for model in enabled if model.spec.pinned or model.spec.idle_seconds is None
+    ]
+    return ModelCounts(
+        total=len(enabled),
+        loaded=loaded,
+        unloaded=len(enabled) - loaded,
+        auto_managed_models=[model.key for model in enabled if model.key not in always],
+        always_loaded_models=always,
+    )
+
+
+def _usage(services: Services) -> ResourceUsage:
+    figures, loader = services.system.figures, services.loader
+    return ResourceUsage(
+        cpu_percent=figures.cpu_percent,
+        memory_percent=figures.memory_percent,
+        models_memory_mb=round(sum(each.memory_mb for each in loader.residents()), 1),
+        memory_budget_mb=loader.budget.memory_mb,
+    )
+
+
+def _metrics(services: Services) -> ScalingMetrics:
+    history = services.history
+    return ScalingMetrics(
+        scale_up_events=history.counts["scale_up"],
+        scale_down_events=history.counts["scale_down"],
+        zero_scale_events=history.counts["scale_to_zero"],
+        wake_events=history.counts["wake"],
+        load_failures=history.counts["failure"],
+        average_scale_up_time=history.mean_seconds("scale_up"),
+        average_scale_down_time=history.mean_seconds("scale_down"),
+        cold_start_time_seconds=history.mean_seconds("wake"),
+    )
+
+
+def _queues(services: Services) -> QueueMetrics:
+    dispatchers = services.scheduler.dispatchers
+    return QueueMetrics(
+        pending_requests=services.statistics.active,
+        queue_length=services.scheduler.queued,
+        max_queue_length=sum(services.catalog[key].inference.queue_size for key in dispatchers),
+        longest_wait_ms=round(
+            1000 * max((each.first_waits for each in dispatchers.values()), default=0.0), 3
+        ),
+    )
+
+
+ROUTES = [
+    Route(
+        *("GET", "/autoscaler/stats", autoscaler_stats, "What the autoscaler has done"),
+        response=AutoscalerStats,
+    ),
+    Route(
+        *("GET", "/autoscaler/health", autoscaler_health, "How the autoscaler is"),
+        response=AutoscalerHealthReport,
+    ),
+    Route(
+        *("GET", "/autoscaler/config", autoscaler_config, "What scaling goes by"),
+        response=AutoscalerConfigAnswer,
+    ),
+    Route(
+        *("GET", "/autoscaler/history", autoscaler_history, "The newest changes"),
+        response=AutoscalerHistory,
+        query=HistoryQuery,
+        statuses=(422,),
+    ),
+    Route(
+        *("POST", "/autoscaler/config", change_autoscaler_config, "Change what scaling goes by"),
+        request=AutoscalerConfigPatch,
+        response=AutoscalerConfigChanged,
+        statuses=(400, 401, 413, 422),
+        credential="required",
+    ),
+    Route(
+        *("POST", "/autoscaler/scale", scale, "Scale, load or unload models"),
+        request=ScaleRequest,
+        response=ScaleAnswer,
+        statuses=(400, 401, 404, 413, 422, 503),
+        credential="required",
+    ),
+]

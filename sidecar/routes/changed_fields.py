@@ -1,0 +1,28 @@
+"""A frozen configuration, changed in some of its fields."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+Configuration = TypeVar("Configuration", bound=msgspec.Struct)
+
+
+def apply_patch(now: Configuration, patch: msgspec.Struct) -> tuple[Configuration, list[str]]:
+    """*now* with what *patch* sets, and the names of what differs, as ``cooldowns.quiet_seconds``.
+
+    *patch* has the same fields, each UNSET or a value; those that are structs, patches again.
+    """
+    changes: dict[str, Any] = {}
+    names: list[str] = []
+    for field in patch.__struct_fields__:
+        value, known = getattr(patch, field), getattr(now, field)
+        if value is UNSET:
+            continue
+        if isinstance(value, msgspec.Struct):
+            value, inner = apply_patch(known, value)
+            names += [f"{field}.{name}" for name in inner]
+        elif value != known:
+            names.append(field)
+        changes[field] = value
+    return msgspec.structs.replace(now, **changes), names

@@ -1,0 +1,273 @@
+"""/models and /models/{name}: reading is open, changes need the scope `admin`."""
+
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.errors import ModelNotFound
+from sidecar.routes.body import read_admin_json
+from sidecar.routes.model_changes import ModelChanges
+from sidecar.routes.page import page
+from sidecar.routes.route import Route, json_response
+from sidecar.routes.speech_models import SpeechModel, speech_models
+from sidecar.routes.timestamps import now
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.schemas.models import (
+    AudioModelsSummary,
+    DefaultRequest,
+    DeploymentInfo,
+    ListeningModelFacts,
+    LoadRequest,
+    ModelDetails,
+    Models,
+    ModelSummary,
+    ScaleModelRequest,
+    SpeakingModelFacts,
+    SpecializedModels,
+    UnloadRequest,
+    WorkerFacts,
+)
+from sidecar.services import SERVICES, Services
+from sidecar.torchserve.client import EngineGone, EngineRefused
+
+HIGH_PRIORITY = 10  # load_priority up to this
+CATEGORIES = {
+    "tensor": "demo",
+    "image_classification": "computer-vision",
+    "speech_synthesis": "audio",
+    "speech_recognition": "audio",
+    "voice_activity": "audio",
+}
+OTHERS = "nlp"
+_load = msgspec.json.Decoder(LoadRequest)
+_unload = msgspec.json.Decoder(UnloadRequest)
+_default = msgspec.json.Decoder(DefaultRequest)
+_scale = msgspec.json.Decoder(ScaleModelRequest)
+
+
+@page
+async def models(services: Services) -> Models:
+    """Every model of the catalog, and its state."""
+    specs = dict(services.catalog)
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for key, spec in specs.items():
+        groups[_category(spec)].append(key)
+    return Models(
+        success=True,
+        timestamp=now(),
+        total_models=len(specs),
+        available_models=[key for key, spec in specs.items() if spec.enabled],
+        models_info={key: _summary(services, key, spec) for key, spec in specs.items()},
+        model_groups=dict(groups),
+        specialized_models=_specialized(specs),
+        audio_models=_audio(services),
+        deployment_info=DeploymentInfo(
+            services.catalog.auto_load(),
+            [key for key, spec in specs.items() if spec.load_priority <= HIGH_PRIORITY],
+        ),
+    )
+
+
+def _category(spec: ModelSpec) -> str:
+    return CATEGORIES.get(spec.task, OTHERS)
+
+
+def _summary(services: Services, key: str, spec: ModelSpec) -> ModelSummary:
+    return ModelSummary(
+        spec.display_name,
+        spec.task,
+        _category(spec),
+        spec.enabled,
+        spec.task == "speech_synthesis",
+        services.loader.status[key].state,
+    )
+
+
+def _specialized(specs: dict[str, ModelSpec]) -> SpecializedModels:
+    def keys(task: str) -> list[str]:
+        return [key for key, spec in specs.items() if spec.task == task]
+
+    return SpecializedModels(
+        tts_models=keys("speech_synthesis"),
+        stt_models=keys("speech_recognition"),
+        image_classification=keys("image_classification"),
+        text_classification=keys("text_classification"),
+        feature_extraction=keys("embedding"),
+    )
+
+
+def _audio(services: Services) -> AudioModelsSummary:
+    speaking = speech_models(services, "speech_synthesis")
+    listening = speech_models(services, "speech_recognition")
+    return AudioModelsSummary(
+        tts_detailed={model.key: _speaking(model) for model in speaking},
+        stt_detailed={model.key: _listening(model) for model in listening},
+        loaded_audio_models=[model.key for model in (*speaking, *listening) if model.loaded],
+        supported_tts_types=_handlers(speaking),
+        supported_stt_types=_handlers(listening),
+    )
+
+
+def _speaking(model: SpeechModel) -> SpeakingModelFacts:
+    speech = model.speech
+    return SpeakingModelFacts(list(model.spec.voices), list(speech.languages), speech.sample_rate)
+
+
+def _listening(model: SpeechModel) -> ListeningModelFacts:
+    speech = model.speech
+    return ListeningModelFacts(list(speech.languages), speech.translates, speech.word_timestamps)
+
+
+def _handlers(found: list[SpeechModel]) -> list[str]:
+    return sorted({model.spec.handler for model in found})
+
+
+async def model(request: web.Request) -> web.Response:
+    """One model: what it is, and how it is."""
+    services = request.app[SERVICES]
+    return json_response(await _details(services, _asked(request)))
+
+
+async def load_model(request: web.Request) -> web.Response:
+    """Loads or wakes it, or adds a version; answers when it is READY."""
+    asked = await read_admin_json(request, _load)
+    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    if asked.version is None:
+        await changes.load(found)
+    else:
+        await changes.add_version(found, asked.version)
+        if asked.default:
+            await changes.make_default(found, asked.version)
+    return json_response(await _details(request.app[SERVICES], found))
+
+
+async def unload_model(request: web.Request) -> web.Response:
+    """Takes it, or one version, out of memory."""
+    asked = await read_admin_json(request, _unload)
+    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    if asked.version is None:
+        await changes.unload(found)
+    else:
+        await changes.remove_version(found, asked.version)
+    return json_response(await _details(request.app[SERVICES], found))
+
+
+async def set_default_version(request: web.Request) -> web.Response:
+    """Lets requests go to a version that is loaded: forward, or back."""
+    asked = await read_admin_json(request, _default)
+    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    await changes.make_default(found, asked.version)
+    return json_response(await _details(request.app[SERVICES], found))
+
+
+async def scale_model(request: web.Request) -> web.Response:
+    """Another number of workers; 0 puts it to sleep."""
+    asked = await read_admin_json(request, _scale)
+    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    if asked.workers:
+        await changes.scale(found, asked.workers)
+    else:
+        await changes.put_to_sleep(found)
+    return json_response(await _details(request.app[SERVICES], found))
+
+
+def _asked(request: web.Request) -> ManagedModel:
+    services, name = request.app[SERVICES], request.match_info["name"]
+    key = services.catalog.key_of(name)
+    if key is None:
+        raise ModelNotFound(name)
+    return services.loader.models[key]
+
+
+async def _details(services: Services, found: ManagedModel) -> ModelDetails:
+    spec, status, workers = found.spec, found.status, found.spec.inference.workers
+    return ModelDetails(
+        success=True,
+        name=found.key,
+        display_name=spec.display_name,
+        description=spec.description,
+        task=spec.task,
+        handler=spec.handler,
+        source=spec.source,
+        model_id=spec.model_id,
+        revision=spec.revision,
+        license=spec.license,
+        state=status.state,
+        version=status.version or spec.version,
+        loaded_versions=await _versions(services, found),
+        error=status.error,
+        device=status.runtime.device if status.runtime else None,
+        precision=status.runtime.precision if status.runtime else None,
+        workers=[
+            WorkerFacts(each.id, round(each.memory_usage / 2**20, 1)) for each in status.workers
+        ],
+        min_workers=workers.min,
+        max_workers=workers.max,
+        **_activity(services, found),
+        sleeps_after_seconds=None if spec.pinned else spec.idle_seconds,
+        pinned=spec.pinned,
+        cache=spec.cache,
+        limits=spec.limits,
+    )
+
+
+def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:
+    if not found.enabled:
+        return {"queued": 0, "in_flight": 0, "idle_seconds": None}
+    dispatcher = found.dispatcher
+    return {
+        "queued": len(dispatcher.queue),
+        "in_flight": dispatcher.in_flight,
+        "idle_seconds": services.autoscaler.idle_seconds(found),
+    }
+
+
+async def _versions(services: Services, found: ManagedModel) -> list[str]:
+    if found.status.state != "ready":
+        return []
+    try:
+        return await services.loader.versions.loaded(found.key)
+    except (EngineGone, EngineRefused):
+        return []
+
+
+CHANGES = (400, 401, 404, 413, 422, 503)
+ROUTES = [
+    Route(
+        *("GET", "/models", models, "Every model and its state"),
+        response=Models,
+        page=True,
+    ),
+    Route(*("GET", "/models/{name}", model, "One model"), response=ModelDetails, statuses=(404,)),
+    Route(
+        *("POST", "/models/{name}/load", load_model, "Load a model, or another version"),
+        request=LoadRequest,
+        response=ModelDetails,
+        statuses=CHANGES,
+        credential="required",
+    ),
+    Route(
+        *("POST", "/models/{name}/unload", unload_model, "Unload a model, or one version"),
+        request=UnloadRequest,
+        response=ModelDetails,
+        statuses=CHANGES,
+        credential="required",
+    ),
+    Route(
+        *("POST", "/models/{name}/default", set_default_version, "Choose the version to use"),
+        request=DefaultRequest,
+        response=ModelDetails,
+        statuses=CHANGES,
+        credential="required",
+    ),
+    Route(
+        *("POST", "/models/{name}/scale", scale_model, "Scale a model; 0 puts it to sleep"),
+        request=ScaleModelRequest,
+        response=ModelDetails,
+        statuses=CHANGES,
+        credential="required",
+    ),
+]

@@ -1,0 +1,90 @@
+"""Clients that ask on and on; what each was told, and when."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tests.faults.faulty_model import FINE
+
+CUT_OFF = 0  # instead of a status: the connection broke
+PAUSE_SECONDS = 0.02
+GAP_SECONDS = 0.5  # eight clients that are answered leave none as long
+
+
+class Answer(NamedTuple):
+    """One request's end.  *status* 0: no answer came."""
+
+    at: float
+    status: int
+    right: bool
+
+
+class Crowd:
+    """Asks for sums, which are checked, with as many clients as *clients*."""
+
+    def __init__(self, url: str, clients: int = 8) -> None:
+        self._url = url
+        self.answers: list[Answer] = []
+        self._stop = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._client(number)) for number in range(clients)]
+
+    async def _client(self, number: int) -> None:
+        async with aiohttp.ClientSession(self._url) as session:
+            serial = 0
+            while not self._stop.is_set():
+                serial += 1
+                self.answers.append(await self._ask(session, number, serial))
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _ask(self, session: aiohttp.ClientSession, number: int, serial: int) -> Answer:
+        inputs = [FINE, number, serial, 1]
+        body = {"model_name": "faulty", "inputs": inputs, "timeout": 60}
+        try:
+            async with session.post("/predict", json=body) as response:
+                answer: dict[str, Any] = await response.json()
+        except aiohttp.ClientError:
+            return Answer(time.monotonic(), CUT_OFF, right=False)
+        right = response.status != 200 or answer["result"] == sum(inputs)
+        return Answer(time.monotonic(), response.status, right)
+
+    async def well_for(self, seconds: float, limit: float = 120.0) -> None:
+        """Waits until all answers of the last *seconds* are good ones."""
+        began = time.monotonic()
+        async with asyncio.timeout(limit):
+            while True:
+                await asyncio.sleep(0.1)
+                now = time.monotonic()
+                recent = [each for each in self.answers if each.at > now - seconds]
+                long_enough = now - began > seconds and len(recent) >= len(self._tasks)
+                if long_enough and all(each.status == 200 for each in recent):
+                    return
+
+    async def stop(self) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+
+
+def counts(answers: Sequence[Answer]) -> Counter[int]:
+    """How many there were of each status."""
+    return Counter(each.status for each in answers)
+
+
+def recovery_seconds(answers: Sequence[Answer], fault_at: float) -> float:
+    """From the fault to the good answer that ended the last pause, or followed the last bad one.
+
+    0 when there was neither: nobody noticed.
+    """
+    well_at = last_good = fault_at
+    noticed = False
+    for each in sorted(answers):
+        if each.status != 200:
+            noticed = True
+            continue
+        if noticed or each.at - last_good > GAP_SECONDS:
+            well_at, noticed = each.at, False
+        last_good = each.at
+    return well_at - fault_at

@@ -1,0 +1,35 @@
+"""A model that does what its first number says: the faults of the fault tests."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+FINE, CRASH, HANG, EXHAUST, FLOOD, RAISE = range(6)
+HUGE_ANSWER = 2_000_000  # numbers
+
+
+class FaultyModel(nn.Module):
+    """[n, 4] to [n, 1]: the sum of the last three numbers, unless the first is no zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        orders = set(inputs[:, 0].int().tolist())
+        if CRASH in orders:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if HANG in orders:
+            time.sleep(3600)
+        if EXHAUST in orders:
+            torch.empty(2**50)
+        if RAISE in orders:
+            raise ValueError("as it was told")
+        if FLOOD in orders:
+            if len(inputs) > 1:
+                raise ValueError("only alone: the others' answers are short")
+            return torch.zeros(1, HUGE_ANSWER)
+        return inputs[:, 1:].sum(1, keepdim=True) * self.scale

@@ -1,0 +1,236 @@
+"""The faults, one function each: it does the fault, and returns what the culprits were told."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.faults.bad_requests import bad_requests
+from tests.faults.crowd import CUT_OFF
+from tests.faults.faulty_model import CRASH, EXHAUST, FLOOD, HANG, RAISE
+from tests.faults.scenario import Act, Scenario
+from tests.faults.world import FAULTY, build_world
+from tests.integration.server import Server
+
+
+def _order(number: int, times: int = 1) -> Act:
+    """A client's input that makes the model do *number*."""
+
+    async def ask(session: aiohttp.ClientSession) -> int:
+        body = {"model_name": "faulty", "inputs": [number, 1, 2, 3], "timeout": 100}
+        try:
+            async with session.post("/predict", json=body) as response:
+                return response.status
+        except aiohttp.ClientError:
+            return CUT_OFF
+
+    async def act(server: Server) -> list[int]:
+        async with aiohttp.ClientSession(server.url) as session:
+            return await asyncio.gather(*(ask(session) for _ in range(times)))
+
+    return act
+
+
+async def _kill_worker(server: Server) -> list[int]:
+    for worker in await asyncio.to_thread(server.workers):
+        os.kill(worker.pid, signal.SIGKILL)
+    return []
+
+
+async def _kill_torchserve(server: Server) -> list[int]:
+    os.kill((await asyncio.to_thread(server.java)).pid, signal.SIGKILL)
+    return []
+
+
+async def _freeze_torchserve(server: Server) -> list[int]:
+    os.kill((await asyncio.to_thread(server.java)).pid, signal.SIGSTOP)
+    await asyncio.sleep(5)
+    return []
+
+
+async def _freeze_worker(server: Server) -> list[int]:
+    for worker in await asyncio.to_thread(server.workers):
+        os.kill(worker.pid, signal.SIGSTOP)
+    await asyncio.sleep(1)
+    return []
+
+
+async def _restart_sidecar(server: Server) -> list[int]:
+    """The next start ends the TorchServe that the killed one left, and removes its folder."""
+    folder = await asyncio.to_thread(server.torchserve_folder)
+    left = await asyncio.to_thread(server.children)
+    await asyncio.to_thread(server.stop, signal.SIGKILL)
+    server.start()
+    await asyncio.to_thread(server.wait_ready)
+    assert not await asyncio.to_thread(folder.exists)
+    assert not any(each.is_running() for each in left)
+    return []
+
+
+async def _load_corrupt(server: Server) -> list[int]:
+    """Another model's archive is cut short; then it is whole again."""
+    archive = server.folder / "model_store" / "corrupt.mar"
+    whole = await asyncio.to_thread(archive.read_bytes)
+    await asyncio.to_thread(archive.write_bytes, whole[: len(whole) // 2])
+    body = {"model_name": "corrupt", "inputs": [0, 1, 2, 3]}
+    statuses: list[int] = []
+    async with aiohttp.ClientSession(server.url) as session:
+        async with asyncio.timeout(60):
+            while "corrupt" not in await _failing(session):
+                statuses.append(await _status(session, body))
+                await asyncio.sleep(0.2)
+        await asyncio.to_thread(archive.write_bytes, whole)
+        async with asyncio.timeout(60):
+            while (status := await _status(session, body)) != 200:
+                statuses.append(status)
+                await asyncio.sleep(0.2)
+        assert "corrupt" not in await _failing(session)
+    return statuses
+
+
+async def _failing(session: aiohttp.ClientSession) -> dict[str, str]:
+    async with session.get("/health") as response:
+        found: dict[str, str] = (await response.json())["failing_models"]
+        return found
+
+
+async def _status(session: aiohttp.ClientSession, body: dict[str, Any]) -> int:
+    async with session.post("/predict", json=body) as response:
+        return response.status
+
+
+async def _answer_nonsense(server: Server) -> list[int]:
+    """A second sidecar in front of a TorchServe whose answers are no answers."""
+    folder = server.folder / "nonsense"
+    await asyncio.to_thread(folder.mkdir)
+    fake = FakeTorchServe(folder)
+    await fake.start()
+    catalog = {"models": {"echo": FAULTY | {"path": "../faulty"}}}
+    await asyncio.to_thread((folder / "models.json").write_text, json.dumps(catalog))
+    urls = {f"{api}_url": fake.url for api in ("inference", "management", "metrics")}
+    second = Server(
+        folder,
+        torchserve="external",
+        models_file=str(folder / "models.json"),
+        torchserve_key_file=str(fake.key_file),
+        **urls,
+    )
+    second.start()
+    try:
+        await asyncio.to_thread(second.wait_ready)
+        fake.wrong_bytes = b"<html>502 Bad Gateway</html>"
+        body = {"model_name": "echo", "inputs": [0, 1, 2, 3]}
+        async with aiohttp.ClientSession(second.url) as session:
+            return await asyncio.gather(*(_status(session, body) for _ in range(20)))
+    finally:
+        await asyncio.to_thread(second.stop)
+        await fake.stop()
+
+
+async def _fill_the_disk(server: Server) -> list[int]:
+    """A second server whose logs and temporary files lie on a full disk; needs root."""
+    folder = server.folder / "full"
+    disk = folder / "disk"
+    await asyncio.to_thread(disk.mkdir, parents=True)
+    await _run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk))
+    try:
+        second = build_world(folder, log_dir=str(disk / "logs"))
+        second.environment["TMPDIR"] = str(disk)
+        second.start()
+        try:
+            await asyncio.to_thread(second.wait_ready)
+            await _run("dd", "if=/dev/zero", f"of={disk}/zeros", "bs=64k", check=False)
+            return await _predict_and_upload(second)
+        finally:
+            await asyncio.to_thread(second.stop)
+    finally:
+        await _run("umount", str(disk))
+
+
+async def _predict_and_upload(server: Server) -> list[int]:
+    body = {"model_name": "faulty", "inputs": [0, 1, 2, 3]}
+    async with aiohttp.ClientSession(server.url) as session:
+        statuses = [await _status(session, body) for _ in range(200)]
+        assert set(statuses) == {200}, statuses
+        form = aiohttp.FormData()
+        form.add_field("file", b"RIFF" + bytes(2**20), filename="a.wav")
+        async with session.post("/audio/validate", data=form) as response:
+            return [response.status]
+
+
+async def _run(*command: str, check: bool = True) -> None:
+    done = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    assert await done.wait() == 0 or not check, command
+
+
+async def _hang_up(server: Server) -> list[int]:
+    """A hundred clients ask and leave at once."""
+    await asyncio.gather(*(_leave(server, reads=0) for _ in range(100)))
+    return []
+
+
+async def _do_not_read(server: Server) -> list[int]:
+    """Fifty clients ask for long answers and read one byte each."""
+    await asyncio.gather(*(_leave(server, reads=1, stays=3.0) for _ in range(50)))
+    return []
+
+
+async def _leave(server: Server, *, reads: int, stays: float = 0.0) -> None:
+    inputs = ",".join("[0,1,2,3]" for _ in range(1000))
+    body = f'{{"model_name":"faulty","inputs":[{inputs}]}}'.encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head.encode() + body)
+    await writer.drain()
+    if reads:
+        await reader.readexactly(reads)
+    await asyncio.sleep(stays)
+    writer.transport.abort()
+
+
+def _ask_badly(count: int) -> Act:
+    async def act(server: Server) -> list[int]:
+        return await bad_requests(server.url, count)
+
+    return act
+
+
+NOTHING: frozenset[int] = frozenset()
+BAD = frozenset({400, 401, 404, 405, 413, 422})
+SCENARIOS: Sequence[Scenario] = (
+    Scenario("a worker is killed", _kill_worker),
+    Scenario("TorchServe is killed", _kill_torchserve, may_see=frozenset({503})),
+    Scenario(
+        *("TorchServe is frozen", _freeze_torchserve),
+        may_see=frozenset({503}),
+        within_seconds=90,
+        quick=False,
+    ),
+    Scenario("a worker is frozen, past the job's limit", _freeze_worker, may_see=frozenset({503})),
+    Scenario("an input crashes the worker", _order(CRASH), culprits_see=frozenset({503})),
+    Scenario(
+        "an input hangs the worker, past the job's limit",
+        *(_order(HANG), NOTHING, frozenset({503})),
+        within_seconds=60,
+        quick=False,
+    ),
+    Scenario("inputs raise in the model", _order(RAISE, 20), culprits_see=frozenset({500})),
+    Scenario("inputs run out of memory", _order(EXHAUST, 20), culprits_see=frozenset({503})),
+    Scenario("answers are too large", _order(FLOOD, 5), culprits_see=frozenset({500})),
+    Scenario("an archive is cut short", _load_corrupt, culprits_see=frozenset({503})),
+    Scenario("TorchServe answers nonsense", _answer_nonsense, culprits_see=frozenset({500})),
+    Scenario(*("the disk is full", _fill_the_disk), culprits_see=frozenset({503}), quick=False),
+    Scenario("clients ask and hang up", _hang_up),
+    Scenario("clients do not read their answers", _do_not_read),
+    Scenario("300 bad requests", _ask_badly(300), culprits_see=BAD),
+    Scenario("10,000 bad requests", _ask_badly(10_000), culprits_see=BAD, quick=False),
+    Scenario(
+        *("the sidecar is killed and started again", _restart_sidecar),
+        may_see=frozenset({503, CUT_OFF}),
+    ),
+)

@@ -1,0 +1,32 @@
+"""One fault after another on one real server: others are answered, and all is well again soon."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.scenario import Scenario, check, run
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.world import build_world
+from tests.integration.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = build_world(tmp_path_factory.mktemp("faults"))
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if each.quick], ids=lambda each: each.name
+)
+async def test_others_are_answered_and_all_is_well_again_soon_when(
+    faulty_server: Server, scenario: Scenario
+) -> None:
+    check(scenario, await run(scenario, faulty_server))

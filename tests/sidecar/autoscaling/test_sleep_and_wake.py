@@ -1,0 +1,280 @@
+"""Models to zero and back, scaled, evicted, failing: in front of the fake TorchServe."""
+
+import asyncio
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.services import SERVICES, Services
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
+
+SLEEPY = CATALOG | {"echo": ECHO | {"idle_seconds": 0.2}}
+QUICK = {"autoscale_seconds": 0.02}
+
+
+def services_of(client: Client) -> Services:
+    assert client.app is not None
+    services: Services = client.app[SERVICES]
+    return services
+
+
+def model_of(client: Client, key: str = "echo") -> ManagedModel:
+    return services_of(client).loader.models[key]
+
+
+async def until(state: str, client: Client, key: str = "echo") -> None:
+    async with asyncio.timeout(5):
+        while model_of(client, key).status.state != state:
+            await asyncio.sleep(0.01)
+
+
+async def ask(client: Client, model: str = "echo", **fields: Any) -> int:
+    body = {"model_name": model, "inputs": [1, 2, 3]} | fields
+    return (await client.post("/predict", json=body)).status
+
+
+def admin() -> dict[str, str]:
+    claims = {"sub": "ops", "scope": "admin", "exp": int(time.time()) + 600}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+
+async def change(client: Client, path: str, status: int = 200, **body: Any) -> Any:
+    response = await client.post(path, json=body, headers=admin())
+    answer = await response.json()
+    assert response.status == status, answer
+    return answer
+
+
+async def test_an_idle_model_sleeps_and_the_next_request_wakes_it(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start(catalog=SLEEPY, **QUICK)
+    await until("idle", client)
+    assert torchserve.scalings == [("echo", 0)]
+    assert (await client.get("/readyz")).status == 200
+    assert await ask(client) == 200
+    assert torchserve.scalings == [("echo", 0), ("echo", 1)]
+    assert services_of(client).history.counts["wake"] == 1
+
+
+async def test_a_model_in_use_does_not_sleep(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start(catalog=SLEEPY, **QUICK)
+    torchserve.hold()
+    asked = asyncio.create_task(ask(client))
+    await asyncio.sleep(0.5)
+    assert model_of(client).status.state == "ready"
+    torchserve.release()
+    assert await asked == 200
+    await until("idle", client)
+
+
+@pytest.mark.parametrize("rule", [{"pinned": True}, {"idle_seconds": None}])
+async def test_some_models_never_sleep(start: StartSidecar, rule: dict[str, Any]) -> None:
+    client = await start(catalog=CATALOG | {"echo": ECHO | {"idle_seconds": 0.05} | rule}, **QUICK)
+    await asyncio.sleep(0.3)
+    assert model_of(client).status.state == "ready"
+
+
+async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSidecar) -> None:
+    client = await start(catalog=SLEEPY, **QUICK)
+    changed = await change(client, "/autoscaler/config", zero_scaling_enabled=False)
+    assert changed["updated_fields"] == ["zero_scaling_enabled"]
+    await asyncio.sleep(0.4)
+    assert model_of(client).status.state == "ready"
+    health = await (await client.get("/health")).json()
+    assert health["autoscaler"]["components"]["zero_scaler"]["status"] == "disabled"
+    await change(client, "/autoscaler/config", zero_scaling_enabled=True)
+    await until("idle", client)
+
+
+async def test_all_who_come_while_it_wakes_are_answered_by_one_wake(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start(catalog=SLEEPY, **QUICK)
+    await until("idle", client)
+    assert await asyncio.gather(*(ask(client) for _ in range(50))) == [200] * 50
+    assert torchserve.scalings.count(("echo", 1)) == 1
+
+
+async def test_nothing_is_lost_when_requests_come_just_as_it_falls_asleep(
+    start: StartSidecar,
+) -> None:
+    catalog = CATALOG | {"echo": ECHO | {"idle_seconds": 0.03}}
+    client = await start(catalog=catalog, **QUICK)
+    for step in range(40):
+        assert await ask(client) == 200
+        await asyncio.sleep(0.02 + step * 0.001)
+    assert services_of(client).history.counts["scale_to_zero"] > 3
+
+
+async def test_when_no_worker_becomes_ready_all_who_wait_are_told_why(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    echo = ECHO | {"idle_seconds": 0.2, "inference": {"startup_timeout_seconds": 1}}
+    client = await start(catalog=CATALOG | {"echo": echo}, **QUICK)
+    await until("idle", client)
+    torchserve.workers_status = "LOADING"
+    statuses = await asyncio.gather(*(ask(client) for _ in range(5)))
+    assert statuses == [503] * 5
+    assert torchserve.scalings[-1] == ("echo", 0)
+    health = await (await client.get("/health")).json()
+    assert health["failing_models"] == {"echo": "no worker was READY in time; workers.log says why"}
+    torchserve.workers_status = "READY"
+    await change(client, "/models/echo/load")
+    assert await ask(client) == 200
+
+
+async def test_a_load_that_fails_is_told_and_tried_again(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.broken = {"other.mar"}
+    client = await start()
+    assert await ask(client, "other") == 503
+    refused = await client.post("/models/other/load", json={}, headers=admin())
+    assert refused.status == 503
+    shown = await (await client.get("/models/other")).json()
+    assert (shown["state"], shown["error"]) == (
+        "failed",
+        "it cannot be loaded; workers.log says why",
+    )
+    torchserve.broken = set()
+    await change(client, "/models/other/load")
+    assert await ask(client, "other") == 200
+
+
+async def test_workers_are_added_while_many_wait_and_taken_away_when_it_is_quiet(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    workers = {"workers": {"min": 1, "max": 3}, "max_batch_size": 1}
+    client = await start(catalog=CATALOG | {"echo": ECHO | {"inference": workers}}, **QUICK)
+    cooldowns = {"scale_up_seconds": 0, "scale_down_seconds": 0, "quiet_seconds": 0.1}
+    await change(client, "/autoscaler/config", cooldowns=cooldowns)
+    torchserve.hold()
+    asked = [asyncio.create_task(ask(client)) for _ in range(40)]
+    async with asyncio.timeout(5):
+        while ("echo", 3) not in torchserve.scalings:
+            await asyncio.sleep(0.01)
+    torchserve.release()
+    assert await asyncio.gather(*asked) == [200] * 40
+    async with asyncio.timeout(5):
+        while torchserve.scalings[-1] != ("echo", 1):
+            await asyncio.sleep(0.01)
+    assert await ask(client) == 200
+
+
+async def test_the_one_asked_longest_ago_makes_room_for_another(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.archives |= {"matrix.mar"}
+    client = await start(max_loaded_models=2)
+    assert [await ask(client, name) for name in ("other", "echo")] == [200, 200]
+    assert (
+        await client.post("/predict", json={"model_name": "matrix", "inputs": [[1]]})
+    ).status == 200
+    assert model_of(client, "other").status.state == "idle"
+    assert model_of(client, "echo").status.state == "ready"
+
+
+async def test_where_nobody_can_leave_there_is_no_room(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    catalog = CATALOG | {"echo": ECHO | {"pinned": True}}
+    client = await start(catalog=catalog, max_loaded_models=1)
+    response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
+    assert response.status == 503
+    answer = await response.json()
+    assert answer["error"] == "There is no room for the model"
+    assert answer["detail"] == "model_name: other: the models in memory are busy or pinned"
+    assert await ask(client) == 200
+
+
+async def test_a_model_is_unloaded_and_loaded_by_hand(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start()
+    assert (await change(client, "/models/echo/unload"))["state"] == "archived"
+    assert "echo" not in torchserve.models
+    assert (await change(client, "/models/echo/load"))["state"] == "ready"
+    assert (await change(client, "/models/echo/scale", workers=0))["state"] == "idle"
+    assert await ask(client) == 200
+    await change(client, "/models/echo/scale", 422, workers=2)
+    await change(client, "/models/nobody/load", 404)
+    await change(client, "/models/disabled/load", 404)
+
+
+async def test_a_second_version_is_made_the_default_and_rolled_back(
+    start: StartSidecar, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torchserve.archives |= {"echo-2.0.mar"}
+    torchserve.versions = {"echo-2.0.mar": "2.0"}
+    monkeypatch.setattr(
+        "sidecar.autoscaling.model_versions.find_version",
+        lambda _, key, version: f"{key}-{version}.mar" if version == "2.0" else None,
+    )
+    client = await start()
+    shown = await change(client, "/models/echo/load", version="2.0")
+    assert (shown["version"], shown["loaded_versions"]) == ("1.0", ["1.0", "2.0"])
+    assert (await change(client, "/models/echo/default", version="2.0"))["version"] == "2.0"
+    assert await ask(client) == 200
+    assert (await change(client, "/models/echo/default", version="1.0"))["version"] == "1.0"
+    await change(client, "/models/echo/unload", 400, version="1.0")
+    shown = await change(client, "/models/echo/unload", version="2.0")
+    assert shown["loaded_versions"] == ["1.0"]
+    await change(client, "/models/echo/load", 404, version="3.0")
+
+
+async def test_changes_need_the_admin_scope_and_reading_does_not(client: Client) -> None:
+    for path in ("/models/echo/load", "/models/echo/unload", "/autoscaler/config"):
+        assert (await client.post(path, json={})).status == 401
+    assert (await client.post("/autoscaler/scale", json={})).status == 401
+    for path in ("stats", "health", "config", "history"):
+        assert (await client.get(f"/autoscaler/{path}")).status == 200
+    for path in ("/models", "/models/echo"):
+        assert (await client.get(path)).status == 200
+
+
+async def test_scale_does_what_it_says_and_tells_the_steps(client: Client) -> None:
+    answer = await change(client, "/autoscaler/scale", action="zero_scale", models=["echo"])
+    assert answer["status"] == "completed"
+    (step,) = answer["steps"]
+    assert (step["workers_before"], step["workers_after"], step["state"]) == (1, 0, "idle")
+    answer = await change(client, "/autoscaler/scale", action="load_model", models=["echo"])
+    assert answer["steps"][0]["state"] == "ready"
+    history = await (await client.get("/autoscaler/history?event_types=wake,scale_to_zero")).json()
+    assert history["summary"] == {"wake": 1, "scale_to_zero": 1}
+    assert [event["type"] for event in history["events"]] == ["wake", "scale_to_zero"]
+    await change(client, "/autoscaler/scale", 404, action="load_model", models=["nobody"])
+    await change(
+        client, "/autoscaler/scale", 422, action="zero_scale", models=["echo"], target_replicas=1
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"scaling_strategy": "predictive"},
+        {"thresholds": {"cpu": 70}},
+        {"cooldowns": {"quiet_seconds": -1}},
+        {"replicas": {"max": 5}},
+    ],
+)
+async def test_what_the_autoscaler_does_not_do_is_refused(
+    client: Client, body: dict[str, Any]
+) -> None:
+    await change(client, "/autoscaler/config", 422, **body)
+
+
+async def test_the_list_of_models_tells_states_and_groups(client: Client) -> None:
+    listed = await (await client.get("/models")).json()
+    assert listed["models_info"]["echo"]["state"] == "ready"
+    assert listed["models_info"]["disabled"]["state"] == "disabled"
+    assert "disabled" not in listed["available_models"]
+    assert listed["total_models"] == len(CATALOG)
+    assert listed["model_groups"]["demo"]
+    assert listed["deployment_info"]["auto_load_models"] == ["echo"]

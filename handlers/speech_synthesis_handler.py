@@ -44,7 +44,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
     def load_model(self) -> torch.nn.Module:
         """The archive's network, and what turns text into its symbols."""
         self._network = load_network(self.options.network, self.folder, self.device)
-        self._writer = ScriptWriter(self.options)
+        self._writer = ScriptWriter(self.options, self._network)
         return self._network.model
 
     def value_of(self, item: Item) -> object:

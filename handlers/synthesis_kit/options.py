@@ -13,10 +13,13 @@ Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One voice: factors on the network's pitch, on its formants, and on its loudness.
 
-    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.
+    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.  *speaker*
+    is which of the checkpoint's speakers it is: a number of a VITS, a name of SpeechT5 or Bark;
+    without one it is the speaker with the voice's own name.
     """
 
     description: str = ""
+    speaker: str | None = None
     pitch: Factor = 1.0
     formants: Factor = 1.0
     volume: Factor = 1.0
@@ -25,11 +28,12 @@ class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     """The network, its voices (the first is the default), and how much is spoken at once.
 
-    *pause_seconds* of silence begin every sentence but a text's first.  *max_piece_symbols* is
-    what a network says in one breath, *max_pass_symbols* what one pass holds, padding included.
+    *network* "auto" is what the checkpoint's config.json says.  *pause_seconds* of silence begin
+    every sentence but a text's first.  *max_piece_symbols* is what a network says in one breath,
+    *max_pass_symbols* what one pass holds, padding included.
     """
 
-    network: Literal["hibari", "piper"]
+    network: Literal["auto", "hibari", "piper"] = "auto"
     voices: dict[str, VoiceOptions]
     languages: tuple[str, ...] = ("en",)
     pause_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.0
@@ -42,5 +46,5 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
         if not self.voices or not self.languages:
             raise ValueError("a voice model needs a voice and a language")
         moved = any((voice.pitch, voice.formants) != (1, 1) for voice in self.voices.values())
-        if self.network == "piper" and moved:
-            raise ValueError("a Piper network has one voice: its pitch and formants stay")
+        if self.network != "hibari" and moved:
+            raise ValueError("every voice but hibari's is one voice: its pitch and formants stay")

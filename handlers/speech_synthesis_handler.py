@@ -97,8 +97,15 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
             "voices": list(self.options.voices),
             "languages": list(self.options.languages),
             "sample_rate": self._network.sample_rate,
-            "controls": sorted(self._network.controls | {"volume"}),
+            "controls": sorted(self._network.controls | {"volume"} | self._cloning),
         }
+
+    @property
+    def _cloning(self) -> set[str]:
+        cloning = self._network.cloning
+        if cloning is None:
+            return set()
+        return {"speaker_embedding", "reference_audio"} if cloning.hears else {"speaker_embedding"}
 
     def _audio(self, script: Script, pieces: list[torch.Tensor]) -> torch.Tensor:
         rate = self._network.sample_rate

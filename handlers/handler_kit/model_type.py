@@ -13,5 +13,5 @@ def model_type(folder: Path) -> str:
     try:
         config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError) as exc:
-        raise LoadError(f"cannot read config.json: {exc}") from exc
+        raise LoadError(f"cannot load the model: config.json: {exc}") from exc
     return str(config.get("model_type"))

@@ -15,6 +15,7 @@ _CLASSES = {
     "hibari": "HibariNetwork",
     "piper": "PiperNetwork",
     "vits": "VitsNetwork",
+    "speecht5": "SpeechT5Network",
 }
 
 

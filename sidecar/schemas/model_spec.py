@@ -9,6 +9,9 @@ Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 
 
+Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
+
+
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frozen, by name only, and nothing that we do not know."""
 
@@ -67,12 +70,14 @@ class Speech(_Entry, frozen=True):
 
     *sample_rate* is that of the audio a voice makes, or a recogniser takes, in Hz; *controls*
     are the parameters that a voice obeys; *backend* is whose class the network is.
+    *whole_text* asks for the text uncut: the model rewrites it before it speaks.
     """
 
     sample_rate: Count
     languages: tuple[str, ...]
     backend: Literal["pytorch", "huggingface_transformers"] = "huggingface_transformers"
-    controls: tuple[Literal["speed", "pitch", "volume", "emotion"], ...] = ()
+    controls: tuple[Control, ...] = ()
+    whole_text: bool = False
     translates: bool = False
     word_timestamps: bool = False
 

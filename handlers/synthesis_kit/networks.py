@@ -16,6 +16,7 @@ _CLASSES = {
     "piper": "PiperNetwork",
     "vits": "VitsNetwork",
     "speecht5": "SpeechT5Network",
+    "bark": "BarkNetwork",
 }
 
 

@@ -37,13 +37,16 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     speaker_embedding: Annotated[
         list[float] | None, Meta(description="A voice as numbers, for models that clone voices")
     ] = None
-    reference_audio: Annotated[
-        str | None,
-        Meta(
-            max_length=MAX_REFERENCE,
-            description="A voice to clone: a 16-bit WAV file in base64, 1 s or more",
-        ),
-    ] = None
+    reference_audio: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REFERENCE,
+                description="A voice to clone: a 16-bit WAV file in base64, 1 s or more",
+            ),
+        ]
+        | None
+    ) = None
     quality: Annotated[Quality, Meta(description="Bit rate of mp3, ogg, opus and aac")] = "high"
 
 

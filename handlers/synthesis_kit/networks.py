@@ -17,6 +17,7 @@ _CLASSES = {
     "vits": "VitsNetwork",
     "speecht5": "SpeechT5Network",
     "bark": "BarkNetwork",
+    "tacotron2": "Tacotron2Network",
 }
 
 

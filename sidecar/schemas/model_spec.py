@@ -103,6 +103,7 @@ class ModelSpec(_Entry, frozen=True):
     license: str | None = None
     package: Package | None = None
     path: str | None = None  # source "local": file or folder, relative to models.json
+    convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
@@ -123,6 +124,8 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError("source package needs the field package")
         if self.source == "local" and self.path is None:
             raise ValueError("source local needs the field path")
+        if self.convert is not None and self.source != "local":
+            raise ValueError("convert goes with source local; a package has its own")
         if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
             raise ValueError(f"task {self.task} needs the field speech")
         if self.optional and self.auto_load:

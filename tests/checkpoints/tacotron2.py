@@ -22,7 +22,6 @@ CONFIG = Tacotron2Config(
     attention_location_n_filters=4,
     attention_location_kernel_size=5,
     postnet_embedding_dim=10,
-    max_decoder_steps=60,
 )
 HIFI_GAN = {  # config.json of the vocoder's own repository, smaller
     "resblock": "1",
@@ -67,9 +66,12 @@ def small_tacotron() -> Tacotron2:
                 assert module.running_var is not None
                 module.running_mean.normal_(std=0.2)
                 module.running_var.uniform_(0.5, 1.5)
+        for module in (tacotron.decoder.attention_rnn, tacotron.decoder.decoder_rnn):
+            for parameter in module.parameters():
+                parameter.mul_(5)
         tacotron.decoder.linear_projection.linear_layer.weight.normal_(std=0.8)
         tacotron.decoder.gate_layer.linear_layer.weight.normal_(std=2.0)
-        tacotron.decoder.gate_layer.linear_layer.bias.fill_(-3.0)
+        tacotron.decoder.gate_layer.linear_layer.bias.fill_(-2.2)
     return tacotron
 
 

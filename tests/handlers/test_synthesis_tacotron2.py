@@ -93,7 +93,7 @@ class Written:
         context, frame = torch.zeros(1, 16), torch.zeros(1, tacotron2.MELS)
         attention, decoder = (2 * (torch.zeros(1, size),) for size in (20, 24))
         frames = []
-        for _ in range(60):
+        for _ in range(2000):
             kept = 2.0 * (torch.rand(2, 12, generator=self.draw) < 0.5)
             for layer in range(2):
                 frame = functional.relu(self.linear(f"decoder.prenet.layers.{layer}", frame))

@@ -1,8 +1,9 @@
 """Text to speech: raw text in, samples out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle, islice
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -17,6 +18,9 @@ from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.parameters import parse_parameters
 from synthesis_kit.passes import speak_all
 from synthesis_kit.script import Script, ScriptWriter, text_of
+
+if TYPE_CHECKING:
+    from synthesis_kit.text_stage import TextStage
 
 SAMPLES = (
     "Good morning.",
@@ -44,6 +48,11 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
     def load_model(self) -> torch.nn.Module:
         """The archive's network, and what turns text into its symbols."""
         self._network = load_network(self.options.network, self.folder, self.device)
+        self._stage: TextStage | None = None
+        if self.options.text_stage is not None:
+            from synthesis_kit.text_stage import TextStage  # noqa: PLC0415 - it takes seconds
+
+            self._stage = TextStage(self.folder, self.options.text_stage, self.device)
         self._writer = ScriptWriter(self.options, self._network)
         return self._network.model
 
@@ -64,6 +73,9 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         if not isinstance(value, str):
             raise InvalidInput("The input must be text, or an object {text, parameters}")
         asked = parse_parameters(parameters, self._network.controls)
+        if self._stage is not None:
+            self._writer.check(value, asked)
+            value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
     def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script]]]:
@@ -88,8 +100,8 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         return torch.cat(outputs)
 
     def samples(self, count: int) -> list[Script]:
-        """Sentences of mixed lengths."""
-        return [self.decode(text, {}) for text in islice(cycle(SAMPLES), count)]
+        """Sentences of mixed lengths; none for a voice that does not read Latin letters."""
+        return list(islice(cycle(list(self._scripts(SAMPLES))), count))
 
     def details(self) -> dict[str, Any]:
         """What the voices can do."""
@@ -99,6 +111,12 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
             "sample_rate": self._network.sample_rate,
             "controls": sorted(self._network.controls | {"volume"} | self._cloning),
         }
+
+    def _scripts(self, texts: Sequence[str]) -> Iterator[Script]:
+        """Of those that the voice can say."""
+        for text in texts:
+            with suppress(InvalidInput):
+                yield self.decode(text, {})
 
     @property
     def _cloning(self) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from handler_kit.options import Count, HandlerOptions
+from handler_kit.options import Count, FileName, HandlerOptions
 
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
@@ -25,6 +25,14 @@ class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     volume: Factor = 1.0
 
 
+class TextStageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network in *folder* of the archive that rewrites a text, in *max_new_tokens* at most."""
+
+    folder: FileName = "text"
+    max_new_tokens: Count = 256
+    beams: Annotated[int, Meta(ge=1, le=8)] = 1
+
+
 class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     """The network, its voices (the first is the default), and how much is spoken at once.
 
@@ -36,6 +44,7 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     network: Literal["auto", "hibari", "piper"] = "auto"
     voices: dict[str, VoiceOptions]
     languages: tuple[str, ...] = ("en",)
+    text_stage: TextStageOptions | None = None
     pause_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.0
     max_characters: Count = 5000
     max_piece_symbols: Annotated[int, Meta(ge=20)] = 400

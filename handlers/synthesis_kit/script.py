@@ -57,7 +57,7 @@ class ScriptWriter:
         """The script of *text*: sentence i is drawn with seed + i.  Raises InvalidInput."""
         name = self._voice(asked.voice)
         voice = self._options.voices[name]
-        self._check(text, asked)
+        self.check(text, asked)
         language = asked.language or self._options.languages[0]
         embedding = chosen_voice(self._cloning, asked.speaker_embedding, asked.reference_audio)
         first = asked.index or 0
@@ -88,7 +88,8 @@ class ScriptWriter:
             raise InvalidInput(f"voice: known are {', '.join(voices)}")
         return name or next(iter(voices))
 
-    def _check(self, text: str, asked: SynthesisParameters) -> None:
+    def check(self, text: str, asked: SynthesisParameters) -> None:
+        """Raises InvalidInput for a text or a language that cannot be."""
         limit = self._options.max_characters
         if len(text) > limit:
             raise InvalidInput(f"The text has {len(text)} characters, {limit} are allowed")

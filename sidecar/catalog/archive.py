@@ -147,6 +147,8 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
         _run([sys.executable, str(module), str(weights)])
     elif spec.package is not None:
         unpack(spec.package, content, cache)
+        if spec.path is not None:
+            _copy_local(_below(base, spec.path), content)
     elif spec.path is not None and spec.convert is not None:
         _convert(spec.convert, _below(base, spec.path), content, spec.path)
     elif spec.path is not None:

@@ -102,7 +102,7 @@ class ModelSpec(_Entry, frozen=True):
     revision: str | None = None
     license: str | None = None
     package: Package | None = None
-    path: str | None = None  # source "local": file or folder, relative to models.json
+    path: str | None = None  # relative to models.json; with a package: what lies beside its weights
     convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True

@@ -10,12 +10,17 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz'-äöüß"
 
 
 def build(
-    folder: Path, *, speakers: int = 1, stochastic: bool = True, uroman: bool = False
+    folder: Path,
+    *,
+    speakers: int = 1,
+    stochastic: bool = True,
+    uroman: bool = False,
+    letters: str = LETTERS,
 ) -> None:
-    """A voice that reads LETTERS, at 16 kHz."""
+    """A voice that reads *letters*, at 16 kHz."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
-    marks = ["_", *LETTERS, "<unk>"]
+    marks = ["_", *letters, "<unk>"]
     vocabulary.write_text(json.dumps({mark: place for place, mark in enumerate(marks)}))
     tokenizer = VitsTokenizer(
         str(vocabulary), pad_token="_", language="deu", phonemize=False, is_uroman=uroman

@@ -102,6 +102,13 @@ def test_what_no_letter_of_it_can_write_is_refused(voice: Loaded) -> None:
     assert "nothing that can be spoken" in refusal(voice, "你好")
 
 
+def test_a_voice_without_latin_letters_loads_and_speaks(tmp_path: Path) -> None:
+    vits.build(tmp_path, letters=" абвгдежзиклмнопрстуы")
+    russian = load_family(tmp_path, languages=["ru"])
+    check_is(say(russian, "Добры утро"), by_transformers(tmp_path, "Добры утро", 0, 1.0))
+    assert "nothing that can be spoken" in refusal(russian, "Good morning")
+
+
 def test_text_that_must_be_romanised_first_is_refused(tmp_path: Path) -> None:
     vits.build(tmp_path, uroman=True)
     korean = load_family(tmp_path, languages=["ko"])

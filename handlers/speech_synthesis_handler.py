@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -13,14 +13,11 @@ from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
 from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
-from synthesis_kit.networks import load_network
+from synthesis_kit.networks import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.parameters import parse_parameters
 from synthesis_kit.passes import speak_all
 from synthesis_kit.script import Script, ScriptWriter, text_of
-
-if TYPE_CHECKING:
-    from synthesis_kit.text_stage import TextStage
 
 SAMPLES = (
     "Good morning.",
@@ -48,11 +45,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
     def load_model(self) -> torch.nn.Module:
         """The archive's network, and what turns text into its symbols."""
         self._network = load_network(self.options.network, self.folder, self.device)
-        self._stage: TextStage | None = None
-        if self.options.text_stage is not None:
-            from synthesis_kit.text_stage import TextStage  # noqa: PLC0415 - it takes seconds
-
-            self._stage = TextStage(self.folder, self.options.text_stage, self.device)
+        self._stage = load_text_stage(self.options.text_stage, self.folder, self.device)
         self._writer = ScriptWriter(self.options, self._network)
         return self._network.model
 

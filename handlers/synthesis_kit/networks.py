@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from handler_kit.errors import LoadError
 from handler_kit.model_type import model_type
+from synthesis_kit.options import TextStageOptions
 from synthesis_kit.utterance import SpeechNetwork
+
+if TYPE_CHECKING:
+    from synthesis_kit.text_stage import TextStage
 
 _CLASSES = {
     "hibari": "HibariNetwork",
@@ -34,3 +38,14 @@ def load_network(
     module = import_module(f"synthesis_kit.{family}_network")
     load: Callable[[Path, torch.device], SpeechNetwork] = getattr(module, _CLASSES[family]).load
     return load(folder, device)
+
+
+def load_text_stage(
+    options: TextStageOptions | None, folder: Path, device: torch.device
+) -> "TextStage | None":
+    """What rewrites texts, where *options* ask for it.  Raises LoadError."""
+    if options is None:
+        return None
+    from synthesis_kit.text_stage import TextStage as Stage  # noqa: PLC0415
+
+    return Stage(folder, options, device)

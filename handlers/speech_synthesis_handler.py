@@ -1,6 +1,7 @@
 """Text to speech: raw text in, samples out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle, islice
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
 from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
-from synthesis_kit.networks import load_network
+from synthesis_kit.networks import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.parameters import parse_parameters
 from synthesis_kit.passes import speak_all
@@ -44,7 +45,8 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
     def load_model(self) -> torch.nn.Module:
         """The archive's network, and what turns text into its symbols."""
         self._network = load_network(self.options.network, self.folder, self.device)
-        self._writer = ScriptWriter(self.options)
+        self._stage = load_text_stage(self.options.text_stage, self.folder, self.device)
+        self._writer = ScriptWriter(self.options, self._network)
         return self._network.model
 
     def value_of(self, item: Item) -> object:
@@ -64,6 +66,9 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         if not isinstance(value, str):
             raise InvalidInput("The input must be text, or an object {text, parameters}")
         asked = parse_parameters(parameters, self._network.controls)
+        if self._stage is not None:
+            self._writer.check(value, asked)
+            value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
     def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script]]]:
@@ -88,8 +93,8 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         return torch.cat(outputs)
 
     def samples(self, count: int) -> list[Script]:
-        """Sentences of mixed lengths."""
-        return [self.decode(text, {}) for text in islice(cycle(SAMPLES), count)]
+        """Sentences of mixed lengths; none for a voice that does not read Latin letters."""
+        return list(islice(cycle(list(self._scripts(SAMPLES))), count))
 
     def details(self) -> dict[str, Any]:
         """What the voices can do."""
@@ -97,8 +102,21 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
             "voices": list(self.options.voices),
             "languages": list(self.options.languages),
             "sample_rate": self._network.sample_rate,
-            "controls": sorted(self._network.controls | {"volume"}),
+            "controls": sorted(self._network.controls | {"volume"} | self._cloning),
         }
+
+    def _scripts(self, texts: Sequence[str]) -> Iterator[Script]:
+        """Of those that the voice can say."""
+        for text in texts:
+            with suppress(InvalidInput):
+                yield self.decode(text, {})
+
+    @property
+    def _cloning(self) -> set[str]:
+        cloning = self._network.cloning
+        if cloning is None:
+            return set()
+        return {"speaker_embedding", "reference_audio"} if cloning.hears else {"speaker_embedding"}
 
     def _audio(self, script: Script, pieces: list[torch.Tensor]) -> torch.Tensor:
         rate = self._network.sample_rate

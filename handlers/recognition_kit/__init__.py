@@ -3,6 +3,10 @@
     pieces (30 s at most) -> mel -> network (encoder) -> listening (decoder: greedy, beam_search)
         -> spans, words (times) -> transcript
 
+`recogniser` is what the handler asks of a model; `recognisers` picks one by its checkpoint:
+`whisper`, or `ctc` (Wav2Vec2; `ctc_words`) and `moonshine`, which are both `piecewise`.  The way
+above is Whisper's.
+
 `parameters` is what a client may ask, `clip` one input with them.  `checkpoint` loads a Whisper:
 `network` its modules, `vocabulary` its tokens, `mel` its ears.  `rules` says which token may
 follow, `hypothesis` is what was said and how surely, `transcriber` leads the whole;

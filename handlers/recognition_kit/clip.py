@@ -5,6 +5,7 @@ import msgspec
 from handler_kit.wav import Samples
 from recognition_kit.parameters import TranscriptionParameters
 
+PROBE_SECONDS = 2.0  # how long clips are that check and warm a model
 MAX_FALLBACK_TEMPERATURE = 1.0
 FALLBACK_STEP = 0.2
 

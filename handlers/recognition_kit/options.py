@@ -11,11 +11,13 @@ class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
     """How speech is recognised.
 
     *max_seconds* bounds one input.  *max_pass_clips* bounds how many pieces of up to 30 s go
-    through the network at once: each takes memory for what the decoder hears of it.
+    through the network at once: each takes memory for what the decoder hears of it.  *languages*
+    are those of a checkpoint that does not tell itself (Wav2Vec2, Moonshine).
     """
 
     max_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0
     max_pass_clips: Count = 8
+    languages: tuple[str, ...] = ("en",)
 
 
 class VoiceActivityOptions(HandlerOptions, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What a client may ask of a transcription."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,6 +10,11 @@ from handler_kit.errors import InvalidInput
 from recognition_kit.vocabulary import ENGLISH, Vocabulary
 
 AUTO = "auto"
+_THRESHOLDS = ("no_speech_threshold", "logprob_threshold")
+_ONLY_WHISPER = (
+    *("task", "temperature", "beam_size", "initial_prompt", "suppress_blank"),
+    *_THRESHOLDS,
+)
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -43,10 +49,7 @@ class TranscriptionParameters(
 
 def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> TranscriptionParameters:
     """*raw* as this checkpoint can obey it.  Raises InvalidInput naming the parameter."""
-    try:
-        parameters = msgspec.convert(raw, TranscriptionParameters)
-    except msgspec.ValidationError as exc:
-        raise InvalidInput(f"parameters: {exc}") from exc
+    parameters = _read(raw)
     language = parameters.wanted_language
     if not vocabulary.multilingual:
         if language not in (None, ENGLISH):
@@ -59,3 +62,33 @@ def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> Transcripti
         count = len(vocabulary.languages)
         raise InvalidInput(f"language: {language!r} is none of the {count} codes of this model")
     return parameters
+
+
+def parse_plain(
+    raw: dict[str, Any], languages: Sequence[str], *, word_times: bool
+) -> TranscriptionParameters:
+    """*raw* for a network that cannot be told how to listen: what it cannot do is refused.
+
+    Raises InvalidInput naming the parameter.  A threshold can be left away (null) only: there
+    is nothing that it would be compared with.
+    """
+    parameters = _read(raw)
+    language = parameters.wanted_language
+    if language is not None and language not in languages:
+        known = ", ".join(languages) or "none that it could tell"
+        raise InvalidInput(f"language: this model knows {known}, not {language!r}")
+    if parameters.word_timestamps and not word_times:
+        raise InvalidInput("word_timestamps: this model does not tell when words were said")
+    plain = TranscriptionParameters()
+    for name in _ONLY_WHISPER:
+        given = getattr(parameters, name)
+        if given != getattr(plain, name) and not (name in _THRESHOLDS and given is None):
+            raise InvalidInput(f"{name}: this model cannot do that; leave it out")
+    return parameters
+
+
+def _read(raw: dict[str, Any]) -> TranscriptionParameters:
+    try:
+        return msgspec.convert(raw, TranscriptionParameters)
+    except msgspec.ValidationError as exc:
+        raise InvalidInput(f"parameters: {exc}") from exc

@@ -16,6 +16,7 @@ from recognition_kit.hypothesis import Hypothesis
 from recognition_kit.listening import Heard, Listening, Saying, is_silence
 from recognition_kit.network import KeysValues, SpeechNetwork
 from recognition_kit.pieces import Piece, cut
+from recognition_kit.recogniser import Outcome
 from recognition_kit.spans import Span, find_rest, find_spans
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
 from recognition_kit.vocabulary import ENGLISH
@@ -24,13 +25,6 @@ from recognition_kit.word_times import TimedWord, time_words
 CENTISECONDS = 100
 PROBABILITY_DIGITS = 4
 SMALL_WIDTH = 512  # Whisper tiny and base: their decoder's steps are short
-
-
-class Outcome(NamedTuple):
-    """A transcript per clip; of probes the first logits too, [pieces, tokens known]."""
-
-    transcripts: list[Transcript]
-    logits: torch.Tensor
 
 
 class _Window(NamedTuple):

@@ -19,14 +19,14 @@ class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
     """One stretch of speech; times in seconds.
 
     *confidence* is exp(mean log-probability of its text's tokens); *no_speech_prob* that of the
-    piece it lies in.
+    piece it lies in, None where the network does not tell.
     """
 
     start: float
     end: float
     text: str
     confidence: float
-    no_speech_prob: float
+    no_speech_prob: float | None
     words: list[Word] | msgspec.UnsetType = msgspec.UNSET
 
 

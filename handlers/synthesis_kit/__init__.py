@@ -1,10 +1,14 @@
 """Text to speech.  A text's way:
 
-    script (normalization, pronunciation, pieces) -> passes -> a network -> audio
+    script (reading, pieces) -> passes -> a network -> audio
 
-`networks` loads `hibari_network` or `piper_network`, both an `utterance.SpeechNetwork`;
+`networks` loads an `utterance.SpeechNetwork`: `hibari_network`, `piper_network`, or one of the
+hub's families: `vits_network`, `speecht5_network` (`xvector` hears a voice),
+`bark_network` or `tacotron2_network` (`tacotron2_modules`); these read letters.
+`text_stage` may rewrite a text before.
 `hibari_modules` and `hibari_vocoder` are hibari's, `piper_modules` and `espeak_symbols` Piper's.
 `parameters` is what a client may ask, `emotions` what that means to a network, `options` what the
-catalog says.  `normalization` applies the rules (`rewriting`) of `abbreviations`, `addresses`,
+catalog says, `cloning` somebody else's voice.  `reading` makes letters or phonemes
+(`pronunciation`).  `normalization` applies the rules (`rewriting`) of `abbreviations`, `addresses`,
 `money` and `quantities`, then come hibari's own.
 """

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -21,16 +20,17 @@ from synthesis_kit.hibari_modules import (
     HibariModules,
 )
 from synthesis_kit.hibari_vocoder import SAMPLE_RATE, HibariVocoder
-from synthesis_kit.utterance import Utterance
+from synthesis_kit.reading import PhonemeReader, Reader
+from synthesis_kit.utterance import SpeechNetwork, Utterance
 
 EDGE = 0  # the symbol before the first and behind the last
 LOWEST_HZ = VOICED_HZ + 1
 
 
-class HibariNetwork:
+class HibariNetwork(SpeechNetwork):
     """`SpeechNetwork` with hibari's weights."""
 
-    controls: ClassVar[frozenset[str]] = frozenset({"speed", "pitch", "emotion"})
+    controls = frozenset({"speed", "pitch", "emotion"})
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:
@@ -53,9 +53,13 @@ class HibariNetwork:
         torch.backends.cudnn.allow_tf32 = False  # ten bits of a phase are audible
         return cls(modules.to(device).eval().requires_grad_(requires_grad=False), symbols)
 
+    def reader(self) -> Reader:
+        """Phonemes."""
+        return PhonemeReader()
+
     def length(self, utterance: Utterance) -> int:
         """How many symbols it has."""
-        return len(utterance.phonemes) + 2
+        return len(utterance.symbols) + 2
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """Samples, float32 on the CPU, one row per utterance."""
@@ -80,7 +84,7 @@ class HibariNetwork:
         ]
 
     def _ids(self, utterance: Utterance) -> list[int]:
-        known = (self._symbols.get(symbol) for symbol in utterance.phonemes)
+        known = (self._symbols.get(symbol) for symbol in utterance.symbols)
         return [EDGE, *(each for each in known if each is not None), EDGE]
 
     def _texts(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from handler_kit.options import Count, HandlerOptions
+from handler_kit.options import Count, FileName, HandlerOptions
 
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
@@ -13,25 +13,38 @@ Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One voice: factors on the network's pitch, on its formants, and on its loudness.
 
-    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.
+    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.  *speaker*
+    is which of the checkpoint's speakers it is: a number of a VITS, a name of SpeechT5 or Bark;
+    without one it is the speaker with the voice's own name.
     """
 
     description: str = ""
+    speaker: str | None = None
     pitch: Factor = 1.0
     formants: Factor = 1.0
     volume: Factor = 1.0
 
 
+class TextStageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network in *folder* of the archive that rewrites a text, in *max_new_tokens* at most."""
+
+    folder: FileName = "text"
+    max_new_tokens: Count = 256
+    beams: Annotated[int, Meta(ge=1, le=8)] = 1
+
+
 class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     """The network, its voices (the first is the default), and how much is spoken at once.
 
-    *pause_seconds* of silence begin every sentence but a text's first.  *max_piece_symbols* is
-    what a network says in one breath, *max_pass_symbols* what one pass holds, padding included.
+    *network* "auto" is what the checkpoint's config.json says.  *pause_seconds* of silence begin
+    every sentence but a text's first.  *max_piece_symbols* is what a network says in one breath,
+    *max_pass_symbols* what one pass holds, padding included.
     """
 
-    network: Literal["hibari", "piper"]
+    network: Literal["auto", "hibari", "piper"] = "auto"
     voices: dict[str, VoiceOptions]
     languages: tuple[str, ...] = ("en",)
+    text_stage: TextStageOptions | None = None
     pause_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.0
     max_characters: Count = 5000
     max_piece_symbols: Annotated[int, Meta(ge=20)] = 400
@@ -42,5 +55,5 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
         if not self.voices or not self.languages:
             raise ValueError("a voice model needs a voice and a language")
         moved = any((voice.pitch, voice.formants) != (1, 1) for voice in self.voices.values())
-        if self.network == "piper" and moved:
-            raise ValueError("a Piper network has one voice: its pitch and formants stay")
+        if self.network != "hibari" and moved:
+            raise ValueError("every voice but hibari's is one voice: its pitch and formants stay")

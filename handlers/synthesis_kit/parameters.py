@@ -15,6 +15,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """One text's parameters.  *speed*, *pitch* and *volume* are factors.
 
     *index*: the input is that sentence of a longer text, and is not cut again.
+    *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
 
     voice: str | None = None
@@ -25,6 +26,8 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 0
     normalize_text: bool = True
     language: str | None = None
+    speaker_embedding: tuple[float, ...] | None = None
+    reference_audio: str | None = None
     index: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
 
 

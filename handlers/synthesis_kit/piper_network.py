@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import torch
@@ -16,15 +15,17 @@ from transformers import VitsConfig
 from handler_kit.errors import LoadError
 from synthesis_kit.espeak_symbols import espeak_symbols
 from synthesis_kit.piper_modules import PiperVits
-from synthesis_kit.utterance import Utterance
+from synthesis_kit.reading import PhonemeReader, Reader
+from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.vits_batch import mask_of, padded, stretched
 
 PAD, FIRST, LAST = "_", "^", "$"  # Piper's symbols between all others, before and behind them
 
 
-class PiperNetwork:
+class PiperNetwork(SpeechNetwork):
     """`SpeechNetwork` with the weights of one Piper voice."""
 
-    controls: ClassVar[frozenset[str]] = frozenset({"speed"})
+    controls = frozenset({"speed"})
 
     def __init__(self, voice: PiperVits, symbols: dict[str, int]) -> None:
         self.model: nn.Module = voice
@@ -58,6 +59,10 @@ class PiperNetwork:
         voice.eval()  # type: ignore[no-untyped-call]
         return cls(voice, symbols)
 
+    def reader(self) -> Reader:
+        """Phonemes."""
+        return PhonemeReader()
+
     def length(self, utterance: Utterance) -> int:
         """How many symbols it has, the pads between them too."""
         return len(self._ids(utterance))
@@ -71,8 +76,8 @@ class PiperNetwork:
         draws = [Generator().manual_seed(each.seed) for each in utterances]
         symbols = [self._ids(each) for each in utterances]
         lengths = [len(each) for each in symbols]
-        mask = _mask(lengths, device)
-        prior = voice.prior(_padded(symbols, device), mask)
+        mask = mask_of(lengths, device)
+        prior = voice.prior(padded(symbols, device), mask)
         noise = _noise(2, lengths, draws).to(device)
         predicted = voice.durations(prior.hidden, mask, noise)
         tempo = [each.prosody.duration / voice.speaking_rate for each in utterances]
@@ -81,10 +86,10 @@ class PiperNetwork:
             for row, length, factor in zip(predicted, lengths, tempo, strict=True)
         ]
         frame_counts = [int(each.sum()) for each in frames]
-        mask = _mask(frame_counts, device)
+        mask = mask_of(frame_counts, device)
         spectrograms = voice.spectrograms(
-            _stretched(prior.means, frames),
-            _stretched(prior.log_deviations, frames),
+            stretched(prior.means, frames),
+            stretched(prior.log_deviations, frames),
             mask,
             _noise(voice.config.flow_size, frame_counts, draws).to(device),
         )
@@ -100,21 +105,10 @@ class PiperNetwork:
     def _ids(self, utterance: Utterance) -> Tensor:
         pad = self._symbols[PAD]
         ids = [self._symbols[FIRST], pad]
-        for symbol in espeak_symbols(utterance.phonemes):
+        for symbol in espeak_symbols(utterance.symbols):
             if symbol in self._symbols:
                 ids += [self._symbols[symbol], pad]
         return torch.tensor([*ids, self._symbols[LAST]])
-
-
-def _padded(rows: list[Tensor], device: torch.device) -> Tensor:
-    return pad_sequence(rows, batch_first=True).to(device)
-
-
-def _mask(lengths: Sequence[int], device: torch.device) -> Tensor:
-    """[n, 1, longest]: 1 where a row is its own."""
-    places = torch.arange(max(lengths), device=device)
-    own = torch.tensor(lengths, device=device)[:, None]
-    return (places < own)[:, None].float()
 
 
 def _noise(channels: int, lengths: Sequence[int], draws: Sequence[Generator]) -> Tensor:
@@ -122,13 +116,5 @@ def _noise(channels: int, lengths: Sequence[int], draws: Sequence[Generator]) ->
     rows = [
         torch.randn(length, channels, generator=draw)
         for length, draw in zip(lengths, draws, strict=True)
-    ]
-    return pad_sequence(rows, batch_first=True).transpose(1, 2)
-
-
-def _stretched(text: Tensor, frames: list[Tensor]) -> Tensor:
-    """[n, channels, frames] from *text* [n, length, channels]: each symbol for all its frames."""
-    rows = [
-        row[: len(own)].repeat_interleave(own, 0) for row, own in zip(text, frames, strict=True)
     ]
     return pad_sequence(rows, batch_first=True).transpose(1, 2)

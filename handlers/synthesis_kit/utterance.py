@@ -1,9 +1,13 @@
-"""One piece of speech, as a network is asked for it."""
+"""One piece of speech, and the networks that are asked for it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
+
+from synthesis_kit.cloning import Cloning, Embedding
+from synthesis_kit.reading import Reader
 
 
 class Prosody(NamedTuple):
@@ -20,29 +24,43 @@ class Prosody(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """A sentence or a part of one.  *phonemes* are misaki's; *formants* moves the vocal tract."""
+    """A sentence or a part of one.  *symbols* are what the network's reader makes of it: misaki's
+    phonemes, or letters.  *formants* moves the vocal tract; *embedding* replaces *speaker*."""
 
-    phonemes: str
+    symbols: str
     prosody: Prosody = Prosody()
     formants: float = 1.0
     seed: int = 0
+    speaker: str | None = None
+    embedding: Embedding | None = None
 
 
-class SpeechNetwork(Protocol):
-    """A network that speaks.  *controls* are the parameters that it obeys."""
+class SpeechNetwork(ABC):
+    """A network that speaks; *model* is what the device holds.
 
-    controls: ClassVar[frozenset[str]]  # of speed, pitch, emotion
+    *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart
+    (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
+    the voice of somebody else.
+    """
+
+    controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
+    speakers: frozenset[str] | None = None
+    longest: int | None = None
+    cloning: Cloning | None = None
+    model: torch.nn.Module
     sample_rate: int
 
-    @property
-    def model(self) -> torch.nn.Module:
-        """What the device holds."""
+    @abstractmethod
+    def reader(self) -> Reader:
+        """What makes an utterance's symbols of text."""
 
+    @abstractmethod
     def speak(self, utterances: Sequence[Utterance]) -> list[torch.Tensor]:
         """Each utterance's samples, float32 on the CPU, −1 to 1, [samples], in order.
 
         Batched equals single.  What the network cannot do in an utterance was refused before.
         """
 
+    @abstractmethod
     def length(self, utterance: Utterance) -> int:
         """What passes are sorted by and bounded with: how many symbols it has."""

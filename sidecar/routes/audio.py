@@ -126,7 +126,7 @@ def _tts_model(model: SpeechModel, services: Services) -> TtsModel:
         status=model.status.state,
         loaded=model.loaded,
         device=model.device,
-        supports_voice_cloning=False,
+        supports_voice_cloning="speaker_embedding" in model.speech.controls,
         supported_languages=list(model.speech.languages),
         max_text_length=MAX_TEXT,
         average_generation_time=services.speech.statistics.average_of(model.key),

@@ -66,7 +66,7 @@ def capabilities(services: Services) -> SpeechCapabilities:
     speaking = usable(speech_models(services, "speech_synthesis"))
     return SpeechCapabilities(
         text_to_speech=bool(speaking),
-        voice_cloning=False,
+        voice_cloning=any("speaker_embedding" in model.speech.controls for model in speaking),
         emotion_synthesis=any("emotion" in model.speech.controls for model in speaking),
         streaming=bool(speaking),
         real_time=_real_time(services),

@@ -33,7 +33,7 @@ from sidecar.schemas.synthesis import (
 from sidecar.services import SERVICES, Services
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.rendering import Rendered, render
-from sidecar.speech.synthesis import Order, Spoken, speak
+from sidecar.speech.synthesis import CLONING, Order, Spoken, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 
@@ -84,8 +84,11 @@ def _order(
         raise TextTooLong(field, MAX_TEXT, len(asked.words))
     speaker = services.speech.speaker(asked.wanted_model, asked.voice)
     check_language(speaker.speech, asked.language)
-    if asked.speaker_embedding is not None:
-        raise InvalidInput(f"speaker_embedding: {speaker.name} does not clone voices")
+    for name in CLONING:
+        if getattr(asked, name) is not None and name not in speaker.speech.controls:
+            raise InvalidInput(
+                f"{name}: {speaker.name} does not take it; /audio/models tells who does"
+            )
     urgency = Urgency(
         asked.priority, asked.timeout, began, traceparent=request.headers.get(TRACEPARENT)
     )

@@ -9,6 +9,9 @@ Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 
 
+Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
+
+
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frozen, by name only, and nothing that we do not know."""
 
@@ -78,12 +81,14 @@ class Speech(_Entry, frozen=True):
 
     *sample_rate* is that of the audio a voice makes, or a recogniser takes, in Hz; *controls*
     are the parameters that a voice obeys; *backend* is whose class the network is.
+    *whole_text* asks for the text uncut: the model rewrites it before it speaks.
     """
 
     sample_rate: Count
     languages: tuple[str, ...]
     backend: Literal["pytorch", "huggingface_transformers"] = "huggingface_transformers"
-    controls: tuple[Literal["speed", "pitch", "volume", "emotion"], ...] = ()
+    controls: tuple[Control, ...] = ()
+    whole_text: bool = False
     translates: bool = False
     word_timestamps: bool = False
 
@@ -108,7 +113,8 @@ class ModelSpec(_Entry, frozen=True):
     revision: str | None = None
     license: str | None = None
     package: Package | None = None
-    path: str | None = None  # source "local": file or folder, relative to models.json
+    path: str | None = None  # relative to models.json; with a package: what lies beside its weights
+    convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
@@ -133,6 +139,8 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError("source package needs the field package")
         if self.source == "local" and self.path is None:
             raise ValueError("source local needs the field path")
+        if self.convert is not None and self.source != "local":
+            raise ValueError("convert goes with source local; a package has its own")
         if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
             raise ValueError(f"task {self.task} needs the field speech")
         if self.optional and self.auto_load:

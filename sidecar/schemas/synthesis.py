@@ -8,6 +8,7 @@ from msgspec import Meta
 from sidecar.schemas.priority import Priority
 
 MAX_TEXT = 5000
+MAX_REFERENCE = 2_000_000  # base64 of 46 s at 16 kHz; it travels with each sentence
 
 OutputFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
 Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]
@@ -33,6 +34,19 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     output_format: Annotated[
         OutputFormat | None, Meta(description="null: what Accept names, else wav")
     ] = None
+    speaker_embedding: Annotated[
+        list[float] | None, Meta(description="A voice as numbers, for models that clone voices")
+    ] = None
+    reference_audio: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_REFERENCE,
+                description="A voice to clone: a 16-bit WAV file in base64, 1 s or more",
+            ),
+        ]
+        | None
+    ) = None
     quality: Annotated[Quality, Meta(description="Bit rate of mp3, ogg, opus and aac")] = "high"
 
 
@@ -47,9 +61,6 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
     model: Name | None = None
     inputs: Text | None = None
     model_name: Name | None = None
-    speaker_embedding: Annotated[
-        list[float] | None, Meta(description="For models that clone voices")
-    ] = None
     enable_streaming: Annotated[
         bool, Meta(description="Audio as it is made, the first sentence first")
     ] = False

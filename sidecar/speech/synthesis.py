@@ -17,6 +17,7 @@ from sidecar.speech.voices import Speaker
 NOTHING = "text: holds nothing that can be spoken"
 SPACING_SECONDS = 0.05  # each sentence lets others pass that much more than the one before it
 BYTES_PER_SAMPLE = 2
+CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only where they are given
 _TO_THE_HANDLER = (
     *("voice", "speed", "pitch", "volume", "emotion", "seed", "normalize_text", "language"),
 )
@@ -91,13 +92,14 @@ async def _spoken(entry: Entry) -> Reply:
 
 def _work(order: Order, *, streamed: bool) -> Work:
     language = order.parameters.language or order.speaker.speech.languages[0]
-    parts = sentences(order.text, language)
+    whole = order.speaker.speech.whole_text
+    parts = [order.text] if whole else sentences(order.text, language)
     return Work(
         model=order.speaker.key,
         bodies=[part.encode() for part in parts],
         **order.urgency._asdict(),
         type="text",
-        parameters=list(_parameters(order, len(parts))),
+        parameters=[_common(order)] if whole else list(_parameters(order, len(parts))),
         first_ahead=streamed,
         spacing=SPACING_SECONDS,
     )
@@ -105,6 +107,11 @@ def _work(order: Order, *, streamed: bool) -> Work:
 
 def _parameters(order: Order, count: int) -> Iterator[dict[str, Any]]:
     """What the handler is told with each sentence."""
-    asked = msgspec.structs.asdict(order.parameters)
-    common = {name: asked[name] for name in _TO_THE_HANDLER} | {"voice": order.speaker.voice}
+    common = _common(order)
     return ({**common, "index": index} for index in range(count))
+
+
+def _common(order: Order) -> dict[str, Any]:
+    asked = msgspec.structs.asdict(order.parameters)
+    given = {name: asked[name] for name in CLONING if asked[name] is not None}
+    return {name: asked[name] for name in _TO_THE_HANDLER} | given | {"voice": order.speaker.voice}

@@ -1,0 +1,40 @@
+"""Checkpoints in the layout of the Hugging Face hub, loaded from an archive's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from handler_kit.errors import LoadError
+
+ONLY_TRAINING = "masked_spec_embed"  # published Wav2Vec2 checkpoints lack it
+FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
+
+
+def load_model(kind: Any, folder: Path, device: torch.device) -> Any:
+    """*kind*, a class of transformers, from *folder*'s safetensors: fp32, for inference.
+
+    Raises LoadError, also where a weight is missing.
+    """
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model, report = kind.from_pretrained(
+            folder, **FROM_FOLDER, use_safetensors=True, dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as exc:
+        raise LoadError(f"cannot load {kind.__name__} from {folder.name}: {exc}") from exc
+    missing = [key for key in report["missing_keys"] if not key.endswith(ONLY_TRAINING)]
+    if missing:
+        some = ", ".join(sorted(missing)[:3])
+        raise LoadError(f"{folder.name} is not whole: it lacks {some}")
+    return model.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def load_tokenizer(kind: Any, folder: Path) -> Any:
+    """*kind*'s tokenizer or processor in *folder*.  Raises LoadError."""
+    try:
+        return kind.from_pretrained(folder, **FROM_FOLDER)
+    except Exception as exc:
+        raise LoadError(f"cannot load {kind.__name__} from {folder.name}: {exc}") from exc

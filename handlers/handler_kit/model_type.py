@@ -1,0 +1,17 @@
+"""Which family a checkpoint in the layout of the Hugging Face hub is of."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from handler_kit.errors import LoadError
+
+
+def model_type(folder: Path) -> str:
+    """What `config.json` says that the checkpoint is.  Raises LoadError."""
+    try:
+        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as exc:
+        raise LoadError(f"cannot load the model: config.json: {exc}") from exc
+    return str(config.get("model_type"))

@@ -1,0 +1,147 @@
+"""A recogniser that hears one piece like the other, and cannot be told how."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import torch
+
+from handler_kit.wav import Samples
+from recognition_kit.clip import Clip, Decoding
+from recognition_kit.options import RecognitionOptions
+from recognition_kit.parameters import TranscriptionParameters, parse_plain
+from recognition_kit.pieces import Piece, cut
+from recognition_kit.recogniser import Outcome, Recogniser
+from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
+
+PIECE_SECONDS = 30.0
+SHORTEST_SECONDS = 0.1  # in less nobody says anything, and some networks fail
+DIGITS = 4
+
+
+class SaidWord(NamedTuple):
+    """A word; seconds in its piece."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+class Phrase(NamedTuple):
+    """What was said between two times, in seconds of its piece."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+    words: list[SaidWord]
+
+
+class Heard(NamedTuple):
+    """The phrases of each piece; *numbers* are what the network answered, flat."""
+
+    phrases: list[list[Phrase]]
+    numbers: torch.Tensor
+
+
+class PiecewiseRecogniser(Recogniser):
+    """Cuts clips into pieces, hears them, puts together what was said.
+
+    The checkpoint does not tell which languages it knows, so the options do.  A subclass says
+    whether it knows the *words_times*.
+    """
+
+    piece_seconds = PIECE_SECONDS
+    word_times: bool
+    _options: RecognitionOptions
+
+    @abstractmethod
+    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> Heard:
+        """What was said in *pieces*, each as if it were alone."""
+
+    def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
+        """Few parameters: what it cannot do is refused."""
+        return parse_plain(raw, self._options.languages, word_times=self.word_times)
+
+    def decoding(self, asked: TranscriptionParameters) -> Decoding:  # noqa: ARG002 - all alike
+        """The same for all clips."""
+        return Decoding(
+            prompt=(),
+            timestamps=True,
+            suppress_blank=True,
+            beam_size=1,
+            temperature=0.0,
+            max_tokens=0,
+            context_samples=round(self.piece_seconds * self.sample_rate),
+        )
+
+    def probe(self) -> tuple[TranscriptionParameters, Decoding]:
+        """As other clips."""
+        asked = TranscriptionParameters()
+        return asked, self.decoding(asked)
+
+    def transcribe(
+        self, network: torch.nn.Module, clips: Sequence[Clip], max_pieces: int
+    ) -> Outcome:
+        """What was said in *clips*."""
+        windows = [
+            (number, piece)
+            for number, clip in enumerate(clips)
+            for piece in cut(clip.samples, clip.decoding.context_samples, self.sample_rate)
+            if piece.end - piece.start >= SHORTEST_SECONDS * self.sample_rate
+        ]
+        segments: list[list[Segment]] = [[] for _ in clips]
+        numbers: list[torch.Tensor] = []
+        for first in range(0, len(windows), max_pieces):
+            now = windows[first : first + max_pieces]
+            heard = self.hear(
+                network, [clips[clip].samples[piece.start : piece.end] for clip, piece in now]
+            )
+            numbers.append(heard.numbers)
+            for (clip, piece), phrases in zip(now, heard.phrases, strict=True):
+                segments[clip] += [self._segment(clips[clip], piece, each) for each in phrases]
+        language = self._options.languages[0] if len(self._options.languages) == 1 else None
+        return Outcome(
+            [
+                Transcript(
+                    " ".join(each.text for each in own),
+                    own,
+                    clip.parameters.wanted_language or language,
+                    None,
+                    mean_confidence(own),
+                )
+                for clip, own in zip(clips, segments, strict=True)
+            ],
+            torch.cat(numbers) if numbers else torch.empty(0),
+        )
+
+    def details(self) -> dict[str, Any]:
+        """What the options say, and what the family can."""
+        return {
+            "languages": list(self._options.languages),
+            "multilingual": len(self._options.languages) > 1,
+            "tasks": ["transcribe"],
+            "word_timestamps": self.word_times,
+        }
+
+    def _segment(self, clip: Clip, piece: Piece, phrase: Phrase) -> Segment:
+        begin = clip.parameters.offset + piece.start / self.sample_rate
+        words = [
+            Word(
+                each.text,
+                round(begin + each.start, 2),
+                round(begin + each.end, 2),
+                round(each.confidence, DIGITS),
+            )
+            for each in phrase.words
+        ]
+        return Segment(
+            round(begin + phrase.start, 2),
+            round(begin + phrase.end, 2),
+            phrase.text,
+            round(phrase.confidence, DIGITS),
+            None,
+            words if clip.parameters.word_timestamps else msgspec.UNSET,
+        )

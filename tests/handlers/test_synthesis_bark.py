@@ -1,0 +1,109 @@
+"""SpeechSynthesisHandler with Bark: voices are prompts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BarkModel
+
+from handler_kit.errors import LoadError
+from handler_kit.wav import Samples
+from tests.checkpoints import bark
+from tests.handlers.families import check_batch_is_each_alone, check_is, load_family
+from tests.handlers.loaded import Loaded
+from tests.handlers.speaking import refusal, say
+
+TEXT = "Hello, you."
+VOICES: dict[str, Any] = {
+    "v2/en_speaker_0": {},
+    "v2/de_speaker_3": {},
+    "anybody": {"speaker": "random"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bark")
+    bark.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice(folder: Path) -> Loaded:
+    return load_family(folder, voices=VOICES)
+
+
+@torch.inference_mode()
+def by_transformers(folder: Path, text: str, voice: str | None, seed: int) -> Samples:
+    model: Any = BarkModel.from_pretrained(folder)
+    tokens = AutoTokenizer.from_pretrained(folder)(
+        text, padding="max_length", max_length=bark.LONGEST, add_special_tokens=False,
+        return_tensors="pt",
+    )  # fmt: skip
+    history = None
+    if voice is not None:
+        prompts = load_file(folder / "voices.safetensors")
+        history = {
+            name.rpartition(".")[2]: prompt
+            for name, prompt in prompts.items()
+            if name.startswith(f"{voice}.")
+        }
+    torch.manual_seed(seed)
+    samples = model.generate(
+        tokens["input_ids"], attention_mask=tokens["attention_mask"], history_prompt=history
+    )
+    return samples.numpy()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("v2/en_speaker_0", "v2/en_speaker_0"),
+        ("v2/de_speaker_3", "v2/de_speaker_3"),
+        ("anybody", None),
+    ],
+)
+def test_it_says_what_transformers_says(
+    voice: Loaded, folder: Path, name: str, preset: str | None
+) -> None:
+    ours = say(voice, TEXT, voice=name, seed=6)
+    check_is(ours, by_transformers(folder, TEXT, preset, 6))
+
+
+def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
+    check_batch_is_each_alone(
+        voice,
+        {"text": TEXT, "parameters": {"seed": 1}},
+        {"text": "Why?", "parameters": {"voice": "v2/de_speaker_3"}},
+        {"text": "No. Yes.", "parameters": {"voice": "anybody", "seed": 7}},
+    )
+
+
+def test_a_long_sentence_is_said_in_parts(voice: Loaded) -> None:
+    script = voice.handler.decode("one two three four five six seven eight nine", {})
+    pieces = [each.symbols for each in script.utterances]
+    assert " ".join(pieces) == "one two three four five six seven eight nine"
+    assert max(map(len, pieces)) <= bark.LONGEST
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("speed", 2), ("pitch", 2), ("emotion", "calm"), ("speaker_embedding", [1.0])],
+)
+def test_what_it_cannot_do_is_refused(voice: Loaded, parameter: str, value: Any) -> None:
+    assert refusal(voice, TEXT, **{parameter: value}).startswith(f"{parameter}: this ")
+
+
+def test_a_voice_that_is_not_there_does_not_load(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="no speaker v2/fr_speaker_1"):
+        load_family(folder, voices={"v2/fr_speaker_1": {}})
+    for file in folder.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    half = load_file(folder / "voices.safetensors")
+    del half["v2/en_speaker_0.fine_prompt"]
+    save_file(half, tmp_path / "voices.safetensors")
+    with pytest.raises(LoadError, match="en_speaker_0 is not whole"):
+        load_family(tmp_path, voices=VOICES)

@@ -10,6 +10,7 @@ The layers, imports go down only:
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
     speech                   text to audio and audio to text, in pieces
     autoscaling              which models are loaded
+    downloads                models from elsewhere, in a process of their own
     scheduling               what runs when
     telemetry                what is measured
     torchserve               client and process of TorchServe

@@ -12,6 +12,9 @@ from sidecar.access.authenticator import build_authenticator
 from sidecar.access.origins import OriginGuard
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.downloads.manager import DownloadManager
+from sidecar.downloads.shelf import Shelf
 from sidecar.errors import Draining
 from sidecar.middleware import GUARD, around
 from sidecar.openapi import build_document
@@ -20,8 +23,10 @@ from sidecar.routes import (
     audio_validation,
     config,
     documents,
+    downloads,
     health,
     info,
+    model_stock,
     predict,
     root,
     stats,
@@ -50,6 +55,7 @@ ROUTES: list[Route] = [
     route
     for module in (
         *(root, predict, synthesize, transcribe, audio, audio_validation),
+        *(downloads, model_stock),
         *(health, info, stats, config, documents),
     )
     for route in module.ROUTES
@@ -69,8 +75,8 @@ async def create_app(
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = build_document(ROUTES)
     for route in ROUTES:
-        add = app.router.add_get if route.method == "GET" else app.router.add_post
-        add(route.path, route.handler)
+        adders = {"GET": app.router.add_get, "DELETE": app.router.add_delete}
+        adders.get(route.method, app.router.add_post)(route.path, route.handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))
@@ -80,7 +86,8 @@ async def create_app(
 def _build_services(
     settings: Settings, process: TorchServeProcess | None, draining: asyncio.Event
 ) -> Services:
-    catalog = load_catalog(settings.models_file)
+    downloaded = DownloadedModels(settings.state_dir)
+    catalog = load_catalog(settings.models_file, downloaded.records())
     authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
     metrics, gpus = Metrics(), Gpus()
@@ -100,6 +107,12 @@ def _build_services(
         scheduler=scheduler,
         loader=loader,
         speech=Speech(catalog, scheduler, settings),
+        downloads=DownloadManager(
+            catalog,
+            loader,
+            Shelf(catalog, scheduler, loader, settings.model_store),
+            settings,
+        ),
         authenticator=authenticator,
         statistics=Statistics(),
         metrics=metrics,
@@ -136,7 +149,11 @@ def _lifetimes(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(services.client)
             stack.callback(services.speech.close)
-            tasks = {"system": services.system.run(), "loader": loader.run()}
+            tasks = {
+                "system": services.system.run(),
+                "loader": loader.run(),
+                "downloads": services.downloads.run(),
+            }
             if process is not None:
                 stack.push_async_callback(process.stop)
                 tasks["torchserve"] = Supervisor(process, torchserve_changed).run()

@@ -119,7 +119,7 @@ def _preflight() -> web.Response:
     return web.Response(
         status=204,
         headers={
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, X-API-Key",
             hdrs.ACCESS_CONTROL_MAX_AGE: "600",
         },

@@ -1,5 +1,6 @@
 """The API document (OpenAPI 3.1), made from the routes and their msgspec types."""
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -55,6 +56,9 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }
+    names = re.findall(r"{(\w+)}", route.path)
+    if names or route.query:
+        operation["parameters"] = [_in_path(name) for name in names] + list(route.query)
     if route.request is not None:
         content = {"application/json": {"schema": schemas[route.request]}}
         if route.form:
@@ -74,6 +78,10 @@ def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     content = {route.media_type: {"schema": schema}}
     content |= {media: {"schema": {"type": "string"}} for media in route.other_media}
     return {"description": "Success", "content": content}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _form(request: Any) -> dict[str, Any]:

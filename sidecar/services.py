@@ -8,6 +8,7 @@ from aiohttp import web
 from sidecar.access.authenticator import Authenticator
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.catalog.catalog import Catalog
+from sidecar.downloads.manager import DownloadManager
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
 from sidecar.speech.service import Speech
@@ -27,6 +28,7 @@ class Services(NamedTuple):
     scheduler: Scheduler
     loader: ModelLoader
     speech: Speech
+    downloads: DownloadManager
     authenticator: Authenticator
     statistics: Statistics
     metrics: Metrics

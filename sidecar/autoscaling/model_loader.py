@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -53,6 +54,7 @@ class ModelLoader:
         self._nudged = asyncio.Event()
         self._wanted = set(catalog.auto_load())
         self._loads: dict[str, asyncio.Task[None]] = {}
+        self._on_missing: Callable[[str, str], NoReturn] = _has_no_archive
         self._slots = asyncio.Semaphore(LOADS_AT_ONCE)
         self._last_ready: dict[str, float] = {}
         self._retry_at: dict[str, float] = {}
@@ -101,22 +103,57 @@ class ModelLoader:
     def require(self, key: str, name: str) -> None:
         """Sees to it that *key* can take requests, or raises why not.
 
-        Raises ModelNotFound when it is disabled or has no archive, ModelNotReady when its
-        load has just begun.
+        Raises ModelNotFound when it is disabled or has no archive, ModelDownloading when that
+        is on its way, ModelNotReady when its load has just begun.
         """
         status = self.status[key]
         if status.state == "disabled":
             raise ModelNotFound(name, "model_name: disabled in models.json", state="disabled")
-        if status.state == "available":
-            raise ModelNotFound(
-                name,
-                f"model_name: no archive; scripts/build_archives {key} makes it",
-                state="available",
-            )
+        if status.state in ("available", "downloading"):
+            self._on_missing(key, name)
         if key not in self._wanted:
             self._wanted.add(key)
             self.nudge()
             raise ModelNotReady(f"model_name: {name} is being loaded", retry_after=5)
+
+    def on_missing(self, tell: Callable[[str, str], NoReturn]) -> None:
+        """*tell* is asked what to answer for a model (key, name) that has no archive."""
+        self._on_missing = tell
+
+    def set_missing(self, key: str, *, downloading: bool) -> None:
+        """*key* has no archive; *downloading*: it will have one."""
+        self.status[key] = ModelStatus("downloading" if downloading else "available")
+
+    def add(self, key: str) -> None:
+        """*key*, of the catalog, has a new archive: from now on it can be loaded."""
+        self._retry_at.pop(key, None)
+        self._retry_seconds.pop(key, None)
+        enabled = self._catalog[key].enabled
+        self.status[key] = ModelStatus("archived" if enabled else "disabled")
+        if enabled and self._catalog[key].auto_load:
+            self._wanted.add(key)
+        self.nudge()
+
+    async def unload(self, key: str, reason: Unavailable) -> None:
+        """Takes *key* out of TorchServe; its archive stays.  What waits gets *reason*."""
+        self._wanted.discard(key)
+        load = self._loads.get(key)
+        if load is not None:
+            load.cancel()
+            await asyncio.wait([load])
+        if key in self._scheduler.dispatchers:
+            self._scheduler.dispatchers[key].close(reason)
+        try:
+            if await self._client.describe(key) is not None:
+                await self._client.unregister(key)
+        except (EngineGone, EngineRefused) as exc:
+            log.warning("%s: cannot be unloaded: %s", key, exc)
+        if self.status[key].state != "disabled":
+            self.status[key] = ModelStatus("archived")
+
+    def forget(self, key: str) -> None:
+        """*key*, which was unloaded, has left the catalog."""
+        self.status.pop(key, None)
 
     async def run(self) -> None:
         """Looks on and on."""
@@ -157,7 +194,7 @@ class ModelLoader:
 
     def _find_archives(self) -> None:
         """Optional models become usable when somebody builds their archives."""
-        for key, status in self.status.items():
+        for key, status in list(self.status.items()):
             missing = status.state == "available" and key not in self._wanted
             if missing and archive_path(self._model_store, key).is_file():
                 self.status[key] = ModelStatus("archived")
@@ -176,6 +213,8 @@ class ModelLoader:
     async def _refresh(self, key: str) -> None:
         try:
             model = await self._client.describe(key)
+            if key not in self._wanted:  # unloaded meanwhile
+                return
             given_up = self.status[key].state == "failed"
             if model and model.batch_size == 1 and (model.ready or not given_up):
                 await self._update(key, model)
@@ -190,6 +229,8 @@ class ModelLoader:
             runtime = known.runtime
             if runtime is None or set(known.pids) != {worker.pid for worker in model.ready}:
                 runtime = await self._describe_runtime(key)
+            if key not in self._wanted:
+                return
             self.status[key] = ModelStatus("ready", model.model_version, model.ready, runtime)
             self._last_ready[key] = self._clock()
             self._retry_seconds.pop(key, None)
@@ -269,7 +310,13 @@ class ModelLoader:
 
 
 def _first_state(spec: ModelSpec) -> State:
-    """An optional model's archive may be missing; any other's was built before the start."""
+    """Some models' archives may be missing; any other's was built before the start."""
     if not spec.enabled:
         return "disabled"
-    return "available" if spec.optional else "archived"
+    return "available" if spec.can_be_missing else "archived"
+
+
+def _has_no_archive(key: str, name: str) -> NoReturn:
+    raise ModelNotFound(
+        name, f"model_name: no archive; scripts/build_archives {key} makes it", state="available"
+    )

@@ -6,7 +6,7 @@ import msgspec
 
 from sidecar.torchserve.client import WorkerState
 
-State = Literal["available", "archived", "loading", "ready", "failed", "disabled"]
+State = Literal["available", "downloading", "archived", "loading", "ready", "failed", "disabled"]
 
 
 class Runtime(msgspec.Struct):
@@ -21,7 +21,8 @@ class Runtime(msgspec.Struct):
 class ModelStatus(msgspec.Struct):
     """One model's state.
 
-    *available*: in the catalog, no archive; *archived*: in the model store, not loaded.
+    *available*: in the catalog, no archive; *downloading*: that is on its way; *archived*: in
+    the model store, not loaded.
     """
 
     state: State

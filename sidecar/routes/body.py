@@ -6,18 +6,22 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import InvalidFields, InvalidJson
-from sidecar.routes.credentials import admit
+from sidecar.routes.credentials import admit, require_scope
 from sidecar.services import SERVICES, Services
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Asked(Protocol):
-    """What every inference request has."""
+class Credited(Protocol):
+    """What every request with a body has."""
 
     @property
     def token(self) -> str | None:
         """The credential that beats the headers."""
+
+
+class Asked(Credited, Protocol):
+    """What every inference request has."""
 
     @property
     def timeout(self) -> float:
@@ -25,6 +29,7 @@ class Asked(Protocol):
 
 
 Request = TypeVar("Request", bound=Asked)
+Order = TypeVar("Order", bound=Credited)
 
 
 async def read_json(request: web.Request, decoder: msgspec.json.Decoder[Request]) -> Request:
@@ -39,6 +44,23 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[Request]
         raise InvalidJson(f"body: {exc}") from exc
     await admit(request, asked.token)
     check_timeout(asked, request.app[SERVICES])
+    return asked
+
+
+async def read_as_admin(request: web.Request, decoder: msgspec.json.Decoder[Order]) -> Order:
+    """The checked body of a request that changes things.
+
+    Raises, in this order: 413, 400, 401, 403, 422.
+    """
+    body = await request.read()
+    try:
+        asked = decoder.decode(body)
+    except msgspec.ValidationError as exc:
+        await require_scope(request, "admin", _token_of_invalid(body))
+        raise InvalidFields(field_rule(exc)) from exc
+    except NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc
+    await require_scope(request, "admin", asked.token)
     return asked
 
 

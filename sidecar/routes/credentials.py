@@ -28,9 +28,9 @@ async def admit(request: web.Request, body_token: str | None) -> None:
         raise NotAuthenticated
 
 
-async def require_scope(request: web.Request, scope: str) -> None:
+async def require_scope(request: web.Request, scope: str, body_token: str | None = None) -> None:
     """Raises NotAuthenticated or InsufficientScope unless the credential has *scope*."""
-    identity = await identify(request)
+    identity = await identify(request, body_token)
     if identity is None:
         raise NotAuthenticated
     if not identity.has_scope(scope):

@@ -22,7 +22,13 @@ ENDPOINTS = {
         "health": "/audio/health",
         "tts_health": "/tts/health",
     },
-    "models": {},
+    "models": {
+        "download": "/models/download",
+        "downloads": "/models/downloads",
+        "available": "/models/available",
+        "managed": "/models/managed",
+        "cache": "/models/cache/info",
+    },
     "system": {
         "health": "/health",
         "live": "/livez",

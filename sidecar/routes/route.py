@@ -30,6 +30,7 @@ class Route(NamedTuple):
     or_response: Any = None
     form: bool = False
     other_media: tuple[str, ...] = ()
+    query: tuple[dict[str, Any], ...] = ()  # OpenAPI's parameter objects
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:

@@ -21,7 +21,7 @@ LAYERS = [
     {"__main__"},
     {"app"},
     {"routes", "middleware", "openapi", "services"},
-    {"speech", "autoscaling"},
+    {"speech", "autoscaling", "downloads"},
     {"scheduling"},
     {"telemetry"},
     {"torchserve"},
@@ -29,7 +29,7 @@ LAYERS = [
 ]
 BESIDE = {  # they import the lowest layer only; who may import them
     "access": {"__main__", "app", "routes", "middleware", "services"},
-    "catalog": {"__main__", "app", "routes", "services", "autoscaling", "speech"},
+    "catalog": {"__main__", "app", "routes", "services", "autoscaling", "speech", "downloads"},
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
 CLIENT_SIDE = {"torchserve"}
@@ -39,7 +39,10 @@ ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by 
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours
     "sidecar.torchserve.process": set[str](),  # passes on what is allowed
     "sidecar.catalog.archive": set[str](),  # passes it on
+    "sidecar.downloads.fetch_process": set[str](),  # passes on what is allowed
 }
+
+CONVERTS_PICKLES = "sidecar.catalog.conversion.pickled"  # not in the server's process
 
 modules = pytest.mark.parametrize("module", SIDECAR)
 
@@ -141,7 +144,14 @@ def test_only_speech_knows_ffmpeg(module: str) -> None:
 @modules
 def test_the_sidecar_imports_neither_torch_nor_handlers(module: str) -> None:
     forbidden = {"torch", "transformers", "ts"} | HANDLER_MODULES
+    if module == CONVERTS_PICKLES:
+        forbidden -= {"torch"}
     assert not imported_packages(SIDECAR[module]) & forbidden
+
+
+@modules
+def test_what_imports_torch_is_loaded_by_name_in_the_process_that_downloads(module: str) -> None:
+    assert CONVERTS_PICKLES not in imported_modules(module)
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from huggingface_hub import close_session
 
 from sidecar.catalog import archive, package_source
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
@@ -54,6 +55,8 @@ class Fetching:
             self._say(Failed("another program downloads this model right now"))
         except OSError as exc:
             self._say(Failed(f"{exc.strerror or type(exc).__name__}: {exc.filename or 'a file'}"))
+        finally:
+            close_session()
 
     def _work(self) -> Downloaded:
         check_disk(self._place.state_dir, self._place.min_free_mb)

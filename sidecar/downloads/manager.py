@@ -50,6 +50,7 @@ class DownloadManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
         self._stamp: int | None = None
+        self._place = place_of(settings)
         self._file = settings.state_dir / JOBS_FILE
         self.models = DownloadedModels(settings.state_dir)
         self.jobs = {job.id: job for job in load_jobs(self._file)}
@@ -69,15 +70,16 @@ class DownloadManager:
         """The newest download of *key*."""
         return max(self._of(key), key=lambda job: job.created_at, default=None)
 
-    def ask(self, asked: DownloadRequest) -> tuple[Wish, Job | None]:
+    async def ask(self, asked: DownloadRequest) -> tuple[Wish, Job | None]:
         """The wish, and its download: a new one, or the one that goes on already.
 
         No download where the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound.
         """
         wish = wish_of(asked, self._catalog)
+        here = await asyncio.to_thread(self._shelf.has_archive, wish.key)
         going = self.active(wish.key)
-        if going is None and (asked.force or not self._shelf.has_archive(wish.key)):
+        if going is None and (asked.force or not here):
             going = self.begin(wish)
         return wish, going
 
@@ -195,7 +197,7 @@ class DownloadManager:
         await self._save()
 
     async def _fetch(self, job: Job) -> None:
-        order = Order(wish=job.wish, place=place_of(self._settings))
+        order = Order(wish=job.wish, place=self._place)
         began, since_bytes = self._clock(), None
         async with fetching(order) as process:
             async for report in process.reports():

@@ -22,6 +22,7 @@ from sidecar.downloads.address_guard import AddressGuard, host_of
 from sidecar.downloads.order import MB, DownloadFailed
 
 ATTEMPTS = 3
+CHUNK_BYTES = 1 << 16  # what a cut may lose; the client's own 10 MB are minutes on a slow line
 TIMEOUT_SECONDS = 30.0  # for what brings no limit of its own
 RANGE_NOT_SATISFIABLE = 416
 
@@ -63,6 +64,7 @@ def guard_client(
     is read.  Both may refuse.
     """
     disable_progress_bars()
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
 
     def before(request: httpx2.Request) -> None:
         if constants.is_offline_mode():
@@ -147,8 +149,16 @@ class Transfer:
                     expected_size=remote.size,
                 )
             except httpx2.TransportError:
-                self._room.took(-size - counted.written)  # the next attempt counts them again
+                # The next attempt counts them again.
+                self._room.took(-size - counted.written)
                 raise
+            except OSError as exc:
+                if exc.errno is not None:
+                    raise
+                partial.forget()  # the client's own error: it is longer or shorter than it said
+                raise DownloadFailed(
+                    f"{partial.name} is not the file that was promised (wrong size)"
+                ) from exc
 
     def _refuse_large(self, response: httpx2.Response) -> None:
         length = int(response.headers.get("Content-Length", 0))
@@ -192,6 +202,7 @@ class _Partial:
     """What has arrived of a file, and the server's name for this version of it."""
 
     def __init__(self, target: Path) -> None:
+        self.name = target.name
         self.path = target.with_name(f"{target.name}.partial")
         self._tag_file = target.with_name(f"{target.name}.etag")
 

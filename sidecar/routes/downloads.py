@@ -35,7 +35,7 @@ FORCE = {
 async def download(request: web.Request) -> web.Response:
     """Begins a download, or tells of the one that goes on."""
     asked = await read_as_admin(request, _request)
-    wish, job = request.app[SERVICES].downloads.ask(asked)
+    wish, job = await request.app[SERVICES].downloads.ask(asked)
     size = _size_mb(wish, job)
     return json_response(
         DownloadAccepted(

@@ -22,11 +22,18 @@ from tests.sidecar.conftest import SECRET, Client, StartSidecar
 DOCUMENT = json.loads(json.dumps(build_document(ROUTES)))
 GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
 CLIP = base64.b64encode(write_wav(bytes(3200), 16000)).decode()
-ASKED: dict[str, tuple[dict[str, Any], int]] = {  # and what comes back where no model speaks
+NOWHERE = {"source": "tts_auto", "model_id": "nobody", "name": "nobody"}
+# And what comes back where no model speaks, and nothing was downloaded.
+ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/predict": (GOOD, 200),
     "/synthesize": ({"text": "Hello."}, 404),
     "/transcribe": ({"inputs": CLIP}, 404),
     "/audio/validate": ({"inputs": CLIP}, 200),
+    "/models/download": (NOWHERE, 404),
+    "/models/download/status/{id}": (None, 404),
+    "/models/download/{id}/cancel": (None, 404),
+    "/models/download/{name}/info": (None, 404),
+    "/models/download/{name}": (None, 404),
 }
 
 
@@ -89,7 +96,7 @@ def test_every_operation_has_an_id_of_its_own() -> None:
 async def test_every_routes_answer_is_as_documented(client: Client, route: Route) -> None:
     body, expected = ASKED.get(route.path, (None, 200))
     extra: dict[str, Any] = {"json": body} if body else {}
-    status = await ask(client, route.method, route.path, headers=token("stats"), **extra)
+    status = await ask(client, route.method, route.path, headers=token("admin"), **extra)
     assert status == expected
 
 

@@ -8,7 +8,6 @@ process that downloads and builds.
 import json
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +42,9 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
         raise ValueError(
-            f"{path.name} holds more than tensors, so reading it could run foreign code; refused"
+            f"{path.name} is not tensors alone, so reading it could run foreign code; refused"
         ) from exc
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+    except Exception as exc:  # a parser of strange bytes may raise anything
         raise ValueError(f"{path.name} is damaged") from exc
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -90,8 +90,12 @@ def ended(body: dict[str, Any]) -> bool:
 
 async def arrived(folder: Path, name: str, size: int) -> None:
     """Waits until so much of the file *name* is on disk."""
+
+    def is_there() -> bool:
+        return any(path.stat().st_size >= size for path in folder.rglob(f"{name}.partial"))
+
     async with asyncio.timeout(LIMIT_SECONDS):
-        while not any(path.stat().st_size >= size for path in folder.rglob(f"{name}.partial")):
+        while not is_there():
             await asyncio.sleep(0.02)
 
 
@@ -320,7 +324,7 @@ async def test_a_request_is_refused_for(begin: StartWithHub, reason: str) -> Non
 )
 async def test_changes_need_the_scope_admin(begin: StartWithHub, method: str, path: str) -> None:
     client = await begin()
-    body = {"json": ASKED} if path == "/models/download" else {}
+    body: dict[str, Any] = {"json": ASKED} if path == "/models/download" else {}
     assert (await client.request(method, path, **body)).status == 401
     response = await client.request(method, path, headers=token("stats"), **body)
     assert response.status == 403

@@ -54,11 +54,20 @@ class FetchProcess:
             log.error("the process that downloads ended with code %d", code)
             yield Failed(f"the process that downloads ended with code {code}")
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.returncode
+
+    def close_input(self) -> None:
+        """It is not wanted any more: it ends itself."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def end(self) -> None:
         """Ends it and what it started.  It removes what it was building."""
         process = self._process
-        if process.stdin is not None:
-            process.stdin.close()
+        self.close_input()
         if process.returncode is None:
             _signal_group(process.pid, signal.SIGTERM)
             with suppress(TimeoutError):
@@ -106,7 +115,8 @@ def read_order(source: TextIO) -> Order:
     order = msgspec.json.decode(source.readline(), type=Order, dec_hook=decode_path)
 
     def watch() -> None:
-        source.read()
+        while os.read(source.fileno(), 1):  # no buffered reading: its lock would outlive us
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

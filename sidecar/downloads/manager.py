@@ -126,8 +126,9 @@ class DownloadManager:
         going = self.active(key)
         if going is not None:
             await self.cancel(going.id)
-        await self._shelf.clear(key)
+        reason = await self._shelf.unload(key)
         await asyncio.to_thread(self._delete, key)
+        await self._shelf.clear(key, reason)
 
     async def run(self) -> None:
         """Goes on with what was not finished, and notices what `scripts/models` did."""

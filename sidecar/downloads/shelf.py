@@ -36,10 +36,14 @@ class Shelf:
             self._scheduler.add(key, record.spec)
         self._loader.add(key)
 
-    async def clear(self, key: str) -> None:
-        """*key* is unloaded, and leaves the catalog if models.json does not have it."""
+    async def unload(self, key: str) -> ModelNotReady:
+        """Takes *key* out of TorchServe; what its requests are told from now on."""
         reason = ModelNotReady(f"model_name: {key} is removed", retry_after=5)
         await self._loader.unload(key, reason)
+        return reason
+
+    async def clear(self, key: str, reason: ModelNotReady) -> None:
+        """*key*, unloaded and without an archive, leaves the catalog, or is there to be had."""
         if self._catalog.is_own(key):
             self._catalog.remove(key)
             await self._scheduler.remove(key, reason)

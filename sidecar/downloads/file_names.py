@@ -11,7 +11,8 @@ from sidecar.downloads.order import DownloadFailed
 
 MAX_NAME = 255
 DATA = frozenset({".json", ".txt", ".model", ".vocab", ".jinja", ".spm", ".safetensors"})
-EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder"})  # besides a model's top folder
+EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder", "xvector"})  # besides a model's top folder
+VOICES = frozenset({"voices.safetensors", "speakers.safetensors"})  # beside a voice's weights
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 PICKLED = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin|(model|generator)\.ckpt")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -54,7 +55,9 @@ def wanted(names: Iterable[str]) -> list[str]:
             "it has no weights that are read here: model.safetensors, or pytorch_model.bin, "
             "which is converted"
         )
-    settings = {name for name in data if not name.endswith(".safetensors")} - other
+    besides = {str(path) for path in near if _is_extra(path) and path.name == "model.safetensors"}
+    besides |= VOICES.intersection(data)
+    settings = {name for name in data if not name.endswith(".safetensors")} - other | besides
     return sorted(settings | _one_layout(weights))
 
 

@@ -97,6 +97,11 @@ def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
     ]
 
 
+def test_a_voice_brings_its_vocoder_and_its_speakers() -> None:
+    names = [*GOOD, "speakers.safetensors", "vocoder/config.json", "vocoder/model.safetensors"]
+    assert wanted([*names, "other.safetensors"]) == names
+
+
 @pytest.mark.parametrize("names", [["config.json"], ["config.json", "training_args.bin"], []])
 def test_a_model_without_weights_is_refused(names: list[str]) -> None:
     with pytest.raises(DownloadFailed, match="no weights"):

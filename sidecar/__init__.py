@@ -12,6 +12,7 @@ The layers, imports go down only:
     openapi                  the document of the routes
     speech                   text to audio and audio to text, in pieces
     autoscaling              which models are loaded
+    downloads                models from elsewhere, in a process of their own
     scheduling, caching      what runs when; what was answered before
     telemetry                what is measured
     torchserve               client and process of TorchServe

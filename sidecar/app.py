@@ -19,6 +19,9 @@ from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.downloads.manager import DownloadManager
+from sidecar.downloads.shelf import Shelf
 from sidecar.middleware import GUARD, around
 from sidecar.openapi import build_document
 from sidecar.routes import (
@@ -27,9 +30,11 @@ from sidecar.routes import (
     autoscaler,
     config,
     documents,
+    downloads,
     health,
     info,
     logs,
+    model_stock,
     models,
     predict,
     root,
@@ -61,7 +66,8 @@ ROUTES: list[Route] = [
     route
     for module in (
         *(root, predict, synthesize, transcribe, audio, audio_validation),
-        *(health, info, stats, config, models, autoscaler, logs, documents),
+        *(health, info, stats, config, models, downloads, model_stock),
+        *(autoscaler, logs, documents),
     )
     for route in module.ROUTES
 ]
@@ -94,7 +100,8 @@ def _held_back(route: Route) -> Handler:
 
 
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:
-    catalog = load_catalog(settings.models_file)
+    downloaded = DownloadedModels(settings.state_dir)
+    catalog = load_catalog(settings.models_file, downloaded.records())
     authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
     metrics, gpus, lookups = Metrics(), Gpus(), Lookups()
@@ -121,6 +128,12 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         ),
         history=history,
         speech=Speech(catalog, scheduler, settings),
+        downloads=DownloadManager(
+            catalog,
+            loader,
+            Shelf(catalog, scheduler, loader, settings.model_store),
+            settings,
+        ),
         authenticator=authenticator,
         limits=Limits(settings),
         lookups=lookups,
@@ -174,6 +187,7 @@ def _lifetimes(
                 "system": services.system.run(),
                 "loader": loader.run(),
                 "autoscaler": services.autoscaler.run(),
+                "downloads": services.downloads.run(),
             }
             if process is not None:
                 stack.push_async_callback(process.stop)

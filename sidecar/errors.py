@@ -158,6 +158,39 @@ class NoRoom(Unavailable):
     error = "There is no room for the model"
 
 
+class ModelDownloading(Unavailable):
+    """The model is on its way from a hub."""
+
+    error = "The model is being downloaded"
+
+    def __init__(self, name: str, download_id: str, retry_after: int) -> None:
+        super().__init__(
+            f"model_name: {name} is being downloaded",
+            retry_after=retry_after,
+            extra={
+                "download_id": download_id,
+                "model_info": {"model": name, "available": False, "state": "downloading"},
+            },
+        )
+
+
+class DownloadNotFound(SidecarError):
+    """No download has this id."""
+
+    status = 404
+    error = "There is no such download"
+
+    def __init__(self) -> None:
+        super().__init__("id: no download has it")
+
+
+class ModelInUse(SidecarError):
+    """What would take a model away that others count on."""
+
+    status = 409
+    error = "The model is in use"
+
+
 class WorkerDied(Unavailable):
     """The worker died, also when the request was tried alone."""
 

@@ -16,6 +16,7 @@ from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import Catalog
+from sidecar.downloads.manager import DownloadManager
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
 from sidecar.speech.service import Speech
@@ -37,6 +38,7 @@ class Services(NamedTuple):
     autoscaler: Autoscaler
     history: History
     speech: Speech
+    downloads: DownloadManager
     authenticator: Authenticator
     limits: Limits
     lookups: Lookups  # of both caches

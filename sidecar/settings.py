@@ -68,6 +68,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
     poll_seconds: Positive = 2.0
 
+    # Downloads
+    hub_endpoint: str | None = None  # None: the public hub
+    hub_token: Secret | None = None
+    download_hosts: tuple[str, ...] = ()  # also by http, also with private addresses
+    local_models_dir: Path | None = None  # None: source "local" is off
+    auto_download: Literal["off", "tts", "catalog"] | None = None  # None: by environment
+    auto_download_max_mb: Positive = 2048.0
+    min_free_disk_mb: NotNegative = 1024.0
+    max_downloads: Count = 2  # at once
+
     # Credentials
     jwt_secret: Secret | None = None
     jwt_public_key_file: Path | None = None
@@ -136,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if len(sources) > 1:
             raise ValueError(f"set only one of {', '.join(sources)}")
+        if self.hub_endpoint and not self.hub_endpoint.startswith(("https://", "http://")):
+            raise ValueError("SIDECAR_HUB_ENDPOINT must begin with https:// or http://")
         algorithm, by_secret = self.jwt_algorithm, secret is not None
         if algorithm == "HS256" and sources and not by_secret:
             raise ValueError(f"SIDECAR_JWT_ALGORITHM: HS256 needs a secret, not {sources[0]}")
@@ -165,6 +177,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def api_keys(self) -> Path:
         """The file of hashed API keys."""
         return self.api_keys_file or self.state_dir / "api_keys.json"
+
+    @property
+    def auto_downloads(self) -> Literal["off", "tts", "catalog"]:
+        """Which models the first request for them downloads."""
+        return self.auto_download or ("tts" if self.environment == "development" else "off")
 
     @property
     def secret_file(self) -> Path:

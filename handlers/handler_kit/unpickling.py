@@ -3,9 +3,11 @@
     python unpickling.py checkpoint.pt model.safetensors
 
 `weights_only` reads tensors and plain values and refuses whatever would run code.  Dictionaries
-inside dictionaries become names with dots; what is no tensor is left out.
+inside dictionaries become names with dots, but for one that is called `state_dict`; what is no
+tensor is left out.
 """
 
+import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +18,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
-def main(source: Path, target: Path) -> None:
-    """Raises pickle.UnpicklingError, with a sentence, for what must not be read."""
-    loaded = torch.load(source, map_location="cpu", weights_only=True)
-    save_file(dict(_tensors(loaded, "")), target)
+def main(source: Path, target: Path) -> str | None:
+    """Why *source* cannot be converted, as the rest of a sentence about it; None: it is done."""
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        return "is not tensors alone, so reading it could run foreign code; refused"
+    except Exception:  # noqa: BLE001 - a parser of strange bytes may raise anything
+        return "is damaged"
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    tensors = dict(_tensors(loaded, ""))
+    if not tensors:
+        return "holds no tensors"
+    save_file(tensors, target, metadata={"format": "pt"})
+    return None
 
 
 def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
@@ -31,4 +44,4 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))  # a sentence goes to standard error

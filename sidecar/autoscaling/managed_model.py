@@ -100,7 +100,7 @@ class ManagedModel:
 
 
 def _first_state(spec: ModelSpec) -> Any:
-    """An optional model's archive may be missing; any other's was built before the start."""
+    """Some models' archives may be missing; any other's was built before the start."""
     if not spec.enabled:
         return "disabled"
-    return "available" if spec.optional else "archived"
+    return "available" if spec.can_be_missing else "archived"

@@ -8,8 +8,8 @@ fails (`nudge`).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NoReturn
 
 from sidecar.autoscaling.eviction import Budget, Resident, room_for
 from sidecar.autoscaling.managed_model import ManagedModel
@@ -19,7 +19,7 @@ from sidecar.autoscaling.model_versions import ModelVersions
 from sidecar.autoscaling.runtime import describe_runtime
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.model_store import ArchiveMark, archive_mark, archive_path
-from sidecar.errors import EngineUnavailable, ModelNotFound, NoRoom, SidecarError
+from sidecar.errors import EngineUnavailable, ModelNotFound, NoRoom, SidecarError, Unavailable
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
@@ -52,10 +52,11 @@ class ModelLoader:
         self.engine = EngineWatch(client, clock)
         self.versions = ModelVersions(client, settings.model_store)
         self.budget = Budget(memory_mb=settings.memory_budget_mb, models=settings.max_loaded_models)
-        self.models: Mapping[str, ManagedModel] = {
-            key: ManagedModel(key, spec, scheduler.dispatchers.get(key))
-            for key, spec in catalog.items()
-        }
+        self._scheduler = scheduler
+        self._on_missing: Callable[[str, str], NoReturn] = _has_no_archive
+        self.models: dict[str, ManagedModel] = {}
+        for key in catalog:
+            self._manage(key)
         self._nudged = asyncio.Event()
         self._loaded_marks: dict[str, ArchiveMark | None] = {}
         self._watched: dict[str, ArchiveMark | None] = {}
@@ -128,19 +129,15 @@ class ModelLoader:
     def require(self, key: str, name: str) -> None:
         """Sees to it that *key* takes requests, or raises why not; they wait while it wakes.
 
-        Raises ModelNotFound when it is disabled or has no archive, NoRoom when no other model
-        can make room for it.
+        Raises ModelNotFound when it is disabled or has no archive, ModelDownloading when that
+        is on its way, NoRoom when no other model can make room for it.
         """
         model = self.models[key]
         state = model.status.state
         if state == "disabled":
             raise ModelNotFound(name, "model_name: disabled in models.json", state="disabled")
-        if state == "available":
-            raise ModelNotFound(
-                name,
-                f"model_name: no archive; scripts/build_archives {key} makes it",
-                state="available",
-            )
+        if state in ("available", "downloading"):
+            self._on_missing(key, name)
         if state in ("idle", "archived") and self.engine.up and model.operation is None:
             self.wake(model, "a request came")
 
@@ -195,6 +192,41 @@ class ModelLoader:
             if model.in_memory
         ]
 
+    # Downloads
+
+    def on_missing(self, tell: Callable[[str, str], NoReturn]) -> None:
+        """*tell* is asked what to answer for a model (key, name) that has no archive."""
+        self._on_missing = tell
+
+    def set_missing(self, key: str, *, downloading: bool) -> None:
+        """*key* has no archive; *downloading*: it will have one."""
+        self.models[key].status = ModelStatus("downloading" if downloading else "available")
+
+    def add(self, key: str) -> None:
+        """*key*, of the catalog, has a new archive: from now on it can be loaded."""
+        model = self._manage(key)
+        if model.enabled:
+            model.status = ModelStatus("archived")
+            model.dispatcher.pause()
+        self.nudge()
+
+    async def take_out(self, key: str, reason: Unavailable) -> None:
+        """Takes *key* out of TorchServe; its archive stays.  What waits gets *reason*."""
+        model = self.models[key]
+        model.wanted = False
+        if model.operation is not None:
+            model.operation.cancel()
+            await asyncio.wait({model.operation})
+        if not model.enabled:
+            return
+        model.dispatcher.close(reason)
+        await self._operations.unload(model, "it is removed")
+        model.dispatcher.close(reason)
+
+    def forget(self, key: str) -> None:
+        """*key*, which was taken out, has left the catalog."""
+        self.models.pop(key, None)
+
     # What is done
 
     async def run(self) -> None:
@@ -230,9 +262,15 @@ class ModelLoader:
         await asyncio.to_thread(self._find_archives)
         if self._settings.watch_model_store:
             await self._replace_changed()
-        for model in self.models.values():
+        for model in list(self.models.values()):
             if model.operation is None:
                 await self.refresh(model)
+
+    def _manage(self, key: str) -> ManagedModel:
+        """A new start for *key*, with the catalog's entry as it is now."""
+        dispatcher = self._scheduler.dispatchers.get(key)
+        self.models[key] = ManagedModel(key, self._catalog[key], dispatcher)
+        return self.models[key]
 
     def _at_work(self) -> list[ManagedModel]:
         return [model for model in self.models.values() if model.operation is not None]
@@ -282,7 +320,7 @@ class ModelLoader:
 
     def _find_archives(self) -> None:
         """Optional models become usable when somebody builds their archives."""
-        for key, model in self.models.items():
+        for key, model in list(self.models.items()):
             missing = model.status.state == "available" and not model.wanted
             if missing and archive_path(self._settings.model_store, key).is_file():
                 model.status = ModelStatus("archived")
@@ -290,7 +328,7 @@ class ModelLoader:
 
     async def _replace_changed(self) -> None:
         """Archives that were written anew, and lie still since the last look, are loaded."""
-        for key, model in self.models.items():
+        for key, model in list(self.models.items()):
             if model.status.state != "ready" or model.operation is not None:
                 continue
             mark = await asyncio.to_thread(archive_mark, self._settings.model_store, key)
@@ -357,3 +395,9 @@ class ModelLoader:
         if model.is_away(known.model_version, now) and model.status.state != "failed":
             log.error("%s: its workers do not become READY", model.key)
             model.fails("its workers do not become READY", now)
+
+
+def _has_no_archive(key: str, name: str) -> NoReturn:
+    raise ModelNotFound(
+        name, f"model_name: no archive; scripts/build_archives {key} makes it", state="available"
+    )

@@ -6,7 +6,9 @@ import msgspec
 
 from sidecar.torchserve.client import WorkerState
 
-State = Literal["available", "archived", "loading", "ready", "idle", "failed", "disabled"]
+State = Literal[
+    "available", "downloading", "archived", "loading", "ready", "idle", "failed", "disabled"
+]
 
 
 class Runtime(msgspec.Struct):
@@ -21,8 +23,9 @@ class Runtime(msgspec.Struct):
 class ModelStatus(msgspec.Struct):
     """One model's state.
 
-    *available*: in the catalog, no archive; *archived*: in the model store, not loaded; *idle*:
-    at zero workers, a request wakes it.  *waking*: it is loading because one did.
+    *available*: in the catalog, no archive; *downloading*: that is on its way; *archived*: in
+    the model store, not loaded; *idle*: at zero workers, a request wakes it.  *waking*: it is
+    loading because one did.
     """
 
     state: State

@@ -8,7 +8,9 @@ import msgspec
 
 from sidecar.catalog import archive
 from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
+from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings, SettingsError, load_settings
 
 
@@ -31,12 +33,13 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         settings = load_settings()
-        catalog = load_catalog(settings.models_file)
+        downloaded = DownloadedModels(settings.state_dir)
+        catalog = load_catalog(settings.models_file, downloaded.records())
         keys = [_key(catalog, name) for name in options.models]
     except (SettingsError, CatalogError) as exc:
         print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
         return 2
-    keys = keys or [key for key, spec in catalog.items() if spec.enabled and not spec.optional]
+    keys = keys or [key for key in catalog if _is_wanted(catalog[key], key, downloaded)]
     failures = [key for key in keys if not _build(settings, catalog, key, force=options.force)]
     return 1 if failures else 0
 
@@ -48,9 +51,22 @@ def _key(catalog: Catalog, name: str) -> str:
     return key
 
 
+def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
+    """Whether it is built unasked: also a downloaded model whose files are here."""
+    if spec.is_downloaded:
+        return spec.enabled and downloaded.to_build(key, spec) is not None
+    return spec.enabled and not spec.optional
+
+
 def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bool:
     spec, base = catalog[key], settings.models_file.resolve().parent
     store = settings.model_store
+    downloaded = DownloadedModels(settings.state_dir)
+    if (files := downloaded.to_build(key, spec)) is not None:
+        spec, base = files, downloaded.base
+    elif spec.is_downloaded:
+        print(f"build_archives: {key} is not here; scripts/models download {key}", file=sys.stderr)  # noqa: T201
+        return False
     try:
         if not force and archive.is_current(store, key, spec, base):
             return True

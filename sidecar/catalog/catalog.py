@@ -1,11 +1,14 @@
 """models.json, read and checked; and the names by which people ask for a model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from sidecar.schemas.model_spec import CatalogFile, ModelSpec
+from sidecar.catalog.downloaded import Downloaded, merged
+from sidecar.schemas.model_spec import CatalogFile, ModelSpec, folded
+
+NONE_DOWNLOADED: Mapping[str, Downloaded] = {}
 
 
 class CatalogError(ValueError):
@@ -15,15 +18,11 @@ class CatalogError(ValueError):
 class Catalog(Mapping[str, ModelSpec]):
     """The models by key, in load order."""
 
-    def __init__(self, specs: Mapping[str, ModelSpec]) -> None:
-        in_order = sorted(specs.items(), key=lambda item: (item[1].load_priority, item[0]))
-        self._specs = dict(in_order)
+    def __init__(self, specs: Mapping[str, ModelSpec], own: Iterable[str] = ()) -> None:
+        self._own = set(own)
+        self._specs: dict[str, ModelSpec] = {}
         self._keys: dict[str, str] = {}
-        for key, spec in self._specs.items():
-            for name in (key, *spec.aliases, *filter(None, [spec.model_id])):
-                owner = self._keys.setdefault(_folded(name), key)
-                if owner != key:
-                    raise CatalogError(f"models.json: {key}: the name {name!r} is also {owner}'s")
+        self._arrange(specs)
 
     def __getitem__(self, key: str) -> ModelSpec:
         return self._specs[key]
@@ -36,24 +35,58 @@ class Catalog(Mapping[str, ModelSpec]):
 
     def key_of(self, name: str) -> str | None:
         """The key for any of a model's names: key, hub id, alias, with hyphens or underscores."""
-        return name if name in self._specs else self._keys.get(_folded(name))
+        return name if name in self._specs else self._keys.get(folded(name))
+
+    def is_own(self, key: str) -> bool:
+        """Whether *key* is here only because it was downloaded: models.json does not have it."""
+        return key in self._own
+
+    def add(self, key: str, spec: ModelSpec) -> None:
+        """A model that was downloaded while the program runs.  Raises CatalogError."""
+        self._arrange({**self._specs, key: spec})
+        self._own.add(key)
+
+    def remove(self, key: str) -> None:
+        """A downloaded model whose files are gone."""
+        self._own.discard(key)
+        self._arrange({known: spec for known, spec in self._specs.items() if known != key})
+
+    def _arrange(self, specs: Mapping[str, ModelSpec]) -> None:
+        in_order = sorted(specs.items(), key=lambda item: (item[1].load_priority, item[0]))
+        keys: dict[str, str] = {}
+        for key, spec in in_order:
+            for name in sorted(spec.names(key)):
+                owner = keys.setdefault(name, key)
+                if owner != key:
+                    raise CatalogError(f"models.json: {key}: the name {name!r} is also {owner}'s")
+        self._specs, self._keys = dict(in_order), keys
 
     def auto_load(self) -> list[str]:
         """The enabled models to load at start, in load order."""
         return [key for key, spec in self.items() if spec.enabled and spec.auto_load]
 
 
-def load_catalog(path: Path) -> Catalog:
-    """The catalog in *path*.  Raises CatalogError naming the entry and the field."""
+def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOADED) -> Catalog:
+    """The catalog in *path*, with the *downloaded* models that it does not have itself.
+
+    Raises CatalogError naming the entry and the field.
+    """
     try:
         data = path.read_bytes()
     except OSError as exc:
         raise CatalogError(f"{path}: {exc.strerror}") from exc
-    return parse_catalog(data, name=path.name)
+    specs = parse_specs(data, path.name)
+    together = merged(specs, downloaded)
+    return Catalog(together, own=together.keys() - specs.keys())
 
 
 def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
     """The catalog that *data* holds.  Raises CatalogError naming the entry and the field."""
+    return Catalog(parse_specs(data, name))
+
+
+def parse_specs(data: bytes, name: str) -> dict[str, ModelSpec]:
+    """The entries of models.json.  Raises CatalogError naming the entry and the field."""
     try:
         file = msgspec.json.decode(data, type=CatalogFile)
     except msgspec.DecodeError as exc:
@@ -64,7 +97,7 @@ def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
             specs[key] = msgspec.json.decode(raw, type=ModelSpec)
         except msgspec.DecodeError as exc:
             raise CatalogError(f"{name}: {key}: {exc}") from exc
-    return Catalog(specs)
+    return specs
 
 
 def catalog_schema() -> dict[str, object]:
@@ -77,7 +110,3 @@ def catalog_schema() -> dict[str, object]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "models.json"
     return schema
-
-
-def _folded(name: str) -> str:
-    return name.lower().replace("-", "_")

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.errors import InvalidFields, ModelNotFound
-from sidecar.routes.body import read_admin_json, read_query
+from sidecar.routes.body import read_as_admin, read_query
 from sidecar.routes.changed_fields import apply_patch
 from sidecar.routes.model_changes import ModelChanges
 from sidecar.routes.route import Route, json_response
@@ -96,7 +96,7 @@ def status_of(services: Services) -> Status:
 
 async def scale(request: web.Request) -> web.Response:
     """Scales, loads or unloads models, and answers when that is done."""
-    asked = await read_admin_json(request, _scale)
+    asked = await read_as_admin(request, _scale)
     services = request.app[SERVICES]
     models = [_model(services, name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
@@ -145,7 +145,7 @@ async def autoscaler_config(request: web.Request) -> web.Response:
 
 async def change_autoscaler_config(request: web.Request) -> web.Response:
     """Changes what the body names, at once and until the program ends."""
-    patch = await read_admin_json(request, _patch)
+    patch = await read_as_admin(request, _patch)
     autoscaler = request.app[SERVICES].autoscaler
     autoscaler.config, changed = apply_patch(autoscaler.config, patch)
     return json_response(

@@ -12,12 +12,16 @@ from sidecar.services import SERVICES, Services
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Asked(Protocol):
-    """What every inference request has."""
+class Credited(Protocol):
+    """What every request with a body has."""
 
     @property
     def token(self) -> str | None:
         """The credential that beats the headers."""
+
+
+class Asked(Credited, Protocol):
+    """What every inference request has."""
 
     @property
     def timeout(self) -> float:
@@ -26,6 +30,7 @@ class Asked(Protocol):
 
 Request = TypeVar("Request", bound=Asked)
 Body = TypeVar("Body")
+Order = TypeVar("Order", bound=Credited)
 
 
 async def read_json(request: web.Request, decoder: msgspec.json.Decoder[Request]) -> Request:
@@ -43,8 +48,16 @@ async def read_json(request: web.Request, decoder: msgspec.json.Decoder[Request]
     return asked
 
 
-async def read_admin_json(request: web.Request, decoder: msgspec.json.Decoder[Body]) -> Body:
-    """The checked body of a route that needs the scope `admin`; no body is an empty object.
+def read_query(request: web.Request, kind: type[Body]) -> Body:
+    """The checked query.  Raises InvalidFields."""
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise InvalidFields(field_rule(exc)) from exc
+
+
+async def read_as_admin(request: web.Request, decoder: msgspec.json.Decoder[Order]) -> Order:
+    """The checked body of a request that changes things; no body is an empty object.
 
     Raises, in this order: 413, 400, 401, 403, 429, 422.
     """
@@ -52,21 +65,12 @@ async def read_admin_json(request: web.Request, decoder: msgspec.json.Decoder[Bo
     try:
         asked = decoder.decode(body)
     except msgspec.ValidationError as exc:
-        _token_of_invalid(body)
-        await require_scope(request, "admin")
+        await require_scope(request, "admin", _token_of_invalid(body))
         raise InvalidFields(field_rule(exc)) from exc
     except NOT_JSON as exc:
         raise InvalidJson(f"body: {exc}") from exc
-    await require_scope(request, "admin")
+    await require_scope(request, "admin", asked.token)
     return asked
-
-
-def read_query(request: web.Request, kind: type[Body]) -> Body:
-    """The checked query.  Raises InvalidFields."""
-    try:
-        return msgspec.convert(dict(request.query), kind, strict=False)
-    except msgspec.ValidationError as exc:
-        raise InvalidFields(field_rule(exc)) from exc
 
 
 def check_timeout(asked: Asked, services: Services) -> None:

@@ -12,10 +12,13 @@ def apply_patch(now: Configuration, patch: msgspec.Struct) -> tuple[Configuratio
     """*now* with what *patch* sets, and the names of what differs, as ``cooldowns.quiet_seconds``.
 
     *patch* has the same fields, each UNSET or a value; those that are structs, patches again.
+    Fields of *patch* alone are no changes.
     """
     changes: dict[str, Any] = {}
     names: list[str] = []
-    for field in patch.__struct_fields__:
+    for field in now.__struct_fields__:
+        if field not in patch.__struct_fields__:
+            continue
         value, known = getattr(patch, field), getattr(now, field)
         if value is UNSET:
             continue

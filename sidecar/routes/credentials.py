@@ -34,13 +34,15 @@ async def admit(request: web.Request, body_token: str | None) -> None:
     await limit_client(request, identity)
 
 
-async def require_scope(request: web.Request, scope: str) -> Identity:
+async def require_scope(
+    request: web.Request, scope: str, body_token: str | None = None
+) -> Identity:
     """The caller.
 
     Raises NotAuthenticated or InsufficientScope unless the credential has *scope*;
     TooManyRequests.
     """
-    identity = await identify(request)
+    identity = await identify(request, body_token)
     if identity is None:
         raise NotAuthenticated
     if not identity.has_scope(scope):

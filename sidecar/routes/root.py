@@ -21,7 +21,14 @@ ENDPOINTS = {
         "health": "/audio/health",
         "tts_health": "/tts/health",
     },
-    "models": {"list": "/models"},
+    "models": {
+        "list": "/models",
+        "download": "/models/download",
+        "downloads": "/models/downloads",
+        "available": "/models/available",
+        "managed": "/models/managed",
+        "cache": "/models/cache/info",
+    },
     "autoscaler": {
         "stats": "/autoscaler/stats",
         "health": "/autoscaler/health",

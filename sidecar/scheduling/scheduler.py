@@ -30,28 +30,43 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
         self._on_trouble: Callable[[], None] = lambda: None
-        self.dispatchers = {
-            key: Dispatcher(
-                key,
-                RequestQueue(
-                    max_entries=spec.inference.queue_size,
-                    max_bytes=int(settings.max_queued_mb * MB),
-                    ageing_seconds=settings.ageing_seconds,
-                ),
-                client,
-                metrics.model(key),
-                JobLimits(
-                    spec.inference.max_batch_size,
-                    int(settings.max_job_mb * MB),
-                    spec.inference.job_timeout_seconds,
-                ),
-                on_trouble=self._tell_trouble,
-                clock=clock,
-            )
-            for key, spec in specs.items()
-            if spec.enabled
-        }
+        self.dispatchers: dict[str, Dispatcher] = {}
+        for key, spec in specs.items():
+            if spec.enabled:
+                self.add(key, spec)
+
+    def add(self, key: str, spec: ModelSpec) -> None:
+        """A dispatcher for *key*, closed; what it had is kept."""
+        if key in self.dispatchers:
+            return
+        settings = self._settings
+        self.dispatchers[key] = Dispatcher(
+            key,
+            RequestQueue(
+                max_entries=spec.inference.queue_size,
+                max_bytes=int(settings.max_queued_mb * MB),
+                ageing_seconds=settings.ageing_seconds,
+            ),
+            self._client,
+            self._metrics.model(key),
+            JobLimits(
+                spec.inference.max_batch_size,
+                int(settings.max_job_mb * MB),
+                spec.inference.job_timeout_seconds,
+            ),
+            on_trouble=self._tell_trouble,
+            clock=self._clock,
+        )
+
+    async def remove(self, key: str, reason: Unavailable) -> None:
+        """Takes *key*'s dispatcher away; what waits is refused with *reason*."""
+        dispatcher = self.dispatchers.pop(key, None)
+        if dispatcher is not None:
+            await dispatcher.stop(reason)
 
     def on_trouble(self, tell: Callable[[], None]) -> None:
         """*tell* is called when a job has failed at TorchServe."""

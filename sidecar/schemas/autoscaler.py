@@ -178,6 +178,7 @@ class AutoscalerConfigPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     scaling_strategy: Literal["reactive"] | UnsetType = UNSET
     thresholds: ThresholdsPatch | UnsetType = UNSET
     cooldowns: CooldownsPatch | UnsetType = UNSET
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
 
 class AutoscalerConfigAnswer(msgspec.Struct):
@@ -205,6 +206,7 @@ class ScaleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     target_replicas: Annotated[int, Meta(ge=1, le=64)] | None = None
     reason: Annotated[str, Meta(max_length=200)] = "asked by an operator"
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
 
 class ScaleStep(msgspec.Struct):

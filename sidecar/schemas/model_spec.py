@@ -12,6 +12,11 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
 
 
+def folded(name: str) -> str:
+    """One spelling for hyphens and underscores, large letters and small."""
+    return name.lower().replace("-", "_")
+
+
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frozen, by name only, and nothing that we do not know."""
 
@@ -93,20 +98,40 @@ class Speech(_Entry, frozen=True):
     word_timestamps: bool = False
 
 
+Task = Literal[
+    "tensor",
+    "embedding",
+    "text_classification",
+    "token_classification",
+    "fill_mask",
+    "zero_shot_classification",
+    "text_generation",
+    "summarization",
+    "text2text_generation",
+    "image_classification",
+    "speech_synthesis",
+    "speech_recognition",
+    "voice_activity",
+]
+Handler = Literal[
+    "tensor_handler",
+    "text_embedding_handler",
+    "text_handler",
+    "image_handler",
+    "speech_synthesis_handler",
+    "speech_recognition_handler",
+    "voice_activity_handler",
+]
+
+
 class ModelSpec(_Entry, frozen=True):
     """One model of the catalog.  Its key is its name and the name of its archive."""
 
     display_name: str
     description: str
-    source: Literal["builtin", "package", "local"]
-    task: Literal["tensor", "embedding", "speech_synthesis", "speech_recognition", "voice_activity"]
-    handler: Literal[
-        "tensor_handler",
-        "text_embedding_handler",
-        "speech_synthesis_handler",
-        "speech_recognition_handler",
-        "voice_activity_handler",
-    ]
+    source: Literal["builtin", "package", "local", "huggingface", "url"]
+    task: Task
+    handler: Handler
     handler_options: dict[str, Any] = {}
     aliases: tuple[str, ...] = ()
     model_id: str | None = None
@@ -115,6 +140,8 @@ class ModelSpec(_Entry, frozen=True):
     package: Package | None = None
     path: str | None = None  # relative to models.json; with a package: what lies beside its weights
     convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
+    size_mb: Annotated[float, Meta(gt=0)] | None = None  # of what is downloaded
+    vocoder: str | None = None  # source "huggingface": a second repository, fetched with it
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
@@ -141,12 +168,29 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError("source local needs the field path")
         if self.convert is not None and self.source != "local":
             raise ValueError("convert goes with source local; a package has its own")
+        if self.source == "huggingface" and self.model_id is None:
+            raise ValueError("source huggingface needs the field model_id")
         if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
             raise ValueError(f"task {self.task} needs the field speech")
         if self.optional and self.auto_load:
             raise ValueError("an optional model cannot be auto_load")
         if self.gpu_ids and self.device not in ("auto", "cuda"):
             raise ValueError(f"gpu_ids does not go with device {self.device}")
+
+    def names(self, key: str) -> set[str]:
+        """All names by which people ask for it, folded: small letters, underscores."""
+        given = (key, *self.aliases, *filter(None, [self.model_id]))
+        return {folded(name) for name in given}
+
+    @property
+    def is_downloaded(self) -> bool:
+        """Whether its files come from elsewhere, when somebody asks for them."""
+        return self.source in ("huggingface", "url")
+
+    @property
+    def can_be_missing(self) -> bool:
+        """Whether its archive is made only when it is asked for."""
+        return self.optional or self.is_downloaded
 
     @property
     def speaks_or_listens(self) -> bool:

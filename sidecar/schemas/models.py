@@ -123,6 +123,7 @@ class LoadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Version | None = None
     default: Annotated[bool, Meta(description="Requests go to this version then")] = False
     reason: Reason = "asked by an operator"
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
     def __post_init__(self) -> None:
         if self.default and self.version is None:
@@ -134,6 +135,7 @@ class UnloadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Version | None = None
     reason: Reason = "asked by an operator"
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
 
 class DefaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +143,7 @@ class DefaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Version
     reason: Reason = "asked by an operator"
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
 
 class ScaleModelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,3 +151,4 @@ class ScaleModelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     workers: Annotated[int, Meta(ge=0, le=64)]
     reason: Reason = "asked by an operator"
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None

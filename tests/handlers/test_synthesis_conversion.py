@@ -74,10 +74,10 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path: Path) ->
     hub = tmp_path / "hub"
     hub.mkdir()
     (hub / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(tmp_path / "touched")))
-    with pytest.raises(ValueError, match="cannot be read safely"):
+    with pytest.raises(ValueError, match="refused"):
         pickled.convert(hub, tmp_path / "made")
     torch.save({"weight": Evil(tmp_path / "touched")}, hub / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="cannot be read safely"):
+    with pytest.raises(ValueError, match="refused"):
         pickled.convert(hub, tmp_path / "made")
     assert not (tmp_path / "touched").exists()
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 Case = schemathesis.Case[Any]
 Token = Callable[[str], dict[str, str]]
 MAX_TIMEOUT_SECONDS = 300.0  # a setting's default; the document holds for every setting
+MODELS = "^/models/"
 SPEECH = ["/synthesize", "/transcribe", "/audio/validate"]
 
 
@@ -42,6 +43,7 @@ def described(*accepted: int) -> OpenApiSchema:
 
 
 api = described()
+models = described(403)  # without the scope admin: fuzzing is to download nothing
 speech = described(422)  # which fields go together, as text or inputs, it cannot say either
 
 
@@ -75,7 +77,15 @@ def test_every_answer_of_speech_is_as_documented(case: Case, server: Server, tok
     case.call_and_validate(base_url=server.url, headers=token("stats"))
 
 
-@api.exclude(path=SPEECH).parametrize()
+@models.include(path_regex=MODELS).parametrize()
+@bounded(25)
+def test_every_answer_about_models_is_as_documented(
+    case: Case, server: Server, token: Token
+) -> None:
+    case.call_and_validate(base_url=server.url, headers=token("stats"))
+
+
+@api.exclude(path=SPEECH).exclude(path_regex=MODELS).parametrize()
 @bounded(40)
 def test_every_answer_is_as_documented(case: Case, server: Server, token: Token) -> None:
     say_what_the_document_cannot(case)

@@ -21,7 +21,7 @@ LAYERS = [
     {"__main__"},
     {"app", "configuration", "lifecycle"},
     {"routes", "middleware", "openapi", "services"},
-    {"speech", "autoscaling"},
+    {"speech", "autoscaling", "downloads"},
     {"scheduling", "caching"},
     {"telemetry"},
     {"torchserve"},
@@ -29,7 +29,10 @@ LAYERS = [
 ]
 BESIDE = {  # they import the lowest layer only; who may import them
     "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},
-    "catalog": {"__main__", "app", "configuration", "routes", "services", "autoscaling", "speech"},
+    "catalog": {
+        *("__main__", "app", "configuration", "routes", "services"),
+        *("autoscaling", "speech", "downloads"),
+    },
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
 CLIENT_SIDE = {"torchserve"}
@@ -39,6 +42,7 @@ ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by 
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours
     "sidecar.torchserve.process": set[str](),  # passes on what is allowed
     "sidecar.catalog.archive": set[str](),  # passes it on
+    "sidecar.downloads.fetch_process": set[str](),  # passes on what is allowed
 }
 
 modules = pytest.mark.parametrize("module", SIDECAR)

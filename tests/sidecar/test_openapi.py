@@ -23,7 +23,9 @@ from tests.sidecar.conftest import SECRET, Client, StartSidecar
 DOCUMENT = json.loads(json.dumps(build_document(ROUTES)))
 GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
 CLIP = base64.b64encode(write_wav(bytes(3200), 16000)).decode()
-ASKED: dict[str, tuple[dict[str, Any], int]] = {  # and what comes back where no model speaks
+NOWHERE = {"source": "tts_auto", "model_id": "nobody", "name": "nobody"}
+# And what comes back where no model speaks, and nothing was downloaded.
+ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/predict": (GOOD, 200),
     "/synthesize": ({"text": "Hello."}, 404),
     "/transcribe": ({"inputs": CLIP}, 404),
@@ -31,10 +33,14 @@ ASKED: dict[str, tuple[dict[str, Any], int]] = {  # and what comes back where no
     "/models/{name}/scale": ({"workers": 1}, 200),
     "/models/{name}/default": ({"version": "1.0"}, 200),
     "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),
+    "/models/download": (NOWHERE, 404),
+    "/models/download/status/{id}": (None, 404),
+    "/models/download/{id}/cancel": (None, 404),
+    "/models/download/{name}": (None, 404),
 }
 
 
-IN_PATHS = {"{file}": "server.log", "{name}": "echo"}
+IN_PATHS = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
 
 
 def url_of(route: Route) -> str:

@@ -28,7 +28,7 @@ Tensors = dict[str, Array]
 
 def convert(source: Path, target: Path) -> None:
     """`config.json`, `model.safetensors` and `vocoder/`.  Raises ValueError."""
-    weights = _read(source / TACOTRON, "state_dict.")
+    weights = _read(source / TACOTRON, "")
     weights = {name.removeprefix("module."): value for name, value in weights.items()}
     config = _tacotron_config(weights)
     try:

@@ -1,0 +1,133 @@
+"""What a request means: which model, from where, under which name.  Pure."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from sidecar.catalog.catalog import Catalog
+from sidecar.downloads.file_names import checked_name
+from sidecar.downloads.order import DownloadFailed, Source, Wish
+from sidecar.errors import InvalidFields, ModelNotFound
+from sidecar.schemas.downloads import DownloadRequest
+from sidecar.schemas.model_spec import ModelSpec, folded
+
+KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go with
+    "revision": ("huggingface", "tts_auto"),
+    "sha256": ("url",),
+    "include_vocoder": ("huggingface", "tts_auto"),
+    "vocoder_model": ("huggingface", "tts_auto"),
+    "task": ("huggingface", "url", "local"),
+    "custom_settings": ("huggingface", "url", "local"),
+}
+
+
+def wish_of(asked: DownloadRequest, catalog: Catalog) -> Wish:
+    """Raises InvalidFields, or ModelNotFound for a model that should be in the catalog."""
+    for field, sources in ONLY_WITH.items():
+        if getattr(asked, field) and asked.source not in sources:
+            raise InvalidFields(f"{field}: does not go with the source {asked.source}")
+    key = _key_in_catalog(asked, catalog)
+    if key is None:
+        return _new(asked, catalog)
+    wish = catalog_wish(key, catalog[key], task=asked.task, revision=asked.revision)
+    if asked.vocoder_model or asked.include_vocoder:
+        wish = msgspec.structs.replace(wish, vocoder=asked.vocoder_model or wish.vocoder or "")
+    return msgspec.structs.replace(wish, must_speak=asked.auto_convert_tts)
+
+
+def catalog_wish(
+    key: str,
+    spec: ModelSpec,
+    *,
+    task: str | None = None,
+    revision: str | None = None,
+    max_mb: float | None = None,
+) -> Wish:
+    """The wish for a model of models.json.  Raises InvalidFields when it needs no download."""
+    source = source_of(spec)
+    if source is None:
+        raise InvalidFields(f"model_id: {key} needs no download; scripts/build_archives makes it")
+    if task is not None and folded(task) != spec.task:
+        raise InvalidFields(f"task: {key} does {spec.task}")
+    return Wish(
+        key=key,
+        source=source,
+        model_id=spec.model_id or key,
+        name=spec.display_name,
+        spec=spec,
+        revision=revision or spec.revision,
+        vocoder=spec.vocoder,
+        max_mb=max_mb,
+    )
+
+
+def source_of(spec: ModelSpec) -> Source | None:
+    """How a model of models.json is had; None for one that needs no download."""
+    if spec.source == "huggingface" and spec.path is None:
+        return "huggingface"
+    return "package" if spec.source == "package" else None
+
+
+def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
+    """The key of the entry of models.json that is meant, if one is.
+
+    What was downloaded before is in the catalog too, but has no entry of its own to go by.
+    """
+    names = [asked.model_id] if asked.source == "huggingface" else [asked.model_id, asked.name]
+    if asked.source in ("url", "local"):
+        return None
+    key = next((key for key in map(catalog.key_of, names) if key), None)
+    if key is not None and asked.source == "tts_auto" and catalog[key].task != "speech_synthesis":
+        raise InvalidFields(f"model_id: {key} is no speech synthesis model")
+    if key is not None and (asked.source != "huggingface" or _is_entry(catalog[key])):
+        return key
+    if asked.source != "huggingface":
+        raise ModelNotFound(asked.model_id, "model_id: no such model in models.json")
+    return None
+
+
+def _is_entry(spec: ModelSpec) -> bool:
+    return source_of(spec) == "huggingface"
+
+
+def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
+    key = folded(asked.name)
+    if not KEY.fullmatch(key):
+        raise InvalidFields("name: letters, digits, - and _, beginning with a letter or a digit")
+    owner = catalog.key_of(asked.name)
+    if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
+        raise InvalidFields(f"name: {asked.name} is another model already")
+    if asked.source == "local":
+        _check_local(asked.model_id)
+    assert asked.source in ("huggingface", "url", "local")
+    with_vocoder = asked.include_vocoder or asked.vocoder_model
+    return Wish(
+        key=key,
+        source=asked.source,
+        model_id=asked.model_id,
+        name=asked.name,
+        task=asked.task,
+        revision=asked.revision,
+        sha256=asked.sha256,
+        must_speak=asked.auto_convert_tts,
+        vocoder=(asked.vocoder_model or "") if with_vocoder else None,
+        config=msgspec.to_builtins(asked.config),
+        options=asked.custom_settings,
+    )
+
+
+def _is_same(catalog: Catalog, key: str, asked: DownloadRequest) -> bool:
+    """Whether *key* was downloaded by such a request before."""
+    spec = catalog[key]
+    if not catalog.is_own(key) or spec.source != asked.source:
+        return False
+    return asked.source != "huggingface" or spec.model_id == asked.model_id
+
+
+def _check_local(name: str) -> None:
+    try:
+        checked_name(name)
+    except DownloadFailed as exc:
+        raise InvalidFields(f"model_id: {exc}") from exc

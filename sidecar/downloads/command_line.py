@@ -1,0 +1,180 @@
+"""`scripts/models`: list, download, build and remove models, without a server or beside one."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from tqdm import tqdm
+
+from sidecar.catalog import __main__ as building
+from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.model_store import archive_path
+from sidecar.downloads.asking import source_of, wish_of
+from sidecar.downloads.fetch_process import read_order
+from sidecar.downloads.fetching import Fetching
+from sidecar.downloads.order import Done, DownloadFailed, Failed, Order, Progress, Report, place_of
+from sidecar.errors import SidecarError
+from sidecar.schemas.downloads import DownloadRequest
+from sidecar.settings import Settings, SettingsError, load_settings
+
+SOURCES = ("huggingface", "url", "local", "package")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 0 done, 1 it did not work, 2 wrong use."""
+    if list(arguments) == ["fetch"]:
+        return _fetch()
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+        downloaded = DownloadedModels(settings.state_dir)
+        catalog = load_catalog(settings.models_file, downloaded.records())
+        return int(options.run(options, settings, catalog))
+    except SidecarError as exc:
+        print(f"models: {exc.detail}", file=sys.stderr)  # noqa: T201
+        return 2
+    except (SettingsError, CatalogError, DownloadFailed) as exc:
+        print(f"models: {exc}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the next try goes on from here", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _fetch() -> int:
+    """The server's process: an order on standard input, reports on standard output."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it builds is removed
+    order = read_order(sys.stdin)
+
+    def say(report: Report) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.flush()
+
+    try:
+        Fetching(order, say).run()
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/models", description="Models, here and elsewhere."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    listing = commands.add_parser("list", help="every model, and whether it is here")
+    listing.set_defaults(run=_list)
+    download = commands.add_parser("download", help="download models, and build their archives")
+    download.add_argument("models", nargs="+", help="of models.json; or hub ids, with --name")
+    download.add_argument("--name", help="what a model that is not in models.json is called here")
+    download.add_argument("--source", choices=SOURCES, default="huggingface")
+    download.add_argument("--task", help="where its config leaves a choice")
+    download.add_argument("--revision", help="branch, tag or commit")
+    download.add_argument("--sha256", help="of the file at an address")
+    download.add_argument("--force", action="store_true", help="also what is here already")
+    download.set_defaults(run=_download)
+    build = commands.add_parser("build", help="build archives from what is here")
+    build.add_argument("models", nargs="*")
+    build.add_argument("--force", action="store_true")
+    build.set_defaults(run=_build)
+    remove = commands.add_parser("remove", help="remove downloaded models")
+    remove.add_argument("models", nargs="+")
+    remove.set_defaults(run=_remove)
+    return parser
+
+
+def _list(_: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    downloaded = DownloadedModels(settings.state_dir).records()
+    print(f"{'name':22} {'task':24} {'source':12} {'MB':>8}  state")  # noqa: T201
+    for key, spec in catalog.items():
+        archive = archive_path(settings.model_store, key)
+        here = archive.stat().st_size / 2**20 if archive.is_file() else spec.size_mb
+        size = "?" if here is None else f"{here:.1f}"
+        state = "here" if archive.is_file() else "available"
+        if key in downloaded and (revision := downloaded[key].revision):
+            state += f" ({revision[:12]})"
+        print(f"{key:22} {spec.task:24} {spec.source:12} {size:>8}  {state}")  # noqa: T201
+    return 0
+
+
+def _download(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    if len(options.models) > 1 and options.name:
+        raise DownloadFailed("--name goes with one model")
+    return max(_download_one(name, options, settings, catalog) for name in options.models)
+
+
+def _download_one(
+    model: str, options: argparse.Namespace, settings: Settings, catalog: Catalog
+) -> int:
+    key = catalog.key_of(model)
+    source = source_of(catalog[key]) if key else None
+    asked = DownloadRequest(
+        source=source or options.source,
+        model_id=catalog[key].model_id or key if key and source == "huggingface" else model,
+        name=options.name or key or model.rpartition("/")[2],
+        task=options.task,
+        revision=options.revision,
+        sha256=options.sha256,
+    )
+    wish = wish_of(asked, catalog)
+    if archive_path(settings.model_store, wish.key).is_file() and not options.force:
+        print(f"{wish.key} is here already; --force downloads it again")  # noqa: T201
+        return 0
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    bar = _Bar(wish.key)
+    Fetching(Order(wish=wish, place=place_of(settings)), bar.show).run()
+    return bar.end()
+
+
+def _build(options: argparse.Namespace, _: Settings, __: Catalog) -> int:
+    return building.main([*options.models, *(["--force"] if options.force else [])])
+
+
+def _remove(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    downloaded = DownloadedModels(settings.state_dir)
+    code = 0
+    for name in options.models:
+        key = catalog.key_of(name)
+        if key is None or key not in downloaded.records():
+            print(f"models: {name} was not downloaded", file=sys.stderr)  # noqa: T201
+            code = 1
+            continue
+        downloaded.drop(key)
+        archive_path(settings.model_store, key).unlink(missing_ok=True)
+        print(f"{key} is removed; a server that has it loaded keeps it until its end")  # noqa: T201
+    return code
+
+
+class _Bar:
+    """Progress: a bar on a terminal, else a line for each step."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._message = ""
+        self._failed = False
+        self._bar = tqdm(unit="B", unit_scale=True, unit_divisor=1024, disable=None, desc=key)
+
+    def show(self, report: Report) -> None:
+        """One report."""
+        if isinstance(report, Progress):
+            self._bar.total = report.total_bytes
+            self._bar.n = report.done_bytes
+            self._bar.set_description(f"{self._key}: {report.message}")
+            if self._bar.disable and report.message != self._message:
+                print(f"{self._key}: {report.message}", flush=True)  # noqa: T201
+            self._message = report.message
+            return
+        self._bar.close()
+        if isinstance(report, Done):
+            size = report.record.size_bytes / 2**20
+            print(f"{self._key}: {size:.1f} MB, ready to be loaded", flush=True)  # noqa: T201
+        elif isinstance(report, Failed):
+            self._failed = True
+            print(f"models: {self._key}: {report.error}", file=sys.stderr)  # noqa: T201
+
+    def end(self) -> int:
+        """The exit code."""
+        return 1 if self._failed else 0

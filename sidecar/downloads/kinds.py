@@ -1,0 +1,104 @@
+"""What a model's config says it is: architecture or pipeline → task and handler.  A pure table."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.downloads.order import DownloadFailed
+from sidecar.schemas.model_spec import Handler, Task
+
+HANDLER_OF: Mapping[Task, Handler] = {
+    "embedding": "text_embedding_handler",
+    "text_classification": "text_handler",
+    "token_classification": "text_handler",
+    "fill_mask": "text_handler",
+    "zero_shot_classification": "text_handler",
+    "text_generation": "text_handler",
+    "summarization": "text_handler",
+    "text2text_generation": "text_handler",
+    "image_classification": "image_handler",
+    "speech_synthesis": "speech_synthesis_handler",
+    "speech_recognition": "speech_recognition_handler",
+}
+PIPELINES: Mapping[str, Task] = {  # the hub's words
+    "feature-extraction": "embedding",
+    "sentence-similarity": "embedding",
+    "sentiment-analysis": "text_classification",
+    "ner": "token_classification",
+    "translation": "text2text_generation",
+    "text-to-speech": "speech_synthesis",
+    "text-to-audio": "speech_synthesis",
+    "automatic-speech-recognition": "speech_recognition",
+}
+ARCHITECTURES: Mapping[str, tuple[Task, ...]] = {  # the first rule that fits; default first
+    r"WhisperForConditionalGeneration": ("speech_recognition",),
+    r"SpeechT5ForTextToSpeech|VitsModel|BarkModel": ("speech_synthesis",),
+    r"\w+ForSequenceClassification": ("text_classification", "zero_shot_classification"),
+    r"\w+ForTokenClassification": ("token_classification",),
+    r"\w+ForMaskedLM": ("fill_mask", "embedding"),
+    r"\w+ForCausalLM|GPT2LMHeadModel": ("text_generation",),
+    r"\w+ForImageClassification(WithTeacher)?": ("image_classification",),
+    r"(M?Bart|M?T5|Pegasus|LED|Blenderbot(Small)?)ForConditionalGeneration|MarianMTModel": (
+        "text2text_generation",
+        "summarization",
+    ),
+    r"(Bert|(XLM)?Roberta|DistilBert|MPNet|Electra|Albert|DebertaV2|ModernBert|Camembert)Model": (
+        "embedding",
+    ),
+}
+VOCODERS: Mapping[str, str] = {"SpeechT5ForTextToSpeech": "microsoft/speecht5_hifigan"}
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a model does, and which handler runs it."""
+
+    architecture: str
+    task: Task
+    handler: Handler
+
+
+def task_of(word: str) -> Task:
+    """One of our tasks for our own word or the hub's.  Raises DownloadFailed."""
+    name = PIPELINES.get(word.lower(), word.lower().replace("-", "_"))
+    for task in HANDLER_OF:
+        if task == name:
+            return task
+    raise DownloadFailed(f"the task {word} is not known here; known are {', '.join(HANDLER_OF)}")
+
+
+def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) -> Kind:
+    """What the model of this config.json is.
+
+    *asked* is the task that the client wants, *pipeline* the hub's word for what it is for; the
+    first must be one the architecture can do, the second may be.  Raises DownloadFailed.
+    """
+    if config.get("auto_map") and not config.get("architectures"):
+        raise DownloadFailed("the model brings its own code, which is never run here")
+    architecture = _architecture(config)
+    able = next(
+        (tasks for rule, tasks in ARCHITECTURES.items() if re.fullmatch(rule, architecture)), None
+    )
+    if able is None:
+        raise DownloadFailed(f"models of the architecture {architecture} cannot be run here")
+    task = able[0]
+    if asked is not None:
+        task = task_of(asked)
+        if task not in able:
+            raise DownloadFailed(
+                f"{architecture} does {' or '.join(able)}, and not {task.replace('_', ' ')}"
+            )
+    elif pipeline is not None:
+        usual = PIPELINES.get(pipeline, pipeline.replace("-", "_"))
+        task = next((each for each in able if each == usual), task)
+    return Kind(architecture, task, HANDLER_OF[task])
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    names = config.get("architectures")
+    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+        raise DownloadFailed(
+            "its config.json names no architecture, so it is unclear what the model is"
+        )
+    return names[0]

@@ -1,0 +1,50 @@
+"""A model's folder, or an archive of one, below the one folder that the operator named."""
+
+import shutil
+import stat
+from pathlib import Path
+
+from sidecar.downloads.file_names import checked_name, wanted
+from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.transfer import check_disk
+from sidecar.downloads.unpacking import SUFFIXES, unpack
+
+
+def copy(name: str, local_dir: Path | None, target: Path, min_free_mb: float) -> None:
+    """The files of the model *name* into *target*.  Raises DownloadFailed."""
+    source = _found(name, local_dir)
+    if source.is_file():
+        if not source.name.endswith(SUFFIXES):
+            raise DownloadFailed(f"{name} must be a folder, or one of {', '.join(SUFFIXES)}")
+        unpack(source, target, min_free_mb)
+        return
+    files = wanted(str(path.relative_to(source)) for path in _files(source))
+    check_disk(target, min_free_mb, sum((source / each).stat().st_size for each in files))
+    for each in files:
+        (target / each).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source / each, target / each, follow_symlinks=False)
+
+
+def _found(name: str, local_dir: Path | None) -> Path:
+    if local_dir is None:
+        raise DownloadFailed("the source local is off; SIDECAR_LOCAL_MODELS_DIR names its folder")
+    path = local_dir
+    for part in checked_name(name).parts:
+        path = path / part
+        if path.is_symlink():
+            raise DownloadFailed(f"{name} leads over a link, which is not followed")
+    if not path.exists():
+        raise DownloadFailed(f"there is no {name} in the folder of local models")
+    return path
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in *folder* and one level below.  Raises DownloadFailed for anything else."""
+    found = []
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            found.append(path)
+        elif not stat.S_ISDIR(mode):
+            raise DownloadFailed(f"{path.name} is a link or no file; only files are taken")
+    return found

@@ -1,0 +1,246 @@
+"""The downloads of one program: begun, counted, remembered, gone on with after a restart."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.catalog.catalog import Catalog, CatalogError
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.model_store import archive_path
+from sidecar.downloads.asking import catalog_wish, source_of, wish_of
+from sidecar.downloads.fetch_process import fetching
+from sidecar.downloads.job import KEPT, Job, encode_jobs, load_jobs, write_jobs
+from sidecar.downloads.order import Done, Failed, Order, Progress, Wish, place_of
+from sidecar.downloads.shelf import Shelf
+from sidecar.errors import DownloadNotFound, ModelDownloading, ModelNotFound
+from sidecar.schemas.downloads import DownloadRequest
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+JOBS_FILE = "downloads.json"
+LOOK_SECONDS = 2.0  # how soon what scripts/models downloaded is noticed
+PAUSE_SECONDS = 300.0  # after a failure, before a request may start the same download again
+LONGEST_RETRY_SECONDS = 60
+
+
+class DownloadManager:
+    """At most *max_downloads* at once; a model has one download at a time."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        loader: ModelLoader,
+        shelf: Shelf,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._catalog = catalog
+        self._loader = loader
+        self._shelf = shelf
+        self._settings = settings
+        self._clock = clock
+        self._slots = asyncio.Semaphore(settings.max_downloads)
+        self._writing = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[str] = set()
+        self._stamp: int | None = None
+        self._place = place_of(settings)
+        self._file = settings.state_dir / JOBS_FILE
+        self.models = DownloadedModels(settings.state_dir)
+        self.jobs = {job.id: job for job in load_jobs(self._file)}
+        loader.on_missing(self.answer_missing)
+
+    def job(self, download_id: str) -> Job:
+        """Raises DownloadNotFound."""
+        if download_id not in self.jobs:
+            raise DownloadNotFound
+        return self.jobs[download_id]
+
+    def active(self, key: str) -> Job | None:
+        """The download of *key* that goes on."""
+        return next((job for job in self._of(key) if job.active), None)
+
+    def last(self, key: str) -> Job | None:
+        """The newest download of *key*."""
+        return max(self._of(key), key=lambda job: job.created_at, default=None)
+
+    async def ask(self, asked: DownloadRequest) -> tuple[Wish, Job | None]:
+        """The wish, and its download: a new one, or the one that goes on already.
+
+        No download where the model is here and *force* is not set.  Raises InvalidFields,
+        ModelNotFound.
+        """
+        wish = wish_of(asked, self._catalog)
+        here = await asyncio.to_thread(self._shelf.has_archive, wish.key)
+        going = self.active(wish.key)
+        if going is None and (asked.force or not here):
+            going = self.begin(wish)
+        return wish, going
+
+    def begin(self, wish: Wish) -> Job:
+        """A new download."""
+        job = Job(id=secrets.token_hex(8), wish=wish, created_at=self._clock())
+        ended = [each for each in self.jobs.values() if not each.active]
+        for old in sorted(ended, key=lambda each: each.created_at)[:-KEPT]:
+            del self.jobs[old.id]
+        self.jobs[job.id] = job
+        self._start(job)
+        return job
+
+    def answer_missing(self, key: str, name: str) -> NoReturn:
+        """For a model without an archive: downloads it if it may, and says so, or how to get it.
+
+        Raises ModelDownloading or ModelNotFound.
+        """
+        job = self.active(key)
+        spec = self._catalog[key]
+        if job is None and self._may_begin(key, spec):
+            job = self.begin(catalog_wish(key, spec, max_mb=self._settings.auto_download_max_mb))
+        if job is not None:
+            wait = min(max(int(job.seconds_left or 5), 2), LONGEST_RETRY_SECONDS)
+            raise ModelDownloading(name, job.id, wait)
+        raise ModelNotFound(name, self._how_to_get(key, spec), state="available")
+
+    async def cancel(self, download_id: str) -> Job:
+        """Ends a download; what has arrived is kept.  Nothing happens to one that has ended."""
+        job = self.job(download_id)
+        task = self._tasks.get(job.id)
+        if task is not None:
+            self._cancelled.add(job.id)
+            task.cancel()
+            await asyncio.wait([task])
+            if job.active:  # it had not begun
+                self._cancelled.discard(job.id)
+                job.end("cancelled", "cancelled", self._clock())
+                await self._save()
+        return job
+
+    async def remove(self, key: str) -> None:
+        """Takes the model out of the program, and its archive and files from the disk."""
+        going = self.active(key)
+        if going is not None:
+            await self.cancel(going.id)
+        reason = await self._shelf.unload(key)
+        await asyncio.to_thread(self._delete, key)
+        await self._shelf.clear(key, reason)
+
+    async def run(self) -> None:
+        """Goes on with what was not finished, and notices what `scripts/models` did."""
+        for job in [job for job in self.jobs.values() if job.active and job.id not in self._tasks]:
+            self._start(job)
+        self._stamp = await asyncio.to_thread(self.models.stamp)
+        try:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._notice()
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _of(self, key: str) -> Iterable[Job]:
+        return [job for job in self.jobs.values() if job.wish.key == key]
+
+    def _may_begin(self, key: str, spec: ModelSpec) -> bool:
+        """Whether a request may start the download of this model of models.json."""
+        mode = self._settings.auto_downloads
+        allowed = mode == "catalog" or (mode == "tts" and spec.task == "speech_synthesis")
+        too_large = (spec.size_mb or 0) > self._settings.auto_download_max_mb
+        last = self.last(key)
+        failed = last is not None and last.state in ("failed", "cancelled")
+        if failed and last is not None and last.finished_at is not None:
+            allowed = allowed and self._clock() - last.finished_at > PAUSE_SECONDS
+        return allowed and not too_large and source_of(spec) is not None
+
+    def _how_to_get(self, key: str, spec: ModelSpec) -> str:
+        if source_of(spec) is None:
+            return f"model_name: no archive; scripts/build_archives {key} makes it"
+        how = f"POST /models/download or scripts/models download {key} gets it"
+        last = self.last(key)
+        tried = f"; the last try failed: {last.error}" if last and last.error else ""
+        return f"model_name: it is not downloaded yet; {how}{tried}"
+
+    def _start(self, job: Job) -> None:
+        key = job.wish.key
+        if key in self._catalog and self._loader.status[key].state == "available":
+            self._loader.set_missing(key, downloading=True)
+        task = asyncio.create_task(self._work(job), name=f"download {key}")
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda _: self._ended(job))
+
+    def _ended(self, job: Job) -> None:
+        del self._tasks[job.id]
+        key = job.wish.key
+        if key in self._catalog and self._loader.status[key].state == "downloading":
+            self._loader.set_missing(key, downloading=False)
+
+    async def _work(self, job: Job) -> None:
+        """One download to its end.  A stop of the program leaves it as it is, to go on later."""
+        try:
+            await self._save()
+            async with self._slots:
+                await self._fetch(job)
+        except asyncio.CancelledError:
+            if job.id not in self._cancelled:
+                raise
+            self._cancelled.discard(job.id)
+            job.end("cancelled", "cancelled", self._clock())
+        except Exception:
+            log.exception("%s: its download failed", job.wish.key)
+            job.fail(Failed("an error inside the server; its log says more"), self._clock())
+        await self._save()
+
+    async def _fetch(self, job: Job) -> None:
+        order = Order(wish=job.wish, place=self._place)
+        began, since_bytes = self._clock(), None
+        async with fetching(order) as process:
+            async for report in process.reports():
+                if isinstance(report, Progress):
+                    if since_bytes is None and report.done_bytes:
+                        began, since_bytes = self._clock(), report.done_bytes
+                    job.advance(report, self._clock() - began, since_bytes or 0)
+                else:
+                    await self._finish(job, report)
+
+    async def _finish(self, job: Job, report: Done | Failed) -> None:
+        key = job.wish.key
+        if isinstance(report, Failed):
+            log.warning("%s: not downloaded: %s", key, report.error)
+            job.fail(report, self._clock())
+            return
+        try:
+            await self._shelf.place(key, report.record)
+        except CatalogError as exc:
+            job.fail(Failed(str(exc)), self._clock())
+            return
+        log.info("%s: downloaded %s", key, job.wish.model_id)
+        job.done_bytes = job.total_bytes or job.done_bytes
+        job.end("completed", "completed", self._clock())
+
+    async def _save(self) -> None:
+        async with self._writing:
+            await asyncio.to_thread(write_jobs, self._file, encode_jobs(self.jobs.values()))
+
+    async def _notice(self) -> None:
+        """Models that another program downloaded since the last look."""
+        stamp = await asyncio.to_thread(self.models.stamp)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        for key, record in (await asyncio.to_thread(self.models.records)).items():
+            if key not in self._catalog and self.active(key) is None:
+                try:
+                    await self._shelf.place(key, record)
+                except CatalogError as exc:
+                    log.warning("%s", exc)
+
+    def _delete(self, key: str) -> None:
+        self.models.drop(key)
+        archive_path(self._settings.model_store, key).unlink(missing_ok=True)

@@ -1,0 +1,109 @@
+"""What the process is told, one JSON line, and what it says, one JSON line each."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from sidecar.catalog.downloaded import Downloaded
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
+
+MB = 2**20
+Source = Literal["huggingface", "url", "package", "local"]
+
+
+class DownloadFailed(RuntimeError):
+    """A model cannot be had; the message is a sentence for people."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model is wanted.  *spec* is the catalog's; without it, the model's config decides.
+
+    *config* are fields of a models.json entry, *options* are handler options, and both win
+    over what was decided.
+    """
+
+    key: str
+    source: Source
+    model_id: str
+    name: str
+    spec: ModelSpec | None = None
+    task: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    must_speak: bool = False
+    vocoder: str | None = None  # a hub id; "" means the usual one for this kind of model
+    config: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    max_mb: float | None = None
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's part: where files come from and go to."""
+
+    state_dir: Path
+    model_store: Path
+    models_file: Path
+    endpoint: str | None
+    token: str | None
+    hosts: tuple[str, ...]
+    local_dir: Path | None
+    min_free_mb: float
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the process needs.  It goes through a pipe: the token is in no argument."""
+
+    wish: Wish
+    place: Place
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """How far it is.  *total_bytes* is None while nobody knows."""
+
+    state: Literal["downloading", "converting"]
+    message: str
+    done_bytes: int
+    total_bytes: int | None
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The archive is in the model store, the record in the registry."""
+
+    record: Downloaded
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """Why there is no model, in a sentence."""
+
+    error: str
+
+
+Report = Progress | Done | Failed
+
+
+def place_of(settings: Settings) -> Place:
+    """The operator's part, from the settings."""
+    return Place(
+        state_dir=settings.state_dir.resolve(),
+        model_store=settings.model_store.resolve(),
+        models_file=settings.models_file.resolve(),
+        endpoint=settings.hub_endpoint,
+        token=settings.hub_token,
+        hosts=settings.download_hosts,
+        local_dir=settings.local_models_dir.resolve() if settings.local_models_dir else None,
+        min_free_mb=settings.min_free_disk_mb,
+    )
+
+
+def encode_path(value: Any) -> Any:
+    """msgspec's hook for what JSON lacks."""
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError
+
+
+def decode_path(kind: type, value: Any) -> Any:
+    """And the way back."""
+    return kind(value)

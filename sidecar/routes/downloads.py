@@ -1,0 +1,228 @@
+"""/models/download and below: models from elsewhere.  What changes things needs scope `admin`."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from sidecar.catalog.downloaded import Downloaded
+from sidecar.downloads.job import Job
+from sidecar.downloads.order import MB, Wish
+from sidecar.errors import ModelInUse, ModelNotFound
+from sidecar.routes.body import read_as_admin, read_query
+from sidecar.routes.credentials import require_scope
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.downloads import (
+    DownloadAccepted,
+    DownloadedInfo,
+    DownloadInfo,
+    DownloadRequest,
+    Downloads,
+    DownloadStatus,
+    Removed,
+    RemoveQuery,
+)
+from sidecar.services import SERVICES, Services
+
+_request = msgspec.json.Decoder(DownloadRequest)
+
+
+async def download(request: web.Request) -> web.Response:
+    """Begins a download, or tells of the one that goes on."""
+    asked = await read_as_admin(request, _request)
+    wish, job = await request.app[SERVICES].downloads.ask(asked)
+    size = _size_mb(wish, job)
+    return json_response(
+        DownloadAccepted(
+            success=True,
+            download_id=job.id if job else None,
+            message=_message(wish, job),
+            model_name=wish.key,
+            source=wish.source,
+            model_id=wish.model_id,
+            status=job.state if job else "already_exists",
+            estimated_time=_rounded(job.seconds_left) if job else 0.0,
+            download_info=DownloadInfo(
+                download_id=job.id if job else None,
+                model_type=wish.spec.task if wish.spec else wish.task,
+                description=wish.spec.description if wish.spec else None,
+                estimated_size_mb=size,
+                supports_voice_cloning=False if wish.spec else None,
+                vocoder_included=wish.vocoder is not None,
+                vocoder_models=[wish.vocoder] if wish.vocoder else [],
+            ),
+            error=None,
+        )
+    )
+
+
+async def download_status(request: web.Request) -> web.Response:
+    """How far it is."""
+    job = request.app[SERVICES].downloads.job(request.match_info["id"])
+    return json_response(_status(job))
+
+
+async def downloads(request: web.Request) -> web.Response:
+    """All that are remembered."""
+    jobs = request.app[SERVICES].downloads.jobs.values()
+    ordered = sorted(jobs, key=lambda job: job.created_at, reverse=True)
+    active = sum(job.active for job in ordered)
+    return json_response(Downloads([_status(job) for job in ordered], len(ordered), active))
+
+
+async def cancel_download(request: web.Request) -> web.Response:
+    """Ends it; what has arrived is kept for the next try."""
+    await require_scope(request, "admin")
+    job = await request.app[SERVICES].downloads.cancel(request.match_info["id"])
+    return json_response(_status(job))
+
+
+async def download_info(request: web.Request) -> web.Response:
+    """What is known of one model."""
+    services = request.app[SERVICES]
+    key = _key(services, request.match_info["name"])
+    records = await asyncio.to_thread(services.downloads.models.records)
+    spec, record = services.catalog[key], records.get(key)
+    last = services.downloads.last(key)
+    return json_response(
+        DownloadedInfo(
+            name=key,
+            display_name=spec.display_name,
+            description=spec.description,
+            source=record.source if record else spec.source,
+            model_id=record.model_id if record else spec.model_id,
+            task=spec.task,
+            handler=spec.handler,
+            license=spec.license,
+            state=services.loader.status[key].state,
+            downloaded=record is not None,
+            revision=record.revision if record else spec.revision,
+            sha256=record.sha256 if record else None,
+            size_mb=round(record.size_bytes / MB, 3) if record else spec.size_mb,
+            downloaded_at=record.downloaded_at if record else None,
+            vocoder=record.vocoder if record else spec.vocoder,
+            download_id=last.id if last else None,
+        )
+    )
+
+
+async def remove_download(request: web.Request) -> web.Response:
+    """Unloads a downloaded model, and removes its archive and files."""
+    await require_scope(request, "admin")
+    force = read_query(request, RemoveQuery).force
+    services = request.app[SERVICES]
+    key = _key(services, request.match_info["name"])
+    records = await asyncio.to_thread(services.downloads.models.records)
+    _check_removable(services, key, records.get(key), force=force)
+    await services.downloads.remove(key)
+    return json_response(Removed(True, f"{key} is removed", key))
+
+
+def _check_removable(
+    services: Services, key: str, record: Downloaded | None, *, force: bool
+) -> None:
+    """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
+    if record is None and services.downloads.active(key) is None:
+        raise ModelNotFound(
+            key, "name: it was not downloaded", state=services.loader.status[key].state
+        )
+    in_use = services.loader.status[key].state in ("loading", "ready", "idle")
+    if in_use and not force and not services.catalog.is_own(key):
+        raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
+
+
+def _key(services: Services, name: str) -> str:
+    key = services.catalog.key_of(name)
+    if key is None:
+        raise ModelNotFound(name, "name: no such model in the catalog")
+    return key
+
+
+def _status(job: Job) -> DownloadStatus:
+    return DownloadStatus(
+        download_id=job.id,
+        model_name=job.wish.key,
+        source=job.wish.source,
+        model_id=job.wish.model_id,
+        status=job.state,
+        progress=round(job.progress, 4),
+        bytes_done=job.done_bytes,
+        bytes_total=job.total_bytes,
+        eta=_rounded(job.seconds_left),
+        message=job.message,
+        error=job.error,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )
+
+
+def _message(wish: Wish, job: Job | None) -> str:
+    if job is None:
+        return f"{wish.key} is here already; force downloads it again"
+    return f"{wish.key} is being downloaded from {wish.source}"
+
+
+def _size_mb(wish: Wish, job: Job | None) -> float | None:
+    if job is not None and job.total_bytes is not None:
+        return round(job.total_bytes / MB, 3)
+    return wish.spec.size_mb if wish.spec else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/models/download",
+        download,
+        "Download a model",
+        response=DownloadAccepted,
+        request=DownloadRequest,
+        statuses=(400, 401, 403, 404, 413, 422),
+        credential="required",
+    ),
+    Route(
+        "GET",
+        "/models/downloads",
+        downloads,
+        "All downloads, the newest first",
+        response=Downloads,
+    ),
+    Route(
+        "GET",
+        "/models/download/status/{id}",
+        download_status,
+        "How far a download is",
+        response=DownloadStatus,
+        statuses=(404,),
+    ),
+    Route(
+        "POST",
+        "/models/download/{id}/cancel",
+        cancel_download,
+        "Cancel a download",
+        response=DownloadStatus,
+        statuses=(401, 403, 404),
+        credential="required",
+    ),
+    Route(
+        "GET",
+        "/models/download/{name}/info",
+        download_info,
+        "What is known of a model",
+        response=DownloadedInfo,
+        statuses=(404,),
+    ),
+    Route(
+        "DELETE",
+        "/models/download/{name}",
+        remove_download,
+        "Remove a downloaded model",
+        response=Removed,
+        statuses=(401, 403, 404, 409, 422),
+        credential="required",
+        query=RemoveQuery,
+    ),
+]

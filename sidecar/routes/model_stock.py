@@ -1,0 +1,198 @@
+"""GET /models/available, /models/managed, /models/cache/info: what can be had, what is here."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from aiohttp import web
+
+from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.model_store import archive_path
+from sidecar.downloads.order import MB
+from sidecar.routes.route import Route, json_response
+from sidecar.schemas.downloads import (
+    AvailableCategories,
+    AvailableModel,
+    AvailableModels,
+    CachedModel,
+    CachedTts,
+    CacheInfo,
+    CacheOptimization,
+    ManagedCategories,
+    ManagedModel,
+    ManagedModels,
+    ManagedSummary,
+    MemoryUsage,
+    Recommendations,
+    TtsFeatures,
+)
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.services import SERVICES, Services
+
+SMALLEST = 3  # models that are quickest to have
+NO_ARCHIVE = ("available", "downloading", "disabled")
+
+
+async def available_models(request: web.Request) -> web.Response:
+    """The models that come from elsewhere, downloaded or not."""
+    services = request.app[SERVICES]
+    models = {
+        key: _available(key, spec, services.loader.status[key])
+        for key, spec in services.catalog.items()
+        if spec.enabled and spec.source != "builtin"
+    }
+    speaking = [key for key, model in models.items() if model.tts_features]
+    wanted = [model for model in models.values() if model.state == "available" and model.size_mb]
+    wanted.sort(key=lambda model: (model.size_mb or 0, model.name))
+    return json_response(
+        AvailableModels(
+            models,
+            len(models),
+            AvailableCategories(speaking, [key for key in models if key not in speaking]),
+            popular_tts_models=None,
+            download_recommendations=Recommendations(
+                beginners=None,
+                advanced=None,
+                fast_setup=[model.name for model in wanted[:SMALLEST]],
+                highest_quality=None,
+            ),
+        )
+    )
+
+
+def _available(key: str, spec: ModelSpec, status: ModelStatus) -> AvailableModel:
+    speech = spec.speech
+    languages = list(speech.languages) if speech else []
+    return AvailableModel(
+        name=key,
+        display_name=spec.display_name,
+        source=spec.source,
+        model_id=spec.model_id,
+        task=spec.task,
+        description=spec.description,
+        license=spec.license,
+        size_mb=spec.size_mb,
+        state=status.state,
+        tags=[spec.task, *languages],
+        tts_features=_tts_features(spec),
+    )
+
+
+def _tts_features(spec: ModelSpec) -> TtsFeatures | None:
+    if spec.task != "speech_synthesis" or spec.speech is None:
+        return None
+    return TtsFeatures(
+        supports_tts=True,
+        supports_voice_cloning=False,
+        supports_emotions="emotion" in spec.speech.controls,
+        sample_rate=spec.speech.sample_rate,
+        languages=list(spec.speech.languages),
+        voices=list(spec.voices),
+    )
+
+
+async def managed_models(request: web.Request) -> web.Response:
+    """The models that have an archive."""
+    services = request.app[SERVICES]
+    models = [
+        _managed(key, spec, services.loader.status[key])
+        for key, spec in services.catalog.items()
+        if services.loader.status[key].state not in NO_ARCHIVE
+    ]
+    speaking = [model.name for model in models if model.is_tts]
+    return json_response(
+        ManagedModels(
+            len(models),
+            models,
+            ManagedCategories(speaking, [each.name for each in models if not each.is_tts]),
+            ManagedSummary(
+                total_loaded=sum(model.loaded for model in models),
+                tts_models_count=len(speaking),
+                optimized_count=sum(bool(model.optimized) for model in models),
+                total_parameters=None,
+            ),
+        )
+    )
+
+
+def _managed(key: str, spec: ModelSpec, status: ModelStatus) -> ManagedModel:
+    runtime = status.runtime
+    optimized = None
+    if runtime is not None:
+        optimized = runtime.compile or runtime.tensorrt or runtime.precision != "fp32"
+    return ManagedModel(
+        name=key,
+        state=status.state,
+        loaded=status.state == "ready",
+        device=runtime.device if runtime else None,
+        is_tts=spec.task == "speech_synthesis",
+        optimized=optimized,
+        memory_usage=MemoryUsage(None, None),
+        parameters=None,
+    )
+
+
+async def cache_info(request: web.Request) -> web.Response:
+    """What the models take on disk."""
+    return json_response(await asyncio.to_thread(_cache_info, request.app[SERVICES]))
+
+
+def _cache_info(services: Services) -> CacheInfo:
+    store = services.settings.model_store
+    base = DownloadedModels(services.settings.state_dir).base
+    models = [_cached(key, spec, store, base) for key, spec in services.catalog.items()]
+    models = [model for model in models if model.size_mb > 0]
+    total = sum(model.size_mb for model in models)
+    speaking = [model for model in models if model.is_tts]
+    spoken = sum(model.size_mb for model in speaking)
+    return CacheInfo(
+        cache_directory=str(store.absolute()),
+        total_models=len(models),
+        total_size_mb=round(total, 3),
+        free_disk_mb=round(shutil.disk_usage(_nearest(store)).free / MB, 3),
+        models=models,
+        tts_specific=CachedTts(
+            len(speaking),
+            [model.name for model in speaking],
+            round(spoken, 3),
+            round(100 * spoken / total, 2) if total else None,
+        ),
+        cache_optimization=CacheOptimization(None, optimization_enabled=False, auto_cleanup=False),
+    )
+
+
+def _cached(key: str, spec: ModelSpec, store: Path, base: Path) -> CachedModel:
+    archive = archive_path(store, key)
+    archived = archive.stat().st_size / MB if archive.is_file() else 0.0
+    kept = sum(path.stat().st_size for path in (base / key).rglob("*") if path.is_file()) / MB
+    return CachedModel(
+        name=key,
+        size_mb=round(archived + kept, 3),
+        archive_mb=round(archived, 3),
+        files_mb=round(kept, 3),
+        is_tts=spec.task == "speech_synthesis",
+    )
+
+
+def _nearest(folder: Path) -> Path:
+    """*folder*, or what there is above it."""
+    path = folder.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+ROUTES = [
+    Route(
+        "GET",
+        "/models/available",
+        available_models,
+        "Models from elsewhere",
+        response=AvailableModels,
+    ),
+    Route(
+        "GET", "/models/managed", managed_models, "Models with an archive", response=ManagedModels
+    ),
+    Route("GET", "/models/cache/info", cache_info, "What models take on disk", response=CacheInfo),
+]

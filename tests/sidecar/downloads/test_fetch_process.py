@@ -1,0 +1,76 @@
+"""The process that fetches: what it may see, and when it ends."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from sidecar.downloads.fetch_process import allowed_environment, fetching
+from sidecar.downloads.job import Job, encode_jobs, load_jobs, write_jobs
+from sidecar.downloads.order import Done, Failed, Order, Place, Progress
+from tests.hub import FakeHub
+from tests.sidecar.downloads.conftest import TINY, Files, wish
+
+LIMIT_SECONDS = 10.0
+
+
+def test_it_sees_proxies_but_no_setting_and_no_secret() -> None:
+    seen = allowed_environment(
+        {
+            "PATH": "/bin",
+            "https_proxy": "http://proxy",
+            "SIDECAR_JWT_SECRET": "secret",
+            "SIDECAR_HUB_TOKEN": "secret",
+            "HF_TOKEN": "secret",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+    )
+    assert seen == {"PATH": "/bin", "https_proxy": "http://proxy"}
+
+
+async def test_it_says_done_and_ends(hub: FakeHub, checkpoint: Files, place: Place) -> None:
+    hub.add(TINY, checkpoint)
+    async with fetching(Order(wish=wish(), place=place)) as process:
+        reports = [report async for report in process.reports()]
+    assert isinstance(reports[-1], Done)
+    assert all(isinstance(report, Progress) for report in reports[:-1])
+    assert process.exit_code == 0
+
+
+async def test_it_ends_with_a_server_that_was_killed(
+    hub: FakeHub, checkpoint: Files, place: Place
+) -> None:
+    """Its input closes then, and nobody is left to end it."""
+    hub.add(TINY, checkpoint)
+    hub.hold()
+    async with fetching(Order(wish=wish(), place=place)) as process:
+        reports = process.reports()
+        await anext(reports)
+        process.close_input()
+        async with asyncio.timeout(LIMIT_SECONDS):
+            last = [report async for report in reports][-1]
+    assert isinstance(last, Failed)
+    assert "ended with code" in last.error
+
+
+def test_jobs_that_had_not_ended_wait_again(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "downloads.json"
+    going = Job(id="1", wish=wish(), created_at=1.0, state="downloading", done_bytes=7)
+    ended = Job(id="2", wish=wish(), created_at=2.0, state="completed")
+    write_jobs(path, encode_jobs([going, ended]))
+    assert [(job.id, job.state, job.done_bytes) for job in load_jobs(path)] == [
+        ("2", "completed", 0),
+        ("1", "pending", 7),
+    ]
+    path.write_text("spoiled")
+    assert load_jobs(path) == []
+    assert load_jobs(tmp_path / "missing") == []
+    assert os.listdir(path.parent) == ["downloads.json"]  # noqa: PTH208
+
+
+def test_the_time_left_is_that_of_the_bytes_left() -> None:
+    job = Job(id="1", wish=wish(), created_at=0.0)
+    report = Progress(state="downloading", message="", done_bytes=300, total_bytes=1000)
+    job.advance(report, seconds=2.0, since_bytes=100)
+    assert (job.progress, job.seconds_left) == (0.3, 7.0)
+    job.advance(report, seconds=2.0, since_bytes=300)
+    assert job.seconds_left is None

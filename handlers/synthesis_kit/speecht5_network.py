@@ -63,15 +63,12 @@ class SpeechT5Network(SpeechNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "SpeechT5Network":
-        """The checkpoint, its `vocoder/`, `speakers.safetensors` (by voice, [size] each), and
-        `xvector/` where it is there.  Raises LoadError."""
+        """The checkpoint, its `vocoder/`, `speakers.safetensors` (by voice, [size] each) and
+        `xvector/` where they are there.  Raises LoadError."""
         speaker = load_model(SpeechT5ForTextToSpeech, folder, device)
         vocoder = load_model(SpeechT5HifiGan, folder / "vocoder", device)
         size = int(speaker.config.speaker_embedding_dim)
-        try:
-            voices = load_file(folder / VOICES_FILE, device=str(device))
-        except (OSError, SafetensorError) as exc:
-            raise LoadError(f"cannot load {VOICES_FILE}: {exc}") from exc
+        voices = _voices(folder / VOICES_FILE, size, device)
         wrong = [name for name, voice in voices.items() if voice.shape != (size,)]
         if wrong:
             raise LoadError(f"{VOICES_FILE}: {wrong[0]} is not of {size} numbers")
@@ -113,3 +110,13 @@ class SpeechT5Network(SpeechNetwork):
             ids = self._tokenizer.encode(letter, add_special_tokens=False)
             self._known[letter] = self._tokenizer.unk_token_id not in ids
         return self._known[letter]
+
+
+def _voices(file: Path, size: int, device: torch.device) -> dict[str, Tensor]:
+    """The speakers by name; without the file one of zeros, as transformers' own example has."""
+    if not file.exists():
+        return {"default": torch.zeros(size, device=device)}
+    try:
+        return load_file(file, device=str(device))
+    except (OSError, SafetensorError) as exc:
+        raise LoadError(f"cannot load {VOICES_FILE}: {exc}") from exc

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from safetensors import safe_open
 
 from sidecar.downloads.kinds import Kind, kind_of
 from sidecar.downloads.order import DownloadFailed, Wish
 from sidecar.schemas.model_spec import ModelSpec
 
-WHISPER_RATE = 16_000  # Hz
-NETWORKS: Mapping[str, str] = {  # the synthesis handler's names for architectures
-    "SpeechT5ForTextToSpeech": "speecht5",
-    "VitsModel": "vits",
-    "BarkModel": "bark",
-}
+LISTENS_AT = 16_000  # Hz
 RATES: Mapping[str, int] = {"SpeechT5ForTextToSpeech": 16_000, "BarkModel": 24_000}  # Hz
+
+VOICE_FILES: Mapping[str, str] = {
+    "SpeechT5ForTextToSpeech": "speakers.safetensors",
+    "BarkModel": "voices.safetensors",
+}
 
 
 class Card(NamedTuple):
@@ -73,9 +74,30 @@ def _options(kind: Kind, folder: Path) -> dict[str, Any]:
     if kind.task == "embedding":
         return _embedding_options(folder)
     if kind.task == "speech_synthesis":
-        network = NETWORKS[kind.architecture]
-        return {"network": network, "voices": {"default": {"description": "The model's own"}}}
+        return {"voices": _voices(kind, folder)}
     return {}
+
+
+def _voices(kind: Kind, folder: Path) -> dict[str, dict[str, str]]:
+    """The voices that lie beside the weights, else the model's own."""
+    file = folder / VOICE_FILES.get(kind.architecture, "")
+    if file.is_file():
+        with safe_open(file, "numpy") as tensors:
+            names = sorted({name.partition(".")[0] for name in tensors.keys()})  # noqa: SIM118
+        return {name: {} for name in names}
+    return {"default": {"speaker": "random"} if kind.architecture == "BarkModel" else {}}
+
+
+def _controls(kind: Kind, folder: Path) -> list[str]:
+    """What a voice of this architecture obeys."""
+    controls = ["volume"]
+    if kind.architecture == "VitsModel":
+        controls.append("speed")
+    if kind.architecture == "SpeechT5ForTextToSpeech":
+        controls.append("speaker_embedding")
+        if (folder / "xvector").is_dir():
+            controls.append("reference_audio")
+    return controls
 
 
 def _embedding_options(folder: Path) -> dict[str, Any]:
@@ -102,11 +124,16 @@ def _speech(
         generation = read_json(folder / "generation_config.json") or {}
         languages = [name.strip("<|>") for name in generation.get("lang_to_id") or {}]
         return {
-            "sample_rate": WHISPER_RATE,
+            "sample_rate": LISTENS_AT,
             "languages": languages or ["en"],  # those that know only one have no list
             "translates": bool(languages),
+            "word_timestamps": kind.architecture == "Wav2Vec2ForCTC",
         }
     if kind.task == "speech_synthesis":
         rate = RATES.get(kind.architecture) or config.get("sampling_rate")
-        return {"sample_rate": rate, "languages": list(card.languages)}
+        return {
+            "sample_rate": rate,
+            "languages": list(card.languages) or ["en"],
+            "controls": _controls(kind, folder),
+        }
     return None

@@ -33,7 +33,7 @@ PIPELINES: Mapping[str, Task] = {  # the hub's words
     "automatic-speech-recognition": "speech_recognition",
 }
 ARCHITECTURES: Mapping[str, tuple[Task, ...]] = {  # the first rule that fits; default first
-    r"WhisperForConditionalGeneration": ("speech_recognition",),
+    r"(Whisper|Moonshine)ForConditionalGeneration|Wav2Vec2ForCTC": ("speech_recognition",),
     r"SpeechT5ForTextToSpeech|VitsModel|BarkModel": ("speech_synthesis",),
     r"\w+ForSequenceClassification": ("text_classification", "zero_shot_classification"),
     r"\w+ForTokenClassification": ("token_classification",),

@@ -267,7 +267,7 @@ ROUTES = [
         statuses=(422,),
     ),
     Route(
-        *("POST", "/autoscaler/config", change_autoscaler_config, "Change what scaling goes by"),
+        *("POST", "/autoscaler/config", change_autoscaler_config, "Change the autoscaler"),
         request=AutoscalerConfigPatch,
         response=AutoscalerConfigChanged,
         statuses=(400, 401, 413, 422),

@@ -19,6 +19,7 @@ QUICK_SECONDS = 5.0
 UNLOAD_SECONDS = 20.0
 CONNECT_SECONDS = 2.0
 LOAD_SECONDS = 600.0
+REGISTER_GRACE_SECONDS = 10.0  # it ends a load at its limit; we hang up only after that
 
 
 class EngineGone(Exception):
@@ -198,7 +199,8 @@ class TorchServeClient:
     ) -> None:
         """Registers *archive* (a file name in the model store); our jobs are batches already.
 
-        Returns once *workers* workers are READY.  Raises EngineRefused or EngineGone.
+        Returns once *workers* workers are READY, or after *seconds*, which are TorchServe's own
+        limit too.  Raises EngineRefused or EngineGone.
         """
         params = {
             "url": archive,
@@ -208,7 +210,9 @@ class TorchServeClient:
             "initial_workers": str(workers),
             "synchronous": "true",
         }
-        await self._management.call("POST", "/models", params=params, seconds=seconds)
+        await self._management.call(
+            "POST", "/models", params=params, seconds=seconds + REGISTER_GRACE_SECONDS
+        )
 
     async def scale(self, model: str, least: int, most: int, *, synchronous: bool = False) -> None:
         """To between *least* and *most* workers; TorchServe starts *least*.

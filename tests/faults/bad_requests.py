@@ -87,25 +87,25 @@ SELDOM = 200  # one in so many is large
 async def bad_requests(url: str, count: int, seed: int = 1) -> list[int]:
     """Sends *count* of them, all different; the statuses."""
     chance = random.Random(seed)
-    gate = asyncio.Semaphore(AT_ONCE)
-    async with aiohttp.ClientSession(url) as session:
+    numbers = iter(range(1, count + 1))
+    statuses: list[int] = []
 
-        async def send(number: int) -> int:
+    async def client(session: aiohttp.ClientSession) -> None:
+        for number in numbers:
             make = _too_large if number % SELDOM == 0 else chance.choice(COMMON)
-            bad = make(chance)
-            async with (
-                gate,
-                session.request(
-                    bad.method,
-                    bad.path,
-                    data=io.BytesIO(bad.body) if bad.body else None,
-                    headers=bad.headers,
-                ) as response,
-            ):
-                answer = await response.json()
-                assert answer["success"] is False
-                assert answer["status_code"] == response.status
-                assert "Traceback" not in json.dumps(answer)
-                return response.status
+            statuses.append(await _send(session, make(chance)))
 
-        return await asyncio.gather(*(send(number) for number in range(1, count + 1)))
+    async with aiohttp.ClientSession(url) as session:
+        await asyncio.gather(*(client(session) for _ in range(AT_ONCE)))
+    return statuses
+
+
+async def _send(session: aiohttp.ClientSession, bad: Bad) -> int:
+    """The status; the answer has to be an error of ours."""
+    body = io.BytesIO(bad.body) if bad.body else None
+    async with session.request(bad.method, bad.path, data=body, headers=bad.headers) as response:
+        answer = await response.json()
+        assert answer["success"] is False
+        assert answer["status_code"] == response.status
+        assert "Traceback" not in json.dumps(answer)
+        return response.status

@@ -14,8 +14,10 @@ HUGE_ANSWER = 2_000_000  # numbers
 class FaultyModel(nn.Module):
     """[n, 4] to [n, 1]: the sum of the last three numbers, unless the first is no zero."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hangs: bool = False) -> None:
         super().__init__()
+        if hangs:
+            time.sleep(3600)
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -140,6 +140,13 @@ def test_without_an_x_vector_network_an_example_is_refused(copied: Path) -> None
     assert deaf.describe()["controls"] == ["speaker_embedding", "volume"]
 
 
+def test_without_speakers_there_is_one_voice_of_zeros(copied: Path) -> None:
+    (copied / "speakers.safetensors").unlink()
+    spoken = say(load_family(copied, voices={"default": {}}), TEXT, seed=3)
+    expected = by_transformers(copied, TEXT, torch.zeros(512), 3)
+    check_is(spoken, expected)
+
+
 def test_what_does_not_fit_together_does_not_load(copied: Path) -> None:
     with pytest.raises(LoadError, match="no speaker nobody"):
         load_family(copied, voices={"nobody": {}})
@@ -147,6 +154,6 @@ def test_what_does_not_fit_together_does_not_load(copied: Path) -> None:
     speecht5.write_xvector(copied / "xvector", 256)
     with pytest.raises(LoadError, match="256 numbers, 512"):
         load_family(copied, voices=VOICES)
-    (copied / "speakers.safetensors").unlink()
+    (copied / "speakers.safetensors").write_bytes(b"spoiled")
     with pytest.raises(LoadError, match=r"speakers\.safetensors"):
         load_family(copied, voices=VOICES)

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
-import jwt
 import pytest
 
 from tests.integration.server import ROOT, SECRET, Server, quick_catalog
+from tests.integration.tokens import bearer
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +56,4 @@ async def http(server: Server) -> AsyncIterator[aiohttp.ClientSession]:
 def token() -> Callable[[str], dict[str, str]]:
     """Headers with a token of a scope."""
 
-    def make(scope: str) -> dict[str, str]:
-        claims = {"sub": "tester", "scope": scope, "exp": int(time.time()) + 600}
-        return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
-
-    return make
+    return lambda scope: bearer(scope, SECRET)

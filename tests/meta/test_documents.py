@@ -170,3 +170,11 @@ def test_every_json_example_in_the_documents_is_json() -> None:
             msgspec.json.decode(block.encode())
         except msgspec.DecodeError as exc:
             pytest.fail(f"{name}: {exc}:\n{block}")
+
+
+NAMED_TESTS = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "security.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
+def test_what_is_refused_has_the_test_that_is_named(file: str, name: str) -> None:
+    assert f"def {name}(" in read(ROOT / "tests" / file)

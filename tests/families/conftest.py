@@ -1,0 +1,108 @@
+"""A real server that downloads every family from a hub of our own."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+
+from tests.families.families import FAMILIES, Family
+from tests.families.running_hub import files_of, running_hub
+from tests.integration.server import ROOT, SECRET, Server
+from tests.integration.tokens import bearer
+
+DOWNLOAD_SECONDS = 100.0
+
+
+class Served(NamedTuple):
+    """The server, and the families' checkpoints by name."""
+
+    server: Server
+    folders: dict[str, Path]
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The server with every family on its hub, and none of them downloaded yet."""
+    folder = tmp_path_factory.mktemp("families")
+    catalog = json.loads((ROOT / "models.json").read_text())["models"]
+    models = {"silero_vad": catalog["silero_vad"]}
+    (folder / "models.json").write_text(json.dumps({"models": models}))
+    with running_hub() as hub:
+        folders = {}
+        for family in FAMILIES:
+            folders[family.name] = folder / "checkpoints" / family.name
+            family.build(folders[family.name])
+            hub.add(f"tests/{family.name}", files_of(folders[family.name]), family.pipeline)
+            for repository, part in family.besides.items():
+                hub.add(repository, files_of(folders[family.name] / part))
+        server = Server(
+            folder,
+            models_file=str(folder / "models.json"),
+            model_store=str(folder / "model_store"),
+            hub_endpoint=hub.url,
+            min_free_disk_mb="1",
+        )
+        (folder / "model_store").mkdir()
+        _build_archives(server)
+        server.start()
+        try:
+            server.wait_ready()
+            yield Served(server, folders)
+        finally:
+            server.stop()
+
+
+def _build_archives(server: Server) -> None:
+    """The voice activity model's, from the wheel that other tests have fetched."""
+    packages = server.folder / "var" / "packages"
+    packages.parent.mkdir(exist_ok=True)
+    (ROOT / "var" / "packages").mkdir(parents=True, exist_ok=True)
+    packages.symlink_to(ROOT / "var" / "packages")
+    environment = os.environ | server.environment
+    command = [sys.executable, "-m", "sidecar.catalog"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture
+async def client(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(served.server.url) as session:
+        yield session
+
+
+async def download(client: aiohttp.ClientSession, family: Family, **more: Any) -> dict[str, Any]:
+    """Downloads it, and waits; the last status."""
+    admin = bearer("admin", SECRET)
+    body = {
+        "source": "huggingface",
+        "model_id": f"tests/{family.name}",
+        "name": family.name,
+        "include_vocoder": bool(family.besides),
+        **more,
+    }
+    async with client.post("/models/download", json=body, headers=admin) as response:
+        accepted = await response.json()
+        assert response.status == 200, accepted
+    path = f"/models/download/status/{accepted['download_id']}"
+    async with asyncio.timeout(DOWNLOAD_SECONDS):
+        while True:
+            async with client.get(path) as response:
+                status: dict[str, Any] = await response.json()
+            if status["status"] in ("completed", "failed", "cancelled"):
+                return status
+            await asyncio.sleep(0.1)
+
+
+async def predict(client: aiohttp.ClientSession, model: str, inputs: Any) -> Any:
+    """The result."""
+    body = {"model_name": model, "inputs": inputs, "timeout": 120}
+    async with client.post("/predict", json=body) as response:
+        answer = await response.json()
+        assert response.status == 200, answer
+        return answer["result"]

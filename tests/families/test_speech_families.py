@@ -1,0 +1,49 @@
+"""Voices and recognisers from a hub: downloaded, built, served by TorchServe, and asked."""
+
+import base64
+from importlib.resources import files
+
+import aiohttp
+import pytest
+
+from handler_kit.wav import read_wav
+from speech_synthesis_handler import SpeechSynthesisHandler
+from tests.families.conftest import Served, download, predict
+from tests.families.families import EARS, VOICES, Family
+from tests.handlers.loaded import FakeContext, Loaded
+from tests.handlers.speaking import farthest, say
+
+pytestmark = pytest.mark.integration
+TEXTS = ("the sea.", "the sky.")
+EQUAL = 1e-3
+
+
+@pytest.mark.parametrize("family", VOICES, ids=lambda family: family.name)
+async def test_a_voice_from_the_hub_says_what_its_checkpoint_says(
+    served: Served, client: aiohttp.ClientSession, family: Family
+) -> None:
+    assert (await download(client, family))["status"] == "completed"
+    results = await predict(client, family.name, list(TEXTS))
+    config = {"options": family.options, "max_batch_size": 2, "warmup_iterations": 0, "workers": 2}
+    context = FakeContext(served.folders[family.name], config)
+    handler = Loaded(SpeechSynthesisHandler(), context)
+    for text, result in zip(TEXTS, results, strict=True):
+        heard = read_wav(base64.b64decode(result["audio_data"]), result["sample_rate"])
+        assert farthest(heard, say(handler, text, seed=0)) < EQUAL
+    async with client.get("/audio/models") as response:
+        assert family.name in await response.text()
+
+
+@pytest.mark.parametrize("family", EARS, ids=lambda family: family.name)
+async def test_a_recogniser_from_the_hub_writes_down_what_is_said(
+    served: Served, client: aiohttp.ClientSession, family: Family
+) -> None:
+    assert (await download(client, family))["status"] == "completed"
+    recording = files("moonshine_cpp").joinpath("test-data/beckett.wav").read_bytes()
+    data = "data:audio/wav;base64," + base64.b64encode(recording).decode()
+    result = await predict(client, family.name, data)
+    assert result["language"] == "en"
+    starts = [segment["start"] for segment in result["segments"]]
+    assert starts == sorted(starts)
+    assert all(segment["end"] > segment["start"] for segment in result["segments"])
+    assert result["text"].strip()

@@ -1,0 +1,198 @@
+"""Models to zero and back, beside each other, and replaced: on the real TorchServe."""
+
+import asyncio
+import json
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.faults.world import FAULTY, build_archives, build_world
+from tests.integration.server import Server
+
+pytestmark = pytest.mark.integration
+NAMES = [f"model_{number}" for number in range(5)]
+SLEEPY: dict[str, Any] = FAULTY | {"auto_load": False, "idle_seconds": 1.0}
+MODELS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(NAMES, SLEEPY),
+    "steady": FAULTY | {"pinned": True},
+    "hanging": SLEEPY
+    | {
+        "handler_options": FAULTY["handler_options"] | {"arguments": {"hangs": True}},
+        "inference": {"startup_timeout_seconds": 5},
+    },
+}
+BURSTS = 3
+Token = Callable[[str], dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = build_world(
+        tmp_path_factory.mktemp("scaling"), MODELS, watch_model_store="true", poll_seconds="0.5"
+    )
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def client(scaled: Server) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(scaled.url) as session:
+        yield session
+
+
+async def ask(client: aiohttp.ClientSession, model: str, number: int = 1) -> int:
+    """The status; a wrong sum is an error of its own."""
+    body = {"model_name": model, "inputs": [0, number, 2, 3], "timeout": 60}
+    async with client.post("/predict", json=body) as response:
+        answer: dict[str, Any] = await response.json()
+        assert response.status != 200 or answer["result"] == number + 5
+        return response.status
+
+
+async def change(
+    client: aiohttp.ClientSession, path: str, headers: dict[str, str], **body: Any
+) -> tuple[int, dict[str, Any]]:
+    async with client.post(path, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_bursts_over_models_that_sleep_and_wake_are_all_answered_rightly(
+    client: aiohttp.ClientSession,
+) -> None:
+    async def user(name: str) -> list[int]:
+        chance = random.Random(name)
+        statuses: list[int] = []
+        for _ in range(BURSTS):
+            burst = (ask(client, name, chance.randrange(1000)) for _ in range(10))
+            statuses += await asyncio.gather(*burst)
+            await asyncio.sleep(chance.uniform(1.0, 4.0))
+        return statuses
+
+    answers = await asyncio.gather(*(user(name) for name in NAMES))
+    assert [set(statuses) for statuses in answers] == [{200}] * len(NAMES)
+    async with client.get("/autoscaler/stats") as response:
+        metrics = (await response.json())["scaling_metrics"]
+    assert metrics["wake_events"] > len(NAMES)
+    assert metrics["zero_scale_events"] >= len(NAMES)
+    assert metrics["load_failures"] == 0
+
+
+async def test_a_load_that_hangs_ends_in_a_reason_for_all_who_wait(
+    client: aiohttp.ClientSession,
+) -> None:
+    began = time.monotonic()
+    assert await asyncio.gather(*(ask(client, "hanging") for _ in range(3))) == [503] * 3
+    assert time.monotonic() - began < 40
+    async with client.get("/models/hanging") as response:
+        shown = await response.json()
+    assert shown["state"] == "failed"
+    assert "workers.log" in shown["error"]
+    assert await ask(client, "steady") == 200
+
+
+async def test_a_worker_that_is_killed_while_it_loads_costs_nobody_an_answer(
+    scaled: Server, client: aiohttp.ClientSession, token: Token
+) -> None:
+    await change(client, "/models/model_0/scale", token("admin"), workers=0)
+    before = {worker.pid for worker in await asyncio.to_thread(scaled.workers)}
+    asked = asyncio.create_task(ask(client, "model_0"))
+    async with asyncio.timeout(20):
+        while not (
+            new := [
+                worker
+                for worker in await asyncio.to_thread(scaled.workers)
+                if worker.pid not in before
+            ]
+        ):
+            await asyncio.sleep(0.02)
+    new[0].kill()
+    assert await asked == 200
+
+
+async def asking_on(client: aiohttp.ClientSession, stop: asyncio.Event) -> list[int]:
+    statuses: list[int] = []
+    while not stop.is_set():
+        statuses.append(await ask(client, "steady"))
+        await asyncio.sleep(0.01)
+    return statuses
+
+
+async def test_a_version_is_added_made_the_default_and_rolled_back_without_a_failed_request(
+    scaled: Server, client: aiohttp.ClientSession, token: Token
+) -> None:
+    await asyncio.to_thread(_build_version, scaled.folder, "2.0")
+    stop = asyncio.Event()
+    asking = [asyncio.create_task(asking_on(client, stop)) for _ in range(4)]
+    admin = token("admin")
+    seen = [
+        await change(client, "/models/steady/load", admin, version="2.0"),
+        await change(client, "/models/steady/default", admin, version="2.0"),
+        await change(client, "/models/steady/default", admin, version="1.0"),
+        await change(client, "/models/steady/unload", admin, version="2.0"),
+    ]
+    stop.set()
+    assert {status for statuses in await asyncio.gather(*asking) for status in statuses} == {200}
+    assert [status for status, _ in seen] == [200] * 4
+    assert [shown["version"] for _, shown in seen] == ["1.0", "2.0", "1.0", "1.0"]
+    assert [shown["loaded_versions"] for _, shown in seen][-1] == ["1.0"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "3.0"])
+async def test_an_archive_that_changes_replaces_what_is_loaded_without_a_failed_request(
+    scaled: Server, client: aiohttp.ClientSession, version: str
+) -> None:
+    stop = asyncio.Event()
+    asking = [asyncio.create_task(asking_on(client, stop)) for _ in range(4)]
+    workers = await _worker_ids(client)
+    store = scaled.folder / "model_store"
+    await asyncio.to_thread(_build_version, scaled.folder, version)
+    await asyncio.to_thread((store / f"steady-{version}.mar").replace, store / "steady.mar")
+    async with asyncio.timeout(40):
+        while await _worker_ids(client) in (workers, []):
+            await asyncio.sleep(0.1)
+    stop.set()
+    assert {status for statuses in await asyncio.gather(*asking) for status in statuses} == {200}
+    async with client.get("/models/steady") as response:
+        assert (await response.json())["version"] == version
+
+
+async def _worker_ids(client: aiohttp.ClientSession) -> list[str]:
+    async with client.get("/models/steady") as response:
+        return [worker["id"] for worker in (await response.json())["workers"]]
+
+
+def _build_version(folder: Path, version: str) -> None:
+    """`steady-<version>.mar` in the model store; `steady.mar` stays."""
+    elsewhere = folder / f"version-{version}"
+    elsewhere.mkdir(exist_ok=True)
+    (elsewhere / "model_store").mkdir(exist_ok=True)
+    shutil.copytree(folder / "faulty", elsewhere / "faulty", dirs_exist_ok=True)
+    models = {"steady": MODELS["steady"] | {"version": version}}
+    (elsewhere / "models.json").write_text(json.dumps({"models": models}))
+    build_archives(elsewhere, "--force", "steady")
+    built = elsewhere / "model_store" / "steady.mar"
+    built.replace(folder / "model_store" / f"steady-{version}.mar")
+
+
+async def test_under_a_small_budget_models_take_turns_in_memory(tmp_path: Path) -> None:
+    three = {name: SLEEPY | {"idle_seconds": None} for name in NAMES[:3]}
+    server = await asyncio.to_thread(build_world, tmp_path, three, max_loaded_models="2")
+    server.start()
+    try:
+        await asyncio.to_thread(server.wait_ready)
+        async with aiohttp.ClientSession(server.url) as session:
+            for name in [*three, *three]:
+                assert await ask(session, name) == 200
+                assert len(await asyncio.to_thread(server.workers)) <= 2
+    finally:
+        await asyncio.to_thread(server.stop)

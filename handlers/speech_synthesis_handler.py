@@ -93,7 +93,10 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         return torch.cat(outputs)
 
     def samples(self, count: int) -> list[Script]:
-        """Sentences of mixed lengths; none for a voice that does not read Latin letters."""
+        """Sentences of mixed lengths; none for a voice that does not read Latin letters, or that
+        would take minutes."""
+        if self._network.by_steps:
+            return []
         return list(islice(cycle(list(self._scripts(SAMPLES))), count))
 
     def details(self) -> dict[str, Any]:

@@ -146,7 +146,8 @@ class Loading:
     def _iterate(self, at_least: int = 0) -> None:
         """Warm-up passes, alone and in the largest batch: the two that differ most."""
         for size in (1, self.config.max_batch_size):
-            samples = self.handler.samples(size)
+            if not (samples := self.handler.samples(size)):
+                return
             for _ in range(max(self.config.warmup_iterations, at_least)):
                 self._outputs(samples)
 

@@ -30,6 +30,8 @@ class BarkNetwork(SpeechNetwork):
     as its slowest member.
     """
 
+    by_steps = True
+
     def __init__(self, bark: Any, tokenizer: Any, presets: dict[str, Preset]) -> None:
         self.model = bark
         self.sample_rate = int(bark.generation_config.sample_rate)

@@ -47,6 +47,8 @@ class SpeechT5Network(SpeechNetwork):
     the decoder's first layers over everybody's padding.
     """
 
+    by_steps = True
+
     def __init__(
         self, speaker: Any, vocoder: Any, tokenizer: Any, voices: dict[str, Tensor]
     ) -> None:

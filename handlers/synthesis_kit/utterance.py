@@ -40,13 +40,15 @@ class SpeechNetwork(ABC):
 
     *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart
     (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
-    the voice of somebody else.
+    the voice of somebody else.  *by_steps*: it makes one utterance after the other, step by step,
+    which takes seconds on a CPU: nothing is tried out with it when it is loaded.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
     speakers: frozenset[str] | None = None
     longest: int | None = None
     cloning: Cloning | None = None
+    by_steps: bool = False
     model: torch.nn.Module
     sample_rate: int
 

@@ -80,7 +80,7 @@ class Fetching:
         repository = hub.look(wish.model_id, wish.revision)
         self._card = repository.card
         self._take(hub, repository, whole)
-        if wish.vocoder is not None:
+        if wish.vocoder is not None and not (whole / "vocoder").exists():
             self._vocoder = wish.vocoder or _usual_vocoder(whole)
             self._take(hub, hub.look(self._vocoder, None), whole / "vocoder")
 

@@ -39,7 +39,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         for family in FAMILIES:
             folders[family.name] = folder / "checkpoints" / family.name
             family.build(folders[family.name])
-            hub.add(f"tests/{family.name}", files_of(folders[family.name]), family.pipeline)
+            files = files_of(folders[family.name])
+            parts = tuple(f"{part}/" for part in family.besides.values())
+            own = {name: data for name, data in files.items() if not name.startswith(parts)}
+            hub.add(f"tests/{family.name}", own, family.pipeline)
             for repository, part in family.besides.items():
                 hub.add(repository, files_of(folders[family.name] / part))
         server = Server(

@@ -22,7 +22,8 @@ EQUAL = 1e-3
 async def test_a_voice_from_the_hub_says_what_its_checkpoint_says(
     served: Served, client: aiohttp.ClientSession, family: Family
 ) -> None:
-    assert (await download(client, family))["status"] == "completed"
+    status = await download(client, family)
+    assert status["status"] == "completed", status["message"]
     results = await predict(client, family.name, list(TEXTS))
     config = {"options": family.options, "max_batch_size": 2, "warmup_iterations": 0, "workers": 2}
     context = FakeContext(served.folders[family.name], config)
@@ -38,7 +39,8 @@ async def test_a_voice_from_the_hub_says_what_its_checkpoint_says(
 async def test_a_recogniser_from_the_hub_writes_down_what_is_said(
     served: Served, client: aiohttp.ClientSession, family: Family
 ) -> None:
-    assert (await download(client, family))["status"] == "completed"
+    status = await download(client, family)
+    assert status["status"] == "completed", status["message"]
     recording = files("moonshine_cpp").joinpath("test-data/beckett.wav").read_bytes()
     data = "data:audio/wav;base64," + base64.b64encode(recording).decode()
     result = await predict(client, family.name, data)

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.checkpoints import bark, moonshine, speecht5, vits, wav2vec2
+from tests.checkpoints import bark, images, moonshine, speecht5, vits, wav2vec2
 
 
 class Family(NamedTuple):
@@ -38,4 +38,9 @@ EARS = (
     Family("wav2vec2", wav2vec2.build, "automatic-speech-recognition", {}),
     Family("moonshine", moonshine.build, "automatic-speech-recognition", {}),
 )
-FAMILIES = (*VOICES, *EARS)
+EYES = (
+    Family("resnet", images.build_resnet, "image-classification", {}),
+    Family("mobilenet", images.build_mobilenet, "image-classification", {}),
+    Family("vit", images.build_vit, "image-classification", {}),
+)
+FAMILIES = (*VOICES, *EARS, *EYES)

@@ -1,0 +1,109 @@
+"""What is seen in pictures, with any classifier of images that transformers knows."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.errors import ItemError, LoadError
+from handler_kit.hub_checkpoint import FROM_FOLDER, load_model
+from handler_kit.job import Answer, Item
+from image_kit.labels import best_labels
+from image_kit.options import ImageOptions
+from image_kit.parameters import ImageParameters, parse_input
+from image_kit.picture import decode_base64, read_picture
+from image_kit.seen import Scores, Seen
+
+SAMPLE_SIZES = ((64, 64), (80, 48), (48, 96))  # pixels
+
+
+class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
+    """Answers `[{label, score}]`, best first, for each picture.
+
+    Under plain TorchServe a body that is no JSON is the picture itself.
+    """
+
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", "plain"})
+    plain_type: ClassVar[str] = "plain"
+    options: ImageOptions
+
+    def read_options(self, config: HandlerConfig) -> ImageOptions:
+        """Limits."""
+        return parse_options(config, ImageOptions)
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's classifier, and how it wants its pictures."""
+        processors: Any = AutoImageProcessor
+        try:
+            self._processor = processors.from_pretrained(self.folder, backend="pil", **FROM_FOLDER)
+        except Exception as exc:
+            raise LoadError(f"cannot load the image processor: {exc}") from exc
+        network: torch.nn.Module = load_model(
+            AutoModelForImageClassification, self.folder, self.device
+        )
+        self._labels: dict[int, str] = dict(network.config.id2label)  # type: ignore[union-attr, arg-type]
+        return network
+
+    def value_of(self, item: Item) -> object:
+        """JSON, or the bytes of a picture as the request's body."""
+        is_json = item.type == "json" or item.body[:1] in (b'"', b"{")
+        if item.value is msgspec.UNSET and not is_json:
+            return item.body
+        return super().value_of(item)
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> Seen:
+        """A picture in base64, or in an object {image, parameters}."""
+        if isinstance(value, bytes):
+            return self._seen(read_picture(value, self.options), ImageParameters())
+        text, asked = parse_input(value, parameters)
+        data = decode_base64(text, self.options.max_bytes)
+        return self._seen(read_picture(data, self.options), asked)
+
+    def plan(self, inputs: Sequence[Seen]) -> list[ForwardPass[list[Seen]]]:
+        """Pictures of one shape share a pass: the processor makes most models' alike."""
+        shapes: dict[torch.Size, list[int]] = {}
+        for place, seen in enumerate(inputs):
+            shapes.setdefault(seen.pixels.shape, []).append(place)
+        most = self.options.max_pass_images
+        return [
+            ForwardPass(members, [inputs[place] for place in members])
+            for places in shapes.values()
+            for members in (places[start : start + most] for start in range(0, len(places), most))
+        ]
+
+    def forward(self, batch: list[Seen]) -> Scores:
+        """Every label's probability for each picture."""
+        pixels = torch.stack([seen.pixels for seen in batch]).to(self.device, self.dtype)
+        logits = self.model(pixel_values=pixels).logits
+        return Scores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
+
+    def encode(self, outputs: Scores) -> Sequence[Answer | ItemError]:
+        """The best labels of each."""
+        return [
+            Answer(body=msgspec.json.encode(best_labels(scores, self._labels, asked.top_k)))
+            for scores, asked in zip(outputs.probabilities, outputs.parameters, strict=True)
+        ]
+
+    def flat(self, outputs: Scores) -> torch.Tensor:
+        """All probabilities."""
+        return outputs.probabilities.flatten()
+
+    def samples(self, count: int) -> list[Seen]:
+        """Pictures of a few sizes and colours."""
+        colours = [(40 * n % 256, 90 * n % 256, 160 * n % 256) for n in range(count)]
+        sizes = [SAMPLE_SIZES[n % len(SAMPLE_SIZES)] for n in range(count)]
+        pictures = [Image.new("RGB", size, c) for size, c in zip(sizes, colours, strict=True)]
+        return [self._seen(picture, ImageParameters()) for picture in pictures]
+
+    def details(self) -> dict[str, Any]:
+        """How many labels it knows, and how large a picture may be."""
+        return {"labels": len(self._labels), "max_pixels": self.options.max_pixels}
+
+    def _seen(self, picture: Image.Image, asked: ImageParameters) -> Seen:
+        pixels = self._processor(picture, return_tensors="pt")["pixel_values"][0]
+        return Seen(pixels, asked)

@@ -79,7 +79,7 @@ class Fetching:
         self._counter.begin("downloading", f"asking the hub for {wish.model_id}")
         repository = hub.look(wish.model_id, wish.revision)
         self._card = repository.card
-        self._take(hub, repository, whole)
+        self._take(hub, repository, whole / _part(wish.spec))
         if wish.vocoder is not None and not (whole / "vocoder").exists():
             self._vocoder = wish.vocoder or _usual_vocoder(whole)
             self._take(hub, hub.look(self._vocoder, None), whole / "vocoder")
@@ -179,6 +179,12 @@ class Fetching:
 def size_of(folder: Path) -> int:
     """Bytes of all files below *folder*; 0 when it is not there."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _part(spec: ModelSpec | None) -> str:
+    """The folder for a repository that is only a part of its model: a voice's text stage."""
+    stage = spec.handler_options.get("text_stage") if spec is not None else None
+    return "" if stage is None else str(stage.get("folder", "text"))
 
 
 def _usual_vocoder(folder: Path) -> str:

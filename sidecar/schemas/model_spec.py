@@ -99,10 +99,24 @@ class ModelSpec(_Entry, frozen=True):
     display_name: str
     description: str
     source: Literal["builtin", "package", "local"]
-    task: Literal["tensor", "embedding", "speech_synthesis", "speech_recognition", "voice_activity"]
+    task: Literal[
+        "tensor",
+        "embedding",
+        "text_classification",
+        "token_classification",
+        "fill_mask",
+        "zero_shot_classification",
+        "text_generation",
+        "summarization",
+        "text2text_generation",
+        "speech_synthesis",
+        "speech_recognition",
+        "voice_activity",
+    ]
     handler: Literal[
         "tensor_handler",
         "text_embedding_handler",
+        "text_handler",
         "speech_synthesis_handler",
         "speech_recognition_handler",
         "voice_activity_handler",

@@ -56,10 +56,9 @@ class FillMask(Reader):
             for token, score in zip(tokens.tolist(), short(scores), strict=True)
         ]
 
-    def probes(self, texts: Sequence[str]) -> list[Question]:
-        """*texts* with a blank at their end."""
-        mask = self.tokenizer.mask_token
-        return [self.read(f"{self.fitted(text, tokens_left=1)} {mask}", {}) for text in texts]
+    def probe(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* with a blank at its end."""
+        return f"{text} {self.tokenizer.mask_token}", {}
 
     def _filled(self, row: Row, token: int) -> str:
         ids = [token if one == self._mask else one for one in row.ids]

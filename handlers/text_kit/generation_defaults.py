@@ -46,8 +46,8 @@ class GenerationDefaults:
             alike=alike,
         )
 
-    def config(self, settings: Settings, pad_token: int) -> Any:
-        """*settings* for transformers; it adds what else the checkpoint says."""
+    def config(self, settings: Settings, pad_token: int, *, logits: bool) -> Any:
+        """*settings* for transformers, which adds what else the checkpoint says."""
         return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=settings.max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
@@ -59,6 +59,7 @@ class GenerationDefaults:
             top_k=settings.top_k,
             num_return_sequences=1,
             return_dict_in_generate=True,
+            output_logits=logits,
             pad_token_id=pad_token,
         )
 

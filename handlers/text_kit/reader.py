@@ -2,7 +2,8 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -50,9 +51,9 @@ class Reader(ABC):
     def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> Any:
         """What *logits*, of each row of *question*, mean."""
 
-    @abstractmethod
-    def probes(self, texts: Sequence[str]) -> Sequence[Question]:
-        """Questions for checks and warm-up."""
+    def probe(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* as one could be asked of it, to check and warm up with."""
+        return text, {}
 
     @property
     def network(self) -> torch.nn.Module:
@@ -80,6 +81,10 @@ class Reader(ABC):
             said.append(torch.cat([one.flatten() for one in own]))
         return Outcome(answers, said)
 
+    def probes(self, texts: Sequence[str]) -> list[Question]:
+        """*texts*, each as long as the network takes."""
+        return [question for text in texts for question in self._fitting(text)]
+
     def details(self) -> dict[str, Any]:
         """How long a text may be."""
         return {"max_length": self.checkpoint.longest}
@@ -89,21 +94,15 @@ class Reader(ABC):
         if not text.strip():
             raise InvalidInput("The text is empty")
         encoding = self.tokenizer(
-            text, second, return_attention_mask=False, return_token_type_ids=self._types, **how
-        )
+            text, second, return_attention_mask=False, return_token_type_ids=self._types,
+            verbose=False, **how,
+        )  # fmt: skip
         self.checkpoint.check_length(encoding["input_ids"])
         return encoding
 
     def row(self, encoding: Any) -> Row:
         """*encoding* for the network."""
         return row_of(encoding)
-
-    def fitted(self, text: str, tokens_left: int = 0) -> str:
-        """*text* without the words at its end that the network has no room for."""
-        words = text.split()
-        while len(words) > 1 and len(self._ids(words)) > self.checkpoint.longest - tokens_left:
-            del words[len(words) * 3 // 4 :]
-        return " ".join(words)
 
     def picked(self, logits: torch.Tensor, row: Row) -> torch.Tensor:  # noqa: ARG002 - others read it
         """Of one row's *logits*, still on the device, what an answer needs."""
@@ -113,9 +112,14 @@ class Reader(ABC):
     def _types(self) -> bool:
         return self._has_types and "token_type_ids" in self.tokenizer.model_input_names
 
-    def _ids(self, words: Sequence[str]) -> Sequence[int]:
-        ids: Sequence[int] = self.tokenizer(" ".join(words))["input_ids"]
-        return ids
+    def _fitting(self, text: str) -> Iterator[Question]:
+        """The probe of *text*, without the words at its end that there is no room for; or none."""
+        words = text.split()
+        while words:
+            with suppress(InvalidInput):
+                yield self.read(*self.probe(" ".join(words)))
+                return
+            del words[len(words) * 3 // 4 :]
 
     def _logits(self, network: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
         batch = padded(rows, self.tokenizer.pad_token_id, self.checkpoint.device)

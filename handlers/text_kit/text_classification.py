@@ -23,10 +23,6 @@ class TextClassification(Reader):
         labels = [self.config.id2label[number] for number in range(len(logits[0]))]
         return best(labels, self._scores(logits[0]), question.asked.top_k)
 
-    def probes(self, texts: Sequence[str]) -> list[Question]:
-        """*texts* themselves."""
-        return [self.read(self.fitted(text), {}) for text in texts]
-
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
         """As the checkpoint was trained: one of its labels holds, or any of them, or a number."""
         kind = self.config.problem_type

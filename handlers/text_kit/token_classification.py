@@ -62,10 +62,6 @@ class TokenClassification(Reader):
             tokens = list(together(tokens, self.tokenizer.convert_tokens_to_string))
         return [token for token in tokens if token.entity != OUTSIDE]
 
-    def probes(self, texts: Sequence[str]) -> list[TaggedQuestion]:
-        """*texts* themselves."""
-        return [self.read(self.fitted(text), {}) for text in texts]
-
     def _tokens(self, question: TaggedQuestion, logits: torch.Tensor) -> list[Entity]:
         scores, labels = logits.softmax(1).max(1)
         ids = question.rows[0].ids

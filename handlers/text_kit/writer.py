@@ -121,8 +121,9 @@ class Writer(ABC):
         with chance:
             output = network.generate(
                 **batch,
-                generation_config=self.defaults.config(settings, self.tokenizer.pad_token_id),
-                output_logits=inputs[0].probe,
+                generation_config=self.defaults.config(
+                    settings, self.tokenizer.pad_token_id, logits=inputs[0].probe
+                ),
             )
         given = batch["input_ids"].shape[1] if self.behind else 1
         texts = [self._text(ids) for ids in output.sequences[:, given:].tolist()]
@@ -149,8 +150,9 @@ class Writer(ABC):
 
     def _ids(self, text: str) -> Sequence[int]:
         ids: Sequence[int] = self.tokenizer(
-            self._prefix + text, return_attention_mask=False, return_token_type_ids=False
-        )["input_ids"]
+            self._prefix + text, return_attention_mask=False, return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]  # fmt: skip
         return ids
 
     def _size(self, prompt: Prompt) -> Size:

@@ -19,7 +19,6 @@ from text_kit.reader import Question, Reader
 from text_kit.scores import Scored, best
 
 BLANK = "{}"
-LONGEST_PROBE = 12  # tokens of what is asked of a probe
 
 
 class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,12 +40,12 @@ class ZeroShotClassification(Reader):
     def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
         """Raises LoadError for a network that does not tell what follows from a text."""
         super().__init__(checkpoint, options)
-        named = {label.lower(): number for label, number in self.config.label2id.items()}
-        entailing = [number for label, number in named.items() if label.startswith("entail")]
+        named = self.config.id2label
+        entailing = [at for at, label in named.items() if label.lower().startswith("entail")]
         if not entailing or len(named) < 2:
             raise LoadError(
                 "task zero_shot_classification needs a network with a label 'entailment', "
-                f"this one has {', '.join(sorted(self.config.label2id))}"
+                f"this one has {', '.join(sorted(named.values()))}"
             )
         self._entailment = entailing[0]
         self._contradiction = -1 if self._entailment == 0 else 0  # as in transformers' pipeline
@@ -75,7 +74,6 @@ class ZeroShotClassification(Reader):
             scores = said[:, self._entailment].softmax(0)
         return best(labels, scores, question.asked.top_k)
 
-    def probes(self, texts: Sequence[str]) -> list[Question]:
-        """*texts* and two labels."""
-        asked = {"candidate_labels": ["brown", "quick"]}
-        return [self.read(self.fitted(text, tokens_left=LONGEST_PROBE), asked) for text in texts]
+    def probe(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* and two labels."""
+        return text, {"candidate_labels": ["brown", "quick"]}

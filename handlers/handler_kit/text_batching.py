@@ -3,7 +3,7 @@
 Both answer the hidden states of each text's own tokens only, so that pooling is the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,13 @@ from handler_kit.packed_attention import PackedAttention
 
 Tokens = Sequence[int]
 SHORTEST_FULL_PAD = 16  # texts up to this many tokens are padded to one length
+
+
+class Size(NamedTuple):
+    """What one input brings into a pass: *rows* of *length* tokens."""
+
+    length: int
+    rows: int = 1
 
 
 class Hidden(NamedTuple):
@@ -45,7 +52,7 @@ class PackedBatching:
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
         """Cut where a pass is full."""
-        return list(_cut(texts, max_tokens, padded=False))
+        return cut([Size(len(text)) for text in texts], max_tokens, padded=False)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
         """One row, [1, tokens]."""
@@ -70,7 +77,7 @@ class PaddedBatching:
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
         """Cut where a pass is full, padding included, or padding would double a text."""
-        return list(_cut(texts, max_tokens, padded=True))
+        return cut([Size(len(text)) for text in texts], max_tokens, padded=True)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
         """Rows [texts, longest] with their mask."""
@@ -95,21 +102,22 @@ def pool_first(hidden: Hidden) -> torch.Tensor:
     return hidden.states[starts].float()
 
 
-def _cut(texts: Sequence[Tokens], max_tokens: int, *, padded: bool) -> Iterator[list[int]]:
-    """Places of *texts*, shortest first, cut into groups; a text that is too long goes alone."""
+def cut(sizes: Sequence[Size], max_tokens: int, *, padded: bool) -> list[list[int]]:
+    """Places of *sizes*, shortest first, cut into groups; an input that is too long goes alone."""
+    return list(_groups(sizes, max_tokens, padded=padded))
+
+
+def _groups(sizes: Sequence[Size], max_tokens: int, *, padded: bool) -> Iterator[list[int]]:
     group: list[int] = []
-    tokens = 0
-    for place in _by_length(texts):
-        length = len(texts[place])
-        tokens = length * (len(group) + 1) if padded else tokens + length
-        doubles = padded and group and length > 2 * max(len(texts[group[0]]), SHORTEST_FULL_PAD)
+    rows = tokens = 0
+    for place in sorted(range(len(sizes)), key=lambda place: sizes[place].length):
+        length, own = sizes[place]
+        tokens = length * (rows + own) if padded else tokens + length * own
+        doubles = padded and group and length > 2 * max(sizes[group[0]].length, SHORTEST_FULL_PAD)
         if group and (tokens > max_tokens or doubles):
             yield group
-            group, tokens = [], length
+            group, rows, tokens = [], 0, length * own
         group.append(place)
+        rows += own
     if group:
         yield group
-
-
-def _by_length(texts: Sequence[Tokens]) -> Iterable[int]:
-    return sorted(range(len(texts)), key=lambda place: len(texts[place]))

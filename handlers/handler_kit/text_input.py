@@ -21,10 +21,23 @@ class _TextInput(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def decode_text(value: object, parameters: dict[str, Any], max_characters: int) -> str:
-    """The text of a string or of an object {text, parameters}.
+    """The text of a string or of an object {text, parameters}, which may ask for nothing.
 
     Raises InvalidInput for anything else, for any parameter, and for text that is too long or
     no Unicode.
+    """
+    text, asked = read_text(value, parameters, max_characters)
+    if asked:
+        raise InvalidInput(f"Unknown parameter {next(iter(asked))!r}")
+    return text
+
+
+def read_text(
+    value: object, parameters: dict[str, Any], max_characters: int
+) -> tuple[str, dict[str, Any]]:
+    """The text of a string or of an object {text, parameters}, and what is asked with it.
+
+    Raises InvalidInput for anything else, and for text that is too long or no Unicode.
     """
     if isinstance(value, dict):
         try:
@@ -34,15 +47,13 @@ def decode_text(value: object, parameters: dict[str, Any], max_characters: int) 
         value, parameters = given.text, {**parameters, **given.parameters}
     if not isinstance(value, str):
         raise InvalidInput("The input must be text, or an object with text and parameters")
-    if parameters:
-        raise InvalidInput(f"Unknown parameter {next(iter(parameters))!r}")
     if len(value) > max_characters:
         raise InvalidInput(f"The text has {len(value)} characters, {max_characters} are allowed")
     try:
         value.encode()
     except UnicodeEncodeError as exc:
         raise InvalidInput("The text holds half of a surrogate pair") from exc
-    return value
+    return value, parameters
 
 
 def sample_texts(count: int) -> list[str]:

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, BarkModel
 
 from handler_kit.errors import LoadError
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
+from handler_kit.seeded import seeded
 from synthesis_kit.reading import LetterReader, Reader
-from synthesis_kit.seeded import seeded
 from synthesis_kit.utterance import SpeechNetwork, Utterance
 
 VOICES_FILE = "voices.safetensors"

@@ -12,9 +12,9 @@ from transformers import SpeechT5ForTextToSpeech, SpeechT5HifiGan, SpeechT5Token
 
 from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
+from handler_kit.seeded import seeded
 from synthesis_kit.cloning import Embedding
 from synthesis_kit.reading import LetterReader, Reader
-from synthesis_kit.seeded import seeded
 from synthesis_kit.utterance import SpeechNetwork, Utterance
 from synthesis_kit.xvector import XVectorNetwork
 

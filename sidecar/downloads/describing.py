@@ -75,6 +75,8 @@ def _options(kind: Kind, folder: Path) -> dict[str, Any]:
         return _embedding_options(folder)
     if kind.task == "speech_synthesis":
         return {"voices": _voices(kind, folder)}
+    if kind.handler == "text_handler":
+        return {"task": kind.task}
     return {}
 
 

@@ -1,0 +1,65 @@
+"""Texts to labels, entities, fillings or other texts, with checkpoints of the hub's layout."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import torch
+
+from handler_kit.batch_handler import BatchHandler, ForwardPass
+from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.errors import ItemError
+from handler_kit.job import Answer
+from handler_kit.text_input import read_text, sample_texts
+from text_kit.options import TextOptions
+from text_kit.task import Outcome
+from text_kit.tasks import load_task
+
+
+class TextHandler(BatchHandler[Any, list[Any], Outcome]):
+    """Answers what its task says, as JSON, for each text; `handler_options.task` names the task."""
+
+    options: TextOptions
+
+    def read_options(self, config: HandlerConfig) -> TextOptions:
+        """The task and its limits."""
+        return parse_options(config, TextOptions)
+
+    def load_model(self) -> torch.nn.Module:
+        """The archive's network, if it fits the task."""
+        self._task = load_task(self.folder, self.device, self.options)
+        return self._task.network
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> Any:
+        """A string, or an object {text, parameters}; an empty text is refused."""
+        return self._task.read(*read_text(value, parameters, self.options.max_characters))
+
+    def plan(self, inputs: Sequence[Any]) -> list[ForwardPass[list[Any]]]:
+        """As the task groups them."""
+        return [
+            ForwardPass(places, [inputs[place] for place in places])
+            for places in self._task.plan(inputs)
+        ]
+
+    def forward(self, batch: list[Any]) -> Outcome:
+        """The answers, in order."""
+        return self._task.run(self.model, batch)
+
+    def encode(self, outputs: Outcome) -> Sequence[Answer | ItemError]:
+        """Each answer as JSON."""
+        return [
+            answer if isinstance(answer, ItemError) else Answer(body=msgspec.json.encode(answer))
+            for answer in outputs.finite_answers
+        ]
+
+    def flat(self, outputs: Outcome) -> torch.Tensor:
+        """What the network said."""
+        return torch.cat([one.flatten() for one in outputs.logits])
+
+    def samples(self, count: int) -> list[Any]:
+        """Texts of mixed lengths."""
+        return list(self._task.probes(sample_texts(count)))
+
+    def details(self) -> dict[str, Any]:
+        """How long a text may be."""
+        return self._task.details()

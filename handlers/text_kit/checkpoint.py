@@ -1,0 +1,72 @@
+"""A checkpoint that knows texts: network, tokenizer, and how long a text it takes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from handler_kit.errors import InvalidInput, LoadError
+from handler_kit.hub_checkpoint import FROM_FOLDER, load_model, load_tokenizer
+from handler_kit.text_encoder import longest_text
+from text_kit.head import fitting_head
+from text_kit.options import TextOptions
+
+
+class Checkpoint(NamedTuple):
+    """*longest* in tokens: no text that is longer can be run."""
+
+    network: Any
+    tokenizer: Any
+    longest: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        device: torch.device = self.network.device
+        return device
+
+    def check_length(self, ids: Sequence[int]) -> None:
+        """Raises InvalidInput for a text of no token, or of more than *longest*."""
+        if not ids:
+            raise InvalidInput("The text holds nothing that the model could read")
+        if len(ids) > self.longest:
+            raise InvalidInput(f"The text has {len(ids)} tokens, {self.longest} are allowed")
+
+
+def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) -> Checkpoint:
+    """What lies in *folder*, if it fits the task, in fp32 on *device*.  Raises LoadError."""
+    try:
+        config = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
+    except Exception as exc:
+        raise LoadError(f"cannot load the model: config.json: {exc}") from exc
+    head = fitting_head(options.task, config)
+    tokenizer = load_tokenizer(AutoTokenizer, folder)
+    network = load_model(head.kind, folder, device)
+    _set_pad_token(tokenizer, network)
+    longest = min(
+        longest_text(options.max_length, tokenizer, network),
+        options.max_pass_tokens,
+        _positions(network) or options.max_pass_tokens,
+    )
+    return Checkpoint(network, tokenizer, longest)
+
+
+def _set_pad_token(tokenizer: Any, network: Any) -> None:
+    """GPT-2 and others have none: what pads is masked, so the end of a text does as well."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise LoadError("the tokenizer has neither a pad token nor one that could stand for it")
+    if network.config.pad_token_id is None:
+        network.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _positions(network: Any) -> int | None:
+    """How many places the network counts, where it starts behind the pad token (RoBERTa)."""
+    for module in network.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            return table.num_embeddings - table.padding_idx - 1
+    return None

@@ -1,0 +1,36 @@
+"""What ``handler_options`` may say for the text handler."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from handler_kit.options import Count, HandlerOptions
+
+TaskName = Literal[
+    "text_classification",
+    "token_classification",
+    "fill_mask",
+    "zero_shot_classification",
+    "text_generation",
+    "summarization",
+    "text2text_generation",
+]
+
+
+class TextOptions(HandlerOptions, frozen=True, kw_only=True):
+    """What the network is for, and how much of it one client may have.
+
+    *max_length* in tokens, of what is read and written together where the network has one row
+    for both; null asks the tokenizer and the network.  *max_pass_tokens* bounds a forward pass,
+    padding included, and so one text.  *prefix* is put before each text; null asks the
+    checkpoint.  *default_new_tokens* where neither the client nor the checkpoint says it.
+    """
+
+    task: TaskName
+    max_characters: Count = 100_000
+    max_length: Annotated[int, Meta(ge=2)] | None = None
+    max_pass_tokens: Count = 4096
+    max_labels: Count = 100
+    prefix: str | None = None
+    default_new_tokens: Count = 128
+    max_new_tokens: Count = 1024

@@ -1,0 +1,25 @@
+"""What a client may ask with a text."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from handler_kit.errors import InvalidInput
+
+Parameters = TypeVar("Parameters", bound=msgspec.Struct)
+TopK = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class RankingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many answers, best first, are wanted."""
+
+    top_k: TopK = 5
+
+
+def parse_parameters(raw: dict[str, Any], kind: type[Parameters]) -> Parameters:
+    """*raw* as *kind* has it.  Raises InvalidInput naming the wrong parameter."""
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as exc:
+        raise InvalidInput(f"parameters: {exc}") from exc

@@ -1,0 +1,127 @@
+"""Tasks that read a text with one pass of the network."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import torch
+
+from handler_kit.errors import InvalidInput
+from handler_kit.text_batching import Size, cut
+from text_kit.checkpoint import Checkpoint
+from text_kit.options import TextOptions
+from text_kit.row import Row, padded, row_of
+from text_kit.task import Outcome
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One text as the rows that answer it, and what is asked of it."""
+
+    text: str
+    rows: tuple[Row, ...]
+    asked: Any
+
+    @property
+    def size(self) -> Size:
+        """What it brings into a pass."""
+        return Size(max(len(row.ids) for row in self.rows), len(self.rows))
+
+
+class Reader(ABC):
+    """A task says how a text becomes rows, and its rows' logits an answer."""
+
+    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+        """Raises LoadError where the checkpoint cannot do the task."""
+        self.checkpoint = checkpoint
+        self.tokenizer = checkpoint.tokenizer
+        self.config = checkpoint.network.config
+        self.options = options
+        known = inspect.signature(checkpoint.network.forward).parameters
+        self._has_types = "token_type_ids" in known
+        self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
+
+    @abstractmethod
+    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+        """Raises InvalidInput."""
+
+    @abstractmethod
+    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> Any:
+        """What *logits*, of each row of *question*, mean."""
+
+    def probe(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* as one could be asked of it, to check and warm up with."""
+        return text, {}
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The checkpoint's."""
+        network: torch.nn.Module = self.checkpoint.network
+        return network
+
+    def plan(self, inputs: Sequence[Question]) -> list[list[int]]:
+        """Questions of like lengths share a pass of at most `max_pass_tokens`."""
+        return cut([one.size for one in inputs], self.options.max_pass_tokens, padded=True)
+
+    def run(self, network: Any, inputs: Sequence[Question]) -> Outcome:
+        """The answers; a question whose own rows fill a pass takes several."""
+        rows = [row for question in inputs for row in question.rows]
+        logits: dict[int, torch.Tensor] = {}
+        for places in cut(
+            [Size(len(row.ids)) for row in rows], self.options.max_pass_tokens, padded=True
+        ):
+            logits |= zip(places, self._logits(network, [rows[at] for at in places]), strict=True)
+        ordered = iter([logits[at] for at in range(len(rows))])
+        answers, said = [], []
+        for question in inputs:
+            own = [next(ordered) for _ in question.rows]
+            answers.append(self.answer(question, own))
+            said.append(torch.cat([one.flatten() for one in own]))
+        return Outcome(answers, said)
+
+    def probes(self, texts: Sequence[str]) -> list[Question]:
+        """*texts*, each as long as the network takes."""
+        return [question for text in texts for question in self._fitting(text)]
+
+    def details(self) -> dict[str, Any]:
+        """How long a text may be."""
+        return {"max_length": self.checkpoint.longest}
+
+    def encoded(self, text: str, second: str | None = None, **how: Any) -> Any:
+        """The tokenizer's encoding.  Raises InvalidInput for a text that is too long or empty."""
+        if not text.strip():
+            raise InvalidInput("The text is empty")
+        encoding = self.tokenizer(
+            text, second, return_attention_mask=False, return_token_type_ids=self._types,
+            verbose=False, **how,
+        )  # fmt: skip
+        self.checkpoint.check_length(encoding["input_ids"])
+        return encoding
+
+    def row(self, encoding: Any) -> Row:
+        """*encoding* for the network."""
+        return row_of(encoding)
+
+    def picked(self, logits: torch.Tensor, row: Row) -> torch.Tensor:  # noqa: ARG002 - others read it
+        """Of one row's *logits*, still on the device, what an answer needs."""
+        return logits
+
+    @property
+    def _types(self) -> bool:
+        return self._has_types and "token_type_ids" in self.tokenizer.model_input_names
+
+    def _fitting(self, text: str) -> Iterator[Question]:
+        """The probe of *text*, without the words at its end that there is no room for; or none."""
+        words = text.split()
+        while words:
+            with suppress(InvalidInput):
+                yield self.read(*self.probe(" ".join(words)))
+                return
+            del words[len(words) * 3 // 4 :]
+
+    def _logits(self, network: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
+        batch = padded(rows, self.tokenizer.pad_token_id, self.checkpoint.device)
+        logits = network(**batch, **self._extra).logits
+        return [self.picked(one, row).float().cpu() for one, row in zip(logits, rows, strict=True)]

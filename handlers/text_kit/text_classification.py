@@ -1,0 +1,33 @@
+"""What kind of text it is: one label of the checkpoint's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from text_kit.parameters import RankingParameters, parse_parameters
+from text_kit.reader import Question, Reader
+from text_kit.scores import Scored, best
+
+
+class TextClassification(Reader):
+    """Answers `[{label, score}]`, best first."""
+
+    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+        """Raises InvalidInput."""
+        asked = parse_parameters(parameters, RankingParameters)
+        return Question(text=text, rows=(self.row(self.encoded(text)),), asked=asked)
+
+    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Scored]:
+        """Labels by their scores."""
+        labels = [self.config.id2label[number] for number in range(len(logits[0]))]
+        return best(labels, self._scores(logits[0]), question.asked.top_k)
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """As the checkpoint was trained: one of its labels holds, or any of them, or a number."""
+        kind = self.config.problem_type
+        if kind == "regression":
+            return logits
+        if kind == "multi_label_classification" or len(logits) == 1:
+            return logits.sigmoid()
+        return logits.softmax(0)

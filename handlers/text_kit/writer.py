@@ -1,0 +1,174 @@
+"""Tasks that write a text, token by token."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import msgspec
+import torch
+
+from handler_kit.errors import InvalidInput
+from handler_kit.seeded import seeded
+from handler_kit.text_batching import Size, cut
+from text_kit.checkpoint import Checkpoint
+from text_kit.generation_defaults import GenerationDefaults
+from text_kit.generation_parameters import GenerationParameters, Settings, check_new_tokens
+from text_kit.options import TextOptions
+from text_kit.parameters import parse_parameters
+from text_kit.row import Row, padded
+from text_kit.task import Outcome
+
+PROBED_TOKENS = 4
+
+
+class Generated(msgspec.Struct, frozen=True):
+    """What was written."""
+
+    generated_text: str
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A text as tokens, and how another is to be written; a *probe*'s first logits are kept."""
+
+    text: str
+    ids: Sequence[int]
+    asked: GenerationParameters
+    settings: Settings
+    probe: bool = False
+
+
+class Writer(ABC):
+    """A task says where the new text has room, and what stands in the answer.
+
+    Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the
+    others would take from its numbers.
+    """
+
+    parameters: ClassVar[type[GenerationParameters]]
+    behind: ClassVar[bool]  # whether the new text follows the given one in one row
+
+    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+        """Raises LoadError where the checkpoint cannot do the task."""
+        self.checkpoint = checkpoint
+        self.tokenizer = checkpoint.tokenizer
+        self.options = options
+        self.defaults = GenerationDefaults(checkpoint.network, options.default_new_tokens)
+        self._ends = _ends(checkpoint)
+        self._prefix = options.prefix if options.prefix is not None else self.own_prefix()
+
+    @abstractmethod
+    def room(self, tokens: int) -> int:
+        """How many tokens can be written for a text of *tokens*."""
+
+    @abstractmethod
+    def said(self, prompt: Prompt, written: str) -> str:
+        """The answer's text."""
+
+    def own_prefix(self) -> str:
+        """What the checkpoint wants before each text."""
+        return ""
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The checkpoint's."""
+        network: torch.nn.Module = self.checkpoint.network
+        return network
+
+    def read(self, text: str, parameters: dict[str, Any]) -> Prompt:
+        """Raises InvalidInput."""
+        asked = parse_parameters(parameters, self.parameters)
+        if not text.strip():
+            raise InvalidInput("The text is empty")
+        ids = self._ids(text)
+        self.checkpoint.check_length(ids)
+        room = min(self.room(len(ids)), self.options.max_new_tokens)
+        if room < 1:
+            raise InvalidInput(
+                f"The text has {len(ids)} tokens, of {self.checkpoint.longest} with what is written"
+            )
+        settings = self.defaults.settings(asked, room)
+        check_new_tokens(
+            settings, self.options.max_new_tokens, self.room(len(ids)), tokens=len(ids)
+        )
+        if self.behind and (settings.repetition_penalty != 1 or self.defaults.counts_tokens):
+            settings = msgspec.structs.replace(settings, alike=len(ids))  # padding would count
+        return Prompt(text=text, ids=ids, asked=asked, settings=settings)
+
+    def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:
+        """By settings, then by length, in passes of at most `max_pass_tokens`."""
+        groups: dict[Any, list[int]] = {}
+        for place, one in enumerate(inputs):
+            key = place if one.settings.do_sample else (one.settings, one.probe)
+            groups.setdefault(key, []).append(place)
+        return [
+            [places[at] for at in members]
+            for places in groups.values()
+            for members in cut(
+                [self._size(inputs[place]) for place in places],
+                self.options.max_pass_tokens,
+                padded=True,
+            )
+        ]
+
+    def run(self, network: Any, inputs: Sequence[Prompt]) -> Outcome:
+        """What is written for *inputs*, which have the same settings."""
+        settings, device = inputs[0].settings, self.checkpoint.device
+        batch = padded(
+            [Row(one.ids) for one in inputs], self.tokenizer.pad_token_id, device, left=self.behind
+        )
+        chance = seeded(inputs[0].asked.seed, device) if settings.do_sample else nullcontext()
+        with chance:
+            output = network.generate(
+                **batch,
+                generation_config=self.defaults.config(
+                    settings, self.tokenizer.pad_token_id, logits=inputs[0].probe
+                ),
+            )
+        given = batch["input_ids"].shape[1] if self.behind else 1
+        texts = [self._text(ids) for ids in output.sequences[:, given:].tolist()]
+        answers = [Generated(self.said(one, text)) for one, text in zip(inputs, texts, strict=True)]
+        if not inputs[0].probe:
+            return Outcome(answers, [torch.empty(0)] * len(answers))
+        return Outcome(answers, list(output.logits[0].float().cpu()))
+
+    def probes(self, texts: Sequence[str]) -> list[Prompt]:
+        """*texts*, for a few tokens, the likeliest."""
+        room = self.checkpoint.longest - PROBED_TOKENS
+        asked = self.parameters(num_beams=1, max_new_tokens=PROBED_TOKENS, min_new_tokens=0)
+        settings = self.defaults.settings(asked, PROBED_TOKENS)
+        return [
+            Prompt(
+                text=text, ids=self._ids(text)[:room], asked=asked, settings=settings, probe=True
+            )
+            for text in texts
+        ]
+
+    def details(self) -> dict[str, Any]:
+        """How long a text may be, and what stands before it."""
+        return {"max_length": self.checkpoint.longest, "prefix": self._prefix}
+
+    def _ids(self, text: str) -> Sequence[int]:
+        ids: Sequence[int] = self.tokenizer(
+            self._prefix + text, return_attention_mask=False, return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]  # fmt: skip
+        return ids
+
+    def _size(self, prompt: Prompt) -> Size:
+        written = prompt.settings.max_new_tokens
+        return Size(len(prompt.ids) + written, prompt.settings.num_beams)
+
+    def _text(self, ids: list[int]) -> str:
+        """*ids* up to where the text ends; behind it there may be padding."""
+        end = next((at for at, one in enumerate(ids) if one in self._ends), len(ids))
+        text: str = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return text
+
+
+def _ends(checkpoint: Checkpoint) -> frozenset[int]:
+    """The tokens that end a text: none, one or several."""
+    ends = checkpoint.network.generation_config.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)

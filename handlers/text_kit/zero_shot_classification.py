@@ -1,0 +1,79 @@
+"""What kind of text it is, with labels that the client brings.
+
+A network that was trained to tell whether one sentence follows from another (natural language
+inference) is asked it of a sentence made of each label (https://arxiv.org/abs/1909.00161).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from msgspec import Meta
+
+from handler_kit.errors import InvalidInput, LoadError
+from text_kit.checkpoint import Checkpoint
+from text_kit.options import TextOptions
+from text_kit.parameters import TopK, parse_parameters
+from text_kit.reader import Question, Reader
+from text_kit.scores import Scored, best
+
+BLANK = "{}"
+
+
+class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*multi_label*: each label is asked for itself, else the scores' sum is 1."""
+
+    candidate_labels: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+    hypothesis_template: str = f"This example is {BLANK}."
+    multi_label: bool = False
+    top_k: TopK = 5
+
+    def __post_init__(self) -> None:
+        if BLANK not in self.hypothesis_template:
+            raise ValueError(f"hypothesis_template must hold {BLANK} where the label goes")
+
+
+class ZeroShotClassification(Reader):
+    """Answers `[{label, score}]`, best first."""
+
+    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+        """Raises LoadError for a network that does not tell what follows from a text."""
+        super().__init__(checkpoint, options)
+        named = self.config.id2label
+        entailing = [at for at, label in named.items() if label.lower().startswith("entail")]
+        if not entailing or len(named) < 2:
+            raise LoadError(
+                "task zero_shot_classification needs a network with a label 'entailment', "
+                f"this one has {', '.join(sorted(named.values()))}"
+            )
+        self._entailment = entailing[0]
+        self._contradiction = -1 if self._entailment == 0 else 0  # as in transformers' pipeline
+
+    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+        """Raises InvalidInput."""
+        asked = parse_parameters(parameters, ZeroShotParameters)
+        count = len(asked.candidate_labels)
+        if count > self.options.max_labels:
+            raise InvalidInput(
+                f"candidate_labels: {count} of them, {self.options.max_labels} are allowed"
+            )
+        hypotheses = [
+            asked.hypothesis_template.replace(BLANK, label) for label in asked.candidate_labels
+        ]
+        rows = tuple(self.row(self.encoded(text, hypothesis)) for hypothesis in hypotheses)
+        return Question(text=text, rows=rows, asked=asked)
+
+    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Scored]:
+        """Labels by how surely their sentence follows."""
+        said = torch.stack(list(logits))
+        labels = question.asked.candidate_labels
+        if question.asked.multi_label or len(labels) == 1:
+            scores = said[:, [self._contradiction, self._entailment]].softmax(1)[:, 1]
+        else:
+            scores = said[:, self._entailment].softmax(0)
+        return best(labels, scores, question.asked.top_k)
+
+    def probe(self, text: str) -> tuple[str, dict[str, Any]]:
+        """*text* and two labels."""
+        return text, {"candidate_labels": ["brown", "quick"]}

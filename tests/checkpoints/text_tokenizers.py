@@ -1,0 +1,95 @@
+"""Small tokenizers of each kind that networks for texts have, which know the sample texts."""
+
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+from handler_kit.text_input import sample_texts
+
+LONGEST = 64
+
+
+def write_word_pieces(folder: Path) -> int:
+    """BERT's kind: words, and letters for those it does not know.  Returns the size."""
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = {word for text in sample_texts(8) for word in text.split()}
+    pieces = [*ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase), ".", "-"]
+    known = dict.fromkeys([*marks, *pieces, *sorted(words)])
+    vocabulary = {piece: number for number, piece in enumerate(known)}
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix="##")
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return _save(
+        folder, tokenizer,
+        unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    )  # fmt: skip
+
+
+def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) -> int:
+    """GPT-2's and BART's kind: bytes, and what is often together; *marks* as special tokens.
+
+    *template* is how one text begins and ends, and a pair.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = list(dict.fromkeys(marks.values()))
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(sample_texts(8), trainer)
+    if template is not None:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=template,
+            pair=f"{template} {template.replace('$A', '$B').replace('<s>', '</s>')}",
+            special_tokens=[(mark, special.index(mark)) for mark in special],
+        )
+    return _save(folder, tokenizer, **marks)
+
+
+def write_unigrams(folder: Path) -> int:
+    """T5's kind: pieces of words with a blank before them, and an end behind each text."""
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=list(marks.values()), unk_token="<unk>",
+        initial_alphabet=list(ascii_lowercase), show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(sample_texts(8), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return _save(folder, tokenizer, **marks)
+
+
+def _save(folder: Path, tokenizer: Any, **marks: str) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in set(marks.values())])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=LONGEST, **marks
+    ).save_pretrained(folder)
+    return int(tokenizer.get_vocab_size())

@@ -55,6 +55,8 @@ class Catalog(Mapping[str, ModelSpec]):
         in_order = sorted(specs.items(), key=lambda item: (item[1].load_priority, item[0]))
         keys: dict[str, str] = {}
         for key, spec in in_order:
+            if (reason := unfit_key(key)) is not None:
+                raise CatalogError(f"models.json: {key}: {reason}")
             for name in sorted(spec.names(key)):
                 owner = keys.setdefault(name, key)
                 if owner != key:
@@ -64,6 +66,13 @@ class Catalog(Mapping[str, ModelSpec]):
     def auto_load(self) -> list[str]:
         """The enabled models to load at start, in load order."""
         return [key for key, spec in self.items() if spec.enabled and spec.auto_load]
+
+
+def unfit_key(key: str) -> str | None:
+    """Why *key* cannot be a model's key; None when it can."""
+    if "token" in key:
+        return "a key must not hold 'token': TorchServe takes its calls for calls of its token API"
+    return None
 
 
 def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOADED) -> Catalog:

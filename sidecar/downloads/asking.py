@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.catalog import Catalog, unfit_key
 from sidecar.downloads.file_names import checked_name
 from sidecar.downloads.order import DownloadFailed, Source, Wish
 from sidecar.errors import InvalidFields, ModelNotFound
@@ -96,6 +96,8 @@ def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
     key = folded(asked.name)
     if not KEY.fullmatch(key):
         raise InvalidFields("name: letters, digits, - and _, beginning with a letter or a digit")
+    if (reason := unfit_key(key)) is not None:
+        raise InvalidFields(f"name: {reason}")
     owner = catalog.key_of(asked.name)
     if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
         raise InvalidFields(f"name: {asked.name} is another model already")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
+from tests.checkpoints import bart
 from tests.families.families import FAMILIES, Family
 from tests.families.running_hub import files_of, running_hub
 from tests.integration.server import ROOT, SECRET, Server
@@ -32,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The server with every family on its hub, and none of them downloaded yet."""
     folder = tmp_path_factory.mktemp("families")
     catalog = json.loads((ROOT / "models.json").read_text())["models"]
-    models = {"silero_vad": catalog["silero_vad"]}
+    models = {key: catalog[key] for key in ("silero_vad", "bart_large")}
     (folder / "models.json").write_text(json.dumps({"models": models}))
     with running_hub() as hub:
         folders = {}
@@ -45,6 +46,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             hub.add(f"tests/{family.name}", own, family.pipeline)
             for repository, part in family.besides.items():
                 hub.add(repository, files_of(folders[family.name] / part))
+        bart.build(folder / "checkpoints" / "bart")
+        hub.add("facebook/bart-large", files_of(folder / "checkpoints" / "bart"))
         server = Server(
             folder,
             models_file=str(folder / "models.json"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.checkpoints import bark, images, moonshine, speecht5, vits, wav2vec2
+from tests.checkpoints import bark, images, moonshine, speecht5, text, vits, wav2vec2
 
 
 class Family(NamedTuple):
@@ -43,4 +43,13 @@ EYES = (
     Family("mobilenet", images.build_mobilenet, "image-classification", {}),
     Family("vit", images.build_vit, "image-classification", {}),
 )
-FAMILIES = (*VOICES, *EARS, *EYES)
+READERS = (
+    Family("text_classification", text.build_classifier, "text-classification", {}),
+    Family("entities", text.build_tagger, "token-classification", {}),
+    Family("fill_mask", text.build_masked, "fill-mask", {}),
+    Family("zero_shot_classification", text.build_entailment, "zero-shot-classification", {}),
+    Family("text_generation", text.build_gpt2, "text-generation", {}),
+    Family("summarization", text.build_bart, "summarization", {}),
+    Family("text2text_generation", text.build_t5, "text2text-generation", {}),
+)
+FAMILIES = (*VOICES, *EARS, *EYES, *READERS)

@@ -49,3 +49,14 @@ async def test_a_recogniser_from_the_hub_writes_down_what_is_said(
     assert starts == sorted(starts)
     assert all(segment["end"] > segment["start"] for segment in result["segments"])
     assert result["text"].strip()
+
+
+async def test_a_text_stage_from_the_hub_is_spoken_by_a_voice_from_a_package(
+    served: Served, client: aiohttp.ClientSession
+) -> None:
+    family = Family("bart_large", lambda _: None, "", {})
+    status = await download(client, family, model_id="facebook/bart-large")
+    assert status["status"] == "completed", status["message"]
+    result = await predict(client, "facebook/bart-large", "the sea.")
+    assert result["sample_rate"] == 24000
+    assert result["duration"] > 0.2

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
+import torch
+
+from text_kit.scores import short
 
 OUTSIDE = "O"  # the label of a token that names nothing
 
@@ -35,7 +38,7 @@ def together(tokens: Sequence[Entity], joined: Callable[[list[str]], str]) -> It
 def _merged(group: list[Entity], joined: Callable[[list[str]], str]) -> Entity:
     return Entity(
         entity=group[0].entity.split("-", 1)[-1],
-        score=sum(token.score for token in group) / len(group),
+        score=short(torch.tensor([token.score for token in group]).mean(0, keepdim=True))[0],
         word=joined([token.word for token in group]),
         start=group[0].start,
         end=group[-1].end,

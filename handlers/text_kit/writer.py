@@ -145,8 +145,11 @@ class Writer(ABC):
         ]
 
     def details(self) -> dict[str, Any]:
-        """How long a text may be, and what stands before it."""
-        return {"max_length": self.checkpoint.longest, "prefix": self._prefix}
+        """How long a text may be, and what stands before it.
+
+        The loop that writes runs the plain network, whatever was compiled.
+        """
+        return {"max_length": self.checkpoint.longest, "prefix": self._prefix, "compile": False}
 
     def _ids(self, text: str) -> Sequence[int]:
         ids: Sequence[int] = self.tokenizer(

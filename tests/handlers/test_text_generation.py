@@ -177,7 +177,7 @@ def test_what_nobody_asked_for_fits_the_room_that_is_left(folder: Folders) -> No
 
 
 def test_a_text_that_leaves_no_room_is_refused(writers: dict[str, Loaded]) -> None:
-    full, too_long = "jumps" * 0 + "1" * LONGEST, "1" * (LONGEST + 1)
+    full, too_long = "1" * LONGEST, "1" * (LONGEST + 1)
     assert errors(writers["gpt2"], full, too_long, " ", TEXTS[0]) == [
         f"The text has {LONGEST} tokens, of {LONGEST} with what is written",
         f"The text has {LONGEST + 1} tokens, {LONGEST} are allowed",

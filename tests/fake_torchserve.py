@@ -32,6 +32,13 @@ class Refuse(Exception):
         self.error = error
 
 
+class Spoken:
+    """An answer that is no JSON: samples at 24 kHz, s16le."""
+
+    def __init__(self, pcm: bytes) -> None:
+        self.pcm = pcm
+
+
 class FakeTorchServe:
     """Its three APIs on one port.  *answer* makes each item's result from its input."""
 
@@ -127,7 +134,12 @@ class FakeTorchServe:
         for item, value in zip(items, values, strict=True):
             header = {"id": item["id"], "status": 200, "forward_pass": len(items)}
             try:
-                body = msgspec.json.encode(self.answer(value))
+                answer = self.answer(value)
+                if isinstance(answer, Spoken):
+                    body = answer.pcm
+                    header |= {"type": "pcm", "parameters": {"sample_rate": 24000}}
+                else:
+                    body = msgspec.json.encode(answer)
             except Refuse as exc:
                 header |= {"status": exc.status, "error": exc.error}
                 body = b""
@@ -254,7 +266,9 @@ def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
     items = json.loads(body[8 : 8 + length])["items"]
     values, start = [], 8 + length
     for item in items:
-        values.append(msgspec.json.decode(body[start : start + item["length"]]))
+        content = body[start : start + item["length"]]
+        is_json = item.get("type", "json") == "json"
+        values.append(msgspec.json.decode(content) if is_json else content.decode())
         start += item["length"]
     assert start == len(body)
     return items, values

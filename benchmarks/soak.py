@@ -33,7 +33,6 @@ SLACK_FILES = 4.0
 LOOK_SECONDS = 2.0
 MIB = 2**20
 DOCUMENT = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- soak: begin -->\n", "<!-- soak: end -->\n"
 
 Ask = Callable[[aiohttp.ClientSession, random.Random], Awaitable[int]]
 
@@ -198,7 +197,7 @@ async def main(seconds: float) -> int:
     refused = {name: dict(count) for name, count in good.items() if set(count) != {200}}
     report = _report(seconds, soak.answers, watch.growth(), machine)
     print(report)
-    _write(report)
+    write_section("soak", report)
     grown = [each.name for each in watch.growth() if not each.flat]
     for problem in (f"refused: {refused}" if refused else "", f"grew: {grown}" if grown else ""):
         if problem:
@@ -223,10 +222,11 @@ def _report(
     return "\n".join(lines)
 
 
-def _write(report: str, document: Path = DOCUMENT) -> None:
-    text = document.read_text()
-    before, rest = text.split(BEGIN)
-    document.write_text(f"{before}{BEGIN}\n{report}\n\n{END}{rest.split(END)[1]}")
+def write_section(name: str, report: str, document: Path = DOCUMENT) -> None:
+    """Puts *report* between the marks of *name* in the document."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, rest = document.read_text().split(begin)
+    document.write_text(f"{before}{begin}\n{report}\n\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":

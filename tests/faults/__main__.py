@@ -7,19 +7,17 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.machine import description
+from benchmarks.soak import write_section
 from tests.faults.scenario import Report, check, run
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import build_world
-from tests.integration.server import ROOT
 
-DOCUMENT = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
 HEAD = "| What happens | The others saw | Who did it saw | Without an answer | Well again after |\n"
 
 
 async def main() -> int:
     """Returns 0 when every fault did what it may and no more."""
-    reports, failures = [], 0
+    machine, reports, failures = description(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         server = build_world(Path(folder))
         server.start()
@@ -36,7 +34,8 @@ async def main() -> int:
                     print(f"NOT AS IT SHOULD BE: {exc}", file=sys.stderr)
         finally:
             server.stop()
-    _write(reports)
+    table = HEAD + "|---|---|---|---|---|\n" + "".join(_row(each) for each in reports)
+    write_section("faults", f"{table}\nMeasured on {machine}.")
     return 1 if failures else 0
 
 
@@ -52,14 +51,6 @@ def _told(answers: Counter[int]) -> str:
         for status, count in sorted(answers.items(), reverse=True)
     ]
     return ", ".join(parts) or "–"
-
-
-def _write(reports: list[Report]) -> None:
-    text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    table = HEAD + "|---|---|---|---|---|\n" + "".join(_row(each) for each in reports)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\nMeasured on {description()}.\n\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ NAMES = [f"model_{number}" for number in range(5)]
 SLEEPY: dict[str, Any] = FAULTY | {"auto_load": False, "idle_seconds": 1.0}
 MODELS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(NAMES, SLEEPY),
-    "steady": FAULTY | {"pinned": True},
+    "steady": FAULTY
+    | {"pinned": True, "inference": FAULTY["inference"] | {"workers": {"min": 1, "max": 2}}},
     "hanging": SLEEPY
     | {
         "handler_options": FAULTY["handler_options"] | {"arguments": {"hangs": True}},
@@ -145,6 +146,20 @@ async def test_a_version_is_added_made_the_default_and_rolled_back_without_a_fai
     assert [status for status, _ in seen] == [200] * 4
     assert [shown["version"] for _, shown in seen] == ["1.0", "2.0", "1.0", "1.0"]
     assert [shown["loaded_versions"] for _, shown in seen][-1] == ["1.0"]
+
+
+async def test_workers_are_added_and_taken_away_without_a_failed_request(
+    scaled: Server, client: aiohttp.ClientSession, token: Token
+) -> None:
+    stop = asyncio.Event()
+    asking = [asyncio.create_task(asking_on(client, stop)) for _ in range(4)]
+    seen = [
+        await change(client, "/models/steady/scale", token("admin"), workers=workers)
+        for workers in (2, 1)
+    ]
+    stop.set()
+    assert {status for statuses in await asyncio.gather(*asking) for status in statuses} == {200}
+    assert [len(shown["workers"]) for _, shown in seen] == [2, 1]
 
 
 @pytest.mark.parametrize("version", ["1.0", "3.0"])

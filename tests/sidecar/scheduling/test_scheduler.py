@@ -212,6 +212,24 @@ async def test_one_that_kills_its_worker_twice_is_refused(
     assert results(await scheduler.run(work("fine"))) == ["fine"]
 
 
+async def test_jobs_that_keep_failing_are_not_sent_for_a_while_and_new_ones_refused(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    torchserve.refusals = [(500, "InternalServerException")] * 5
+    for _ in range(2):
+        assert results(await scheduler.run(work("poison"))) == [WorkerDied]
+    waits = asyncio.create_task(scheduler.run(work("waits")))  # the fifth failure is its first
+    async with asyncio.timeout(5):
+        while len(torchserve.jobs) < 5:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    with pytest.raises(ModelNotReady) as refused:
+        await scheduler.run(work("comes"))
+    assert refused.value.retry_after == 1
+    assert results(await waits) == ["waits"]  # the probe, a second later
+    assert results(await scheduler.run(work("fine"))) == ["fine"]
+
+
 @pytest.mark.parametrize("wrong", [b"", b"not a job", b"\x00JOB\xff\xff\xff\xff{}"])
 async def test_wrong_bytes_from_torchserve_are_an_internal_error(
     scheduler: Scheduler, torchserve: FakeTorchServe, wrong: bytes

@@ -23,12 +23,7 @@ class GenerationDefaults:
         own.max_length = own.min_length = own.max_new_tokens = own.min_new_tokens = None
         self._own = own
 
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether what may be written depends on what was read, by a rule of the checkpoint's."""
-        return bool(self._own.no_repeat_ngram_size)
-
-    def settings(self, asked: GenerationParameters, room: int, alike: int = 0) -> Settings:
+    def settings(self, asked: GenerationParameters, room: int) -> Settings:
         """*asked* with all that it leaves open; what the client did not ask for fits *room*."""
         own = self._own
         most = asked.max_new_tokens or min(self._max_new_tokens, room)
@@ -43,7 +38,6 @@ class GenerationDefaults:
             temperature=(asked.temperature or own.temperature or 1.0) if sampled else 1.0,
             top_p=(asked.top_p or own.top_p or 1.0) if sampled else 1.0,
             top_k=_first(asked.top_k, own.top_k, TOP_K) if sampled else TOP_K,
-            alike=alike,
         )
 
     def config(self, settings: Settings, pad_token: int, *, logits: bool) -> Any:

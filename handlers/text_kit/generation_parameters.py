@@ -40,10 +40,7 @@ class ContinuationParameters(GenerationParameters, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a text is written, with nothing left open; texts with equal ones can share a pass.
-
-    *alike* is 0, or what else has to be equal.
-    """
+    """How a text is written, with nothing left open; texts with equal ones share a pass."""
 
     max_new_tokens: int
     min_new_tokens: int
@@ -53,7 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     top_p: float
     top_k: int
-    alike: int = 0
 
 
 def check_new_tokens(settings: Settings, limit: int, room: int, tokens: int) -> None:

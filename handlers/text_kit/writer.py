@@ -91,8 +91,6 @@ class Writer(ABC):
         check_new_tokens(
             settings, self.options.max_new_tokens, self.room(len(ids)), tokens=len(ids)
         )
-        if self.behind and (settings.repetition_penalty != 1 or self.defaults.counts_tokens):
-            settings = msgspec.structs.replace(settings, alike=len(ids))  # padding would count
         return Prompt(text=text, ids=ids, asked=asked, settings=settings)
 
     def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:

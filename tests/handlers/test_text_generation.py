@@ -150,6 +150,17 @@ def test_only_texts_with_equal_parameters_share_a_pass(writers: dict[str, Loaded
     assert passes(writers["gpt2"], *given) == [3, 2, 3, 1, 2, 1, 3]
 
 
+def test_filling_does_not_count_as_said_where_repetition_counts(
+    writers: dict[str, Loaded],
+) -> None:
+    """GPT-2 is filled up with what ends a text: liked as if said, it would end texts at once."""
+    how = {"max_new_tokens": 40, "repetition_penalty": 0.3, "return_full_text": False}
+    given = with_parameters(TEXTS, **how)
+    assert passes(writers["gpt2"], *given) == [len(given)] * len(given)
+    alone = [written(writers["gpt2"], [one])[0] for one in given]
+    assert written(writers["gpt2"], given) == alone
+
+
 def test_a_pass_has_room_for_what_will_be_written(folder: Folders) -> None:
     loaded = load(folder("t5"), "text2text_generation", max_pass_tokens=100)
     few, many = (with_parameters(["the fox"] * 4, max_new_tokens=most) for most in (8, 40))

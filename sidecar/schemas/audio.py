@@ -123,7 +123,10 @@ class Voice(msgspec.Struct):
 
 
 class SpeakingModel(msgspec.Struct):
-    """One synthesis model of the catalog; *optional* ones are built when asked for."""
+    """One synthesis model of the catalog; *optional* ones are built when asked for.
+
+    *verified*: it was run with its real weights where this was made.
+    """
 
     name: str
     display_name: str
@@ -131,6 +134,7 @@ class SpeakingModel(msgspec.Struct):
     state: str
     license: str | None
     optional: bool
+    verified: bool
     voices: list[Voice]
     languages: list[str]
     emotions: list[str]
@@ -140,7 +144,7 @@ class SpeakingModel(msgspec.Struct):
 
 
 class ListeningModel(msgspec.Struct):
-    """One recognition model of the catalog."""
+    """One recognition model of the catalog; see `SpeakingModel`."""
 
     name: str
     display_name: str
@@ -148,6 +152,7 @@ class ListeningModel(msgspec.Struct):
     state: str
     license: str | None
     optional: bool
+    verified: bool
     languages: list[str]
     tasks: list[str]
     word_timestamps: bool

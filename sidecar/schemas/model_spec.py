@@ -145,6 +145,7 @@ class ModelSpec(_Entry, frozen=True):
     version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
+    verified: bool = False  # it was run with its real weights where this was made
     speech: Speech | None = None
     auto_load: bool = False
     pinned: bool = False  # never put to sleep, and never unloaded for another model

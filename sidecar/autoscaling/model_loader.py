@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn
 
-from sidecar.autoscaling.eviction import Budget, Resident, room_for
+from sidecar.autoscaling.eviction import Budget, room_for
 from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.autoscaling.model_board import ModelBoard
 from sidecar.autoscaling.model_operations import ModelOperations
-from sidecar.autoscaling.model_status import ModelStatus, Runtime
+from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.model_versions import ModelVersions
 from sidecar.autoscaling.runtime import describe_runtime
+from sidecar.autoscaling.store_watch import StoreWatch
 from sidecar.catalog.catalog import Catalog
-from sidecar.catalog.model_store import ArchiveMark, archive_mark, archive_path
+from sidecar.catalog.model_store import archive_mark, archive_path
 from sidecar.errors import EngineUnavailable, ModelNotFound, NoRoom, SidecarError, Unavailable
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
@@ -32,7 +34,7 @@ UNSETTLED_POLL_SECONDS = 0.25
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-class ModelLoader:
+class ModelLoader(ModelBoard):
     """Keeps the wanted models loaded, and knows the state of every model of the catalog."""
 
     def __init__(
@@ -44,35 +46,19 @@ class ModelLoader:
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._catalog = catalog
+        super().__init__(catalog, scheduler, clock)
         self._client = client
         self._operations = operations
         self._settings = settings
-        self._clock = clock
         self.engine = EngineWatch(client, clock)
         self.versions = ModelVersions(client, settings.model_store)
         self.budget = Budget(memory_mb=settings.memory_budget_mb, models=settings.max_loaded_models)
-        self._scheduler = scheduler
         self._on_missing: Callable[[str, str], NoReturn] = _has_no_archive
-        self.models: dict[str, ManagedModel] = {}
-        for key in catalog:
-            self._manage(key)
         self._nudged = asyncio.Event()
-        self._loaded_marks: dict[str, ArchiveMark | None] = {}
-        self._watched: dict[str, ArchiveMark | None] = {}
+        self._store = StoreWatch()
         self._settled_once = asyncio.Event()
 
     # What is known
-
-    @property
-    def status(self) -> dict[str, ModelStatus]:
-        """Of every model, by key."""
-        return {key: model.status for key, model in self.models.items()}
-
-    @property
-    def active_loads(self) -> int:
-        """Loads in progress."""
-        return sum(model.status.state == "loading" for model in self._at_work())
 
     @property
     def all_ready(self) -> bool:
@@ -92,26 +78,6 @@ class ModelLoader:
     async def wait_settled(self) -> None:
         """Waits for that."""
         await self._settled_once.wait()
-
-    def runtimes(self) -> list[Runtime]:
-        """What the handlers of all loaded models say of themselves."""
-        return [each.status.runtime for each in self.models.values() if each.status.runtime]
-
-    def revision(self, key: str) -> str:
-        """What of *key* is loaded: another one, and kept results are no longer its own."""
-        model = self.models[key]
-        return f"{model.status.version or model.spec.version} {model.replacements}"
-
-    def worker_pids(self) -> Iterable[int]:
-        """The processes of all READY workers."""
-        return [pid for model in self.models.values() for pid in model.status.pids]
-
-    def troubles(self) -> dict[str, str]:
-        """Why models cannot be loaded, or keep dying."""
-        now = self._clock()
-        found = {key: model.crashes.trouble(now) for key, model in self.models.items()}
-        found |= {key: each.error for key, each in self.status.items() if each.state == "failed"}
-        return {key: text for key, text in found.items() if text}
 
     # What is asked
 
@@ -176,21 +142,6 @@ class ModelLoader:
         model.begin(work(), name)
         operation = self._watch(model)
         await asyncio.shield(operation)
-
-    def residents(self) -> list[Resident]:
-        """Every model in memory."""
-        return [
-            Resident(
-                key=key,
-                memory_mb=model.memory_mb * max(len(model.status.workers), 1),
-                used_at=model.dispatcher.used_at,
-                load_priority=model.spec.load_priority,
-                pinned=model.spec.pinned,
-                busy=model.busy or model.operation is not None,
-            )
-            for key, model in self.models.items()
-            if model.in_memory
-        ]
 
     # Downloads
 
@@ -266,15 +217,6 @@ class ModelLoader:
             if model.operation is None:
                 await self.refresh(model)
 
-    def _manage(self, key: str) -> ManagedModel:
-        """A new start for *key*, with the catalog's entry as it is now."""
-        dispatcher = self._scheduler.dispatchers.get(key)
-        self.models[key] = ManagedModel(key, self._catalog[key], dispatcher)
-        return self.models[key]
-
-    def _at_work(self) -> list[ManagedModel]:
-        return [model for model in self.models.values() if model.operation is not None]
-
     def _room_for(self, model: ManagedModel) -> list[str]:
         leaving = room_for(model.memory_mb * model.workers, self.residents(), self.budget)
         if leaving is None:
@@ -327,16 +269,12 @@ class ModelLoader:
                 model.dispatcher.pause()
 
     async def _replace_changed(self) -> None:
-        """Archives that were written anew, and lie still since the last look, are loaded."""
+        """Archives that were written anew are loaded in place of the old ones."""
         for key, model in list(self.models.items()):
             if model.status.state != "ready" or model.operation is not None:
                 continue
             mark = await asyncio.to_thread(archive_mark, self._settings.model_store, key)
-            loaded = self._loaded_marks.setdefault(key, mark)
-            still = self._watched.get(key) == mark
-            self._watched[key] = mark
-            if mark not in (None, loaded) and still:
-                self._loaded_marks[key] = mark
+            if self._store.changed(key, mark) and model.operation is None:
                 model.begin(self.versions.replace(model), "replace")
                 self._watch(model)
 

@@ -132,7 +132,7 @@ async def _announce(services: Services) -> None:
     """Says where to go, once every auto_load model can answer."""
     url = f"http://{services.settings.host}:{services.settings.port}"
     print(f"Starting on {url} ...", flush=True)  # noqa: T201
-    await services.loader.wait_settled()
+    await services.watch.wait_settled()
     print(BANNER.format(url=url), flush=True)  # noqa: T201
 
 

@@ -1,6 +1,7 @@
 """Builds the program: every part once, wired in one place, each with its lifetime."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,8 +14,10 @@ from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
 from sidecar.autoscaling.autoscaler import Autoscaler
 from sidecar.autoscaling.history import History
+from sidecar.autoscaling.memory_budget import memory_budget
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.autoscaling.model_operations import ModelOperations
+from sidecar.autoscaling.model_watch import ModelWatch
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.snapshot import Snapshot
@@ -55,6 +58,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
@@ -81,7 +85,7 @@ async def create_app(
     services = _build_services(settings, process)
     app[SERVICES] = services
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
-    app[API_DOCUMENT] = build_document(ROUTES)
+    app[API_DOCUMENT] = _document()
     for route in ROUTES:
         handler = _held_back(route)
         if route.method == "GET":
@@ -92,6 +96,11 @@ async def create_app(
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))
     return app
+
+
+@functools.cache  # it is the same for every program
+def _document() -> dict[str, Any]:
+    return build_document(ROUTES)
 
 
 def _held_back(route: Route) -> Handler:
@@ -107,20 +116,18 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     metrics, gpus, lookups = Metrics(), Gpus(), Lookups()
     scheduler = Scheduler(catalog, settings, client, metrics)
     history = History()
-    loader = ModelLoader(
-        catalog,
-        client,
-        scheduler,
-        ModelOperations(client, history, settings.loads_at_once),
-        settings,
-    )
-    scheduler.on_trouble(loader.nudge)
+    operations = ModelOperations(client, history, gpus, settings.loads_at_once)
+    engine, budget = EngineWatch(client), memory_budget(settings, gpus)
+    loader = ModelLoader(catalog, client, scheduler, operations, engine, budget, settings)
+    watch = ModelWatch(loader, operations, engine, settings)
+    scheduler.on_trouble(watch.nudge)
     services = Services(
         settings=settings,
         catalog=catalog,
         client=client,
         scheduler=scheduler,
         loader=loader,
+        watch=watch,
         autoscaler=Autoscaler(
             loader,
             AutoscalerConfigBody(zero_scaling_enabled=settings.zero_scaling),
@@ -177,7 +184,7 @@ def _lifetimes(
 
         def torchserve_changed() -> None:
             services.client.forget_keys()
-            loader.torchserve_changed()
+            services.watch.torchserve_changed()
 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(services.client)
@@ -185,7 +192,7 @@ def _lifetimes(
             stack.push_async_callback(services.limits.close)
             tasks = {
                 "system": services.system.run(),
-                "loader": loader.run(),
+                "loader": services.watch.run(),
                 "autoscaler": services.autoscaler.run(),
                 "downloads": services.downloads.run(),
             }

@@ -12,6 +12,7 @@ from sidecar.access.limits import Limits
 from sidecar.autoscaling.autoscaler import Autoscaler
 from sidecar.autoscaling.history import History
 from sidecar.autoscaling.model_loader import ModelLoader
+from sidecar.autoscaling.model_watch import ModelWatch
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.snapshot import Snapshot
@@ -35,6 +36,7 @@ class Services(NamedTuple):
     client: TorchServeClient
     scheduler: Scheduler
     loader: ModelLoader
+    watch: ModelWatch
     autoscaler: Autoscaler
     history: History
     speech: Speech

@@ -117,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     autoscale_seconds: Positive = 1.0  # how often the number of workers is thought over
     loads_at_once: Count = 2
     memory_budget_mb: Positive | None = None  # of all workers together
+    gpu_memory_budget_mb: Positive | None = None  # the same of each GPU
     max_loaded_models: Count | None = None
     watch_model_store: bool = False  # an archive that is written anew replaces what is loaded
 

@@ -112,7 +112,11 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         self.options = self.read_options(self.config)
         self.folder = Path(system["model_dir"])
         limit_threads(self.config.workers)
-        self.device = find_device(self.config.device, system.get("gpu_id"))
+        self.device = find_device(
+            self.config.device,
+            system.get("gpu_id"),
+            in_turn="deviceIds" in (context.model_yaml_config or {}),
+        )
         self._report: Report = Loading(self).run()
         self._run_by = RunBy(
             device=str(self.device), precision=self._report.precision, worker=os.getpid()

@@ -55,6 +55,8 @@ class Autoscaler:
         if wanted == 0:
             self._loader.put_to_sleep(model, f"idle for {load.idle_for:.0f} s")
             return
+        if wanted > load.workers and not self._loader.has_room(model, wanted):
+            return
         reason = f"{load.queued} wait, the first for {load.first_waits:.1f} s"
         self._loader.scale(model, wanted, reason)
         self._quiet_since.pop(model.key, None)

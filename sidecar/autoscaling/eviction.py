@@ -1,50 +1,90 @@
 """Which models make room for another.  Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 
+class Newcomer(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that is to come into memory: what each of its *workers* needs.
+
+    A worker runs on one of *gpus*, or on any if there are none named.
+    """
+
+    workers: int
+    memory_mb: float
+    gpu_memory_mb: float = 0.0
+    gpus: Sequence[int] = ()
+
+
 class Resident(msgspec.Struct, frozen=True, kw_only=True):
-    """One model in memory.  *used_at*: when it was last asked, on any clock."""
+    """One model in memory.  *used_at*: when it was last asked, on any clock.
+
+    *gpu_memory_mb* is what all its workers hold, by GPU; *arriving*: it is still loading, and
+    takes of the GPUs what it needs.
+    """
 
     key: str
     memory_mb: float
     used_at: float
     load_priority: int
+    gpu_memory_mb: Mapping[int, float] = {}
+    arriving: Newcomer | None = None
     pinned: bool = False
     busy: bool = False
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What all models in memory may have together; None: no limit."""
+    """What all models in memory may have together; None: no limit.
+
+    *gpu_memory_mb* is what they may have of each GPU; none named: no limit.
+    """
 
     memory_mb: float | None = None
     models: int | None = None
+    gpu_memory_mb: Sequence[float] = ()
 
 
-def room_for(needed_mb: float, residents: Sequence[Resident], budget: Budget) -> list[str] | None:
-    """Whom to unload, in order, so that *needed_mb* fit; None when even all would not do.
+def room_for(newcomer: Newcomer, residents: Sequence[Resident], budget: Budget) -> list[str] | None:
+    """Whom to unload, in order, so that *newcomer* fits; None when even all would not do.
 
     Those whose load priority is lowest (the largest number) go first, of equal ones who was
-    asked longest ago.  Pinned and busy ones stay.
+    asked longest ago.  Pinned and busy ones stay, and who would make no room by leaving.
     """
-    kept = sum(each.memory_mb for each in residents)
-    count = len(residents)
+    staying = [each for each in residents if each.pinned or each.busy]
+    if not _fits(newcomer, staying, budget):
+        return None
+    movable = [each for each in residents if each not in staying]
     leaving: list[str] = []
-    movable = [each for each in residents if not each.pinned and not each.busy]
-    candidates = sorted(movable, key=lambda each: (-each.load_priority, each.used_at))
-    while not _fits(kept + needed_mb, count + 1, budget):
-        if not candidates:
-            return None
-        leaves = candidates.pop(0)
-        leaving.append(leaves.key)
-        kept -= leaves.memory_mb
-        count -= 1
+    for each in sorted(movable, key=lambda each: (each.load_priority, -each.used_at)):
+        if _fits(newcomer, [*staying, each], budget):
+            staying.append(each)
+        else:
+            leaving.insert(0, each.key)
     return leaving
 
 
-def _fits(memory_mb: float, models: int, budget: Budget) -> bool:
-    return (budget.memory_mb is None or memory_mb <= budget.memory_mb) and (
-        budget.models is None or models <= budget.models
+def _fits(newcomer: Newcomer, staying: Sequence[Resident], budget: Budget) -> bool:
+    memory_mb = newcomer.workers * newcomer.memory_mb + sum(each.memory_mb for each in staying)
+    return (
+        (budget.memory_mb is None or memory_mb <= budget.memory_mb)
+        and (budget.models is None or len(staying) + 1 <= budget.models)
+        and _fits_gpus(newcomer, staying, budget.gpu_memory_mb)
     )
+
+
+def _fits_gpus(newcomer: Newcomer, staying: Sequence[Resident], budget_mb: Sequence[float]) -> bool:
+    """Each worker goes where most is free, as the handlers themselves choose."""
+    free = [
+        mb - sum(each.gpu_memory_mb.get(gpu, 0.0) for each in staying)
+        for gpu, mb in enumerate(budget_mb)
+    ]
+    arriving = [each.arriving for each in staying if each.arriving is not None]
+    for one in (*arriving, newcomer):
+        allowed = [gpu for gpu in range(len(free)) if not one.gpus or gpu in one.gpus]
+        for _ in range(one.workers if allowed and one.gpu_memory_mb else 0):
+            roomiest = max(allowed, key=free.__getitem__)
+            free[roomiest] -= one.gpu_memory_mb
+            if free[roomiest] < 0:
+                return False
+    return True

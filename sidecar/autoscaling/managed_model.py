@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from sidecar.autoscaling.crash_loop import CrashLoop
+from sidecar.autoscaling.eviction import Newcomer
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.retry import Retry
 from sidecar.errors import ModelNotReady
@@ -29,6 +30,8 @@ class ManagedModel:
         self.replacements = 0  # of its archive, while it was loaded
         self.suspect = False  # it failed: what TorchServe holds of it is not used again
         self.memory_mb = float(spec.requirements.min_memory_mb)  # of a worker, once it was seen
+        self.gpu_memory_mb = float(spec.requirements.min_gpu_memory_mb)  # the same
+        self.held_gpu_mb: dict[int, float] = {}  # by all its workers, of each GPU
         self.ready_at: float | None = None  # when it was seen so last
         self.awake_since = float("-inf")
         self.changed_at = float("-inf")  # the number of its workers, by us
@@ -51,16 +54,33 @@ class ManagedModel:
         return self.status.state in ("ready", "loading")
 
     @property
+    def usable(self) -> bool:
+        """Whether a request is answered, at once or after a wake."""
+        out = self.status.state == "archived" and not self.wanted
+        return out or self.status.usable
+
+    @property
     def busy(self) -> bool:
         """Whether anything is queued or in flight."""
         return bool(len(self.dispatcher.queue) or self.dispatcher.in_flight)
+
+    def newcomer(self, workers: int | None = None) -> Newcomer:
+        """What it needs in memory with *workers*, or with as many as it has when it is awake."""
+        device = self.spec.device
+        named = [int(device.partition(":")[2])] if ":" in device else self.spec.gpu_ids
+        return Newcomer(
+            workers=workers or self.workers,
+            memory_mb=self.memory_mb,
+            gpu_memory_mb=0.0 if device in ("cpu", "mps") else self.gpu_memory_mb,
+            gpus=named,
+        )
 
     def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Starts *work* as the operation; the caller has seen that there is none."""
         assert self.operation is None
         self.operation = asyncio.create_task(work, name=f"{name} {self.key}")
 
-    def is_ready(self, status: ModelStatus, now: float) -> None:
+    def is_ready(self, status: ModelStatus, held_gpu_mb: dict[int, float], now: float) -> None:
         """Its workers take jobs."""
         if self.status.state != "ready":
             self.awake_since = now
@@ -70,7 +90,18 @@ class ManagedModel:
         self.retry.succeeded()
         measured = max((worker.memory_usage for worker in status.workers), default=0) / 2**20
         self.memory_mb = max(measured, float(self.spec.requirements.min_memory_mb))
+        self._holds(held_gpu_mb)
         self.dispatcher.open(len(status.workers))
+
+    def _holds(self, gpu_mb: dict[int, float]) -> None:
+        """Takes over what was measured; where the driver hides that, what models.json says."""
+        least = float(self.spec.requirements.min_gpu_memory_mb)
+        count = len(self.status.workers)
+        runtime = self.status.runtime
+        if not gpu_mb and runtime and runtime.device.startswith("cuda:"):
+            gpu_mb = {int(runtime.device.partition(":")[2]): least * count}
+        self.held_gpu_mb = gpu_mb
+        self.gpu_memory_mb = max(sum(gpu_mb.values()) / count, least)
 
     def is_away(self, version: str, now: float) -> bool:
         """None of its workers is READY; whether that is so for too long."""

@@ -32,6 +32,11 @@ class ModelBoard:
         return {key: model.status for key, model in self.models.items()}
 
     @property
+    def all_usable(self) -> bool:
+        """Whether every auto_load model takes requests, or is woken by one."""
+        return all(self.models[key].usable for key in self._catalog.auto_load())
+
+    @property
     def active_loads(self) -> int:
         """Loads in progress."""
         return sum(model.status.state == "loading" for model in self._at_work())
@@ -62,6 +67,8 @@ class ModelBoard:
             Resident(
                 key=key,
                 memory_mb=model.memory_mb * max(len(model.status.workers), 1),
+                gpu_memory_mb=model.held_gpu_mb if model.status.workers else {},
+                arriving=None if model.status.workers else model.newcomer(),
                 used_at=model.dispatcher.used_at,
                 load_priority=model.spec.load_priority,
                 pinned=model.spec.pinned,

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from sidecar.autoscaling.history import History
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.autoscaling.runtime import describe_runtime
 from sidecar.schemas.autoscaler import EventType
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.telemetry.gpus import Gpus
+from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,38 @@ class ModelOperations:
         self,
         client: TorchServeClient,
         history: History,
+        gpus: Gpus,
         loads_at_once: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._history = history
+        self._gpus = gpus
         self._slots = asyncio.Semaphore(loads_at_once)
         self._clock = clock
+
+    async def describe(self, model: ManagedModel) -> ModelState | None:
+        """What TorchServe says of it; None: it is not registered."""
+        return await self._client.describe(model.key)
+
+    async def observe(self, model: ManagedModel, known: ModelState) -> None:
+        """Takes over what TorchServe says, unless something else is begun meanwhile."""
+        now, pids = self._clock(), {worker.pid for worker in known.ready}
+        model.crashes.saw(pids, now)
+        if known.ready:
+            runtime = model.status.runtime
+            if runtime is None or set(model.status.pids) != pids:
+                runtime = await describe_runtime(self._client, model.key)
+            held = await asyncio.to_thread(self._gpus.held_mb, pids)
+            if model.operation in (None, asyncio.current_task()):
+                status = ModelStatus("ready", known.model_version, known.ready, runtime)
+                model.is_ready(status, held, now)
+            return
+        if model.status.state == "ready":
+            log.warning("%s: no worker is READY", model.key)
+        if model.is_away(known.model_version, now) and model.status.state != "failed":
+            log.error("%s: its workers do not become READY", model.key)
+            model.fails("its workers do not become READY", now)
 
     async def bring_up(self, model: ManagedModel, reason: str) -> None:
         """Loads it, or wakes it; whoever waits is answered after it, or all are refused."""
@@ -49,7 +76,8 @@ class ModelOperations:
             except LoadFailed as exc:
                 await self._failed(model, str(exc), began)
             else:
-                taken = self._clock() - began
+                model.ready_at = self._clock()
+                taken = model.ready_at - began
                 kind: EventType = "wake" if waking else "load"
                 self._changed(model, kind, 0, model.workers, taken, reason)
                 log.info("%s: loaded in %.1f s (%s)", model.key, taken, reason)
@@ -62,11 +90,22 @@ class ModelOperations:
             await self._client.unregister(key)
             known = None
         if known is None:
-            seconds = inference.startup_timeout_seconds
-            await self._client.register(f"{key}.mar", key, model.workers, seconds)
+            await self._register(model)
             return
         await self._client.scale(key, model.workers, model.spec.inference.workers.max)
         await self._wait_ready(model, self._clock() + inference.startup_timeout_seconds)
+
+    async def _register(self, model: ManagedModel) -> None:
+        """TorchServe gives up when a worker dies as it loads: if that was quick, once more."""
+        began, seconds = self._clock(), model.spec.inference.startup_timeout_seconds
+        arguments = (f"{model.key}.mar", model.key, model.workers, seconds)
+        try:
+            await self._client.register(*arguments)
+        except EngineRefused as exc:
+            if exc.status < 500 or self._clock() - began > seconds / 2:
+                raise
+            log.warning("%s: a worker died while it was loaded; trying once more", model.key)
+            await self._client.register(*arguments)
 
     async def _wait_ready(self, model: ManagedModel, until: float) -> None:
         """Raises LoadFailed when no worker is READY in time."""

@@ -218,6 +218,7 @@ def _usage(services: Services) -> ResourceUsage:
         memory_percent=figures.memory_percent,
         models_memory_mb=round(sum(each.memory_mb for each in loader.residents()), 1),
         memory_budget_mb=loader.budget.memory_mb,
+        gpu_memory_budget_mb=list(loader.budget.gpu_memory_mb),
     )
 
 

@@ -75,7 +75,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def _checks(services: Services) -> Checks:
-    ready = not services.dead and services.loader.settled
+    ready = not services.dead and services.watch.settled
     return Checks(await services.client.ping(), ready, _device_is_usable(services))
 
 

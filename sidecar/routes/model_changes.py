@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from sidecar.autoscaling.managed_model import ManagedModel
-from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady
+from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady, NoRoom
 from sidecar.services import Services
 
 
@@ -14,6 +14,7 @@ class ModelChanges:
 
     def __init__(self, services: Services, reason: str) -> None:
         self._loader = services.loader
+        self._watch = services.watch
         self._reason = reason
 
     async def load(self, model: ManagedModel) -> None:
@@ -50,6 +51,8 @@ class ModelChanges:
         if workers > most:
             raise InvalidFields(f"workers: {model.key} has at most {most}, see models.json")
         await self.load(model)
+        if workers > len(model.status.workers) and not self._loader.has_room(model, workers):
+            raise NoRoom(f"workers: the budget has no room for {workers} of {model.key}")
         if workers != len(model.status.workers):
             self._loader.scale(model, workers, self._reason)
             await self._end(model)
@@ -72,7 +75,7 @@ class ModelChanges:
     async def _versions(self, model: ManagedModel, name: str, version: str) -> None:
         change: Any = getattr(self._loader.versions, name)
         await self._loader.perform(model, partial(change, model, version), name)
-        await self._loader.refresh(model)
+        await self._watch.refresh(model)
 
     def _check(self, model: ManagedModel) -> None:
         state = model.status.state
@@ -89,4 +92,4 @@ class ModelChanges:
         """Waits for what is being done to it."""
         while model.operation is not None:
             await asyncio.wait({model.operation})
-        await self._loader.refresh(model)
+        await self._watch.refresh(model)

@@ -204,6 +204,9 @@ async def _details(services: Services, found: ManagedModel) -> ModelDetails:
         workers=[
             WorkerFacts(each.id, round(each.memory_usage / 2**20, 1)) for each in status.workers
         ],
+        gpu_memory_mb={
+            str(gpu): round(held, 1) for gpu, held in found.held_gpu_mb.items() if status.workers
+        },
         min_workers=workers.min,
         max_workers=workers.max,
         **_activity(services, found),
@@ -226,7 +229,7 @@ def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:
 
 
 async def _versions(services: Services, found: ManagedModel) -> list[str]:
-    if found.status.state != "ready":
+    if not found.wanted:
         return []
     try:
         return await services.loader.versions.loaded(found.key)

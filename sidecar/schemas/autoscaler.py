@@ -75,6 +75,7 @@ class ResourceUsage(msgspec.Struct):
     memory_percent: float
     models_memory_mb: float
     memory_budget_mb: float | None
+    gpu_memory_budget_mb: list[float]  # of each GPU; empty: no limit, or no GPU
 
 
 class AutoscalerStats(msgspec.Struct):

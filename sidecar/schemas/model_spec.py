@@ -160,7 +160,9 @@ class ModelSpec(_Entry, frozen=True):
     compile: Literal["auto", "off", "on"] = "auto"
     tensorrt: Literal["auto", "off", "on"] = "off"
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    gpu_ids: tuple[Annotated[int, Meta(ge=0)], ...] = ()  # workers go round these in turn
+    gpu_ids: tuple[
+        Annotated[int, Meta(ge=0)], ...
+    ] = ()  # workers take these in turn; none: the roomiest
 
     def __post_init__(self) -> None:
         if self.source == "package" and self.package is None:

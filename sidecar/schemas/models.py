@@ -87,7 +87,10 @@ class WorkerFacts(msgspec.Struct):
 
 
 class ModelDetails(msgspec.Struct):
-    """GET /models/{name}.  *idle_seconds*: since it was asked; null while it is not loaded."""
+    """GET /models/{name}.  *idle_seconds*: since it was asked; null while it is not loaded.
+
+    *gpu_memory_mb*: what all its workers hold, by GPU.
+    """
 
     success: bool
     name: str
@@ -106,6 +109,7 @@ class ModelDetails(msgspec.Struct):
     device: str | None
     precision: str | None
     workers: list[WorkerFacts]
+    gpu_memory_mb: dict[str, float]
     min_workers: int
     max_workers: int
     queued: int

@@ -1,5 +1,10 @@
-"""NVIDIA's GPUs, by NVML.  Without the driver there are none, and nothing fails."""
+"""NVIDIA's GPUs, by NVML.  Without the driver there are none, and nothing fails.
 
+They are counted as CUDA counts them: those of CUDA_VISIBLE_DEVICES in its order, else all by
+their place on the bus (TorchServe is told to do so by CUDA_DEVICE_ORDER).
+"""
+
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -32,6 +37,22 @@ class Gpus:
         """How many GPUs there are."""
         return len(self._handles)
 
+    def sizes_mb(self) -> list[float]:
+        """All the memory of each, in 2^20 bytes."""
+        try:
+            memory = [self._nvml.nvmlDeviceGetMemoryInfo(each) for each in self._handles]
+        except self._nvml.NVMLError:
+            return []
+        return [each.total / 2**20 for each in memory]
+
+    def held_mb(self, pids: Collection[int]) -> dict[int, float]:
+        """What the processes *pids* hold of each GPU, in 2^20 bytes; only where it is known."""
+        try:
+            held = {gpu: self._memory(each, pids) for gpu, each in enumerate(self._handles)}
+        except self._nvml.NVMLError:
+            return {}
+        return {gpu: memory / 2**20 for gpu, memory in held.items() if memory}
+
     def read(self, pids: Collection[int]) -> GpuFigures:
         """The figures now; memory is that of the processes *pids*."""
         if not self._handles:
@@ -56,10 +77,20 @@ class Gpus:
             return []
         try:
             self._nvml.nvmlInit()
-            count = self._nvml.nvmlDeviceGetCount()
-            return [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+            return [self._handle(name) for name in self._visible()]
         except self._nvml.NVMLError:
             return []
+
+    def _visible(self) -> list[str]:
+        names = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if names is None:
+            return [str(index) for index in range(self._nvml.nvmlDeviceGetCount())]
+        return [name for name in names.replace(" ", "").split(",") if name]
+
+    def _handle(self, name: str) -> Any:
+        if name.isdigit():
+            return self._nvml.nvmlDeviceGetHandleByIndex(int(name))
+        return self._nvml.nvmlDeviceGetHandleByUUID(name)
 
     def _memory(self, handle: Any, pids: Collection[int]) -> int:
         processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)

@@ -142,9 +142,10 @@ class TorchServeProcess:
 
     def _environment(self, logs: Path) -> dict[str, str]:
         temp = str(self.folder / "tmp")
-        # Threads that wait in a loop take the cores that Java and the sidecar need.
+        # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
+        # order of GPUs, the fastest first, is not that of NVML.
         return (
-            {"OMP_WAIT_POLICY": "PASSIVE"}
+            {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
             | allowed_environment(os.environ)
             | {
                 "JAVA_HOME": str(self._java_home),

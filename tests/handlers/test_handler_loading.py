@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import text_embedding_handler
 from handler_kit import loading
 from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
-from handler_kit.device import choose_device
+from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
 from handler_kit.precision import check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
@@ -114,6 +115,34 @@ def test_a_device_is_chosen(
 ) -> None:
     chosen = choose_device(requested, gpu_id, cuda_devices=cuda_devices, has_mps=has_mps)
     assert str(chosen) == device
+
+
+@pytest.mark.parametrize(
+    ("turn", "free", "gpu"),
+    [(0, [80], 0), (1, [80, 80], 1), (1, [80, 79], 1), (0, [60, 80, 70], 1), (2, [60, 81, 80], 2)],
+)
+def test_a_worker_takes_the_gpu_with_far_more_room_or_its_turn(
+    turn: int, free: list[int], gpu: int
+) -> None:
+    assert roomiest(turn, free) == gpu
+
+
+@pytest.mark.parametrize(
+    ("used", "in_turn", "gpu"), [([50, 10], False, 1), ([50, 10], True, 0), ([10, 50], False, 0)]
+)
+def test_free_memory_is_what_nvml_says_is_not_used(
+    used: list[int], in_turn: bool, gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = SimpleNamespace(total_memory=80)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: size)
+    monkeypatch.setattr(torch.cuda, "device_memory_used", used.__getitem__)
+    assert find_device("auto", 0, in_turn=in_turn) == torch.device("cuda", gpu)
+
+
+def test_without_nvml_workers_take_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("cuda", 1, in_turn=False) == torch.device("cuda", 1)
 
 
 @pytest.mark.parametrize("requested", ["cuda", "cuda:3", "mps"])

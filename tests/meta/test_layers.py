@@ -40,6 +40,7 @@ NEITHER_SIDE = {"hdrs", "http_exceptions"}  # names of headers; malformed messag
 ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name
     "sidecar.settings": set[str](),  # all that begin with SIDECAR_
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours
+    "sidecar.telemetry.gpus": {"CUDA_VISIBLE_DEVICES"},  # the same
     "sidecar.torchserve.process": set[str](),  # passes on what is allowed
     "sidecar.catalog.archive": set[str](),  # passes it on
     "sidecar.downloads.fetch_process": set[str](),  # passes on what is allowed

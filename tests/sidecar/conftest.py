@@ -88,7 +88,7 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
         await client.start_server()
         clients.append(client)
         if ready:
-            await app[SERVICES].loader.wait_settled()
+            await app[SERVICES].watch.wait_settled()
         return client
 
     yield start

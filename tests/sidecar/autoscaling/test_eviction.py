@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.autoscaling.eviction import Budget, Resident, room_for
+from sidecar.autoscaling.eviction import Budget, Newcomer, Resident, room_for
 
 
 def resident(key: str, mb: float = 100, used_at: float = 0, **more: Any) -> Resident:
@@ -23,6 +23,12 @@ OLD, NEW = resident("old", used_at=1), resident("new", used_at=2)
         (50, [NEW, OLD], Budget(memory_mb=249), ["old"]),
         (150, [NEW, OLD], Budget(memory_mb=249), ["old", "new"]),
         (250, [OLD, NEW], Budget(memory_mb=249), None),
+        (
+            100,
+            [resident("small", 10), resident("large", 200, used_at=1)],
+            Budget(memory_mb=150),
+            ["large"],
+        ),
         (50, [OLD, NEW], Budget(models=3), []),
         (50, [NEW, OLD], Budget(models=2), ["old"]),
         (50, [], Budget(models=1), []),
@@ -36,4 +42,39 @@ OLD, NEW = resident("old", used_at=1), resident("new", used_at=2)
 def test_the_least_needed_leaves_first_and_who_is_needed_stays(
     needed: float, residents: list[Resident], budget: Budget, leaving: list[str] | None
 ) -> None:
-    assert room_for(needed, residents, budget) == leaving
+    assert room_for(Newcomer(workers=1, memory_mb=needed), residents, budget) == leaving
+
+
+ON_0 = resident("on_0", used_at=1, gpu_memory_mb={0: 30.0})
+ON_1 = resident("on_1", used_at=2, gpu_memory_mb={1: 30.0})
+OFF_GPUS = resident("off_gpus", used_at=0)
+
+
+@pytest.mark.parametrize(
+    ("newcomer", "residents", "leaving"),
+    [
+        ({"gpu_memory_mb": 10}, [ON_0, ON_1, OFF_GPUS], []),
+        ({"gpu_memory_mb": 20}, [ON_0, ON_1, OFF_GPUS], ["on_0"]),
+        ({"gpu_memory_mb": 20, "gpus": [1]}, [ON_0, ON_1, OFF_GPUS], ["on_1"]),
+        ({"gpu_memory_mb": 20, "workers": 2}, [ON_0, ON_1], ["on_0"]),
+        ({"gpu_memory_mb": 30, "workers": 2}, [ON_0, ON_1], ["on_0", "on_1"]),
+        ({"gpu_memory_mb": 20, "workers": 4}, [], []),
+        ({"gpu_memory_mb": 20, "workers": 5}, [], None),
+        ({"gpu_memory_mb": 41}, [], None),
+        ({"gpu_memory_mb": 41, "gpus": [7]}, [], []),
+        ({"gpu_memory_mb": 0, "workers": 9}, [ON_0], []),
+    ],
+)
+def test_every_worker_needs_room_on_one_gpu(
+    newcomer: dict[str, Any], residents: list[Resident], leaving: list[str] | None
+) -> None:
+    asks = Newcomer(**({"workers": 1, "memory_mb": 1} | newcomer))
+    assert room_for(asks, residents, Budget(gpu_memory_mb=[40, 40])) == leaving
+
+
+def test_what_is_still_loading_has_its_room_already() -> None:
+    loading = Newcomer(workers=1, memory_mb=1, gpu_memory_mb=30)
+    residents = [resident("loading", busy=True, arriving=loading)]
+    asks = Newcomer(workers=1, memory_mb=1, gpu_memory_mb=30)
+    assert room_for(asks, residents, Budget(gpu_memory_mb=[40, 40])) == []
+    assert room_for(asks, residents, Budget(gpu_memory_mb=[40])) is None

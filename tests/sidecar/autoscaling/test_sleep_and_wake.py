@@ -168,32 +168,6 @@ async def test_workers_are_added_while_many_wait_and_taken_away_when_it_is_quiet
     assert await ask(client) == 200
 
 
-async def test_the_one_asked_longest_ago_makes_room_for_another(
-    start: StartSidecar, torchserve: FakeTorchServe
-) -> None:
-    torchserve.archives |= {"matrix.mar"}
-    client = await start(max_loaded_models=2)
-    assert [await ask(client, name) for name in ("other", "echo")] == [200, 200]
-    assert (
-        await client.post("/predict", json={"model_name": "matrix", "inputs": [[1]]})
-    ).status == 200
-    assert model_of(client, "other").status.state == "idle"
-    assert model_of(client, "echo").status.state == "ready"
-
-
-async def test_where_nobody_can_leave_there_is_no_room(
-    start: StartSidecar, torchserve: FakeTorchServe
-) -> None:
-    catalog = CATALOG | {"echo": ECHO | {"pinned": True}}
-    client = await start(catalog=catalog, max_loaded_models=1)
-    response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
-    assert response.status == 503
-    answer = await response.json()
-    assert answer["error"] == "There is no room for the model"
-    assert answer["detail"] == "model_name: other: the models in memory are busy or pinned"
-    assert await ask(client) == 200
-
-
 async def test_a_model_is_unloaded_and_loaded_by_hand(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:

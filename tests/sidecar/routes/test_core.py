@@ -239,13 +239,13 @@ async def test_config_tells_the_defaults_and_each_model(client: Client) -> None:
 
 async def test_a_background_task_that_dies_turns_readiness_red(client: Client) -> None:
     assert client.app is not None
-    loader = client.app[SERVICES].loader
+    watch = client.app[SERVICES].watch
 
     async def die() -> None:
         raise RuntimeError("as a bug would")
 
-    loader.look = die
-    loader.nudge()
+    watch.look = die
+    watch.nudge()
     while not client.app[SERVICES].dead:
         await asyncio.sleep(0.01)
     health = await get(client, "/health", 503)

@@ -1,0 +1,71 @@
+"""Models that have to share memory: in front of the fake TorchServe."""
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of
+from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
+
+
+async def test_the_one_asked_longest_ago_makes_room_for_another(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.archives |= {"matrix.mar"}
+    client = await start(max_loaded_models=2)
+    assert [await ask(client, name) for name in ("other", "echo")] == [200, 200]
+    assert (
+        await client.post("/predict", json={"model_name": "matrix", "inputs": [[1]]})
+    ).status == 200
+    assert model_of(client, "other").status.state == "idle"
+    assert model_of(client, "echo").status.state == "ready"
+
+
+async def test_where_nobody_can_leave_there_is_no_room(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    catalog = CATALOG | {"echo": ECHO | {"pinned": True}}
+    client = await start(catalog=catalog, max_loaded_models=1)
+    response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
+    assert response.status == 503
+    answer = await response.json()
+    assert answer["error"] == "There is no room for the model"
+    assert answer["detail"] == "model_name: other: the models in memory are busy or pinned"
+    assert await ask(client) == 200
+
+
+async def test_what_is_larger_than_the_budget_is_never_loaded(start: StartSidecar) -> None:
+    large = ECHO | {"auto_load": False, "requirements": {"min_memory_mb": 101}}
+    client = await start(catalog=CATALOG | {"other": large}, memory_budget_mb=100)
+    response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
+    assert response.status == 503
+    assert (await response.json())["detail"] == "model_name: other: it is too large"
+
+
+async def test_at_the_start_nobody_leaves_for_another_and_whoever_stays_out_is_woken_by_a_request(
+    start: StartSidecar,
+) -> None:
+    client = await start(catalog=CATALOG | {"other": ECHO}, max_loaded_models=1)
+    states = {key: model_of(client, key).status.state for key in ("echo", "other")}
+    assert states == {"echo": "ready", "other": "archived"}
+    assert (await client.get("/readyz")).status == 200
+    assert await ask(client, "other") == 200
+    assert model_of(client).status.state == "idle"
+
+
+async def test_at_the_start_others_leave_for_a_pinned_model(start: StartSidecar) -> None:
+    late = ECHO | {"pinned": True, "load_priority": 200}
+    client = await start(catalog=CATALOG | {"other": late}, max_loaded_models=1)
+    assert model_of(client, "other").status.state == "ready"
+    assert model_of(client).status.state in ("idle", "archived")
+
+
+async def test_workers_are_not_added_beyond_the_budget(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    growing = ECHO | {
+        "requirements": {"min_memory_mb": 100},
+        "inference": {"workers": {"min": 1, "max": 3}},
+    }
+    client = await start(catalog=CATALOG | {"echo": growing}, memory_budget_mb=250)
+    assert len((await change(client, "/models/echo/scale", workers=2))["workers"]) == 2
+    refusal = await change(client, "/models/echo/scale", 503, workers=3)
+    assert refusal["detail"] == "workers: the budget has no room for 3 of echo"
+    assert ("echo", 3) not in torchserve.scalings

@@ -1,18 +1,21 @@
-"""Two processes share the suite: tests with one server in common stay in one of them.
+"""Two processes share the suite, each with half of the processors for itself and its servers.
 
-Written for us because xdist's own `loadgroup` finds no groups under pytest 9.2, where a node id
-cannot be changed any more.
+Tests that have one server in common stay in one of them.  This is ours because xdist's own
+groups are not kept under pytest 9.2, where a node id cannot be changed any more.
 """
+
+import os
+import sys
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST_FIRST = ["integration", "families", "faults", "console", "handlers"]
+LONGEST_FIRST = ["integration", "families", "servers", "faults", "console", "handlers"]
 WITH_ONE_SERVER = {"integration", "families"}
 
 
-class ByServer(LoadScopeScheduling):
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """A folder whose tests share a server goes to one process as a whole, others file by file."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -23,6 +26,15 @@ class ByServer(LoadScopeScheduling):
 def folder_of(nodeid: str) -> str:
     """The folder of tests/ that a test is in."""
     return nodeid.split("/")[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Threads of two servers that wait for each other would take several times as long."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and sys.platform == "linux":
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, processors[number::count] or processors)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:

@@ -1,14 +1,13 @@
-"""One real server for all tests that leave it well, and one each for those that do not."""
+"""One real server for all tests that leave it well."""
 
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.integration.server import ROOT, SECRET, Server, quick_catalog
+from tests.integration.server import ROOT, SECRET, Server
 from tests.integration.tokens import bearer
 
 
@@ -28,20 +27,6 @@ def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield server
     finally:
         assert server.stop() == 0
-
-
-@pytest.fixture
-def own_server(archives: None, tmp_path: Path) -> Iterator[Server]:
-    """The same without speech, for a test that breaks it."""
-    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path)))
-    server.start()
-    try:
-        server.wait_ready()
-        yield server
-    finally:
-        assert server.process is not None
-        if server.process.poll() is None:
-            server.stop()
 
 
 @pytest.fixture

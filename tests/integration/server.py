@@ -19,14 +19,11 @@ START_SECONDS = 200.0
 SECRET = "integration tests sign their tokens with this"
 
 
-QUICK_MODELS = ("example", "sentence_transformer")
-
-
-def quick_catalog(folder: Path) -> Path:
-    """A models.json without speech: for tests that start a server of their own."""
+def quick_catalog(folder: Path, *keys: str) -> Path:
+    """A models.json with the models *keys* alone: for tests that start a server of their own."""
     models = json.loads((ROOT / "models.json").read_text())["models"]
     path = folder / "models.json"
-    path.write_text(json.dumps({"models": {key: models[key] for key in QUICK_MODELS}}))
+    path.write_text(json.dumps({"models": {key: models[key] for key in keys}}))
     return path
 
 

@@ -106,7 +106,7 @@ def test_the_sidecar_beside_it_takes_its_models_over(by_hand: ByHand, tmp_path: 
     server = Server(
         tmp_path,
         torchserve="external",
-        models_file=str(quick_catalog(tmp_path)),
+        models_file=str(quick_catalog(tmp_path, *MODELS)),
         torchserve_key_file=str(by_hand.folder / "key_file.json"),
         **{f"{api}_url": url for api, url in by_hand.urls.items()},
     )

@@ -35,6 +35,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.parametrize("own_server", ["sentence_transformer"], indirect=True)
 def test_while_it_drains_what_is_in_flight_is_answered_and_readiness_is_red(
     own_server: Server,
 ) -> None:
@@ -64,24 +65,11 @@ def _queued(server: Server) -> float:
 
 
 def test_a_signal_while_it_starts_stops_it_too(archives: None, tmp_path: Path) -> None:
-    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path)))
+    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path, "example")))
     server.start()
     wait_for(lambda: server.status("/livez") == 200, server.log)
     assert server.status("/readyz") == 503
     assert server.stop() == 0
-
-
-def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server, tmp_path: Path) -> None:
-    second = Server(tmp_path)
-    second.port = server.port
-    second.start()
-    assert second.process is not None
-    assert second.process.wait(30) == 2
-    said = second.log.read_text()
-    assert f"cannot listen on 127.0.0.1:{server.port}" in said
-    assert "--port" in said
-    assert "Traceback" not in said
-    assert server.status("/readyz") == 200
 
 
 @pytest.mark.parametrize(
@@ -106,9 +94,3 @@ def test_what_cannot_start_says_why_in_a_sentence(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_the_banner_tells_where_to_go(server: Server) -> None:
-    said = server.log.read_text()
-    assert f"Ready: {server.url}" in said
-    assert "scripts/token create" in said

@@ -56,7 +56,10 @@ async def ask(client: aiohttp.ClientSession, model: str, number: int = 1) -> int
     body = {"model_name": model, "inputs": [0, number, 2, 3], "timeout": 60}
     async with client.post("/predict", json=body) as response:
         answer: dict[str, Any] = await response.json()
-        assert response.status != 200 or answer["result"] == number + 5
+        if response.status == 200:
+            assert answer["result"] == number + 5
+        else:
+            print(answer)
         return response.status
 
 

@@ -1,0 +1,28 @@
+"""What an operator reads when a server starts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_banner_tells_where_to_go(server: Server) -> None:
+    said = server.log.read_text()
+    assert f"Ready: {server.url}" in said
+    assert "scripts/token create" in said
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server, tmp_path: Path) -> None:
+    second = Server(tmp_path)
+    second.port = server.port
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(30) == 2
+    said = second.log.read_text()
+    assert f"cannot listen on 127.0.0.1:{server.port}" in said
+    assert "--port" in said
+    assert "Traceback" not in said
+    assert server.status("/readyz") == 200

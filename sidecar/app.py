@@ -46,7 +46,7 @@ from sidecar.routes import (
     transcribe,
 )
 from sidecar.routes.documents import API_DOCUMENT
-from sidecar.routes.limits import Handler, limited
+from sidecar.routes.limits import Handler, counting_refusals, limited
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -87,7 +87,7 @@ async def create_app(
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = _document()
     for route in ROUTES:
-        handler = _held_back(route)
+        handler = _held_back(route, services)
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # and HEAD
         else:
@@ -103,9 +103,11 @@ def _document() -> dict[str, Any]:
     return build_document(ROUTES)
 
 
-def _held_back(route: Route) -> Handler:
+def _held_back(route: Route, services: Services) -> Handler:
     """The route's handler; where no credential is looked at, the address is what is limited."""
-    return limited(route.handler) if route.limited and not route.credential else route.handler
+    if not (route.limited and services.limits.per_client.limited):
+        return route.handler
+    return counting_refusals(route.handler) if route.credential else limited(route.handler)
 
 
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:
@@ -121,6 +123,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     loader = ModelLoader(catalog, client, scheduler, operations, engine, budget, settings)
     watch = ModelWatch(loader, operations, engine, settings)
     scheduler.on_trouble(watch.nudge)
+    scheduler.on_waiting(loader.somebody_waits)
     services = Services(
         settings=settings,
         catalog=catalog,

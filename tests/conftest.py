@@ -1,4 +1,4 @@
-"""Two processes share the suite, each with half of the processors for itself and its servers.
+"""Three processes share the suite, each with some of the processors for itself and its servers.
 
 Tests that have one server in common stay in one of them.  This is ours because xdist's own
 groups are not kept under pytest 9.2, where a node id cannot be changed any more.
@@ -34,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and sys.platform == "linux":
         number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
         processors = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, processors[number::count] or processors)
+        own = processors[number::count] or processors[number % len(processors) :][:1]
+        os.sched_setaffinity(0, own)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:

@@ -52,6 +52,7 @@ class FakeTorchServe:
         self.workers_status = "READY"
         self.versions: dict[str, str] = {}  # of archives; those not here are 1.0
         self.others: dict[str, dict[str, dict[str, Any]]] = {}  # versions beside the default
+        self.refuses_defaults = False
         self.broken: set[str] = set()  # archives whose workers do not start
         self.scalings: list[tuple[str, int]] = []
         self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
@@ -194,8 +195,9 @@ class FakeTorchServe:
         return web.json_response([shown])
 
     def _shown(self, model: dict[str, Any]) -> dict[str, Any]:
+        status = model.get("workersStatus", self.workers_status)
         workers = [
-            {"id": str(9000 + index), "status": self.workers_status, "pid": pid, "memoryUsage": 0}
+            {"id": str(9000 + index), "status": status, "pid": pid, "memoryUsage": 0}
             for index, pid in enumerate(model["pids"])
         ]
         return {key: value for key, value in model.items() if key != "pids"} | {"workers": workers}
@@ -212,6 +214,8 @@ class FakeTorchServe:
     async def _set_default(self, request: web.Request) -> web.Response:
         if refused := self._refused(request, MANAGEMENT_KEY):
             return refused
+        if self.refuses_defaults:
+            return _error(500, "InternalServerException", "not now")
         name, version = request.match_info["model"], request.match_info["version"]
         before, others = self.models[name], self.others[name]
         if version != before["modelVersion"]:

@@ -1,6 +1,7 @@
 """One model as the loader holds it: its state, and what is being done to it."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
@@ -8,11 +9,13 @@ from sidecar.autoscaling.crash_loop import CrashLoop
 from sidecar.autoscaling.eviction import Newcomer
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.retry import Retry
-from sidecar.errors import ModelNotReady
+from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.schemas.model_spec import ModelSpec
 
 RESTART_GRACE_SECONDS = 15.0  # a worker that died has this long until its queue is refused
+
+_REVISIONS = itertools.count()
 
 
 class ManagedModel:
@@ -27,7 +30,8 @@ class ManagedModel:
         self.workers = max(spec.inference.workers.min, 1)  # when it is awake
         self.retry = Retry()
         self.crashes = CrashLoop()
-        self.replacements = 0  # of its archive, while it was loaded
+        self.revision = next(_REVISIONS)  # another one: what it answered before counts no more
+        self.leaving = False  # its operation takes it out of memory
         self.suspect = False  # it failed: what TorchServe holds of it is not used again
         self.memory_mb = float(spec.requirements.min_memory_mb)  # of a worker, once it was seen
         self.gpu_memory_mb = float(spec.requirements.min_gpu_memory_mb)  # the same
@@ -78,6 +82,7 @@ class ManagedModel:
     def begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Starts *work* as the operation; the caller has seen that there is none."""
         assert self.operation is None
+        self.leaving = name in ("sleep", "unload")
         self.operation = asyncio.create_task(work, name=f"{name} {self.key}")
 
     def is_ready(self, status: ModelStatus, held_gpu_mb: dict[int, float], now: float) -> None:
@@ -123,6 +128,23 @@ class ManagedModel:
         pause = self.retry.failed(now)
         self.status = ModelStatus("failed", error=error)
         self.refuse(error, pause)
+
+    def renewed(self) -> None:
+        """What answers for it next may be other weights."""
+        self.revision = next(_REVISIONS)
+
+    def trusted_again(self) -> None:
+        """Another version, which is READY, answers for it."""
+        self.suspect = False
+        self.retry.succeeded()
+        if self.status.state == "failed":
+            self.status = ModelStatus("loading")
+            self.dispatcher.pause()
+
+    def refuse_once(self, reason: Unavailable) -> None:
+        """Those who wait are refused; who comes later may wait."""
+        self.dispatcher.close(reason)
+        self.dispatcher.pause()
 
     def refuse(self, error: str, seconds: float) -> None:
         """Requests get 503, those that wait too."""

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
-from sidecar.autoscaling.eviction import Budget, Resident, room_for
+from sidecar.autoscaling.eviction import Budget
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.autoscaling.model_board import ModelBoard
 from sidecar.autoscaling.model_operations import ModelOperations
@@ -16,12 +16,13 @@ from sidecar.catalog.catalog import Catalog
 from sidecar.errors import ModelNotFound, NoRoom, SidecarError, Unavailable
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
-from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
 
 log = logging.getLogger(__name__)
 
 ROOM_RETRY_SECONDS = 1.0
+ROOM_TRIES = 3
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -40,10 +41,9 @@ class ModelLoader(ModelBoard):
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(catalog, scheduler, clock)
+        super().__init__(catalog, scheduler, budget, clock)
         self._operations = operations
         self.engine = engine
-        self.budget = budget
         self.versions = ModelVersions(client, settings.model_store)
         self._on_missing: Callable[[str, str], NoReturn] = _has_no_archive
         self._on_change: Callable[[], None] = _nobody_looks
@@ -67,9 +67,21 @@ class ModelLoader(ModelBoard):
         if state in ("idle", "archived") and self.engine.up and model.operation is None:
             self.wake(model, "a request came")
 
+    def somebody_waits(self, key: str) -> None:
+        """In the queue of *key*, which was put away meanwhile: it is woken, or they are refused."""
+        model = self.models.get(key)
+        if model is None or not model.enabled or not len(model.dispatcher.queue):
+            return
+        away = model.status.state in ("idle", "archived") and model.operation is None
+        if away and self.engine.up:
+            try:
+                self.wake(model, "a request came")
+            except NoRoom as exc:
+                model.refuse_once(exc)
+
     def wake(self, model: ManagedModel, reason: str) -> None:
         """Brings *model* up; what is asked meanwhile waits.  Raises NoRoom."""
-        leaving = self._room_for(model)
+        leaving = self.room_for(model)
         model.wanted = True
         model.status = ModelStatus("loading", model.status.version, waking=True)
         model.dispatcher.pause()
@@ -83,12 +95,12 @@ class ModelLoader(ModelBoard):
         where there is no room, and is woken when asked.
         """
         try:
-            leaving = self._room_for(model)
+            leaving = self.room_for(model)
         except NoRoom as exc:
-            self._finds_no_room(model, exc.detail)
+            self._stays_out(model, exc)
             return
         if leaving and not model.spec.pinned:
-            self._finds_no_room(model, f"model_name: {model.key}: others are in memory")
+            self._stays_out(model, NoRoom(f"model_name: {model.key}: others are in memory"))
             return
         model.status = ModelStatus("loading")
         model.refuse("it is loading", 2)
@@ -105,10 +117,6 @@ class ModelLoader(ModelBoard):
         model.wanted = False
         model.begin(self._operations.unload(model, reason), "unload")
         self._watch(model)
-
-    def has_room(self, model: ManagedModel, workers: int) -> bool:
-        """Whether *model* may have *workers* without another one's leaving."""
-        return room_for(model.newcomer(workers), self._others(model), self.budget) == []
 
     def scale(self, model: ManagedModel, workers: int, reason: str) -> None:
         """To *workers*, not zero."""
@@ -175,39 +183,41 @@ class ModelLoader(ModelBoard):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _room_for(self, model: ManagedModel) -> list[str]:
-        """Who has to leave for *model*.  Raises NoRoom."""
-        leaving = room_for(model.newcomer(), self._others(model), self.budget)
-        if leaving is None:
-            alone = room_for(model.newcomer(), [], self.budget) is not None
-            why = "the models in memory are busy or pinned" if alone else "it is too large"
-            raise NoRoom(f"model_name: {model.key}: {why}")
-        return leaving
-
-    def _others(self, model: ManagedModel) -> list[Resident]:
-        return [each for each in self.residents() if each.key != model.key]
-
-    def _finds_no_room(self, model: ManagedModel, why: str) -> None:
+    def _stays_out(self, model: ManagedModel, reason: NoRoom) -> None:
+        """A pinned model is tried again soon, any other when it is asked."""
+        model.status = ModelStatus("archived")
+        model.refuse_once(reason)
         if model.spec.pinned:
             model.retry.wait(self._clock(), ROOM_RETRY_SECONDS)
-            return
-        log.warning("%s is not loaded before it is asked: %s", model.key, why)
-        model.wanted = False
-        model.status = ModelStatus("archived")
-        model.dispatcher.pause()
+        else:
+            log.warning("%s is not loaded: %s", model.key, reason.detail)
+            model.wanted = False
 
     async def _make_room_and_bring_up(
-        self, model: ManagedModel, leaving: Iterable[str], reason: str
+        self, model: ManagedModel, leaving: Sequence[str], reason: str
     ) -> None:
-        for key in leaving:
-            other = self.models[key]
-            if other.operation is None:
-                self.put_to_sleep(other, f"room for {model.key}")
-            if other.operation is not None:
-                await asyncio.wait({other.operation})
+        try:
+            await self._make_room(model, leaving)
+        except NoRoom as exc:
+            self._stays_out(model, exc)
+            return
         await self._operations.bring_up(model, reason)
         if model.status.waking and (known := await self._operations.describe(model)):
             await self._operations.observe(model, known)
+
+    async def _make_room(self, model: ManagedModel, leaving: Sequence[str]) -> None:
+        """Waits until the others have left.  Raises NoRoom if they stay: somebody asked them."""
+        for _ in range(ROOM_TRIES):
+            for key in leaving:
+                if self.models[key].operation is None:
+                    self.put_to_sleep(self.models[key], f"room for {model.key}")
+            going = [each.operation for each in self.models.values() if each.leaving]
+            if tasks := [task for task in going if task is not None]:
+                await asyncio.wait(tasks)
+            leaving = self.room_for(model)
+            if not leaving:
+                return
+        raise NoRoom(f"model_name: {model.key}: the models in memory are busy")
 
     def _watch(self, model: ManagedModel) -> asyncio.Task[None]:
         assert model.operation is not None
@@ -215,23 +225,17 @@ class ModelLoader(ModelBoard):
         return model.operation
 
     def _ended(self, model: ManagedModel, task: asyncio.Task[None]) -> None:
-        model.operation = None
+        model.operation, model.leaving = None, False
         if task.cancelled():
             return
         exc = task.exception()
-        if exc is not None and not isinstance(exc, SidecarError):
-            log.error("%s: %s failed", model.key, task.get_name(), exc_info=exc)
+        if isinstance(exc, SidecarError | EngineGone | EngineRefused):  # what is loaded stays
+            log.warning("%s did not come about: %s", task.get_name(), exc)
+        elif exc is not None:
+            log.error("%s failed", task.get_name(), exc_info=exc)
             model.fails("an error of the server's own", self._clock())
-        elif model.status.state in ("idle", "archived") and len(model.dispatcher.queue):
-            self._wake_for_queue(model)
+        self.somebody_waits(model.key)
         self._on_change()
-
-    def _wake_for_queue(self, model: ManagedModel) -> None:
-        """Somebody asked while it was put away."""
-        try:
-            self.wake(model, "a request came")
-        except NoRoom as exc:
-            model.dispatcher.close(exc)
 
 
 def _nobody_looks() -> None:

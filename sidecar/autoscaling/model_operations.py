@@ -87,7 +87,7 @@ class ModelOperations:
         known = await self._client.describe(key)
         foreign = known is not None and known.batch_size != 1  # it has batches of its own
         if foreign or (known is not None and model.suspect):
-            await self._client.unregister(key)
+            await self._unregister(model)
             known = None
         if known is None:
             await self._register(model)
@@ -106,6 +106,15 @@ class ModelOperations:
                 raise
             log.warning("%s: a worker died while it was loaded; trying once more", model.key)
             await self._client.register(*arguments)
+
+    async def _unregister(self, model: ManagedModel) -> None:
+        """Every version: TorchServe lets the default go last."""
+        model.renewed()
+        default = await self._client.describe(model.key)
+        for each in await self._client.versions(model.key):
+            if default is not None and each.model_version != default.model_version:
+                await self._client.unregister(model.key, each.model_version)
+        await self._client.unregister(model.key)
 
     async def _wait_ready(self, model: ManagedModel, until: float) -> None:
         """Raises LoadFailed when no worker is READY in time."""
@@ -156,10 +165,7 @@ class ModelOperations:
         model.dispatcher.pause()
         await model.dispatcher.until_none_in_flight()
         try:
-            for other in await self._client.versions(model.key):
-                if other.model_version != model.status.version:
-                    await self._client.unregister(model.key, other.model_version)
-            await self._client.unregister(model.key)
+            await self._unregister(model)
         except (EngineGone, EngineRefused) as exc:
             log.warning("%s: cannot be unloaded: %s", model.key, exc)
         model.status = ModelStatus("archived")

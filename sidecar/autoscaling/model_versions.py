@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.catalog.model_store import archive_path, archive_version, find_version
-from sidecar.errors import InvalidInput, VersionNotFound
+from sidecar.errors import InvalidInput, ModelNotReady, VersionNotFound
 from sidecar.torchserve.client import EngineRefused, TorchServeClient
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,15 @@ class ModelVersions:
         await self._register(model, name)
 
     async def make_default(self, model: ManagedModel, version: str) -> None:
-        """Requests go to *version* from now on.  Raises VersionNotFound."""
-        if version not in await self.loaded(model.key):
+        """Requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady."""
+        versions = {each.model_version: each for each in await self._client.versions(model.key)}
+        if version not in versions:
             raise VersionNotFound(model.key, version)
+        if not versions[version].ready:
+            raise ModelNotReady(f"version: no worker of {version} is READY")
         await self._client.set_default(model.key, version)
+        model.renewed()
+        model.trusted_again()
 
     async def remove(self, model: ManagedModel, version: str) -> None:
         """Unloads *version*, but not the default.  Raises VersionNotFound, InvalidInput."""
@@ -65,7 +70,7 @@ class ModelVersions:
             await self._register(model, path.name)
             await self._client.set_default(model.key, version)
             await self._unregister(model, old)
-        model.replacements += 1
+        model.renewed()
         log.info("%s: version %s replaced by %s", model.key, old, version)
 
     async def _register(self, model: ManagedModel, archive: str) -> None:

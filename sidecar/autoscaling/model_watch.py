@@ -70,6 +70,7 @@ class ModelWatch:
         self._engine.changed()
         for model in self._loader.models.values():
             model.crashes.forget()
+            model.renewed()
         self.nudge()
 
     async def run(self) -> None:
@@ -147,6 +148,8 @@ class ModelWatch:
         for model in self._loader.models.values():
             if not model.enabled:
                 continue
+            if was_up:
+                model.renewed()
             model.dispatcher.close(reason)
             if model.status.state in ("ready", "failed") and model.operation is None:
                 model.status = ModelStatus("loading" if model.wanted else "archived")

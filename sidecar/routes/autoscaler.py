@@ -121,10 +121,12 @@ async def scale(request: web.Request) -> web.Response:
 async def _step(changes: ModelChanges, model: ManagedModel, asked: ScaleRequest) -> ScaleStep:
     before, began = len(model.status.workers), time.monotonic()
     match asked.action:
+        case "scale_up" | "scale_down" if asked.target_replicas is not None:
+            await changes.scale(model, asked.target_replicas)
         case "scale_up":
-            await changes.scale(model, asked.target_replicas or before + 1)
+            await changes.grow(model)
         case "scale_down":
-            await changes.scale(model, asked.target_replicas or max(before - 1, 1))
+            await changes.shrink(model)
         case "zero_scale":
             await changes.put_to_sleep(model)
         case "load_model":

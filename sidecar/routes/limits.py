@@ -8,11 +8,12 @@ from multidict import istr
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Allowance, refuse_exceeded
 from sidecar.access.throttle import Load, exceeded
-from sidecar.errors import Draining, Overloaded
+from sidecar.errors import Draining, Overloaded, SidecarError
 from sidecar.middleware import HELD, QUOTA
 from sidecar.services import SERVICES, Services
 
 FORWARDED_FOR = istr("X-Forwarded-For")
+COUNTED = web.RequestKey("counted", bool)  # for its client
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -20,7 +21,9 @@ async def limit_client(request: web.Request, identity: Identity | None) -> None:
     """Counts this request for its client.  Raises TooManyRequests."""
     limits = request.app[SERVICES].limits
     if limits.per_client.limited:
-        who = limits.client(identity, request.remote, request.headers.get(FORWARDED_FOR))
+        request[COUNTED] = True
+        forwarded = ",".join(request.headers.getall(FORWARDED_FOR, ()))  # some add a line each
+        who = limits.client(identity, request.remote, forwarded)
         await _limit(request, "client", limits.per_client, who)
 
 
@@ -32,6 +35,24 @@ def limited(handler: Handler) -> Handler:
         return await handler(request)
 
     return limited_handler
+
+
+def counting_refusals(handler: Handler) -> Handler:
+    """*handler*, for a route that looks at a credential.
+
+    What it refuses before the client is known counts for the address: a wrong body, a wrong
+    credential.
+    """
+
+    async def counting_handler(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (SidecarError, web.HTTPRequestEntityTooLarge):
+            if COUNTED not in request:
+                await limit_client(request, None)
+            raise
+
+    return counting_handler
 
 
 async def admit_to_model(request: web.Request, key: str, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady, NoRoom
 from sidecar.services import Services
+from sidecar.torchserve.client import EngineGone, EngineRefused
 
 
 class ModelChanges:
@@ -47,9 +48,10 @@ class ModelChanges:
 
     async def scale(self, model: ManagedModel, workers: int) -> None:
         """To *workers*, within its limits.  Raises InvalidFields, and what `load` raises."""
-        most = model.spec.inference.workers.max
-        if workers > most:
-            raise InvalidFields(f"workers: {model.key} has at most {most}, see models.json")
+        limits = model.spec.inference.workers
+        if not limits.min <= workers <= limits.max:
+            bounds = f"{limits.min} to {limits.max}"
+            raise InvalidFields(f"workers: {model.key} has {bounds}, see models.json")
         await self.load(model)
         if workers > len(model.status.workers) and not self._loader.has_room(model, workers):
             raise NoRoom(f"workers: the budget has no room for {workers} of {model.key}")
@@ -57,14 +59,35 @@ class ModelChanges:
             self._loader.scale(model, workers, self._reason)
             await self._end(model)
 
+    async def grow(self, model: ManagedModel) -> None:
+        """One worker more; the first ones, if it has none.  Raises what `scale` raises."""
+        had_none = not model.status.workers
+        await self.load(model)
+        if not had_none:
+            await self.scale(model, len(model.status.workers) + 1)
+
+    async def shrink(self, model: ManagedModel) -> None:
+        """One worker less, while it has more than it must have."""
+        if len(model.status.workers) > max(model.spec.inference.workers.min, 1):
+            await self.scale(model, len(model.status.workers) - 1)
+
     async def add_version(self, model: ManagedModel, version: str) -> None:
         """Loads *version* beside the others.  Raises VersionNotFound, InvalidInput."""
         await self.load(model)
+        workers = len(model.status.workers) + model.workers
+        if not self._loader.has_room(model, workers):
+            raise NoRoom(f"version: the budget has no room for the workers of {version}")
         await self._versions(model, "add", version)
 
     async def make_default(self, model: ManagedModel, version: str) -> None:
-        """Requests go to *version* from now on.  Raises VersionNotFound."""
-        await self.load(model)
+        """Requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.
+
+        A version that fails is no hindrance: this is the way back from it.
+        """
+        self._check(model)
+        await self._end(model)
+        if model.status.state != "failed":
+            await self.load(model)
         await self._versions(model, "make_default", version)
 
     async def remove_version(self, model: ManagedModel, version: str) -> None:
@@ -74,7 +97,10 @@ class ModelChanges:
 
     async def _versions(self, model: ManagedModel, name: str, version: str) -> None:
         change: Any = getattr(self._loader.versions, name)
-        await self._loader.perform(model, partial(change, model, version), name)
+        try:
+            await self._loader.perform(model, partial(change, model, version), name)
+        except (EngineGone, EngineRefused) as exc:
+            raise EngineUnavailable("TorchServe did not do it; server.log says why") from exc
         await self._watch.refresh(model)
 
     def _check(self, model: ManagedModel) -> None:
@@ -89,7 +115,10 @@ class ModelChanges:
         return model.status.state == "ready"
 
     async def _end(self, model: ManagedModel) -> None:
-        """Waits for what is being done to it."""
-        while model.operation is not None:
-            await asyncio.wait({model.operation})
-        await self._watch.refresh(model)
+        """Waits for what is being done to it; nothing is when this returns."""
+        while True:
+            while model.operation is not None:
+                await asyncio.wait({model.operation})
+            await self._watch.refresh(model)  # which may begin something
+            if model.operation is None:
+                return

@@ -229,12 +229,14 @@ def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:
 
 
 async def _versions(services: Services, found: ManagedModel) -> list[str]:
+    """As TorchServe lists them; while it cannot, the one that answers."""
     if not found.wanted:
         return []
+    known = [found.status.version] if found.status.version else []
     try:
-        return await services.loader.versions.loaded(found.key)
+        return await services.loader.versions.loaded(found.key) or known
     except (EngineGone, EngineRefused):
-        return []
+        return known
 
 
 CHANGES = (400, 401, 404, 413, 422, 503)

@@ -16,17 +16,13 @@ from typing import NamedTuple
 from sidecar.errors import (
     EngineUnavailable,
     InternalError,
-    InvalidInput,
     ModelNotReady,
-    OutOfMemory,
     SidecarError,
     Unavailable,
-    WorkerDied,
 )
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.job import (
-    AnswerHeader,
     ItemHeader,
     JobAnswerHeader,
     MalformedAnswer,
@@ -34,6 +30,7 @@ from sidecar.scheduling.job import (
     decode_answer,
     encode_job,
 )
+from sidecar.scheduling.job_errors import item_error, job_error
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.telemetry.prometheus import ModelMetrics
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
@@ -66,6 +63,7 @@ class Dispatcher:
         limits: JobLimits,
         *,
         on_trouble: Callable[[], None] = lambda: None,
+        on_waiting: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
@@ -74,6 +72,7 @@ class Dispatcher:
         self._metrics = metrics
         self._limits = limits
         self._on_trouble = on_trouble
+        self._on_waiting = on_waiting
         self._clock = clock
         self._workers = 0
         self._closed: Unavailable | None = ModelNotReady(f"model_name: {model} is loading")
@@ -176,6 +175,8 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
+        if not self._workers and len(self.queue):
+            self._on_waiting(self.model)
         while len(self._jobs) < self._free_slots() and len(self.queue):
             batch = self.queue.take(self._limits.items, self._limits.bytes)
             if not batch:
@@ -276,19 +277,13 @@ class Dispatcher:
                     )
                 )
             else:
-                entry.refuse(_item_error(item))
+                entry.refuse(item_error(item))
 
     def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
         log.warning(
             "a job of %d for %s: %s", len(batch), self.model, refusal, extra=_asked_by(batch)
         )
-        if refusal.status == 507:
-            error: SidecarError = OutOfMemory("inputs: try fewer or smaller ones")
-        elif refusal.status in (404, 503):
-            error = ModelNotReady(f"model_name: no worker of {self.model} took the job")
-        else:
-            error = WorkerDied("inputs: tried twice")
-        self._try_again(batch, error, alone=True)
+        self._try_again(batch, job_error(self.model, refusal), alone=True)
 
     def _failed(self) -> None:
         self._on_trouble()
@@ -323,11 +318,3 @@ def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:
     """For a log line: the requests that share the job, in place of the one that it began in."""
     ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
     return {"request_id": ",".join(ids)}
-
-
-def _item_error(item: AnswerHeader) -> SidecarError:
-    if item.status == 400:
-        return InvalidInput(f"inputs: {item.error}")
-    if item.status == 503:
-        return OutOfMemory("inputs: try fewer or smaller ones")
-    return InternalError()

@@ -34,6 +34,7 @@ class Scheduler:
         self._client = client
         self._metrics = metrics
         self._on_trouble: Callable[[], None] = lambda: None
+        self._on_waiting: Callable[[str], None] = lambda _: None
         self.dispatchers: dict[str, Dispatcher] = {}
         for key, spec in specs.items():
             if spec.enabled:
@@ -59,6 +60,7 @@ class Scheduler:
                 spec.inference.job_timeout_seconds,
             ),
             on_trouble=self._tell_trouble,
+            on_waiting=self._tell_waiting,
             clock=self._clock,
         )
 
@@ -71,6 +73,13 @@ class Scheduler:
     def on_trouble(self, tell: Callable[[], None]) -> None:
         """*tell* is called when a job has failed at TorchServe."""
         self._on_trouble = tell
+
+    def on_waiting(self, tell: Callable[[str], None]) -> None:
+        """*tell* is called with a model's key when requests wait and no worker is READY."""
+        self._on_waiting = tell
+
+    def _tell_waiting(self, key: str) -> None:
+        self._on_waiting(key)
 
     def _tell_trouble(self) -> None:
         self._on_trouble()

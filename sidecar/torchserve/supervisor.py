@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 
+import psutil
+
 from sidecar.torchserve.process import TorchServeProcess
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,22 @@ class Supervisor:
         pause = FIRST_PAUSE_SECONDS
         while True:
             began = self._clock()
-            await self._process.start()
-            self._on_change()
-            code = await self._end(began)
+            end = await self._run_once(began)
             self.deaths += 1
             self._on_change()
             pause = next_pause(pause, self._clock() - began)
-            log.error("TorchServe ended with code %s; starting it again in %.1f s", code, pause)
+            log.error("TorchServe %s; starting it again in %.1f s", end, pause)
             await asyncio.sleep(pause)
+
+    async def _run_once(self, began: float) -> str:
+        """Until it ends; how that was."""
+        try:
+            await self._process.start()
+        except (OSError, psutil.Error) as exc:  # a full disk, no more processes
+            self._process.kill()
+            return f"cannot be started: {exc}"
+        self._on_change()
+        return f"ended with code {await self._end(began)}"
 
     async def _end(self, began: float) -> int:
         """Waits until it ends; ends it when it says nothing any more.  Its exit code."""

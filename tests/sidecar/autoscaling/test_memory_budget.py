@@ -1,7 +1,10 @@
 """Models that have to share memory: in front of the fake TorchServe."""
 
+import asyncio
+from typing import Any
+
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of
+from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of, services_of
 from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
 
 
@@ -69,3 +72,44 @@ async def test_workers_are_not_added_beyond_the_budget(
     refusal = await change(client, "/models/echo/scale", 503, workers=3)
     assert refusal["detail"] == "workers: the budget has no room for 3 of echo"
     assert ("echo", 3) not in torchserve.scalings
+
+
+async def test_models_come_in_where_one_leaves_for_both(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.archives |= {"matrix.mar"}
+
+    def of(megabytes: int) -> dict[str, Any]:
+        return ECHO | {"auto_load": False, "requirements": {"min_memory_mb": megabytes}}
+
+    catalog = {"echo": of(100) | {"auto_load": True}, "other": of(50), "matrix": of(50)}
+    client = await start(catalog=catalog, memory_budget_mb=100)
+    answers = await asyncio.gather(ask(client, "other"), ask(client, "matrix"))
+    assert set(answers) == {200}
+    assert model_of(client).status.state == "idle"
+
+
+async def test_nobody_is_loaded_beside_one_that_stays_after_all(start: StartSidecar) -> None:
+    client = await start(max_loaded_models=1)
+    for _ in range(20):
+        answers = await asyncio.gather(ask(client, "other"), ask(client), ask(client))
+        assert set(answers) <= {200, 503}
+        assert sum(each.in_memory for each in services_of(client).loader.models.values()) <= 1
+    assert await ask(client) == await ask(client, "other") == 200
+
+
+async def test_a_model_counts_with_all_workers_while_they_are_started(
+    start: StartSidecar,
+) -> None:
+    growing = ECHO | {
+        "requirements": {"min_memory_mb": 100},
+        "inference": {"workers": {"min": 3, "max": 3}},
+    }
+    client = await start(catalog=CATALOG | {"echo": growing})
+    model = model_of(client)
+    model.status.workers = []
+    model.begin(asyncio.sleep(0), "load")
+    (resident,) = services_of(client).loader.residents()
+    assert resident.memory_mb == 300
+    assert model.operation is not None
+    await model.operation

@@ -8,6 +8,8 @@ import jwt
 import pytest
 
 from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.work import Work
 from sidecar.services import SERVICES, Services
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
@@ -182,27 +184,6 @@ async def test_a_model_is_unloaded_and_loaded_by_hand(
     await change(client, "/models/disabled/load", 404)
 
 
-async def test_a_second_version_is_made_the_default_and_rolled_back(
-    start: StartSidecar, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torchserve.archives |= {"echo-2.0.mar"}
-    torchserve.versions = {"echo-2.0.mar": "2.0"}
-    monkeypatch.setattr(
-        "sidecar.autoscaling.model_versions.find_version",
-        lambda _, key, version: f"{key}-{version}.mar" if version == "2.0" else None,
-    )
-    client = await start()
-    shown = await change(client, "/models/echo/load", version="2.0")
-    assert (shown["version"], shown["loaded_versions"]) == ("1.0", ["1.0", "2.0"])
-    assert (await change(client, "/models/echo/default", version="2.0"))["version"] == "2.0"
-    assert await ask(client) == 200
-    assert (await change(client, "/models/echo/default", version="1.0"))["version"] == "1.0"
-    await change(client, "/models/echo/unload", 400, version="1.0")
-    shown = await change(client, "/models/echo/unload", version="2.0")
-    assert shown["loaded_versions"] == ["1.0"]
-    await change(client, "/models/echo/load", 404, version="3.0")
-
-
 async def test_changes_need_the_admin_scope_and_reading_does_not(client: Client) -> None:
     for path in ("/models/echo/load", "/models/echo/unload", "/autoscaler/config"):
         assert (await client.post(path, json={})).status == 401
@@ -252,3 +233,29 @@ async def test_the_list_of_models_tells_states_and_groups(client: Client) -> Non
     assert listed["total_models"] == len(CATALOG)
     assert listed["model_groups"]["demo"]
     assert listed["deployment_info"]["auto_load_models"] == ["echo"]
+
+
+async def test_of_two_who_put_a_model_to_sleep_at_once_neither_fails(client: Client) -> None:
+    done = await asyncio.gather(
+        *(change(client, "/models/echo/scale", workers=0) for _ in range(3)),
+        *(change(client, "/models/echo/load") for _ in range(3)),
+    )
+    assert {shown["name"] for shown in done} == {"echo"}
+
+
+async def test_who_is_queued_for_a_model_that_sleeps_wakes_it(client: Client) -> None:
+    """As an input of a long recording does, when its model was put to sleep in the midst of it."""
+    await change(client, "/models/echo/scale", workers=0)
+    work = Work("echo", [b"1"], priority=5, timeout=5, arrived=time.monotonic())
+    (reply,) = await services_of(client).scheduler.run(work)
+    assert isinstance(reply, Reply)
+
+
+async def test_to_scale_down_what_sleeps_wakes_nobody_and_to_scale_it_up_does(
+    client: Client,
+) -> None:
+    await change(client, "/models/echo/scale", workers=0)
+    down = await change(client, "/autoscaler/scale", action="scale_down", models=["echo"])
+    assert (down["steps"][0]["workers_after"], down["steps"][0]["state"]) == (0, "idle")
+    up = await change(client, "/autoscaler/scale", action="scale_up", models=["echo"])
+    assert (up["steps"][0]["workers_after"], up["steps"][0]["state"]) == (1, "ready")

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import jwt
+import pytest
 
 from sidecar.services import SERVICES
 from sidecar.settings import Secret
@@ -64,6 +65,40 @@ async def test_behind_a_trusted_proxy_the_address_is_the_clients(start: StartSid
     ]
     assert await statuses(behind, 2, headers=anna) == [200, 429]
     assert await statuses(behind, 2, headers=bert) == [200, 429]
+
+
+async def test_a_proxy_may_add_a_line_of_its_own_and_the_last_one_counts(
+    start: StartSidecar,
+) -> None:
+    client = await start(rate_limit_requests_per_second=0.01, trusted_proxies=("127.0.0.1",))
+    for forged, status in (("203.0.113.8", 200), ("203.0.113.9", 429)):
+        headers = [("X-Forwarded-For", forged), ("X-Forwarded-For", "203.0.113.1")]
+        assert await statuses(client, 1, headers=headers) == [status]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"data": b"{"}, 400),
+        ({"data": b" " * 2**20}, 413),
+        ({"json": BODY, "headers": {"Authorization": "Bearer no"}}, 401),
+        ({"json": BODY | {"token": "no"}}, 401),
+    ],
+)
+async def test_what_is_refused_before_its_client_is_known_counts_for_the_address(
+    start: StartSidecar, wrong: dict[str, Any], status: int
+) -> None:
+    client = await start(rate_limit_requests_per_second=0.02, rate_limit_burst=2, max_body_mb=0.5)
+    asked = [(await client.post("/predict", **wrong)).status for _ in range(3)]
+    assert asked == [status, status, 429]
+    assert await statuses(client, 1) == [429]
+    assert await statuses(client, 1, headers=bearer("anna")) == [200]
+
+
+async def test_a_missing_scope_counts_too(start: StartSidecar) -> None:
+    client = await start(rate_limit_requests_per_second=0.02, rate_limit_burst=2)
+    asked = [(await client.get("/stats")).status for _ in range(3)]
+    assert asked == [401, 401, 429]
 
 
 async def test_a_wrong_field_counts_and_is_not_looked_at_when_it_is_too_much(

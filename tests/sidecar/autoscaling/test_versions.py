@@ -1,0 +1,106 @@
+"""Versions of one model side by side: in front of the fake TorchServe."""
+
+from typing import Any
+
+import pytest
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of, services_of, until
+from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+
+
+@pytest.fixture
+async def both(
+    start: StartSidecar, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
+) -> Client:
+    """Version 1.0 is the default, and 2.0 lies beside it in the model store."""
+    torchserve.archives |= {"echo-2.0.mar"}
+    torchserve.versions = {"echo-2.0.mar": "2.0"}
+    monkeypatch.setattr(
+        "sidecar.autoscaling.model_versions.find_version",
+        lambda _, key, version: f"{key}-{version}.mar" if version == "2.0" else None,
+    )
+    return await start(catalog=CATALOG | {"echo": ECHO | {"cache": True}})
+
+
+async def set_default(client: Client, version: str, status: int = 200) -> Any:
+    return await change(client, "/models/echo/default", status, version=version)
+
+
+async def test_a_second_version_is_made_the_default_and_rolled_back(both: Client) -> None:
+    shown = await change(both, "/models/echo/load", version="2.0")
+    assert (shown["version"], shown["loaded_versions"]) == ("1.0", ["1.0", "2.0"])
+    assert (await set_default(both, "2.0"))["version"] == "2.0"
+    assert await ask(both) == 200
+    assert (await set_default(both, "1.0"))["version"] == "1.0"
+    await change(both, "/models/echo/unload", 400, version="1.0")
+    shown = await change(both, "/models/echo/unload", version="2.0")
+    assert shown["loaded_versions"] == ["1.0"]
+    await change(both, "/models/echo/load", 404, version="3.0")
+
+
+async def test_a_default_whose_workers_die_can_be_rolled_back(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    await set_default(both, "2.0")
+    torchserve.models["echo"]["workersStatus"] = "WORKER_ERROR"
+    model_of(both).ready_at = 0.0  # long ago: no grace
+    services_of(both).watch.nudge()
+    await until("failed", both)
+    assert (await set_default(both, "1.0"))["state"] == "ready"
+    assert await ask(both) == 200
+
+
+async def test_a_failed_default_is_taken_out_with_the_others_and_loaded_again(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    await set_default(both, "2.0")
+    model_of(both).suspect = True
+    model_of(both).status.state = "failed"
+    model_of(both).retry.now()
+    services_of(both).watch.nudge()
+    await until("ready", both)
+    assert torchserve.models["echo"]["modelVersion"] == "1.0"
+    assert not torchserve.others["echo"]
+
+
+async def test_no_version_without_a_worker_is_made_the_default(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    torchserve.others["echo"]["2.0"]["workersStatus"] = "WORKER_ERROR"
+    refusal = await set_default(both, "2.0", 503)
+    assert refusal["detail"] == "version: no worker of 2.0 is READY"
+    assert await ask(both) == 200
+
+
+async def test_what_torchserve_refuses_to_change_stays_as_it_is(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    torchserve.refuses_defaults = True
+    refusal = await set_default(both, "2.0", 503)
+    assert refusal["detail"] == "TorchServe did not do it; server.log says why"
+    assert model_of(both).status.state == "ready"
+    assert await ask(both) == 200
+
+
+async def test_another_default_answers_anew(both: Client, torchserve: FakeTorchServe) -> None:
+    for version in ("1.0", "2.0", "1.0"):
+        await change(both, "/models/echo/load", version="2.0")
+        await set_default(both, version)
+        jobs = len(torchserve.jobs)
+        assert [await ask(both), await ask(both)] == [200, 200]
+        assert len(torchserve.jobs) == jobs + 1
+
+
+async def test_a_version_needs_room_for_its_workers(
+    start: StartSidecar, both: Client, torchserve: FakeTorchServe
+) -> None:
+    large = ECHO | {"requirements": {"min_memory_mb": 100}}
+    client = await start(catalog=CATALOG | {"echo": large}, memory_budget_mb=150)
+    refusal = await change(client, "/models/echo/load", 503, version="2.0")
+    assert refusal["detail"] == "version: the budget has no room for the workers of 2.0"
+    assert await ask(client) == 200

@@ -44,6 +44,8 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
             _check_size(picture, options.max_pixels)
             picture.load()
             return _upright(picture).convert("RGB")
+        except Image.DecompressionBombError as exc:  # Pillow's own limit, where ours is not asked
+            raise InvalidInput(f"The picture has more than {options.max_pixels} pixels") from exc
         except UnidentifiedImageError as exc:
             raise InvalidInput(f"The picture must be one of {', '.join(FORMATS)}") from exc
         except _DAMAGED as exc:

@@ -144,6 +144,7 @@ def test_a_plain_body_is_the_picture(vit: Loaded) -> None:
 
 
 HUGE = encoded(Image.new("1", (9000, 9000)))
+HUGER = encoded(Image.new("1", (20000, 20000)))
 REFUSED: dict[str, tuple[Any, str]] = {
     "number": (7, "must be a picture"),
     "no base64": ("!!!", "must be base64"),
@@ -155,6 +156,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "tiff": (text(encoded(picture(), "TIFF")), "must be one of"),
     "cut": (text(encoded(picture())[:-400]), "damaged"),
     "too many pixels": (text(HUGE), "9000 x 9000 pixels"),
+    "far too many pixels": (text(HUGER), "more than 40000000 pixels"),
     "unknown field": ({"image": "AAAA", "size": 3}, "size"),
     "unknown parameter": ({"image": text(encoded(picture())), "parameters": {"x": 1}}, "x"),
     "wrong parameter": ({"image": text(encoded(picture())), "parameters": {"top_k": 0}}, "top_k"),

@@ -191,6 +191,13 @@ class ModelInUse(SidecarError):
     error = "The model is in use"
 
 
+class DownloadInTheWay(SidecarError):
+    """Another download goes on under the name that this one is to have."""
+
+    status = 409
+    error = "Another download has this name"
+
+
 class WorkerDied(Unavailable):
     """The worker died, also when the request was tried alone."""
 

@@ -1,4 +1,4 @@
-"""Three processes share the suite, each with some of the processors for itself and its servers.
+"""Two processes share the suite, each with some of the processors for itself and its servers.
 
 Tests that have one server in common stay in one of them.  This is ours because xdist's own
 groups are not kept under pytest 9.2, where a node id cannot be changed any more.

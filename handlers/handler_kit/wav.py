@@ -12,6 +12,7 @@ from handler_kit.errors import InvalidInput
 Samples = np.ndarray[Any, np.dtype[np.float32]]  # mono, −1 to 1
 
 FULL_SCALE = 32768  # of 16-bit samples
+MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what claims less would grow when it is resampled
 
 
 def from_pcm(pcm: bytes) -> Samples:
@@ -38,6 +39,8 @@ def read_wav(data: bytes, sample_rate: int) -> Samples:
             pcm = file.readframes(file.getnframes())
     except (wave.Error, EOFError, RuntimeError) as exc:
         raise InvalidInput(f"The input is not a WAV file: {exc}") from exc
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise InvalidInput(f"The WAV file has {rate} samples a second")
     if width != 2:
         raise InvalidInput(f"The WAV file has {8 * width} bits a sample, 16 are read")
     whole = len(pcm) - len(pcm) % (2 * channels)

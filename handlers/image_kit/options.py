@@ -4,8 +4,13 @@ from handler_kit.options import Count, HandlerOptions
 
 
 class ImageOptions(HandlerOptions, frozen=True, kw_only=True):
-    """The largest picture that is read, and how many share a pass."""
+    """The largest picture that is read, and how many share a pass.
+
+    *max_aspect* bounds the longer side by the shorter one: processors scale the shorter side to
+    what the network takes, so a long thin picture would become a huge one.
+    """
 
     max_bytes: Count = 20_000_000
     max_pixels: Count = 40_000_000
+    max_aspect: Count = 20
     max_pass_images: Count = 64

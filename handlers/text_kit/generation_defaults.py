@@ -12,7 +12,7 @@ TOP_K = 50  # transformers' own default
 class GenerationDefaults:
     """`generation_config.json`, and for lengths that neither knows, *new_tokens*."""
 
-    def __init__(self, network: Any, new_tokens: int) -> None:
+    def __init__(self, network: Any, new_tokens: int, max_seconds: float) -> None:
         """Takes the lengths out of *network*'s own configuration: with ours they would be two."""
         own = network.generation_config
         rewrites = network.config.is_encoder_decoder  # then lengths count one token to begin with
@@ -21,6 +21,7 @@ class GenerationDefaults:
         self._max_new_tokens = int(own.max_new_tokens or longest or new_tokens)
         self._min_new_tokens = int(own.min_new_tokens or max(shortest or 0, 0))
         own.max_length = own.min_length = own.max_new_tokens = own.min_new_tokens = None
+        self._max_seconds = max_seconds
         self._own = own
 
     def settings(self, asked: GenerationParameters, room: int) -> Settings:
@@ -45,6 +46,7 @@ class GenerationDefaults:
         return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=settings.max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
+            max_time=self._max_seconds,
             num_beams=settings.num_beams,
             repetition_penalty=settings.repetition_penalty,
             do_sample=settings.do_sample,

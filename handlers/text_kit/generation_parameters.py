@@ -52,6 +52,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     top_k: int
 
 
+def check_work(settings: Settings, limit: int) -> None:
+    """Raises InvalidInput where *settings* ask for more tokens in all their beams than *limit*."""
+    if settings.num_beams * settings.max_new_tokens > limit:
+        raise InvalidInput(
+            f"num_beams: {settings.num_beams} times {settings.max_new_tokens} new tokens, "
+            f"the limit is {limit}"
+        )
+
+
 def check_new_tokens(settings: Settings, limit: int, room: int, tokens: int) -> None:
     """Raises InvalidInput where *settings* ask for more tokens than there may be, or than fit."""
     most = settings.max_new_tokens

@@ -24,6 +24,8 @@ class TextOptions(HandlerOptions, frozen=True, kw_only=True):
     for both; null asks the tokenizer and the network.  *max_pass_tokens* bounds a forward pass,
     padding included, and so one text.  *prefix* is put before each text; null asks the
     checkpoint.  *default_new_tokens* where neither the client nor the checkpoint says it.
+    *max_beam_tokens* bounds new tokens times beams, *max_seconds* the writing of one pass: a job
+    that outlasts its limit would cost the worker.
     """
 
     task: TaskName
@@ -34,3 +36,5 @@ class TextOptions(HandlerOptions, frozen=True, kw_only=True):
     prefix: str | None = None
     default_new_tokens: Count = 128
     max_new_tokens: Count = 1024
+    max_beam_tokens: Count = 2048
+    max_seconds: Annotated[float, Meta(gt=0)] = 30.0

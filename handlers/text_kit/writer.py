@@ -1,5 +1,6 @@
 """Tasks that write a text, token by token."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +14,12 @@ from handler_kit.seeded import seeded
 from handler_kit.text_batching import Size, cut
 from text_kit.checkpoint import Checkpoint
 from text_kit.generation_defaults import GenerationDefaults
-from text_kit.generation_parameters import GenerationParameters, Settings, check_new_tokens
+from text_kit.generation_parameters import (
+    GenerationParameters,
+    Settings,
+    check_new_tokens,
+    check_work,
+)
 from text_kit.options import TextOptions
 from text_kit.parameters import parse_parameters
 from text_kit.row import Row, padded
@@ -53,7 +59,9 @@ class Writer(ABC):
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
         self.options = options
-        self.defaults = GenerationDefaults(checkpoint.network, options.default_new_tokens)
+        self.defaults = GenerationDefaults(
+            checkpoint.network, options.default_new_tokens, options.max_seconds
+        )
         self._ends = _ends(checkpoint)
         self._prefix = options.prefix if options.prefix is not None else self.own_prefix()
 
@@ -91,6 +99,7 @@ class Writer(ABC):
         check_new_tokens(
             settings, self.options.max_new_tokens, self.room(len(ids)), tokens=len(ids)
         )
+        check_work(settings, self.options.max_beam_tokens)
         return Prompt(text=text, ids=ids, asked=asked, settings=settings)
 
     def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:
@@ -116,6 +125,7 @@ class Writer(ABC):
             [Row(one.ids) for one in inputs], self.tokenizer.pad_token_id, device, left=self.behind
         )
         chance = seeded(inputs[0].asked.seed, device) if settings.do_sample else nullcontext()
+        started = time.monotonic()
         with chance:
             output = network.generate(
                 **batch,
@@ -124,8 +134,11 @@ class Writer(ABC):
                 ),
             )
         given = batch["input_ids"].shape[1] if self.behind else 1
-        texts = [self._text(ids) for ids in output.sequences[:, given:].tolist()]
-        answers = [Generated(self.said(one, text)) for one, text in zip(inputs, texts, strict=True)]
+        late = time.monotonic() - started > self.options.max_seconds
+        answers = [
+            self._answer(one, ids, late=late)
+            for one, ids in zip(inputs, output.sequences[:, given:].tolist(), strict=True)
+        ]
         if not inputs[0].probe:
             return Outcome(answers, [torch.empty(0)] * len(answers))
         return Outcome(answers, list(output.logits[0].float().cpu()))
@@ -159,6 +172,15 @@ class Writer(ABC):
     def _size(self, prompt: Prompt) -> Size:
         written = prompt.settings.max_new_tokens
         return Size(len(prompt.ids) + written, prompt.settings.num_beams)
+
+    def _answer(self, prompt: Prompt, ids: list[int], *, late: bool) -> Generated | InvalidInput:
+        """*late*: whoever has not ended by now was stopped."""
+        if late and len(ids) < prompt.settings.max_new_tokens and not self._ends.intersection(ids):
+            return InvalidInput(
+                f"Writing took more than {self.options.max_seconds:g} s: "
+                "ask for fewer new tokens or beams"
+            )
+        return Generated(self.said(prompt, self._text(ids)))
 
     def _text(self, ids: list[int]) -> str:
         """*ids* up to where the text ends; behind it there may be padding."""

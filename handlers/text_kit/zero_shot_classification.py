@@ -19,19 +19,20 @@ from text_kit.reader import Question, Reader
 from text_kit.scores import Scored, best
 
 BLANK = "{}"
+Label = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """*multi_label*: each label is asked for itself, else the scores' sum is 1."""
 
-    candidate_labels: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
-    hypothesis_template: str = f"This example is {BLANK}."
+    candidate_labels: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    hypothesis_template: Annotated[str, Meta(max_length=1000)] = f"This example is {BLANK}."
     multi_label: bool = False
     top_k: TopK = 5
 
     def __post_init__(self) -> None:
-        if BLANK not in self.hypothesis_template:
-            raise ValueError(f"hypothesis_template must hold {BLANK} where the label goes")
+        if self.hypothesis_template.count(BLANK) != 1:
+            raise ValueError(f"hypothesis_template must hold {BLANK} once, where the label goes")
 
 
 class ZeroShotClassification(Reader):
@@ -58,9 +59,9 @@ class ZeroShotClassification(Reader):
             raise InvalidInput(
                 f"candidate_labels: {count} of them, {self.options.max_labels} are allowed"
             )
-        hypotheses = [
+        hypotheses = (
             asked.hypothesis_template.replace(BLANK, label) for label in asked.candidate_labels
-        ]
+        )
         rows = tuple(self.row(self.encoded(text, hypothesis)) for hypothesis in hypotheses)
         return Question(text=text, rows=rows, asked=asked)
 

@@ -101,6 +101,7 @@ def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
     owner = catalog.key_of(asked.name)
     if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
         raise InvalidFields(f"name: {asked.name} is another model already")
+    _check_names(asked, key, catalog)
     if asked.source == "local":
         _check_local(asked.model_id)
     assert asked.source in ("huggingface", "url", "local")
@@ -126,6 +127,17 @@ def _is_same(catalog: Catalog, key: str, asked: DownloadRequest) -> bool:
     if not catalog.is_own(key) or spec.source != asked.source:
         return False
     return asked.source != "huggingface" or spec.model_id == asked.model_id
+
+
+def _check_names(asked: DownloadRequest, key: str, catalog: Catalog) -> None:
+    """Raises InvalidFields for another name that it would bring, and that is taken."""
+    others = [("config", name) for name in asked.config.aliases or ()]
+    if asked.source == "huggingface":
+        others.append(("model_id", asked.model_id))
+    for field, name in others:
+        owner = catalog.key_of(name)
+        if owner not in (None, key):
+            raise InvalidFields(f"{field}: {name} is here already, as {owner}")
 
 
 def _check_local(name: str) -> None:

@@ -40,7 +40,7 @@ def describe(wish: Wish, folder: Path, card: Card) -> ModelSpec:
         raise DownloadFailed(f"a model that does {kind.task} cannot be made to speak")
     entry: dict[str, Any] = {
         "display_name": wish.name,
-        "description": f"{kind.architecture} from {wish.model_id}",
+        "description": f"{kind.architecture} from {wish.shown_id}",
         "source": wish.source,
         "model_id": wish.model_id if wish.source == "huggingface" else None,
         "path": wish.key,

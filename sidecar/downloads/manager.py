@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
@@ -14,9 +15,14 @@ from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.asking import catalog_wish, source_of, wish_of
 from sidecar.downloads.fetch_process import fetching
 from sidecar.downloads.job import KEPT, Job, encode_jobs, load_jobs, write_jobs
-from sidecar.downloads.order import Done, Failed, Order, Progress, Wish, place_of
+from sidecar.downloads.order import PARTIAL, Done, Failed, Order, Progress, Wish, place_of
 from sidecar.downloads.shelf import Shelf
-from sidecar.errors import DownloadNotFound, ModelDownloading, ModelNotFound
+from sidecar.errors import (
+    DownloadInTheWay,
+    DownloadNotFound,
+    ModelDownloading,
+    ModelNotFound,
+)
 from sidecar.schemas.downloads import DownloadRequest
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
@@ -74,11 +80,13 @@ class DownloadManager:
         """The wish, and its download: a new one, or the one that goes on already.
 
         No download where the model is here and *force* is not set.  Raises InvalidFields,
-        ModelNotFound.
+        ModelNotFound, DownloadInTheWay.
         """
         wish = wish_of(asked, self._catalog)
         here = await asyncio.to_thread(self._shelf.has_archive, wish.key)
         going = self.active(wish.key)
+        if going is not None and not going.wish.is_same(wish):
+            raise DownloadInTheWay(f"name: {wish.key} is being downloaded as {going.id}")
         if going is None and (asked.force or not here):
             going = self.begin(wish)
         return wish, going
@@ -126,9 +134,12 @@ class DownloadManager:
         going = self.active(key)
         if going is not None:
             await self.cancel(going.id)
-        reason = await self._shelf.unload(key)
+        reason = None
+        if key in self._catalog:
+            reason = await self._shelf.unload(key)
         await asyncio.to_thread(self._delete, key)
-        await self._shelf.clear(key, reason)
+        if reason is not None:
+            await self._shelf.clear(key, reason)
 
     async def run(self) -> None:
         """Goes on with what was not finished, and notices what `scripts/models` did."""
@@ -218,9 +229,10 @@ class DownloadManager:
         try:
             await self._shelf.place(key, report.record)
         except CatalogError as exc:
+            await asyncio.to_thread(self._delete, key)
             job.fail(Failed(str(exc)), self._clock())
             return
-        log.info("%s: downloaded %s", key, job.wish.model_id)
+        log.info("%s: downloaded %s", key, job.wish.shown_id)
         job.done_bytes = job.total_bytes or job.done_bytes
         job.end("completed", "completed", self._clock())
 
@@ -243,4 +255,5 @@ class DownloadManager:
 
     def _delete(self, key: str) -> None:
         self.models.drop(key)
+        shutil.rmtree(self._settings.state_dir / PARTIAL / key, ignore_errors=True)
         archive_path(self._settings.model_store, key).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,6 +11,7 @@ from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 
 MB = 2**20
+PARTIAL = "downloads"  # below the state folder: what has arrived, until it is whole
 Source = Literal["huggingface", "url", "package", "local"]
 
 
@@ -37,6 +39,20 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any] = {}
     options: dict[str, Any] = {}
     max_mb: float | None = None
+
+    def is_same(self, other: "Wish") -> bool:
+        """Whether both are for the same files; the first one's limit does not matter."""
+        return msgspec.structs.replace(self, max_mb=None) == msgspec.structs.replace(
+            other, max_mb=None
+        )
+
+    @property
+    def shown_id(self) -> str:
+        """*model_id* for everybody: an address without what may be secret in it."""
+        if self.source != "url":
+            return self.model_id
+        parts = urlsplit(self.model_id)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from sidecar.downloads.address_guard import AddressGuard, host_of
@@ -64,6 +65,7 @@ def guard_client(
     is read.  Both may refuse.
     """
     disable_progress_bars()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it names whole addresses
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
 
     def before(request: httpx2.Request) -> None:
@@ -94,8 +96,10 @@ class Transfer:
     def fetch(self, remote: Remote, target: Path, headers: dict[str, str]) -> None:
         """Raises DownloadFailed; what has arrived stays for the next attempt."""
         if target.exists():
-            self._room.took(target.stat().st_size)
-            return
+            if (remote.sha256 or remote.blob_id) and _is_whole(target, remote):
+                self._room.took(target.stat().st_size)
+                return
+            target.unlink()  # another file of that name, or nobody can tell
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = _Partial(target)
 

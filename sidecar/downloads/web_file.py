@@ -1,5 +1,6 @@
 """A model behind an address: one archive file with the model's folder in it."""
 
+import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +25,7 @@ def archive_name(url: str) -> str:
 
 def fetch(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Path:
     """The file at *url*, in *folder*.  Raises DownloadFailed."""
-    target = folder / archive_name(url)
+    target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / archive_name(url)
     try:
         transfer.fetch(Remote(url=url, sha256=sha256), target, {})
     except HfHubHTTPError as exc:

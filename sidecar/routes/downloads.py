@@ -22,6 +22,7 @@ from sidecar.schemas.downloads import (
     Removed,
     RemoveQuery,
 )
+from sidecar.schemas.model_spec import folded
 from sidecar.services import SERVICES, Services
 
 _request = msgspec.json.Decoder(DownloadRequest)
@@ -39,7 +40,7 @@ async def download(request: web.Request) -> web.Response:
             message=_message(wish, job),
             model_name=wish.key,
             source=wish.source,
-            model_id=wish.model_id,
+            model_id=wish.shown_id,
             status=job.state if job else "already_exists",
             estimated_time=_rounded(job.seconds_left) if job else 0.0,
             download_info=DownloadInfo(
@@ -111,8 +112,9 @@ async def remove_download(request: web.Request) -> web.Response:
     await require_scope(request, "admin")
     force = read_query(request, RemoveQuery).force
     services = request.app[SERVICES]
-    key = _key(services, request.match_info["name"])
+    name = request.match_info["name"]
     records = await asyncio.to_thread(services.downloads.models.records)
+    key = services.catalog.key_of(name) or folded(name)
     _check_removable(services, key, records.get(key), force=force)
     await services.downloads.remove(key)
     return json_response(Removed(True, f"{key} is removed", key))
@@ -122,11 +124,10 @@ def _check_removable(
     services: Services, key: str, record: Downloaded | None, *, force: bool
 ) -> None:
     """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
+    state = services.loader.status[key].state if key in services.catalog else None
     if record is None and services.downloads.active(key) is None:
-        raise ModelNotFound(
-            key, "name: it was not downloaded", state=services.loader.status[key].state
-        )
-    in_use = services.loader.status[key].state in ("loading", "ready", "idle")
+        raise ModelNotFound(key, "name: it was not downloaded", state=state)
+    in_use = state in ("loading", "ready", "idle")
     if in_use and not force and not services.catalog.is_own(key):
         raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
 
@@ -143,7 +144,7 @@ def _status(job: Job) -> DownloadStatus:
         download_id=job.id,
         model_name=job.wish.key,
         source=job.wish.source,
-        model_id=job.wish.model_id,
+        model_id=job.wish.shown_id,
         status=job.state,
         progress=round(job.progress, 4),
         bytes_done=job.done_bytes,
@@ -180,7 +181,7 @@ ROUTES = [
         "Download a model",
         response=DownloadAccepted,
         request=DownloadRequest,
-        statuses=(400, 401, 403, 404, 413, 422),
+        statuses=(400, 401, 403, 404, 409, 413, 422),
         credential="required",
     ),
     Route(

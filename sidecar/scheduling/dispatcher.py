@@ -237,7 +237,7 @@ class Dispatcher:
         items = [
             ItemHeader(
                 str(index),
-                entry.size,
+                len(entry.body),
                 entry.type,
                 entry.parameters,
                 entry.traceparent,

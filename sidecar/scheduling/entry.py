@@ -1,6 +1,7 @@
 """One input on its way: what it carries, and the reply it owns."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +9,8 @@ import msgspec
 from sidecar.errors import SidecarError
 from sidecar.scheduling.job import Timings
 from sidecar.telemetry.request_id import REQUEST_ID
+
+NUMBER_BYTES = 20  # of a number in JSON, about
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +68,8 @@ class Entry:
         self.traceparent = traceparent
         self.request_id = REQUEST_ID.get()
         self.delay = delay  # seconds it lets others pass: a long text must not hold up a short one
-        self.size = len(body)
+        # What it takes of queues and jobs.
+        self.size = len(body) + _weight(self.parameters) if self.parameters else len(body)
         self.attempts = 0
         self.enqueued_at = 0.0
         self.queued = False
@@ -89,3 +93,12 @@ class Entry:
         """Nobody waits any more, and nobody will look at an error that is there already."""
         if not self.reply.cancel() and not self.reply.cancelled():
             self.reply.exception()
+
+
+def _weight(parameters: Mapping[str, Any]) -> int:
+    """About how many bytes *parameters* are in a job: a voice to clone comes with each sentence."""
+    return sum(
+        len(value) if isinstance(value, str) else NUMBER_BYTES * len(value)
+        for value in parameters.values()
+        if isinstance(value, str | list)
+    )

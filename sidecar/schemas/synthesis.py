@@ -34,9 +34,13 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     output_format: Annotated[
         OutputFormat | None, Meta(description="null: what Accept names, else wav")
     ] = None
-    speaker_embedding: Annotated[
-        list[float] | None, Meta(description="A voice as numbers, for models that clone voices")
-    ] = None
+    speaker_embedding: (
+        Annotated[
+            list[float],
+            Meta(max_length=4096, description="A voice as numbers, for models that clone voices"),
+        ]
+        | None
+    ) = None
     reference_audio: (
         Annotated[
             str,

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 from sidecar.torchserve.client import TorchServeClient
 
-MISSES = 2  # pings in a row without an answer: one may be the machine's load
+SLOW_SECONDS = 1.0  # a miss that took longer was no refusal: it may be the machine's load
+MOST_MISSES = 4  # in a row; a refusal counts twice
 
 
 class EngineWatch:
-    """*up* stays true over one ping that is not answered."""
+    """*up* stays true over one ping that is refused, or three that nobody answers in time."""
 
     def __init__(
         self, client: TorchServeClient, clock: Callable[[], float] = time.monotonic
@@ -27,11 +28,14 @@ class EngineWatch:
 
     async def ping(self) -> bool:
         """Asks now; whether it answered."""
+        asked_at = self._clock()
         answers = await self._client.ping()
+        now = self._clock()
         if answers:
-            self.answered_at = self._clock()
-        self._misses = 0 if answers else self._misses + 1
-        self.up = answers or (self.up and self._misses < MISSES)
+            self.answered_at, self._misses = now, 0
+        else:
+            self._misses += 1 if now - asked_at > SLOW_SECONDS else 2
+        self.up = answers or (self.up and self._misses < MOST_MISSES)
         return answers
 
     def changed(self) -> None:

@@ -156,6 +156,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "tiff": (text(encoded(picture(), "TIFF")), "must be one of"),
     "cut": (text(encoded(picture())[:-400]), "damaged"),
     "too many pixels": (text(HUGE), "9000 x 9000 pixels"),
+    "a line": (text(encoded(Image.new("RGB", (2100, 100)))), "one side is over 20 times"),
     "far too many pixels": (text(HUGER), "more than 40000000 pixels"),
     "unknown field": ({"image": "AAAA", "size": 3}, "size"),
     "unknown parameter": ({"image": text(encoded(picture())), "parameters": {"x": 1}}, "x"),

@@ -225,3 +225,16 @@ def test_a_wrong_parameter_is_named_and_harms_its_own_text_only(
     assert none is None
     assert refusal is not None
     assert named in refusal
+
+
+def test_who_asks_for_more_than_a_job_can_do_is_told(folder: Folders) -> None:
+    """A job beyond its limit would cost the worker, and others their answers."""
+    small = load(folder("gpt2"), "text_generation", max_beam_tokens=30)
+    heavy = {"text": TEXTS[0], "parameters": {"num_beams": 4, "max_new_tokens": 8}}
+    light = {"text": TEXTS[0], "parameters": {"num_beams": 3, "max_new_tokens": 8}}
+    refusal, none = errors(small, heavy, light)
+    assert none is None
+    assert refusal == "num_beams: 4 times 8 new tokens, the limit is 30"
+    slow = load(folder("gpt2"), "text_generation", max_seconds=1e-6)
+    (refusal,) = errors(slow, {"text": TEXTS[0], "parameters": {"min_new_tokens": 8}})
+    assert refusal == "Writing took more than 1e-06 s: ask for fewer new tokens or beams"

@@ -224,6 +224,7 @@ def test_what_cannot_be_read_harms_no_other_text(readers: dict[str, Loaded]) -> 
         ("zero_shot_classification", {}, "candidate_labels"),
         ("zero_shot_classification", {"candidate_labels": []}, "candidate_labels"),
         ("zero_shot_classification", {"candidate_labels": [""]}, "candidate_labels"),
+        ("zero_shot_classification", {"candidate_labels": ["a" * 1001]}, "candidate_labels"),
         ("zero_shot_classification", {"candidate_labels": ["a"] * 101}, "candidate_labels"),
         (
             "zero_shot_classification",

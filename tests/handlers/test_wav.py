@@ -39,6 +39,12 @@ def test_other_bytes_are_refused(data: bytes) -> None:
         read_wav(data, 16000)
 
 
+@pytest.mark.parametrize("rate", [1, 3_999, 384_001])
+def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
+    with pytest.raises(InvalidInput, match=f"{rate} samples a second"):
+        read_wav(write_wav(bytes(2000), rate), 16_000)
+
+
 def test_half_a_sample_is_refused() -> None:
     with pytest.raises(InvalidInput, match="even number"):
         from_pcm(b"abc")

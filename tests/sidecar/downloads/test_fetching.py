@@ -292,6 +292,33 @@ async def test_an_archive_at_an_address_becomes_a_model(
     assert "wrong hash" in await fail(wrong, named)
 
 
+async def test_a_file_that_stayed_of_another_order_is_not_taken_for_this_one(
+    hub: FakeHub, checkpoint: Files, place: Place
+) -> None:
+    named = msgspec.structs.replace(place, hosts=(hub.host,))
+    good = zipped(checkpoint)
+    hub.add("files", {"tiny.zip": zipped({"readme.md": b"no model"})})
+    address = f"{hub.url}/files/tiny.zip"
+    await fail(wish(source="url", model_id=address), named)
+    hub.add("files", {"tiny.zip": good})
+    wrong = wish(source="url", model_id=address, sha256="0" * 64)
+    assert "wrong hash" in await fail(wrong, named)
+    await succeed(wish(source="url", model_id=address), named)
+
+
+async def test_what_may_be_secret_in_an_address_is_shown_to_nobody(
+    hub: FakeHub, checkpoint: Files, place: Place
+) -> None:
+    named = msgspec.structs.replace(place, hosts=(hub.host,))
+    hub.add("files", {"tiny.zip": zipped(checkpoint)})
+    secret = wish(source="url", model_id=f"{hub.url}/files/tiny.zip?signature=hidden")
+    done = await succeed(secret, named)
+    assert b"hidden" not in msgspec.json.encode(done)
+    assert done.record.model_id == secret.shown_id == f"{hub.url}/files/tiny.zip"
+    user = wish(source="url", model_id="https://anna:hidden@example.com/a.zip")
+    assert user.shown_id == "https://example.com/a.zip"
+
+
 async def test_an_address_is_checked_at_every_redirect(
     hub: FakeHub, checkpoint: Files, place: Place
 ) -> None:

@@ -169,6 +169,48 @@ async def test_two_downloads_of_a_model_are_one(
     assert (await ask(client, "GET", "/models/downloads"))["total"] == 1
 
 
+async def test_another_download_under_the_same_name_is_refused_while_one_goes_on(
+    begin: StartWithHub, hub: FakeHub, checkpoint: Files
+) -> None:
+    hub.add(TINY, checkpoint)
+    hub.hold()
+    client = await begin()
+    first = await ask(client, "POST", "/models/download", json=ASKED)
+    other = ASKED | {"revision": "another"}
+    refusal = await ask(client, "POST", "/models/download", 409, json=other)
+    assert refusal["detail"] == f"name: tiny is being downloaded as {first['download_id']}"
+
+
+async def test_what_has_arrived_of_a_new_model_can_be_thrown_away(
+    begin: StartWithHub, hub: FakeHub, checkpoint: Files, tmp_path: Path
+) -> None:
+    hub.add(TINY, checkpoint)
+    hub.hold()
+    client = await begin()
+    accepted = await ask(client, "POST", "/models/download", json=ASKED)
+    await arrived(tmp_path, "model.safetensors", 1)
+    await ask(client, "DELETE", "/models/download/tiny")
+    status = await ask(client, "GET", f"/models/download/status/{accepted['download_id']}")
+    assert status["status"] == "cancelled"
+    assert not (tmp_path / "var" / "downloads" / "tiny").exists()
+    await ask(client, "DELETE", "/models/download/tiny", 404)
+
+
+async def test_a_model_that_is_here_already_is_not_downloaded_under_another_name(
+    begin: StartWithHub, hub: FakeHub, checkpoint: Files
+) -> None:
+    hub.add(TINY, checkpoint)
+    client = await begin()
+    accepted = await ask(client, "POST", "/models/download", json=ASKED)
+    await until(client, accepted["download_id"], ended)
+    again = ASKED | {"name": "second"}
+    refusal = await ask(client, "POST", "/models/download", 422, json=again)
+    assert refusal["detail"] == f"model_id: {TINY} is here already, as tiny"
+    alias = {"source": "local", "model_id": "x", "name": "third", "config": {"aliases": ["echo"]}}
+    refusal = await ask(client, "POST", "/models/download", 422, json=alias)
+    assert refusal["detail"] == "config: echo is here already, as echo"
+
+
 async def test_a_cancelled_download_goes_on_when_it_is_asked_for_again(
     begin: StartWithHub, hub: FakeHub, checkpoint: Files, tmp_path: Path
 ) -> None:

@@ -50,8 +50,8 @@ class ModelOperations:
         model.crashes.saw(pids, now)
         if known.ready:
             runtime = model.status.runtime
-            if runtime is None or set(model.status.pids) != pids:
-                runtime = await describe_runtime(self._client, model.key)
+            if runtime is None or pids.difference(model.status.pids):
+                runtime = await describe_runtime(self._client, model.key) or runtime
             held = await asyncio.to_thread(self._gpus.held_mb, pids)
             if model.operation in (None, asyncio.current_task()):
                 status = ModelStatus("ready", known.model_version, known.ready, runtime)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from sidecar.autoscaling.worker_start import WorkerStart
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.key_file import KeyFile
@@ -136,11 +137,10 @@ async def _register(urls: list[str], keys: KeyFile, variants: tuple[Direct, ...]
             await client.register(
                 f"{variant.archive}.mar",
                 variant.name,
-                1,
-                START_SECONDS,
                 batch_size=variant.batch_size,
                 batch_delay_ms=variant.delay_ms,
             )
+            await WorkerStart(client).start(variant.name, 1, 1, START_SECONDS)
 
 
 def _answers(url: str) -> bool:

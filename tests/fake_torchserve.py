@@ -50,6 +50,7 @@ class FakeTorchServe:
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
         self.workers_status = "READY"
+        self.ready_at_most = 100  # workers of a model; the others die as they load
         self.versions: dict[str, str] = {}  # of archives; those not here are 1.0
         self.others: dict[str, dict[str, dict[str, Any]]] = {}  # versions beside the default
         self.refuses_defaults = False
@@ -101,7 +102,9 @@ class FakeTorchServe:
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/all", self._describe_all)
+        app.router.add_get("/models/{model}/{version}", self._describe)
         app.router.add_put("/models/{model}", self._scale)
+        app.router.add_put("/models/{model}/{version}", self._scale)
         app.router.add_put("/models/{model}/{version}/set-default", self._set_default)
         app.router.add_delete("/models/{model}/{version}", self._unregister)
         app.router.add_delete("/models/{model}", self._unregister)
@@ -167,17 +170,17 @@ class FakeTorchServe:
         others = self.others.setdefault(name, {})
         if name in self.models and version in (self.models[name]["modelVersion"], *others):
             return _error(409, "ConflictStatusException", "already registered")
-        if query["url"] in self.broken:
-            return _error(500, "InternalServerException", "Failed to start workers")
-        workers = int(query["initial_workers"])
+        assert query["initial_workers"] == "0"  # more would be waited for in an event loop
         model = {
             "modelName": name,
             "modelVersion": version,
-            "minWorkers": workers,
-            "maxWorkers": workers,
+            "minWorkers": 0,
+            "maxWorkers": 0,
             "batchSize": int(query["batch_size"]),
-            "pids": [next(self._pids) for _ in range(workers)],
+            "pids": [],
         }
+        if query["url"] in self.broken:
+            model["readyAtMost"] = 0
         (others if name in self.models else self.models)[
             version if name in self.models else name
         ] = model
@@ -186,7 +189,7 @@ class FakeTorchServe:
     async def _describe(self, request: web.Request) -> web.Response:
         if refused := self._refused(request, MANAGEMENT_KEY):
             return refused
-        model = self.models.get(request.match_info["model"])
+        model = self._find(request)
         if model is None:
             return _error(404, "ModelNotFoundException", "Model not found")
         shown = self._shown(model)
@@ -194,11 +197,26 @@ class FakeTorchServe:
             shown["customizedMetadata"] = json.dumps({"device": "cpu", "precision": "fp32"})
         return web.json_response([shown])
 
+    def _find(self, request: web.Request) -> dict[str, Any] | None:
+        """The default version, or the one that is named."""
+        name, version = request.match_info["model"], request.match_info.get("version")
+        model = self.models.get(name)
+        if model is None or version in (None, model["modelVersion"]):
+            return model
+        return self.others.get(name, {}).get(version)
+
     def _shown(self, model: dict[str, Any]) -> dict[str, Any]:
         status = model.get("workersStatus", self.workers_status)
+        pids, most = model["pids"], model.get("readyAtMost", self.ready_at_most)
+        pids[most:] = [next(self._pids) for _ in pids[most:]]  # they are started again and again
         workers = [
-            {"id": str(9000 + index), "status": status, "pid": pid, "memoryUsage": 0}
-            for index, pid in enumerate(model["pids"])
+            {
+                "id": str(9000 + index),
+                "status": status if index < most else "UNLOADING",
+                "pid": pid,
+                "memoryUsage": 0,
+            }
+            for index, pid in enumerate(pids)
         ]
         return {key: value for key, value in model.items() if key != "pids"} | {"workers": workers}
 
@@ -226,9 +244,10 @@ class FakeTorchServe:
     async def _scale(self, request: web.Request) -> web.Response:
         if refused := self._refused(request, MANAGEMENT_KEY):
             return refused
-        model = self.models.get(request.match_info["model"])
+        model = self._find(request)
         if model is None:
             return _error(404, "ModelNotFoundException", "Model not found")
+        assert request.query["synchronous"] == "false"
         least, most = (int(request.query[name]) for name in ("min_worker", "max_worker"))
         model |= {"minWorkers": least, "maxWorkers": most}
         model["pids"] = (model["pids"] + [next(self._pids) for _ in range(least)])[:least]

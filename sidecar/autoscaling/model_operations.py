@@ -9,18 +9,14 @@ from sidecar.autoscaling.history import History
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.runtime import describe_runtime
+from sidecar.autoscaling.worker_start import LoadFailed, WorkerStart
 from sidecar.schemas.autoscaler import EventType
 from sidecar.telemetry.gpus import Gpus
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.03  # while a model wakes
 NO_ARCHIVE_RETRY_SECONDS = 5.0  # one may be built any moment
-
-
-class LoadFailed(Exception):
-    """A model could not be brought up; the message is for people."""
 
 
 class ModelOperations:
@@ -35,6 +31,7 @@ class ModelOperations:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._workers = WorkerStart(client, clock)
         self._history = history
         self._gpus = gpus
         self._slots = asyncio.Semaphore(loads_at_once)
@@ -90,22 +87,9 @@ class ModelOperations:
             await self._unregister(model)
             known = None
         if known is None:
-            await self._register(model)
-            return
-        await self._client.scale(key, model.workers, model.spec.inference.workers.max)
-        await self._wait_ready(model, self._clock() + inference.startup_timeout_seconds)
-
-    async def _register(self, model: ManagedModel) -> None:
-        """TorchServe gives up when a worker dies as it loads: if that was quick, once more."""
-        began, seconds = self._clock(), model.spec.inference.startup_timeout_seconds
-        arguments = (f"{model.key}.mar", model.key, model.workers, seconds)
-        try:
-            await self._client.register(*arguments)
-        except EngineRefused as exc:
-            if exc.status < 500 or self._clock() - began > seconds / 2:
-                raise
-            log.warning("%s: a worker died while it was loaded; trying once more", model.key)
-            await self._client.register(*arguments)
+            await self._client.register(f"{key}.mar", key)
+        most = max(model.workers, inference.workers.max)
+        await self._workers.start(key, model.workers, most, inference.startup_timeout_seconds)
 
     async def _unregister(self, model: ManagedModel) -> None:
         """Every version: TorchServe lets the default go last."""
@@ -115,17 +99,6 @@ class ModelOperations:
             if default is not None and each.model_version != default.model_version:
                 await self._client.unregister(model.key, each.model_version)
         await self._client.unregister(model.key)
-
-    async def _wait_ready(self, model: ManagedModel, until: float) -> None:
-        """Raises LoadFailed when no worker is READY in time."""
-        while self._clock() < until:
-            known = await self._client.describe(model.key)
-            if known is None:
-                raise LoadFailed("it was unregistered while it woke")
-            if known.ready:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
-        raise LoadFailed("no worker was READY in time; workers.log says why")
 
     async def _load_failed(self, model: ManagedModel, status: int, began: float) -> None:
         if status == 404:
@@ -173,17 +146,23 @@ class ModelOperations:
         self._changed(model, "unload", before, 0, self._clock() - began, reason)
 
     async def scale(self, model: ManagedModel, workers: int, reason: str) -> None:
-        """To another number of workers, not zero."""
+        """To another number of workers, not zero; back to what it was when they cannot be had."""
         began, before = self._clock(), len(model.status.workers)
         model.workers = workers
         model.changed_at = began
         if workers < before:  # one that is stopped drops its job
             model.dispatcher.pause()
             await model.dispatcher.until_none_in_flight()
+        seconds = model.spec.inference.startup_timeout_seconds
         try:
-            await self._client.scale(model.key, workers, workers, synchronous=True)
+            await self._workers.scale(model.key, workers, seconds)
         except (EngineGone, EngineRefused) as exc:
             log.warning("%s: cannot be scaled to %d: %s", model.key, workers, exc)
+            return
+        except LoadFailed as exc:
+            log.warning("%s: cannot be scaled to %d: %s", model.key, workers, exc)
+            model.workers = max(before, 1)
+            await self._client.scale(model.key, model.workers, model.workers)
             return
         finally:
             model.dispatcher.open(min(workers, before) or workers)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.autoscaling.worker_start import LoadFailed, WorkerStart
 from sidecar.catalog.model_store import archive_path, archive_version, find_version
 from sidecar.errors import InvalidInput, ModelNotReady, VersionNotFound
 from sidecar.torchserve.client import EngineRefused, TorchServeClient
@@ -19,6 +20,7 @@ class ModelVersions:
 
     def __init__(self, client: TorchServeClient, model_store: Path) -> None:
         self._client = client
+        self._workers = WorkerStart(client)
         self._model_store = model_store
 
     async def loaded(self, key: str) -> list[str]:
@@ -30,7 +32,7 @@ class ModelVersions:
         name = await asyncio.to_thread(find_version, self._model_store, model.key, version)
         if name is None:
             raise VersionNotFound(model.key, version)
-        await self._register(model, name)
+        await self._load(model, name, version)
 
     async def make_default(self, model: ManagedModel, version: str) -> None:
         """Requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady."""
@@ -65,23 +67,29 @@ class ModelVersions:
         if version == old:
             async with _quiet(model):
                 await self._client.unregister(model.key, old)
-                await self._register(model, path.name)
+                await self._load(model, path.name, version)
         else:
-            await self._register(model, path.name)
+            await self._load(model, path.name, version)
             await self._client.set_default(model.key, version)
             await self._unregister(model, old)
         model.renewed()
         log.info("%s: version %s replaced by %s", model.key, old, version)
 
-    async def _register(self, model: ManagedModel, archive: str) -> None:
-        seconds = model.spec.inference.startup_timeout_seconds
+    async def _load(self, model: ManagedModel, archive: str, version: str) -> None:
+        """Raises InvalidInput when it cannot be loaded; nothing of it is left then."""
+        key, seconds = model.key, model.spec.inference.startup_timeout_seconds
+        most = max(model.workers, model.spec.inference.workers.max)
         try:
-            await self._client.register(archive, model.key, model.workers, seconds)
+            await self._client.register(archive, key)
         except EngineRefused as exc:
-            if exc.status != 409:  # 409: it is loaded already
-                raise InvalidInput(
-                    f"version: {archive} cannot be loaded; workers.log says why"
-                ) from exc
+            if exc.status == 409:  # it is loaded already
+                return
+            raise _not_loadable(archive) from exc
+        try:
+            await self._workers.start(key, model.workers, most, seconds, version)
+        except LoadFailed as exc:
+            await self._client.unregister(key, version)
+            raise _not_loadable(archive) from exc
 
     async def _unregister(self, model: ManagedModel, version: str) -> None:
         async with _quiet(model):  # its workers may hold jobs
@@ -97,3 +105,7 @@ async def _quiet(model: ManagedModel) -> AsyncIterator[None]:
         yield
     finally:
         model.dispatcher.open(len(model.status.workers))
+
+
+def _not_loadable(archive: str) -> InvalidInput:
+    return InvalidInput(f"version: {archive} cannot be loaded; workers.log says why")

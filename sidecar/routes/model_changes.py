@@ -47,7 +47,7 @@ class ModelChanges:
             await self._end(model)
 
     async def scale(self, model: ManagedModel, workers: int) -> None:
-        """To *workers*, within its limits.  Raises InvalidFields, and what `load` raises."""
+        """To *workers*, within its limits.  Raises InvalidFields, NoRoom, ModelNotReady."""
         limits = model.spec.inference.workers
         if not limits.min <= workers <= limits.max:
             bounds = f"{limits.min} to {limits.max}"
@@ -58,6 +58,8 @@ class ModelChanges:
         if workers != len(model.status.workers):
             self._loader.scale(model, workers, self._reason)
             await self._end(model)
+            if model.workers != workers:
+                raise ModelNotReady(f"workers: {workers} did not start; workers.log says why")
 
     async def grow(self, model: ManagedModel) -> None:
         """One worker more; the first ones, if it has none.  Raises what `scale` raises."""

@@ -7,48 +7,17 @@ are so short that the worker would idle between them.
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from sidecar.errors import (
-    EngineUnavailable,
-    InternalError,
-    ModelNotReady,
-    SidecarError,
-    Unavailable,
-)
+from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
-from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.job import (
-    ItemHeader,
-    JobAnswerHeader,
-    MalformedAnswer,
-    Timings,
-    decode_answer,
-    encode_job,
-)
-from sidecar.scheduling.job_errors import item_error, job_error
+from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.job_runner import JobLimits, JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.telemetry.prometheus import ModelMetrics
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
-
-log = logging.getLogger(__name__)
-
-SHORT_JOB_SECONDS = 0.010  # below this a worker gets two jobs in flight
-SMOOTHING = 0.1
-JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
-MAX_ATTEMPTS = 2
-
-
-class JobLimits(NamedTuple):
-    """The largest job of a model, and how long it may take."""
-
-    items: int
-    bytes: int
-    seconds: float
+from sidecar.torchserve.client import TorchServeClient
 
 
 class Dispatcher:
@@ -68,26 +37,35 @@ class Dispatcher:
     ) -> None:
         self.model = model
         self.queue = queue
-        self._client = client
-        self._metrics = metrics
         self._limits = limits
-        self._on_trouble = on_trouble
         self._on_waiting = on_waiting
         self._clock = clock
         self._workers = 0
         self._closed: Unavailable | None = ModelNotReady(f"model_name: {model} is loading")
         self._jobs: set[asyncio.Task[None]] = set()
-        self._serial = 0
         self._pump_scheduled = False
-        self._mean_job_seconds = SHORT_JOB_SECONDS
         self._breaker = CircuitBreaker()
-        self.in_flight = 0  # entries inside jobs
+        self._runner = JobRunner(
+            model,
+            client,
+            metrics,
+            limits,
+            self._breaker,
+            queue_again=self._queue_again,
+            on_trouble=on_trouble,
+            clock=clock,
+        )
         self.used_at = clock()  # when somebody asked, or was answered, last
 
     @property
     def workers(self) -> int:
         """READY workers."""
         return self._workers
+
+    @property
+    def in_flight(self) -> int:
+        """Entries inside jobs."""
+        return self._runner.in_flight
 
     @property
     def first_waits(self) -> float:
@@ -98,7 +76,7 @@ class Dispatcher:
     @property
     def slots(self) -> int:
         """How many jobs may be in flight."""
-        return self._workers * (2 if self._mean_job_seconds < SHORT_JOB_SECONDS else 1)
+        return self._workers * (2 if self._runner.jobs_are_short else 1)
 
     def open(self, workers: int) -> None:
         """*workers* are READY: entries are taken, and what waits is sent."""
@@ -138,7 +116,8 @@ class Dispatcher:
     def _follow(self, entries: Sequence[Entry]) -> None:
         waiting = [entry for entry in entries if not entry.abandoned]
         if self._closed is not None:
-            self._give_up(waiting, self._closed)
+            for entry in waiting:
+                entry.refuse(self._closed)
             return
         self.queue.follow(waiting, self._clock())
         self._schedule_pump()
@@ -181,7 +160,7 @@ class Dispatcher:
             batch = self.queue.take(self._limits.items, self._limits.bytes)
             if not batch:
                 return
-            job = asyncio.create_task(self._run(batch))
+            job = asyncio.create_task(self._runner.run(batch))
             self._jobs.add(job)
             job.add_done_callback(self._finished)
 
@@ -203,118 +182,8 @@ class Dispatcher:
         self.used_at = self._clock()
         self._schedule_pump()
 
-    async def _run(self, batch: Sequence[Entry]) -> None:
-        """Runs one job.  Every entry of *batch* is answered, refused, or queued again."""
-        self.in_flight += len(batch)
-        started = self._clock()
-        try:
-            header, bodies = await self._ask(batch)
-            self._breaker.succeeded()
-            self._took(batch, started, header.timings)
-            self._answer(batch, header, bodies)
-        except EngineGone as exc:
-            self._failed()
-            error = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
-            self._try_again(batch, error, alone=exc.reached)
-        except EngineRefused as exc:
-            self._failed()
-            self._after_refusal(batch, exc)
-        except MalformedAnswer as exc:
-            log.error(  # noqa: TRY400 - a sentence says it all
-                "%s: %s", self.model, exc, extra=_asked_by(batch)
-            )
-            self._give_up(batch, InternalError())
-        except Exception:
-            log.exception(
-                "a job of %s failed in the dispatcher", self.model, extra=_asked_by(batch)
-            )
-            self._give_up(batch, InternalError())
-        finally:
-            self.in_flight -= len(batch)
-            self._give_up(batch, Unavailable("the server is stopping"), unless_queued=True)
-
-    async def _ask(self, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
-        items = [
-            ItemHeader(
-                str(index),
-                len(entry.body),
-                entry.type,
-                entry.parameters,
-                entry.traceparent,
-                entry.request_id,
-            )
-            for index, entry in enumerate(batch)
-        ]
-        job = encode_job(items, [entry.body for entry in batch])
-        answer = await self._client.predict(
-            self.model, job, self._limits.seconds + JOB_GRACE_SECONDS
-        )
-        return decode_answer(answer, len(batch))
-
-    def _took(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
-        # The handler's own time: ours holds the wait behind the job before, too.
-        in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
-        self._mean_job_seconds += SMOOTHING * (in_handler - self._mean_job_seconds)
-        self._metrics.job(len(batch), self._clock() - started)
-        for entry in batch:
-            self._metrics.queue_wait(started - entry.enqueued_at)
-
-    def _answer(
-        self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
-    ) -> None:
-        self._serial += 1
-        for entry, item, body in zip(batch, header.items, bodies, strict=True):
-            if item.status == 200:
-                entry.answer(
-                    Reply(
-                        body,
-                        header.device,
-                        item.forward_pass,
-                        self._serial,
-                        header.worker,
-                        item.parameters,
-                        header.timings,
-                    )
-                )
-            else:
-                entry.refuse(item_error(item))
-
-    def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
-        log.warning(
-            "a job of %d for %s: %s", len(batch), self.model, refusal, extra=_asked_by(batch)
-        )
-        self._try_again(batch, job_error(self.model, refusal), alone=True)
-
-    def _failed(self) -> None:
-        self._on_trouble()
-        if self._breaker.failed(self._clock()):
-            log.error("%s: jobs keep failing; none are sent for a while", self.model)
-
-    def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
-        """Each once more: a repeat is safe, since models keep nothing of a request.
-
-        *alone*: whoever made the job fail must not harm the others.
-        """
-        for entry in batch:
-            entry.attempts += 1
-            entry.alone = entry.alone or alone
-            if entry.abandoned:
-                continue
-            if entry.attempts >= MAX_ATTEMPTS or self._closed is not None:
-                entry.refuse(error)
-            else:
-                self.queue.put_back(entry)
-
-    @staticmethod
-    def _give_up(
-        batch: Sequence[Entry], error: SidecarError, *, unless_queued: bool = False
-    ) -> None:
-        for entry in batch:
-            if not (unless_queued and entry.queued):
-                entry.refuse(error)
-
-
-def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:
-    """For a log line: the requests that share the job, in place of the one that it began in."""
-    ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
-    return {"request_id": ",".join(ids)}
+    def _queue_again(self, entry: Entry) -> bool:
+        """Queues *entry* once more, unless the model is closed."""
+        if self._closed is None:
+            self.queue.put_back(entry)
+        return self._closed is None

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from sidecar.errors import RequestTimedOut, SidecarError, Unavailable
-from sidecar.scheduling.dispatcher import Dispatcher, JobLimits
+from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Entry, Reply
+from sidecar.scheduling.job_runner import JobLimits
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.work import Running, Work
 from sidecar.schemas.model_spec import ModelSpec

@@ -1,5 +1,8 @@
 """The client of TorchServe's three APIs.
 
+Nothing is asked of it synchronously: TorchServe would wait for workers in one of its few
+event-loop threads, and whoever else is connected to that thread would wait as long.
+
 Every call has its own time limit, and a token that TorchServe no longer knows is read
 again and tried once more: a client of ours never sees that.
 """
@@ -16,10 +19,9 @@ from sidecar.torchserve.key_file import KeyFile, Purpose
 from sidecar.torchserve.metrics import parse_counts
 
 QUICK_SECONDS = 5.0
-UNLOAD_SECONDS = 20.0
+SCALE_SECONDS = 20.0  # workers that go are waited for
+UNPACK_SECONDS = 300.0  # a registration unpacks the archive
 CONNECT_SECONDS = 2.0
-LOAD_SECONDS = 600.0
-REGISTER_GRACE_SECONDS = 10.0  # it ends a load at its limit; we hang up only after that
 
 
 class EngineGone(Exception):
@@ -171,7 +173,9 @@ class TorchServeClient:
             "POST", f"/predictions/{model}", data=job, seconds=seconds
         )
 
-    async def describe(self, model: str, *, customized: bool = False) -> ModelState | None:
+    async def describe(
+        self, model: str, version: str | None = None, *, customized: bool = False
+    ) -> ModelState | None:
         """The state of *model*; with *customized*, what its handler says of itself.
 
         None when it is not registered.
@@ -179,7 +183,7 @@ class TorchServeClient:
         params = {"customized": "true"} if customized else None
         try:
             body = await self._management.call(
-                "GET", f"/models/{model}", params=params, seconds=QUICK_SECONDS
+                "GET", _path(model, version), params=params, seconds=QUICK_SECONDS
             )
         except EngineRefused as exc:
             if exc.status == 404:
@@ -188,44 +192,30 @@ class TorchServeClient:
         return msgspec.json.decode(body, type=list[ModelState])[0]
 
     async def register(
-        self,
-        archive: str,
-        model: str,
-        workers: int,
-        seconds: float,
-        *,
-        batch_size: int = 1,
-        batch_delay_ms: int = 1,
+        self, archive: str, model: str, *, batch_size: int = 1, batch_delay_ms: int = 1
     ) -> None:
-        """Registers *archive* (a file name in the model store); our jobs are batches already.
+        """Registers *archive* (a file name in the model store), without workers.
 
-        Returns once *workers* workers are READY, or after *seconds*, which are TorchServe's own
-        limit too.  Raises EngineRefused or EngineGone.
+        Our jobs are batches already.  Raises EngineRefused or EngineGone.
         """
         params = {
             "url": archive,
             "model_name": model,
             "batch_size": str(batch_size),
             "max_batch_delay": str(batch_delay_ms),
-            "initial_workers": str(workers),
-            "synchronous": "true",
+            "initial_workers": "0",
         }
-        await self._management.call(
-            "POST", "/models", params=params, seconds=seconds + REGISTER_GRACE_SECONDS
-        )
+        await self._management.call("POST", "/models", params=params, seconds=UNPACK_SECONDS)
 
-    async def scale(self, model: str, least: int, most: int, *, synchronous: bool = False) -> None:
+    async def scale(self, model: str, least: int, most: int, version: str | None = None) -> None:
         """To between *least* and *most* workers; TorchServe starts *least*.
 
-        Returns at once, or with *synchronous* when they are READY.
+        Those that go are gone when this returns; those that come are not READY yet.
         """
-        params = {
-            "min_worker": str(least),
-            "max_worker": str(most),
-            "synchronous": "true" if synchronous or not least else "false",
-        }
-        seconds = LOAD_SECONDS if synchronous else UNLOAD_SECONDS
-        await self._management.call("PUT", f"/models/{model}", params=params, seconds=seconds)
+        params = {"min_worker": str(least), "max_worker": str(most), "synchronous": "false"}
+        await self._management.call(
+            "PUT", _path(model, version), params=params, seconds=SCALE_SECONDS
+        )
 
     async def versions(self, model: str) -> list[ModelState]:
         """Every registered version of *model*."""
@@ -247,8 +237,7 @@ class TorchServeClient:
 
         The default version can only be the last.
         """
-        path = f"/models/{model}" if version is None else f"/models/{model}/{version}"
-        await self._management.call("DELETE", path, seconds=UNLOAD_SECONDS)
+        await self._management.call("DELETE", _path(model, version), seconds=SCALE_SECONDS)
 
     async def counts(self) -> TorchServeStats:
         """What TorchServe counted.  Raises EngineRefused or EngineGone."""
@@ -258,6 +247,10 @@ class TorchServeClient:
     def forget_keys(self) -> None:
         """TorchServe starts anew: so do its tokens."""
         self._keys.reload()
+
+
+def _path(model: str, version: str | None) -> str:
+    return f"/models/{model}" if version is None else f"/models/{model}/{version}"
 
 
 def _refusal(status: int, body: bytes) -> EngineRefused:

@@ -110,7 +110,7 @@ def test_grpc_refuses_whoever_has_no_token(server: Server, method: str) -> None:
 )
 async def test_archives_come_from_the_model_store_alone(client: TorchServeClient, url: str) -> None:
     with pytest.raises(EngineRefused) as refusal:
-        await client.register(url, "evil", 1, 30)
+        await client.register(url, "evil")
     assert refusal.value.status in (400, 404)
     assert await client.describe("evil") is None
 

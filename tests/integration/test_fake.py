@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.autoscaling.worker_start import WorkerStart
 from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
@@ -35,11 +36,16 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         await fake.stop()
 
 
+async def load(client: TorchServeClient) -> None:
+    await client.register("example.mar", "copy")
+    await WorkerStart(client).start("copy", 1, 1, 60)
+
+
 async def test_registered_models_are_described_with_their_ready_workers(
     client: TorchServeClient,
 ) -> None:
     assert await client.describe("copy") is None
-    await client.register("example.mar", "copy", 1, 60)
+    await load(client)
     model = await client.describe("copy")
     assert model is not None
     assert (model.model_name, model.batch_size, len(model.ready)) == ("copy", 1, 1)
@@ -47,14 +53,14 @@ async def test_registered_models_are_described_with_their_ready_workers(
 
 
 async def test_the_handler_tells_of_itself_when_asked(client: TorchServeClient) -> None:
-    await client.register("example.mar", "copy", 1, 60)
+    await load(client)
     model = await client.describe("copy", customized=True)
     assert model is not None
     assert model.customized_metadata
 
 
 async def test_a_job_is_answered_item_by_item(client: TorchServeClient) -> None:
-    await client.register("example.mar", "copy", 1, 60)
+    await load(client)
     bodies = [b"[1]", b"[2]", b"[3]"]
     job = encode_job([ItemHeader(str(n), len(body)) for n, body in enumerate(bodies)], bodies)
     header, answers = decode_answer(await client.predict("copy", job, 10), 3)
@@ -65,11 +71,11 @@ async def test_a_job_is_answered_item_by_item(client: TorchServeClient) -> None:
 
 
 async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) -> None:
-    await client.register("example.mar", "copy", 1, 60)
+    await load(client)
     seen = []
     for call in (
-        client.register("example.mar", "copy", 1, 60),
-        client.register("nowhere.mar", "other", 1, 60),
+        client.register("example.mar", "copy"),
+        client.register("nowhere.mar", "other"),
         client.predict("nobody", b"[1]", 10),
         client.unregister("nobody"),
     ):
@@ -85,7 +91,7 @@ async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) 
 
 
 async def test_counts_are_per_model(client: TorchServeClient) -> None:
-    await client.register("example.mar", "copy", 1, 60)
+    await load(client)
     job = encode_job([ItemHeader("0", 3)], [b"[1]"])
     before = (await client.counts()).models.get("copy")
     await client.predict("copy", job, 10)

@@ -56,10 +56,10 @@ async def test_an_idle_model_sleeps_and_the_next_request_wakes_it(
 ) -> None:
     client = await start(catalog=SLEEPY, **QUICK)
     await until("idle", client)
-    assert torchserve.scalings == [("echo", 0)]
+    assert torchserve.scalings == [("echo", 1), ("echo", 0)]
     assert (await client.get("/readyz")).status == 200
     assert await ask(client) == 200
-    assert torchserve.scalings == [("echo", 0), ("echo", 1)]
+    assert torchserve.scalings == [("echo", 1), ("echo", 0), ("echo", 1)]
     assert services_of(client).history.counts["wake"] == 1
 
 
@@ -101,7 +101,8 @@ async def test_all_who_come_while_it_wakes_are_answered_by_one_wake(
     client = await start(catalog=SLEEPY, **QUICK)
     await until("idle", client)
     assert await asyncio.gather(*(ask(client) for _ in range(50))) == [200] * 50
-    assert torchserve.scalings.count(("echo", 1)) == 1
+    assert services_of(client).history.counts["wake"] == 1
+    assert torchserve.scalings == [("echo", 1), ("echo", 0), ("echo", 1)]
 
 
 async def test_nothing_is_lost_when_requests_come_just_as_it_falls_asleep(
@@ -167,6 +168,19 @@ async def test_workers_are_added_while_many_wait_and_taken_away_when_it_is_quiet
     async with asyncio.timeout(5):
         while torchserve.scalings[-1] != ("echo", 1):
             await asyncio.sleep(0.01)
+    assert await ask(client) == 200
+
+
+async def test_workers_that_die_as_they_load_are_not_asked_for_any_longer(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    client = await start(catalog=CATALOG | {"echo": ECHO | {"inference": {"workers": {"max": 2}}}})
+    torchserve.ready_at_most = 1
+    refused = await change(client, "/models/echo/scale", 503, workers=2)
+    assert refused["detail"] == "workers: 2 did not start; workers.log says why"
+    assert torchserve.scalings[-2:] == [("echo", 2), ("echo", 1)]
+    shown = await (await client.get("/models/echo")).json()
+    assert (shown["state"], len(shown["workers"])) == ("ready", 1)
     assert await ask(client) == 200
 
 

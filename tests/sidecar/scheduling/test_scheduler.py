@@ -43,7 +43,8 @@ SPEC = ModelSpec(
 async def scheduler(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
     url, keys = torchserve.url, KeyFile(torchserve.key_file)
     async with TorchServeClient(url, url, url, keys) as client:
-        await client.register("echo.mar", "echo", 1, 5)
+        await client.register("echo.mar", "echo")
+        await client.scale("echo", 1, 1)
         scheduler = Scheduler({"echo": SPEC}, Settings(), client, Metrics())
         scheduler.dispatchers["echo"].open(workers=1)
         yield scheduler

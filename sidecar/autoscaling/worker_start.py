@@ -1,0 +1,61 @@
+"""Workers of a model: TorchServe is told to start them, and asked until they are READY."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from sidecar.torchserve.client import ModelState, TorchServeClient
+
+LOOK_SECONDS = 0.03
+
+
+class LoadFailed(Exception):
+    """A model could not be brought up; the message is for people."""
+
+
+class WorkerStart:
+    """Starts workers; TorchServe tries those that die as they load again, and we give up."""
+
+    def __init__(
+        self, client: TorchServeClient, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def start(
+        self, key: str, least: int, most: int, seconds: float, version: str | None = None
+    ) -> None:
+        """Starts *least* workers of *most* at the most; returns once the first is READY.
+
+        Raises LoadFailed when none is in *seconds*, or when they die more than once each;
+        EngineRefused or EngineGone.
+        """
+        await self._client.scale(key, least, most, version)
+        await self._wait(key, 1, least, seconds, version)
+
+    async def scale(self, key: str, workers: int, seconds: float) -> None:
+        """To *workers*, not zero; returns once all are READY.  Raises what `start` does."""
+        await self._client.scale(key, workers, workers)
+        await self._wait(key, workers, workers, seconds, None)
+
+    async def _wait(
+        self, key: str, wanted: int, started: int, seconds: float, version: str | None
+    ) -> None:
+        until, seen = self._clock() + seconds, set[int]()
+        while self._clock() < until:
+            known = await self._client.describe(key, version)
+            if known is None:
+                raise LoadFailed("it was unregistered while it was loaded")
+            if len(known.ready) >= wanted:
+                return
+            if _deaths(known, seen) > started:
+                raise LoadFailed("it cannot be loaded; workers.log says why")
+            await asyncio.sleep(LOOK_SECONDS)
+        raise LoadFailed("no worker was READY in time; workers.log says why")
+
+
+def _deaths(known: ModelState, seen: set[int]) -> int:
+    """How many processes were *seen* before that others have taken the place of."""
+    alive = {worker.pid for worker in known.workers if worker.pid > 0}
+    seen |= alive
+    return len(seen - alive)

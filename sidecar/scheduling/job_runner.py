@@ -1,0 +1,185 @@
+"""One job: a batch of entries goes to TorchServe, and each gets its own answer.
+
+A job that fails as a whole says nothing about who made it fail.  So each of its members is
+tried once more, alone where the job may have reached a worker.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sidecar.errors import EngineUnavailable, InternalError, SidecarError, Unavailable
+from sidecar.scheduling.circuit_breaker import CircuitBreaker
+from sidecar.scheduling.entry import Entry, Reply
+from sidecar.scheduling.job import (
+    ItemHeader,
+    JobAnswerHeader,
+    MalformedAnswer,
+    Timings,
+    decode_answer,
+    encode_job,
+)
+from sidecar.scheduling.job_errors import item_error, job_error
+from sidecar.telemetry.prometheus import ModelMetrics
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+
+log = logging.getLogger(__name__)
+
+SHORT_JOB_SECONDS = 0.010
+SMOOTHING = 0.1
+JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
+MAX_ATTEMPTS = 2
+
+
+class JobLimits(NamedTuple):
+    """The largest job of a model, and how long it may take."""
+
+    items: int
+    bytes: int
+    seconds: float
+
+
+class JobRunner:
+    """Runs the jobs of one model; several may run at a time."""
+
+    def __init__(
+        self,
+        model: str,
+        client: TorchServeClient,
+        metrics: ModelMetrics,
+        limits: JobLimits,
+        breaker: CircuitBreaker,
+        *,
+        queue_again: Callable[[Entry], bool],
+        on_trouble: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._client = client
+        self._metrics = metrics
+        self._limits = limits
+        self._breaker = breaker
+        self._queue_again = queue_again
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._serial = 0
+        self.in_flight = 0  # entries inside jobs
+        self._mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
+
+    @property
+    def jobs_are_short(self) -> bool:
+        """Whether a worker would idle between jobs if it got them one at a time."""
+        return self._mean_seconds < SHORT_JOB_SECONDS
+
+    async def run(self, batch: Sequence[Entry]) -> None:
+        """Runs one job.  Every entry of *batch* is answered, refused, or queued again."""
+        self.in_flight += len(batch)
+        started = self._clock()
+        try:
+            header, bodies = await self._ask(batch)
+            self._breaker.succeeded()
+            self._took(batch, started, header.timings)
+            self._answer(batch, header, bodies)
+        except EngineGone as exc:
+            self._failed()
+            error = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            self._try_again(batch, error, alone=exc.reached)
+        except EngineRefused as exc:
+            self._failed()
+            self._after_refusal(batch, exc)
+        except MalformedAnswer as exc:
+            log.error(  # noqa: TRY400 - a sentence says it all
+                "%s: %s", self._model, exc, extra=_asked_by(batch)
+            )
+            self._give_up(batch, InternalError())
+        except Exception:
+            log.exception("a job of %s failed in the sidecar", self._model, extra=_asked_by(batch))
+            self._give_up(batch, InternalError())
+        finally:
+            self.in_flight -= len(batch)
+            self._give_up(batch, Unavailable("the server is stopping"), unless_queued=True)
+
+    async def _ask(self, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
+        items = [
+            ItemHeader(
+                str(index),
+                len(entry.body),
+                entry.type,
+                entry.parameters,
+                entry.traceparent,
+                entry.request_id,
+            )
+            for index, entry in enumerate(batch)
+        ]
+        job = encode_job(items, [entry.body for entry in batch])
+        answer = await self._client.predict(
+            self._model, job, self._limits.seconds + JOB_GRACE_SECONDS
+        )
+        return decode_answer(answer, len(batch))
+
+    def _took(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
+        # The handler's own time: ours holds the wait behind the job before, too.
+        in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
+        self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
+        self._metrics.job(len(batch), self._clock() - started)
+        for entry in batch:
+            self._metrics.queue_wait(started - entry.enqueued_at)
+
+    def _answer(
+        self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
+    ) -> None:
+        self._serial += 1
+        for entry, item, body in zip(batch, header.items, bodies, strict=True):
+            if item.status == 200:
+                entry.answer(
+                    Reply(
+                        body,
+                        header.device,
+                        item.forward_pass,
+                        self._serial,
+                        header.worker,
+                        item.parameters,
+                        header.timings,
+                    )
+                )
+            else:
+                entry.refuse(item_error(item))
+
+    def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
+        log.warning(
+            "a job of %d for %s: %s", len(batch), self._model, refusal, extra=_asked_by(batch)
+        )
+        self._try_again(batch, job_error(self._model, refusal), alone=True)
+
+    def _failed(self) -> None:
+        self._on_trouble()
+        if self._breaker.failed(self._clock()):
+            log.error("%s: jobs keep failing; none are sent for a while", self._model)
+
+    def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
+        """Each once more: a repeat is safe, since models keep nothing of a request.
+
+        *alone*: whoever made the job fail must not harm the others.
+        """
+        for entry in batch:
+            entry.attempts += 1
+            entry.alone = entry.alone or alone
+            if entry.abandoned:
+                continue
+            if entry.attempts >= MAX_ATTEMPTS or not self._queue_again(entry):
+                entry.refuse(error)
+
+    @staticmethod
+    def _give_up(
+        batch: Sequence[Entry], error: SidecarError, *, unless_queued: bool = False
+    ) -> None:
+        for entry in batch:
+            if not (unless_queued and entry.queued):
+                entry.refuse(error)
+
+
+def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:
+    """For a log line: the requests that share the job, in place of the one that it began in."""
+    ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
+    return {"request_id": ",".join(ids)}

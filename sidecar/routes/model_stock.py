@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -9,7 +10,7 @@ from aiohttp import web
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
-from sidecar.downloads.order import MB
+from sidecar.downloads.order import MB, PARTIAL
 from sidecar.routes.route import Route, json_response
 from sidecar.schemas.downloads import (
     AvailableCategories,
@@ -24,6 +25,7 @@ from sidecar.schemas.downloads import (
     ManagedModels,
     ManagedSummary,
     MemoryUsage,
+    PartialDownload,
     Recommendations,
     TtsFeatures,
 )
@@ -152,6 +154,7 @@ def _cache_info(services: Services) -> CacheInfo:
         total_size_mb=round(total, 3),
         free_disk_mb=round(shutil.disk_usage(_nearest(store)).free / MB, 3),
         models=models,
+        partial_downloads=_partial(services.settings.state_dir / PARTIAL),
         tts_specific=CachedTts(
             len(speaking),
             [model.name for model in speaking],
@@ -165,7 +168,7 @@ def _cache_info(services: Services) -> CacheInfo:
 def _cached(key: str, spec: ModelSpec, store: Path, base: Path) -> CachedModel:
     archive = archive_path(store, key)
     archived = archive.stat().st_size / MB if archive.is_file() else 0.0
-    kept = sum(path.stat().st_size for path in (base / key).rglob("*") if path.is_file()) / MB
+    kept = _size_mb(base / key)
     return CachedModel(
         name=key,
         size_mb=round(archived + kept, 3),
@@ -173,6 +176,20 @@ def _cached(key: str, spec: ModelSpec, store: Path, base: Path) -> CachedModel:
         files_mb=round(kept, 3),
         is_tts=spec.task == "speech_synthesis",
     )
+
+
+def _partial(base: Path) -> list[PartialDownload]:
+    folders = sorted(path for path in base.glob("*") if path.is_dir())
+    return [PartialDownload(path.name, round(_size_mb(path), 3)) for path in folders]
+
+
+def _size_mb(folder: Path) -> float:
+    """Of all files in it; one that vanishes meanwhile does not count."""
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size if path.is_file() else 0)
+    return sum(sizes) / MB
 
 
 def _nearest(folder: Path) -> Path:

@@ -212,6 +212,13 @@ class CachedModel(msgspec.Struct):
     is_tts: bool
 
 
+class PartialDownload(msgspec.Struct):
+    """What has arrived of a download that goes on, waits, or was given up."""
+
+    name: str
+    size_mb: float
+
+
 class CachedTts(msgspec.Struct):
     """The voices' part of it."""
 
@@ -237,6 +244,7 @@ class CacheInfo(msgspec.Struct):
     total_size_mb: float
     free_disk_mb: float
     models: list[CachedModel]
+    partial_downloads: list[PartialDownload]
     tts_specific: CachedTts
     cache_optimization: CacheOptimization
 

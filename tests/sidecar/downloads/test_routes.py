@@ -188,8 +188,11 @@ async def test_what_has_arrived_of_a_new_model_can_be_thrown_away(
     hub.hold()
     client = await begin()
     accepted = await ask(client, "POST", "/models/download", json=ASKED)
-    await arrived(tmp_path, "model.safetensors", 1)
+    await arrived(tmp_path, "model.safetensors", 196_608)
+    (partial,) = (await ask(client, "GET", "/models/cache/info"))["partial_downloads"]
+    assert (partial["name"], partial["size_mb"] >= 0.187) == ("tiny", True)
     await ask(client, "DELETE", "/models/download/tiny")
+    assert (await ask(client, "GET", "/models/cache/info"))["partial_downloads"] == []
     status = await ask(client, "GET", f"/models/download/status/{accepted['download_id']}")
     assert status["status"] == "cancelled"
     assert not (tmp_path / "var" / "downloads" / "tiny").exists()

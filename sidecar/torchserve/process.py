@@ -47,6 +47,8 @@ class TorchServeProcess:
     def __init__(self, settings: Settings, java_home: Path) -> None:
         self._settings = settings
         self._java_home = java_home
+        self._logs = settings.logs.resolve()
+        self._store = settings.model_store.resolve()
         self._record_file = settings.state_dir / f"torchserve-{settings.port}.json"
         self._process: asyncio.subprocess.Process | None = None
         self.folder = _private_folder()
@@ -69,17 +71,16 @@ class TorchServeProcess:
     async def start(self) -> None:
         """Starts the process; it does not answer yet when this returns."""
         await asyncio.to_thread(self._prepare)
-        logs = self._settings.logs.resolve()
         command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]
-        command += ["--model-store", str(self._settings.model_store.resolve())]
+        command += ["--model-store", str(self._store)]
         command += ["--log-config", str(LOG_CONFIG)]
-        output = await asyncio.to_thread((logs / "torchserve.out").open, "wb")
+        output = await asyncio.to_thread((self._logs / "torchserve.out").open, "wb")
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=self.folder / "work",
-                env=self._environment(logs),
+                env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -87,9 +88,7 @@ class TorchServeProcess:
             )
         finally:
             output.close()
-        started = psutil.Process(self._process.pid).create_time()
-        record = _Record(self._process.pid, started, str(self.folder))
-        await asyncio.to_thread(self._record_file.write_bytes, msgspec.json.encode(record))
+        await asyncio.to_thread(self._record, self._process.pid)
         log.info("started TorchServe, process %d", self._process.pid)
 
     async def wait(self) -> int:
@@ -103,10 +102,10 @@ class TorchServeProcess:
         """Ends TorchServe and its workers, and removes the folder.  Safe to call twice."""
         process = self._process
         if process is not None:
-            await asyncio.to_thread(self._terminate_java)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_SECONDS):
-                    await process.wait()
+            if await asyncio.to_thread(self._terminate_java):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await process.wait()
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
@@ -117,30 +116,42 @@ class TorchServeProcess:
         if self.pid is not None:
             _signal_group(self.pid, signal.SIGKILL)
 
-    def _terminate_java(self) -> None:
-        """SIGTERM for Java alone: its starter waits for it, and it waits for its workers."""
-        with suppress(OSError, ValueError):
+    def _terminate_java(self) -> bool:
+        """SIGTERM for Java alone: its starter waits for it, and it waits for its workers.
+
+        False: Java has hardly begun, or has ended; nothing is to be waited for.
+        """
+        try:
             os.kill(int((self.folder / "tmp" / ".model_server.pid").read_text()), signal.SIGTERM)
+        except (OSError, ValueError):
+            return False
+        return True
 
     def _prepare(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         for folder in (self.folder, self.folder / "work", self.folder / "tmp"):
             folder.mkdir(mode=0o700)
-        self._settings.logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
         text = self._settings.torchserve_config.read_text()
         (self.folder / "config.properties").write_text(render_config(text, self._overrides()))
 
+    def _record(self, pid: int) -> None:
+        with suppress(psutil.NoSuchProcess):  # it has ended already
+            record = _Record(pid, psutil.Process(pid).create_time(), str(self.folder))
+            self._record_file.write_bytes(msgspec.json.encode(record))
+
     def _overrides(self) -> dict[str, str]:
-        store = self._settings.model_store.resolve()
         return {
             "inference_address": self.url("inference"),
             "management_address": self.url("management"),
             "metrics_address": self.url("metrics"),
-            "model_store": str(store),
-            "allowed_urls": f"file://{re.escape(str(store))}/[^/]+\\.mar".replace("\\", "\\\\"),
+            "model_store": str(self._store),
+            "allowed_urls": f"file://{re.escape(str(self._store))}/[^/]+\\.mar".replace(
+                "\\", "\\\\"
+            ),
         }
 
-    def _environment(self, logs: Path) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         temp = str(self.folder / "tmp")
         # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
         # order of GPUs, the fastest first, is not that of NVML.
@@ -149,8 +160,8 @@ class TorchServeProcess:
             | allowed_environment(os.environ)
             | {
                 "JAVA_HOME": str(self._java_home),
-                "LOG_LOCATION": str(logs),
-                "METRICS_LOCATION": str(logs),
+                "LOG_LOCATION": str(self._logs),
+                "METRICS_LOCATION": str(self._logs),
                 "TMPDIR": temp,
                 "TEMP": temp,
                 "HF_HUB_OFFLINE": "1",

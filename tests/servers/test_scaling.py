@@ -28,7 +28,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "inference": {"startup_timeout_seconds": 5},
     },
 }
-BURSTS = 3
+BURSTS = 2
 Token = Callable[[str], dict[str, str]]
 
 

@@ -88,7 +88,11 @@ class TorchServeProcess:
             )
         finally:
             output.close()
-        await asyncio.to_thread(self._record, self._process.pid)
+        try:
+            await asyncio.to_thread(self._record, self._process.pid)
+        except OSError:  # the next start could not end it
+            self.kill()
+            raise
         log.info("started TorchServe, process %d", self._process.pid)
 
     async def wait(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -33,6 +34,16 @@ async def test_one_that_has_hardly_begun_is_stopped_at_once(process: TorchServeP
     assert time.monotonic() - began < STOP_SECONDS / 3
     assert not await asyncio.to_thread(process.folder.exists)
     assert not _group_lives(group)
+
+
+async def test_one_that_cannot_be_recorded_is_not_left_running(
+    process: TorchServeProcess, tmp_path: Path
+) -> None:
+    record = tmp_path / f"torchserve-{Settings().port}.json"
+    await asyncio.to_thread(record.mkdir)  # no file can be written there
+    with pytest.raises(IsADirectoryError):
+        await process.start()
+    assert await process.wait() == -signal.SIGKILL
 
 
 def _group_lives(leader: int) -> bool:

@@ -13,6 +13,7 @@ from sidecar.schemas.downloads import DownloadRequest
 from sidecar.schemas.model_spec import ModelSpec, folded
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
+REPOSITORY = re.compile(r"(?!.*(\.\.|--))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)  # of a hub
 ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go with
     "revision": ("huggingface", "tts_auto"),
     "sha256": ("url",),
@@ -104,6 +105,8 @@ def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
     _check_names(asked, key, catalog)
     if asked.source == "local":
         _check_local(asked.model_id)
+    if asked.source == "huggingface" and not REPOSITORY.fullmatch(asked.model_id):
+        raise InvalidFields("model_id: a hub's models are called owner/name")
     assert asked.source in ("huggingface", "url", "local")
     with_vocoder = asked.include_vocoder or asked.vocoder_model
     return Wish(

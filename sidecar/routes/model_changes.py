@@ -9,6 +9,8 @@ from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, Mode
 from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
 
+NOT_HERE = ("available", "downloading")
+
 
 class ModelChanges:
     """*reason* goes into the history."""
@@ -19,7 +21,12 @@ class ModelChanges:
         self._reason = reason
 
     async def load(self, model: ManagedModel) -> None:
-        """Loads or wakes it.  Raises ModelNotFound, NoRoom, EngineUnavailable, ModelNotReady."""
+        """Loads or wakes it.
+
+        Raises ModelNotFound, ModelDownloading, NoRoom, EngineUnavailable, ModelNotReady.
+        """
+        if model.status.state in ("disabled", *NOT_HERE):
+            self._loader.require(model.key, model.key)  # says why not, and how to get it
         self._check(model)
         await self._end(model)
         if self._is_ready(model):
@@ -107,8 +114,10 @@ class ModelChanges:
 
     def _check(self, model: ManagedModel) -> None:
         state = model.status.state
-        if state in ("disabled", "available"):
-            raise ModelNotFound(model.key, f"model_name: {state}", state=state)
+        if state == "disabled":
+            raise ModelNotFound(model.key, "model_name: disabled in models.json", state=state)
+        if state in NOT_HERE:
+            raise ModelNotFound(model.key, "model_name: it has no archive", state=state)
         if not self._loader.engine.up:
             raise EngineUnavailable("TorchServe does not answer")
 

@@ -308,8 +308,32 @@ async def test_only_what_may_be_is_downloaded_unasked(
 ) -> None:
     client = await begin(**settings)
     await predict(client, "known", 404)
+    refusal = await ask(client, "POST", "/models/known/load", 404, json={})
+    assert "scripts/models download known gets it" in refusal["detail"]
     assert (await ask(client, "GET", "/models/downloads"))["total"] == 0
     assert hub.asked == []
+
+
+@pytest.mark.parametrize("model_id", ["../../etc/passwd", "a/b/c", "owner/", "a--b", "-x", "a/.."])
+async def test_what_cannot_be_a_hubs_model_is_refused_before_it_is_asked_for(
+    begin: StartWithHub, hub: FakeHub, model_id: str
+) -> None:
+    client = await begin()
+    refusal = await ask(
+        client, "POST", "/models/download", 422, json=ASKED | {"model_id": model_id}
+    )
+    assert refusal["detail"] == "model_id: a hub's models are called owner/name"
+    assert hub.asked == []
+
+
+async def test_an_operator_who_loads_what_is_not_here_begins_its_download(
+    begin: StartWithHub, hub: FakeHub, checkpoint: Files
+) -> None:
+    hub.add("tests/known", checkpoint)
+    client = await begin(auto_download="catalog")
+    body = await ask(client, "POST", "/models/known/load", 503, json={})
+    await until(client, body["download_id"], ended)
+    assert (await ask(client, "POST", "/models/known/load", json={}))["state"] == "ready"
 
 
 async def test_a_voice_is_downloaded_unasked_and_a_failure_is_not_tried_again_at_once(

@@ -9,6 +9,7 @@ The layers, imports go down only:
     configuration            checks and explains the settings, without a start
     services                 its parts, as the routes are handed them
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
+    web                      how bodies are received, within their limits
     openapi                  the document of the routes
     speech                   text to audio and audio to text, in pieces
     autoscaling              which models are loaded

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import uvloop
 from aiohttp import web
 
-from sidecar.app import background, create_app
+from sidecar.app import background, create_app, create_runner
 from sidecar.catalog.catalog import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration
 from sidecar.lifecycle import StopSignals, drain
@@ -22,7 +22,6 @@ from sidecar.torchserve.java import JavaNotFound, find_java_home
 from sidecar.torchserve.process import TorchServeProcess, end_leftover
 
 PRIVATE = 0o077
-HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
 
 
 class PortTaken(RuntimeError):
@@ -81,12 +80,7 @@ async def serve(settings: Settings) -> None:
         if process is not None:
             await process.stop()
         raise
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,
-        access_log=None,
-        shutdown_timeout=HANG_UP_SECONDS,
-    )
+    runner = create_runner(app)
     try:
         await runner.setup()
         await web.SockSite(runner, listener).start()

@@ -62,10 +62,12 @@ from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
+from sidecar.web.body_budget import BodyBudget
 
 log = logging.getLogger(__name__)
 
 MB = 2**20
+HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
 ROUTES: list[Route] = [
     route
     for module in (
@@ -81,7 +83,7 @@ async def create_app(
     settings: Settings, process: TorchServeProcess | None = None
 ) -> web.Application:
     """The program.  *process* is the TorchServe to run ourselves; None: it runs already."""
-    app = web.Application(middlewares=[around], client_max_size=int(settings.max_body_mb * MB))
+    app = web.Application(middlewares=[around])
     services = _build_services(settings, process)
     app[SERVICES] = services
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
@@ -96,6 +98,17 @@ async def create_app(
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(services, process))
     return app
+
+
+def create_runner(app: web.Application) -> web.AppRunner:
+    """Return what serves *app*."""
+    return web.AppRunner(
+        app,
+        handler_cancellation=True,  # nobody works for a client that has hung up
+        auto_decompress=False,  # web.body_reader inflates bodies, in bounded steps
+        access_log=None,  # the middleware writes one
+        shutdown_timeout=HANG_UP_SECONDS,
+    )
 
 
 @functools.cache  # it is the same for every program
@@ -146,6 +159,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         ),
         authenticator=authenticator,
         limits=Limits(settings),
+        bodies=BodyBudget(int(settings.max_received_mb * MB)),
         lookups=lookups,
         results=ResultCache(
             lookups,

@@ -5,7 +5,7 @@ answer.  *error* is one sentence for people, *detail* names the field and the ru
 *extra* holds further keys of the body (`model_info`, `processing_time`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -36,6 +36,13 @@ class InvalidJson(SidecarError):
 
     status = 400
     error = "The request body is not valid JSON"
+
+
+class InvalidBody(SidecarError):
+    """The body's bytes are damaged before anything in it can be read."""
+
+    status = 400
+    error = "The request body is damaged"
 
 
 class InvalidInput(SidecarError):
@@ -106,6 +113,20 @@ class PayloadTooLarge(SidecarError):
 
     status = 413
     error = "The request body is too large"
+
+
+class UnsupportedEncoding(SidecarError):
+    """The body is encoded in a way that is not decoded here."""
+
+    status = 415
+    error = "The encoding of the request body is not supported"
+
+    def __init__(self, supported: Iterable[str]) -> None:
+        names = ", ".join(supported)
+        super().__init__(
+            f"Content-Encoding: expected {f'one of: {names}, ' if names else ''}identity or none",
+            headers={"Accept-Encoding": names or "identity"},
+        )
 
 
 class InvalidFields(SidecarError):

@@ -15,7 +15,7 @@ from multidict import istr
 
 from sidecar.access.origins import OriginGuard
 from sidecar.access.rate_limiter import Quota
-from sidecar.errors import PayloadTooLarge, SidecarError
+from sidecar.errors import SidecarError
 from sidecar.services import IDENTITY, SERVICES
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
@@ -95,9 +95,6 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except SidecarError as exc:
         return _refusal(request, exc)
-    except web.HTTPRequestEntityTooLarge:
-        limit = request.app[SERVICES].settings.max_body_mb
-        return _refusal(request, PayloadTooLarge(f"body: at most {limit:g} MB"))
     except web.HTTPError as exc:
         return _http_error(exc)
     except web.HTTPException:

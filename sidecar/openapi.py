@@ -12,6 +12,7 @@ from sidecar.routes.route import Route
 from sidecar.schemas.predict import ErrorBody
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
+WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
 
 
 def build_document(routes: Iterable[Route]) -> dict[str, Any]:
@@ -117,7 +118,8 @@ def _plain_schema(kind: Any) -> dict[str, Any]:
 def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     errors: dict[str, Any] = {}
     too_many = {429} if route.limited else set()
-    for status in sorted({*EVERY_ROUTE, *too_many, *route.statuses}):
+    with_body = WITH_BODY if route.request is not None else set()
+    for status in sorted({*EVERY_ROUTE, *too_many, *with_body, *route.statuses}):
         own_body = status == 503 and route.path in ("/health", "/readyz")
         schema = schemas[route.response if own_body else ErrorBody]
         errors[str(status)] = {

@@ -26,6 +26,7 @@ from sidecar.telemetry.prometheus import LaneGauges, Metrics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
+from sidecar.web.body_budget import BodyBudget
 
 
 class Services(NamedTuple):
@@ -43,6 +44,7 @@ class Services(NamedTuple):
     downloads: DownloadManager
     authenticator: Authenticator
     limits: Limits
+    bodies: BodyBudget
     lookups: Lookups  # of both caches
     results: ResultCache
     pages: Mapping[str, Snapshot]  # by path

@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Requests
     max_body_mb: Positive = 64.0
+    max_received_mb: Positive = 512.0  # of all bodies being received; half of it for one client
+    max_json_values: Count = 5_000_000  # in one body
     max_timeout_seconds: Positive = 300.0
     max_inputs: Count = 1024
     max_queued_mb: Positive = 512.0

@@ -1,7 +1,7 @@
 """Any credential → an identity.
 
-A body token makes the headers unread; Authorization makes X-API-Key unread.  What is
-empty counts as absent; what is there and wrong is refused, also where none is needed.
+Authorization makes X-API-Key unread.  An empty header counts as absent; a credential that is
+there and wrong is refused, also where none is needed.
 """
 
 import time
@@ -42,19 +42,22 @@ class Authenticator:
         # By the token itself: finding it by its (salted) hash tells an attacker nothing.
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
 
-    async def identify(
-        self, body_token: str | None, authorization: str | None, api_key: str | None
+    async def identify_headers(
+        self, authorization: str | None, api_key: str | None
     ) -> Identity | None:
-        """Who asks: None without a credential.
+        """Return who asks, by the headers Authorization and X-API-Key; None without either.
 
-        *authorization* and *api_key* are the values of the headers Authorization and
-        X-API-Key.  Raises NotAuthenticated when the credential is wrong, Unavailable when
-        it cannot be checked now.
+        Raises NotAuthenticated when the credential is wrong, Unavailable when it cannot be
+        checked now.
         """
-        credential = body_token or _bearer(authorization)
-        if credential is None:
-            return self._api_key(api_key) if api_key else None
-        return self._recall(credential) or await self._verify(credential)
+        credential = _bearer(authorization)
+        if credential is not None:
+            return await self.identify_token(credential)
+        return self._api_key(api_key) if api_key else None
+
+    async def identify_token(self, token: str) -> Identity:
+        """Return whose *token*, a JWT or an API key, this is.  Raises as `identify_headers`."""
+        return self._recall(token) or await self._verify(token)
 
     def _recall(self, token: str) -> Identity | None:
         known = self._remembered.get(token)

@@ -116,14 +116,13 @@ def _inspect(settings: Settings, options: argparse.Namespace) -> int:
     if not token:
         raise WrongUse("no token was given")
     try:
-        identity = asyncio.run(build_authenticator(settings).identify(token, None, None))
+        identity = asyncio.run(build_authenticator(settings).identify_token(token))
     except NotAuthenticated as exc:
         _say(f"invalid: {exc.message}")
         _say_all(explain_jwt(token))
         return 1
     except Unavailable as exc:
         raise WrongUse(exc.message) from exc
-    assert identity is not None
     _say(f"valid: {identity.kind.replace('_', ' ')}")
     record = ApiKeys(settings.api_keys).find(token)
     _say_all(explain_jwt(token) if record is None else explain_key(record))

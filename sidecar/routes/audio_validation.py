@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from sidecar.errors import AudioTooLong, CorruptAudio, InvalidFields, UnsupportedAudio
+from sidecar.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
 from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.uploads import Upload, is_form, opened_form
 from sidecar.schemas.audio import ValidationRequest, ValidationResponse
+from sidecar.schemas.inline_audio import no_audio
 from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_source import AudioSource
 
@@ -41,11 +43,8 @@ async def _read(request: web.Request, services: Services) -> AsyncIterator[Asked
             yield Asked(asked, upload, "file")
         return
     asked = await read_json(request, _request)
-    if asked.inputs is None:
-        raise InvalidFields("inputs: needs the audio, as data:audio/…;base64,…")
-    yield Asked(
-        asked, await inline_audio(asked.inputs, "inputs", services.speech.in_thread), "inputs"
-    )
+    upload = await inline_audio(asked.inputs, "inputs", services.speech.in_thread)
+    yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
 
 
 async def _validated(asked: Asked, services: Services) -> ValidationResponse:

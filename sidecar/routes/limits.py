@@ -10,21 +10,48 @@ from sidecar.access.limits import Allowance, refuse_exceeded
 from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, Overloaded, SidecarError
 from sidecar.middleware import HELD, QUOTA
-from sidecar.services import SERVICES, Services
+from sidecar.services import IDENTITY, SERVICES, Services
+from sidecar.web.body_budget import BodyShare
 
 FORWARDED_FOR = istr("X-Forwarded-For")
 COUNTED = web.RequestKey("counted", bool)  # for its client
+CLIENT = web.RequestKey("client", str)  # whose request it is at work as
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def limit_client(request: web.Request, identity: Identity | None) -> None:
-    """Counts this request for its client.  Raises TooManyRequests."""
+    """Count this request for its client.  Raises TooManyRequests."""
     limits = request.app[SERVICES].limits
-    if limits.per_client.limited:
-        request[COUNTED] = True
-        forwarded = ",".join(request.headers.getall(FORWARDED_FOR, ()))  # some add a line each
-        who = limits.client(identity, request.remote, forwarded)
-        await _limit(request, "client", limits.per_client, who)
+    if not limits.per_client.limited:
+        return
+    request[COUNTED] = True
+    who = client_of(request, identity)
+    await _take(request, "client", limits.per_client, who)
+    before = request.get(CLIENT)
+    if before != who:
+        _enter(request, limits.per_client, who)
+        request[CLIENT] = who
+        if before is not None and before in request.get(HELD, ()):
+            request[HELD].remove(before)
+            limits.leave(before)
+
+
+def enter_address(request: web.Request) -> None:
+    """Count a request whose body may still tell whose it is as one of its address at work.
+
+    Raises TooManyRequests.
+    """
+    limits = request.app[SERVICES].limits
+    if limits.per_client.concurrent_requests is not None:
+        who = client_of(request, None)
+        _enter(request, limits.per_client, who)
+        request[CLIENT] = who
+
+
+def client_of(request: web.Request, identity: Identity | None) -> str:
+    """Return whom the request counts for: its credential's subject, else its address."""
+    forwarded = ",".join(request.headers.getall(FORWARDED_FOR, ()))  # some proxies add a line each
+    return request.app[SERVICES].limits.client(identity, request.remote, forwarded)
 
 
 def limited(handler: Handler) -> Handler:
@@ -47,7 +74,7 @@ def counting_refusals(handler: Handler) -> Handler:
     async def counting_handler(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except (SidecarError, web.HTTPRequestEntityTooLarge):
+        except SidecarError:
             if COUNTED not in request:
                 await limit_client(request, None)
             raise
@@ -65,18 +92,28 @@ async def admit_to_model(request: web.Request, key: str, name: str) -> None:
         raise Draining("the server is shutting down", retry_after=5)
     if (rule := services.catalog[key].limits) is not None:
         allowance = Allowance.of(rule.requests_per_second, rule.burst, rule.concurrent_requests)
-        await _limit(request, "model", allowance, f"model:{key}")
+        await _take(request, "model", allowance, f"model:{key}")
+        _enter(request, allowance, f"model:{key}")
     _refuse_overload(services)
     services.loader.require(key, name)
 
 
-async def _limit(request: web.Request, name: str, allowance: Allowance, who: str) -> None:
-    limits = request.app[SERVICES].limits
-    quota = await limits.take(name, allowance, who)
+def body_share(request: web.Request) -> BodyShare:
+    """Return this request's share of the memory for bodies, for its client."""
+    return BodyShare(
+        request.app[SERVICES].bodies, lambda: client_of(request, request.get(IDENTITY))
+    )
+
+
+async def _take(request: web.Request, name: str, allowance: Allowance, who: str) -> None:
+    quota = await request.app[SERVICES].limits.take(name, allowance, who)
     if quota is not None:
         request[QUOTA] = quota
         refuse_exceeded(quota)
-    if limits.enter(allowance, who):
+
+
+def _enter(request: web.Request, allowance: Allowance, who: str) -> None:
+    if request.app[SERVICES].limits.enter(allowance, who):
         request.setdefault(HELD, []).append(who)
 
 

@@ -14,7 +14,7 @@ from sidecar.routes.limits import admit_to_model
 from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.route import TRACEPARENT, Route, json_response
 from sidecar.routes.speech_predictions import predict_speech
-from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.work import Urgency, Work
 from sidecar.schemas.predict import (
     BatchInfo,
@@ -29,11 +29,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Asked(NamedTuple):
-    """A checked request: the model's key, and one JSON text per input."""
+    """A checked request.
 
-    request: PredictRequest
+    *name* is what the client called the model *key*; *inputs* is the field of that name, cut into
+    *bodies*, one JSON text for each input.  Nothing here keeps the request's whole body alive.
+    """
+
+    name: str
     key: str
-    bodies: Sequence[bytes]
+    inputs: bytes
+    bodies: Sequence[Body]
     is_batch: bool
     urgency: Urgency
 
@@ -61,9 +66,8 @@ def _checked(
     """Raises 400, 404 or 422."""
     key = services.catalog.key_of(asked.model_name)
     rank = services.catalog[key].input_rank if key else 1
-    bodies, is_batch = split_inputs(
-        bytes(asked.inputs), rank=rank, limit=services.settings.max_inputs
-    )
+    inputs = bytes(asked.inputs)
+    bodies, is_batch = split_inputs(inputs, rank=rank, limit=services.settings.max_inputs)
     if key is None:
         raise ModelNotFound(asked.model_name)
     urgency = Urgency(
@@ -73,7 +77,7 @@ def _checked(
         not asked.enable_batching,
         request.headers.get(TRACEPARENT),
     )
-    return Asked(asked, key, bodies, is_batch, urgency)
+    return Asked(asked.model_name, key, inputs, bodies, is_batch, urgency)
 
 
 async def _predicted(
@@ -82,12 +86,12 @@ async def _predicted(
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
     async def compute() -> Predicted:
-        await admit_to_model(request, asked.key, asked.request.model_name)
+        await admit_to_model(request, asked.key, asked.name)
         return await _run(asked, services)
 
     if not services.catalog[asked.key].cache or asked.urgency.alone:
         return await compute(), "computed"
-    key = result_key(services, asked.key, bytes(asked.request.inputs))
+    key = result_key(services, asked.key, asked.inputs)
     async with within(asked.urgency):
         return await cached(request, key, compute, Predicted.complete)
 
@@ -113,8 +117,8 @@ def _answer(
         True,
         result,
         round(taken, 6),
-        _model_info(asked.request, replies, asked.is_batch, origin),
-        _batch_info(asked.request, most, replies, asked.is_batch),
+        _model_info(asked, replies, origin),
+        _batch_info(asked, most, replies),
     )
 
 
@@ -137,41 +141,31 @@ def _refused(error: SidecarError) -> bytes:
     return _encode(refusal)
 
 
-def _model_info(
-    asked: PredictRequest,
-    replies: Sequence[Reply | SidecarError],
-    is_batch: bool,
-    origin: Origin,
-) -> ModelInfo:
+def _model_info(asked: Asked, replies: Sequence[Reply | SidecarError], origin: Origin) -> ModelInfo:
     answered = next(reply for reply in replies if isinstance(reply, Reply))
     return ModelInfo(
-        asked.model_name,
+        asked.name,
         answered.device,
-        "batch" if is_batch else "single",
+        "batch" if asked.is_batch else "single",
         len(replies),
         _path(asked, origin),
     )
 
 
-def _path(
-    asked: PredictRequest, origin: Origin
-) -> Literal["optimized", "direct", "cached", "coalesced"]:
+def _path(asked: Asked, origin: Origin) -> Literal["optimized", "direct", "cached", "coalesced"]:
     if origin != "computed":
         return origin
-    return "optimized" if asked.enable_batching else "direct"
+    return "direct" if asked.urgency.alone else "optimized"
 
 
 def _batch_info(
-    asked: PredictRequest,
-    max_batch_size: int,
-    replies: Sequence[Reply | SidecarError],
-    is_batch: bool,
+    asked: Asked, max_batch_size: int, replies: Sequence[Reply | SidecarError]
 ) -> BatchInfo:
     answered = [reply for reply in replies if isinstance(reply, Reply)]
     jobs = {(reply.job, reply.worker) for reply in answered}
     return BatchInfo(
-        inflight_batching_enabled=asked.enable_batching and max_batch_size > 1,
-        processed_as_batch=is_batch or any(reply.forward_pass > 1 for reply in answered),
+        inflight_batching_enabled=not asked.urgency.alone and max_batch_size > 1,
+        processed_as_batch=asked.is_batch or any(reply.forward_pass > 1 for reply in answered),
         concurrent_optimization=len(jobs) > 1,
     )
 

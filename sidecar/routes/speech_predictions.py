@@ -11,9 +11,10 @@ import msgspec
 from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooLong
 from sidecar.routes.body import field_rule
 from sidecar.routes.input_audio import inline_audio
-from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.work import Urgency
 from sidecar.schemas.synthesis import (
+    MAX_REQUEST_BYTES,
     MAX_TEXT,
     SpeechInput,
     SpeechPrediction,
@@ -37,7 +38,7 @@ from sidecar.speech.voices import check_language
 
 _encode = msgspec.json.Encoder().encode
 _spoken = msgspec.json.Decoder(str | SpeechInput)
-_heard = msgspec.json.Decoder(str | RecognitionInput)
+_heard = msgspec.json.Decoder(RecognitionInput)
 Given = TypeVar("Given")
 Parameters = TypeVar("Parameters")
 
@@ -48,11 +49,11 @@ class Task(NamedTuple):
     services: Services
     key: str
     urgency: Urgency
-    body: bytes
+    body: Body
 
 
 async def predict_speech(
-    services: Services, key: str, bodies: Sequence[bytes], urgency: Urgency
+    services: Services, key: str, bodies: Sequence[Body], urgency: Urgency
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
     run = _RUN[services.catalog[key].task]
@@ -71,6 +72,8 @@ async def _outcome(run: Callable[[Task], Awaitable[Reply]], task: Task) -> Reply
 
 async def _speak(task: Task) -> Reply:
     services = task.services
+    if len(task.body) > MAX_REQUEST_BYTES:
+        raise InvalidInput(f"inputs: at most {MAX_REQUEST_BYTES} bytes, a voice to clone included")
     given = _decoded(_spoken, task.body, "text, or an object {text, parameters}")
     text, raw = (given, {}) if isinstance(given, str) else (given.text, given.parameters)
     if len(text) > MAX_TEXT:
@@ -95,8 +98,11 @@ async def _speak(task: Task) -> Reply:
 
 async def _transcribe(task: Task) -> Reply:
     services = task.services
-    given = _decoded(_heard, task.body, "a data URI, or an object {audio, parameters}")
-    audio, raw = (given, {}) if isinstance(given, str) else (given.audio, given.parameters)
+    audio: Body | msgspec.Raw = task.body
+    raw: dict[str, Any] = {}
+    if audio[:1] == b"{":
+        given = _decoded(_heard, task.body, "a data URI, or an object {audio, parameters}")
+        audio, raw = given.audio, given.parameters
     parameters = _parameters(raw, TranscriptionParameters)
     listener = services.speech.listener(task.key)
     check_language(listener.speech, parameters.known_language)
@@ -111,8 +117,7 @@ async def _transcribe(task: Task) -> Reply:
 
 
 async def _find_speech(task: Task) -> Reply:
-    audio = _decoded(msgspec.json.Decoder(str), task.body, "a data URI")
-    async with _recording(task, audio) as recording:
+    async with _recording(task, task.body) as recording:
         finder = SpeechFinder(task.services.scheduler, recording)
         async with aclosing(finder.parts()) as parts:
             times = [SpeechTimes(round(p.start, 3), round(p.end, 3)) async for p in parts]
@@ -127,7 +132,7 @@ _RUN: Mapping[str, Callable[[Task], Awaitable[Reply]]] = {
 
 
 @asynccontextmanager
-async def _recording(task: Task, audio: str) -> AsyncIterator[Recording]:
+async def _recording(task: Task, audio: Body | msgspec.Raw) -> AsyncIterator[Recording]:
     speech = task.services.speech
     limit = task.services.settings.max_audio_seconds
     upload = await inline_audio(audio, "inputs", speech.in_thread)
@@ -135,7 +140,7 @@ async def _recording(task: Task, audio: str) -> AsyncIterator[Recording]:
         yield Recording(source.blocks(), speech.voice_activity(), task.urgency)
 
 
-def _decoded(decoder: msgspec.json.Decoder[Given], body: bytes, what: str) -> Given:
+def _decoded(decoder: msgspec.json.Decoder[Given], body: Body, what: str) -> Given:
     try:
         return decoder.decode(body)
     except msgspec.DecodeError as exc:

@@ -19,6 +19,7 @@ from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.work import Urgency
 from sidecar.schemas.synthesis import (
+    MAX_REQUEST_BYTES,
     MAX_TEXT,
     AudioFacts,
     InputsSynthesisResponse,
@@ -59,7 +60,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     began = services.statistics.begin()
     synthesis: Synthesis | None = None
     try:
-        asked = await read_json(request, _request)
+        asked = await read_json(request, _request, MAX_REQUEST_BYTES)
         order = _order(request, asked, services, began)
         if asked.enable_streaming:
             response, synthesis = await _streamed(request, asked, order, services)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from sidecar.errors import InvalidFields
 from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.uploads import Upload, is_form, opened_form
+from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
 from sidecar.services import Services
 
@@ -41,7 +42,5 @@ async def read_request(request: web.Request, services: Services) -> AsyncIterato
             yield Asked(given, upload, form=True)
         return
     asked = await read_json(request, _request)
-    if asked.inputs is None:
-        raise InvalidFields("inputs: needs the audio, as data:audio/…;base64,…")
     upload = await inline_audio(asked.inputs, "inputs", services.speech.in_thread)
-    yield Asked(asked, upload, form=False)
+    yield Asked(replace(asked, inputs=no_audio()), upload, form=False)

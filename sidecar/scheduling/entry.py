@@ -10,6 +10,7 @@ from sidecar.errors import SidecarError
 from sidecar.scheduling.job import Timings
 from sidecar.telemetry.request_id import REQUEST_ID
 
+Body = bytes | memoryview  # one input, as the job carries it
 NUMBER_BYTES = 20  # of a number in JSON, about
 
 
@@ -49,7 +50,7 @@ class Entry:
 
     def __init__(
         self,
-        body: bytes,
+        body: Body,
         reply: asyncio.Future[Reply],
         *,
         priority: float = 0,

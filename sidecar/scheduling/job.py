@@ -73,7 +73,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(JobAnswerHeader)
 
 
-def encode_job(items: Sequence[ItemHeader], bodies: Sequence[bytes]) -> bytes:
+def encode_job(items: Sequence[ItemHeader], bodies: Sequence[bytes | memoryview]) -> bytes:
     """One job as bytes.  *bodies* lie beside *items*, in order."""
     header = _encoder.encode(_JobHeader(VERSION, items))
     return b"".join((_PREFIX.pack(MAGIC, len(header)), header, *bodies))

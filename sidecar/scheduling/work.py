@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.errors import RequestTimedOut
 from sidecar.scheduling.dispatcher import Dispatcher
-from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.entry import Body, Entry
 
 
 class Urgency(NamedTuple):
@@ -30,7 +30,7 @@ class Work(msgspec.Struct, frozen=True):
     """
 
     model: str
-    bodies: Sequence[bytes]
+    bodies: Sequence[Body]
     priority: float
     timeout: float
     arrived: float

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.inline_audio import InlineAudio, no_audio
+
 Status = Literal["healthy", "unhealthy", "disabled"]
 
 
@@ -177,9 +179,7 @@ class ValidationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     There is no `file_path`: this server opens no file for a client.
     """
 
-    inputs: Annotated[
-        str | None, Meta(description="data:audio/…;base64,… or plain base64; no path, no address")
-    ] = None
+    inputs: InlineAudio = msgspec.field(default_factory=no_audio)
     validate_format: Annotated[bool, Meta(description="Is it a format that we read?")] = True
     check_integrity: Annotated[bool, Meta(description="Decode all of it")] = False
     token: Annotated[str | None, Meta(description="Beats the headers")] = None

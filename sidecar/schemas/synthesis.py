@@ -9,6 +9,7 @@ from sidecar.schemas.priority import Priority
 
 MAX_TEXT = 5000
 MAX_REFERENCE = 2_000_000  # base64 of 46 s at 16 kHz; it travels with each sentence
+MAX_REQUEST_BYTES = 4 * 2**20  # of a body: a text, and a voice to clone
 
 OutputFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
 Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.inline_audio import InlineAudio, no_audio
 from sidecar.schemas.priority import Priority
 
 ResponseFormat = Literal["json", "text", "srt", "vtt"]
@@ -41,9 +42,7 @@ class TranscriptionRequest(
     The first form is the same fields in a multipart body, with the file in the part `file`.
     """
 
-    inputs: Annotated[
-        str | None, Meta(description="data:audio/…;base64,… or plain base64; no path, no address")
-    ] = None
+    inputs: InlineAudio = msgspec.field(default_factory=no_audio)
     model: Name | None = None
     model_name: Name | None = None
     response_format: ResponseFormat = "json"
@@ -170,7 +169,7 @@ class VoiceActivityPrediction(msgspec.Struct):
 
 
 class RecognitionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An object as /predict's input."""
+    """An object as /predict's input.  *audio* stays the bytes that the client sent."""
 
-    audio: str
+    audio: msgspec.Raw
     parameters: dict[str, Any] = {}

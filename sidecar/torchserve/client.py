@@ -7,6 +7,7 @@ Every call has its own time limit, and a token that TorchServe no longer knows i
 again and tried once more: a client of ours never sees that.
 """
 
+import io
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ QUICK_SECONDS = 5.0
 SCALE_SECONDS = 20.0  # workers that go are waited for
 UNPACK_SECONDS = 300.0  # a registration unpacks the archive
 CONNECT_SECONDS = 2.0
+AT_ONCE_BYTES = 1 << 19
 
 
 class EngineGone(Exception):
@@ -128,7 +130,7 @@ class _Api:
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
         try:
             async with self._session.request(
-                method, path, params=params, data=data, headers=headers, timeout=limit
+                method, path, params=params, data=_body(data), headers=headers, timeout=limit
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
@@ -168,7 +170,7 @@ class TorchServeClient:
         return True
 
     async def predict(self, model: str, job: bytes, seconds: float) -> bytes:
-        """The answer to one job.  Raises EngineRefused or EngineGone."""
+        """Return the answer to one job.  Raises EngineRefused or EngineGone."""
         return await self._inference.call(
             "POST", f"/predictions/{model}", data=job, seconds=seconds
         )
@@ -247,6 +249,11 @@ class TorchServeClient:
     def forget_keys(self) -> None:
         """TorchServe starts anew: so do its tokens."""
         self._keys.reload()
+
+
+def _body(data: bytes | None) -> bytes | io.BytesIO | None:
+    """Return what aiohttp is to send: bytes go out at once, a file piece by piece."""
+    return io.BytesIO(data) if data is not None and len(data) > AT_ONCE_BYTES else data
 
 
 def _path(model: str, version: str | None) -> str:

@@ -92,7 +92,9 @@ def written(default: Any) -> str:
         return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    return f"{default:g}" if isinstance(default, int | float) else f"`{default}`"
+    if isinstance(default, int):
+        return str(default)
+    return f"{default:g}" if isinstance(default, float) else f"`{default}`"
 
 
 def test_the_operations_guide_has_exactly_the_settings() -> None:

@@ -20,7 +20,7 @@ HANDLER_MODULES = {
 LAYERS = [
     {"__main__"},
     {"app", "configuration", "lifecycle"},
-    {"routes", "middleware", "openapi", "services"},
+    {"routes", "middleware", "openapi", "services", "web"},
     {"speech", "autoscaling", "downloads"},
     {"scheduling", "caching"},
     {"telemetry"},
@@ -34,7 +34,7 @@ BESIDE = {  # they import the lowest layer only; who may import them
         *("autoscaling", "speech", "downloads"),
     },
 }
-WEB_SIDE = {"__main__", "app", "routes", "middleware", "services"}
+WEB_SIDE = {"__main__", "app", "routes", "middleware", "services", "web"}
 CLIENT_SIDE = {"torchserve"}
 NEITHER_SIDE = {"hdrs", "http_exceptions"}  # names of headers; malformed messages
 ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name

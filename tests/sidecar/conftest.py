@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from blockbuster import blockbuster_ctx
 
-from sidecar.app import create_app
+from sidecar.app import create_app, create_runner
 from sidecar.services import SERVICES
 from sidecar.settings import Settings
 from tests.fake_torchserve import FakeTorchServe
@@ -33,6 +34,15 @@ CATALOG = {
 }
 
 Client = TestClient[Any, Any]
+
+
+class SidecarServer(TestServer):
+    """Serves as `python -m sidecar` does."""
+
+    async def _make_runner(self, **_: Any) -> web.AppRunner:
+        return create_runner(self.app)
+
+
 StartSidecar = Callable[..., Awaitable[Client]]
 
 MAY_BLOCK = {  # before the first request, or a small file of this machine once in a while
@@ -84,7 +94,7 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
             "page_cache_seconds": 0.0,
         }
         app = await create_app(Settings(**values | settings))
-        client: Client = TestClient(TestServer(app, handler_cancellation=True))
+        client: Client = TestClient(SidecarServer(app))
         await client.start_server()
         clients.append(client)
         if ready:

@@ -226,7 +226,7 @@ async def test_a_body_over_the_limit_is_413(start: StartSidecar) -> None:
 async def test_more_inputs_than_allowed_are_refused(start: StartSidecar) -> None:
     client = await start(max_inputs=3)
     answer = await ask(client, 422, inputs=[[1]] * 4)
-    assert answer["detail"] == "inputs: 4 of them, the limit is 3"
+    assert answer["detail"] == "inputs: at most 3 inputs in one request"
 
 
 async def test_a_full_queue_answers_503_at_once_with_retry_after(

@@ -16,8 +16,8 @@ from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
 BODY = {"model_name": "echo", "inputs": [1, 2, 3]}
 
 
-def bearer(subject: str) -> dict[str, str]:
-    claims = {"sub": subject, "scope": "stats", "exp": int(time.time()) + 3600}
+def bearer(subject: str, scope: str = "stats") -> dict[str, str]:
+    claims = {"sub": subject, "scope": scope, "exp": int(time.time()) + 3600}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 

@@ -92,10 +92,10 @@ async def test_lengths_and_voices_are_in_the_answer_too(client: Client) -> None:
 
 
 TRANSCRIPTION: list[tuple[dict[str, Any], int, str]] = [
-    ({}, 422, "inputs: needs the audio"),
+    ({}, 422, "inputs: expected the audio"),
     ({"inputs": "/etc/passwd"}, 400, "this server opens no path"),
     ({"inputs": "http://example.com/a.wav"}, 400, "this server opens no path"),
-    ({"inputs": "data:audio/wav,abc"}, 400, "inputs: neither"),
+    ({"inputs": "data:audio/wav,abc"}, 400, "inputs: expected data:audio"),
     ({"inputs": CLIP, "task": "translate"}, 400, "task: whisper_tiny_en does not translate"),
     ({"inputs": CLIP, "language": "de"}, 400, "language: the model knows en"),
     ({"inputs": CLIP, "beam_size": 11}, 422, "beam_size"),

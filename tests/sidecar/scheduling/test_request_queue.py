@@ -32,7 +32,7 @@ def queue(
 
 
 def names(batch: list[Entry]) -> list[str]:
-    return [each.body.decode() for each in batch]
+    return [bytes(each.body).decode() for each in batch]
 
 
 def test_a_higher_priority_goes_first(loop: asyncio.AbstractEventLoop) -> None:
@@ -143,7 +143,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
             queued[str(number)] = new
         elif step == "take":
             for got in waiting.take(value + 1, 10**6):
-                assert queued.pop(got.body.decode()) is got
+                assert queued.pop(bytes(got.body).decode()) is got
                 taken.append(got)
         elif step == "leave" and queued:
             left = queued.pop(sorted(queued)[value % len(queued)])
@@ -152,12 +152,12 @@ def test_nothing_is_lost_and_nothing_comes_twice(
         elif step == "put_back" and taken:
             back = taken.pop()
             waiting.put_back(back)
-            queued[back.body.decode()] = back
+            queued[bytes(back.body).decode()] = back
         assert len(waiting) == len(queued)
     rest = []
     while batch := waiting.take(5, 10**6):
         rest += batch
-    assert {each.body.decode() for each in rest} == set(queued)
+    assert {bytes(each.body).decode() for each in rest} == set(queued)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.floats(0, 30)), min_size=1, max_size=60))

@@ -1,0 +1,20 @@
+"""An audio file inside JSON, in the form that the client sent it."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+# Raw: tens of megabytes are decoded from where they lie, and not copied into a string first.
+InlineAudio = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="data:audio/…;base64,… or plain base64; no path, no address",
+        extra_json_schema={"type": ["string", "null"]},
+    ),
+]
+
+
+def no_audio() -> msgspec.Raw:
+    """Return what stands for no audio, for a request that has none, or has it elsewhere."""
+    return msgspec.Raw(b"null")

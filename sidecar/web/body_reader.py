@@ -1,0 +1,115 @@
+"""A request's body: received, inflated and bounded, a piece at a time.
+
+aiohttp hands over the bytes as they came (`auto_decompress` is off): its own parser would
+inflate a whole body before anybody could look at its size.  No step here works on more than
+PIECE_BYTES, and the event loop gets a turn after each MiB, so that a large body does not hold
+up other requests.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sidecar.errors import InvalidBody, PayloadTooLarge, UnsupportedEncoding
+from sidecar.web.body_budget import BodyShare
+
+PIECE_BYTES = 1 << 18  # inflated at a time: less than a millisecond of work
+TURN_BYTES = 1 << 20  # after as many, other requests get their turn
+MB = 2**20
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # deflate is zlib's form
+
+
+def content_encoding(request: web.Request) -> str | None:
+    """Return the body's encoding, one of gzip and deflate; None for a plain body.
+
+    Raises UnsupportedEncoding for any other, and for several on top of each other.
+    """
+    name = request.headers.get(hdrs.CONTENT_ENCODING)
+    if name is None or (name := name.strip().lower()) in ("", "identity"):
+        return None
+    if name not in _WINDOW_BITS or len(request.headers.getall(hdrs.CONTENT_ENCODING)) > 1:
+        raise UnsupportedEncoding(_WINDOW_BITS)
+    return name
+
+
+def check_declared_size(request: web.Request, max_bytes: int) -> None:
+    """Raise PayloadTooLarge for a Content-Length above *max_bytes*."""
+    if (request.content_length or 0) > max_bytes:
+        raise too_large(max_bytes)
+
+
+def too_large(max_bytes: int) -> PayloadTooLarge:
+    """Return the refusal of a body above *max_bytes*."""
+    return PayloadTooLarge(f"body: at most {round(max_bytes / MB, 3):g} MB")
+
+
+class BodyReader:
+    """The pieces of one body.
+
+    *max_bytes* bounds the body after inflating it; it may be raised while the body is read.
+    *share* counts the bytes, as long as somebody holds them.
+    """
+
+    def __init__(self, request: web.Request, max_bytes: int, share: BodyShare) -> None:
+        self._content = request.content
+        self._encoding = content_encoding(request)
+        self._share = share
+        self._since_turn = 0
+        self.max_bytes = max_bytes
+        self.size = 0
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body, at most PIECE_BYTES or what the socket had at a time.
+
+        Raises PayloadTooLarge, Overloaded, and InvalidBody for a body that is damaged or ends
+        too early.
+        """
+        received = self._received()
+        async for piece in received if self._encoding is None else self._inflated(received):
+            self.size += len(piece)
+            if self.size > self.max_bytes:
+                raise too_large(self.max_bytes)
+            self._share.grow(len(piece))
+            yield piece
+            await self._give_turn(len(piece))
+
+    async def _received(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                chunk = await self._content.readany()
+            except (HttpProcessingError, web.RequestPayloadError) as exc:
+                raise InvalidBody("body: its transfer encoding is damaged") from exc
+            if not chunk:
+                return
+            yield chunk
+
+    async def _inflated(self, received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        assert self._encoding is not None
+        inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        async for chunk in received:
+            if inflater.eof:
+                raise InvalidBody(f"body: data follows the end of the {self._encoding} stream")
+            waiting = chunk
+            while waiting:
+                try:
+                    piece = inflater.decompress(waiting, PIECE_BYTES)
+                except zlib.error as exc:
+                    raise InvalidBody(f"body: it is not valid {self._encoding}") from exc
+                if piece:
+                    yield piece
+                waiting = inflater.unconsumed_tail
+            if inflater.unused_data:
+                raise InvalidBody(f"body: data follows the end of the {self._encoding} stream")
+        while piece := inflater.decompress(b"", PIECE_BYTES):
+            yield piece
+        if not inflater.eof:
+            raise InvalidBody(f"body: the {self._encoding} stream ends too early")
+
+    async def _give_turn(self, size: int) -> None:
+        self._since_turn += size
+        if self._since_turn >= TURN_BYTES:
+            self._since_turn = 0
+            await asyncio.sleep(0)

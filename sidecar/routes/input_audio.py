@@ -10,10 +10,11 @@ import msgspec
 from sidecar.errors import InvalidFields, InvalidInput
 from sidecar.routes.uploads import InThread, Upload
 
-_DATA_URI = re.compile(rb"data:[\w.+/-]*(;[^,;]*)*;base64,")
+_DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,")
 _URI_BYTES = 1000  # what stands before the data is shorter
 _STEP_BYTES = 1 << 20  # decoded at a time; other threads run in between
 _BLANKS = b" \t\r\n"
+_ESCAPE_BYTES = 6  # the longest escape
 _text = msgspec.json.Decoder(str)
 
 
@@ -35,8 +36,8 @@ async def inline_audio(
 def _decode(value: memoryview, field: str) -> io.BytesIO:
     file = io.BytesIO()
     try:
-        for step in _steps(_characters(value)):
-            file.write(binascii.a2b_base64(step, strict_mode=True))
+        for group in _groups(value[1:-1]):
+            file.write(binascii.a2b_base64(group, strict_mode=True))
     except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError) as exc:
         raise InvalidInput(
             f"{field}: expected data:audio/…;base64,… or plain base64; "
@@ -46,19 +47,11 @@ def _decode(value: memoryview, field: str) -> io.BytesIO:
     return file
 
 
-def _characters(value: memoryview) -> memoryview:
-    """Return what stands between the quotes.  A string without escapes is not copied."""
-    if any(b"\\" in bytes(step) for step in _cut(value)):
-        return memoryview(_text.decode(value).encode("ascii"))
-    return value[1:-1]
-
-
-def _steps(text: memoryview) -> Iterator[bytes]:
+def _groups(text: memoryview) -> Iterator[bytes]:
     """Yield the base64 in *text*, without white space, in pieces that can be decoded alone."""
-    uri = _DATA_URI.match(text[:_URI_BYTES])
     rest, ended = b"", False
-    for step in _cut(text[uri.end() if uri else 0 :]):
-        data = rest + bytes(step).translate(None, _BLANKS)
+    for piece in _unescaped(text):
+        data = rest + piece.translate(None, _BLANKS)
         whole = len(data) // 4 * 4
         if whole and ended:
             raise binascii.Error("data follows the padding")
@@ -67,6 +60,30 @@ def _steps(text: memoryview) -> Iterator[bytes]:
         rest = data[whole:]
     if rest:
         raise binascii.Error("the last group is not complete")
+
+
+def _unescaped(text: memoryview) -> Iterator[bytes]:
+    """Yield what stands behind the data URI's head, with the escapes of JSON resolved.
+
+    Some encoders write ``\\/`` for a slash and ``\\u002B`` for a plus sign.
+    """
+    uri = _DATA_URI.match(text[:_URI_BYTES])
+    rest = b""
+    for step in _cut(text[uri.end() if uri else 0 :]):
+        piece, rest = rest + bytes(step), b""
+        if b"\\" in piece:
+            begun = piece.rfind(
+                b"\\", max(len(piece) - _ESCAPE_BYTES, 0)
+            )  # it may go on in the next step
+            if begun >= 0:
+                piece, rest = piece[:begun], piece[begun:]
+            piece = _resolve(piece)
+        yield piece
+    yield _resolve(rest)
+
+
+def _resolve(piece: bytes) -> bytes:
+    return _text.decode(b'"' + piece + b'"').encode("ascii")
 
 
 def _cut(text: memoryview) -> Iterator[memoryview]:

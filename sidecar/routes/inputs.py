@@ -8,6 +8,7 @@ counted.
 
 import functools
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,6 +16,7 @@ from sidecar.errors import InvalidFields
 from sidecar.scheduling.entry import Body
 
 _split = msgspec.json.Decoder(list[msgspec.Raw])
+_NOTHING = msgspec.Raw()
 _OPENING = re.compile(rb"[\[ \t\n\r]*")
 _KINDS = {ord('"'): "strings", ord("{"): "objects", ord("["): "lists"}
 _NUMBER = b"-0123456789"  # what one begins with
@@ -68,12 +70,7 @@ def _only_numbers(raw: bytes, start: int) -> bool:
 
 
 def _batch(raw: bytes, limit: int) -> list[Body]:
-    if raw.count(b",") >= limit:  # there may be too many: find out before they are built
-        try:
-            _at_most(limit).decode(raw)
-        except msgspec.ValidationError:
-            raise InvalidFields(f"inputs: at most {limit} inputs in one request") from None
-    items: list[Body] = [memoryview(item) for item in _split.decode(raw)]
+    items: list[Body] = [memoryview(item) for item in _items(raw, limit)]
     kinds = {_KINDS.get(item[0], "other values") for item in items}
     if len(kinds) > 1 or "other values" in kinds:
         raise InvalidFields(
@@ -82,9 +79,19 @@ def _batch(raw: bytes, limit: int) -> list[Body]:
     return items
 
 
+def _items(raw: bytes, limit: int) -> Sequence[msgspec.Raw]:
+    if raw.count(b",") < limit:
+        return _split.decode(raw)
+    try:
+        found = _split_at_most(limit).decode(raw)
+    except msgspec.ValidationError:
+        raise InvalidFields(f"inputs: at most {limit} inputs in one request") from None
+    return [item for item in msgspec.structs.astuple(found) if item is not _NOTHING]
+
+
 @functools.cache
-def _at_most(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Return a decoder that refuses an array of more than *limit* items, and builds none more."""
-    fields = [(f"item_{place}", msgspec.Raw, msgspec.Raw()) for place in range(limit)]
+def _split_at_most(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Return a decoder that refuses an array of more than *limit* items, and builds no more."""
+    fields = [(f"item_{place}", msgspec.Raw, _NOTHING) for place in range(limit)]
     kind = msgspec.defstruct("AtMost", fields, array_like=True, forbid_unknown_fields=True)
     return msgspec.json.Decoder(kind)

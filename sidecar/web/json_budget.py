@@ -8,7 +8,7 @@ before it is parsed, and before all of it is there.
 from sidecar.errors import PayloadTooLarge
 
 SMALL_BYTES = 1 << 20  # parsed in a few milliseconds, whatever it holds
-MAX_BLANKS = 1 << 25
+MAX_BLANKS = 1 << 23
 _BLANKS = b" \t\r\n"
 
 

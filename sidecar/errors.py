@@ -45,6 +45,13 @@ class InvalidBody(SidecarError):
     error = "The request body is damaged"
 
 
+class InvalidTarget(SidecarError):
+    """The request's path or query cannot be read."""
+
+    status = 400
+    error = "The request's path is malformed"
+
+
 class InvalidInput(SidecarError):
     """An input that the model cannot take."""
 

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +10,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
-from multidict import istr
 
 from sidecar.access.origins import OriginGuard
 from sidecar.access.rate_limiter import Quota
@@ -20,16 +18,15 @@ from sidecar.services import IDENTITY, SERVICES
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.request_id import REQUEST_ID
+from sidecar.web import request_head
 
 log = logging.getLogger(__name__)
 requests = logging.getLogger(REQUESTS)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUEST_ID_HEADER = istr("X-Request-ID")
 _PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
 _serial = itertools.count(1)
-_SANE_ID = re.compile(r"[\w.:-]{1,128}")
 CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
 GUARD = web.AppKey("guard", OriginGuard)
 QUOTA = web.RequestKey("quota", Quota)  # what its client, or its model, may still ask
@@ -77,7 +74,7 @@ def _route(request: web.Request) -> str:
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
     """The headers of every answer; a stream calls this itself, before it begins."""
-    response.headers[REQUEST_ID_HEADER] = REQUEST_ID.get() or _request_id(request)
+    response.headers[request_head.REQUEST_ID] = REQUEST_ID.get() or _request_id(request)
     if (quota := request.get(QUOTA)) is not None:
         response.headers.update(quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
@@ -90,12 +87,15 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     headers = request.headers
     try:
         request.app[GUARD].check(headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN))
+        request_head.check_target(request)
         if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
             return _preflight()
         return await handler(request)
     except SidecarError as exc:
         return _refusal(request, exc)
     except web.HTTPError as exc:
+        if exc.status >= 500:
+            log.exception("%s %s was answered with %d", request.method, _route(request), exc.status)
         return _http_error(exc)
     except web.HTTPException:
         raise
@@ -111,12 +111,21 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> web.Response:
-    """An error in the one format."""
+    """Return an error in the one format."""
     return web.Response(
-        body=msgspec.json.encode(_body(status, error, detail, extra)),
+        body=_encoded(_body(status, error, detail, extra)),
         status=status,
         headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
     )
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """Encode *body*, without its sentences if they hold text that cannot be encoded."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        status = body["status_code"]
+        return msgspec.json.encode(_body(status, HTTPStatus(status).phrase, None, None))
 
 
 def error_body(exc: SidecarError) -> dict[str, Any]:
@@ -162,6 +171,5 @@ def _preflight() -> web.Response:
 
 
 def _request_id(request: web.Request) -> str:
-    """The client's own id if it is a sane one, else a new one."""
-    given = request.headers.get(REQUEST_ID_HEADER)
-    return given if given and _SANE_ID.fullmatch(given) else f"{_PROCESS_ID}{next(_serial):08x}"
+    """Return the client's own id if it is a sane one, else a new one."""
+    return request_head.request_id(request) or f"{_PROCESS_ID}{next(_serial):08x}"

@@ -7,7 +7,8 @@
 model before it, with `config`, `options`, `device`, `threads`, `precision` and `acceleration`;
 `one_thread` is for work in short steps.  `tensor_input` and `tensor_model` serve the tensor
 handler; `text_input`, `text_encoder`, `text_batching` and `packed_attention` the text handlers;
-`wav` those that speak and listen; `seeded` those that draw.
+`wav` those that speak and listen; `seeded` those that draw.  `log_lines` is how a worker may write
+to its standard output.
 
 A copy of this folder lies in every archive, so nothing here imports the sidecar.
 """

@@ -18,6 +18,7 @@ from handler_kit.errors import InvalidInput, ItemError, as_item_error, is_out_of
 from handler_kit.job import Answer, Item, RunBy, Timings
 from handler_kit.json_numbers import parse
 from handler_kit.loading import Loading, Report
+from handler_kit.log_lines import protect_output
 from handler_kit.options import HandlerOptions
 from handler_kit.rows import (
     Context,
@@ -107,6 +108,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     def initialize(self, context: Context) -> None:
         """Loads, checks and warms the model.  Raises LoadError; TorchServe logs it."""
         started = time.perf_counter()
+        protect_output()
         system = context.system_properties
         self.config = parse_config(context.model_yaml_config)
         self.options = self.read_options(self.config)
@@ -118,6 +120,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             in_turn="deviceIds" in (context.model_yaml_config or {}),
         )
         self._report: Report = Loading(self).run()
+        protect_output()  # libraries that were imported meanwhile have loggers of their own
         self._run_by = RunBy(
             device=str(self.device), precision=self._report.precision, worker=os.getpid()
         )

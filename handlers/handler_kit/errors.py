@@ -1,7 +1,11 @@
 """What can go wrong with one item, and with a load.  An item's error knows its status."""
 
+from pathlib import Path
+from traceback import extract_tb
+
 import torch
 
+MAX_CAUSE = 150  # characters
 MAX_SENTENCE = 300  # characters; an error must not outgrow the answer it stands for
 
 
@@ -9,6 +13,10 @@ class ItemError(Exception):
     """One item failed; the others of its job do not notice.  The text is for the client."""
 
     status = 500
+
+    def __init__(self, text: str = "", *, cause: str | None = None) -> None:
+        super().__init__(text)
+        self.cause = cause  # what went wrong, for the log; it quotes nothing of the input
 
     @property
     def sentence(self) -> str:
@@ -42,7 +50,15 @@ def as_item_error(exc: Exception) -> ItemError:
         return exc
     if is_out_of_memory(exc):
         return MemoryExhausted("Out of memory")
-    return ItemError("Internal server error")
+    return ItemError("Internal server error", cause=_cause(exc))
+
+
+def _cause(exc: Exception) -> str:
+    """Return the kind of *exc* and the place it came from: its text may quote the input."""
+    kind = type(exc).__name__
+    for frame in reversed(extract_tb(exc.__traceback__)):
+        return f"{kind} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"[:MAX_CAUSE]
+    return kind
 
 
 def is_out_of_memory(exc: BaseException) -> bool:

@@ -5,6 +5,7 @@ number, the header as JSON, then the items' bodies one after another, each as lo
 its header says.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -43,6 +44,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     forward_pass: int = 0  # how many items shared the item's forward pass
+    cause: str | None = None  # of an error of our own, for the sidecar's log and no client
 
 
 class Timings(msgspec.Struct):
@@ -83,6 +85,7 @@ class _AnswerHeader(msgspec.Struct, omit_defaults=True):
     type: str = "json"
     parameters: dict[str, Any] = {}
     forward_pass: int = 0
+    cause: str | None = None
 
 
 class _JobAnswerHeader(msgspec.Struct):
@@ -94,6 +97,8 @@ class _JobAnswerHeader(msgspec.Struct):
     timings: Timings
 
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_JobHeader)
 
@@ -125,12 +130,17 @@ def read_job(data: bytes | bytearray) -> list[Item]:
                 id=item.id,
                 type=item.type,
                 parameters=item.parameters,
-                traceparent=item.traceparent,
-                request_id=item.request_id,
+                traceparent=_matching(_TRACEPARENT, item.traceparent),
+                request_id=_matching(_REQUEST_ID, item.request_id),
                 body=body,
             )
         )
     return items
+
+
+def _matching(grammar: re.Pattern[str], text: str | None) -> str | None:
+    """Return *text* if it is what it claims to be: a job need not come from the sidecar."""
+    return text if text is not None and grammar.fullmatch(text) else None
 
 
 def write_answer(
@@ -146,6 +156,7 @@ def write_answer(
             type=answer.type,
             parameters=answer.parameters,
             forward_pass=answer.forward_pass,
+            cause=answer.cause,
         )
         for item, answer in zip(items, answers, strict=True)
     ]

@@ -108,7 +108,9 @@ def sender(item: Item) -> str:
 
 def failed(error: ItemError, forward_pass: int = 0) -> Answer:
     """The answer of an item that failed with *error*."""
-    return Answer(status=error.status, error=error.sentence, forward_pass=forward_pass)
+    return Answer(
+        status=error.status, error=error.sentence, forward_pass=forward_pass, cause=error.cause
+    )
 
 
 def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -> list[Answer]:

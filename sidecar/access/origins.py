@@ -6,12 +6,16 @@ own.  So the `Host` must be ours: an address, localhost, or a name that is allow
 """
 
 import ipaddress
+import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from sidecar.errors import ForbiddenOrigin
 
 LOCAL_NAMES = frozenset({"localhost"})
+# RFC 3986, section 3.2, more strictly than it is: no percent-encoding, no user, ASCII alone.
+_AUTHORITY = r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9._-]{1,253}))(?::[0-9]{1,5})?"
+_HOST = re.compile(_AUTHORITY)
+_ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>{_AUTHORITY})")  # RFC 6454, section 6.1
 
 
 class OriginGuard:
@@ -37,17 +41,18 @@ class OriginGuard:
         """Whether a page of *origin* may send requests to *host*."""
         if origin.lower() in self._origins:
             return True
-        return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+        found = _ORIGIN.fullmatch(origin)
+        return found is not None and host is not None and found["host"].lower() == host.lower()
 
     def is_foreign(self, origin: str) -> bool:
         """Whether *origin* is allowed by the settings: its page needs CORS headers to read."""
         return origin.lower() in self._origins
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
+        name = (found["v6"] or found["name"]).lower()
         return self._any_host or name in self._hosts or _is_address(name)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from multidict import istr
 
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Allowance, refuse_exceeded
@@ -11,9 +10,9 @@ from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, Overloaded, SidecarError
 from sidecar.middleware import HELD, QUOTA
 from sidecar.services import IDENTITY, SERVICES, Services
+from sidecar.web import request_head
 from sidecar.web.body_budget import BodyShare
 
-FORWARDED_FOR = istr("X-Forwarded-For")
 COUNTED = web.RequestKey("counted", bool)  # for its client
 CLIENT = web.RequestKey("client", str)  # whose request it is at work as
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,8 +49,8 @@ def enter_address(request: web.Request) -> None:
 
 def client_of(request: web.Request, identity: Identity | None) -> str:
     """Return whom the request counts for: its credential's subject, else its address."""
-    forwarded = ",".join(request.headers.getall(FORWARDED_FOR, ()))  # some proxies add a line each
-    return request.app[SERVICES].limits.client(identity, request.remote, forwarded)
+    limits = request.app[SERVICES].limits
+    return limits.client(identity, request.remote, request_head.forwarded_for(request))
 
 
 def limited(handler: Handler) -> Handler:

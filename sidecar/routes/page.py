@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.services import SERVICES, Services
+from sidecar.web import request_head
 
 _encode = msgspec.json.Encoder().encode
 Compute = Callable[[Services], Awaitable[Any]]
@@ -36,10 +37,9 @@ def page(compute: Compute) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 def wants_fresh(request: web.Request) -> bool:
     """Whether the client asks for an answer of its own: RFC 9111, section 5.2.1."""
-    asked = request.headers.get(hdrs.CACHE_CONTROL, "").lower()
+    asked = request_head.cache_control(request)
     return "no-cache" in asked or "no-store" in asked
 
 
 def _has(request: web.Request, etag: str) -> bool:
-    known = request.if_none_match or ()
-    return any(each.value in ("*", etag.strip('"')) for each in known)
+    return any(known in ("*", etag.strip('"')) for known in request_head.etags(request))

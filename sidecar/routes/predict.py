@@ -12,7 +12,7 @@ from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.limits import admit_to_model
 from sidecar.routes.results import Predicted, cached, result_key, within
-from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.work import Urgency, Work
@@ -23,6 +23,7 @@ from sidecar.schemas.predict import (
     PredictResponse,
 )
 from sidecar.services import SERVICES, Services
+from sidecar.web import request_head
 
 _request = msgspec.json.Decoder(PredictRequest)
 _encode = msgspec.json.Encoder().encode
@@ -75,7 +76,7 @@ def _checked(
         asked.timeout,
         began,
         not asked.enable_batching,
-        request.headers.get(TRACEPARENT),
+        request_head.traceparent(request),
     )
     return Asked(asked.model_name, key, inputs, bodies, is_batch, urgency)
 

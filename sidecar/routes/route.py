@@ -5,9 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
-from multidict import istr
 
-TRACEPARENT = istr("traceparent")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -5,7 +5,7 @@ import time
 from typing import NamedTuple
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 from msgspec.structs import replace
 
 from sidecar.caching.result_cache import Origin
@@ -13,7 +13,7 @@ from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.routes.body import read_json
 from sidecar.routes.limits import admit_to_model
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
-from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
@@ -37,6 +37,7 @@ from sidecar.speech.rendering import Rendered, render
 from sidecar.speech.synthesis import CLONING, Order, Spoken, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
+from sidecar.web import request_head
 
 _request = msgspec.json.Decoder(SynthesisRequest)
 
@@ -91,7 +92,7 @@ def _order(
                 f"{name}: {speaker.name} does not take it; /audio/models tells who does"
             )
     urgency = Urgency(
-        asked.priority, asked.timeout, began, traceparent=request.headers.get(TRACEPARENT)
+        asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
     )
     return Order(asked.words, speaker, asked, urgency)
 
@@ -99,7 +100,7 @@ def _order(
 async def _whole(
     request: web.Request, asked: SynthesisRequest, order: Order, services: Services
 ) -> tuple[web.Response, Synthesis]:
-    wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
+    wanted = wanted_audio(request_head.accept(request), asked.output_format)
     made, origin = await _made(request, asked, order, wanted.format)
     taken = time.monotonic() - order.urgency.arrived
     speaking = made.speaking_seconds if origin == "computed" else None
@@ -139,7 +140,7 @@ async def _made(
 async def _streamed(
     request: web.Request, asked: SynthesisRequest, order: Order, services: Services
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    wanted = wanted_audio(request.headers.get(hdrs.ACCEPT, ""), asked.output_format)
+    wanted = wanted_audio(request_head.accept(request), asked.output_format)
     await admit_to_model(request, order.speaker.key, order.speaker.name)
     return await send_stream(request, services, Streamed(order, wanted.format, asked.quality))
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from sidecar.errors import InvalidInput
 from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
 from sidecar.routes.limits import admit_to_model
-from sidecar.routes.route import TRACEPARENT, Route, json_response
+from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
 from sidecar.scheduling.work import Urgency
@@ -32,6 +32,7 @@ from sidecar.speech.transcript import Transcript
 from sidecar.speech.transcription import Heard, Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import Listener, check_language
+from sidecar.web import request_head
 
 _encode = msgspec.json.Encoder().encode
 
@@ -69,7 +70,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             async with AudioSource(
                 asked.upload.file, asked.field, limit, services.speech
             ) as source:
-                traceparent = request.headers.get(TRACEPARENT)
+                traceparent = request_head.traceparent(request)
                 listening = Listening(asked, listener, source, began, traceparent)
                 response, success = await _answer(request, listening, services)
         return response

@@ -16,8 +16,11 @@ class WantedAudio(NamedTuple):
 
 
 def wanted_audio(accept: str, output_format: OutputFormat | None) -> WantedAudio:
-    """The field goes before the header, which may name one of our types or any audio at all."""
-    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    """Return what the field *output_format* says, else *accept*, which is in small letters.
+
+    The header may name one of our types, or any audio at all.
+    """
+    ranges = [part.partition(";")[0].strip() for part in accept.split(",")]
     audio = [each for each in ranges if each.startswith("audio/")]
     named = (
         name

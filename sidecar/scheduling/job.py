@@ -44,6 +44,7 @@ class AnswerHeader(msgspec.Struct):
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of the body has to know
     forward_pass: int = 0
+    cause: str | None = None  # of an error that is the model's own, for the log alone
 
 
 class Timings(msgspec.Struct):

@@ -13,6 +13,7 @@ from sidecar.errors import EngineUnavailable, InternalError, SidecarError, Unava
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.job import (
+    AnswerHeader,
     ItemHeader,
     JobAnswerHeader,
     MalformedAnswer,
@@ -30,6 +31,7 @@ SHORT_JOB_SECONDS = 0.010
 SMOOTHING = 0.1
 JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
 MAX_ATTEMPTS = 2
+MAX_CAUSE = 500  # characters of what a handler tells of a failure
 
 
 class JobLimits(NamedTuple):
@@ -72,12 +74,16 @@ class JobRunner:
         """Whether a worker would idle between jobs if it got them one at a time."""
         return self._mean_seconds < SHORT_JOB_SECONDS
 
-    async def run(self, batch: Sequence[Entry]) -> None:
-        """Runs one job.  Every entry of *batch* is answered, refused, or queued again."""
-        self.in_flight += len(batch)
+    async def run(self, members: Sequence[Entry]) -> None:
+        """Run one job.  Every entry of *members* is answered, refused, or queued again."""
+        self.in_flight += len(members)
         started = self._clock()
+        batch: Sequence[Entry] = ()
         try:
-            header, bodies = await self._ask(batch)
+            batch, job = self._pack(members)
+            if not batch:
+                return
+            header, bodies = await self._ask(job, len(batch))
             self._breaker.succeeded()
             self._took(batch, started, header.timings)
             self._answer(batch, header, bodies)
@@ -94,29 +100,45 @@ class JobRunner:
             )
             self._give_up(batch, InternalError())
         except Exception:
-            log.exception("a job of %s failed in the sidecar", self._model, extra=_asked_by(batch))
-            self._give_up(batch, InternalError())
-        finally:
-            self.in_flight -= len(batch)
-            self._give_up(batch, Unavailable("the server is stopping"), unless_queued=True)
-
-    async def _ask(self, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
-        items = [
-            ItemHeader(
-                str(index),
-                len(entry.body),
-                entry.type,
-                entry.parameters,
-                entry.traceparent,
-                entry.request_id,
+            log.exception(
+                "a job of %s failed in the sidecar", self._model, extra=_asked_by(members)
             )
-            for index, entry in enumerate(batch)
-        ]
-        job = encode_job(items, [entry.body for entry in batch])
+            self._give_up(members, InternalError())
+        finally:
+            self.in_flight -= len(members)
+            self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
+
+    def _pack(self, members: Sequence[Entry]) -> tuple[Sequence[Entry], bytes]:
+        """Return those of *members* that can be sent, and the job that they make.
+
+        Whoever cannot be put into a job is refused, and spoils it for nobody else.
+        """
+        try:
+            return members, _job_of(members)
+        except Exception:  # noqa: BLE001 - whose fault it is turns out below, and is logged there
+            sound = [entry for entry in members if self._can_be_sent(entry)]
+            return sound, _job_of(sound)
+
+    def _can_be_sent(self, entry: Entry) -> bool:
+        try:
+            _job_of([entry])
+        except Exception as exc:  # noqa: BLE001 - nothing that one entry holds may reach the others
+            # No traceback: the exception quotes what was sent.
+            log.error(  # noqa: TRY400
+                "%s: an input cannot be put into a job: %s",
+                self._model,
+                type(exc).__name__,
+                extra=_asked_by([entry]),
+            )
+            entry.refuse(InternalError())
+            return False
+        return True
+
+    async def _ask(self, job: bytes, items: int) -> tuple[JobAnswerHeader, list[bytes]]:
         answer = await self._client.predict(
             self._model, job, self._limits.seconds + JOB_GRACE_SECONDS
         )
-        return decode_answer(answer, len(batch))
+        return decode_answer(answer, items)
 
     def _took(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
         # The handler's own time: ours holds the wait behind the job before, too.
@@ -144,7 +166,20 @@ class JobRunner:
                     )
                 )
             else:
-                entry.refuse(item_error(item))
+                self._refuse(entry, item)
+
+    def _refuse(self, entry: Entry, item: AnswerHeader) -> None:
+        error = item_error(item)
+        if isinstance(error, InternalError):
+            cause = (item.cause or item.error or "no cause was told")[:MAX_CAUSE]
+            log.error(
+                "%s: an input failed with status %d: %s",
+                self._model,
+                item.status,
+                cause,
+                extra=_asked_by([entry]),
+            )
+        entry.refuse(error)
 
     def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
         log.warning(
@@ -177,6 +212,21 @@ class JobRunner:
         for entry in batch:
             if not (unless_queued and entry.queued):
                 entry.refuse(error)
+
+
+def _job_of(batch: Sequence[Entry]) -> bytes:
+    items = [
+        ItemHeader(
+            str(index),
+            len(entry.body),
+            entry.type,
+            entry.parameters,
+            entry.traceparent,
+            entry.request_id,
+        )
+        for index, entry in enumerate(batch)
+    ]
+    return encode_job(items, [entry.body for entry in batch])
 
 
 def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:

@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_IN_TRACEBACK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LIKE_A_LINE = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,10 +42,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, and below it the traceback if there is one."""
         request_id = getattr(record, "request_id", None)
-        asked = f" [{request_id}]" if request_id else ""
+        asked = f" [{CONTROL.sub(_escaped, request_id)}]" if request_id else ""
         message = CONTROL.sub(_escaped, record.getMessage())
         line = f"{_time(record)} {record.levelname:7} {record.name}{asked} - {message}"
-        return line if record.exc_text is None else f"{line}\n{record.exc_text}"
+        return line if record.exc_text is None else f"{line}\n{_below(record.exc_text)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -50,18 +53,24 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; `exception` is there only when there is one."""
+        request_id = getattr(record, "request_id", None)
         fields: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
-            "request_id": getattr(record, "request_id", None),
+            "message": _SURROGATES.sub(_escaped, record.getMessage()),
+            "request_id": request_id and _SURROGATES.sub(_escaped, request_id),
         }
         if isinstance(record.msg, AccessLine):
             fields |= msgspec.structs.asdict(record.msg)
         if record.exc_text is not None:
-            fields["exception"] = record.exc_text
+            fields["exception"] = _SURROGATES.sub(_escaped, record.exc_text)
         return _encode(fields).decode()
+
+
+def _below(traceback: str) -> str:
+    """Return *traceback* such that no line of it, whatever an exception quotes, starts as ours."""
+    return _LIKE_A_LINE.sub("  ", _IN_TRACEBACK.sub(_escaped, traceback))
 
 
 def _time(record: logging.LogRecord) -> str:

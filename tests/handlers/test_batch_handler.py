@@ -14,6 +14,7 @@ from sidecar.scheduling.job import decode_answer
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
 
 GOOD = b"[1,2,3,4,5]"
+TRACEPARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
 HOSTILE = [
     b"",
     b"\xff\xfe",
@@ -133,6 +134,9 @@ def test_a_poisoned_item_gets_500_alone_and_nothing_leaks(faulty: Loaded) -> Non
     header, _ = faulty.job(GOOD, b"[666]", GOOD)
     assert [item.status for item in header.items] == [200, 500, 200]
     assert header.items[1].error == "Internal server error"
+    cause = header.items[1].cause
+    assert cause is not None
+    assert cause.startswith("RuntimeError in forward, loaded.py:")
     assert [item.forward_pass for item in header.items] == [1, 1, 1]
 
 
@@ -140,12 +144,12 @@ def test_a_log_line_about_an_item_says_whose_it_was(
     faulty: Loaded, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        faulty.job(GOOD, b"[666]", request_id="mine", traceparent="00-ab")
+        faulty.job(GOOD, b"[666]", request_id="mine", traceparent=TRACEPARENT)
     together, alone = (record.getMessage() for record in caplog.records[-2:])
     assert together == (
-        "2 inputs failed together, each is tried alone: request mine, traceparent 00-ab"
+        f"2 inputs failed together, each is tried alone: request mine, traceparent {TRACEPARENT}"
     )
-    assert alone == "one input failed alone: request mine, traceparent 00-ab"
+    assert alone == f"one input failed alone: request mine, traceparent {TRACEPARENT}"
 
 
 def test_an_item_that_exhausts_memory_gets_503_alone(faulty: Loaded) -> None:

@@ -14,8 +14,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 parameters = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-9, 9) | texts)
 run_by = job.RunBy(device="cpu", precision="fp32", worker=7)
 
+trace_ids = st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", fullmatch=True)
+request_ids = st.from_regex(r"[A-Za-z0-9_.:-]{1,128}", fullmatch=True)
+
 jobs = st.lists(
-    st.tuples(texts, st.sampled_from(["json", "text", "pcm"]), parameters, texts, st.binary())
+    st.tuples(
+        request_ids, st.sampled_from(["json", "text", "pcm"]), parameters, trace_ids, st.binary()
+    )
 )
 answers = st.lists(
     st.builds(
@@ -50,6 +55,17 @@ def test_the_handler_reads_what_the_dispatcher_writes(
     read = [(i.id, i.type, i.parameters, i.traceparent, i.body) for i in items]
     assert read == entries
     assert [item.request_id for item in items] == [item.id for item in items]
+
+
+@given(texts, texts)
+def test_ids_that_are_none_do_not_come_in(trace: str, request_id: str) -> None:
+    header = dispatcher.ItemHeader(
+        "0", 0, traceparent=trace + "\u2028[PID]1", request_id=request_id
+    )
+    (item,) = job.read_job(dispatcher.encode_job([header], [b""]))
+    assert item.traceparent is None
+    assert item.request_id is None or item.request_id.isascii()
+    assert str(item.request_id).isprintable()
 
 
 @given(answers)

@@ -1,0 +1,89 @@
+"""What may be taken from a request's head: each header against its own grammar.
+
+aiohttp decodes headers and the request target with `surrogateescape`, so they may hold text that
+no encoder takes, and line separators that forge lines wherever they are written.  Whatever goes
+on from here (to a worker, a log, an answer) is plain ASCII.  What does not match is dropped, as
+if the client had not sent it; a target that does not match is refused.
+"""
+
+import re
+
+from aiohttp import hdrs, web
+from multidict import istr
+
+from sidecar.errors import InvalidTarget
+
+REQUEST_ID = istr("X-Request-ID")
+TRACEPARENT = istr("traceparent")
+FORWARDED_FOR = istr("X-Forwarded-For")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_TRACEPARENT = re.compile(  # W3C Trace Context, level 2; later versions may append to it
+    r"(?!ff)(?P<version>[0-9a-f]{2})"
+    r"(?P<ids>-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-)"
+    r"(?P<flags>[0-9a-f]{2})(?P<more>-[\x21-\x7e]*)?"
+)
+_KNOWN_FLAGS = 0b11  # sampled, and that the trace's id is random
+_FORWARDED = re.compile(r"[0-9A-Za-z.:,\[\] \t_-]*")
+_PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
+
+
+def request_id(request: web.Request) -> str | None:
+    """Return the client's own id of the request, if it sent one that is fit to be repeated."""
+    given = request.headers.get(REQUEST_ID)
+    return given if given and _REQUEST_ID.fullmatch(given) else None
+
+
+def traceparent(request: web.Request) -> str | None:
+    """Return the position in the client's trace.
+
+    One of a later version than ours (00) goes on as one of ours: W3C Trace Context, section 4.3.
+    Two of them, or one that breaks the grammar, count as none.
+    """
+    given = request.headers.getall(TRACEPARENT, None)
+    if given is None or len(given) > 1:
+        return None
+    found = _TRACEPARENT.fullmatch(given[0])
+    if found is None or (found["version"] == "00" and found["more"] is not None):
+        return None
+    if found["version"] == "00":
+        return given[0]
+    return f"00{found['ids']}{int(found['flags'], 16) & _KNOWN_FLAGS:02x}"
+
+
+def forwarded_for(request: web.Request) -> str:
+    """Return the addresses that proxies have put down, in order; some add a line each."""
+    lines = request.headers.getall(FORWARDED_FOR, ())
+    return ",".join(line if _FORWARDED.fullmatch(line) else "" for line in lines)
+
+
+def accept(request: web.Request) -> str:
+    """Return what the client says it takes, in small letters; nothing where that is unreadable."""
+    return _printable(request, hdrs.ACCEPT)
+
+
+def cache_control(request: web.Request) -> str:
+    """Return how the client wants caches to behave, in small letters."""
+    return _printable(request, hdrs.CACHE_CONTROL)
+
+
+def etags(request: web.Request) -> tuple[str, ...]:
+    """Return the versions that the client has already; ``*`` stands for any."""
+    if not _PRINTABLE.fullmatch(request.headers.get(hdrs.IF_NONE_MATCH, "")):
+        return ()
+    return tuple(tag.value for tag in request.if_none_match or ())
+
+
+def check_target(request: web.Request) -> None:
+    """Raise InvalidTarget for a path or query with bytes that are not UTF-8.
+
+    Percent-encoded ones are left as they stand, and match nothing.
+    """
+    target = request.raw_path
+    if not target.isascii() and not target.isprintable():
+        raise InvalidTarget("path: expected printable UTF-8, other bytes percent-encoded")
+
+
+def _printable(request: web.Request, name: istr) -> str:
+    given = request.headers.get(name, "")
+    return given.lower() if _PRINTABLE.fullmatch(given) else ""

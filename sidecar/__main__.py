@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import uvloop
 from aiohttp import web
 
+from sidecar.access.private_folder import make_private
 from sidecar.app import background, create_app, create_runner
 from sidecar.catalog.catalog import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             check_configuration(settings)
             print(explain_configuration(effective))  # noqa: T201
             return 0
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        make_private(settings.state_dir, leave=(settings.api_keys, settings.secret_file))
         with open_logs(settings):
             uvloop.run(serve(settings))
     except (SettingsError, CatalogError, JavaNotFound, PortTaken, OSError) as exc:

@@ -45,8 +45,9 @@ from sidecar.routes import (
     synthesize,
     transcribe,
 )
+from sidecar.routes.credentials import reading
 from sidecar.routes.documents import API_DOCUMENT
-from sidecar.routes.limits import Handler, counting_refusals, limited
+from sidecar.routes.limits import Handler, counting_refusals
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -117,10 +118,11 @@ def _document() -> dict[str, Any]:
 
 
 def _held_back(route: Route, services: Services) -> Handler:
-    """The route's handler; where no credential is looked at, the address is what is limited."""
-    if not (route.limited and services.limits.per_client.limited):
-        return route.handler
-    return counting_refusals(route.handler) if route.credential else limited(route.handler)
+    """Return the route's handler behind the checks that it does not make itself."""
+    handler = reading(route.handler) if route.is_open else route.handler
+    if route.limited and services.limits.per_client.limited:
+        return counting_refusals(handler)
+    return handler
 
 
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:

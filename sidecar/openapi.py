@@ -64,8 +64,8 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
         if route.form:
             content["multipart/form-data"] = {"schema": _form(route.request)}
         operation["requestBody"] = {"required": True, "content": content}
-    if route.credential is not None:
-        nothing: list[dict[str, Any]] = [{}] if route.credential == "optional" else []
+    if route.credential is not None or route.is_open:
+        nothing: list[dict[str, Any]] = [] if route.credential == "required" else [{}]
         operation["security"] = [{"bearer": []}, {"api_key": []}, *nothing]
     return operation
 
@@ -119,7 +119,8 @@ def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     errors: dict[str, Any] = {}
     too_many = {429} if route.limited else set()
     with_body = WITH_BODY if route.request is not None else set()
-    for status in sorted({*EVERY_ROUTE, *too_many, *with_body, *route.statuses}):
+    credential = {401, 503} if route.is_open else set()  # a wrong one; one that cannot be checked
+    for status in sorted({*EVERY_ROUTE, *too_many, *credential, *with_body, *route.statuses}):
         own_body = status == 503 and route.path in ("/health", "/readyz")
         schema = schemas[route.response if own_body else ErrorBody]
         errors[str(status)] = {

@@ -75,7 +75,7 @@ class DownloadedModels:
         return msgspec.structs.replace(spec, path=key) if (self.base / key).is_dir() else None
 
     def _change(self, change: Callable[[_Records], object]) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
             records = self.records()
             change(records)

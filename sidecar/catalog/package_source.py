@@ -27,6 +27,7 @@ def fetch(package: Package, cache: Path) -> Path:
 
     Raises PackageError when pip cannot get it or its sha256 differs.
     """
+    cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f"{package.sha256}.whl"
     if kept.exists():

@@ -123,7 +123,7 @@ def _download_one(
     if archive_path(settings.model_store, wish.key).is_file() and not options.force:
         print(f"{wish.key} is here already; --force downloads it again")  # noqa: T201
         return 0
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     bar = _Bar(wish.key)
     Fetching(Order(wish=wish, place=place_of(settings)), bar.show).run()
     return bar.end()

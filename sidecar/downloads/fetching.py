@@ -54,7 +54,9 @@ class Fetching:
         except Timeout:
             self._say(Failed("another program downloads this model right now"))
         except OSError as exc:
-            self._say(Failed(f"{exc.strerror or type(exc).__name__}: {exc.filename or 'a file'}"))
+            # Everybody may read this, and no path of the machine is for everybody.
+            file = Path(os.fsdecode(exc.filename or "a file")).name
+            self._say(Failed(f"{exc.strerror or type(exc).__name__}: {file}"))
         finally:
             close_session()
 

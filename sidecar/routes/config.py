@@ -4,7 +4,7 @@ import asyncio
 
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.routes.page import page
-from sidecar.routes.route import Route
+from sidecar.routes.route import Route, shown_folder
 from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
@@ -38,7 +38,7 @@ async def config(services: Services) -> Config:
             device.device_type, batch.batch_size, device.use_fp16, enable_profiling=False
         ),
         ServerConfig(settings.host, settings.port, settings.log_level),
-        LoggingConfig(settings.log_level, str(settings.logs), _log_files(files)),
+        LoggingConfig(settings.log_level, shown_folder(settings.logs), _log_files(files)),
         {key: _model(spec, services.loader.status[key]) for key, spec in services.catalog.items()},
         _rate_limiting(services),
     )

@@ -9,7 +9,7 @@ from multidict import istr
 
 from sidecar.access.identity import Identity
 from sidecar.errors import InsufficientScope, NotAuthenticated
-from sidecar.routes.limits import enter_address, limit_client
+from sidecar.routes.limits import Handler, enter_address, limit_client
 from sidecar.services import IDENTITY, SERVICES
 
 API_KEY = istr("X-API-Key")
@@ -23,9 +23,7 @@ async def check_headers(request: web.Request, scope: str | None = None) -> bool:
     require one.  Raises NotAuthenticated, InsufficientScope, TooManyRequests.
     """
     services = request.app[SERVICES]
-    identity = await services.authenticator.identify_headers(
-        request.headers.get(hdrs.AUTHORIZATION), request.headers.get(API_KEY)
-    )
+    identity = await _identify(request)
     if identity is None:
         enter_address(request)
         return scope is not None or services.settings.require_authentication
@@ -52,6 +50,28 @@ async def require_scope(request: web.Request, scope: str) -> Identity:
     if await check_headers(request, scope):
         raise NotAuthenticated
     return request[IDENTITY]
+
+
+def reading(handler: Handler) -> Handler:
+    """Return *handler* for a route that answers everybody, but no credential that is wrong.
+
+    Who has a good one is the client that the request counts for, else the address is.
+    """
+
+    async def reading_handler(request: web.Request) -> web.StreamResponse:
+        identity = await _identify(request)
+        if identity is not None:
+            request[IDENTITY] = identity
+        await limit_client(request, identity)
+        return await handler(request)
+
+    return reading_handler
+
+
+async def _identify(request: web.Request) -> Identity | None:
+    return await request.app[SERVICES].authenticator.identify_headers(
+        request.headers.get(hdrs.AUTHORIZATION), request.headers.get(API_KEY)
+    )
 
 
 async def _accept(request: web.Request, identity: Identity, scope: str | None) -> None:

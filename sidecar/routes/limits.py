@@ -53,16 +53,6 @@ def client_of(request: web.Request, identity: Identity | None) -> str:
     return limits.client(identity, request.remote, request_head.forwarded_for(request))
 
 
-def limited(handler: Handler) -> Handler:
-    """*handler*, for a route that looks at no credential: its clients are addresses."""
-
-    async def limited_handler(request: web.Request) -> web.StreamResponse:
-        await limit_client(request, None)
-        return await handler(request)
-
-    return limited_handler
-
-
 def counting_refusals(handler: Handler) -> Handler:
     """*handler*, for a route that looks at a credential.
 

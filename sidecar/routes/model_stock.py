@@ -11,7 +11,7 @@ from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.order import MB, PARTIAL
-from sidecar.routes.route import Route, json_response
+from sidecar.routes.route import Route, json_response, shown_folder
 from sidecar.schemas.downloads import (
     AvailableCategories,
     AvailableModel,
@@ -149,7 +149,7 @@ def _cache_info(services: Services) -> CacheInfo:
     speaking = [model for model in models if model.is_tts]
     spoken = sum(model.size_mb for model in speaking)
     return CacheInfo(
-        cache_directory=str(store.absolute()),
+        cache_directory=shown_folder(store),
         total_models=len(models),
         total_size_mb=round(total, 3),
         free_disk_mb=round(shutil.disk_usage(_nearest(store)).free / MB, 3),

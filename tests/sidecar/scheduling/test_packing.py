@@ -100,4 +100,4 @@ async def test_the_log_tells_of_the_entry_that_was_refused_and_of_no_other(
     assert isinstance(bad[0], InternalError)
     (record,) = caplog.records
     assert record.getMessage() == "echo: an input cannot be put into a job: UnicodeEncodeError"
-    assert record.request_id == "bad"
+    assert vars(record)["request_id"] == "bad"

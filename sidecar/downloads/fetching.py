@@ -17,7 +17,7 @@ from sidecar.downloads import local_files, unpacking, web_file
 from sidecar.downloads.address_guard import AddressGuard
 from sidecar.downloads.counter import Counter
 from sidecar.downloads.describing import Card, describe, read_json
-from sidecar.downloads.file_names import PICKLED
+from sidecar.downloads.file_names import PICKLED, without_folders
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
 from sidecar.downloads.order import MB, PARTIAL, Done, DownloadFailed, Failed, Order, Report
@@ -49,13 +49,14 @@ class Fetching:
             self._place.model_store.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder.with_suffix(".lock"), timeout=0):
                 self._say(Done(self._work()))
-        except (DownloadFailed, archive.BuildError, package_source.PackageError) as exc:
+        except (DownloadFailed, package_source.PackageError) as exc:
             self._say(Failed(str(exc)))
+        except archive.BuildError as exc:  # may quote what another program said
+            self._say(Failed(without_folders(str(exc))))
         except Timeout:
             self._say(Failed("another program downloads this model right now"))
         except OSError as exc:
-            # Everybody may read this, and no path of the machine is for everybody.
-            file = Path(os.fsdecode(exc.filename or "a file")).name
+            file = without_folders(os.fsdecode(exc.filename or "a file"))
             self._say(Failed(f"{exc.strerror or type(exc).__name__}: {file}"))
         finally:
             close_session()

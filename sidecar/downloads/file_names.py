@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from sidecar.downloads.order import DownloadFailed
 
 MAX_NAME = 255
+ABSOLUTE = re.compile(r"(?<![\w/:.-])/(?:[^\s/'\"]+/)*([^\s/'\"]+)")
 DATA = frozenset({".json", ".txt", ".model", ".vocab", ".jinja", ".spm", ".safetensors"})
 EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder", "xvector"})  # besides a model's top folder
 VOICES = frozenset({"voices.safetensors", "speakers.safetensors"})  # beside a voice's weights
@@ -69,3 +70,8 @@ def _one_layout(weights: Collection[str]) -> set[str]:
     """The whole file where there is one, else the shards."""
     whole = {name for name in weights if "-of-" not in name}
     return whole or set(weights)
+
+
+def without_folders(text: str) -> str:
+    """Return *text* with each absolute path cut to its last part: everybody may read it."""
+    return ABSOLUTE.sub(r"\1", text)

@@ -104,7 +104,8 @@ async def broken(start: StartSidecar, tmp_path: Path) -> AsyncIterator[Client]:
     whole = await start()  # for the same settings
     settings = replace(whole.app[SERVICES].settings, state_dir=tmp_path / "broken")
     app = await create_app(settings)
-    app[SERVICES] = app[SERVICES]._replace(authenticator=Broken(), client=Broken())
+    part: Any = Broken()
+    app[SERVICES] = app[SERVICES]._replace(authenticator=part, client=part)
     client: Client = TestClient(SidecarServer(app))
     await client.start_server()
     yield client

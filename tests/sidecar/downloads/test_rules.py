@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.downloads.address_guard import AddressGuard
 from sidecar.downloads.counter import Counter
-from sidecar.downloads.file_names import wanted
+from sidecar.downloads.file_names import wanted, without_folders
 from sidecar.downloads.kinds import HANDLER_OF, kind_of
 from sidecar.downloads.order import DownloadFailed, Report
 from sidecar.downloads.unpacking import unpack
@@ -255,3 +255,23 @@ def test_progress_is_said_a_few_times_a_second(tmp_path: Path) -> None:
         counter.took(1000)
         now += 0.01
     assert len(said) == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("/home/me/var/partial/x.bin", "x.bin"),
+        ("No such file: '/srv/var/m.safetensors'", "No such file: 'm.safetensors'"),
+        (
+            "convert failed: [Errno 13] /opt/app/m.mar: denied",
+            "convert failed: [Errno 13] m.mar: denied",
+        ),
+        ("https://hub.example/a/b answered 404", "https://hub.example/a/b answered 404"),
+        ("config: model_type a/b is not known", "config: model_type a/b is not known"),
+        ("a file", "a file"),
+    ],
+)
+def test_everybody_may_read_why_a_download_failed_and_where_its_folder_is_nobody(
+    said: str, told: str
+) -> None:
+    assert without_folders(said) == told

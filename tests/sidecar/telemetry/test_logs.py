@@ -91,6 +91,28 @@ def test_a_message_cannot_begin_a_line_of_its_own(tmp_path: Path) -> None:
     assert line.endswith(" - a\\r\\nb\\x1b\\u2028c ü")
 
 
+@pytest.mark.parametrize("mark", ["\n", "\r", "\x85", "\u2028", "\udcff"], ids=ascii)
+def test_an_exception_cannot_begin_a_line_of_its_own(tmp_path: Path, mark: str) -> None:
+    forged = "2026-01-01T00:00:00.000Z INFO    sidecar - all is well"
+    with logs(tmp_path):
+        log.error("failed", exc_info=ValueError(f"a value{mark}{forged}"))
+        log.error("of %s", mark, extra={"request_id": f"a{mark}{forged}"})
+    ours = [line for line in lines(tmp_path, SERVER_LOG) if line.startswith("20")]
+    assert len(ours) == 2
+    assert "sidecar.test - failed" in ours[0]
+    assert "sidecar.test [a" in ours[1]
+
+
+def test_json_lines_take_any_text(tmp_path: Path) -> None:
+    with logs(tmp_path, log_format="json"):
+        log.error("a \udcff", extra={"request_id": "\udcfe"}, exc_info=ValueError("\udcfd"))
+    (line,) = lines(tmp_path, SERVER_LOG)
+    told = json.loads(line)
+    assert told["message"] == "a \\udcff"
+    assert told["request_id"] == "\\udcfe"
+    assert "\\udcfd" in told["exception"]
+
+
 def test_a_text_line_has_the_request_id_and_its_traceback_below(tmp_path: Path) -> None:
     with logs(tmp_path):
         mark = REQUEST_ID.set("abc")

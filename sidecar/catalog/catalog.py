@@ -85,7 +85,9 @@ def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOA
     except OSError as exc:
         raise CatalogError(f"{path}: {exc.strerror}") from exc
     specs = parse_specs(data, path.name)
-    together = merged(specs, downloaded)
+    together = merged(
+        specs, {key: each for key, each in downloaded.items() if unfit_key(key) is None}
+    )
     return Catalog(together, own=together.keys() - specs.keys())
 
 

@@ -9,11 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from filelock import FileLock
 
-from sidecar.schemas.model_spec import ModelSpec
+from sidecar.schemas.model_spec import ModelSpec, Name
+
+Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,8 @@ class Downloaded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     vocoder: str | None = None
 
 
-_Records = dict[str, Downloaded]
+_RawRecords = dict[str, msgspec.Raw]
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes can raise
 
 
 class DownloadedModels:
@@ -45,14 +49,29 @@ class DownloadedModels:
         self._file = state_dir / REGISTRY
 
     def records(self) -> dict[str, Downloaded]:
-        """What is there, by key.  A file that cannot be read counts as empty, and is logged."""
+        """Return what is there, by key.
+
+        A record that cannot be read is left out and logged; the others stay.
+        """
+        records: dict[str, Downloaded] = {}
+        for key, raw in (self._raw_records() or {}).items():
+            where = f"{self._file}: {key[:100]!r}"
+            name = decoded_record(msgspec.json.encode(key), Name, where)
+            record = decoded_record(raw, Downloaded, where)
+            if name is not None and record is not None:
+                records[name] = record
+        return records
+
+    def _raw_records(self) -> _RawRecords | None:
+        """Return the records as they stand in the file; None when it is no JSON object."""
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=_Records)
+            data = self._file.read_bytes()
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError) as exc:
+        except OSError as exc:
             log.warning("%s: %s; its models are left out", self._file, exc)
-            return {}
+            return None
+        return decoded_record(data, _RawRecords, str(self._file))
 
     def stamp(self) -> int | None:
         """Changes when the file does; None while there is none."""
@@ -63,7 +82,8 @@ class DownloadedModels:
 
     def put(self, key: str, record: Downloaded) -> None:
         """Enters *key*, in place of what it had."""
-        self._change(lambda records: records.update({key: record}))
+        raw = msgspec.Raw(msgspec.json.encode(record))
+        self._change(lambda records: records.update({key: raw}))
 
     def drop(self, key: str) -> None:
         """Takes *key* out, and its files."""
@@ -74,12 +94,28 @@ class DownloadedModels:
         """*spec* with the path of its files below `base`; None while they are not here."""
         return msgspec.structs.replace(spec, path=key) if (self.base / key).is_dir() else None
 
-    def _change(self, change: Callable[[_Records], object]) -> None:
+    def _change(self, change: Callable[[_RawRecords], object]) -> None:
+        """Apply *change* to the records; those that cannot be read stay in the file as they are."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
-            records = self.records()
+            records = self._raw_records()
+            if records is None:  # for a person to look at: the next line would write over it
+                self._file.replace(f"{self._file}.damaged")
+                records = {}
             change(records)
             write_whole(self._file, msgspec.json.format(msgspec.json.encode(records), indent=1))
+
+
+def decoded_record(data: bytes | msgspec.Raw, kind: type[Value], where: str) -> Value | None:
+    """Return the JSON *data* as *kind*; None, with a line in the log, when it is no such thing.
+
+    State files are read record by record with this, so that a bad record costs itself alone.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except UNDECODABLE as exc:
+        log.warning("%s: left out, it cannot be read: %s", where, exc)
+        return None
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar.catalog.downloaded import write_whole
+from sidecar.catalog.downloaded import decoded_record, write_whole
 from sidecar.downloads.order import Failed, Progress, Wish
 from sidecar.schemas.downloads import State
 
@@ -62,14 +62,23 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 def load_jobs(path: Path) -> list[Job]:
-    """The jobs in *path*; those that had not ended wait again.  A spoiled file counts as empty."""
+    """Return the jobs in *path*; those that had not ended wait again.
+
+    A job that cannot be read is left out, with a line in the log; the others stay.
+    """
     try:
-        jobs = msgspec.json.decode(path.read_bytes(), type=list[Job])
+        data = path.read_bytes()
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.DecodeError) as exc:
+    except OSError as exc:
         log.warning("%s: %s; downloads begin anew", path, exc)
         return []
+    records = decoded_record(data, list[msgspec.Raw], str(path)) or []
+    read = (
+        decoded_record(raw, Job, f"{path}: record {number}")
+        for number, raw in enumerate(records, start=1)
+    )
+    jobs = [job for job in read if job is not None]
     for job in jobs:
         if job.active:
             job.state, job.message, job.seconds_left = "pending", "waiting", None

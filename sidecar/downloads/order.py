@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.catalog.downloaded import Downloaded
-from sidecar.schemas.model_spec import ModelSpec
+from sidecar.schemas.model_spec import ModelSpec, Name
 from sidecar.settings import Settings
 
 MB = 2**20
@@ -26,7 +26,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     over what was decided.
     """
 
-    key: str
+    key: Name  # also the name of its folder
     source: Source
     model_id: str
     name: str
@@ -48,10 +48,16 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_id(self) -> str:
-        """*model_id* for everybody: an address without what may be secret in it."""
+        """*model_id* for everybody: an address without what may be secret in it.
+
+        An address that cannot be taken apart shows nothing of itself.
+        """
         if self.source != "url":
             return self.model_id
-        parts = urlsplit(self.model_id)
+        try:
+            parts = urlsplit(self.model_id)
+        except ValueError:
+            return "(no web address)"
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

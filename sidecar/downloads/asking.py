@@ -1,12 +1,13 @@
 """What a request means: which model, from where, under which name.  Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from sidecar.catalog.catalog import Catalog, unfit_key
-from sidecar.downloads.file_names import checked_name
+from sidecar.downloads.address_guard import AddressGuard, parse_address
+from sidecar.downloads.file_names import archive_name, checked_name
 from sidecar.downloads.order import DownloadFailed, Source, Wish
 from sidecar.errors import InvalidFields, ModelNotFound
 from sidecar.schemas.downloads import DownloadRequest
@@ -14,6 +15,7 @@ from sidecar.schemas.model_spec import ModelSpec, folded
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 REPOSITORY = re.compile(r"(?!.*(\.\.|--))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)  # of a hub
+REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
 ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go with
     "revision": ("huggingface", "tts_auto"),
     "sha256": ("url",),
@@ -24,14 +26,18 @@ ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go 
 }
 
 
-def wish_of(asked: DownloadRequest, catalog: Catalog) -> Wish:
-    """Raises InvalidFields, or ModelNotFound for a model that should be in the catalog."""
+def wish_of(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Wish:
+    """Return what *asked* means.  *hosts* are the ones that the operator named.
+
+    Raises InvalidFields, or ModelNotFound for a model that should be in the catalog.
+    """
+    _check_texts(asked)
     for field, sources in ONLY_WITH.items():
         if getattr(asked, field) and asked.source not in sources:
             raise InvalidFields(f"{field}: does not go with the source {asked.source}")
     key = _key_in_catalog(asked, catalog)
     if key is None:
-        return _new(asked, catalog)
+        return _new(asked, catalog, hosts)
     wish = catalog_wish(key, catalog[key], task=asked.task, revision=asked.revision)
     if asked.vocoder_model or asked.include_vocoder:
         wish = msgspec.structs.replace(wish, vocoder=asked.vocoder_model or wish.vocoder or "")
@@ -93,7 +99,7 @@ def _is_entry(spec: ModelSpec) -> bool:
     return source_of(spec) == "huggingface"
 
 
-def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
+def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Wish:
     key = folded(asked.name)
     if not KEY.fullmatch(key):
         raise InvalidFields("name: letters, digits, - and _, beginning with a letter or a digit")
@@ -105,6 +111,8 @@ def _new(asked: DownloadRequest, catalog: Catalog) -> Wish:
     _check_names(asked, key, catalog)
     if asked.source == "local":
         _check_local(asked.model_id)
+    if asked.source == "url":
+        _check_address(asked.model_id, hosts)
     if asked.source == "huggingface" and not REPOSITORY.fullmatch(asked.model_id):
         raise InvalidFields("model_id: a hub's models are called owner/name")
     assert asked.source in ("huggingface", "url", "local")
@@ -141,6 +149,28 @@ def _check_names(asked: DownloadRequest, key: str, catalog: Catalog) -> None:
         owner = catalog.key_of(name)
         if owner not in (None, key):
             raise InvalidFields(f"{field}: {name} is here already, as {owner}")
+
+
+def _check_texts(asked: DownloadRequest) -> None:
+    """Raise InvalidFields for a text that goes into requests and messages as it is."""
+    for field in ("model_id", "name", "task", "revision", "vocoder_model"):
+        if not (getattr(asked, field) or "").isprintable():
+            raise InvalidFields(f"{field}: must have no control characters")
+    if asked.vocoder_model is not None and not REPOSITORY.fullmatch(asked.vocoder_model):
+        raise InvalidFields("vocoder_model: a hub's models are called owner/name")
+    if asked.revision is not None and not REVISION.fullmatch(asked.revision):
+        raise InvalidFields("revision: must be a branch, a tag or a commit")
+
+
+def _check_address(url: str, hosts: Collection[str]) -> None:
+    try:
+        has_user = parse_address(url).has_user
+        archive_name(url)
+        AddressGuard(hosts).check_written(url)
+    except DownloadFailed as exc:
+        raise InvalidFields(f"model_id: {exc}") from exc
+    if has_user:  # it would be kept on the disk, and shown to every host that a redirect names
+        raise InvalidFields("model_id: an address must hold neither user name nor password")
 
 
 def _check_local(name: str) -> None:

@@ -119,7 +119,7 @@ def _download_one(
         revision=options.revision,
         sha256=options.sha256,
     )
-    wish = wish_of(asked, catalog)
+    wish = wish_of(asked, catalog, settings.download_hosts)
     if archive_path(settings.model_store, wish.key).is_file() and not options.force:
         print(f"{wish.key} is here already; --force downloads it again")  # noqa: T201
         return 0

@@ -4,13 +4,21 @@ All of it is pure: names in, names out.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from sidecar.downloads.order import DownloadFailed
 
-MAX_NAME = 255
 ABSOLUTE = re.compile(r"(?<![\w/:.-])/(?:[^\s/'\"]+/)*([^\s/'\"]+)")
+MAX_NAME = 200  # bytes of one part; file systems take 255, and we append to it
+MAX_PATH = 1024  # bytes
+MAX_DEPTH = 16  # folders above a file
+SHOWN = 100  # characters of a name in a message
+MAX_WANTED = 1000  # files of one model
+ZIPS = (".zip", ".mar")
+ARCHIVES = (*ZIPS, ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DATA = frozenset({".json", ".txt", ".model", ".vocab", ".jinja", ".spm", ".safetensors"})
 EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder", "xvector"})  # besides a model's top folder
 VOICES = frozenset({"voices.safetensors", "speakers.safetensors"})  # beside a voice's weights
@@ -28,11 +36,21 @@ def checked_name(name: str) -> PurePosixPath:
         or path.is_absolute()
         or "\\" in name
         or not name.isprintable()
+        or len(name.encode()) > MAX_PATH
+        or len(parts) > MAX_DEPTH
         or any(part in ("", ".", "..") or len(part.encode()) > MAX_NAME for part in parts)
         or re.match(r"[A-Za-z]:", name)
     ):
-        raise DownloadFailed(f"the file name {name!r} is not allowed")
+        raise DownloadFailed(f"the file name {_shortened(name)!r} is not allowed")
     return path
+
+
+def archive_name(url: str) -> str:
+    """Return the file's name at the end of *url*'s path.  Raises DownloadFailed for other kinds."""
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    if not name.endswith(ARCHIVES):
+        raise DownloadFailed(f"a file at an address must be one of {', '.join(ARCHIVES)}")
+    return str(checked_name(name))
 
 
 def wanted(names: Iterable[str]) -> list[str]:
@@ -59,7 +77,24 @@ def wanted(names: Iterable[str]) -> list[str]:
     besides = {str(path) for path in near if _is_extra(path) and path.name == "model.safetensors"}
     besides |= VOICES.intersection(data)
     settings = {name for name in data if not name.endswith(".safetensors")} - other | besides
-    return sorted(settings | _one_layout(weights))
+    chosen = sorted(settings | _one_layout(weights))
+    if len(chosen) > MAX_WANTED:
+        raise DownloadFailed(f"it has {len(chosen)} files to fetch, the limit is {MAX_WANTED}")
+    _check_apart(chosen)
+    return chosen
+
+
+def _check_apart(names: Collection[str]) -> None:
+    """Raise DownloadFailed for two names that are one file where case does not count."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise DownloadFailed(f"{other!r} and {name!r} would be one file on some disks")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
 
 
 def _is_extra(path: PurePosixPath) -> bool:

@@ -4,18 +4,18 @@ import shutil
 import stat
 from pathlib import Path
 
-from sidecar.downloads.file_names import checked_name, wanted
+from sidecar.downloads.file_names import ARCHIVES, checked_name, wanted
 from sidecar.downloads.order import DownloadFailed
 from sidecar.downloads.transfer import check_disk
-from sidecar.downloads.unpacking import SUFFIXES, unpack
+from sidecar.downloads.unpacking import unpack
 
 
 def copy(name: str, local_dir: Path | None, target: Path, min_free_mb: float) -> None:
     """The files of the model *name* into *target*.  Raises DownloadFailed."""
     source = _found(name, local_dir)
     if source.is_file():
-        if not source.name.endswith(SUFFIXES):
-            raise DownloadFailed(f"{name} must be a folder, or one of {', '.join(SUFFIXES)}")
+        if not source.name.endswith(ARCHIVES):
+            raise DownloadFailed(f"{name} must be a folder, or one of {', '.join(ARCHIVES)}")
         unpack(source, target, min_free_mb)
         return
     files = wanted(str(path.relative_to(source)) for path in _files(source))

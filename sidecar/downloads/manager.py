@@ -82,7 +82,7 @@ class DownloadManager:
         No download where the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound, DownloadInTheWay.
         """
-        wish = wish_of(asked, self._catalog)
+        wish = wish_of(asked, self._catalog, self._settings.download_hosts)
         here = await asyncio.to_thread(self._shelf.has_archive, wish.key)
         going = self.active(wish.key)
         if going is not None and not going.wish.is_same(wish):

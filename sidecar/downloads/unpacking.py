@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from sidecar.downloads.file_names import checked_name, wanted
+from sidecar.downloads.file_names import ZIPS, checked_name, wanted
 from sidecar.downloads.order import MB, DownloadFailed
 from sidecar.downloads.transfer import check_disk
 
-ZIPS = (".zip", ".mar")
-SUFFIXES = (*ZIPS, ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_MEMBERS = 10_000
 CHUNK_BYTES = MB
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)

@@ -2,25 +2,13 @@
 
 import hashlib
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from sidecar.downloads.address_guard import AddressGuard, host_of
-from sidecar.downloads.file_names import checked_name
+from sidecar.downloads.address_guard import host_of
+from sidecar.downloads.file_names import archive_name
 from sidecar.downloads.order import DownloadFailed
 from sidecar.downloads.transfer import Remote, Transfer
-from sidecar.downloads.unpacking import SUFFIXES
-
-USUAL = "model.zip"  # what a file is called here that has no usable name of its own
-
-
-def archive_name(url: str) -> str:
-    """The file's name at the end of *url*'s path.  Raises DownloadFailed for other kinds."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    if not name.endswith(SUFFIXES):
-        raise DownloadFailed(f"a file at an address must be one of {', '.join(SUFFIXES)}")
-    return str(checked_name(name))
 
 
 def fetch(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Path:
@@ -33,9 +21,3 @@ def fetch(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Pat
     except OfflineModeIsEnabled as exc:
         raise DownloadFailed("HF_HUB_OFFLINE is set: nothing is downloaded") from exc
     return target
-
-
-def check_address(url: str, guard: AddressGuard) -> None:
-    """Raises DownloadFailed for an address that is never fetched, before anything is begun."""
-    archive_name(url)
-    guard.check(url)

@@ -371,6 +371,14 @@ REFUSED: dict[str, Any] = {
     "a path": ASKED | {"source": "local", "model_id": "../tiny"},
     "a task of another model": ASKED | {"model_id": "tests/known", "task": "fill_mask"},
     "config that may not be set": ASKED | {"config": {"handler": "tensor_handler"}},
+    "an address that is none": {"source": "url", "model_id": "https://[::1/a.zip", "name": "x"},
+    "an octal address": {"source": "url", "model_id": "https://0177.0.0.1/a.zip", "name": "x"},
+    "a port that is none": {"source": "url", "model_id": "https://e.com:x/a.zip", "name": "x"},
+    "a password": {"source": "url", "model_id": "https://a:b@e.com/a.zip", "name": "x"},
+    "a private address": {"source": "url", "model_id": "https://10.0.0.1/a.zip", "name": "x"},
+    "a page": {"source": "url", "model_id": "https://e.com/a.html", "name": "x"},
+    "control characters": ASKED | {"revision": "a\nb"},
+    "a vocoder that is none": ASKED | {"vocoder_model": "../../x"},
     "a field that is missing": {"source": "huggingface", "model_id": TINY},
 }
 
@@ -381,6 +389,19 @@ async def test_a_request_is_refused_for(begin: StartWithHub, reason: str) -> Non
     body = await ask(client, "POST", "/models/download", 422, json=REFUSED[reason])
     assert ": " in body["detail"]
     assert (await ask(client, "GET", "/models/downloads"))["total"] == 0
+
+
+async def test_a_bad_record_of_an_earlier_version_spoils_no_answer(
+    begin: StartWithHub, tmp_path: Path
+) -> None:
+    address = {"key": "x", "source": "url", "model_id": "https://[::1/a.zip", "name": "x"}
+    record = {"id": "1", "wish": address, "created_at": 1.0, "state": "failed", "error": "no"}
+    (tmp_path / "var").mkdir(exist_ok=True)
+    (tmp_path / "var" / "downloads.json").write_text(json.dumps([{"id": 7}, record]))
+    client = await begin()
+    (shown,) = (await ask(client, "GET", "/models/downloads"))["downloads"]
+    assert (shown["download_id"], shown["model_id"]) == ("1", "(no web address)")
+    assert (await ask(client, "GET", "/models/download/status/1"))["status"] == "failed"
 
 
 @pytest.mark.parametrize(

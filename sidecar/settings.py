@@ -75,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local_models_dir: Path | None = None  # None: source "local" is off
     auto_download: Literal["off", "tts", "catalog"] | None = None  # None: by environment
     auto_download_max_mb: Positive = 2048.0
+    max_download_mb: Positive = 20480.0  # of one model, as it arrives and unpacked
     min_free_disk_mb: NotNegative = 1024.0
     max_downloads: Count = 2  # at once
 

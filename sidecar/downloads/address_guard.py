@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.order import DownloadFailed, DownloadInterrupted
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_URL = 2048
@@ -121,11 +121,13 @@ def host_of(url: str) -> str:
 
 
 def leads_inside(host: str, port: int) -> bool:
-    """Return whether any address of *host* is private.  Raises DownloadFailed if it has none."""
+    """Return whether any address of *host* is private.  Raises DownloadInterrupted without one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise DownloadFailed(f"{host} cannot be found; is there a way to the internet?") from exc
+        raise DownloadInterrupted(
+            f"{host} cannot be found; is there a way to the internet?"
+        ) from exc
     return any(is_private(str(address[4][0])) for address in found)
 
 

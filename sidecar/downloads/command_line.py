@@ -12,10 +12,20 @@ from sidecar.catalog import __main__ as building
 from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
+from sidecar.downloads import leftovers
 from sidecar.downloads.asking import source_of, wish_of
 from sidecar.downloads.fetch_process import read_order
 from sidecar.downloads.fetching import Fetching
-from sidecar.downloads.order import Done, DownloadFailed, Failed, Order, Progress, Report, place_of
+from sidecar.downloads.order import (
+    PARTIAL,
+    Done,
+    DownloadFailed,
+    Failed,
+    Order,
+    Progress,
+    Report,
+    place_of,
+)
 from sidecar.errors import SidecarError
 from sidecar.schemas.downloads import DownloadRequest
 from sidecar.settings import Settings, SettingsError, load_settings
@@ -143,6 +153,7 @@ def _remove(options: argparse.Namespace, settings: Settings, catalog: Catalog) -
             code = 1
             continue
         downloaded.drop(key)
+        leftovers.clear(settings.state_dir / PARTIAL / key)
         archive_path(settings.model_store, key).unlink(missing_ok=True)
         print(f"{key} is removed; a server that has it loaded keeps it until its end")  # noqa: T201
     return code

@@ -1,4 +1,4 @@
-"""How far one download is: counts bytes, reports now and then, stops before the disk is full."""
+"""How far one download is: counts bytes, reports now and then, stops at the limits."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from sidecar.downloads.order import MB, Progress, Report
-from sidecar.downloads.transfer import check_disk
+from sidecar.downloads.transfer import check_disk, too_large
 
 REPORT_SECONDS = 0.25
 DISK_CHECK_BYTES = 16 * MB
@@ -20,11 +20,13 @@ class Counter:
         say: Callable[[Report], None],
         folder: Path,
         min_free_mb: float,
+        max_mb: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
         self._folder = folder
         self._min_free_mb = min_free_mb
+        self._max_mb = max_mb
         self._clock = clock
         self._state: Literal["downloading", "converting"] = "downloading"
         self._message = ""
@@ -44,8 +46,13 @@ class Counter:
         self._report()
 
     def took(self, size: int) -> None:
-        """*size* bytes more are on disk.  Raises DownloadFailed when that becomes too full."""
+        """Count *size* bytes more on disk.
+
+        Raises DownloadFailed when the disk becomes too full, or the model too large.
+        """
         self._done += size
+        if self._done > self._max_mb * MB:
+            raise too_large(self._max_mb)
         self._unchecked += size
         if self._unchecked >= DISK_CHECK_BYTES:
             self._unchecked = 0

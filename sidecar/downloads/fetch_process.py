@@ -18,7 +18,7 @@ from typing import TextIO
 
 import msgspec
 
-from sidecar.downloads.order import Failed, Order, Report, decode_path, encode_path
+from sidecar.downloads.order import Failed, Order, Progress, Report, decode_path, encode_path
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,30 @@ class FetchProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def reports(self) -> AsyncIterator[Report]:
-        """What it says, to its end; a process that dies without a word has failed."""
+    async def reports(self, silent_seconds: float | None = None) -> AsyncIterator[Report]:
+        """Yield what it says, to its end; a process that dies without a word has failed.
+
+        So has one that says nothing for *silent_seconds* while it downloads.
+        """
         assert self._process.stdout is not None
         said_last = False
-        async for line in self._process.stdout:
+        waiting = silent_seconds
+        while True:
+            try:
+                async with asyncio.timeout(waiting):
+                    line = await self._process.stdout.readline()
+            except TimeoutError:
+                yield Failed(f"nothing arrived for {waiting:g} seconds", kept=True)
+                return
+            if not line:
+                break
             try:
                 report = _reports.decode(line)
             except msgspec.DecodeError:
                 continue  # a library printed something
-            said_last = not hasattr(report, "done_bytes")
+            said_last = not isinstance(report, Progress)
+            if isinstance(report, Progress):
+                waiting = silent_seconds if report.state == "downloading" else None
             yield report
         code = await self._process.wait()
         if not said_last:

@@ -6,22 +6,32 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+import msgspec
+from filelock import Timeout
 from huggingface_hub import close_session
 
 from sidecar.catalog import archive, package_source
 from sidecar.catalog.conversion import pickled
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
-from sidecar.downloads import local_files, unpacking, web_file
+from sidecar.downloads import leftovers, local_files, soundness, unpacking, web_file
 from sidecar.downloads.address_guard import AddressGuard
 from sidecar.downloads.counter import Counter
 from sidecar.downloads.describing import Card, describe, read_json
 from sidecar.downloads.file_names import PICKLED, without_folders
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
-from sidecar.downloads.order import MB, PARTIAL, Done, DownloadFailed, Failed, Order, Report
-from sidecar.downloads.transfer import Transfer, check_disk
+from sidecar.downloads.order import (
+    MB,
+    PARTIAL,
+    Done,
+    DownloadFailed,
+    DownloadInterrupted,
+    Failed,
+    Order,
+    Report,
+)
+from sidecar.downloads.transfer import Transfer, check_disk, too_large
 from sidecar.schemas.model_spec import ModelSpec
 
 PACKAGES = "packages"  # and wheels
@@ -35,7 +45,8 @@ class Fetching:
         self._wish = order.wish
         self._place = order.place
         self._say = say
-        self._counter = Counter(say, order.place.state_dir, order.place.min_free_mb)
+        place = order.place
+        self._counter = Counter(say, place.state_dir, place.min_free_mb, place.max_mb)
         self._models = DownloadedModels(order.place.state_dir)
         self._folder = order.place.state_dir / PARTIAL / order.wish.key
         self._packages = order.place.state_dir / PACKAGES
@@ -43,30 +54,48 @@ class Fetching:
         self._vocoder: str | None = None
 
     def run(self) -> None:
-        """What has arrived of a download that fails stays, and the next try goes on with it."""
+        """Fetch, convert and build.
+
+        What has arrived stays where a host was away or the work was stopped, and the next try
+        goes on with it; of any other failure nothing stays.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._place.model_store.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder.with_suffix(".lock"), timeout=0):
-                self._say(Done(self._work()))
+            with leftovers.lock_of(self._folder):
+                self._say(Done(self._attempt()))
+        except DownloadInterrupted as exc:
+            self._say(Failed(str(exc), kept=True))
         except (DownloadFailed, package_source.PackageError) as exc:
             self._say(Failed(str(exc)))
         except archive.BuildError as exc:  # may quote what another program said
             self._say(Failed(without_folders(str(exc))))
         except Timeout:
-            self._say(Failed("another program downloads this model right now"))
+            self._say(Failed("another program downloads this model right now", kept=True))
         except OSError as exc:
             file = without_folders(os.fsdecode(exc.filename or "a file"))
             self._say(Failed(f"{exc.strerror or type(exc).__name__}: {file}"))
         finally:
             close_session()
 
+    def _attempt(self) -> Downloaded:
+        try:
+            record = self._work()
+        except (DownloadInterrupted, KeyboardInterrupt):
+            leftovers.clear_unpacked(self._folder)
+            raise
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return record
+
     def _work(self) -> Downloaded:
         check_disk(self._place.state_dir, self._place.min_free_mb)
         if self._wish.source == "package":
             return self._package()
-        whole = self._folder / "whole"  # the files as they will lie in the models' folder
-        shutil.rmtree(whole, ignore_errors=True)
+        shutil.rmtree(self._folder / leftovers.WHOLE, ignore_errors=True)
+        whole = self._folder / leftovers.WHOLE / self._wish.key
         whole.mkdir(parents=True)
         if self._wish.source == "huggingface":
             self._from_hub(whole)
@@ -74,7 +103,10 @@ class Fetching:
             self._from_address(whole)
         else:
             self._from_folder(whole)
+        self._counter.begin("converting", "checking the files")
+        soundness.check_settings(whole)
         self._convert(whole)
+        soundness.check_weights(whole)
         spec = self._wish.spec or describe(self._wish, whole, self._card)
         return self._build(whole, spec)
 
@@ -94,7 +126,7 @@ class Fetching:
         self._check_size(repository, kept)
         self._counter.expect(repository.size)
         self._counter.begin("downloading", f"downloading {repository.model_id}")
-        hub.fetch(repository, kept, Transfer(hub.guard, self._counter))
+        hub.fetch(repository, kept, Transfer(hub.guard, self._counter, max_mb=self._place.max_mb))
         for name in repository.files:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(kept / name, target / name)
@@ -107,21 +139,22 @@ class Fetching:
                 f"it has {size / MB:.0f} MB, and models above {limit:g} MB are not downloaded "
                 "unasked (SIDECAR_AUTO_DOWNLOAD_MAX_MB)"
             )
+        if size > self._place.max_mb * MB:
+            raise too_large(self._place.max_mb)
         check_disk(self._place.state_dir, self._place.min_free_mb, size - size_of(kept))
         check_disk(self._place.model_store, self._place.min_free_mb, BUILT_COPIES * size)
 
     def _from_address(self, whole: Path) -> None:
         self._counter.begin("downloading", "downloading")
-        transfer = Transfer(AddressGuard(self._place.hosts), self._counter)
-        wish = self._wish
+        wish, place = self._wish, self._place
+        transfer = Transfer(AddressGuard(place.hosts), self._counter, max_mb=place.max_mb)
         file = web_file.fetch(wish.model_id, wish.sha256, self._folder, transfer)
         self._counter.begin("converting", f"unpacking {file.name}")
-        unpacking.unpack(file, whole, self._place.min_free_mb)
+        unpacking.unpack(file, whole, place.min_free_mb, place.max_mb)
 
     def _from_folder(self, whole: Path) -> None:
         self._counter.begin("downloading", "copying")
-        place = self._place
-        local_files.copy(self._wish.model_id, place.local_dir, whole, place.min_free_mb)
+        local_files.copy(self._wish.model_id, self._place, whole)
 
     def _convert(self, whole: Path) -> None:
         """Pickled weights become safetensors; no pickle is left."""
@@ -130,7 +163,7 @@ class Fetching:
             return
         self._counter.begin("converting", "converting pickled weights")
         try:
-            converted = whole.with_name("converted")
+            converted = self._folder / leftovers.CONVERTED
             shutil.rmtree(converted, ignore_errors=True)
             pickled.convert(whole, converted)
         except ValueError as exc:
@@ -139,17 +172,19 @@ class Fetching:
         converted.replace(whole)
 
     def _build(self, whole: Path, spec: ModelSpec) -> Downloaded:
-        """Moves the files to their place, builds the archive and enters the model."""
+        """Build the archive, move the files to their place and enter the model.
+
+        Until the archive is built, what is there of an earlier download stays as it is.
+        """
         self._counter.begin("converting", "building the archive")
         key, place = self._wish.key, self._place
         check_disk(place.model_store, place.min_free_mb, BUILT_COPIES * size_of(whole))
+        built = msgspec.structs.replace(spec, path=key)
+        archive.build(place.model_store, key, built, base=whole.parent, cache=self._packages)
         final = self._models.base / key
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
         whole.replace(final)
-        built = self._models.to_build(key, spec)
-        assert built is not None
-        archive.build(place.model_store, key, built, base=self._models.base, cache=self._packages)
         return self._enter(built, size_of(final))
 
     def _package(self) -> Downloaded:
@@ -175,7 +210,6 @@ class Fetching:
             vocoder=self._vocoder,
         )
         self._models.put(self._wish.key, record)
-        shutil.rmtree(self._folder, ignore_errors=True)
         return record
 
 

@@ -1,9 +1,11 @@
 """A repository of a model hub: its files at one commit."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
+import msgspec
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -17,12 +19,16 @@ from huggingface_hub.errors import (
 from sidecar.downloads.address_guard import AddressGuard, host_of
 from sidecar.downloads.describing import Card
 from sidecar.downloads.file_names import wanted
-from sidecar.downloads.order import DownloadFailed, Place
-from sidecar.downloads.transfer import Remote, Transfer, guard_client
+from sidecar.downloads.order import DownloadFailed, DownloadInterrupted, Place
+from sidecar.downloads.transfer import Remote, Transfer, broken_answer, guard_client
 
 UNREACHABLE = (
     "the model hub {host} cannot be reached from here ({reason}); set SIDECAR_HUB_ENDPOINT to a "
     "mirror, or put the files into SIDECAR_LOCAL_MODELS_DIR and use the source local"
+)
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+MALFORMED = (  # what the client and we ourselves raise for JSON of another shape
+    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
 )
 
 
@@ -64,13 +70,23 @@ class Hub:
             raise DownloadFailed(f"{model_id} is no name of a model on the hub") from exc
         except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as exc:
             raise self._unreachable(exc) from exc
-        if not info.sha:
+        except httpx2.RequestError as exc:
+            raise broken_answer(self._endpoint, exc) from exc
+        except MALFORMED as exc:
+            raise _not_understood(model_id) from exc
+        if not isinstance(info.sha, str) or not COMMIT.fullmatch(info.sha):
             raise DownloadFailed("the hub did not say which commit this is")
-        siblings = {each.rfilename: each for each in info.siblings or []}
+        try:
+            siblings = {each.rfilename: each for each in info.siblings or []}
+            card = _card(info)
+        except MALFORMED as exc:
+            raise _not_understood(model_id) from exc
+        if not all(isinstance(name, str) for name in siblings):
+            raise _not_understood(model_id)
         files = {
             name: self._remote(model_id, info.sha, siblings[name]) for name in wanted(siblings)
         }
-        return Repository(model_id, info.sha, _card(info), files)
+        return Repository(model_id, info.sha, card, files)
 
     def fetch(self, repository: Repository, folder: Path, transfer: Transfer) -> None:
         """Its files into *folder*.  Raises DownloadFailed."""
@@ -85,20 +101,32 @@ class Hub:
 
     def _remote(self, model_id: str, commit: str, sibling: Any) -> Remote:
         large = sibling.lfs
-        return Remote(
-            url=hf_hub_url(model_id, sibling.rfilename, revision=commit, endpoint=self._endpoint),
-            size=large.size if large else sibling.size,
-            sha256=large.sha256 if large else None,
-            blob_id=None if large else sibling.blob_id,
-        )
+        try:
+            return msgspec.convert(
+                {
+                    "url": hf_hub_url(
+                        model_id, sibling.rfilename, revision=commit, endpoint=self._endpoint
+                    ),
+                    "size": large.size if large else sibling.size,
+                    "sha256": large.sha256 if large else None,
+                    "blob_id": None if large else sibling.blob_id,
+                },
+                Remote,
+            )
+        except MALFORMED as exc:
+            raise _not_understood(model_id) from exc
 
-    def _unreachable(self, exc: Exception) -> DownloadFailed:
+    def _unreachable(self, exc: Exception) -> DownloadInterrupted:
         reason = type(exc).__name__
         if isinstance(exc, HfHubHTTPError):
             reason = f"status {exc.response.status_code}"
         elif isinstance(exc, OfflineModeIsEnabled):
             reason = "HF_HUB_OFFLINE is set"
-        return DownloadFailed(UNREACHABLE.format(host=host_of(self._endpoint), reason=reason))
+        return DownloadInterrupted(UNREACHABLE.format(host=host_of(self._endpoint), reason=reason))
+
+
+def _not_understood(model_id: str) -> DownloadFailed:
+    return DownloadFailed(f"the hub's description of {model_id} is damaged")
 
 
 def _card(info: Any) -> Card:
@@ -106,7 +134,7 @@ def _card(info: Any) -> Card:
     languages = said.get("language") or []
     return Card(
         info.sha,
-        info.pipeline_tag,
+        info.pipeline_tag if isinstance(info.pipeline_tag, str) else None,
         str(said["license"]) if said.get("license") else None,
         tuple([languages] if isinstance(languages, str) else map(str, languages)),
     )

@@ -5,21 +5,24 @@ import stat
 from pathlib import Path
 
 from sidecar.downloads.file_names import ARCHIVES, checked_name, wanted
-from sidecar.downloads.order import DownloadFailed
-from sidecar.downloads.transfer import check_disk
+from sidecar.downloads.order import MB, DownloadFailed, Place
+from sidecar.downloads.transfer import check_disk, too_large
 from sidecar.downloads.unpacking import unpack
 
 
-def copy(name: str, local_dir: Path | None, target: Path, min_free_mb: float) -> None:
+def copy(name: str, place: Place, target: Path) -> None:
     """The files of the model *name* into *target*.  Raises DownloadFailed."""
-    source = _found(name, local_dir)
+    source = _found(name, place.local_dir)
     if source.is_file():
         if not source.name.endswith(ARCHIVES):
             raise DownloadFailed(f"{name} must be a folder, or one of {', '.join(ARCHIVES)}")
-        unpack(source, target, min_free_mb)
+        unpack(source, target, place.min_free_mb, place.max_mb)
         return
     files = wanted(str(path.relative_to(source)) for path in _files(source))
-    check_disk(target, min_free_mb, sum((source / each).stat().st_size for each in files))
+    size = sum((source / each).stat().st_size for each in files)
+    if size > place.max_mb * MB:
+        raise too_large(place.max_mb)
+    check_disk(target, place.min_free_mb, size)
     for each in files:
         (target / each).parent.mkdir(exist_ok=True)
         shutil.copyfile(source / each, target / each, follow_symlinks=False)

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.catalog.catalog import Catalog, CatalogError
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
+from sidecar.downloads import leftovers
 from sidecar.downloads.asking import catalog_wish, source_of, wish_of
 from sidecar.downloads.fetch_process import fetching
 from sidecar.downloads.job import KEPT, Job, encode_jobs, load_jobs, write_jobs
@@ -33,6 +34,7 @@ JOBS_FILE = "downloads.json"
 LOOK_SECONDS = 2.0  # how soon what scripts/models downloaded is noticed
 PAUSE_SECONDS = 300.0  # after a failure, before a request may start the same download again
 LONGEST_RETRY_SECONDS = 60
+SILENT_SECONDS = 300.0  # that a host may send nothing, not even a part of a header
 
 
 class DownloadManager:
@@ -116,7 +118,7 @@ class DownloadManager:
         raise ModelNotFound(name, self._how_to_get(key, spec), state="available")
 
     async def cancel(self, download_id: str) -> Job:
-        """Ends a download; what has arrived is kept.  Nothing happens to one that has ended."""
+        """End a download; what has arrived is kept.  Nothing happens to one that has ended."""
         job = self.job(download_id)
         task = self._tasks.get(job.id)
         if task is not None:
@@ -129,20 +131,37 @@ class DownloadManager:
                 await self._save()
         return job
 
+    def has_unfinished(self, key: str) -> bool:
+        """Return whether a download of *key* goes on, or is remembered that brought no model."""
+        return any(job.state != "completed" for job in self._of(key))
+
     async def remove(self, key: str) -> None:
-        """Takes the model out of the program, and its archive and files from the disk."""
+        """Remove all that was downloaded as *key*, and what is left of downloads that failed.
+
+        A model that was downloaded leaves the program, and its archive and files the disk; one
+        that was not stays as it is.
+        """
         going = self.active(key)
         if going is not None:
             await self.cancel(going.id)
-        reason = None
-        if key in self._catalog:
-            reason = await self._shelf.unload(key)
-        await asyncio.to_thread(self._delete, key)
-        if reason is not None:
-            await self._shelf.clear(key, reason)
+        if key in await asyncio.to_thread(self.models.records):
+            reason = None
+            if key in self._catalog:
+                reason = await self._shelf.unload(key)
+            await asyncio.to_thread(self._delete, key)
+            if reason is not None:
+                await self._shelf.clear(key, reason)
+        await asyncio.to_thread(leftovers.clear, self._partial(key))
+        for job in self._of(key):
+            if not job.active and job.state != "completed":
+                del self.jobs[job.id]
+        await self._save()
 
     async def run(self) -> None:
-        """Goes on with what was not finished, and notices what `scripts/models` did."""
+        """Go on with what was not finished, and notice what `scripts/models` did."""
+        unfinished = {job.wish.key for job in self.jobs.values() if job.state != "completed"}
+        base = self._settings.state_dir / PARTIAL
+        await asyncio.to_thread(leftovers.sweep, base, unfinished)
         for job in [job for job in self.jobs.values() if job.active and job.id not in self._tasks]:
             self._start(job)
         self._stamp = await asyncio.to_thread(self.models.stamp)
@@ -203,6 +222,7 @@ class DownloadManager:
                 raise
             self._cancelled.discard(job.id)
             job.end("cancelled", "cancelled", self._clock())
+            await asyncio.to_thread(leftovers.tidy, self._partial(job.wish.key))
         except Exception:
             log.exception("%s: its download failed", job.wish.key)
             job.fail(Failed("an error inside the server; its log says more"), self._clock())
@@ -211,8 +231,9 @@ class DownloadManager:
     async def _fetch(self, job: Job) -> None:
         order = Order(wish=job.wish, place=self._place)
         began, since_bytes = self._clock(), None
+        silent_seconds = SILENT_SECONDS if job.wish.source in ("huggingface", "url") else None
         async with fetching(order) as process:
-            async for report in process.reports():
+            async for report in process.reports(silent_seconds):
                 if isinstance(report, Progress):
                     if since_bytes is None and report.done_bytes:
                         began, since_bytes = self._clock(), report.done_bytes
@@ -224,6 +245,8 @@ class DownloadManager:
         key = job.wish.key
         if isinstance(report, Failed):
             log.warning("%s: not downloaded: %s", key, report.error)
+            if not report.kept:
+                await asyncio.to_thread(leftovers.clear, self._partial(key))
             job.fail(report, self._clock())
             return
         try:
@@ -253,7 +276,9 @@ class DownloadManager:
                 except CatalogError as exc:
                     log.warning("%s", exc)
 
+    def _partial(self, key: str) -> Path:
+        return self._settings.state_dir / PARTIAL / key
+
     def _delete(self, key: str) -> None:
         self.models.drop(key)
-        shutil.rmtree(self._settings.state_dir / PARTIAL / key, ignore_errors=True)
         archive_path(self._settings.model_store, key).unlink(missing_ok=True)

@@ -19,6 +19,10 @@ class DownloadFailed(RuntimeError):
     """A model cannot be had; the message is a sentence for people."""
 
 
+class DownloadInterrupted(DownloadFailed):
+    """A host was away, or the connection broke off: the next try goes on with what arrived."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """Which model is wanted.  *spec* is the catalog's; without it, the model's config decides.
 
@@ -71,6 +75,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None
     hosts: tuple[str, ...]
     local_dir: Path | None
+    max_mb: float
     min_free_mb: float
 
 
@@ -97,9 +102,13 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """Why there is no model, in a sentence."""
+    """Why there is no model, in a sentence.
+
+    *kept*: what has arrived stays on the disk, for the next try or because it is another's.
+    """
 
     error: str
+    kept: bool = False
 
 
 Report = Progress | Done | Failed
@@ -115,6 +124,7 @@ def place_of(settings: Settings) -> Place:
         token=settings.hub_token,
         hosts=settings.download_hosts,
         local_dir=settings.local_models_dir.resolve() if settings.local_models_dir else None,
+        max_mb=settings.max_download_mb,
         min_free_mb=settings.min_free_disk_mb,
     )
 

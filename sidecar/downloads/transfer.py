@@ -7,9 +7,10 @@ process ends, so the partial file is ours.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Annotated, Any, BinaryIO, Protocol, cast
 
 import httpx2
 import msgspec
@@ -18,23 +19,29 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
+from msgspec import Meta
 
 from sidecar.downloads.address_guard import AddressGuard, host_of
-from sidecar.downloads.order import MB, DownloadFailed
+from sidecar.downloads.order import MB, DownloadFailed, DownloadInterrupted
 
 ATTEMPTS = 3
 CHUNK_BYTES = 1 << 16  # what a cut may lose; the client's own 10 MB are minutes on a slow line
 TIMEOUT_SECONDS = 30.0  # for what brings no limit of its own
 RANGE_NOT_SATISFIABLE = 416
+MAX_REDIRECTS = 10
+MAX_ANSWER_MB = 64.0  # of a hub's description of a model
+SLOWEST_BYTES_PER_SECOND = 1024
+WINDOW_SECONDS = 60.0  # over which the rate is measured
+ENCODINGS = ("", "identity", "gzip", "deflate")  # none, if a server does as we ask it
 
 
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """One file elsewhere.  *sha256* and *blob_id* (git's name for its content) may be unknown."""
 
     url: str
-    size: int | None = None
-    sha256: str | None = None
-    blob_id: str | None = None
+    size: Annotated[int, Meta(ge=0)] | None = None
+    sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")] | None = None
+    blob_id: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")] | None = None
 
 
 class Room(Protocol):
@@ -54,15 +61,26 @@ def check_disk(folder: Path, min_free_mb: float, more_bytes: int = 0) -> None:
         )
 
 
+def too_large(max_mb: float) -> DownloadFailed:
+    """Return the refusal of a model that has more than *max_mb*."""
+    return DownloadFailed(
+        f"it is larger than the limit of {max_mb:g} MB for one model (SIDECAR_MAX_DOWNLOAD_MB)"
+    )
+
+
 def guard_client(
     guard: AddressGuard,
     ask: Callable[[httpx2.Request], None] = lambda _: None,
     seen: Callable[[httpx2.Response], None] = lambda _: None,
+    *,
+    max_mb: float = MAX_ANSWER_MB,
+    window_seconds: float = WINDOW_SECONDS,
 ) -> None:
     """From now on the hub's client asks *guard* before each request, also a redirect's.
 
     *ask* may add headers to each request; *seen* hears of each final answer before its body
-    is read.  Both may refuse.
+    is read.  Both may refuse.  A body is cut off that is larger than *max_mb*, or comes slower
+    than the lowest rate over *window_seconds*.
     """
     disable_progress_bars()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it names whole addresses
@@ -72,26 +90,98 @@ def guard_client(
         if constants.is_offline_mode():
             raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
         guard.check(str(request.url))
+        request.headers["Accept-Encoding"] = "identity"
         ask(request)
 
     def after(response: httpx2.Response) -> None:
         guard.check_peer(str(response.request.url), response.extensions.get("network_stream"))
-        if not response.has_redirect_location:
-            seen(response)
+        if response.has_redirect_location:
+            guard.check(_target_of(response))
+            return
+        seen(response)
+        host = host_of(str(response.request.url))
+        encoding = response.headers.get("Content-Encoding", "").lower()
+        if encoding not in ENCODINGS:
+            raise DownloadFailed(f"{host} answers in the encoding {encoding[:100]!r}")
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _Watched(response.stream, host, max_mb, window_seconds)
 
     hooks: dict[str, list[Callable[..., Any]]] = {"request": [before], "response": [after]}
     set_client_factory(
-        lambda: httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=TIMEOUT_SECONDS)
+        lambda: httpx2.Client(
+            event_hooks=hooks,
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            timeout=TIMEOUT_SECONDS,
+        )
     )
+
+
+def broken_answer(url: str, exc: httpx2.RequestError) -> DownloadFailed:
+    """Return what is said of an error that is not the connection's, but the host's own."""
+    if isinstance(exc, httpx2.TooManyRedirects):
+        return DownloadFailed(
+            f"{host_of(url)} redirects in a circle, or more than {MAX_REDIRECTS} times"
+        )
+    return DownloadFailed(f"{host_of(url)} answers with damaged bytes ({type(exc).__name__})")
+
+
+def _target_of(response: httpx2.Response) -> str:
+    try:
+        return str(response.request.url.join(response.headers["Location"]))
+    except (httpx2.InvalidURL, ValueError) as exc:
+        host = host_of(str(response.request.url))
+        raise DownloadFailed(f"{host} redirects to what is no web address") from exc
+
+
+class _Watched(httpx2.SyncByteStream):
+    """A body that comes to an end."""
+
+    def __init__(
+        self, stream: httpx2.SyncByteStream, host: str, max_mb: float, window_seconds: float
+    ) -> None:
+        self._stream = stream
+        self._host = host
+        self._max_mb = max_mb
+        self._window_seconds = window_seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Its pieces as they come.  Raises DownloadFailed."""
+        total = came = 0
+        began = time.monotonic()
+        for piece in self._stream:
+            total += len(piece)
+            came += len(piece)
+            if total > self._max_mb * MB:
+                raise too_large(self._max_mb)
+            yield piece
+            passed = time.monotonic() - began
+            if passed >= self._window_seconds:
+                if came < SLOWEST_BYTES_PER_SECOND * passed:
+                    raise DownloadInterrupted(
+                        f"{self._host} sends less than {SLOWEST_BYTES_PER_SECOND} bytes a second"
+                    )
+                came, began = 0, time.monotonic()
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class Transfer:
     """Fetches files into *folder*; a file that is whole is not fetched again."""
 
-    def __init__(self, guard: AddressGuard, room: Room, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        guard: AddressGuard,
+        room: Room,
+        *,
+        max_mb: float,
+        window_seconds: float = WINDOW_SECONDS,
+    ) -> None:
         self._guard = guard
         self._room = room
-        self._max_bytes = max_bytes
+        self._max_mb = max_mb
+        self._window_seconds = window_seconds
 
     def fetch(self, remote: Remote, target: Path, headers: dict[str, str]) -> None:
         """Raises DownloadFailed; what has arrived stays for the next attempt."""
@@ -111,17 +201,21 @@ class Transfer:
             self._refuse_large(response)
             partial.remember(response)
 
-        guard_client(self._guard, ask, seen)
+        guard_client(
+            self._guard, ask, seen, max_mb=self._max_mb, window_seconds=self._window_seconds
+        )
         for attempt in range(ATTEMPTS):
             try:
                 self._get(remote, partial, headers)
                 break
             except httpx2.TransportError as exc:
                 if attempt == ATTEMPTS - 1:
-                    raise DownloadFailed(
+                    raise DownloadInterrupted(
                         f"{host_of(remote.url)} cannot be reached, or the connection to it breaks "
                         f"again and again ({type(exc).__name__})"
                     ) from exc
+            except httpx2.RequestError as exc:
+                raise broken_answer(remote.url, exc) from exc
         if not _is_whole(partial.path, remote):
             partial.forget()
             raise DownloadFailed(f"{target.name} is not the file that was promised (wrong hash)")
@@ -143,7 +237,7 @@ class Transfer:
     ) -> None:
         with partial.path.open("ab" if size else "wb") as file:
             self._room.took(size)
-            counted = _Counted(file, self._room)
+            counted = _Counted(file, self._room, remote.size)
             try:
                 http_get(
                     remote.url,
@@ -166,21 +260,27 @@ class Transfer:
 
     def _refuse_large(self, response: httpx2.Response) -> None:
         length = int(response.headers.get("Content-Length", 0))
-        if self._max_bytes is not None and response.is_success and length > self._max_bytes:
-            raise DownloadFailed(
-                f"it is larger than the limit of {self._max_bytes / MB:.0f} MB for this download"
-            )
+        if response.is_success and length > self._max_mb * MB:
+            raise too_large(self._max_mb)
 
 
 class _Counted:
-    """A file that tells *room* of what is written: the client needs no more of it than this."""
+    """A file that tells *room* of what is written: the client needs no more of it than this.
 
-    def __init__(self, file: BinaryIO, room: Room) -> None:
+    It takes no more than *size* bytes, if that is known: more can come out of a compressed body.
+    """
+
+    def __init__(self, file: BinaryIO, room: Room, size: int | None) -> None:
         self._file = file
         self._room = room
+        self._size = size
         self.written = 0
 
     def write(self, data: bytes) -> int:
+        if self._size is not None and self._file.tell() + len(data) > self._size:
+            raise DownloadFailed(
+                f"{Path(self._file.name).stem} is not the file that was promised (wrong size)"
+            )
         self._count(len(data))
         return self._file.write(data)
 

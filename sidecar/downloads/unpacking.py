@@ -2,14 +2,21 @@
 
 Only what `file_names.wanted` would take comes out.  A .mar is a zip with a handler in it: its
 weights are used, its code never; the model gets a handler of ours.
+
+What an archive may make of itself is bounded before it is unpacked, by what it says, and while
+it is, by what comes out: it may lie.
 """
 
+import bz2
+import gzip
+import io
 import lzma
-import shutil
+import os
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -19,8 +26,21 @@ from sidecar.downloads.order import MB, DownloadFailed
 from sidecar.downloads.transfer import check_disk
 
 MAX_MEMBERS = 10_000
+MAX_RATIO = 20  # bytes unpacked for each byte packed; weights shrink to a half at best
+FREE_BYTES = 64 * MB  # that any archive may unpack to, however small it is
+MAX_HEADER_BYTES = 1 << 16  # of one member's extended tar header, which is read whole
+MAX_DIRECTORY_BYTES = 4 * MB  # of a zip's table of contents, which is read whole
 CHUNK_BYTES = MB
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+DISK_CHECK_BYTES = 16 * MB
+_COMPRESSED = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_LARGE_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+_DAMAGED = (  # what the libraries raise for bytes that are no archive
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, NotImplementedError, ValueError, OverflowError, IndexError, KeyError),
+)
 
 
 class Member(NamedTuple):
@@ -28,69 +48,168 @@ class Member(NamedTuple):
 
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, target: Path, min_free_mb: float) -> None:
-    """The model's files in *archive* into *target*.  Raises DownloadFailed.
+Contents = Iterator[tuple[Member, Callable[[], IO[bytes]]]]
 
-    The model may lie in the archive's top folder or in the only folder there.
+
+def unpack(archive: Path, target: Path, min_free_mb: float, max_mb: float) -> None:
+    """Put the model's files in *archive* into *target*.  Raises DownloadFailed.
+
+    The model may lie in the archive's top folder or in the only folder there.  *max_mb* is the
+    most that comes out of it.
     """
+    limit = min(int(max_mb * MB), max(FREE_BYTES, MAX_RATIO * archive.stat().st_size))
     try:
-        with _opened(archive) as members:
-            files = _below_top(members)
-            names = wanted(files)
-            check_disk(target, min_free_mb, sum(files[name].size for name in names))
-            for name in names:
-                _extract(files[name], target / name)
-    except (*_DAMAGED, RuntimeError, NotImplementedError) as exc:
-        if isinstance(exc, DownloadFailed):
+        with _opened(archive, limit) as contents:
+            files = _below_top(member for member, _ in contents)
+        names = set(wanted(files))
+        size = sum(files[name].size for name in names)
+        if size > limit:
+            raise _too_much(limit)
+        check_disk(target, min_free_mb, size)
+        places = {files[name].name: target / name for name in names}
+        with _opened(archive, limit) as contents:
+            for member, read in contents:
+                if member.name in places:
+                    _extract(member, read, places[member.name], min_free_mb)
+    except DownloadFailed:
+        raise
+    except _DAMAGED as exc:
+        raise DownloadFailed(f"{archive.name} is damaged, or of a kind that is not read") from exc
+    except OSError as exc:
+        if exc.errno is not None:  # the disk's
             raise
         raise DownloadFailed(f"{archive.name} is damaged, or of a kind that is not read") from exc
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[list[Member]]:
+def _opened(archive: Path, limit: int) -> Iterator[Contents]:
+    """Open *archive* to be gone through once, in its own order."""
     if archive.name.endswith(ZIPS):
+        _check_directory(archive)
         with zipfile.ZipFile(archive) as content:
-            yield [_of_zip(content, info) for info in content.infolist() if not info.is_dir()]
-    else:
-        with tarfile.open(archive) as tar:
-            yield [_of_tar(tar, info) for info in tar if not info.isdir()]
+            yield _of_zip(content)
+        return
+    opening = _COMPRESSED.get(archive.suffix, Path.open)
+    with (
+        opening(archive, "rb") as packed,
+        tarfile.open(fileobj=_Bounded(packed, limit), mode="r|", tarinfo=_Header) as tar,
+    ):
+        yield _of_tar(tar)
 
 
-def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    if (info.external_attr >> 28) == 0xA:  # the file type of a Unix mode: a symbolic link
-        raise DownloadFailed(f"{info.filename} is a link; only files are taken")
-    return Member(info.filename, info.file_size, lambda: archive.open(info))
+def _of_zip(archive: zipfile.ZipFile) -> Contents:
+    for info in archive.infolist():
+        if (info.external_attr >> 28) == 0xA:  # the file type of a Unix mode: a symbolic link
+            raise DownloadFailed(f"{info.filename[:100]!r} is a link; only files are taken")
+        if not info.is_dir():
+            yield Member(info.filename, info.file_size), lambda info=info: archive.open(info)
 
 
-def _of_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
-    if not info.isfile():
-        raise DownloadFailed(f"{info.name} is a link or a device; only files are taken")
+def _of_tar(archive: tarfile.TarFile) -> Contents:
+    for info in archive:
+        if not info.isfile() and not info.isdir():
+            raise DownloadFailed(f"{info.name[:100]!r} is a link or a device; only files are taken")
+        if info.issparse() or info.size < 0:
+            raise DownloadFailed(f"{info.name[:100]!r} is a sparse file, which is not read")
+        if not info.isdir():
+            name = info.name.removeprefix("./")
+            yield Member(name, info.size), lambda info=info: _content(archive, info)
+        archive.members.clear()  # they would all be kept
 
-    def read() -> IO[bytes]:
-        file = archive.extractfile(info)
-        assert file is not None
-        return file
 
-    return Member(info.name.removeprefix("./"), info.size, read)
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    assert file is not None
+    return file
 
 
-def _below_top(members: list[Member]) -> dict[str, Member]:
+def _below_top(members: Iterable[Member]) -> dict[str, Member]:
     """The members by their names in the model's folder."""
-    if len(members) > MAX_MEMBERS:
-        raise DownloadFailed(f"it holds more than {MAX_MEMBERS} files")
-    paths = {checked_name(member.name): member for member in members}
+    paths: dict[PurePosixPath, Member] = {}
+    for member in members:
+        if len(paths) == MAX_MEMBERS:
+            raise DownloadFailed(f"it holds more than {MAX_MEMBERS} files")
+        path = checked_name(member.name)
+        if path in paths:
+            raise DownloadFailed(f"it holds the file {member.name[:100]!r} twice")
+        paths[path] = member
     tops = {path.parts[0] for path in paths}
     if len(tops) == 1 and all(len(path.parts) > 1 for path in paths):
         return {str(PurePosixPath(*path.parts[1:])): member for path, member in paths.items()}
     return {str(path): member for path, member in paths.items()}
 
 
-def _extract(member: Member, target: Path) -> None:
+def _check_directory(archive: Path) -> None:
+    """Raise DownloadFailed for a zip whose table of contents is too large to be read."""
+    with archive.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - (1 << 16) - 128, 0))
+        tail = file.read()
+    start = tail.find(b"PK\x05\x06")
+    while start >= 0:
+        end = tail[start : start + 22]
+        large = tail[max(start - 76, 0) : start]  # the zip64 record, if there is one
+        said = struct.unpack("<I", end[12:16])[0] if len(end) == 22 else 0
+        if large.startswith(b"PK\x06\x06"):
+            said = struct.unpack("<Q", large[40:48])[0]
+        if said > MAX_DIRECTORY_BYTES and said != 0xFFFFFFFF:
+            raise DownloadFailed(f"it holds more than {MAX_MEMBERS} files")
+        start = tail.find(b"PK\x05\x06", start + 1)
+
+
+class _Header(tarfile.TarInfo):
+    """A tar header that refuses extensions which tarfile would read whole into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """As its parent.  Raises DownloadFailed."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _LARGE_HEADERS and not 0 <= header.size <= MAX_HEADER_BYTES:
+            raise DownloadFailed("one of its files has a name, or a header, that is too long")
+        return header
+
+
+class _Bounded(io.RawIOBase):
+    """A file that refuses to be read beyond *limit* bytes."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        super().__init__()
+        self._file = file
+        self._limit = limit
+        self._left = limit
+
+    def read(self, size: int = -1) -> bytes:
+        """As its parent.  Raises DownloadFailed."""
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_much(self._limit)
+        return data
+
+
+def _extract(
+    member: Member, read: Callable[[], IO[bytes]], target: Path, min_free_mb: float
+) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with member.open() as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, CHUNK_BYTES)
-        if sink.tell() != member.size:
-            raise DownloadFailed(f"{member.name} is not as large as the archive says")
+    written = unchecked = 0
+    with read() as source, target.open("wb") as sink:
+        while piece := source.read(CHUNK_BYTES):
+            written += len(piece)
+            unchecked += len(piece)
+            if written > member.size:
+                break
+            if unchecked >= DISK_CHECK_BYTES:
+                unchecked = 0
+                check_disk(target.parent, min_free_mb)
+            sink.write(piece)
+    if written != member.size:
+        raise DownloadFailed(f"{member.name} is not as large as the archive says")
+
+
+def _too_much(limit: int) -> DownloadFailed:
+    return DownloadFailed(
+        f"unpacked it would have more than {limit / MB:.0f} MB: the limit is {MAX_RATIO} times "
+        f"its size, {FREE_BYTES / MB:.0f} MB at least, and SIDECAR_MAX_DOWNLOAD_MB at most"
+    )

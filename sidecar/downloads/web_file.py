@@ -7,8 +7,10 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from sidecar.downloads.address_guard import host_of
 from sidecar.downloads.file_names import archive_name
-from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.order import DownloadFailed, DownloadInterrupted
 from sidecar.downloads.transfer import Remote, Transfer
+
+PASSING = (408, 429)  # with all from 500 on: statuses of trouble that may pass
 
 
 def fetch(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Path:
@@ -17,7 +19,9 @@ def fetch(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Pat
     try:
         transfer.fetch(Remote(url=url, sha256=sha256), target, {})
     except HfHubHTTPError as exc:
-        raise DownloadFailed(f"{host_of(url)} answered {exc.response.status_code}") from exc
+        status = exc.response.status_code
+        failure = DownloadInterrupted if status in PASSING or status >= 500 else DownloadFailed
+        raise failure(f"{host_of(url)} answered {status}") from exc
     except OfflineModeIsEnabled as exc:
-        raise DownloadFailed("HF_HUB_OFFLINE is set: nothing is downloaded") from exc
+        raise DownloadInterrupted("HF_HUB_OFFLINE is set: nothing is downloaded") from exc
     return target

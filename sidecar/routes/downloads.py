@@ -108,7 +108,7 @@ async def download_info(request: web.Request) -> web.Response:
 
 
 async def remove_download(request: web.Request) -> web.Response:
-    """Unloads a downloaded model, and removes its archive and files."""
+    """Unload a downloaded model, and remove its archive and files, and what others left."""
     await require_scope(request, "admin")
     force = read_query(request, RemoveQuery).force
     services = request.app[SERVICES]
@@ -125,8 +125,10 @@ def _check_removable(
 ) -> None:
     """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
     state = services.loader.status[key].state if key in services.catalog else None
-    if record is None and services.downloads.active(key) is None:
+    if record is None and not services.downloads.has_unfinished(key):
         raise ModelNotFound(key, "name: it was not downloaded", state=state)
+    if record is None:
+        return  # only what is left of downloads goes
     in_use = state in ("loading", "ready", "idle")
     if in_use and not force and not services.catalog.is_own(key):
         raise ModelInUse("force: a loaded model of models.json is removed only with force=true")

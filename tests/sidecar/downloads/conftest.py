@@ -90,6 +90,7 @@ def place(tmp_path: Path, hub: FakeHub) -> Place:
         token=None,
         hosts=(),
         local_dir=None,
+        max_mb=1000.0,
         min_free_mb=1.0,
     )
 

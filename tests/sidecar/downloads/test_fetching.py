@@ -13,13 +13,15 @@ import msgspec
 import pytest
 import torch
 from filelock import FileLock
-from safetensors.torch import load
+from safetensors.torch import load, save
 
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.downloads.order import Place, Progress
 from tests.hub import FakeHub
 from tests.sidecar.downloads.conftest import TINY, Files, dumped, wish
 from tests.sidecar.downloads.running import fail, fetch, succeed
+
+VOCODER = save({"weight": torch.zeros(2)})
 
 
 def files_of(place: Place, key: str = "tiny") -> set[str]:
@@ -241,12 +243,12 @@ async def test_a_vocoder_is_fetched_with_its_model(
     hub: FakeHub, checkpoint: Files, place: Place
 ) -> None:
     hub.add(TINY, checkpoint)
-    hub.add("tests/vocoder", {"config.json": b"{}", "model.safetensors": b"weights"})
+    hub.add("tests/vocoder", {"config.json": b"{}", "model.safetensors": VOCODER})
     record = (await succeed(wish(vocoder="tests/vocoder"), place)).record
     assert record.vocoder == "tests/vocoder"
     assert {"vocoder/config.json", "vocoder/model.safetensors"} <= files_of(place)
     with archived(place) as archive:
-        assert archive.read("vocoder/model.safetensors") == b"weights"
+        assert archive.read("vocoder/model.safetensors") == VOCODER
 
 
 async def test_no_model_is_made_to_speak(hub: FakeHub, checkpoint: Files, place: Place) -> None:

@@ -207,7 +207,12 @@ def test_an_archives_model_comes_out_of_its_only_folder(
 ) -> None:
     target = tmp_path / "out"
     target.mkdir()
-    unpack(make(tmp_path / name, [f"top/{each}" for each in [*GOOD, "handler.py"]]), target, 1.0)
+    unpack(
+        make(tmp_path / name, [f"top/{each}" for each in [*GOOD, "handler.py"]]),
+        target,
+        1.0,
+        1000.0,
+    )
     assert sorted(path.name for path in target.iterdir()) == GOOD
     assert (target / "config.json").read_text() == "top/config.json"
 
@@ -218,30 +223,30 @@ def test_an_archive_with_a_path_that_plays_tricks_is_refused(
     tmp_path: Path, make: Any, name: str, bad: str
 ) -> None:
     with pytest.raises(DownloadFailed, match="not allowed"):
-        unpack(make(tmp_path / name, [*GOOD, bad]), tmp_path, 1.0)
+        unpack(make(tmp_path / name, [*GOOD, bad]), tmp_path, 1.0, 1000.0)
     assert not list(tmp_path.rglob("*.json"))
 
 
 @pytest.mark.parametrize(("make", "name"), [(zip_of, "m.zip"), (tar_of, "m.tar.gz")])
 def test_an_archive_with_a_link_is_refused(tmp_path: Path, make: Any, name: str) -> None:
     with pytest.raises(DownloadFailed, match="only files are taken"):
-        unpack(make(tmp_path / name, GOOD, link="vocab.txt"), tmp_path, 1.0)
+        unpack(make(tmp_path / name, GOOD, link="vocab.txt"), tmp_path, 1.0, 1000.0)
 
 
 @pytest.mark.parametrize("name", ["m.zip", "m.mar", "m.tar", "m.tar.gz", "m.tar.xz"])
 def test_a_damaged_archive_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\x1f\x8bnothing of the kind")
     with pytest.raises(DownloadFailed, match="damaged"):
-        unpack(tmp_path / name, tmp_path, 1.0)
+        unpack(tmp_path / name, tmp_path, 1.0, 1000.0)
 
 
 def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="too full"):
-        unpack(zip_of(tmp_path / "m.zip", GOOD), tmp_path, 1e9)
+        unpack(zip_of(tmp_path / "m.zip", GOOD), tmp_path, 1e9, 1000.0)
 
 
 def test_a_disk_that_fills_up_meanwhile_ends_a_download(tmp_path: Path) -> None:
-    counter = Counter(lambda _: None, tmp_path, min_free_mb=1e9)
+    counter = Counter(lambda _: None, tmp_path, min_free_mb=1e9, max_mb=1e9)
     counter.took(1)
     with pytest.raises(DownloadFailed, match="too full"):
         counter.took(2**25)
@@ -250,7 +255,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_a_download(tmp_path: Path) -> None:
 def test_progress_is_said_a_few_times_a_second(tmp_path: Path) -> None:
     said: list[Report] = []
     now = 0.0
-    counter = Counter(said.append, tmp_path, min_free_mb=0.0, clock=lambda: now)
+    counter = Counter(said.append, tmp_path, min_free_mb=0.0, max_mb=1.0, clock=lambda: now)
     for _ in range(100):
         counter.took(1000)
         now += 0.01

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -9,10 +10,18 @@ from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, jwk
 
 
 class Issuer:
-    """An HTTP server with a JWKS; *status* and *body* can be spoiled, *hold* makes it wait."""
+    """An HTTP server with a JWKS; *status* and *body* can be spoiled, *go_on* makes it wait.
+
+    It sends no more than *piece* bytes of an answer, headers included, each *pause* seconds.
+    """
 
     def __init__(self) -> None:
         self.status, self.fetches = 200, 0
+        self.location: str | None = None
+        self.says_length = True
+        self.piece, self.pause = 1 << 16, 0.0
+        self.sent = 0
+        self.closed = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
         self.publish(jwk(RSA_KEY, "rsa"), jwk(EC_KEY, "ec"))
@@ -25,6 +34,7 @@ class Issuer:
         self.body = json.dumps({"keys": keys}).encode()
 
     def close(self) -> None:
+        self.closed.set()
         self.go_on.set()
         self._server.shutdown()
         self._thread.join()
@@ -37,10 +47,19 @@ class Issuer:
             def do_GET(self) -> None:
                 issuer.fetches += 1
                 issuer.go_on.wait(10)
-                self.send_response(issuer.status)
-                self.send_header("Content-Length", str(len(issuer.body)))
-                self.end_headers()
-                self.wfile.write(issuer.body)
+                head = f"HTTP/1.1 {issuer.status} status\r\nConnection: close\r\n"
+                if issuer.says_length:
+                    head += f"Content-Length: {len(issuer.body)}\r\n"
+                if issuer.location is not None:
+                    head += f"Location: {issuer.location}\r\n"
+                answer = f"{head}\r\n".encode() + issuer.body
+                with suppress(ConnectionError):
+                    for start in range(0, len(answer), issuer.piece):
+                        piece = answer[start : start + issuer.piece]
+                        self.wfile.write(piece)
+                        issuer.sent += len(piece)
+                        if issuer.closed.wait(issuer.pause):
+                            return
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sidecar.access.jwks_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, JwksKeys
+from sidecar.access.jwks_keys import (
+    FETCH_SECONDS,
+    FRESH_SECONDS,
+    MAX_BYTES,
+    PAUSE_SECONDS,
+    STALE_SECONDS,
+    JwksKeys,
+)
 from sidecar.access.jwt_verifier import JwtVerifier
 from sidecar.errors import NotAuthenticated, Unavailable
-from sidecar.settings import Settings
+from sidecar.settings import Settings, SettingsError
 from tests.sidecar.access.issuer import Issuer
 from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, SECRET, Clock, jwk, token
 
@@ -27,8 +34,14 @@ def issuer() -> Iterator[Issuer]:
 class Door:
     """Who is behind a token, by the keys of *issuer*."""
 
-    def __init__(self, issuer: Issuer, clock: Clock, algorithms: tuple[str, ...] = BOTH) -> None:
-        self.keys = JwksKeys(issuer.url, algorithms, clock)
+    def __init__(
+        self,
+        issuer: Issuer,
+        clock: Clock,
+        algorithms: tuple[str, ...] = BOTH,
+        fetch_seconds: float = FETCH_SECONDS,
+    ) -> None:
+        self.keys = JwksKeys(issuer.url, algorithms, clock, fetch_seconds)
         self._verifier = JwtVerifier(self.keys, Settings())
 
     async def enter(self, text: str) -> str:
@@ -38,6 +51,9 @@ class Door:
         with pytest.raises(NotAuthenticated) as refused:
             await self.enter(text)
         return refused.value.message
+
+
+SLOW_SECONDS = 0.3  # for a whole fetch, where the issuer is slow
 
 
 def signed(key: Any = RSA_KEY, key_id: str | None = "rsa", **claims: Any) -> str:
@@ -169,6 +185,8 @@ async def test_a_withdrawn_key_is_refused_after_the_next_fetch(
         (200, b"[]"),
         (200, b'{"keys": []}'),
         (200, b'{"keys": 7}'),
+        (200, b"[" * 90_000),
+        (200, b'{"keys": [' + b"{}," * 200 + b"{}]}"),
         (200, b'{"keys": [{"kty": "RSA", "kid": "rsa", "alg": []}]}'),
     ],
 )
@@ -203,3 +221,77 @@ async def test_old_keys_serve_for_an_hour_at_most(issuer: Issuer, clock: Clock) 
     issuer.status = 200
     clock.advance(PAUSE_SECONDS)
     assert await door.enter(signed()) == "ada"
+
+
+@pytest.mark.parametrize("piece", [1, 20])
+async def test_callers_wait_for_a_dripping_issuer_no_longer_than_for_one_fetch(
+    issuer: Issuer, clock: Clock, piece: int
+) -> None:
+    """A byte at a time, in the headers and in the body: each wait is short, the whole is not."""
+    issuer.piece, issuer.pause = piece, 0.02
+    door = Door(issuer, clock, fetch_seconds=SLOW_SECONDS)
+    async with asyncio.timeout(SLOW_SECONDS * 5):
+        callers = (door.enter(signed()) for _ in range(10))
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(isinstance(answer, Unavailable) for answer in answers)
+    assert issuer.fetches == 1
+    assert issuer.sent < len(issuer.body)
+
+
+async def test_a_dripping_issuer_holds_up_nobody_whose_key_is_known(
+    issuer: Issuer, clock: Clock
+) -> None:
+    door = Door(issuer, clock, fetch_seconds=SLOW_SECONDS)
+    assert await door.enter(signed()) == "ada"
+    issuer.piece, issuer.pause = 1, 0.02
+    clock.advance(FRESH_SECONDS)
+    waiting = asyncio.create_task(door.enter(signed()))
+    while issuer.fetches < 2:
+        await asyncio.sleep(0)
+    assert await door.enter(signed(EC_KEY, "ec")) == "ada"
+    assert not waiting.done()
+    assert await waiting == "ada"  # with the old keys
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+async def test_of_a_huge_answer_only_the_beginning_is_read(
+    issuer: Issuer, clock: Clock, says_length: bool
+) -> None:
+    issuer.body = b" " * 50_000_000 + issuer.body
+    issuer.says_length = says_length
+    with pytest.raises(Unavailable):
+        await Door(issuer, clock).enter(signed())
+    assert issuer.sent < 50 * MAX_BYTES  # what the sockets hold is more than what is read
+
+
+@pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/", "/elsewhere"])
+async def test_no_redirect_is_followed(issuer: Issuer, clock: Clock, where: str) -> None:
+    issuer.status, issuer.location = 302, where
+    with pytest.raises(Unavailable):
+        await Door(issuer, clock).enter(signed())
+    assert issuer.fetches == 1
+
+
+@pytest.mark.parametrize("url", ["file:///keys", "ftp://host/keys", "keys", "http://", "https://["])
+def test_another_address_stops_the_start(url: str) -> None:
+    with pytest.raises(SettingsError, match="SIDECAR_JWT_JWKS_URL"):
+        JwksKeys(url, BOTH)
+
+
+BAD_KEYS: list[Any] = [
+    *(None, 7, "key", [], {}, {"kty": []}, {"kty": "RSA", "kid": "bad"}),
+    {"kty": "RSA", "kid": "bad", "alg": []},
+    {"kty": "RSA", "kid": "bad", "n": 7, "e": "AQAB"},
+    {"kty": "RSA", "kid": "bad", "n": "AA", "e": "AA"},
+    {"kty": "EC", "kid": "bad", "crv": "P-256", "x": "AA", "y": {}},
+    {"kty": "EC", "kid": "bad", "crv": {}},
+    {"kty": "OKP", "kid": "bad", "crv": "Ed25519", "x": "A"},
+    jwk(RSA_KEY, "rsa") | {"kid": []},
+    jwk(RSA_KEY, "rsa") | {"use": "enc"},
+]
+
+
+@pytest.mark.parametrize("bad", BAD_KEYS)
+async def test_a_bad_key_spoils_no_good_one(issuer: Issuer, clock: Clock, bad: Any) -> None:
+    issuer.publish(bad, jwk(RSA_KEY, "rsa"))
+    assert await Door(issuer, clock).enter(signed()) == "ada"

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 import uvloop
-from aiohttp import web
 
 from sidecar.access.private_folder import make_private
 from sidecar.app import background, create_app, create_runner
@@ -21,6 +20,7 @@ from sidecar.settings import Settings, SettingsError, load_effective
 from sidecar.telemetry.logs import open_logs
 from sidecar.torchserve.java import JavaNotFound, find_java_home
 from sidecar.torchserve.process import TorchServeProcess, end_leftover
+from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
 
 PRIVATE = 0o077
 
@@ -32,6 +32,7 @@ class PortTaken(RuntimeError):
 def main(arguments: Sequence[str]) -> int:
     """Runs until a signal ends it.  Returns 0, or 2 with a sentence when it cannot start."""
     os.umask(PRIVATE)
+    raise_descriptor_limit()
     options = vars(_parser().parse_args(arguments))
     only_check = options.pop("check_config")
     try:
@@ -84,12 +85,13 @@ async def serve(settings: Settings) -> None:
     runner = create_runner(app)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
+        acceptor = Acceptor(listener, runner.connections, settings.max_connections)
+        acceptor.start()
         _calm_garbage_collector()
         async with background("announce", _announce(app[SERVICES]), set()):
             await signals.asked.wait()
         # While it still listens: new requests and /readyz hear of it.
-        await drain(app[SERVICES], signals.at_once)
+        await drain(app[SERVICES], runner.connections, acceptor.stop, signals.at_once)
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")
@@ -114,7 +116,7 @@ def _bind(settings: Settings) -> socket.socket:
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(1024)
+        listener.listen(BACKLOG)
     except OSError as exc:
         raise PortTaken(
             f"cannot listen on {settings.host}:{settings.port} ({exc.strerror or exc}); "

@@ -64,6 +64,7 @@ from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.body_budget import BodyBudget
+from sidecar.web.connections import ConnectionRunner
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +102,9 @@ async def create_app(
     return app
 
 
-def create_runner(app: web.Application) -> web.AppRunner:
+def create_runner(app: web.Application) -> ConnectionRunner:
     """Return what serves *app*."""
-    return web.AppRunner(
+    return ConnectionRunner(
         app,
         handler_cancellation=True,  # nobody works for a client that has hung up
         auto_decompress=False,  # web.body_reader inflates bodies, in bounded steps

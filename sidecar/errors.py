@@ -31,6 +31,27 @@ class SidecarError(Exception):
         super().__init__(self.message, self.detail)
 
 
+class MalformedRequest(SidecarError):
+    """What came is no HTTP request."""
+
+    status = 400
+    error = "The request is not valid HTTP"
+
+
+class RequestTimeout(SidecarError):
+    """The request did not arrive in time, or arrives too slowly."""
+
+    status = 408
+    error = "The request takes too long to arrive"
+
+
+class UnknownExpectation(SidecarError):
+    """The client waits for something else than 100 Continue before it sends its body."""
+
+    status = 417
+    error = "The expectation of the request cannot be met"
+
+
 class InvalidJson(SidecarError):
     """The body is not JSON."""
 
@@ -254,6 +275,12 @@ class Draining(Unavailable):
     """The sidecar is stopping and takes no new work."""
 
     error = "The server is shutting down"
+
+
+class TooManyConnections(Unavailable):
+    """As many connections are open as there may be."""
+
+    error = "The server has too many connections"
 
 
 class RequestTimedOut(SidecarError):

@@ -4,14 +4,17 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sidecar.errors import Draining
 from sidecar.services import Services
+from sidecar.web.connections import Connections
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.02
+UNFINISHED_SECONDS = 5.0  # for requests of which something is still missing
+HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
 
 
 class StopSignals:
@@ -35,17 +38,51 @@ class StopSignals:
         self.asked.set()
 
 
-async def drain(services: Services, at_once: asyncio.Event) -> None:
-    """No new work; what is queued and in flight is answered, within the set time.
+async def drain(
+    services: Services,
+    connections: Connections,
+    stop_listening: Callable[[], Awaitable[None]],
+    at_once: asyncio.Event,
+    *,
+    unfinished_seconds: float = UNFINISHED_SECONDS,
+) -> None:
+    """Answer every request that was accepted, within the set time, and close all connections.
 
-    Then, or when *at_once* is set, the rest is refused.
+    As long as requests from before are being answered, it still listens: new ones, and
+    /readyz, hear that it is leaving.  What is not answered when the time is up, or *at_once*
+    is set, is refused, and what has not come whole after *unfinished_seconds* as well.
     """
-    services.draining.set()
-    seconds = services.settings.drain_seconds
-    until = time.monotonic() + seconds
-    while services.statistics.active and not at_once.is_set():
-        if time.monotonic() >= until:
-            log.warning("not all was answered within %g s", seconds)
+    services.draining.set()  # from now on, each answer closes its connection
+    before = connections.unanswered()
+    began = time.monotonic()
+    until = began + services.settings.drain_seconds
+    listening = True
+    while not at_once.is_set():
+        if listening and not any(each.unanswered for each in before):
+            await stop_listening()
+            listening = False
+        if not listening:
+            connections.close_idle()
+            if not connections:
+                break
+        now = time.monotonic()
+        if now >= until:
             break
+        if now >= began + unfinished_seconds:
+            connections.refuse_unfinished()
         await asyncio.sleep(LOOK_SECONDS)
+    await stop_listening()
+    if connections.unanswered():
+        seconds = time.monotonic() - began
+        log.warning("not all was answered within %.1f s: the rest is refused", seconds)
     await services.scheduler.stop(Draining("the server is shutting down", retry_after=5))
+    await _refuse_rest(connections)
+
+
+async def _refuse_rest(connections: Connections) -> None:
+    """Refuse what is still unanswered, and wait for these answers to leave, though not for long."""
+    until = time.monotonic() + HANG_UP_SECONDS
+    while connections.unanswered() and time.monotonic() < until:
+        connections.refuse_unfinished()
+        connections.refuse_unserved()
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,5 +1,6 @@
 """Around every request: its id, the Host and Origin check, one place that answers errors."""
 
+import asyncio
 import itertools
 import logging
 import time
@@ -13,8 +14,8 @@ from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
 from sidecar.access.rate_limiter import Quota
-from sidecar.errors import SidecarError
-from sidecar.services import IDENTITY, SERVICES
+from sidecar.errors import Draining, SidecarError
+from sidecar.services import IDENTITY, SERVICES, Services
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.request_id import REQUEST_ID
@@ -30,6 +31,10 @@ _serial = itertools.count(1)
 CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
 GUARD = web.AppKey("guard", OriginGuard)
 QUOTA = web.RequestKey("quota", Quota)  # what its client, or its model, may still ask
+SERVER_NAME = "sidecar"  # in place of aiohttp's own, which tells the versions of everything
+NO_ROUTE = "unknown"
+_SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
+_OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server leaves before it is done
 HELD = web.RequestKey("held", list[str])  # those for whom it counts as at work
 
 
@@ -38,6 +43,8 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Runs *handler*; whatever it raises becomes an answer in the one format."""
     began, response = time.perf_counter(), None
     mark = REQUEST_ID.set(_request_id(request))
+    if (task := asyncio.current_task()) is not None:
+        request[_SERVING] = task
     try:
         response = await _guarded(request, handler)
         if not response.prepared:
@@ -61,7 +68,10 @@ def _write_line(request: web.Request, response: web.StreamResponse | None, began
     seconds = round(time.perf_counter() - began, 6)
     identity = request.get(IDENTITY)
     subject = None if identity is None else identity.subject
-    line = AccessLine(request.method, _route(request), status, seconds, subject, size)
+    _log(AccessLine(request.method, _route(request), status, seconds, subject, size))
+
+
+def _log(line: AccessLine) -> None:
     # Not `info`: it looks for the line of code that logs, and that is this one.
     requests.handle(logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, line, None, None))
 
@@ -69,11 +79,59 @@ def _write_line(request: web.Request, response: web.StreamResponse | None, began
 def _route(request: web.Request) -> str:
     """The route's own path: how it was declared, not what was asked for."""
     resource = request.match_info.route.resource
-    return resource.canonical if resource else "unknown"
+    return resource.canonical if resource else NO_ROUTE
+
+
+def refuse_unserved(request: web.Request) -> None:
+    """Make the request that is being served answer 503, whatever it waits for."""
+    if _OUT_OF_TIME not in request and (task := request.get(_SERVING)) is not None:
+        request[_OUT_OF_TIME] = True
+        task.cancel()
+
+
+def refuse_unrouted(
+    services: Services, request: web.BaseRequest, exc: SidecarError
+) -> web.Response:
+    """Return the answer to what never reached a route, stamped, counted and in the log."""
+    response = error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
+    response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
+    response.headers[hdrs.SERVER] = SERVER_NAME
+    response.force_close()  # what follows on the connection may not be what it seems
+    services.metrics.answered(NO_ROUTE, exc.status)
+    if requests.isEnabledFor(logging.INFO):
+        mark = REQUEST_ID.set(request_id)
+        _log(AccessLine(request.method, NO_ROUTE, exc.status, 0.0, None, response.content_length))
+        REQUEST_ID.reset(mark)
+    return response
+
+
+async def begin_stream(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the head of a streamed answer."""
+    stamp(request, response)
+    if request.app[SERVICES].draining.is_set():
+        response.force_close()
+    await response.prepare(request)
+
+
+def bare_answer(exc: SidecarError) -> bytes:
+    """Return a refusal as the bytes of a whole answer, for a connection that nobody serves."""
+    body = msgspec.json.encode(error_body(exc))
+    headers = {
+        hdrs.CONTENT_TYPE: "application/json",
+        hdrs.CONTENT_LENGTH: str(len(body)),
+        hdrs.CONNECTION: "close",
+        hdrs.SERVER: SERVER_NAME,
+        request_head.REQUEST_ID: _new_id(),
+        **exc.headers,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    status = HTTPStatus(exc.status)
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode() + body
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """The headers of every answer; a stream calls this itself, before it begins."""
+    """Set the headers of every answer; `begin_stream` does it for a stream."""
+    response.headers[hdrs.SERVER] = SERVER_NAME
     response.headers[request_head.REQUEST_ID] = REQUEST_ID.get() or _request_id(request)
     if (quota := request.get(QUOTA)) is not None:
         response.headers.update(quota.headers())
@@ -99,6 +157,11 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         return _http_error(exc)
     except web.HTTPException:
         raise
+    except asyncio.CancelledError:
+        if _OUT_OF_TIME not in request:
+            raise
+        request[_SERVING].uncancel()
+        return _refusal(request, Draining("the server is shutting down", retry_after=5))
     except Exception:
         log.exception("unhandled error: %s %s", request.method, _route(request))
         return error_response(500, "Internal server error")
@@ -170,6 +233,10 @@ def _preflight() -> web.Response:
     )
 
 
-def _request_id(request: web.Request) -> str:
+def _request_id(request: web.BaseRequest) -> str:
     """Return the client's own id if it is a sane one, else a new one."""
-    return request_head.request_id(request) or f"{_PROCESS_ID}{next(_serial):08x}"
+    return request_head.request_id(request) or _new_id()
+
+
+def _new_id() -> str:
+    return f"{_PROCESS_ID}{next(_serial):08x}"

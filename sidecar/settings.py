@@ -48,6 +48,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8000
 
+    # Connections
+    max_connections: Count | None = None  # None: by the limit of file descriptors
+    header_timeout_seconds: Positive = 10.0  # from the first byte, or the connection, to the last
+    body_idle_timeout_seconds: Positive = 20.0  # without a byte of an unfinished body
+    min_body_bytes_per_second: NotNegative = 500.0  # on average
+    keep_alive_seconds: Positive = 75.0  # between two requests
+    write_timeout_seconds: Positive = 30.0  # in which a client reads nothing of its answer
+
     # Files and folders
     models_file: Path = Path("models.json")
     model_store: Path = Path("model_store")

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
-from sidecar.middleware import error_body, stamp
+from sidecar.middleware import begin_stream, error_body
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ async def send_events(
         response = web.StreamResponse(
             headers={hdrs.CONTENT_TYPE: MEDIA_TYPE, hdrs.CACHE_CONTROL: "no-store"}
         )
-        stamp(request, response)
-        await response.prepare(request)
+        await begin_stream(request, response)
         try:
             await response.write(first.encode())
             async for event in events:

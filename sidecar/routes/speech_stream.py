@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
-from sidecar.middleware import stamp
+from sidecar.middleware import begin_stream
 from sidecar.scheduling.entry import Reply
 from sidecar.schemas.synthesis import OutputFormat, Quality
 from sidecar.services import Services
@@ -56,8 +56,7 @@ async def send_stream(
         with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
             headers = audio_headers(wanted.format, encoder.sample_rate, order.speaker)
             response = web.StreamResponse(headers=headers)
-            stamp(request, response)
-            await response.prepare(request)
+            await begin_stream(request, response)
             try:
                 samples = await _relay(services, response, encoder, _all(first, parts))
             except (SidecarError, ConnectionError) as exc:

@@ -28,7 +28,7 @@ _FORWARDED = re.compile(r"[0-9A-Za-z.:,\[\] \t_-]*")
 _PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
 
 
-def request_id(request: web.Request) -> str | None:
+def request_id(request: web.BaseRequest) -> str | None:
     """Return the client's own id of the request, if it sent one that is fit to be repeated."""
     given = request.headers.get(REQUEST_ID)
     return given if given and _REQUEST_ID.fullmatch(given) else None

@@ -36,7 +36,7 @@ BESIDE = {  # they import the lowest layer only; who may import them
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services", "web"}
 CLIENT_SIDE = {"torchserve"}
-NEITHER_SIDE = {"hdrs", "http_exceptions"}  # names of headers; malformed messages
+NEITHER_SIDE = {"hdrs", "http_exceptions", "streams"}  # names; malformed messages; bodies
 ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name
     "sidecar.settings": set[str](),  # all that begin with SIDECAR_
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours

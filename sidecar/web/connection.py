@@ -1,0 +1,293 @@
+"""One client's connection, with limits for all that a client can do slowly or wrongly.
+
+aiohttp parses the requests and runs them.  What is added here: time limits for each phase,
+errors of the parser in the one format, clients that close their sending side, and leaving.
+Connections keep no timers: `Connections` looks at all of them once in a while, and time is
+counted in looks.  So a server that was itself held up blames nobody for it.
+"""
+
+import asyncio
+import sys
+from contextlib import suppress
+from socket import SO_ERROR, SOL_SOCKET
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import _ErrInfo
+
+from sidecar.errors import (
+    Draining,
+    InternalError,
+    InvalidBody,
+    MalformedRequest,
+    RequestTimeout,
+    SidecarError,
+    UnknownExpectation,
+)
+from sidecar.middleware import refuse_unrouted, refuse_unserved
+from sidecar.services import Services
+
+HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
+PROBE_AFTER_SECONDS = 1.0
+PROBE_EVERY_SECONDS = 5.0
+PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MAX_DETAIL = 200  # characters of what the parser says
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, with limits.  `check` is to be called once in a while."""
+
+    __slots__ = (
+        "_answered",
+        "_body",
+        "_body_bytes",
+        "_body_seconds",
+        "_deaf",
+        "_half_closed",
+        "_hanging_up",
+        "_head_begun",
+        "_head_seconds",
+        "_probe_in_seconds",
+        "_silent_seconds",
+        "_stalled_seconds",
+        "_unsent_bytes",
+        "_watched_body",
+        "services",
+    )
+
+    def __init__(self, manager: web.Server, services: Services, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.services = services
+        self._body: StreamReader | None = None  # of the request whose head came last
+        self._answered: StreamReader | None = None  # of the request that was answered last
+        self._deaf = False  # whatever else the client sends is not looked at
+        self._half_closed = False  # the client will send no more, and may still read
+        self._hanging_up = False
+        self._head_begun = False
+        self._head_seconds = 0.0
+        self._watched_body: StreamReader | None = None
+        self._body_bytes = 0
+        self._body_seconds = 0.0
+        self._silent_seconds = 0.0
+        self._stalled_seconds = 0.0
+        self._unsent_bytes = 0
+        self._probe_in_seconds = PROBE_AFTER_SECONDS
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a request has come whose answer has not left."""
+        if self._hanging_up or self.transport is None:
+            return False
+        return bool(self._messages) or self._request_in_progress
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last answer left, or the connection was made; None while it is in use."""
+        if not self._awaits_head or self._head_begun:
+            return None
+        return self._next_keepalive_close_time - self._keepalive_timeout
+
+    @property
+    def _awaits_head(self) -> bool:
+        return not self._messages and (self._waiter is not None or self._request_count == 0)
+
+    @property
+    def _body_unfinished(self) -> bool:
+        return self._body is not None and not self._body.is_eof()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*."""
+        if self._deaf:
+            return
+        super().data_received(data)
+        if self._messages:
+            message, body = self._messages[-1]
+            self._head_begun, self._head_seconds = False, 0.0
+            if isinstance(message, _ErrInfo):
+                self._take_error(message)
+            else:
+                self._body = body
+        elif self._waiter is not None:
+            self._head_begun = True
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Go on answering a client that has closed its sending side."""
+        if self._deaf or self._awaits_head:
+            return None  # nothing is owed to it: the transport closes
+        self._half_closed = True
+        if self._body_unfinished:
+            self._end_body(InvalidBody("body: the connection ended before all of it had come"))
+        return True
+
+    def resume_writing(self) -> None:
+        """Note that the client has read."""
+        self._unsent_bytes = sys.maxsize
+        super().resume_writing()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send *resp*; the connection is closed behind it where no further request can come."""
+        if isinstance(resp, web.HTTPExpectationFailed):  # before any middleware saw the request
+            failed = UnknownExpectation("Expect: expected 100-continue or none")
+            resp = refuse_unrouted(self.services, request, failed)
+        content = request.content
+        broken = self._deaf or content.exception() is not None
+        if (broken or self._half_closed or self.services.draining.is_set()) and not self._messages:
+            resp.force_close()
+        self._answered = content
+        result = await super().finish_response(request, resp, start_time)
+        if broken and not self._messages:
+            if not content.is_eof():
+                content.feed_eof()  # what does not come is not to be waited for
+            await self._hang_up()
+        return result
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no valid request, or what no middleware caught."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun: no other can be sent")
+        if not isinstance(exc, SidecarError | HttpProcessingError):
+            self.log_exception("unhandled error (%d)", status, exc_info=exc)
+            exc = InternalError()
+        if isinstance(exc, HttpProcessingError):
+            exc = MalformedRequest(_first_line(message or exc.message))
+        return refuse_unrouted(self.services, request, exc)
+
+    def check(self, seconds: float, transport: asyncio.Transport) -> None:
+        """Enforce the time limits.  *seconds* have passed since the last check.
+
+        aiohttp itself closes connections that have been idle for its `keepalive_timeout`.
+        """
+        self._check_writing(seconds, transport)
+        if self._hanging_up or transport.is_closing():
+            return
+        if self._awaits_head:
+            self._check_head(seconds)
+        elif self._body_unfinished:
+            self._check_body(seconds)
+        elif self._half_closed:
+            self._probe(seconds, transport)
+
+    def refuse_unfinished(self) -> None:
+        """Refuse a request of which something is missing: the server is leaving."""
+        refusal = Draining("the server is shutting down; this request was not whole")
+        if self._awaits_head and self._head_begun:
+            self._refuse_head(refusal)
+        elif self._body_unfinished:
+            self._end_body(refusal)
+
+    def refuse_unserved(self) -> None:
+        """Refuse the request that is being served, whatever it waits for."""
+        if isinstance(self._current_request, web.Request):
+            refuse_unserved(self._current_request)
+
+    def _take_error(self, error: _ErrInfo) -> None:
+        self._deaf = True
+        if self._body_unfinished:  # then it is the body that is damaged: its request is refused
+            self._messages.pop()
+            self._end_body(InvalidBody(f"body: {_first_line(error.message)}"))
+
+    def _end_body(self, reason: SidecarError) -> None:
+        """Let whoever reads the body hear of *reason*."""
+        self._deaf = True
+        assert self._body is not None
+        if self._body is self._answered:  # nobody does: aiohttp discards what still comes
+            self._close = True
+            self._body.feed_eof()
+        elif self._body.exception() is None:
+            self._body.set_exception(reason)
+
+    def _refuse_head(self, reason: SidecarError) -> None:
+        self._deaf = True
+        self._messages.append((_ErrInfo(reason.status, reason, reason.message), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _hang_up(self) -> None:
+        """Close the sending side, and give the client time to read.
+
+        Closing a socket with unread input at once would reset the connection, and the client
+        might lose the answer.
+        """
+        self._deaf = self._hanging_up = True
+        if self.transport is not None and not self.transport.is_closing():
+            self._resume_transport_reading()
+            if not self._half_closed:
+                with suppress(OSError):  # the client has left already
+                    self.transport.write_eof()
+                await asyncio.sleep(HANG_UP_SECONDS)  # cut short when the client closes
+
+    def _check_head(self, seconds: float) -> None:
+        if not self._head_begun and self._request_count:
+            return
+        self._head_seconds += seconds
+        limit = self.services.settings.header_timeout_seconds
+        if self._head_seconds < limit:
+            return
+        if self._head_begun:
+            self._refuse_head(RequestTimeout(f"headers: expected all within {limit:g} seconds"))
+        else:
+            self.force_close()  # it never asked anything: there is nothing to answer
+
+    def _check_body(self, seconds: float) -> None:
+        body, settings = self._body, self.services.settings
+        assert body is not None
+        if body is not self._watched_body:
+            self._watched_body, self._body_bytes = body, 0
+            self._body_seconds = self._silent_seconds = 0.0
+        if self._reading_paused or self._buffer_paused:
+            return  # the client waits for us
+        self._body_seconds += seconds
+        self._silent_seconds += seconds
+        if body.total_bytes > self._body_bytes:
+            self._body_bytes, self._silent_seconds = body.total_bytes, 0.0
+        idle = settings.body_idle_timeout_seconds
+        least = settings.min_body_bytes_per_second
+        if self._silent_seconds >= idle:
+            self._end_body(RequestTimeout(f"body: nothing of it came for {idle:g} seconds"))
+        elif self._body_seconds >= idle and body.total_bytes < least * self._body_seconds:
+            self._end_body(RequestTimeout(f"body: expected at least {least:g} bytes per second"))
+
+    def _check_writing(self, seconds: float, transport: asyncio.Transport) -> None:
+        """Cut the connection when the client has read nothing for too long."""
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent >= self._unsent_bytes:
+            self._stalled_seconds += seconds
+            if self._stalled_seconds >= self.services.settings.write_timeout_seconds:
+                transport.abort()
+        else:
+            self._stalled_seconds = 0.0
+        self._unsent_bytes = unsent
+
+    def _probe(self, seconds: float, transport: asyncio.Transport) -> None:
+        """Find out whether a client that closed its sending side is still there.
+
+        One that has closed altogether looks the same until something is sent to it; then it
+        resets the connection, and its request is cancelled.  An interim response is what HTTP
+        lets us send before the answer, and every client must skip it (RFC 9110, section 15.2).
+        """
+        socket_error = transport.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
+        if socket_error:  # the event loop, which has nothing to read, does not look
+            transport.abort()
+            return
+        request = self._current_request
+        if request is None or request.writer.output_size or request.version < (1, 1):
+            return
+        self._probe_in_seconds -= seconds
+        if self._probe_in_seconds <= 0:
+            self._probe_in_seconds = PROBE_EVERY_SECONDS
+            transport.write(PROBE)
+
+
+def _first_line(text: str) -> str:
+    """Return what the parser says, without its picture of the bytes."""
+    return text.strip().partition("\n")[0].rstrip(":")[:MAX_DETAIL]

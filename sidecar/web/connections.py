@@ -1,0 +1,116 @@
+"""All open connections: how many there may be, how long each may take, and how they end."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.services import SERVICES, Services
+from sidecar.web.connection import Connection
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 0.5
+OF_SERVER = frozenset({"handler_cancellation"})  # options that are not for each connection
+SETTLE_SECONDS = 0.25  # idle for as long, a client is not about to send its next request
+
+
+class Connections(web.Server):
+    """aiohttp's server, whose connections have time limits.
+
+    It calls the `check` of each twice a second.
+    """
+
+    def __init__(self, server: web.Server, services: Services, **options: Any) -> None:
+        super().__init__(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            keepalive_timeout=services.settings.keep_alive_seconds,
+            **options,
+        )
+        self.services = services
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked_at = 0.0
+
+    def __call__(self) -> Connection:
+        """Return what serves a new connection."""
+        return Connection(self, self.services, loop=self._loop, **self._kwargs)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return (each for each in self.connections if isinstance(each, Connection))
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def start_checking(self) -> None:
+        """Check all connections from now on, until `stop_checking`."""
+        self._checked_at = self._loop.time()
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._check)
+
+    def stop_checking(self) -> None:
+        """Check no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def unanswered(self) -> list[Connection]:
+        """Return those whose client waits for an answer."""
+        return [each for each in self if each.unanswered]
+
+    def close_idle(self) -> None:
+        """Close what has been idle for so long that no request is likely to be on its way."""
+        settled = self._loop.time() - SETTLE_SECONDS
+        for each in self:
+            if each.idle_since is not None and each.idle_since <= settled:
+                each.force_close()
+
+    def refuse_unfinished(self) -> None:
+        """Refuse every request of which something is missing."""
+        for each in self:
+            each.refuse_unfinished()
+
+    def refuse_unserved(self) -> None:
+        """Refuse every request that is being served."""
+        for each in self:
+            each.refuse_unserved()
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        # A process that was stopped meanwhile could not read: that is no fault of the clients.
+        seconds = min(now - self._checked_at, 2 * CHECK_SECONDS)
+        self.start_checking()
+        for connection, transport in list(self._connections.items()):
+            if isinstance(connection, Connection):
+                try:
+                    connection.check(seconds, transport)
+                except Exception:
+                    log.exception("a connection is cut: its time limits could not be checked")
+                    transport.abort()
+
+
+class ConnectionRunner(web.AppRunner):
+    """Runs an application behind `Connections`."""
+
+    async def setup(self) -> None:
+        """Start the application."""
+        await super().setup()
+        self.connections.start_checking()
+
+    async def cleanup(self) -> None:
+        """Close every connection and end the application."""
+        if isinstance(self.server, Connections):
+            self.server.stop_checking()
+        await super().cleanup()
+
+    @property
+    def connections(self) -> Connections:
+        """The open connections, once `setup` is done."""
+        assert isinstance(self.server, Connections)
+        return self.server
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        options = {name: self._kwargs[name] for name in self._kwargs if name not in OF_SERVER}
+        return Connections(server, self.app[SERVICES], **options)

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.02
 UNFINISHED_SECONDS = 5.0  # for requests of which something is still missing
-HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
+REFUSAL_SECONDS = 1.0  # for the last refusals to leave
 
 
 class StopSignals:
@@ -81,7 +81,7 @@ async def drain(
 
 async def _refuse_rest(connections: Connections) -> None:
     """Refuse what is still unanswered, and wait for these answers to leave, though not for long."""
-    until = time.monotonic() + HANG_UP_SECONDS
+    until = time.monotonic() + REFUSAL_SECONDS
     while connections.unanswered() and time.monotonic() < until:
         connections.refuse_unfinished()
         connections.refuse_unserved()

@@ -30,7 +30,8 @@ from sidecar.middleware import refuse_unrouted, refuse_unserved
 from sidecar.services import Services
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
-PROBE_AFTER_SECONDS = 1.0
+PROBE_AFTER_SECONDS = 0.03  # an answer that comes sooner needs no probe
+RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_DETAIL = 200  # characters of what the parser says
@@ -73,7 +74,7 @@ class Connection(web.RequestHandler):
         self._silent_seconds = 0.0
         self._stalled_seconds = 0.0
         self._unsent_bytes = 0
-        self._probe_in_seconds = PROBE_AFTER_SECONDS
+        self._probe_in_seconds = PROBE_EVERY_SECONDS
 
     @property
     def unanswered(self) -> bool:
@@ -116,7 +117,10 @@ class Connection(web.RequestHandler):
         """Go on answering a client that has closed its sending side."""
         if self._deaf or self._awaits_head:
             return None  # nothing is owed to it: the transport closes
+        if self._half_closed:
+            return True  # told twice: aiohttp resumed reading
         self._half_closed = True
+        self._loop.call_later(PROBE_AFTER_SECONDS, self._probe)
         if self._body_unfinished:
             self._end_body(InvalidBody("body: the connection ended before all of it had come"))
         return True
@@ -175,7 +179,7 @@ class Connection(web.RequestHandler):
         elif self._body_unfinished:
             self._check_body(seconds)
         elif self._half_closed:
-            self._probe(seconds, transport)
+            self._check_half_closed(seconds)
 
     def refuse_unfinished(self) -> None:
         """Refuse a request of which something is missing: the server is leaving."""
@@ -268,24 +272,33 @@ class Connection(web.RequestHandler):
             self._stalled_seconds = 0.0
         self._unsent_bytes = unsent
 
-    def _probe(self, seconds: float, transport: asyncio.Transport) -> None:
+    def _probe(self) -> None:
         """Find out whether a client that closed its sending side is still there.
 
         One that has closed altogether looks the same until something is sent to it; then it
         resets the connection, and its request is cancelled.  An interim response is what HTTP
         lets us send before the answer, and every client must skip it (RFC 9110, section 15.2).
         """
-        socket_error = transport.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
-        if socket_error:  # the event loop, which has nothing to read, does not look
-            transport.abort()
-            return
         request = self._current_request
-        if request is None or request.writer.output_size or request.version < (1, 1):
+        if self.transport is None or request is None:
             return
+        if request.writer.output_size == 0 and request.version >= (1, 1):
+            self.transport.write(PROBE)
+            self._loop.call_later(RESET_SECONDS, self._notice_reset)
+
+    def _notice_reset(self) -> None:
+        """Cut the connection if the client has reset it: the event loop no longer looks."""
+        if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            if sock.getsockopt(SOL_SOCKET, SO_ERROR):
+                self.transport.abort()
+
+    def _check_half_closed(self, seconds: float) -> None:
+        self._notice_reset()
         self._probe_in_seconds -= seconds
         if self._probe_in_seconds <= 0:
             self._probe_in_seconds = PROBE_EVERY_SECONDS
-            transport.write(PROBE)
+            self._probe()
 
 
 def _first_line(text: str) -> str:

@@ -218,7 +218,8 @@ async def test_a_client_that_closed_its_sending_side_gets_its_answer(
     torchserve.hold()
     await raw.send(whole)
     raw.writer.write_eof()
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(SOON):
+        assert await raw.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     torchserve.release()
     answer = await raw.answer()
     assert answer.status == 200

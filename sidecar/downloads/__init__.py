@@ -6,6 +6,7 @@ The server's side:
     asking           what a request means: which model, from where, under which name
     shelf            a finished model is handed to catalog, scheduler and loader
     fetch_process    the process, and the lines that it reports
+    leftovers        what has arrived and is kept, and what is removed
     job, order       one download as the server sees it; what the process is told, and says
 
 The process's side (`python -m sidecar.downloads fetch`):
@@ -13,6 +14,7 @@ The process's side (`python -m sidecar.downloads fetch`):
     fetching         one order from beginning to end: fetch, convert, build
     hub, web_file, local_files, unpacking    where files come from
     transfer         one file: resumed, checked, within the disk's room
+    soundness        whether the files that arrived are whole
     address_guard    which hosts may be asked
     file_names       which names are taken from strangers
     kinds            what a model's config says it is

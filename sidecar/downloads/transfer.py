@@ -250,6 +250,8 @@ class Transfer:
                 # The next attempt counts them again.
                 self._room.took(-size - counted.written)
                 raise
+            except HfHubHTTPError:  # an OSError too
+                raise
             except OSError as exc:
                 if exc.errno is not None:
                     raise

@@ -16,10 +16,11 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from sidecar.downloads.file_names import ZIPS, checked_name, wanted
 from sidecar.downloads.order import MB, DownloadFailed
@@ -32,7 +33,12 @@ MAX_HEADER_BYTES = 1 << 16  # of one member's extended tar header, which is read
 MAX_DIRECTORY_BYTES = 4 * MB  # of a zip's table of contents, which is read whole
 CHUNK_BYTES = MB
 DISK_CHECK_BYTES = 16 * MB
-_COMPRESSED = {".gz": gzip.open, ".tgz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_COMPRESSED: Mapping[str, Any] = {
+    ".gz": gzip.open,
+    ".tgz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
 _LARGE_HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -91,7 +97,7 @@ def _opened(archive: Path, limit: int) -> Iterator[Contents]:
         with zipfile.ZipFile(archive) as content:
             yield _of_zip(content)
         return
-    opening = _COMPRESSED.get(archive.suffix, Path.open)
+    opening: Any = _COMPRESSED.get(archive.suffix, Path.open)
     with (
         opening(archive, "rb") as packed,
         tarfile.open(fileobj=_Bounded(packed, limit), mode="r|", tarinfo=_Header) as tar,
@@ -104,7 +110,7 @@ def _of_zip(archive: zipfile.ZipFile) -> Contents:
         if (info.external_attr >> 28) == 0xA:  # the file type of a Unix mode: a symbolic link
             raise DownloadFailed(f"{info.filename[:100]!r} is a link; only files are taken")
         if not info.is_dir():
-            yield Member(info.filename, info.file_size), lambda info=info: archive.open(info)
+            yield Member(info.filename, info.file_size), partial(archive.open, info)
 
 
 def _of_tar(archive: tarfile.TarFile) -> Contents:
@@ -115,8 +121,7 @@ def _of_tar(archive: tarfile.TarFile) -> Contents:
             raise DownloadFailed(f"{info.name[:100]!r} is a sparse file, which is not read")
         if not info.isdir():
             name = info.name.removeprefix("./")
-            yield Member(name, info.size), lambda info=info: _content(archive, info)
-        archive.members.clear()  # they would all be kept
+            yield Member(name, info.size), partial(_content, archive, info)
 
 
 def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

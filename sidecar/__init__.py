@@ -8,6 +8,7 @@ The layers, imports go down only:
     app, lifecycle           builds and wires the program; ends it
     configuration            checks and explains the settings, without a start
     services                 its parts, as the routes are handed them
+    background               tasks that run beside the requests, started again when they fail
     routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
     web                      how bodies are received, within their limits
     openapi                  the document of the routes
@@ -17,7 +18,7 @@ The layers, imports go down only:
     scheduling, caching      what runs when; what was answered before
     telemetry                what is measured
     torchserve               client and process of TorchServe
-    errors, settings, schemas
+    errors, settings, schemas, backoff, lateness, records, state_folder, whole_file
 
 `access` (who asks) and `catalog` (which models there are) stand beside them.
 """

@@ -1,25 +1,28 @@
 """`python -m sidecar`: runs the program, and is the only place that exits."""
 
 import argparse
+import functools
 import gc
 import logging
 import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvloop
 
 from sidecar.access.private_folder import make_private
-from sidecar.app import background, create_app, create_runner
+from sidecar.app import create_app, create_runner
 from sidecar.catalog.catalog import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration
 from sidecar.lifecycle import StopSignals, drain
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings, SettingsError, load_effective
+from sidecar.state_folder import StateFolderTaken, own_state_folder
 from sidecar.telemetry.logs import open_logs
 from sidecar.torchserve.java import JavaNotFound, find_java_home
-from sidecar.torchserve.process import TorchServeProcess, end_leftover
+from sidecar.torchserve.process import TorchServeProcess, end_leftovers
 from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
 
 PRIVATE = 0o077
@@ -27,6 +30,9 @@ PRIVATE = 0o077
 
 class PortTaken(RuntimeError):
     """Somebody listens there already."""
+
+
+CANNOT_START = (SettingsError, CatalogError, JavaNotFound, PortTaken, StateFolderTaken, OSError)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,10 +48,12 @@ def main(arguments: Sequence[str]) -> int:
             check_configuration(settings)
             print(explain_configuration(effective))  # noqa: T201
             return 0
-        make_private(settings.state_dir, leave=(settings.api_keys, settings.secret_file))
-        with open_logs(settings):
-            uvloop.run(serve(settings))
-    except (SettingsError, CatalogError, JavaNotFound, PortTaken, OSError) as exc:
+        address = f"{settings.host}:{settings.port}"
+        with own_state_folder(settings.state_dir, address):
+            make_private(settings.state_dir, leave=(settings.api_keys, settings.secret_file))
+            with open_logs(settings):
+                uvloop.run(serve(settings))
+    except CANNOT_START as exc:
         print(f"sidecar: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
@@ -74,7 +82,7 @@ async def serve(settings: Settings) -> None:
     signals.listen()
     listener = _bind(settings)
     if settings.torchserve == "managed":
-        end_leftover(settings)
+        end_leftovers(settings.state_dir)
         process = TorchServeProcess(settings, find_java_home())
     try:
         app = await create_app(settings, process)
@@ -88,7 +96,9 @@ async def serve(settings: Settings) -> None:
         acceptor = Acceptor(listener, runner.connections, settings.max_connections)
         acceptor.start()
         _calm_garbage_collector()
-        async with background("announce", _announce(app[SERVICES]), set()):
+        services = app[SERVICES]
+        announce = functools.partial(_announce, services)
+        async with services.background.running("announce", announce):
             await signals.asked.wait()
         # While it still listens: new requests and /readyz hear of it.
         await drain(app[SERVICES], runner.connections, acceptor.stop, signals.at_once)
@@ -126,11 +136,12 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 async def _announce(services: Services) -> None:
-    """Says where to go, once every auto_load model can answer."""
+    """Say where to go, once every auto_load model can answer."""
     url = f"http://{services.settings.host}:{services.settings.port}"
-    print(f"Starting on {url} ...", flush=True)  # noqa: T201
-    await services.watch.wait_settled()
-    print(BANNER.format(url=url), flush=True)  # noqa: T201
+    with suppress(OSError):  # nobody may read our output
+        print(f"Starting on {url} ...", flush=True)  # noqa: T201
+        await services.watch.wait_settled()
+        print(BANNER.format(url=url), flush=True)  # noqa: T201
 
 
 BANNER = """

@@ -3,8 +3,8 @@
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from aiohttp import web
@@ -18,8 +18,10 @@ from sidecar.autoscaling.memory_budget import memory_budget
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.autoscaling.model_operations import ModelOperations
 from sidecar.autoscaling.model_watch import ModelWatch
+from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
+from sidecar.caching.shared_look import SharedLook
 from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
@@ -51,6 +53,7 @@ from sidecar.routes.limits import Handler, counting_refusals
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
+from sidecar.schemas.core import TorchServeStats
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings
 from sidecar.speech.service import Speech
@@ -58,7 +61,7 @@ from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
-from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
@@ -69,6 +72,8 @@ from sidecar.web.connections import ConnectionRunner
 log = logging.getLogger(__name__)
 
 MB = 2**20
+ENGINE_LOOK_SECONDS = 0.5  # how old what /health and /readyz say of TorchServe may be
+COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
 HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
 ROUTES: list[Route] = [
     route
@@ -174,15 +179,26 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
             for route in ROUTES
             if route.page
         },
+        engine_answers=SharedLook(engine.answers, seconds=ENGINE_LOOK_SECONDS),
+        torchserve_counts=SharedLook(
+            functools.partial(_counts, client), seconds=COUNTS_LOOK_SECONDS
+        ),
         statistics=Statistics(),
         metrics=metrics,
         gpus=gpus,
         system=SystemSampler(loader.worker_pids, gpus),
         draining=asyncio.Event(),
-        dead=set(),
+        background=BackgroundTasks(metrics.background_failed),
     )
     metrics.watch(services.lanes)
     return services
+
+
+async def _counts(client: TorchServeClient) -> TorchServeStats | None:
+    try:
+        return await client.counts()
+    except (EngineGone, EngineRefused):
+        return None
 
 
 def _build_client(settings: Settings, process: TorchServeProcess | None) -> TorchServeClient:
@@ -211,39 +227,17 @@ def _lifetimes(
             stack.callback(services.speech.close)
             stack.push_async_callback(services.limits.close)
             tasks = {
-                "system": services.system.run(),
-                "loader": services.watch.run(),
-                "autoscaler": services.autoscaler.run(),
-                "downloads": services.downloads.run(),
+                "system": services.system.run,
+                "loader": services.watch.run,
+                "autoscaler": services.autoscaler.run,
+                "downloads": services.downloads.run,
             }
             if process is not None:
                 stack.push_async_callback(process.stop)
-                tasks["torchserve"] = Supervisor(
-                    process, torchserve_changed, lambda: loader.engine.answered_at
-                ).run()
+                tasks["torchserve"] = Supervisor(process, torchserve_changed, loader.engine).run
             stack.push_async_callback(loader.stop)
             for name, work in tasks.items():
-                await stack.enter_async_context(background(name, work, services.dead))
+                await stack.enter_async_context(services.background.running(name, work))
             yield
 
     return lifetimes
-
-
-@asynccontextmanager
-async def background(
-    name: str, work: Coroutine[Any, Any, None], dead: set[str]
-) -> AsyncIterator[None]:
-    """Runs *work* until the block ends; if it dies before, the log and *dead* say so at once."""
-    task = asyncio.create_task(work, name=name)
-
-    def ended(_: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("the task %s has died", name, exc_info=task.exception())
-            dead.add(name)
-
-    task.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

@@ -5,6 +5,7 @@ answer.  *error* is one sentence for people, *detail* names the field and the ru
 *extra* holds further keys of the body (`model_info`, `processing_time`).
 """
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -281,6 +282,31 @@ class TooManyConnections(Unavailable):
     """As many connections are open as there may be."""
 
     error = "The server has too many connections"
+
+
+class Exhausted(Unavailable):
+    """The machine has no more of what the request needs: descriptors, memory, room on the disk."""
+
+    error = "The server has run out of resources"
+
+
+_USED_UP = {
+    errno.EMFILE: "the server has too many files and connections open",
+    errno.ENFILE: "the machine has too many files and connections open",
+    errno.ENOBUFS: "the machine has no memory left for connections",
+    errno.ENOMEM: "the machine has no memory left",
+    errno.ENOSPC: "there is no room left on the disk",
+    errno.EDQUOT: "there is no room left on the disk",
+}
+
+
+def exhaustion(exc: BaseException) -> Exhausted | None:
+    """Return the refusal for what an exhausted machine raised; None for any other exception."""
+    if isinstance(exc, MemoryError):
+        return Exhausted(_USED_UP[errno.ENOMEM], retry_after=5)
+    number = exc.errno if isinstance(exc, OSError) else None
+    detail = None if number is None else _USED_UP.get(number)
+    return None if detail is None else Exhausted(detail, retry_after=5)
 
 
 class RequestTimedOut(SidecarError):

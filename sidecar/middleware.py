@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
 from sidecar.access.rate_limiter import Quota
-from sidecar.errors import Draining, SidecarError
+from sidecar.errors import Draining, SidecarError, exhaustion
 from sidecar.services import IDENTITY, SERVICES, Services
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
@@ -162,9 +162,17 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         request[_SERVING].uncancel()
         return _refusal(request, Draining("the server is shutting down", retry_after=5))
-    except Exception:
-        log.exception("unhandled error: %s %s", request.method, _route(request))
-        return error_response(500, "Internal server error")
+    except Exception as exc:  # noqa: BLE001 - `_failure` logs it
+        return _failure(request, exc)
+
+
+def _failure(request: web.Request, exc: Exception) -> web.Response:
+    """Answer what no handler foresaw: an exhausted machine, or a fault of our own."""
+    if (refusal := exhaustion(exc)) is not None:
+        log.warning("%s %s: refused: %r", request.method, _route(request), exc)
+        return _refusal(request, refusal)
+    log.error("unhandled error: %s %s", request.method, _route(request), exc_info=exc)
+    return error_response(500, "Internal server error")
 
 
 def error_response(

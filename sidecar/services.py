@@ -13,12 +13,15 @@ from sidecar.autoscaling.autoscaler import Autoscaler
 from sidecar.autoscaling.history import History
 from sidecar.autoscaling.model_loader import ModelLoader
 from sidecar.autoscaling.model_watch import ModelWatch
+from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
+from sidecar.caching.shared_look import SharedLook
 from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import Catalog
 from sidecar.downloads.manager import DownloadManager
 from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.core import TorchServeStats
 from sidecar.settings import Settings
 from sidecar.speech.service import Speech
 from sidecar.telemetry.gpus import Gpus
@@ -47,13 +50,15 @@ class Services(NamedTuple):
     bodies: BodyBudget
     lookups: Lookups  # of both caches
     results: ResultCache
+    engine_answers: SharedLook[bool]
+    torchserve_counts: SharedLook[TorchServeStats | None]  # None: its metrics API does not answer
     pages: Mapping[str, Snapshot]  # by path
     statistics: Statistics
     metrics: Metrics
     gpus: Gpus
     system: SystemSampler
     draining: asyncio.Event
-    dead: set[str]  # background tasks that have died; readiness is red while there are any
+    background: BackgroundTasks  # readiness is red while any of them is down
 
     def lanes(self) -> list[LaneGauges]:
         """Every model's queue, jobs and workers now."""

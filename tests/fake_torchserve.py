@@ -55,10 +55,13 @@ class FakeTorchServe:
         self.others: dict[str, dict[str, dict[str, Any]]] = {}  # versions beside the default
         self.refuses_defaults = False
         self.broken: set[str] = set()  # archives whose workers do not start
+        self.slow: set[str] = set()  # archives whose workers never become READY, and do not die
         self.scalings: list[tuple[str, int]] = []
         self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
         self.wrong_bytes: bytes | None = None
         self.inference_key = INFERENCE_KEY
+        self.pings = 0
+        self.most_connections = 0  # at the same time, as seen when a request comes
         self._gate = asyncio.Event()
         self._gate.set()
         self._pids = itertools.count(4_000_000)
@@ -112,6 +115,11 @@ class FakeTorchServe:
         return app
 
     async def _ping(self, request: web.Request) -> web.Response:
+        self.pings += 1
+        runner = self._server.runner
+        assert runner is not None
+        assert runner.server is not None
+        self.most_connections = max(self.most_connections, len(runner.server.connections))
         return self._refused(request, self.inference_key) or web.json_response(
             {"status": "Healthy"}
         )
@@ -179,6 +187,8 @@ class FakeTorchServe:
             "batchSize": int(query["batch_size"]),
             "pids": [],
         }
+        if query["url"] in self.slow:
+            model["workersStatus"] = "LOADING"
         if query["url"] in self.broken:
             model["readyAtMost"] = 0
         (others if name in self.models else self.models)[

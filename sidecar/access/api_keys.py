@@ -17,9 +17,11 @@ from pathlib import Path
 import msgspec
 
 from sidecar.access.identity import Identity
-from sidecar.access.private_file import read_private, write_private
+from sidecar.access.private_file import read_private
 from sidecar.errors import NotAuthenticated, Unavailable
+from sidecar.records import decoded_record
 from sidecar.settings import SettingsError
+from sidecar.whole_file import write_whole
 
 PREFIX = "sk_"
 KEY_BYTES = 32
@@ -91,6 +93,23 @@ class ApiKeys:
         except msgspec.DecodeError as exc:
             raise SettingsError(f"{self._path}: not a file of API keys: {exc}") from exc
 
+    def _readable(self) -> list[KeyRecord]:
+        """Return the keys that can be read, for checks: an unreadable one locks nobody else out.
+
+        Only `records` may be written back, since it leaves nothing out.
+        """
+        try:
+            raw = msgspec.json.decode(read_private(self._path), type=list[msgspec.Raw])
+        except FileNotFoundError:
+            return []
+        except msgspec.DecodeError as exc:
+            raise SettingsError(f"{self._path}: not a file of API keys: {exc}") from exc
+        read = (
+            decoded_record(each, KeyRecord, f"{self._path}: record {number}")
+            for number, each in enumerate(raw, start=1)
+        )
+        return [record for record in read if record is not None]
+
     def create(self, name: str, scopes: list[str], days: float | None) -> tuple[str, KeyRecord]:
         """A new key, which is shown only now, and its record."""
         key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
@@ -124,7 +143,7 @@ class ApiKeys:
             fcntl.flock(lock, fcntl.LOCK_EX)
             records = self.records()
             yield records
-            write_private(self._path, msgspec.json.encode(records))
+            write_whole(self._path, msgspec.json.encode(records))
 
     def _look(self) -> None:
         now = self._clock()
@@ -136,7 +155,7 @@ class ApiKeys:
         if version == self._version:
             return
         try:
-            self._by_hash, self._version = {key.sha256: key for key in self.records()}, version
+            self._by_hash, self._version = {key.sha256: key for key in self._readable()}, version
         except SettingsError as exc:
             log.error("API keys cannot be checked: %s", exc)  # noqa: TRY400 - a sentence is enough
             self._by_hash, self._version = None, None

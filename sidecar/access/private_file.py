@@ -1,10 +1,7 @@
-"""Files that only their owner may read: made in one move, refused when others can read them."""
+"""Files that only their owner may read: refused when others can read them."""
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sidecar.settings import SettingsError
@@ -28,34 +25,3 @@ def read_private(path: Path) -> bytes:
     if mode & OTHERS:
         raise SettingsError(f"{path}: others can read it; run: chmod 600 {path}")
     return data
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Puts *data* into *path* (mode 0600), whole or not at all."""
-    with _temporary(path, data) as temporary:
-        temporary.replace(path)
-
-
-def create_private(path: Path, data: bytes) -> bool:
-    """Like `write_private`, but leaves what is there already; whether *data* was written."""
-    with _temporary(path, data) as temporary:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-    return True
-
-
-@contextmanager
-def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ import jwt
 from jwt.algorithms import get_default_algorithms
 
 from sidecar.access.jwks_keys import JwksKeys
-from sidecar.access.private_file import create_private, read_private
+from sidecar.access.private_file import read_private
 from sidecar.settings import MIN_SECRET_BYTES, Settings, SettingsError
+from sidecar.whole_file import create_whole
 
 
 class SigningKeys(Protocol):
@@ -77,7 +78,7 @@ def development_secret(settings: Settings) -> str:
     """The secret that development made for itself, made now if it is not there yet."""
     path = settings.secret_file
     if not path.exists():
-        create_private(path, secrets.token_urlsafe(MIN_SECRET_BYTES).encode())
+        create_whole(path, secrets.token_urlsafe(MIN_SECRET_BYTES).encode())
     return read_private(path).decode(errors="replace").strip()
 
 

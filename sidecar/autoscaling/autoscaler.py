@@ -12,6 +12,7 @@ from sidecar.autoscaling.scaling_policy import (
     desired_workers,
     fewer_would_do,
 )
+from sidecar.lateness import was_late
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 
 
@@ -32,10 +33,13 @@ class Autoscaler:
         self._quiet_since: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Thinks on and on."""
+        """Think on and on."""
         while True:
+            began = self._clock()
             await asyncio.sleep(self._check_seconds)
-            self.think()
+            # Who asked while this process stood still has not been heard yet: nobody is idle.
+            if not was_late(self._check_seconds, self._clock() - began):
+                self.think()
 
     def think(self) -> None:
         """Once, over every model that is ready and to which nothing is being done."""

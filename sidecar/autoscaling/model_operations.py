@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sidecar.autoscaling.history import History
+from sidecar.autoscaling.load_slots import Claim, LoadSlots
 from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.runtime import describe_runtime
@@ -34,7 +35,7 @@ class ModelOperations:
         self._workers = WorkerStart(client, clock)
         self._history = history
         self._gpus = gpus
-        self._slots = asyncio.Semaphore(loads_at_once)
+        self._slots = LoadSlots(loads_at_once)
         self._clock = clock
 
     async def describe(self, model: ManagedModel) -> ModelState | None:
@@ -62,7 +63,7 @@ class ModelOperations:
 
     async def bring_up(self, model: ManagedModel, reason: str) -> None:
         """Loads it, or wakes it; whoever waits is answered after it, or all are refused."""
-        async with self._slots:
+        async with self._slots.hold(_claim(model)):
             began, waking = self._clock(), model.status.waking
             try:
                 await self._bring_up(model)
@@ -189,3 +190,9 @@ class ModelOperations:
     ) -> None:
         model.changed_at = self._clock()
         self._history.add(kind, model.key, before, after, seconds, reason)
+
+
+def _claim(model: ManagedModel) -> Claim:
+    if model.suspect:
+        return Claim.RETRY
+    return Claim.WAKE if model.status.waking else Claim.LOAD

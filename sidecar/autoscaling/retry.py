@@ -1,35 +1,37 @@
 """When to try again what failed.  Pure: time is an argument."""
 
+from sidecar.backoff import Backoff
+
 FIRST_SECONDS = 5.0
 LAST_SECONDS = 300.0
 
 
 class Retry:
-    """Each failure doubles the pause, up to five minutes; a success forgets them."""
+    """The next try of what a backoff delays; somebody who asks for it may shorten the pause."""
 
     def __init__(self) -> None:
-        self._pause = FIRST_SECONDS
+        self._backoff = Backoff(FIRST_SECONDS, LAST_SECONDS)
         self._due_at = 0.0
 
     def failed(self, now: float) -> float:
-        """It failed again; seconds until the next try."""
-        pause = self._pause
+        """Count a failure; return the seconds until the next try."""
+        pause = self._backoff.failed()
         self._due_at = now + pause
-        self._pause = min(2 * pause, LAST_SECONDS)
         return pause
 
     def wait(self, now: float, seconds: float) -> None:
-        """Not a failure: something is missing that may come."""
+        """Wait without a failure: something is missing that may come."""
         self._due_at = now + seconds
 
     def succeeded(self) -> None:
-        """All is well again."""
-        self._pause, self._due_at = FIRST_SECONDS, 0.0
+        """Forget the failures."""
+        self._backoff.succeeded()
+        self._due_at = 0.0
 
     def now(self) -> None:
-        """Somebody asked for it: the pause is over."""
+        """End the pause: somebody asked for it."""
         self._due_at = 0.0
 
     def due(self, now: float) -> bool:
-        """Whether the pause is over."""
+        """Return whether the pause is over."""
         return now >= self._due_at

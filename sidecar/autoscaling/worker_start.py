@@ -42,7 +42,9 @@ class WorkerStart:
         self, key: str, wanted: int, started: int, seconds: float, version: str | None
     ) -> None:
         until, seen = self._clock() + seconds, set[int]()
-        while self._clock() < until:
+        late = False
+        while not late:
+            late = self._clock() >= until  # it is asked once more: we may have stood still
             known = await self._client.describe(key, version)
             if known is None:
                 raise LoadFailed("it was unregistered while it was loaded")

@@ -4,19 +4,16 @@ The server and `scripts/models` both write it, so every change is made under a l
 """
 
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from filelock import FileLock
 
+from sidecar.records import decoded_record
 from sidecar.schemas.model_spec import ModelSpec, Name
-
-Value = TypeVar("Value")
+from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +35,6 @@ class Downloaded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 _RawRecords = dict[str, msgspec.Raw]
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes can raise
 
 
 class DownloadedModels:
@@ -104,27 +100,6 @@ class DownloadedModels:
                 records = {}
             change(records)
             write_whole(self._file, msgspec.json.format(msgspec.json.encode(records), indent=1))
-
-
-def decoded_record(data: bytes | msgspec.Raw, kind: type[Value], where: str) -> Value | None:
-    """Return the JSON *data* as *kind*; None, with a line in the log, when it is no such thing.
-
-    State files are read record by record with this, so that a bad record costs itself alone.
-    """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except UNDECODABLE as exc:
-        log.warning("%s: left out, it cannot be read: %s", where, exc)
-        return None
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Puts *data* into *path*, whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
 
 
 def merged(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar.catalog.downloaded import decoded_record, write_whole
 from sidecar.downloads.order import Failed, Progress, Wish
+from sidecar.records import decoded_record
 from sidecar.schemas.downloads import State
+from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 

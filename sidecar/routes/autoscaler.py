@@ -74,20 +74,21 @@ async def autoscaler_health(request: web.Request) -> web.Response:
             timestamp=now(),
             components=Components(
                 ComponentHealth(
-                    "unhealthy" if services.dead else zero, last.timestamp if last else None
+                    "unhealthy" if services.background.down else zero,
+                    last.timestamp if last else None,
                 ),
                 LoaderHealth("degraded" if troubles else "healthy", loader.active_loads, troubles),
             ),
             configuration=config,
             recent_activity=services.history.since(24.0)[:RECENT],
-            system_checks=SystemChecks(loader.engine.up, not services.dead),
+            system_checks=SystemChecks(loader.engine.up, not services.background.down),
         )
     )
 
 
 def status_of(services: Services) -> Status:
     """Of the whole autoscaler."""
-    if services.dead:
+    if services.background.down:
         return "unhealthy"
     if not services.autoscaler.config.enabled:
         return "disabled"

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from sidecar.middleware import stamp
 from sidecar.routes.route import Route
 from sidecar.services import SERVICES
 
@@ -56,7 +57,10 @@ async def asset(request: web.Request) -> web.StreamResponse:
         return web.Response(text=START, content_type="text/javascript")
     if name not in ASSETS:
         raise web.HTTPNotFound
-    return web.FileResponse(_swagger_folder() / name, headers={"Content-Type": ASSETS[name]})
+    response = web.FileResponse(_swagger_folder() / name, headers={"Content-Type": ASSETS[name]})
+    stamp(request, response)
+    await response.prepare(request)  # here, where what goes wrong gets our answer
+    return response
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ async def health(request: web.Request) -> web.Response:
     """All checks; 200 when every one is well, else 503 with the same body."""
     services = request.app[SERVICES]
     checks = await _checks(services)
-    statistics, alive = services.statistics, not services.dead
+    statistics, alive = services.statistics, not services.background.down
     body = Health(
         checks.all,
         checks,
@@ -45,7 +45,7 @@ async def health(request: web.Request) -> web.Response:
 
 
 def _scaling_state(services: Services) -> Literal["running", "disabled", "draining", "failed"]:
-    if services.dead:
+    if services.background.down:
         return "failed"
     if services.draining.is_set():
         return "draining"
@@ -57,7 +57,7 @@ def _zero_scaler(services: Services) -> ZeroScaler:
     status: Literal["healthy", "unhealthy", "disabled"] = "healthy"
     if not (config.enabled and config.zero_scaling_enabled):
         status = "disabled"
-    elif services.dead:
+    elif services.background.down:
         status = "unhealthy"
     return ZeroScaler(status, last.timestamp if last else None)
 
@@ -75,8 +75,8 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def _checks(services: Services) -> Checks:
-    ready = not services.dead and services.watch.settled
-    return Checks(await services.client.ping(), ready, _device_is_usable(services))
+    ready = not services.background.down and services.watch.settled
+    return Checks(await services.engine_answers.get(), ready, _device_is_usable(services))
 
 
 def _device_is_usable(services: Services) -> bool:

@@ -4,9 +4,8 @@ from aiohttp import web
 
 from sidecar.routes.credentials import require_scope
 from sidecar.routes.route import Route, json_response
-from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts, TorchServeStats
-from sidecar.services import SERVICES, Services
-from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts
+from sidecar.services import SERVICES
 
 
 async def stats(request: web.Request) -> web.Response:
@@ -32,16 +31,9 @@ async def stats(request: web.Request) -> web.Response:
                 recent.p99,
                 figures.device_utilization(),
             ),
-            await _torchserve(services),
+            await services.torchserve_counts.get(),
         )
     )
-
-
-async def _torchserve(services: Services) -> TorchServeStats | None:
-    try:
-        return await services.client.counts()
-    except (EngineGone, EngineRefused):
-        return None
 
 
 ROUTES = [

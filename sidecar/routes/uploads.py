@@ -5,7 +5,6 @@ and everything a client can send too much of is counted as it arrives.
 """
 
 import asyncio
-import errno
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +25,6 @@ from sidecar.errors import (
     InvalidForm,
     NotAuthenticated,
     PayloadTooLarge,
-    Unavailable,
     UnsupportedEncoding,
 )
 from sidecar.routes import body
@@ -143,10 +141,6 @@ class _Form:
             raise InvalidForm("body: the headers of a part are too long") from exc
         except MultipartError as exc:
             raise InvalidForm("body: it is cut short, or its parts are malformed") from exc
-        except OSError as exc:
-            if exc.errno != errno.ENOSPC:
-                raise
-            raise Unavailable("file: there is no room for it on the disk", retry_after=30) from exc
 
     async def close(self) -> None:
         """Give the file's space back."""

@@ -7,6 +7,8 @@ as long.
 
 from typing import Literal
 
+from sidecar.backoff import Backoff
+
 FAILURES = 5
 FIRST_PAUSE_SECONDS = 1.0
 LAST_PAUSE_SECONDS = 30.0
@@ -19,7 +21,8 @@ class CircuitBreaker:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._pause = FIRST_PAUSE_SECONDS
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS)
+        self._pause = 0.0  # while it is open
         self._opened_at: float | None = None
 
     def state(self, now: float) -> State:
@@ -35,18 +38,16 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """A job was answered."""
         self._failures = 0
-        self._pause = FIRST_PAUSE_SECONDS
+        self._backoff.succeeded()
         self._opened_at = None
 
     def failed(self, now: float) -> bool:
         """A job was not; whether that opened the breaker."""
-        if self.state(now) == "half_open":
-            self._pause = min(2 * self._pause, LAST_PAUSE_SECONDS)
-        elif self._opened_at is not None:
+        state = self.state(now)
+        if state == "open":
             return False  # sent before it opened
-        else:
-            self._failures += 1
-            if self._failures < FAILURES:
-                return False
-        self._opened_at = now
+        self._failures += 1
+        if state == "closed" and self._failures < FAILURES:
+            return False
+        self._opened_at, self._pause = now, self._backoff.failed()
         return True

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sidecar.errors import EngineUnavailable, InternalError, SidecarError, Unavailable
+from sidecar.errors import EngineUnavailable, Exhausted, InternalError, SidecarError, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.job import (
@@ -23,7 +23,12 @@ from sidecar.scheduling.job import (
 )
 from sidecar.scheduling.job_errors import item_error, job_error
 from sidecar.telemetry.prometheus import ModelMetrics
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import (
+    EngineGone,
+    EngineOutOfReach,
+    EngineRefused,
+    TorchServeClient,
+)
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +92,14 @@ class JobRunner:
             self._breaker.succeeded()
             self._took(batch, started, header.timings)
             self._answer(batch, header, bodies)
+        except EngineOutOfReach as exc:
+            log.warning("a job of %s was not sent: %s", self._model, exc, extra=_asked_by(batch))
+            full = Exhausted("the server has no connection left for TorchServe")
+            self._try_again(batch, full, alone=False)
         except EngineGone as exc:
             self._failed()
-            error = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
-            self._try_again(batch, error, alone=exc.reached)
+            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            self._try_again(batch, gone, alone=exc.reached)
         except EngineRefused as exc:
             self._failed()
             self._after_refusal(batch, exc)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from sidecar.errors import InvalidLogName, LogNotFound
+from sidecar.errors import InvalidLogName, LogNotFound, exhaustion
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\.log(\.[0-9]{1,4})?")
 FIRST_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")  # in UTC, as ours are
@@ -101,7 +101,7 @@ class LogFolder:
             # O_NONBLOCK: a pipe would not answer.
             number = os.open(self._folder / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as exc:
-            raise LogNotFound(f"file: {exc.strerror}") from exc
+            raise exhaustion(exc) or LogNotFound(f"file: {exc.strerror}") from exc
         if not stat.S_ISREG(os.fstat(number).st_mode):
             os.close(number)
             raise LogNotFound("file: not a regular file")

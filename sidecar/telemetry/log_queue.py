@@ -3,9 +3,12 @@
 import copy
 import logging
 import logging.handlers
+import os
+import stat
 import sys
 import time
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -56,6 +59,19 @@ class LogFile(logging.handlers.RotatingFileHandler):
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
         self._told = -TELL_SECONDS
 
+    def _open(self) -> TextIOWrapper:
+        """Open the file; where a full disk has cut its last line off, end that one first."""
+        stream = super()._open()
+        try:
+            if _ends_within_a_line(self.baseFilename):
+                stream.write(self.terminator)
+                stream.flush()
+        except OSError:
+            with suppress(OSError):
+                stream.close()
+            raise
+        return stream
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         """The line is lost; the next one opens the file anew."""
         if self.stream is not None:
@@ -66,6 +82,14 @@ class LogFile(logging.handlers.RotatingFileHandler):
             self._told = time.monotonic()
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"{self.baseFilename} cannot be written: {sys.exception()}\n")
+
+
+def _ends_within_a_line(path: str) -> bool:
+    with open(path, "rb") as file:  # noqa: PTH123 - logging's paths are text
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def _lost_lines(count: int) -> logging.LogRecord:

@@ -58,6 +58,12 @@ class Metrics:
         self._rejections = Counter(
             "sidecar_rejections", "Refusals by reason", ["reason"], registry=self.registry
         )
+        self._background_failures = Counter(
+            "sidecar_background_failures",
+            "Failures of tasks that run beside the requests",
+            ["task"],
+            registry=self.registry,
+        )
 
     def _histogram(
         self, name: str, text: str, label: str, bounds: Sequence[float] = SECONDS
@@ -87,6 +93,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """One refusal."""
         self._rejections.labels(reason).inc()
+
+    def background_failed(self, task: str) -> None:
+        """Count a failure of the background task *task*."""
+        self._background_failures.labels(task).inc()
 
     def watch(self, read: Callable[[], Iterable[LaneGauges]]) -> None:
         """*read* is asked for every model's state at each scrape."""

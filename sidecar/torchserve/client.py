@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
+from sidecar.errors import exhaustion
 from sidecar.schemas.core import TorchServeStats
 from sidecar.torchserve.key_file import KeyFile, Purpose
 from sidecar.torchserve.metrics import parse_counts
@@ -23,6 +24,12 @@ QUICK_SECONDS = 5.0
 SCALE_SECONDS = 20.0  # workers that go are waited for
 UNPACK_SECONDS = 300.0  # a registration unpacks the archive
 CONNECT_SECONDS = 2.0
+# Connections to each API, so that no crowd can use up our descriptors; who finds none free waits,
+# within its time limit.  Pings have their own: whatever else is asked, TorchServe's life is seen.
+MAX_JOBS = 256  # more than the slots of all workers that one machine carries
+MAX_MANAGEMENT_CALLS = 32
+MAX_METRICS_CALLS = 2
+MAX_PINGS = 2
 AT_ONCE_BYTES = 1 << 19
 
 
@@ -32,6 +39,13 @@ class EngineGone(Exception):
     def __init__(self, message: str, *, reached: bool) -> None:
         super().__init__(message)
         self.reached = reached
+
+
+class EngineOutOfReach(EngineGone):
+    """We have no descriptor or memory left to ask it, which says nothing of TorchServe."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reached=False)
 
 
 class EngineRefused(Exception):
@@ -81,14 +95,17 @@ class _Refusal(msgspec.Struct):
 
 
 class _Api:
-    """One address of TorchServe: ``http://host:port`` or ``unix:/path``, with its token."""
+    """One address of TorchServe: ``http://host:port`` or ``unix:/path``, with its token.
 
-    def __init__(self, url: str, keys: KeyFile, purpose: Purpose | None) -> None:
+    *most*: connections at the same time.
+    """
+
+    def __init__(self, url: str, keys: KeyFile, purpose: Purpose | None, most: int) -> None:
         connector: aiohttp.BaseConnector
         if url.startswith("unix:"):
-            connector, base = aiohttp.UnixConnector(url[5:], limit=0), "http://torchserve"
+            connector, base = aiohttp.UnixConnector(url[5:], limit=most), "http://torchserve"
         else:
-            connector, base = aiohttp.TCPConnector(limit=0), url
+            connector, base = aiohttp.TCPConnector(limit=most), url
         self._keys = keys
         self._purpose = purpose
         self._session = aiohttp.ClientSession(
@@ -134,6 +151,8 @@ class _Api:
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            if exhaustion(exc) is not None:
+                raise EngineOutOfReach(f"{method} {path}: {exc}") from exc
             reached = not isinstance(exc, aiohttp.ClientConnectorError)
             raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
         if response.status >= 300:
@@ -147,9 +166,10 @@ class TorchServeClient:
     def __init__(
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
-        self._inference = _Api(inference_url, keys, "inference")
-        self._management = _Api(management_url, keys, "management")
-        self._metrics = _Api(metrics_url, keys, None)
+        self._inference = _Api(inference_url, keys, "inference", MAX_JOBS)
+        self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
+        self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
+        self._metrics = _Api(metrics_url, keys, None, MAX_METRICS_CALLS)
         self._keys = keys
 
     async def __aenter__(self) -> Self:
@@ -158,13 +178,15 @@ class TorchServeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        for api in (self._inference, self._management, self._metrics):
+        for api in (self._inference, self._pings, self._management, self._metrics):
             await api.close()
 
     async def ping(self) -> bool:
-        """Whether the inference API answers."""
+        """Return whether the inference API answers.  Raises EngineOutOfReach."""
         try:
-            await self._inference.call("GET", "/ping", seconds=QUICK_SECONDS)
+            await self._pings.call("GET", "/ping", seconds=QUICK_SECONDS)
+        except EngineOutOfReach:
+            raise
         except (EngineGone, EngineRefused):
             return False
         return True

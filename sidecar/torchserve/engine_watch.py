@@ -3,14 +3,19 @@
 import time
 from collections.abc import Callable
 
-from sidecar.torchserve.client import TorchServeClient
+from sidecar.lateness import was_late
+from sidecar.torchserve.client import QUICK_SECONDS, EngineOutOfReach, TorchServeClient
 
 SLOW_SECONDS = 1.0  # a miss that took longer was no refusal: it may be the machine's load
 MOST_MISSES = 4  # in a row; a refusal counts twice
 
 
 class EngineWatch:
-    """*up* stays true over one ping that is refused, or three that nobody answers in time."""
+    """*up* stays true over one ping that is refused, or three that nobody answers in time.
+
+    A ping that could not be sent, or during which this process stood still, says nothing of
+    TorchServe: it is no miss, and *excused_at* tells when that was last.
+    """
 
     def __init__(
         self, client: TorchServeClient, clock: Callable[[], float] = time.monotonic
@@ -20,6 +25,7 @@ class EngineWatch:
         self._misses = 0
         self.up = False
         self.answered_at: float | None = None  # since it was started
+        self.excused_at = float("-inf")
 
     @property
     def steady(self) -> bool:
@@ -27,16 +33,33 @@ class EngineWatch:
         return self.up and not self._misses
 
     async def ping(self) -> bool:
-        """Asks now; whether it answered."""
+        """Ask now; return whether it answered, or is to be taken for up without an answer."""
         asked_at = self._clock()
-        answers = await self._client.ping()
+        try:
+            answers = await self._client.ping()
+        except EngineOutOfReach:
+            self.excused_at = self._clock()
+            return self.up
         now = self._clock()
         if answers:
             self.answered_at, self._misses = now, 0
+        elif was_late(QUICK_SECONDS, now - asked_at):
+            self.excused_at = now
+            return self.up
         else:
             self._misses += 1 if now - asked_at > SLOW_SECONDS else 2
         self.up = answers or (self.up and self._misses < MOST_MISSES)
         return answers
+
+    async def answers(self) -> bool:
+        """Return whether it answers now; what was seen last where we cannot ask.
+
+        It counts no misses: how often others ask must not decide when TorchServe is away.
+        """
+        try:
+            return await self._client.ping()
+        except EngineOutOfReach:
+            return self.up
 
     def changed(self) -> None:
         """TorchServe has ended, or has been started."""

@@ -21,6 +21,7 @@ import msgspec
 import psutil
 
 from sidecar.settings import Settings
+from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ ALLOWED_VARIABLES = re.compile(
     r"|CUDA_\w+|NVIDIA_\w+|NCCL_\w+|PYTORCH_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|OMP_\w+|MKL_\w+|KMP_\w+"
 )
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
+FOLDER_PREFIX = "torchserve-"
+RECORD = "torchserve-{}.json"  # in the state folder, by port
 STOP_SECONDS = 15.0
 SOCKET_PATH_BYTES = 100  # the kernel takes 107
 
@@ -37,7 +40,6 @@ class _Record(msgspec.Struct):
     """What the next start needs to clean up after a sidecar that was killed."""
 
     pid: int
-    started: float
     folder: str
 
 
@@ -49,7 +51,7 @@ class TorchServeProcess:
         self._java_home = java_home
         self._logs = settings.logs.resolve()
         self._store = settings.model_store.resolve()
-        self._record_file = settings.state_dir / f"torchserve-{settings.port}.json"
+        self._record_file = settings.state_dir / RECORD.format(settings.port)
         self._process: asyncio.subprocess.Process | None = None
         self.folder = _private_folder()
 
@@ -140,9 +142,7 @@ class TorchServeProcess:
         (self.folder / "config.properties").write_text(render_config(text, self._overrides()))
 
     def _record(self, pid: int) -> None:
-        with suppress(psutil.NoSuchProcess):  # it has ended already
-            record = _Record(pid, psutil.Process(pid).create_time(), str(self.folder))
-            self._record_file.write_bytes(msgspec.json.encode(record))
+        write_whole(self._record_file, msgspec.json.encode(_Record(pid, str(self.folder))))
 
     def _overrides(self) -> dict[str, str]:
         return {
@@ -186,28 +186,67 @@ def render_config(text: str, overrides: Mapping[str, str]) -> str:
     return "\n".join([*kept, *(f"{key}={value}" for key, value in overrides.items()), ""])
 
 
-def end_leftover(settings: Settings) -> None:
-    """Ends the TorchServe that a killed sidecar of this port left running, and its folder."""
-    record_file = settings.state_dir / f"torchserve-{settings.port}.json"
+def end_leftovers(state_dir: Path) -> None:
+    """End every TorchServe that killed sidecars of this state folder left running.
+
+    The caller owns the state folder, so whoever wrote a record there is dead.  A process belongs
+    to a record if it is of the process group that the record names, and its command line has the
+    record's private folder: that name is random, so who was given the same number later is safe.
+    """
+    for record_file in sorted(state_dir.glob(RECORD.format("*"))):
+        try:
+            record = msgspec.json.decode(record_file.read_bytes(), type=_Record)
+        except OSError as exc:
+            log.warning("%s cannot be read: %s", record_file, exc)
+            continue
+        except msgspec.DecodeError as exc:
+            log.warning("%s is spoiled and removed: %s", record_file, exc)
+            record_file.unlink(missing_ok=True)
+            continue
+        folder = Path(record.folder)
+        if not _is_private_folder(folder):
+            log.warning("%s: %s is no folder of ours; it is left alone", record_file, folder)
+        else:
+            if leftover := _processes_of(record):
+                log.warning("ending TorchServe %d, left by a sidecar that was killed", record.pid)
+            for process in leftover:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(leftover, STOP_SECONDS)
+            shutil.rmtree(folder, ignore_errors=True)
+        record_file.unlink(missing_ok=True)
+
+
+def _processes_of(record: _Record) -> list[psutil.Process]:
+    """Return what lives of a TorchServe: its starter, Java and the workers."""
+    mark = re.compile(rf"{re.escape(record.folder)}(/|$)")
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(map(mark.search, process.info["cmdline"] or ()))
+        and _group_of(process.pid) == record.pid
+    ]
+
+
+def _group_of(pid: int) -> int | None:
     try:
-        record = msgspec.json.decode(record_file.read_bytes(), type=_Record)
-    except (OSError, msgspec.DecodeError):
-        return
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(record.pid)
-        if process.create_time() == record.started:
-            log.warning("ending TorchServe %d, left by a sidecar that was killed", record.pid)
-            _signal_group(record.pid, signal.SIGKILL)
-            process.wait(STOP_SECONDS)
-    shutil.rmtree(record.folder, ignore_errors=True)
-    record_file.unlink(missing_ok=True)
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _is_private_folder(folder: Path) -> bool:
+    """Return whether *folder* can be one that `_private_folder` made; a record may be spoiled."""
+    return (
+        folder.is_absolute() and folder.name.startswith(FOLDER_PREFIX) and ".." not in folder.parts
+    )
 
 
 def _private_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="torchserve-")  # mode 0700
+    folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)  # mode 0700
     if len(os.fsencode(folder)) + len("/management.sock") > SOCKET_PATH_BYTES:
         Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="torchserve-", dir="/tmp")
+        folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir="/tmp")
     return Path(folder)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import psutil
 
+from sidecar.backoff import Backoff
+from sidecar.lateness import was_late
+from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.process import TorchServeProcess
 
 log = logging.getLogger(__name__)
@@ -22,38 +25,46 @@ STABLE_SECONDS = 60.0  # having lived this long, the next death starts with the 
 class Supervisor:
     """Runs *process* on and on; *on_change* is told of every start and every death.
 
-    *answered_at* tells when it last answered, on *clock*; None: not since its start.
+    *engine* knows when it last answered, on *clock*.
     """
 
     def __init__(
         self,
         process: TorchServeProcess,
         on_change: Callable[[], None],
-        answered_at: Callable[[], float | None],
+        engine: EngineWatch,
         clock: Callable[[], float] = time.monotonic,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._process = process
         self._on_change = on_change
-        self._answered_at = answered_at
+        self._engine = engine
         self._clock = clock
+        self._look_seconds = look_seconds
         self.deaths = 0
 
     async def run(self) -> None:
-        """Starts TorchServe, waits for its end, and starts it again."""
-        pause = FIRST_PAUSE_SECONDS
+        """Start TorchServe, wait for its end, and start it again.
+
+        One that runs already is kept: whoever ran this before has failed, not TorchServe.
+        """
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS)
         while True:
             began = self._clock()
             end = await self._run_once(began)
             self.deaths += 1
             self._on_change()
-            pause = next_pause(pause, self._clock() - began)
+            if self._clock() - began >= STABLE_SECONDS:
+                backoff.succeeded()
+            pause = backoff.failed()
             log.error("TorchServe %s; starting it again in %.1f s", end, pause)
             await asyncio.sleep(pause)
 
     async def _run_once(self, began: float) -> str:
-        """Until it ends; how that was."""
+        """Run it until it ends; return how that was."""
         try:
-            await self._process.start()
+            if self._process.pid is None:
+                await self._process.start()
         except (OSError, psutil.Error) as exc:  # a full disk, no more processes
             self._process.kill()
             return f"cannot be started: {exc}"
@@ -61,12 +72,17 @@ class Supervisor:
         return f"ended with code {await self._end(began)}"
 
     async def _end(self, began: float) -> int:
-        """Waits until it ends; ends it when it says nothing any more.  Its exit code."""
+        """Wait until it ends, and end it when it says nothing any more; return its exit code."""
         waiting = asyncio.create_task(self._process.wait())
+        looked_at = excused_at = self._clock()
         try:
             while not waiting.done():
-                await asyncio.wait({waiting}, timeout=LOOK_SECONDS)
-                if is_frozen(self._clock(), began, self._answered_at()):
+                await asyncio.wait({waiting}, timeout=self._look_seconds)
+                now = self._clock()
+                if was_late(self._look_seconds, now - looked_at):
+                    excused_at = now
+                looked_at, excused_at = now, max(excused_at, self._engine.excused_at)
+                if is_frozen(now, began, self._engine.answered_at, excused_at):
                     log.error("TorchServe does not answer any more; ending it")
                     self._process.kill()
             return waiting.result()
@@ -74,14 +90,12 @@ class Supervisor:
             waiting.cancel()
 
 
-def is_frozen(now: float, began: float, answered_at: float | None) -> bool:
-    """Whether it has been silent for too long; before its first answer it has more time."""
+def is_frozen(
+    now: float, began: float, answered_at: float | None, excused_at: float = float("-inf")
+) -> bool:
+    """Return whether it has been silent for too long; before its first answer it has more time.
+
+    Silence up to *excused_at* does not count: then we could not ask, or stood still ourselves.
+    """
     last = began + STARTING_SECONDS if answered_at is None else answered_at
-    return now - last > SILENT_SECONDS
-
-
-def next_pause(pause: float, lived: float) -> float:
-    """Seconds to wait before the next start, after *pause* before the last one."""
-    if lived >= STABLE_SECONDS:
-        return FIRST_PAUSE_SECONDS
-    return min(2 * pause, LAST_PAUSE_SECONDS)
+    return now - max(last, excused_at) > SILENT_SECONDS

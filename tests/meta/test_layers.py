@@ -20,12 +20,21 @@ HANDLER_MODULES = {
 LAYERS = [
     {"__main__"},
     {"app", "configuration", "lifecycle"},
-    {"routes", "middleware", "openapi", "services", "web"},
+    {"routes", "middleware", "openapi", "services", "web", "background"},
     {"speech", "autoscaling", "downloads"},
     {"scheduling", "caching"},
     {"telemetry"},
     {"torchserve"},
-    {"errors", "settings", "schemas"},
+    {
+        "errors",
+        "settings",
+        "schemas",
+        "backoff",
+        "lateness",
+        "records",
+        "state_folder",
+        "whole_file",
+    },
 ]
 BESIDE = {  # they import the lowest layer only; who may import them
     "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},

@@ -1,6 +1,9 @@
 """Files that only their owner may read, made in one move."""
 
+import errno
 import os
+import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -9,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.access.private_file import create_private, read_private, write_private
+from sidecar.access.private_file import read_private
 from sidecar.settings import SettingsError
+from sidecar.whole_file import create_whole, write_whole
 
 ROOT = Path(__file__).parents[3]
 MAKE_SECRETS = """
@@ -34,7 +38,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.usefixtures("umask")
-@pytest.mark.parametrize("write", [write_private, create_private])
+@pytest.mark.parametrize("write", [write_whole, create_whole])
 def test_only_the_owner_may_read_it_whatever_the_umask(
     tmp_path: Path, write: Callable[[Path, bytes], object]
 ) -> None:
@@ -59,35 +63,55 @@ def test_writing_over_a_file_closes_it_to_others(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     path.chmod(0o644)
-    write_private(path, b"new")
+    write_whole(path, b"new")
     assert read_private(path) == b"new"
 
 
 def test_who_reads_while_it_is_written_reads_the_whole_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write_private(path, b"old" * 10_000)
+    write_whole(path, b"old" * 10_000)
     with path.open("rb") as reader:
         head = reader.read(1)
-        write_private(path, b"new")
+        write_whole(path, b"new")
         assert head + reader.read() == b"old" * 10_000
     assert read_private(path) == b"new"
 
 
 def test_creating_leaves_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert create_private(path, b"first")
-    assert not create_private(path, b"second")
+    assert create_whole(path, b"first")
+    assert not create_whole(path, b"second")
     assert read_private(path) == b"first"
 
 
 def test_no_temporary_file_stays_also_when_the_write_fails(tmp_path: Path) -> None:
-    create_private(tmp_path / "file", b"first")
-    create_private(tmp_path / "file", b"second")
-    write_private(tmp_path / "file", b"third")
+    create_whole(tmp_path / "file", b"first")
+    create_whole(tmp_path / "file", b"second")
+    write_whole(tmp_path / "file", b"third")
     (tmp_path / "folder" / "in the way").mkdir(parents=True)
     with pytest.raises(OSError, match="folder"):
-        write_private(tmp_path / "folder", b"fourth")
+        write_whole(tmp_path / "folder", b"fourth")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+@pytest.mark.parametrize("write", [write_whole, create_whole])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else_and_is_named(
+    tmp_path: Path, write: Callable[[Path, bytes], object]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # EFBIG, as ENOSPC half-way
+    try:
+        with pytest.raises(OSError, match="file") as caught:
+            write(path, b"new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_two_processes_that_start_at_once_share_one_development_secret(tmp_path: Path) -> None:

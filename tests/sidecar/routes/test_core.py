@@ -1,6 +1,7 @@
 """/, /health, /info, /stats, /config and the probes, field by field, before speech and scaling."""
 
 import asyncio
+import errno
 import re
 import time
 from typing import Any
@@ -237,18 +238,28 @@ async def test_config_tells_the_defaults_and_each_model(client: Client) -> None:
     assert SECRET not in str(config)
 
 
-async def test_a_background_task_that_dies_turns_readiness_red(client: Client) -> None:
+async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_again(
+    client: Client,
+) -> None:
     assert client.app is not None
-    watch = client.app[SERVICES].watch
+    services = client.app[SERVICES]
+    look = services.watch.look
 
-    async def die() -> None:
-        raise RuntimeError("as a bug would")
+    async def fail() -> None:
+        services.watch.look = look
+        raise OSError(errno.EMFILE, "Too many open files")
 
-    watch.look = die
-    watch.nudge()
-    while not client.app[SERVICES].dead:
+    services.watch.look = fail
+    services.watch.nudge()
+    while not services.background.down:
         await asyncio.sleep(0.01)
     health = await get(client, "/health", 503)
     assert health["autoscaler"]["state"] == "failed"
     assert health["autoscaler"]["components"]["model_loader"]["status"] == "unhealthy"
     await get(client, "/readyz", 503)
+    assert (
+        'sidecar_background_failures_total{task="loader"} 1.0' in services.metrics.text().decode()
+    )
+    while services.background.down:
+        await asyncio.sleep(0.01)
+    await get(client, "/readyz", 200)

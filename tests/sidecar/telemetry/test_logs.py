@@ -171,6 +171,19 @@ def test_a_file_goes_on_when_its_disk_has_room_again(tmp_path: Path) -> None:
     assert [line[-4:] for line in lines(tmp_path, SERVER_LOG)] == ["kept"]
 
 
+def test_a_line_that_a_full_disk_cut_off_is_ended_before_the_next_is_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / SERVER_LOG).write_text("a whole line\nhalf a li")
+    (tmp_path / ERROR_LOG).write_text("a whole line\n")
+    with logs(tmp_path):
+        log.error("after")
+    whole, half, after = lines(tmp_path, SERVER_LOG)
+    assert (whole, half) == ("a whole line", "half a li")
+    assert after.endswith("sidecar.test - after")
+    assert len(lines(tmp_path, ERROR_LOG)) == 2  # nothing is put between whole lines
+
+
 def wait_until(there: Any) -> None:
     """The writing thread is at work; the test's own limit ends a wait in vain."""
     while not there():

@@ -1,8 +1,10 @@
 """The real TorchServe's process, stopped before it could begin."""
 
 import asyncio
+import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from sidecar.settings import Settings
 from sidecar.torchserve.java import find_java_home
-from sidecar.torchserve.process import STOP_SECONDS, TorchServeProcess
+from sidecar.torchserve.process import STOP_SECONDS, TorchServeProcess, end_leftovers
 from tests.integration.server import ROOT
 
 
@@ -44,6 +46,79 @@ async def test_one_that_cannot_be_recorded_is_not_left_running(
     with pytest.raises(IsADirectoryError):
         await process.start()
     assert await process.wait() == -signal.SIGKILL
+
+
+async def start_like_torchserve(named: Path) -> asyncio.subprocess.Process:
+    """A process group of its own whose command line names *named*, as TorchServe's does."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "import time; time.sleep(60)", f"{named}/config.properties"),
+        start_new_session=True,
+    )
+
+
+def write_record(state_dir: Path, port: int, pid: int, folder: Path) -> Path:
+    record = state_dir / f"torchserve-{port}.json"
+    record.write_text(json.dumps({"pid": pid, "folder": str(folder)}))
+    return record
+
+
+async def test_what_killed_servers_of_any_port_left_running_is_ended_with_its_folder(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "torchserve-abc"
+    folder.mkdir()
+    leftover = await start_like_torchserve(folder)
+    record = write_record(tmp_path, 8123, leftover.pid, folder)
+    await asyncio.to_thread(end_leftovers, tmp_path)
+    assert await leftover.wait() == -signal.SIGKILL
+    assert not folder.exists()
+    assert not record.exists()
+
+
+async def test_a_process_that_was_given_the_same_number_later_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    other = await start_like_torchserve(tmp_path / "torchserve-other")
+    record = write_record(tmp_path, 8123, other.pid, tmp_path / "torchserve-abc")
+    await asyncio.to_thread(end_leftovers, tmp_path)
+    assert other.returncode is None
+    assert not record.exists()
+    other.kill()
+    await other.wait()
+
+
+async def test_a_process_of_another_group_is_left_alone_though_it_names_the_folder(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "torchserve-abc"
+    reader = await start_like_torchserve(folder)
+    write_record(tmp_path, 8123, 2**22, folder)
+    await asyncio.to_thread(end_leftovers, tmp_path)
+    assert reader.returncode is None
+    reader.kill()
+    await reader.wait()
+
+
+@pytest.mark.parametrize("name", ["precious", "torchserve-x/../precious"])
+def test_a_spoiled_record_removes_no_folder_that_is_not_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "torchserve-x").mkdir()
+    write_record(tmp_path, 8123, 2**22, tmp_path / name)
+    end_leftovers(tmp_path)
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_an_unreadable_record_is_lost_with_a_line_and_the_others_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoiled = tmp_path / "torchserve-8000.json"
+    spoiled.write_bytes(b"{")
+    folder = tmp_path / "torchserve-abc"
+    folder.mkdir()
+    write_record(tmp_path, 8123, 2**22, folder)
+    end_leftovers(tmp_path)
+    assert "torchserve-8000.json is spoiled and removed" in caplog.text
+    assert not list(tmp_path.iterdir())
 
 
 def _group_lives(leader: int) -> bool:

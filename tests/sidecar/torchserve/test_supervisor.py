@@ -2,11 +2,22 @@
 
 import asyncio
 import errno
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from sidecar.torchserve.supervisor import Supervisor, is_frozen, next_pause
+from sidecar.torchserve.supervisor import SILENT_SECONDS, Supervisor, is_frozen
+
+
+@pytest.mark.parametrize(
+    ("now", "excused_at", "frozen"),
+    [(200.0, 199.0, False), (200.0, 170.0, False), (200.1, 170.0, True), (200.0, -1.0, True)],
+)
+def test_silence_counts_from_when_we_could_last_not_ask(
+    now: float, excused_at: float, frozen: bool
+) -> None:
+    assert is_frozen(now, 0.0, 100.0, excused_at) is frozen
 
 
 @pytest.mark.parametrize(
@@ -26,9 +37,7 @@ def test_silence_is_frozen_and_a_start_has_more_time(
     assert is_frozen(now, 0.0, answered_at) is frozen
 
 
-def test_pauses_grow_until_it_lives_for_a_while() -> None:
-    assert [next_pause(pause, 3.0) for pause in (0.5, 1.0, 20.0, 30.0)] == [1.0, 2.0, 30.0, 30.0]
-    assert next_pause(30.0, 60.0) == 0.5
+SILENT: Any = SimpleNamespace(answered_at=None, excused_at=float("-inf"))
 
 
 class Stubborn:
@@ -36,12 +45,14 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.starts = 0
+        self.pid: int | None = None
         self.runs = asyncio.Event()
 
     async def start(self) -> None:
         self.starts += 1
         if self.starts == 1:
             raise OSError(errno.ENOSPC, "No space left on device")
+        self.pid = 1
         self.runs.set()
 
     async def wait(self) -> int:
@@ -52,10 +63,58 @@ class Stubborn:
         assert not self.runs.is_set()
 
 
+class Clock:
+    """Stands where it is put."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 async def test_what_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     process = Stubborn()
-    task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, lambda: None).run())
+    task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, SILENT).run())
     async with asyncio.timeout(10):
         await process.runs.wait()
     task.cancel()
     assert "cannot be started: [Errno 28] No space left on device" in caplog.text
+
+
+async def test_one_that_lives_is_kept_when_its_supervisor_had_to_be_started_again() -> None:
+    process = Stubborn()
+    process.starts, process.pid = 1, 1
+    task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, SILENT).run())
+    done, _ = await asyncio.wait({task}, timeout=0.05)
+    assert not done
+    assert process.starts == 1
+    task.cancel()
+
+
+@pytest.mark.parametrize("stopped_seconds", [33.0, 3600.0])
+async def test_a_supervisor_that_stood_still_does_not_end_a_torchserve_that_answers(
+    stopped_seconds: float,
+) -> None:
+    """As after SIGSTOP and SIGCONT: the last answer is old, and nobody has asked since."""
+    clock, process, kills = Clock(), Stubborn(), list[float]()
+    engine: Any = SimpleNamespace(answered_at=1000.0, excused_at=float("-inf"))
+    process.pid = 1
+    process.kill = lambda: kills.append(clock())  # type: ignore[method-assign]
+    supervisor = Supervisor(cast("Any", process), lambda: None, engine, clock, look_seconds=0.001)
+    task = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0)  # it waits now
+    clock.now += stopped_seconds
+    await supervisor_looks()
+    assert kills == []
+    for _ in range(16):  # it goes on being silent while we are awake: it is frozen indeed
+        clock.now += 2.0
+        await supervisor_looks()
+    assert kills
+    assert kills[0] - (1000.0 + stopped_seconds) > SILENT_SECONDS
+    task.cancel()
+
+
+async def supervisor_looks() -> None:
+    """Let some of its looks of a millisecond pass."""
+    await asyncio.sleep(0.01)

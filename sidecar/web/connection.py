@@ -30,7 +30,7 @@ from sidecar.middleware import refuse_unrouted, refuse_unserved
 from sidecar.services import Services
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
-PROBE_AFTER_SECONDS = 0.03  # an answer that comes sooner needs no probe
+PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
 RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import cycle, islice
 from typing import Any, ClassVar
 
+import msgspec
 import torch
 
 from handler_kit.batch_handler import BatchHandler, ForwardPass
@@ -15,9 +16,9 @@ from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
 from synthesis_kit.networks import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
-from synthesis_kit.parameters import parse_parameters
+from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
-from synthesis_kit.script import Script, ScriptWriter, text_of
+from synthesis_kit.script import Part, Script, ScriptWriter, Written, text_of
 
 SAMPLES = (
     "Good morning.",
@@ -27,13 +28,19 @@ SAMPLES = (
 )
 
 
-class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tensor]]):
+Spoken = torch.Tensor | list[Part]  # samples; or the script's parts, to be asked for one by one
+
+
+class SpeechSynthesisHandler(BatchHandler[Script, list[Script] | list[list[Part]], list[Spoken]]):
     """Answers s16le samples, mono; the answer's parameter `sample_rate` is in Hz.
 
-    Under plain TorchServe the answer is a WAV file, and a body that is no JSON is the text.
+    A job is short, whatever its texts expand to: of those who ask in parts, whoever has no room
+    in it is answered with a script (JSON, parameter `unspoken`), and asks for its parts as items
+    of the type "script".  Under plain TorchServe the answer is a WAV file, and a body that is no
+    JSON is the text.
     """
 
-    item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain"})
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain", "script"})
     plain_type: ClassVar[str] = "plain"
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
     options: SynthesisOptions
@@ -50,14 +57,20 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         return self._network.model
 
     def value_of(self, item: Item) -> object:
-        """Text, or JSON; a plain body that is no JSON string or object is text."""
+        """Text, a script's part, or JSON; a plain body that is no JSON string or object is text."""
+        if item.type == "script":
+            return _written(item.body)
         is_json = item.type == "json" or item.body[:1] in (b'"', b"{")
         if item.type == "text" or not is_json:
             return text_of(item.body)
         return super().value_of(item)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Script:
-        """What is to be said, and how."""
+        """What is to be said, and how: a text, a list of sentences, or a part of a script."""
+        if isinstance(value, Written):
+            return self._writer.rewrite(value, self._asked(parameters))
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return self._writer.write_sentences(value, self._asked(parameters))
         if isinstance(value, dict):
             text, given = value.get("text"), value.get("parameters", {})
             if set(value) - {"text", "parameters"} or not isinstance(given, dict):
@@ -65,32 +78,48 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
             value, parameters = text, {**parameters, **given}
         if not isinstance(value, str):
             raise InvalidInput("The input must be text, or an object {text, parameters}")
-        asked = parse_parameters(parameters, self._network.controls)
+        asked = self._asked(parameters)
         if self._stage is not None:
             self._writer.check(value, asked)
             value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
-    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script]]]:
-        """All in one: their sentences share passes."""
-        return [ForwardPass(range(len(inputs)), list(inputs))]
+    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script] | list[list[Part]]]]:
+        """All that have room in one: their sentences share passes."""
+        off = self._writer.put_off(inputs)
+        spoken = [place for place in range(len(inputs)) if not off[place]]
+        others = [place for place in range(len(inputs)) if off[place]]
+        passes: list[ForwardPass[list[Script] | list[list[Part]]]] = []
+        if spoken:
+            passes.append(ForwardPass(spoken, [inputs[place] for place in spoken]))
+        if others:
+            parts = [self._writer.parts(inputs[place]) for place in others]
+            passes.append(ForwardPass(others, parts))
+        return passes
 
-    def forward(self, batch: list[Script]) -> list[torch.Tensor]:
-        """Samples, float32, one row per script."""
+    def forward(self, batch: list[Script] | list[list[Part]]) -> list[Spoken]:
+        """Samples, float32, one row per script; parts are left as they are."""
+        scripts = [each for each in batch if isinstance(each, Script)]
+        return self._speak(scripts) if scripts else [x for x in batch if isinstance(x, list)]
+
+    def _speak(self, batch: list[Script]) -> list[Spoken]:
         utterances = [each for script in batch for each in script.utterances]
         spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
         return [self._audio(script, list(islice(spoken, script.size))) for script in batch]
 
-    def encode(self, outputs: list[torch.Tensor]) -> list[Answer]:
-        """Signed 16-bit samples."""
+    def encode(self, outputs: list[Spoken]) -> list[Answer]:
+        """Signed 16-bit samples, or a script's parts as JSON."""
         rate = {"sample_rate": self._network.sample_rate}
         return [
-            Answer(body=to_pcm(samples.numpy()), type="pcm", parameters=rate) for samples in outputs
+            Answer(body=msgspec.json.encode(spoken), parameters={"unspoken": True})
+            if isinstance(spoken, list)
+            else Answer(body=to_pcm(spoken.numpy()), type="pcm", parameters=rate)
+            for spoken in outputs
         ]
 
-    def flat(self, outputs: list[torch.Tensor]) -> torch.Tensor:
+    def flat(self, outputs: list[Spoken]) -> torch.Tensor:
         """All samples."""
-        return torch.cat(outputs)
+        return torch.cat([each for each in outputs if isinstance(each, torch.Tensor)])
 
     def samples(self, count: int) -> list[Script]:
         """Sentences of mixed lengths; none for a voice that does not read Latin letters, or that
@@ -107,6 +136,9 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
             "sample_rate": self._network.sample_rate,
             "controls": sorted(self._network.controls | {"volume"} | self._cloning),
         }
+
+    def _asked(self, parameters: dict[str, Any]) -> SynthesisParameters:
+        return parse_parameters(parameters, self._network.controls)
 
     def _scripts(self, texts: Sequence[str]) -> Iterator[Script]:
         """Of those that the voice can say."""
@@ -126,5 +158,13 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script], list[torch.Tenso
         rest = iter(pieces)
         sentences = [list(islice(rest, len(sentence))) for sentence in script.sentences]
         pause = round(self.options.pause_seconds * rate)
-        pauses = [pause if script.first + place else 0 for place in range(len(sentences))]
+        begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
+        pauses = [pause if begins + place else 0 for place in range(len(sentences))]
         return amplified(joined(sentences, pauses, round(FADE_SECONDS * rate)), script.volume)
+
+
+def _written(body: bytes) -> Written:
+    try:
+        return msgspec.json.decode(body, type=Written)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise InvalidInput("The input must be a part of a script as this handler made it") from exc

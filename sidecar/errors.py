@@ -338,6 +338,20 @@ class TextTooLong(InvalidInput):
         )
 
 
+class SpeechTooLong(InvalidInput):
+    """A text that is short enough, but would take too long to say."""
+
+    error = "The speech would be too long"
+
+    def __init__(self, max_seconds: float, seconds: float) -> None:
+        super().__init__(
+            f"text: would be about {seconds:.0f} s of speech, "
+            f"at most {max_seconds:g} s are allowed",
+            error=f"Speech too long: at most {max_seconds:g} seconds",
+            extra={"max_speech_seconds": max_seconds, "speech_seconds": round(seconds, 1)},
+        )
+
+
 class UnknownVoice(SidecarError):
     """No such voice, in this model or in any."""
 
@@ -390,6 +404,21 @@ class AudioTooLong(SidecarError):
             f"{field}: the limit is {max_seconds:g} s",
             error=f"Audio too long: at most {max_seconds:g} seconds",
             extra={"max_duration": max_seconds, "file_duration": file_seconds},
+        )
+
+
+class AudioTooLarge(SidecarError):
+    """Audio that would take too long to decode, however short it is: rate times channels."""
+
+    status = 400
+    error = "The audio takes too long to decode"
+
+    def __init__(self, field: str, max_samples: float) -> None:
+        limit = round(max_samples / 1e6)
+        super().__init__(
+            f"{field}: at most {limit} million samples are read, those of all channels together; "
+            "use a lower sample rate or fewer channels",
+            extra={"max_megasamples": limit},
         )
 
 

@@ -139,8 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Speech
     default_tts_model: str = "hibari_tts"
     default_asr_model: str = "whisper_tiny_en"
+    max_speech_seconds: Positive = 900.0  # that one text may become
     max_upload_mb: Positive = 200.0  # of an audio file in a multipart body
     max_audio_seconds: Positive = 7200.0
+    max_audio_megasamples: Positive = 3000.0  # of one file: seconds × rate × channels
     audio_threads: Count = 2  # that encode and decode
 
     def __post_init__(self) -> None:

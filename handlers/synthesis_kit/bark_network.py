@@ -31,6 +31,7 @@ class BarkNetwork(SpeechNetwork):
     """
 
     by_steps = True
+    job_seconds = 5.0
 
     def __init__(self, bark: Any, tokenizer: Any, presets: dict[str, Preset]) -> None:
         self.model = bark

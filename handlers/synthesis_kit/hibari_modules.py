@@ -15,6 +15,7 @@ from torch.nn.functional import gelu, relu
 BINS = 601  # of a spectrum: FFT length 1200
 HEADS = 5  # harmonic loudness and phase, noise loudness, free loudness and phase
 FRAMES_PER_STEP = 2  # durations count steps of 25 ms, the vocoder frames of 12.5 ms
+MOST_STEPS = 80  # of one symbol, before its tempo: two seconds, more than anybody holds a sound
 VOICED_HZ = 40.0  # below it a frame has no pitch
 
 
@@ -97,7 +98,7 @@ class ProsodyNetwork(nn.Module):
         takes beyond its share, to have one step, those after it give back.
         """
         seen = text if mask is None else text * mask
-        steps = torch.round(torch.exp(self.duration(seen)[:, 0]) - 1).clamp(min=1)
+        steps = torch.round(torch.exp(self.duration(seen)[:, 0]) - 1).clamp(1, MOST_STEPS)
         ends = torch.round(torch.cumsum(steps, 1) * factors[:, None])
         least = torch.arange(1, steps.shape[1] + 1, device=steps.device)
         ends = (ends - least).clamp(min=0).cummax(1).values + least

@@ -31,6 +31,7 @@ class HibariNetwork(SpeechNetwork):
     """`SpeechNetwork` with hibari's weights."""
 
     controls = frozenset({"speed", "pitch", "emotion"})
+    job_seconds = 48.0
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:

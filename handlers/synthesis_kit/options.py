@@ -38,7 +38,9 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
 
     *network* "auto" is what the checkpoint's config.json says.  *pause_seconds* of silence begin
     every sentence but a text's first.  *max_piece_symbols* is what a network says in one breath,
-    *max_pass_symbols* what one pass holds, padding included.
+    *max_pass_symbols* what one pass holds, padding included.  *job_seconds* of speech are made in
+    one job (None: what the network's kind makes in a second or two); *max_speech_seconds* is the
+    longest text of a caller who cannot ask in parts.
     """
 
     network: Literal["auto", "hibari", "piper"] = "auto"
@@ -49,6 +51,8 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     max_characters: Count = 5000
     max_piece_symbols: Annotated[int, Meta(ge=20)] = 400
     max_pass_symbols: Count = 1600
+    job_seconds: Annotated[float, Meta(gt=0)] | None = None
+    max_speech_seconds: Annotated[float, Meta(gt=0)] = 600.0
     max_answer_bytes: Count = 60_000_000
 
     def __post_init__(self) -> None:

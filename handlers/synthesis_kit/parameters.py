@@ -14,7 +14,10 @@ Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One text's parameters.  *speed*, *pitch* and *volume* are factors.
 
-    *index*: the input is that sentence of a longer text, and is not cut again.
+    *index*: the input is that sentence of a longer text, and is not cut again; *continued*: it is
+    the rest of the sentence before it, and no pause begins it.  *in_parts*: whoever asks can ask
+    again, so an input that has no room in this job is answered with its script instead of its
+    audio; *only_read*: every input is.
     *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
 
@@ -29,6 +32,9 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     speaker_embedding: tuple[float, ...] | None = None
     reference_audio: str | None = None
     index: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    continued: bool = False
+    in_parts: bool = False
+    only_read: bool = False
 
 
 def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> SynthesisParameters:

@@ -12,6 +12,8 @@ from torch.nn.functional import leaky_relu
 from torch.nn.utils import parametrize
 from transformers import VitsConfig, VitsModel
 
+from synthesis_kit.vits_batch import MOST_FRAMES
+
 _TRAINING = ("post_conv_pre", "post_conv_proj", "post_conv_dds", "post_flows")
 _NEVER_RUN = 1  # of the durations' flows: original VITS drops it too, as useless
 
@@ -89,7 +91,7 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
                 latents = torch.flip(latents, [1])
                 flow = predictor.flows[place]
                 latents, _ = flow(latents, mask, global_conditioning=condition, reverse=True)
-        frames: Tensor = torch.exp(latents[:, 0]) * mask[:, 0]
+        frames: Tensor = torch.exp(latents[:, 0]).clamp(max=MOST_FRAMES) * mask[:, 0]
         return frames
 
     def spectrograms(

@@ -48,6 +48,7 @@ class SpeechT5Network(SpeechNetwork):
     """
 
     by_steps = True
+    job_seconds = 5.0
 
     def __init__(
         self, speaker: Any, vocoder: Any, tokenizer: Any, voices: dict[str, Tensor]

@@ -9,6 +9,9 @@ import torch
 from synthesis_kit.cloning import Cloning, Embedding
 from synthesis_kit.reading import Reader
 
+SYMBOLS_PER_SECOND = 16.0  # of prose, in every network that we measured: 15 to 20
+EDGE_SECONDS = 0.5  # what an utterance takes besides its symbols: its beginning and its end
+
 
 class Prosody(NamedTuple):
     """Factors on what a network predicts itself; 1 leaves it as it is.
@@ -34,6 +37,11 @@ class Utterance(NamedTuple):
     speaker: str | None = None
     embedding: Embedding | None = None
 
+    @property
+    def seconds(self) -> float:
+        """About how long it will be, known before anything is computed."""
+        return (EDGE_SECONDS + len(self.symbols) / SYMBOLS_PER_SECOND) * self.prosody.duration
+
 
 class SpeechNetwork(ABC):
     """A network that speaks; *model* is what the device holds.
@@ -42,6 +50,7 @@ class SpeechNetwork(ABC):
     (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
     the voice of somebody else.  *by_steps*: it makes one utterance after the other, step by step,
     which takes seconds on a CPU: nothing is tried out with it when it is loaded.
+    *job_seconds* is how many seconds of speech one core makes in one or two.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -49,6 +58,7 @@ class SpeechNetwork(ABC):
     longest: int | None = None
     cloning: Cloning | None = None
     by_steps: bool = False
+    job_seconds: float = 15.0
     model: torch.nn.Module
     sample_rate: int
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+MOST_FRAMES = 200.0  # of one symbol, before its tempo: two to three seconds
+
 
 def padded(rows: list[Tensor], device: torch.device) -> Tensor:
     """[n, longest] on *device*, zeros behind each row."""

@@ -16,7 +16,7 @@ from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from synthesis_kit.espeak_symbols import espeak_symbols
 from synthesis_kit.reading import LetterReader, PhonemeReader, Reader
 from synthesis_kit.utterance import SpeechNetwork, Utterance
-from synthesis_kit.vits_batch import mask_of, padded, stretched
+from synthesis_kit.vits_batch import MOST_FRAMES, mask_of, padded, stretched
 
 NEVER_RUN = 1  # of the durations' flows: VitsModel skips it too, as useless
 
@@ -96,7 +96,7 @@ class VitsNetwork(SpeechNetwork):
         hidden = hidden.transpose(1, 2)
         if not self._voice.config.use_stochastic_duration_prediction:
             plain: Tensor = predictor(hidden, mask, speakers)
-            return torch.exp(plain[:, 0])
+            return torch.exp(plain[:, 0]).clamp(max=MOST_FRAMES)
         condition = predictor.conv_pre(hidden)
         if speakers is not None:
             condition = condition + predictor.cond(speakers)
@@ -113,7 +113,7 @@ class VitsNetwork(SpeechNetwork):
                 latents = torch.flip(latents, [1])
                 flow = predictor.flows[place]
                 latents, _ = flow(latents, mask, global_conditioning=condition, reverse=True)
-        return torch.exp(latents[:, 0])
+        return torch.exp(latents[:, 0]).clamp(max=MOST_FRAMES)
 
     def _speaker_embeddings(self, utterances: Sequence[Utterance]) -> Tensor | None:
         """[n, size, 1]; None of a network with one speaker."""

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from sidecar.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
+from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio
 from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
+from sidecar.routes.limits import known_client
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.uploads import Upload, is_form, opened_form
 from sidecar.schemas.audio import ValidationRequest, ValidationResponse
@@ -33,7 +34,7 @@ async def validate_audio(request: web.Request) -> web.Response:
     """Tells of one file; that it is not valid is an answer, and no error."""
     services = request.app[SERVICES]
     async with _read(request, services) as asked:
-        return json_response(await _validated(asked, services))
+        return json_response(await _validated(asked, services, known_client(request)))
 
 
 @asynccontextmanager
@@ -43,11 +44,12 @@ async def _read(request: web.Request, services: Services) -> AsyncIterator[Asked
             yield Asked(asked, upload, "file")
         return
     asked = await read_json(request, _request)
-    upload = await inline_audio(asked.inputs, "inputs", services.speech.in_thread)
+    in_thread = services.speech.in_threads_of(known_client(request))
+    upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
 
 
-async def _validated(asked: Asked, services: Services) -> ValidationResponse:
+async def _validated(asked: Asked, services: Services, client: str) -> ValidationResponse:
     answer = ValidationResponse(
         valid=False,
         file_path=asked.upload.name,
@@ -58,16 +60,16 @@ async def _validated(asked: Asked, services: Services) -> ValidationResponse:
         sample_rate=None,
         estimated=False,
     )
-    limit, whole = services.settings.max_audio_seconds, asked.request.check_integrity
+    whole = asked.request.check_integrity
     try:
-        async with AudioSource(
-            asked.upload.file, asked.field, limit, services.speech, strict=whole
+        async with services.speech.audio_source(
+            asked.upload.file, asked.field, client, strict=whole
         ) as source:
             answer.format = source.facts.format
             answer.sample_rate = source.facts.sample_rate
             answer.format_valid = True if asked.request.validate_format else None
             answer.duration, answer.estimated = await _duration(source, whole=whole)
-    except (AudioTooLong, CorruptAudio, UnsupportedAudio) as exc:
+    except (AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio) as exc:
         refused = isinstance(exc, UnsupportedAudio) and asked.request.validate_format
         answer.format_valid = False if refused else answer.format_valid
         answer.error = exc.detail

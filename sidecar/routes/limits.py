@@ -53,6 +53,11 @@ def client_of(request: web.Request, identity: Identity | None) -> str:
     return limits.client(identity, request.remote, request_head.forwarded_for(request))
 
 
+def known_client(request: web.Request) -> str:
+    """Return whom the request counts for, by what is known of it so far."""
+    return client_of(request, request.get(IDENTITY))
+
+
 def counting_refusals(handler: Handler) -> Handler:
     """*handler*, for a route that looks at a credential.
 
@@ -89,9 +94,7 @@ async def admit_to_model(request: web.Request, key: str, name: str) -> None:
 
 def body_share(request: web.Request) -> BodyShare:
     """Return this request's share of the memory for bodies, for its client."""
-    return BodyShare(
-        request.app[SERVICES].bodies, lambda: client_of(request, request.get(IDENTITY))
-    )
+    return BodyShare(request.app[SERVICES].bodies, lambda: known_client(request))
 
 
 async def _take(request: web.Request, name: str, allowance: Allowance, who: str) -> None:

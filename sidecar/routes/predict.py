@@ -10,7 +10,7 @@ from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
-from sidecar.routes.limits import admit_to_model
+from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_predictions import predict_speech
@@ -88,7 +88,7 @@ async def _predicted(
 
     async def compute() -> Predicted:
         await admit_to_model(request, asked.key, asked.name)
-        return await _run(asked, services)
+        return await _run(request, asked, services)
 
     if not services.catalog[asked.key].cache or asked.urgency.alone:
         return await compute(), "computed"
@@ -97,9 +97,10 @@ async def _predicted(
         return await cached(request, key, compute, Predicted.complete)
 
 
-async def _run(asked: Asked, services: Services) -> Predicted:
+async def _run(request: web.Request, asked: Asked, services: Services) -> Predicted:
     if services.catalog[asked.key].speaks_or_listens:
-        replies = await predict_speech(services, asked.key, asked.bodies, asked.urgency)
+        client = known_client(request)
+        replies = await predict_speech(services, client, asked.key, asked.bodies, asked.urgency)
     else:
         replies = await services.scheduler.run(Work(asked.key, asked.bodies, *asked.urgency))
     return Predicted(replies)

@@ -28,7 +28,6 @@ from sidecar.schemas.transcription import (
     VoiceActivityPrediction,
 )
 from sidecar.services import Services
-from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.rendering import render
 from sidecar.speech.synthesis import Order, speak
 from sidecar.speech.transcript import Transcript
@@ -44,20 +43,21 @@ Parameters = TypeVar("Parameters")
 
 
 class Task(NamedTuple):
-    """One input for the speech model *key*."""
+    """One input of *client* for the speech model *key*."""
 
     services: Services
+    client: str
     key: str
     urgency: Urgency
     body: Body
 
 
 async def predict_speech(
-    services: Services, key: str, bodies: Sequence[Body], urgency: Urgency
+    services: Services, client: str, key: str, bodies: Sequence[Body], urgency: Urgency
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
     run = _RUN[services.catalog[key].task]
-    tasks = (Task(services, key, urgency, body) for body in bodies)
+    tasks = (Task(services, client, key, urgency, body) for body in bodies)
     return await asyncio.gather(*(_outcome(run, task) for task in tasks))
 
 
@@ -81,9 +81,12 @@ async def _speak(task: Task) -> Reply:
     parameters = _parameters(raw, SynthesisParameters)
     speaker = services.speech.speaker(task.key, parameters.voice)
     check_language(speaker.speech, parameters.language)
-    spoken = await speak(services.scheduler, Order(text, speaker, parameters, task.urgency))
+    longest = services.settings.max_speech_seconds
+    order = Order(text, speaker, parameters, task.urgency, longest)
+    spoken = await speak(services.scheduler, order)
+    in_thread = services.speech.in_threads_of(task.client)
     rendered = await render(
-        services.speech, spoken, parameters.output_format or "wav", parameters.quality
+        in_thread, spoken, parameters.output_format or "wav", parameters.quality
     )
     return _reply(
         SpeechPrediction(
@@ -134,9 +137,8 @@ _RUN: Mapping[str, Callable[[Task], Awaitable[Reply]]] = {
 @asynccontextmanager
 async def _recording(task: Task, audio: Body | msgspec.Raw) -> AsyncIterator[Recording]:
     speech = task.services.speech
-    limit = task.services.settings.max_audio_seconds
-    upload = await inline_audio(audio, "inputs", speech.in_thread)
-    async with AudioSource(upload.file, "inputs", limit, speech) as source:
+    upload = await inline_audio(audio, "inputs", speech.in_threads_of(task.client))
+    async with speech.audio_source(upload.file, "inputs", task.client) as source:
         yield Recording(source.blocks(), speech.voice_activity(), task.urgency)
 
 

@@ -10,11 +10,13 @@ from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
 from sidecar.middleware import begin_stream
+from sidecar.routes.limits import known_client
 from sidecar.scheduling.entry import Reply
 from sidecar.schemas.synthesis import OutputFormat, Quality
 from sidecar.services import Services
 from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.service import InThread
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, Order, stream
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
@@ -58,7 +60,8 @@ async def send_stream(
             response = web.StreamResponse(headers=headers)
             await begin_stream(request, response)
             try:
-                samples = await _relay(services, response, encoder, _all(first, parts))
+                in_thread = services.speech.in_threads_of(known_client(request))
+                samples = await _relay(in_thread, response, encoder, _all(first, parts))
             except (SidecarError, ConnectionError) as exc:
                 _cut_off(request, exc)
                 return response, None
@@ -74,7 +77,7 @@ async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Repl
 
 
 async def _relay(
-    services: Services,
+    in_thread: InThread,
     response: web.StreamResponse,
     encoder: StreamEncoder,
     parts: AsyncIterator[Reply],
@@ -83,9 +86,9 @@ async def _relay(
     samples = 0
     async for part in parts:
         samples += len(part.body) // BYTES_PER_SAMPLE
-        if data := await services.speech.in_thread(encoder.encode, part.body):
+        if data := await in_thread(encoder.encode, part.body):
             await response.write(data)
-    await response.write(await services.speech.in_thread(encoder.finish))
+    await response.write(await in_thread(encoder.finish))
     await response.write_eof()
     return samples
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.routes.body import read_json
-from sidecar.routes.limits import admit_to_model
+from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream
@@ -94,7 +94,7 @@ def _order(
     urgency = Urgency(
         asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
     )
-    return Order(asked.words, speaker, asked, urgency)
+    return Order(asked.words, speaker, asked, urgency, services.settings.max_speech_seconds)
 
 
 async def _whole(
@@ -124,7 +124,8 @@ async def _made(
         started = time.monotonic()
         spoken = await speak(services.scheduler, order)
         speaking = time.monotonic() - started
-        rendered = await render(services.speech, spoken, name, asked.quality)
+        in_thread = services.speech.in_threads_of(known_client(request))
+        rendered = await render(in_thread, spoken, name, asked.quality)
         return Made(rendered, _processing(spoken, rendered), speaking)
 
     if not services.catalog[order.speaker.key].cache:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.errors import InvalidInput
 from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
-from sidecar.routes.limits import admit_to_model
+from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
@@ -66,9 +66,9 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     try:
         async with read_request(request, services) as asked:
             listener = await _listener(request, asked.request, services)
-            limit = services.settings.max_audio_seconds
-            async with AudioSource(
-                asked.upload.file, asked.field, limit, services.speech
+            client = known_client(request)
+            async with services.speech.audio_source(
+                asked.upload.file, asked.field, client
             ) as source:
                 traceparent = request_head.traceparent(request)
                 listening = Listening(asked, listener, source, began, traceparent)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
+from sidecar.routes.limits import known_client
 from sidecar.routes.uploads import Upload, is_form, opened_form
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
@@ -42,5 +43,6 @@ async def read_request(request: web.Request, services: Services) -> AsyncIterato
             yield Asked(given, upload, form=True)
         return
     asked = await read_json(request, _request)
-    upload = await inline_audio(asked.inputs, "inputs", services.speech.in_thread)
+    in_thread = services.speech.in_threads_of(known_client(request))
+    upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, form=False)

@@ -6,9 +6,9 @@ and everything a client can send too much of is counted as it arrives.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -49,7 +49,6 @@ FORM_BYTES = 2 * MB  # of a whole form, besides its file
 MAX_NAME = 255  # characters of a file name that are kept
 
 Asked = TypeVar("Asked", bound=body.Asked)
-InThread = Callable[..., Awaitable[Any]]
 
 
 class Upload(NamedTuple):

@@ -96,30 +96,13 @@ class Dispatcher:
         for entry in self.queue.clear():
             entry.refuse(reason)
 
-    def put(self, entries: Sequence[Entry], *, first_ahead: bool = False) -> None:
-        """Queues *entries*, all or none.  Raises QueueFull, or why the model is closed.
-
-        *first_ahead*: the others follow when the first is answered, so that they cannot make
-        its job longer.  They were admitted with it.
-        """
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Queue *entries*, all or none.  Raises QueueFull, or why the model is closed."""
         if self._closed is not None:
             raise self._closed.with_traceback(None)
         self._check_breaker()
-        self.queue.check_room(entries)
         self.used_at = self._clock()
-        now_or_later = 1 if first_ahead else len(entries)
-        self.queue.follow(entries[:now_or_later], self._clock())
-        if entries[now_or_later:]:
-            entries[0].reply.add_done_callback(lambda _: self._follow(entries[now_or_later:]))
-        self._schedule_pump()
-
-    def _follow(self, entries: Sequence[Entry]) -> None:
-        waiting = [entry for entry in entries if not entry.abandoned]
-        if self._closed is not None:
-            for entry in waiting:
-                entry.refuse(self._closed)
-            return
-        self.queue.follow(waiting, self._clock())
+        self.queue.put(entries, self._clock())
         self._schedule_pump()
 
     def _check_breaker(self) -> None:

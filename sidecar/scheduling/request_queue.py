@@ -34,22 +34,17 @@ class RequestQueue:
 
     def put(self, entries: Sequence[Entry], now: float) -> None:
         """Takes in all *entries* or none.  Raises QueueFull."""
-        self.check_room(entries)
-        self.follow(entries, now)
+        self._check_room(entries)
+        for entry in entries:
+            entry.enqueued_at = now
+            self._push(entry)
 
-    def check_room(self, entries: Sequence[Entry]) -> None:
-        """Raises QueueFull unless all *entries* fit."""
+    def _check_room(self, entries: Sequence[Entry]) -> None:
         size = sum(entry.size for entry in entries)
         if self._live + len(entries) > self._max_entries:
             raise QueueFull(f"inputs: {self._live} wait, the limit is {self._max_entries}")
         if self._bytes + size > self._max_bytes and self._live:
             raise QueueFull(f"inputs: {self._bytes} bytes wait, the limit is {self._max_bytes}")
-
-    def follow(self, entries: Sequence[Entry], now: float) -> None:
-        """Takes in *entries* of a request that was admitted already, whatever the limits."""
-        for entry in entries:
-            entry.enqueued_at = now
-            self._push(entry)
 
     def put_back(self, entry: Entry) -> None:
         """Takes *entry* in again, at the place that its first arrival gave it."""

@@ -118,12 +118,12 @@ class Scheduler:
                 type=work.type,
                 parameters=own,
                 traceparent=work.traceparent,
-                delay=place * work.spacing,
+                delay=work.delay,
             )
-            for place, (body, own) in enumerate(zip(work.bodies, parameters, strict=True))
+            for body, own in zip(work.bodies, parameters, strict=True)
         ]
         dispatcher = self.dispatchers[work.model]
-        dispatcher.put(entries, first_ahead=work.first_ahead)
+        dispatcher.put(entries)
         return Running(work, entries, dispatcher, self._clock)
 
     async def stop(self, reason: Unavailable) -> None:

@@ -24,9 +24,8 @@ class Urgency(NamedTuple):
 class Work(msgspec.Struct, frozen=True):
     """A request's inputs, and how it wants them run.  *arrived* is on the scheduler's clock.
 
-    *parameters* lie beside *bodies*, or are none at all.  With *first_ahead* the first input
-    does not share a job with the others.  Each input lets others pass for *spacing* seconds more
-    than the one before it.
+    *parameters* lie beside *bodies*, or are none at all.  All inputs let others pass for *delay*
+    seconds: long work must not hold up short work.
     """
 
     model: str
@@ -38,8 +37,7 @@ class Work(msgspec.Struct, frozen=True):
     traceparent: str | None = None
     type: str = "json"
     parameters: Sequence[dict[str, Any]] = ()
-    first_ahead: bool = False
-    spacing: float = 0.0
+    delay: float = 0.0
 
 
 class Running:

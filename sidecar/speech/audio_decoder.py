@@ -5,13 +5,14 @@ gives what can be decoded of it; one of which nothing can is CorruptAudio.  Gaps
 stamps are closed: what was not recorded takes no time.
 """
 
+import math
 from collections.abc import Iterator
 from threading import Lock
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from av.audio.frame import AudioFrame
 
-from sidecar.errors import AudioTooLong, CorruptAudio
+from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio
 from sidecar.speech.audio_file import (
     FAULTS,
     INPUT_FORMATS,
@@ -24,12 +25,21 @@ from sidecar.speech.audio_file import (
 )
 from sidecar.speech.audio_resampler import resample
 
-__all__ = ["INPUT_FORMATS", "SAMPLE_RATE", "AudioDecoder", "AudioFacts", "probe"]
+__all__ = ["INPUT_FORMATS", "SAMPLE_RATE", "AudioDecoder", "AudioFacts", "DecodingBudget", "probe"]
 
 SAMPLE_RATE = 16000
 PADDING_SECONDS = 0.2  # what a codec may add, which is not the recording's length
 MISSING_SECONDS = 0.5  # less than was stated: the file was cut off
+TURN_SAMPLES = 4_000_000  # of all channels, decoded in one turn: some 50 ms
+EMPTY_PACKET_SAMPLES = 1000  # what a packet that gives nothing costs all the same
 _GUESSING = {"mp3", "aac"}  # what they state is a guess from the first frames' bit rate
+
+
+class DecodingBudget(NamedTuple):
+    """What one file may cost: seconds, and samples of all channels at the file's own rate."""
+
+    seconds: float
+    samples: float
 
 
 class AudioDecoder:
@@ -37,8 +47,9 @@ class AudioDecoder:
 
     *strict*: a packet that cannot be decoded is CorruptAudio, and so is an end before the stated
     one (a WAV states none that FFmpeg would keep).  It may be closed while another thread reads.
-    The file stays the caller's to close.  Raises UnsupportedAudio, CorruptAudio; and AudioTooLong,
-    at once where the file states its length.
+    The file stays the caller's to close.  *max_samples* counts those of all channels, at the
+    file's own rate: what decoding costs.  Raises UnsupportedAudio, CorruptAudio; and AudioTooLong
+    or AudioTooLarge, at once where the file states its length.
     """
 
     def __init__(
@@ -47,17 +58,20 @@ class AudioDecoder:
         *,
         field: str,
         max_seconds: float,
+        max_samples: float = math.inf,
         block_seconds: float = 30.0,
         strict: bool = False,
     ) -> None:
         self._field = field
         self._max_seconds = max_seconds
+        self._max_samples = max_samples
         self._strict = strict
         self._block_bytes = 2 * round(block_seconds * SAMPLE_RATE)
         self._container, self._stream, self.facts = open_audio(file, field, strict=strict)
         self._pieces = resample(self._frames(), SAMPLE_RATE)
         self._buffer = bytearray()
         self._empty = True
+        self._work = 0  # samples of all channels, decoded since the last turn began
         self._lock = Lock()
         if self.facts.format not in _GUESSING:
             self._check_stated()
@@ -73,8 +87,20 @@ class AudioDecoder:
 
     def read(self) -> bytes:
         """The next block; only the last is shorter.  Behind it: b""."""
+        while (block := self.read_some()) is None:
+            pass
+        return block
+
+    def read_some(self) -> bytes | None:
+        """The next block, as `read` has it; None when there is more to do for it than TURN_SAMPLES.
+
+        However dense the audio is, nobody else waits long for the thread.
+        """
         with self._lock:
+            self._work = 0
             while len(self._buffer) < self._block_bytes:
+                if self._work > TURN_SAMPLES:
+                    return None
                 piece = self._next_piece()
                 if piece is None:
                     break
@@ -98,20 +124,28 @@ class AudioDecoder:
         except FAULTS as exc:
             raise CorruptAudio(self._field, "it cannot be decoded") from exc
 
-    def _frames(self) -> Iterator[AudioFrame]:
-        seconds = 0.0
+    def _frames(self) -> Iterator[AudioFrame | None]:
+        """The frames; None for a packet that gave none."""
+        seconds, samples = 0.0, 0
         for frame in self._whole_frames():
+            if frame is None:
+                self._work += EMPTY_PACKET_SAMPLES
+                yield None
+                continue
             if not _is_plausible(frame):
                 self._blame("its audio changes to what no recording has")
                 continue
-            seconds += frame.samples / frame.sample_rate
+            work = frame.samples * frame.layout.nb_channels
+            seconds, samples = seconds + frame.samples / frame.sample_rate, samples + work
+            self._work += work
             self._check_length(seconds)
+            self._check_size(samples)
             yield frame
         if self._stated_seconds > seconds + MISSING_SECONDS:
             self._blame("it ends early")
 
-    def _whole_frames(self) -> Iterator[AudioFrame]:
-        """Frames of all packets but the damaged ones."""
+    def _whole_frames(self) -> Iterator[AudioFrame | None]:
+        """Frames of all packets; None for one that is damaged, or only begins a frame."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -124,8 +158,11 @@ class AudioDecoder:
                 frames = packet.decode()
             except FAULTS as exc:
                 self._blame("it is damaged", exc)
+                yield None
             else:
                 yield from frames
+                if not frames:
+                    yield None
 
     @property
     def _stated_seconds(self) -> float:
@@ -141,8 +178,10 @@ class AudioDecoder:
 
     def _check_stated(self) -> None:
         try:
-            self._check_length(self.facts.seconds or 0)
-        except AudioTooLong:
+            seconds = self.facts.seconds or 0
+            self._check_length(seconds)
+            self._check_size(seconds * self.facts.sample_rate * self.facts.channels)
+        except (AudioTooLong, AudioTooLarge):
             self.close()
             raise
 
@@ -150,6 +189,10 @@ class AudioDecoder:
         if seconds > self._max_seconds + PADDING_SECONDS:
             stated = self.facts.seconds
             raise AudioTooLong(self._field, self._max_seconds, stated and round(stated, 3))
+
+    def _check_size(self, samples: float) -> None:
+        if samples > self._max_samples:
+            raise AudioTooLarge(self._field, self._max_samples)
 
 
 def _is_plausible(frame: AudioFrame) -> bool:

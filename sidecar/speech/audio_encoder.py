@@ -24,14 +24,39 @@ _CONTAINER_OPTIONS = {"flush_packets": "1", "fflags": "+bitexact"}
 
 def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
     """The whole file, with its size and duration in its header."""
-    file = io.BytesIO()
-    writer = _Writer(file, file_format, sample_rate, quality, {})
-    try:
-        writer.write(pcm)
-        writer.flush()
-    finally:
-        writer.close()
-    return file.getvalue()
+    with FileEncoder(file_format, sample_rate, quality) as encoder:
+        encoder.write(pcm)
+        return encoder.finish()
+
+
+class FileEncoder:
+    """A whole file that is made in steps, its size and duration in its header at last.
+
+    A context manager; it may be closed while another thread still encodes.
+    """
+
+    def __init__(self, file_format: FileFormat, sample_rate: int, quality: Quality) -> None:
+        self._file = io.BytesIO()
+        self._writer = _Writer(self._file, file_format, sample_rate, quality, {})
+        self._lock = Lock()  # a codec that is closed while it encodes takes the process with it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._writer.close()
+
+    def write(self, pcm: bytes) -> None:
+        """Encode whole samples, as few or as many as there are."""
+        with self._lock:
+            self._writer.write(pcm)
+
+    def finish(self) -> bytes:
+        """The file; no more can be written."""
+        with self._lock:
+            self._writer.flush()
+            return self._file.getvalue()
 
 
 class StreamEncoder:

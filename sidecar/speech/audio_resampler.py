@@ -13,10 +13,16 @@ BYTES_PER_SAMPLE = 2
 _Signature = tuple[int, str, str]
 
 
-def resample(frames: Iterator[AudioFrame], sample_rate: int) -> Generator[bytes, None, None]:
-    """PCM as soon as there is some.  The frames may change their rate and layout on the way."""
+def resample(frames: Iterator[AudioFrame | None], sample_rate: int) -> Generator[bytes, None, None]:
+    """PCM as soon as there is some; b"" for None, which lets the reader take a breath.
+
+    The frames may change their rate and layout on the way.
+    """
     resampler: _Resampler | None = None
     for frame in frames:
+        if frame is None:
+            yield b""
+            continue
         if resampler is None or resampler.signature != _signature(frame):
             if resampler is not None:
                 yield resampler.push(None)

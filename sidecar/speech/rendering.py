@@ -4,10 +4,12 @@ import time
 from typing import NamedTuple
 
 from sidecar.schemas.synthesis import OutputFormat, Quality
-from sidecar.speech.audio_encoder import encode
+from sidecar.speech.audio_encoder import BYTES_PER_SAMPLE, FileEncoder
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.service import Speech
+from sidecar.speech.service import InThread
 from sidecar.speech.synthesis import Spoken
+
+TURN_SECONDS = 15  # of audio, encoded in one turn
 
 
 class Rendered(NamedTuple):
@@ -25,11 +27,17 @@ class Rendered(NamedTuple):
         return round(8 * len(self.data) / self.seconds) if self.seconds else 0
 
 
-async def render(speech: Speech, spoken: Spoken, name: OutputFormat, quality: Quality) -> Rendered:
-    """*spoken* in the format *name*."""
+async def render(
+    in_thread: InThread, spoken: Spoken, name: OutputFormat, quality: Quality
+) -> Rendered:
+    """*spoken* in the format *name*, a few seconds of it at a time."""
     started = time.perf_counter()
     file_format = FORMATS[name]
-    data = await speech.in_thread(encode, spoken.pcm, file_format, spoken.sample_rate, quality)
+    turn = TURN_SECONDS * spoken.sample_rate * BYTES_PER_SAMPLE
+    with FileEncoder(file_format, spoken.sample_rate, quality) as encoder:
+        for start in range(0, len(spoken.pcm), turn):
+            await in_thread(encoder.write, spoken.pcm[start : start + turn])
+        data: bytes = await in_thread(encoder.finish)
     return Rendered(
         data,
         name,

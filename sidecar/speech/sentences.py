@@ -1,6 +1,31 @@
 """A text's sentences.  The synthesis handler cuts whole texts with the same library call."""
 
+import re
+from typing import NamedTuple
+
 import sentencex
+
+MAX_CHARACTERS = 500  # of what is read at once; people's sentences are shorter
+_CLAUSE_END = re.compile(r"[,;:—]\s")
+
+
+class TextPart(NamedTuple):
+    """A sentence, or a part of one that is too long; *continued*: its beginning came before."""
+
+    text: str
+    continued: bool = False
+
+
+def text_parts(text: str, language: str) -> list[TextPart]:
+    """The sentences of *text*, each of at most MAX_CHARACTERS.
+
+    A longer one is cut behind a clause, else between words, else anywhere.
+    """
+    return [
+        TextPart(part, continued=place > 0)
+        for sentence in sentences(text, language)
+        for place, part in enumerate(_cut(sentence))
+    ]
 
 
 def sentences(text: str, language: str) -> list[str]:
@@ -10,3 +35,21 @@ def sentences(text: str, language: str) -> list[str]:
     """
     parts = [part.strip() for part in sentencex.segment(language, text)]
     return [part for part in parts if part] or [text]
+
+
+def _cut(sentence: str) -> list[str]:
+    parts = []
+    while len(sentence) > MAX_CHARACTERS:
+        end = _last_border(sentence[:MAX_CHARACTERS])
+        parts.append(sentence[:end].rstrip())
+        sentence = sentence[end:].lstrip()
+    return [part for part in [*parts, sentence] if part] or [sentence]
+
+
+def _last_border(beginning: str) -> int:
+    """Where to end *beginning*; a clause that ends in its first half would leave too little."""
+    clauses = [found.end() for found in _CLAUSE_END.finditer(beginning, MAX_CHARACTERS // 2)]
+    if clauses:
+        return clauses[-1]
+    spaces = [place for place, each in enumerate(beginning) if each.isspace()]
+    return spaces[-1] + 1 if spaces else len(beginning)

@@ -1,13 +1,15 @@
 """The parts of speech in one running program, as the routes are handed them."""
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, BinaryIO
 
 from sidecar.catalog.catalog import Catalog
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
+from sidecar.speech.audio_decoder import DecodingBudget
+from sidecar.speech.audio_source import AudioSource
+from sidecar.speech.fair_threads import FairThreads
 from sidecar.speech.voices import (
     Listener,
     Speaker,
@@ -17,8 +19,7 @@ from sidecar.speech.voices import (
 )
 from sidecar.telemetry.speech_statistics import SpeechStatistics
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+InThread = Callable[..., Awaitable[Any]]
 
 
 class Speech:
@@ -29,7 +30,10 @@ class Speech:
         self.statistics = SpeechStatistics()
         self._catalog = catalog
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.audio_threads, thread_name_prefix="audio")
+        self._threads = FairThreads(settings.audio_threads)
+        self._budget = DecodingBudget(
+            settings.max_audio_seconds, settings.max_audio_megasamples * 1e6
+        )
 
     def speaker(self, model: str | None, voice: str | None) -> Speaker:
         """Who speaks.  Raises ModelNotFound, SpeechRefusal, UnknownVoice."""
@@ -43,16 +47,16 @@ class Speech:
         """The model that finds speech.  Raises ModelNotFound."""
         return find_voice_activity(self._catalog)
 
-    async def in_thread(
-        self,
-        work: Callable[Arguments, Result],
-        *args: Arguments.args,
-        **kwargs: Arguments.kwargs,
-    ) -> Result:
-        """Runs what blocks, in one of a few threads."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+    def in_threads_of(self, client: str) -> InThread:
+        """What runs work that blocks in one of a few threads, when it is *client*'s turn."""
+        return partial(self._threads.run, client)
+
+    def audio_source(
+        self, file: BinaryIO, field: str, client: str, *, strict: bool = False
+    ) -> AudioSource:
+        """*file*, to be decoded within what one file may cost, in *client*'s turns."""
+        return AudioSource(file, field, self._budget, self.in_threads_of(client), strict=strict)
 
     def close(self) -> None:
-        """Ends the threads, when what they do is done."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads, when what they do is done."""
+        self._threads.close()

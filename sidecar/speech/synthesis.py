@@ -1,21 +1,34 @@
-"""Text to PCM: one queue entry per sentence, the audio in order."""
+"""Text to PCM: one queue entry per sentence, the audio in order.
 
-from collections.abc import AsyncGenerator, Iterator
+What a text becomes when it is read aloud, only the handler knows: "$1m" is two words, a digit
+six sounds.  So a text that could be too long is first read and not spoken (`only_read`): the
+handler answers its script, in parts of one job's length, each with its seconds.  A shorter text
+is spoken sentence by sentence at once; one of its sentences that does not fit into its job comes
+back as a script too.  Few parts are ahead of the one that is waited for: others' jobs get in
+between, and what nobody waits for any more is soon gone.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from sidecar.errors import InvalidInput
-from sidecar.scheduling.entry import Entry, Reply
+from sidecar.errors import InvalidInput, QueueFull, SpeechTooLong
+from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Urgency, Work
+from sidecar.scheduling.work import Running, Urgency, Work
 from sidecar.schemas.synthesis import SynthesisParameters
-from sidecar.speech.sentences import sentences
+from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
 
 NOTHING = "text: holds nothing that can be spoken"
-SPACING_SECONDS = 0.05  # each sentence lets others pass that much more than the one before it
+AHEAD = 16  # parts that are queued or in flight
+SECONDS_PER_CHARACTER = 1.0  # of speech, at most: "W" or a digit of a long number is 0.6
+SPOKEN_PER_SECOND = 8.0  # a part lets others pass for an eighth of its own length
+CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
 CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only where they are given
 _TO_THE_HANDLER = (
@@ -24,12 +37,13 @@ _TO_THE_HANDLER = (
 
 
 class Order(NamedTuple):
-    """One text to speak."""
+    """One text to speak, of which at most *max_seconds* of speech may come."""
 
     text: str
     speaker: Speaker
     parameters: SynthesisParameters
     urgency: Urgency
+    max_seconds: float
 
 
 class Spoken(NamedTuple):
@@ -45,9 +59,30 @@ class Spoken(NamedTuple):
         return len(self.pcm) / (BYTES_PER_SAMPLE * self.sample_rate)
 
 
+class ScriptPart(msgspec.Struct, frozen=True):
+    """What the handler made of some text: about how long it will be, and what to send it to
+    have it spoken."""
+
+    seconds: float
+    script: msgspec.Raw
+
+
+_parts = msgspec.json.Decoder(list[ScriptPart])
+
+
+class Piece(NamedTuple):
+    """What one queue entry holds; *seconds* is about how long it will be."""
+
+    body: bytes
+    type: Literal["text", "script", "json"]
+    parameters: dict[str, Any]
+    seconds: float
+
+
 async def speak(scheduler: Scheduler, order: Order) -> Spoken:
-    """All of the audio.  Raises what the scheduler raises, and the first sentence's error."""
-    async with aclosing(_replies(scheduler, order, streamed=False)) as parts:
+    """All of the audio.  Raises what the scheduler raises, SpeechTooLong, and the first
+    sentence's error."""
+    async with aclosing(Speaking(scheduler, order, streamed=False).replies()) as parts:
         replies = [reply async for reply in parts]
     return Spoken(
         b"".join(reply.body for reply in replies), replies[0].parameters["sample_rate"], replies
@@ -60,58 +95,141 @@ def stream(scheduler: Scheduler, order: Order) -> AsyncGenerator[Reply, None]:
     The time-out counts anew for each.  Whoever stops reading closes the iterator: what is still
     queued never runs.
     """
-    return _replies(scheduler, order, streamed=True)
+    return Speaking(scheduler, order, streamed=True).replies()
 
 
-async def _replies(
-    scheduler: Scheduler, order: Order, *, streamed: bool
-) -> AsyncGenerator[Reply, None]:
-    running = scheduler.start(_work(order, streamed=streamed))
-    try:
+class Speaking:
+    """One text's way through the voice."""
+
+    def __init__(self, scheduler: Scheduler, order: Order, *, streamed: bool) -> None:
+        self._scheduler = scheduler
+        self._order = order
+        self._streamed = streamed
+        self._begun = False  # the first part is there
+        self._seconds = 0.0  # of speech that is known to come
+        self._longest = 0.0  # part that was queued, in seconds
+        self._pending: deque[Running] = deque()
+
+    async def replies(self) -> AsyncGenerator[Reply, None]:
+        """The parts' audio, in order.  Raises what the scheduler raises, InvalidInput and
+        SpeechTooLong."""
         silent = True
-        for entry in running.entries:
-            reply = await _spoken(entry)
-            if reply.body:  # a sentence of signs that nobody says has none
-                silent = False
-                yield reply
-            if streamed:
+        try:
+            waiting = deque(await self._pieces())
+            while waiting or self._pending:
+                self._send(waiting)
+                reply = await self._next()
+                if reply.parameters.get("unspoken"):
+                    for place, piece in enumerate(self._scripts([reply])):
+                        self._pending.insert(place, self._start(piece))
+                elif reply.body:  # a sentence of signs that nobody says has none
+                    silent = False
+                    yield reply
+            if silent:
+                raise InvalidInput(NOTHING)
+        finally:
+            for running in self._pending:
+                running.close()
+
+    async def _pieces(self) -> list[Piece]:
+        """What is to be spoken.  Raises SpeechTooLong for more than is allowed."""
+        order, common = self._order, _common(self._order)
+        speech = order.speaker.speech
+        if speech.whole_text:
+            return [Piece(order.text.encode(), "text", common, order.max_seconds)]
+        parts = text_parts(order.text, order.parameters.language or speech.languages[0])
+        most = len(order.text) * SECONDS_PER_CHARACTER / order.parameters.speed
+        if most <= order.max_seconds:
+            return list(_texts(parts, common))
+        for piece in _readings(parts, common):
+            self._pending.append(self._start(piece))
+        return self._scripts([await self._next() for _ in list(self._pending)])
+
+    def _scripts(self, replies: Iterable[Reply]) -> list[Piece]:
+        """The parts of the scripts in *replies*.  Raises SpeechTooLong."""
+        parts = [part for reply in replies for part in _parts.decode(reply.body)]
+        self._seconds += sum(part.seconds for part in parts)
+        if self._seconds > self._order.max_seconds:
+            raise SpeechTooLong(self._order.max_seconds, self._seconds)
+        common = _common(self._order)
+        return [Piece(bytes(part.script), "script", common, part.seconds) for part in parts]
+
+    def _send(self, waiting: deque[Piece]) -> None:
+        """Queues what may be ahead; where there is no room, what is pending is awaited first.
+
+        Raises QueueFull when nothing is pending.
+        """
+        ahead = AHEAD if self._begun or not self._streamed else 1  # others would delay the first
+        while waiting and len(self._pending) < ahead:
+            try:
+                self._pending.append(self._start(waiting[0]))
+            except QueueFull:
+                if not self._pending:
+                    raise
+                return
+            waiting.popleft()
+
+    def _start(self, piece: Piece) -> Running:
+        self._longest = max(self._longest, piece.seconds)  # no part passes those before it
+        work = Work(
+            model=self._order.speaker.key,
+            bodies=[piece.body],
+            **self._order.urgency._asdict(),
+            type=piece.type,
+            parameters=[piece.parameters],
+            delay=self._longest / SPOKEN_PER_SECOND,
+        )
+        running = self._scheduler.start(work)
+        if self._begun and self._streamed:
+            running.renew()
+        return running
+
+    async def _next(self) -> Reply:
+        """The reply that is due.  Raises InvalidInput with the handler's own sentence: it names
+        the parameter."""
+        try:
+            reply = await self._pending[0].entries[0].reply
+        except InvalidInput as exc:
+            raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
+        self._pending.popleft().close()
+        if self._streamed and not reply.parameters.get("unspoken"):
+            self._begun = True
+            for running in self._pending:
                 running.renew()
-        if silent:
-            raise InvalidInput(NOTHING)
-    finally:
-        running.close()
+        return reply
 
 
-async def _spoken(entry: Entry) -> Reply:
-    """Raises InvalidInput with the handler's own sentence: it names the parameter."""
-    try:
-        return await entry.reply
-    except InvalidInput as exc:
-        raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
-
-
-def _work(order: Order, *, streamed: bool) -> Work:
-    language = order.parameters.language or order.speaker.speech.languages[0]
-    whole = order.speaker.speech.whole_text
-    parts = [order.text] if whole else sentences(order.text, language)
-    return Work(
-        model=order.speaker.key,
-        bodies=[part.encode() for part in parts],
-        **order.urgency._asdict(),
-        type="text",
-        parameters=[_common(order)] if whole else list(_parameters(order, len(parts))),
-        first_ahead=streamed,
-        spacing=SPACING_SECONDS,
+def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Piece]:
+    """Each part for itself, to be spoken at once."""
+    return (
+        Piece(
+            part.text.encode(),
+            "text",
+            {**common, "index": index, "continued": part.continued},
+            len(part.text) / CHARACTERS_PER_SECOND,
+        )
+        for index, part in enumerate(parts)
     )
 
 
-def _parameters(order: Order, count: int) -> Iterator[dict[str, Any]]:
-    """What the handler is told with each sentence."""
-    common = _common(order)
-    return ({**common, "index": index} for index in range(count))
+def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Piece]:
+    """Parts together as far as they may be read at once, not to be spoken yet."""
+    groups: list[list[TextPart]] = []
+    for part in parts:
+        size = sum(len(each.text) for each in groups[-1]) if groups else 0
+        if not groups or part.continued or size + len(part.text) > MAX_CHARACTERS:
+            groups.append([])
+        groups[-1].append(part)
+    firsts = accumulate(map(len, groups), initial=0)
+    for first, group in zip(firsts, groups, strict=False):
+        parameters = {"index": first, "continued": group[0].continued, "only_read": True}
+        body = msgspec.json.encode([part.text for part in group])
+        yield Piece(body, "json", common | parameters, first / CHARACTERS_PER_SECOND)
 
 
 def _common(order: Order) -> dict[str, Any]:
+    """What the handler is told with each part."""
     asked = msgspec.structs.asdict(order.parameters)
     given = {name: asked[name] for name in CLONING if asked[name] is not None}
-    return {name: asked[name] for name in _TO_THE_HANDLER} | given | {"voice": order.speaker.voice}
+    told = {name: asked[name] for name in _TO_THE_HANDLER}
+    return told | given | {"voice": order.speaker.voice, "in_parts": True}

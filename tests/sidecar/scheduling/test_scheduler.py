@@ -282,56 +282,16 @@ async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
     assert sorted(value for job in torchserve.jobs for value in job) == list(range(1000))
 
 
-async def test_the_first_input_may_go_ahead_and_the_others_follow_its_answer(
-    scheduler: Scheduler, torchserve: FakeTorchServe
-) -> None:
-    ahead = msgspec.structs.replace(work(*range(6)), first_ahead=True)
-    assert results(await scheduler.run(ahead)) == [0, 1, 2, 3, 4, 5]
-    assert torchserve.jobs == [[0], [1, 2, 3, 4], [5]]
-
-
-async def test_those_that_would_follow_never_run_when_nobody_waits_any_more(
-    scheduler: Scheduler, torchserve: FakeTorchServe
-) -> None:
-    running = scheduler.start(msgspec.structs.replace(work(*range(6)), first_ahead=True))
-    await running.entries[0].reply
-    running.close()
-    assert results(await scheduler.run(work("next"))) == ["next"]
-    assert torchserve.jobs == [[0], ["next"]]
-    assert scheduler.queued == 0
-
-
-async def test_those_that_would_follow_are_refused_when_the_model_has_gone(
-    scheduler: Scheduler, torchserve: FakeTorchServe
-) -> None:
-    torchserve.hold()
-    running = scheduler.start(msgspec.structs.replace(work(1, 2), first_ahead=True))
-    while not torchserve.jobs:
-        await asyncio.sleep(0)
-    scheduler.dispatchers["echo"].close(ModelNotReady("gone"))
-    torchserve.release()
-    with pytest.raises(ModelNotReady):
-        await running.entries[1].reply
-    running.close()
-
-
-async def test_a_request_that_does_not_fit_is_refused_with_all_that_would_follow(
-    scheduler: Scheduler,
-) -> None:
-    with pytest.raises(QueueFull):
-        scheduler.start(msgspec.structs.replace(work(*range(33)), first_ahead=True))
-
-
 async def test_a_long_request_lets_a_short_one_pass(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     first = await blocked(scheduler, torchserve)
-    long = msgspec.structs.replace(work(*range(8)), spacing=10.0)
+    long = msgspec.structs.replace(work(*range(8)), delay=10.0)
     others = [asyncio.create_task(scheduler.run(each)) for each in (long, work("short"))]
     await asyncio.sleep(0)
     torchserve.release()
     await asyncio.gather(first, *others)
-    assert torchserve.jobs[1] == [0, "short", 1, 2]
+    assert torchserve.jobs[1] == ["short", 0, 1, 2]
 
 
 async def test_a_renewed_time_out_counts_anew(

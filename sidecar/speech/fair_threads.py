@@ -1,0 +1,91 @@
+"""A few threads that serve clients in turn: one's many files do not hold up another's only one."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Turn(NamedTuple):
+    """What one client wants done next, and who waits for it."""
+
+    work: Callable[[], Any]
+    outcome: asyncio.Future[Any]
+
+
+class FairThreads:
+    """Each client has a queue of its own, and the clients' queues are served round-robin.
+
+    One client has at most all threads but one: a newcomer waits for nobody's turn to end, unless
+    several others are at work.  Turns should be short; nothing interrupts one that has begun.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="audio")
+        self._threads = threads
+        self._most_of_one = max(1, threads - 1)
+        self._waiting: dict[str, deque[Turn]] = {}  # the client whose turn it is comes first
+        self._running: Counter[str] = Counter()
+
+    async def run(
+        self,
+        client: str,
+        work: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Run *work* in a thread when it is *client*'s turn, and return what it returns.
+
+        Whoever is cancelled while they wait gives up the turn.
+        """
+        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        turn = Turn(lambda: work(*args, **kwargs), outcome)
+        self._waiting.setdefault(client, deque()).append(turn)
+        self._start_turns()
+        return await outcome
+
+    def close(self) -> None:
+        """End the threads when what they do is done; what waits never begins."""
+        for turns in self._waiting.values():
+            for turn in turns:
+                turn.outcome.cancel()
+        self._waiting.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start_turns(self) -> None:
+        for client in list(self._waiting):
+            if self._running.total() >= self._threads:
+                return
+            if self._running[client] < self._most_of_one:
+                self._start(client)
+
+    def _start(self, client: str) -> None:
+        """Begin *client*'s next turn, and put the client behind all others."""
+        turns = self._waiting.pop(client)
+        while turns and turns[0].outcome.done():
+            turns.popleft()
+        if not turns:
+            return
+        turn = turns.popleft()
+        if turns:
+            self._waiting[client] = turns
+        self._running[client] += 1
+        done = asyncio.get_running_loop().run_in_executor(self._pool, turn.work)
+        done.add_done_callback(lambda done: self._finish(client, turn, done))
+
+    def _finish(self, client: str, turn: Turn, done: asyncio.Future[Any]) -> None:
+        self._running[client] -= 1
+        if not self._running[client]:
+            del self._running[client]
+        if done.cancelled():
+            turn.outcome.cancel()
+        elif (error := done.exception()) is not None:
+            if not turn.outcome.done():
+                turn.outcome.set_exception(error)
+        elif not turn.outcome.done():
+            turn.outcome.set_result(done.result())
+        self._start_turns()

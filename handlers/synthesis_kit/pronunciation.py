@@ -8,7 +8,8 @@ from synthesis_kit.normalization import readable
 
 UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits for the first one
 LONGEST_RUN = 20  # characters without a space that are looked up as one word
-_RUN = re.compile(rf"\S{{{LONGEST_RUN + 1},}}")
+MOST_PARTS = 9  # words and signs of such a run; "state-of-the-art" has seven
+_RUN = re.compile(rf"\S{{{MOST_PARTS + 1},}}")
 _STRESS = frozenset("ˈˌ")
 
 
@@ -34,16 +35,21 @@ class Pronunciation:
 
 
 def parted(run: str) -> str:
-    """*run* with spaces after every LONGEST_RUN characters or more, but none inside a word.
+    """*run* with spaces after every LONGEST_RUN characters or MOST_PARTS words and signs, but
+    none inside a word.
 
     Of a run of n words and signs hibari looks up every part, in time that grows with n³: two
     thousand hyphens in one request would hold a worker for an hour.
     """
-    parts, start = [], 0
+    parts, start, count = [], 0, 1
     for place in range(1, len(run)):
-        if place - start >= LONGEST_RUN and _is_border(run[place - 1], run[place]):
+        before, after = run[place - 1], run[place]
+        if not _is_border(before, after):
+            continue
+        count += not (before.isdigit() and after.isdigit())  # a number is one part
+        if place - start >= LONGEST_RUN or count > MOST_PARTS:
             parts.append(run[start:place])
-            start = place
+            start, count = place, 1
     return " ".join([*parts, run[start:]])
 
 

@@ -4,12 +4,14 @@ What a text becomes when it is read aloud, only the handler knows: "$1m" is two 
 six sounds.  So a text that could be too long is first read and not spoken (`only_read`): the
 handler answers its script, in parts of one job's length, each with its seconds.  A shorter text
 is spoken sentence by sentence at once; one of its sentences that does not fit into its job comes
-back as a script too.  Few parts are ahead of the one that is waited for: others' jobs get in
-between, and what nobody waits for any more is soon gone.
+back as a script too.  Few parts are ahead of the one that is waited for, and each of them
+lets others pass until those before it would have been played: a short text does not wait for a
+long one, which still gets on as fast as people listen.
 """
 
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -25,9 +27,9 @@ from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
 
 NOTHING = "text: holds nothing that can be spoken"
-AHEAD = 16  # parts that are queued or in flight
+AHEAD = 8  # parts that are queued or in flight
 SECONDS_PER_CHARACTER = 1.0  # of speech, at most: "W" or a digit of a long number is 0.6
-SPOKEN_PER_SECOND = 8.0  # a part lets others pass for an eighth of its own length
+READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
 CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only where they are given
@@ -101,13 +103,21 @@ def stream(scheduler: Scheduler, order: Order) -> AsyncGenerator[Reply, None]:
 class Speaking:
     """One text's way through the voice."""
 
-    def __init__(self, scheduler: Scheduler, order: Order, *, streamed: bool) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        order: Order,
+        *,
+        streamed: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._scheduler = scheduler
         self._order = order
         self._streamed = streamed
+        self._clock = clock
         self._begun = False  # the first part is there
         self._seconds = 0.0  # of speech that is known to come
-        self._longest = 0.0  # part that was queued, in seconds
+        self._heard = 0.0  # when what is queued would have been played, on the clock
         self._pending: deque[Running] = deque()
 
     async def replies(self) -> AsyncGenerator[Reply, None]:
@@ -143,7 +153,9 @@ class Speaking:
             return list(_texts(parts, common))
         for piece in _readings(parts, common):
             self._pending.append(self._start(piece))
-        return self._scripts([await self._next() for _ in list(self._pending)])
+        replies = [await self._next() for _ in list(self._pending)]
+        self._heard = 0.0
+        return self._scripts(replies)
 
     def _scripts(self, replies: Iterable[Reply]) -> list[Piece]:
         """The parts of the scripts in *replies*.  Raises SpeechTooLong."""
@@ -170,14 +182,15 @@ class Speaking:
             waiting.popleft()
 
     def _start(self, piece: Piece) -> Running:
-        self._longest = max(self._longest, piece.seconds)  # no part passes those before it
+        now = self._clock()
+        self._heard = max(self._heard, now) + piece.seconds
         work = Work(
             model=self._order.speaker.key,
             bodies=[piece.body],
             **self._order.urgency._asdict(),
             type=piece.type,
             parameters=[piece.parameters],
-            delay=self._longest / SPOKEN_PER_SECOND,
+            delay=self._heard - now,
         )
         running = self._scheduler.start(work)
         if self._begun and self._streamed:
@@ -224,7 +237,7 @@ def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Pie
     for first, group in zip(firsts, groups, strict=False):
         parameters = {"index": first, "continued": group[0].continued, "only_read": True}
         body = msgspec.json.encode([part.text for part in group])
-        yield Piece(body, "json", common | parameters, first / CHARACTERS_PER_SECOND)
+        yield Piece(body, "json", common | parameters, READING_SECONDS)
 
 
 def _common(order: Order) -> dict[str, Any]:

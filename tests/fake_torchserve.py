@@ -39,6 +39,13 @@ class Spoken:
         self.pcm = pcm
 
 
+class Unspoken:
+    """A script for an answer: the parts that are to be asked for one by one."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
+
+
 class FakeTorchServe:
     """Its three APIs on one port.  *answer* makes each item's result from its input."""
 
@@ -150,6 +157,9 @@ class FakeTorchServe:
                 if isinstance(answer, Spoken):
                     body = answer.pcm
                     header |= {"type": "pcm", "parameters": {"sample_rate": 24000}}
+                elif isinstance(answer, Unspoken):
+                    body = msgspec.json.encode(answer.parts)
+                    header |= {"parameters": {"unspoken": True}}
                 else:
                     body = msgspec.json.encode(answer)
             except Refuse as exc:

@@ -31,6 +31,8 @@ class Tacotron2Network(SpeechNetwork):
     Encoder and decoder take a batch; the postnet and the vocoder one utterance after another.
     """
 
+    job_seconds = 5.0
+
     def __init__(self, tacotron: Tacotron2, vocoder: SpeechT5HifiGan) -> None:
         self.model = nn.ModuleList([tacotron, vocoder])
         self.sample_rate = int(vocoder.config.sampling_rate)

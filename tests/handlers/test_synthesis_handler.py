@@ -1,11 +1,15 @@
 """SpeechSynthesisHandler with hibari's weights."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from handler_kit.errors import LoadError
-from handler_kit.wav import read_wav
+from handler_kit.wav import Samples, from_pcm, read_wav
 from sidecar.speech.sentences import sentences
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import farthest, load_voice, refusal, say, say_all, unpacked
@@ -154,3 +158,79 @@ def test_describe_tells_what_the_voices_can_do(hibari: Loaded) -> None:
 def test_a_folder_without_the_network_does_not_load(hibari: Loaded, tmp_path: object) -> None:
     with pytest.raises(LoadError, match="no network of hibari's"):
         load_voice("hibari_tts", tmp_path)  # type: ignore[arg-type]
+
+
+def read(handler: Loaded, sentences: list[str], **parameters: object) -> list[dict[str, Any]]:
+    """The script of *sentences*, as the sidecar asks for it."""
+    asked = {"in_parts": True, "only_read": True, "index": 0} | parameters
+    header, (body,) = handler.job(msgspec.json.encode(sentences), parameters=asked)
+    assert header.items[0].parameters == {"unspoken": True}
+    parts: list[dict[str, Any]] = msgspec.json.decode(body)
+    return parts
+
+
+def say_part(handler: Loaded, part: dict[str, Any]) -> Samples:
+    body = msgspec.json.encode(part["script"])
+    header, (pcm,) = handler.job(body, type="script", parameters={"in_parts": True})
+    assert header.items[0].error is None
+    return from_pcm(pcm)
+
+
+def test_a_script_says_how_long_the_speech_will_be_and_is_spoken_part_by_part(
+    hibari: Loaded,
+) -> None:
+    parts = read(hibari, sentences(TEXT, "en"))
+    spoken = np.concatenate([say_part(hibari, part) for part in parts])
+    assert farthest(say(hibari, TEXT), spoken) < EQUAL
+    assert sum(part["seconds"] for part in parts) == pytest.approx(len(spoken) / RATE, rel=0.3)
+
+
+EXPANDING = [
+    "W" * 500,
+    "1" * 500,
+    "$1,234.56 " * 50,
+    "%" * 500,
+    "WWW. " * 100,
+    "1-" * 250,
+    "x²" * 250,
+]
+
+
+@pytest.mark.parametrize("text", EXPANDING)
+def test_no_part_is_longer_than_a_job(hibari: Loaded, text: str) -> None:
+    parts = read(hibari, [text])
+    assert 0 < max(part["seconds"] for part in parts) <= 48
+    assert sum(part["seconds"] for part in parts) < len(text)  # the sidecar's bound
+
+
+@given(st.text(max_size=40))
+@settings(deadline=None, max_examples=150)
+def test_no_text_takes_longer_to_say_than_the_sidecar_thinks(hibari: Loaded, text: str) -> None:
+    parts = read(hibari, [text])
+    assert sum(part["seconds"] for part in parts) <= len(text) + 1
+
+
+def test_what_has_no_room_in_its_job_comes_back_as_a_script(hibari: Loaded) -> None:
+    asked = {"in_parts": True, "index": 3}
+    bodies = [b"Hello.", b"W" * 500, b"Hello."]
+    header, (first, long, last) = hibari.job(*bodies, type="text", parameters=asked)
+    assert len(from_pcm(first)) > 0
+    assert len(from_pcm(last)) > 0
+    assert [item.parameters.get("unspoken", False) for item in header.items] == [False, True, False]
+    parts = msgspec.json.decode(long)
+    assert [part["script"]["continued"] for part in parts] == [False] + [True] * (len(parts) - 1)
+
+
+def test_who_cannot_ask_in_parts_is_refused_what_is_too_long(hibari: Loaded) -> None:
+    assert "s of speech, at most 600 s are allowed" in refusal(hibari, "W" * 3500)
+
+
+def test_a_script_that_no_handler_made_is_refused(hibari: Loaded) -> None:
+    for body in (
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"first":0,"continued":false,"pieces":["' + b"a" * 401 + b'"]}',
+    ):
+        header, _ = hibari.job(body, type="script")
+        assert header.items[0].status == 400

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from handler_kit.wav import read_wav
-from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken
+from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
 
@@ -137,3 +137,63 @@ async def test_a_client_that_leaves_a_stream_takes_its_sentences_with_it(
     said = [sentence for job in torchserve.jobs for sentence in job]
     assert len(said) <= 3
     assert len(read_wav(await speak(voice, text="Hello."), 24000)) == 2400
+
+
+def reads(parts: list[float]) -> Any:
+    """A handler that reads every sentence as parts of these lengths, and says what is one."""
+
+    def answer(value: Any) -> Any:
+        if isinstance(value, list):
+            return Unspoken([{"seconds": s, "script": {"n": n}} for n, s in enumerate(parts)])
+        return Spoken(TONE)
+
+    return answer
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("form", ["text", "inputs"])
+async def test_speech_that_would_be_too_long_is_refused_before_any_is_made(
+    voice: Client, torchserve: FakeTorchServe, form: str, streaming: bool
+) -> None:
+    torchserve.answer = reads([500.0, 401.0])
+    body = {form: "1" * 950, "enable_streaming": streaming}
+    response = await voice.post("/synthesize", json=body)
+    answer = await response.json()
+    assert response.status == 400
+    assert answer["max_speech_seconds"] == 900
+    assert answer["speech_seconds"] == 1802  # 950 characters are read in two parts
+    assert "about 1802 s of speech, at most 900 s are allowed" in answer["detail"]
+    assert all(item["type"] == "json" for job in torchserve.items for item in job if "type" in item)
+
+
+async def test_predict_refuses_too_long_speech_alike(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = reads([901.0])
+    response = await voice.post("/predict", json={"model_name": "hibari_tts", "inputs": "1" * 950})
+    assert response.status == 400
+    assert "901 s" in (await response.json())["detail"] or "1802 s" in await response.text()
+
+
+async def test_a_long_text_is_read_and_then_spoken_part_by_part(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = reads([10.0, 20.0, 30.0])
+    assert len(read_wav(await speak(voice, text="1" * 950), 24000)) == 6 * 2400
+    types = [item.get("type", "json") for job in torchserve.items for item in job]
+    assert types == ["json"] * 2 + ["script"] * 6
+
+
+async def test_a_sentence_that_has_no_room_is_spoken_in_its_place(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    low, high = (bytes([n, 0]) * 2400 for n in (1, 2))
+
+    def answer(value: Any) -> Any:
+        if value == "Then comes that.":
+            return Unspoken([{"seconds": 1, "script": "high"}, {"seconds": 1, "script": "high"}])
+        return Spoken(high if "high" in value else low)
+
+    torchserve.answer = answer
+    audio = await speak(voice, output_format="pcm")
+    assert audio == low + high + high + low

@@ -12,8 +12,14 @@ from typing import Any
 import av
 import pytest
 
-from sidecar.errors import AudioTooLong, CorruptAudio, SidecarError, UnsupportedAudio
-from sidecar.speech.audio_decoder import INPUT_FORMATS, SAMPLE_RATE, AudioDecoder, probe
+from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio, SidecarError, UnsupportedAudio
+from sidecar.speech.audio_decoder import (
+    INPUT_FORMATS,
+    SAMPLE_RATE,
+    TURN_SAMPLES,
+    AudioDecoder,
+    probe,
+)
 from sidecar.speech.audio_encoder import StreamEncoder, encode
 from sidecar.speech.output_formats import FORMATS
 from tests.sidecar.speech.audio_files import FRAGMENTS, likeness, pcm_of, speech_like, write
@@ -381,3 +387,40 @@ def test_audio_that_changes_its_rate_and_layout_on_the_way_is_read_on() -> None:
     one = write("mp3", "libmp3lame", speech_like(1, 48000), 48000, options=plain)
     other = write("mp3", "libmp3lame", speech_like(1, 24000), 24000, layout="stereo", options=plain)
     assert len(decode(one + other)) / 32000 == pytest.approx(2, abs=0.2)
+
+
+def dense(seconds: int, kind: str = "flac") -> bytes:
+    """Silence at 192 kHz in eight channels."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream = container.add_stream("flac", rate=192_000, layout="7.1")
+        for _ in range(seconds):
+            frame = av.AudioFrame(format="s16", layout="7.1", samples=192_000)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate = 192_000
+            container.mux(stream.encode(frame))  # type: ignore[attr-defined]
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_audio_is_bounded_by_samples_of_all_channels() -> None:
+    data = dense(4)
+    read = decode(data, max_samples=4 * 192_000 * 8)
+    assert len(read) == pytest.approx(4 * 2 * SAMPLE_RATE, abs=100)
+    caught = refusal(data, max_samples=4 * 192_000 * 8 - 1)
+    assert isinstance(caught, AudioTooLarge)
+
+
+def test_samples_are_counted_where_the_file_states_no_length() -> None:
+    data = dense(4, "matroska")
+    assert isinstance(refusal(data, max_samples=2 * 192_000 * 8), AudioTooLarge)
+
+
+def test_dense_audio_is_decoded_in_several_turns() -> None:
+    data = dense(9)
+    with AudioDecoder(io.BytesIO(data), field="file", max_seconds=60) as decoder:
+        turns = 1
+        while decoder.read_some() is None:
+            turns += 1
+    assert turns == pytest.approx(9 * 192_000 * 8 / TURN_SAMPLES, abs=1.5)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.speech.sentences import sentences
+from sidecar.speech.sentences import MAX_CHARACTERS, sentences, text_parts
 
 
 def test_abbreviations_and_numbers_end_no_sentence() -> None:
@@ -26,3 +26,19 @@ def test_no_character_is_lost_but_space(text: str) -> None:
         return "".join(value.split())
 
     assert visible("".join(sentences(text, "en"))) == visible(text)
+
+
+def test_a_long_sentence_is_cut_behind_a_clause_else_between_words_else_anywhere() -> None:
+    clauses = text_parts("one two three, " * 60, "en")
+    assert [part.continued for part in clauses] == [False, True]
+    assert clauses[0].text.endswith("three,")
+    words = text_parts("seven " * 200, "en")
+    assert {word for part in words for word in part.text.split()} == {"seven"}
+    assert [len(part.text) for part in text_parts("W" * 1200, "en")] == [500, 500, 200]
+
+
+@given(st.text(alphabet="ab1,. W\n", max_size=3000))
+def test_parts_lose_nothing_and_are_short(text: str) -> None:
+    parts = [part.text for part in text_parts(text, "en")]
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(len(part) <= MAX_CHARACTERS for part in parts) or not text.strip()

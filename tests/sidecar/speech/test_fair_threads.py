@@ -1,0 +1,73 @@
+"""Threads that serve clients in turn."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sidecar.speech.fair_threads import FairThreads
+
+
+@pytest.fixture
+async def threads() -> AsyncIterator[FairThreads]:
+    threads = FairThreads(1)
+    yield threads
+    threads.close()
+
+
+async def test_clients_take_turns(threads: FairThreads) -> None:
+    done: list[str] = []
+    gate = threading.Event()
+    first = asyncio.create_task(threads.run("a", gate.wait))
+    await asyncio.sleep(0)
+    many = [asyncio.create_task(threads.run("a", done.append, f"a{n}")) for n in range(5)]
+    await asyncio.sleep(0)
+    one = asyncio.create_task(threads.run("b", done.append, "b"))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, *many, one)
+    assert done == ["a0", "b", "a1", "a2", "a3", "a4"]
+
+
+async def test_one_client_leaves_a_thread_to_others() -> None:
+    threads, gate = FairThreads(2), threading.Event()
+    held = [asyncio.create_task(threads.run("a", gate.wait)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert await threads.run("b", lambda: "done") == "done"
+    gate.set()
+    await asyncio.gather(*held)
+    threads.close()
+
+
+async def test_who_leaves_gives_up_the_turn(threads: FairThreads) -> None:
+    done: list[str] = []
+    gate = threading.Event()
+    first = asyncio.create_task(threads.run("a", gate.wait))
+    await asyncio.sleep(0)
+    left = asyncio.create_task(threads.run("a", done.append, "left"))
+    await asyncio.sleep(0)
+    left.cancel()
+    last = asyncio.create_task(threads.run("a", done.append, "last"))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(first, last)
+    assert done == ["last"]
+
+
+async def test_what_work_raises_reaches_its_client_alone(threads: FairThreads) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await threads.run("a", lambda: 1 // 0)
+    assert await threads.run("a", lambda: 1) == 1
+
+
+async def test_what_waits_ends_with_the_threads() -> None:
+    threads, gate = FairThreads(1), threading.Event()
+    held = asyncio.create_task(threads.run("a", gate.wait))
+    waiting = asyncio.create_task(threads.run("a", lambda: None))
+    await asyncio.sleep(0)
+    threads.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gate.set()
+    await held

@@ -4,6 +4,7 @@ import re
 
 from hibari.g2p import G2P, normalize
 
+from handler_kit.one_thread import one_thread
 from synthesis_kit.normalization import readable
 
 UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits for the first one
@@ -30,7 +31,8 @@ class Pronunciation:
         """
         words = normalize(readable(text)) if normalized else " ".join(text.split())
         words = _RUN.sub(lambda run: parted(run[0]), words)
-        said = str(self._phonemize(words, normalize_text=False)) if words else ""
+        with one_thread():  # it asks a tiny network word by word
+            said = str(self._phonemize(words, normalize_text=False)) if words else ""
         return said if any(each.isalpha() and each not in _STRESS for each in said) else ""
 
 

@@ -1,16 +1,32 @@
 """English text to phonemes in misaki's alphabet, by the package hibari-tts."""
 
+import logging
 import re
+import sys
+import unicodedata
 
 from hibari.g2p import G2P, normalize
 
+from handler_kit.errors import InvalidInput
 from handler_kit.one_thread import one_thread
 from synthesis_kit.normalization import readable
+
+log = logging.getLogger(__name__)
 
 UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits for the first one
 LONGEST_RUN = 20  # characters without a space that are looked up as one word
 MOST_PARTS = 9  # words and signs of such a run; "state-of-the-art" has seven
 _RUN = re.compile(rf"\S{{{MOST_PARTS + 1},}}")
+# Raised, lowered and circled digits: hibari takes them for numbers, and fails.
+_DIGITS = re.compile(
+    "["
+    + "".join(
+        each
+        for each in map(chr, range(sys.maxunicode + 1))
+        if each.isdigit() and not each.isdecimal()
+    )
+    + "]"
+)
 _STRESS = frozenset("ˈˌ")
 
 
@@ -31,9 +47,17 @@ class Pronunciation:
         """
         words = normalize(readable(text)) if normalized else " ".join(text.split())
         words = _RUN.sub(lambda run: parted(run[0]), words)
-        with one_thread():  # it asks a tiny network word by word
-            said = str(self._phonemize(words, normalize_text=False)) if words else ""
+        said = self._said(_DIGITS.sub(lambda digit: str(unicodedata.digit(digit[0])), words))
         return said if any(each.isalpha() and each not in _STRESS for each in said) else ""
+
+    def _said(self, words: str) -> str:
+        """Raises InvalidInput for what the package stumbles over, and logs it."""
+        try:
+            with one_thread():  # it asks a tiny network word by word
+                return str(self._phonemize(words, normalize_text=False)) if words else ""
+        except Exception as exc:
+            log.exception("hibari's pronunciation failed")
+            raise InvalidInput("The text holds what this voice cannot pronounce") from exc
 
 
 def parted(run: str) -> str:

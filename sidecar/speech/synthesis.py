@@ -28,7 +28,7 @@ from sidecar.speech.voices import Speaker
 
 NOTHING = "text: holds nothing that can be spoken"
 AHEAD = 8  # parts that are queued or in flight
-SECONDS_PER_CHARACTER = 1.0  # of speech, at most: "W" or a digit of a long number is 0.6
+SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "±" is 1.0
 READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2

@@ -206,8 +206,13 @@ def test_no_part_is_longer_than_a_job(hibari: Loaded, text: str) -> None:
 @given(st.text(max_size=40))
 @settings(deadline=None, max_examples=150)
 def test_no_text_takes_longer_to_say_than_the_sidecar_thinks(hibari: Loaded, text: str) -> None:
-    parts = read(hibari, [text])
+    parts = read(hibari, [text])  # and nothing fails
     assert sum(part["seconds"] for part in parts) <= len(text) + 1
+
+
+def test_digits_of_every_kind_are_said(hibari: Loaded) -> None:
+    for text in ("¹", "x²", "①", "H₂O", "⁹⁹"):
+        assert read(hibari, [text])
 
 
 def test_what_has_no_room_in_its_job_comes_back_as_a_script(hibari: Loaded) -> None:

@@ -6,6 +6,7 @@ groups are not kept under pytest 9.2, where a node id cannot be changed any more
 
 import os
 import sys
+from collections.abc import Generator
 
 import pytest
 from xdist.remote import Producer
@@ -36,6 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
         processors = sorted(os.sched_getaffinity(0))
         own = processors[number::count] or processors[number % len(processors) :][:1]
         os.sched_setaffinity(0, own)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what a test logged and UTF-8 has no bytes for: a report must reach the other process."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:

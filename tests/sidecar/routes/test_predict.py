@@ -257,9 +257,14 @@ async def test_a_client_who_leaves_takes_what_was_queued_along(
     while not torchserve.jobs:
         await asyncio.sleep(0.01)
     left = asyncio.create_task(ask(client, inputs="left"))
-    await asyncio.sleep(0.05)
+    assert client.app is not None
+    scheduler = client.app[SERVICES].scheduler
+    while not scheduler.queued:
+        await asyncio.sleep(0.01)
     left.cancel()
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        while scheduler.queued:
+            await asyncio.sleep(0.01)
     torchserve.release()
     await first
     await ask(client, inputs="next")

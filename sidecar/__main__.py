@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import uvloop
 
+from sidecar.access.origins import answered_hosts
 from sidecar.access.private_folder import make_private
 from sidecar.app import create_app, create_runner
 from sidecar.catalog.catalog import CatalogError
@@ -26,6 +27,7 @@ from sidecar.torchserve.process import TorchServeProcess, end_leftovers
 from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
 
 PRIVATE = 0o077
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class PortTaken(RuntimeError):
@@ -137,11 +139,23 @@ def _bind(settings: Settings) -> socket.socket:
 
 async def _announce(services: Services) -> None:
     """Say where to go, once every auto_load model can answer."""
-    url = f"http://{services.settings.host}:{services.settings.port}"
     with suppress(OSError):  # nobody may read our output
-        print(f"Starting on {url} ...", flush=True)  # noqa: T201
+        print(starting(services.settings), flush=True)  # noqa: T201
         await services.watch.wait_settled()
-        print(BANNER.format(url=url), flush=True)  # noqa: T201
+        print(BANNER.format(url=_url(services.settings)), flush=True)  # noqa: T201
+
+
+def starting(settings: Settings) -> str:
+    """Return what is said at the start; where others can call, by which names they may."""
+    lines = [f"Starting on {_url(settings)} ..."]
+    if settings.host not in LOOPBACK:
+        hosts = answered_hosts(settings.allowed_hosts)
+        lines.append(f"Answers requests to {hosts}; SIDECAR_ALLOWED_HOSTS adds names")
+    return "\n".join(lines)
+
+
+def _url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"
 
 
 BANNER = """

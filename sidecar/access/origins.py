@@ -31,7 +31,10 @@ class OriginGuard:
         """Raises ForbiddenOrigin unless both may be.  *host* and *origin* are header values."""
         if host is not None and host not in self._known_hosts:
             if not self._is_ours(host):
-                raise ForbiddenOrigin("Host: not one of ours; SIDECAR_ALLOWED_HOSTS adds names")
+                raise ForbiddenOrigin(
+                    "Host: not an address, localhost or a name that is allowed; "
+                    "the setting SIDECAR_ALLOWED_HOSTS adds names"
+                )
             if len(self._known_hosts) < 64:
                 self._known_hosts.add(host)
         if origin is not None and not self.allows(origin, host):
@@ -54,6 +57,14 @@ class OriginGuard:
             return False
         name = (found["v6"] or found["name"]).lower()
         return self._any_host or name in self._hosts or _is_address(name)
+
+
+def answered_hosts(allowed_hosts: Collection[str]) -> str:
+    """Return, for people, which hosts OriginGuard lets pass with these *allowed_hosts*."""
+    if "*" in allowed_hosts:
+        return "every Host"
+    names = sorted(LOCAL_NAMES | {host.lower() for host in allowed_hosts})
+    return f"any address, {', '.join(names)}"
 
 
 def _is_address(name: str) -> bool:

@@ -32,6 +32,7 @@ ALLOWED_VARIABLES = re.compile(
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 FOLDER_PREFIX = "torchserve-"
 RECORD = "torchserve-{}.json"  # in the state folder, by port
+PROGRAMS = Path(__file__).with_name("programs")  # for machines that do not have them
 STOP_SECONDS = 15.0
 SOCKET_PATH_BYTES = 100  # the kernel takes 107
 
@@ -157,12 +158,14 @@ class TorchServeProcess:
 
     def _environment(self) -> dict[str, str]:
         temp = str(self.folder / "tmp")
+        inherited = allowed_environment(os.environ)
         # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
         # order of GPUs, the fastest first, is not that of NVML.
         return (
             {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-            | allowed_environment(os.environ)
+            | inherited
             | {
+                "PATH": os.pathsep.join([inherited.get("PATH", os.defpath), str(PROGRAMS)]),
                 "JAVA_HOME": str(self._java_home),
                 "LOG_LOCATION": str(self._logs),
                 "METRICS_LOCATION": str(self._logs),

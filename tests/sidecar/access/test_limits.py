@@ -1,7 +1,5 @@
 """Who counts for whom, how much is allowed, and what is said of it."""
 
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -16,6 +14,7 @@ from sidecar.access.concurrency import Concurrency
 from sidecar.access.limits import Allowance
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling, Load, exceeded
+from tests.needs import need_program
 
 TRUSTED = parse_networks(["10.0.0.0/8", "192.168.1.1", "fd00::/8"])
 
@@ -81,10 +80,7 @@ async def test_a_burst_is_taken_and_the_next_request_is_too_much() -> None:
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis of this test's own."""
-    program = shutil.which("redis-server")
-    if program is None and "CI" not in os.environ:
-        pytest.skip("needs redis-server")
-    assert program, "CI installs redis-server"
+    program = need_program("redis-server")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

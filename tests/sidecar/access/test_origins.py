@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.access.origins import OriginGuard
+from sidecar.access.origins import OriginGuard, answered_hosts
 from sidecar.errors import ForbiddenOrigin
 
 GUARD = OriginGuard(["api.example"], ["https://page.example"])
@@ -28,6 +28,24 @@ def test_an_address_localhost_and_allowed_names_are_ours(host: str | None) -> No
 def test_any_other_host_is_refused_also_by_dns_rebinding(host: str) -> None:
     with pytest.raises(ForbiddenOrigin, match="not allowed"):
         GUARD.check(host, None)
+
+
+def test_the_refusal_of_a_host_names_the_setting_that_adds_one() -> None:
+    with pytest.raises(ForbiddenOrigin) as refused:
+        GUARD.check("model.example", None)
+    assert "SIDECAR_ALLOWED_HOSTS" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        ([], "any address, localhost"),
+        (["API.example"], "any address, api.example, localhost"),
+        (["api.example", "*"], "every Host"),
+    ],
+)
+def test_an_operator_reads_which_hosts_are_answered(allowed: list[str], said: str) -> None:
+    assert answered_hosts(allowed) == said
 
 
 def test_a_star_allows_every_host() -> None:

@@ -22,6 +22,7 @@ from sidecar.speech.audio_decoder import (
 )
 from sidecar.speech.audio_encoder import StreamEncoder, encode
 from sidecar.speech.output_formats import FORMATS
+from tests.needs import need_recording
 from tests.sidecar.speech.audio_files import FRAGMENTS, likeness, pcm_of, speech_like, write
 
 
@@ -98,9 +99,10 @@ def test_16_khz_mono_is_returned_as_it_is() -> None:
 
 
 def test_the_real_recording_of_a_wheel_is_read() -> None:
-    package = pytest.importorskip("moonshine_cpp")
-    path = Path(next(iter(package.__path__))) / "test-data" / "beckett.wav"
-    with path.open("rb") as file, AudioDecoder(file, field="file", max_seconds=60) as decoder:
+    with (
+        need_recording("beckett.wav").open("rb") as file,
+        AudioDecoder(file, field="file", max_seconds=60) as decoder,
+    ):
         assert decoder.facts.format == "wav"
         heard = b"".join(decoder)
         assert decoder.facts.seconds == pytest.approx(len(heard) / 32000, abs=0.01)

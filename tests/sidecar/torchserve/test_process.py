@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sidecar.settings import Settings
@@ -119,6 +121,23 @@ def test_an_unreadable_record_is_lost_with_a_line_and_the_others_are_not(
     end_leftovers(tmp_path)
     assert "torchserve-8000.json is spoiled and removed" in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+async def test_torchserve_finds_a_program_kill_on_a_machine_that_has_none(
+    process: TorchServeProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It ends workers by that program; slim images do not have it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    await process.start()
+    assert process.pid is not None
+    path = psutil.Process(process.pid).environ()["PATH"]
+    await process.stop()
+    program = shutil.which("kill", path=path)
+    assert program is not None
+    sleeper = await asyncio.create_subprocess_exec("/bin/sleep", "60")
+    killer = await asyncio.create_subprocess_exec(program, "-9", str(sleeper.pid))
+    assert await killer.wait() == 0
+    assert await sleeper.wait() == -signal.SIGKILL
 
 
 def _group_lives(leader: int) -> bool:

@@ -1,12 +1,11 @@
 """A live sidecar in front of the fake TorchServe, and a real browser that may go nowhere else."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
+from tests.needs import need_program
 from tests.sidecar.conftest import Client, client, start, torchserve
 
 __all__ = ["client", "start", "torchserve"]
@@ -23,13 +22,8 @@ ARGUMENTS = [
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium of this machine.  Its absence skips the test, but never in CI."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "no chromium on PATH: the page cannot be opened"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """Chromium of this machine."""
+    chromium = need_program("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser

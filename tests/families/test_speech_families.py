@@ -1,7 +1,6 @@
 """Voices and recognisers from a hub: downloaded, built, served by TorchServe, and asked."""
 
 import base64
-from importlib.resources import files
 
 import aiohttp
 import pytest
@@ -12,6 +11,7 @@ from tests.families.conftest import Served, download, predict
 from tests.families.families import EARS, VOICES, Family
 from tests.handlers.loaded import FakeContext, Loaded
 from tests.handlers.speaking import farthest, say
+from tests.needs import need_recording
 
 pytestmark = pytest.mark.integration
 TEXTS = ("the sea.", "the sky.")
@@ -39,9 +39,9 @@ async def test_a_voice_from_the_hub_says_what_its_checkpoint_says(
 async def test_a_recogniser_from_the_hub_writes_down_what_is_said(
     served: Served, client: aiohttp.ClientSession, family: Family
 ) -> None:
+    recording = need_recording("beckett.wav").read_bytes()
     status = await download(client, family)
     assert status["status"] == "completed", status["message"]
-    recording = files("moonshine_cpp").joinpath("test-data/beckett.wav").read_bytes()
     data = "data:audio/wav;base64," + base64.b64encode(recording).decode()
     result = await predict(client, family.name, data)
     assert result["language"] == "en"

@@ -1,6 +1,5 @@
 """A plugin of fixtures: a recording, the speech models' pinned weights, handlers that have them."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sidecar.schemas.model_spec import Package
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.handlers.loaded import Loaded
 from tests.handlers.recognising import LANGUAGES, RATE, load, write_small_whisper
+from tests.needs import need_recording
 from voice_activity_handler import VoiceActivityHandler
 
 CACHE = Path(__file__).resolve().parents[2] / "var" / "packages"
@@ -35,7 +35,7 @@ SILERO = Package(
 @pytest.fixture(scope="session")
 def speech() -> Samples:
     """A person who says SPOKEN, 10 s, as exact as 16 bits are."""
-    wav = files("moonshine_cpp").joinpath("test-data/beckett.wav").read_bytes()
+    wav = need_recording("beckett.wav").read_bytes()
     return from_pcm(to_pcm(read_wav(wav, RATE)))
 
 

@@ -18,6 +18,7 @@ from handler_kit.errors import LoadError
 from handler_kit.precision import check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
 from tests.handlers.loaded import FakeContext, FaultyHandler, LoadExample
+from tests.needs import need_compiler
 
 ALL: set[Precision] = {"fp32", "fp16", "bf16"}
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -184,6 +185,7 @@ def test_tensorrt_asked_for_and_missing_is_a_load_error(load_example: LoadExampl
 # torch scripts modules of its own when its compiler starts.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is:DeprecationWarning")
 def test_a_compiled_model_answers_as_the_plain_one(load_example: LoadExample) -> None:
+    need_compiler()
     compiled, plain = load_example(compile="on"), load_example(compile="off")
     inputs = [[number, 2, 3] for number in range(7)]
     assert compiled.describe()["compile"] is True

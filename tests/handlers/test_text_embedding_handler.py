@@ -29,6 +29,7 @@ from handler_kit.text_batching import PackedBatching, PaddedBatching
 from handler_kit.text_encoder import BatchingChoice
 from handler_kit.text_input import check_texts, decode_text, sample_texts
 from tests.handlers.loaded import FakeContext, Loaded
+from tests.needs import need_compiler
 from text_embedding_handler import TextEmbeddingHandler
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -220,6 +221,7 @@ def test_a_lowered_precision_keeps_the_vectors(
 # torch scripts modules of its own when its compiler starts.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is:DeprecationWarning")
 def test_a_compiled_encoder_packs_any_mixture_and_agrees(bert: Loaded, bert_folder: Path) -> None:
+    need_compiler()
     compiled = load(bert_folder, config={"compile": "on"})
     described = compiled.describe()
     assert (described["compile"], described["batching"]) == (True, "packed")

@@ -1,8 +1,9 @@
 """TorchServe is closed to strangers: another local user, gRPC, other archives, secrets."""
 
 import os
-import socket
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,24 +53,32 @@ def test_another_local_user_cannot_reach_its_sockets(server: Server) -> None:
         assert _connect_as(NOBODY, path) == "refused"
 
 
+CONNECT = """
+import os, socket, sys
+user, path = int(sys.argv[1]), sys.argv[2]
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+try:
+    socket.socket(socket.AF_UNIX).connect(path)
+except PermissionError:
+    print("refused")
+else:
+    print("connected")
+"""
+
+
 def _connect_as(user: int, path: Path) -> str:
-    """What *user* meets at a socket, tried in a child process."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.setgroups([])
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(path))
-            code = 0
-        except PermissionError:
-            code = 13
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return {0: "connected", 13: "refused"}[os.waitstatus_to_exitcode(status)]
+    """What *user* meets at a socket.
+
+    A program of its own tries it: this process has threads, and must not fork.
+    """
+    return subprocess.run(
+        [sys.executable, "-c", CONNECT, str(user), str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.strip()
 
 
 def test_it_listens_on_no_address_but_grpc_on_loopback(server: Server) -> None:

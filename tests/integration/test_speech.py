@@ -6,21 +6,19 @@ import io
 import itertools
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import moonshine_cpp
 import numpy as np
 import pytest
 
 from tests.integration.speech_client import Audio, decoded, loudness, pitch, speak, transcribe
 from tests.integration.word_errors import word_error_rate
+from tests.needs import need_recording
 from tests.sentences import SENTENCES
 
 pytestmark = pytest.mark.integration
 
-BECKETT = Path(moonshine_cpp.__file__).parent / "test-data" / "beckett.wav"
 SENTENCE = "The weather is fine today, and the children are playing in the garden behind the house."
 TEXT = (
     "Dr. Smith paid $19.99 for three tickets. He left at 7:30 p.m. on Monday! Nobody knew why, "
@@ -51,7 +49,9 @@ async def test_every_voice_is_understood(http: aiohttp.ClientSession, voice: str
 
 
 async def test_a_person_is_understood_word_by_word(http: aiohttp.ClientSession) -> None:
-    answer = await transcribe(http, BECKETT.read_bytes(), word_timestamps="true")
+    answer = await transcribe(
+        http, need_recording("beckett.wav").read_bytes(), word_timestamps="true"
+    )
     said = ["ever tried ever failed no matter try again fail again fail better"]
     assert word_error_rate(said, [answer["transcription"]]) == 0
     words = [word for segment in answer["segments"] for word in segment["words"]]

@@ -114,7 +114,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         self.options = self.read_options(self.config)
         self.folder = Path(system["model_dir"])
         limit_threads(self.config.workers)
-        self.device = find_device(
+        self.device, self._device_reason = find_device(
             self.config.device,
             system.get("gpu_id"),
             in_turn="deviceIds" in (context.model_yaml_config or {}),
@@ -147,6 +147,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             "version": self.config.version,
             "handler": type(self).__name__,
             "device": str(self.device),
+            "device_reason": self._device_reason,
             "precision_requested": self.config.precision,
             **msgspec.to_builtins(self._report),
             "workers": self.config.workers,

@@ -1,7 +1,9 @@
 """Where a model runs."""
 
 import logging
+import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -12,13 +14,46 @@ log = logging.getLogger(__name__)
 FAR_MORE = 1.02  # a GPU with less than this much more free memory is no better
 
 
+class Found(NamedTuple):
+    """A device, and why it is no GPU although TorchServe gave one; None where there is no why."""
+
+    device: torch.device
+    reason: str | None = None
+
+
+class Cuda(NamedTuple):
+    """How many CUDA devices torch can use; where that is none, *missing* says why."""
+
+    count: int
+    missing: str = ""
+
+
+def find_cuda() -> Cuda:
+    """Ask torch for its CUDA devices, without taking memory on any.
+
+    The driver counts its cards also where torch cannot use them, so `device_count` alone must not
+    be believed: under a driver that is too old every model would fail while it is loaded.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        usable = torch.cuda.is_available()
+    if usable:
+        return Cuda(torch.cuda.device_count())
+    if said:  # torch warns of a driver that is too old, and names both versions
+        return Cuda(0, str(said[-1].message).partition(" (Triggered internally")[0])
+    if torch.version.cuda is None and torch.version.hip is None:
+        return Cuda(0, f"torch {torch.__version__} is a build without CUDA")
+    return Cuda(0, "torch finds neither a GPU nor a driver for one")
+
+
 def choose_device(
-    requested: str, gpu_id: int | None, *, cuda_devices: int, has_mps: bool
+    requested: str, gpu_id: int | None, *, cuda_devices: int, has_mps: bool, missing: str = ""
 ) -> torch.device:
     """The device for *requested*: auto, cpu, mps, cuda or cuda:N.
 
     *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU
-    that TorchServe did not give.  Raises LoadError for a device that is not there.
+    that TorchServe did not give.  *missing* says why there are no CUDA devices.  Raises LoadError
+    for a device that is not there.
     """
     if requested == "auto":
         if gpu_id is not None and gpu_id < cuda_devices:
@@ -30,7 +65,8 @@ def choose_device(
         index = int(requested.partition(":")[2] or gpu_id or 0)
         if index >= cuda_devices:
             raise LoadError(
-                f"device {requested} was asked for, but torch sees {cuda_devices} CUDA devices"
+                f"device {requested} was asked for, but torch can use {cuda_devices} CUDA devices"
+                + (f": {missing}" if missing else "")
             )
         return torch.device("cuda", index)
     return torch.device(requested)
@@ -45,17 +81,25 @@ def roomiest(turn: int, free: Sequence[int]) -> int:
     return best if free[best] > FAR_MORE * free[turn] else turn
 
 
-def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> torch.device:
+def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> Found:
     """`choose_device` on this machine, among several GPUs the roomiest.
 
     *in_turn*: the operator named the GPUs, so that TorchServe's choice stands.
     """
-    count = torch.cuda.device_count()
+    count, missing = find_cuda() if requested not in ("cpu", "mps") else Cuda(0)
     if gpu_id is not None and gpu_id < count and not in_turn:
         gpu_id = roomiest(gpu_id, _free_memory(count))
-    return choose_device(
-        requested, gpu_id, cuda_devices=count, has_mps=torch.backends.mps.is_available()
+    device = choose_device(
+        requested,
+        gpu_id,
+        cuda_devices=count,
+        has_mps=torch.backends.mps.is_available(),
+        missing=missing,
     )
+    if requested == "auto" and gpu_id is not None and not count:
+        log.warning("there is a GPU, but the model runs on %s: %s", device, missing)
+        return Found(device, missing)
+    return Found(device)
 
 
 def _free_memory(count: int) -> list[int]:

@@ -1,6 +1,8 @@
 """What a handler picks at load, and what it refuses."""
 
+import re
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,7 @@ from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
 from handler_kit.precision import check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
-from tests.handlers.loaded import FakeContext, FaultyHandler, LoadExample
+from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample
 from tests.needs import need_compiler
 
 ALL: set[Precision] = {"fp32", "fp16", "bf16"}
@@ -135,15 +137,50 @@ def test_free_memory_is_what_nvml_says_is_not_used(
     used: list[int], in_turn: bool, gpu: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = SimpleNamespace(total_memory=80)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: size)
     monkeypatch.setattr(torch.cuda, "device_memory_used", used.__getitem__)
-    assert find_device("auto", 0, in_turn=in_turn) == torch.device("cuda", gpu)
+    assert find_device("auto", 0, in_turn=in_turn).device == torch.device("cuda", gpu)
 
 
 def test_without_nvml_workers_take_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert find_device("cuda", 1, in_turn=False) == torch.device("cuda", 1)
+    assert find_device("cuda", 1, in_turn=False).device == torch.device("cuda", 1)
+
+
+TOO_OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)"
+
+
+@pytest.fixture
+def old_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver counts a card, but torch warns that it cannot use it."""
+
+    def is_available() -> bool:
+        warnings.warn(f"{TOO_OLD}. (Triggered internally at CUDAFunctions.cpp:109.)", stacklevel=2)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("old_driver")
+def test_under_a_driver_that_is_too_old_models_run_on_the_cpu_and_say_why(
+    load_example: LoadExample, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = load_example(gpu_id=0)
+    described = loaded.describe()
+    assert (described["device"], described["device_reason"]) == ("cpu", f"{TOO_OLD}.")
+    assert TOO_OLD in caplog.text
+    assert loaded.results([1])
+    with pytest.raises(LoadError, match=re.escape(TOO_OLD)):
+        load_example(gpu_id=0, device="cuda")
+
+
+def test_a_worker_without_a_gpu_has_no_reason_to_give(example: Loaded) -> None:
+    assert example.describe()["device_reason"] is None
 
 
 @pytest.mark.parametrize("requested", ["cuda", "cuda:3", "mps"])

@@ -21,7 +21,9 @@ from sidecar.lifecycle import StopSignals, drain
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings, SettingsError, load_effective
 from sidecar.state_folder import StateFolderTaken, own_state_folder
+from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.logs import open_logs
+from sidecar.telemetry.visible_gpus import UnusableGpuName
 from sidecar.torchserve.java import JavaNotFound, find_java_home
 from sidecar.torchserve.process import TorchServeProcess, end_leftovers
 from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
@@ -34,7 +36,15 @@ class PortTaken(RuntimeError):
     """Somebody listens there already."""
 
 
-CANNOT_START = (SettingsError, CatalogError, JavaNotFound, PortTaken, StateFolderTaken, OSError)
+CANNOT_START = (
+    SettingsError,
+    CatalogError,
+    JavaNotFound,
+    UnusableGpuName,
+    PortTaken,
+    StateFolderTaken,
+    OSError,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,7 +95,7 @@ async def serve(settings: Settings) -> None:
     listener = _bind(settings)
     if settings.torchserve == "managed":
         end_leftovers(settings.state_dir)
-        process = TorchServeProcess(settings, find_java_home())
+        process = TorchServeProcess(settings, find_java_home(), Gpus().visible_indices())
     try:
         app = await create_app(settings, process)
     except (SettingsError, CatalogError):

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from sidecar.telemetry.visible_gpus import visible_indices
+
 
 class GpuFigures(msgspec.Struct, frozen=True):
     """All GPUs together: memory in mb (2^20 bytes), utilization 0-100.
@@ -36,6 +38,14 @@ class Gpus:
     def count(self) -> int:
         """How many GPUs there are."""
         return len(self._handles)
+
+    def visible_indices(self) -> list[int] | None:
+        """Return the indices that CUDA_VISIBLE_DEVICES amounts to; None: it is not set.
+
+        Raises UnusableGpuName.
+        """
+        names = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return None if names is None else visible_indices(names, self._uuids())
 
     def sizes_mb(self) -> list[float]:
         """All the memory of each, in 2^20 bytes."""
@@ -91,6 +101,17 @@ class Gpus:
         if name.isdigit():
             return self._nvml.nvmlDeviceGetHandleByIndex(int(name))
         return self._nvml.nvmlDeviceGetHandleByUUID(name)
+
+    def _uuids(self) -> list[str] | None:
+        """Of all the machine's GPUs, visible or not; None where the driver does not tell."""
+        if self._nvml is None:
+            return None
+        try:
+            count = self._nvml.nvmlDeviceGetCount()
+            handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+            return [self._nvml.nvmlDeviceGetUUID(each) for each in handles]
+        except self._nvml.NVMLError:
+            return None
 
     def _memory(self, handle: Any, pids: Collection[int]) -> int:
         processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)

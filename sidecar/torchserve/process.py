@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,11 +45,18 @@ class _Record(msgspec.Struct):
 
 
 class TorchServeProcess:
-    """One TorchServe process group and its private folder."""
+    """One TorchServe process group and its private folder.
 
-    def __init__(self, settings: Settings, java_home: Path) -> None:
+    *gpu_indices* are the GPUs that it and its workers may use, by their places on the bus; None:
+    all there are.
+    """
+
+    def __init__(
+        self, settings: Settings, java_home: Path, gpu_indices: Sequence[int] | None = None
+    ) -> None:
         self._settings = settings
         self._java_home = java_home
+        self._gpu_indices = gpu_indices
         self._logs = settings.logs.resolve()
         self._store = settings.model_store.resolve()
         self._record_file = settings.state_dir / RECORD.format(settings.port)
@@ -146,7 +153,8 @@ class TorchServeProcess:
         write_whole(self._record_file, msgspec.json.encode(_Record(pid, str(self.folder))))
 
     def _overrides(self) -> dict[str, str]:
-        return {
+        gpus = {} if self._gpu_indices is None else {"number_of_gpu": str(len(self._gpu_indices))}
+        return gpus | {
             "inference_address": self.url("inference"),
             "management_address": self.url("management"),
             "metrics_address": self.url("metrics"),
@@ -164,6 +172,7 @@ class TorchServeProcess:
         return (
             {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
             | inherited
+            | self._visible_gpus()
             | {
                 "PATH": os.pathsep.join([inherited.get("PATH", os.defpath), str(PROGRAMS)]),
                 "JAVA_HOME": str(self._java_home),
@@ -176,6 +185,13 @@ class TorchServeProcess:
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
         )
+
+    def _visible_gpus(self) -> dict[str, str]:
+        """Java takes indices alone, without spaces; they count in the order of the bus."""
+        if self._gpu_indices is None:
+            return {}
+        names = ",".join(map(str, self._gpu_indices))
+        return {"CUDA_VISIBLE_DEVICES": names, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.telemetry.gpus import GpuFigures, Gpus
+from sidecar.telemetry.visible_gpus import UnusableGpuName, visible_indices
 
 
 class FakeNvml:
@@ -21,6 +22,8 @@ class FakeNvml:
             raise self.NVMLError
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        if not self.driver:
+            raise self.NVMLError
         return 2
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
@@ -30,6 +33,9 @@ class FakeNvml:
         if not name.startswith("GPU-"):
             raise self.NVMLError
         return int(name[-1])
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-{handle}"
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
         if self.memory is not None and self.memory < 0:
@@ -79,6 +85,55 @@ def test_gpus_are_counted_as_cuda_counts_them(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     pids = {11} if len(held) < 2 else {10, 11}
     assert Gpus(FakeNvml()).held_mb(pids) == held
+
+
+UUIDS = ["GPU-8f2c-11", "GPU-8f2c-22", "GPU-0a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "indices"),
+    [
+        ("0, 1", [0, 1]),
+        ("2,0", [2, 0]),
+        ("GPU-8f2c-22", [1]),
+        ("GPU-0A, gpu-8f2c-1", [2, 0]),
+        ("0,-1,1", [0]),  # as CUDA does: what is behind a name of no GPU is not seen
+        ("0,7,1", [0]),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_names_of_gpus_become_the_indices_that_torchserve_can_read(
+    names: str, indices: list[int]
+) -> None:
+    assert visible_indices(names, UUIDS) == indices
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ("MIG-3f51", "MIG-3f51 is part of a GPU"),
+        ("GPU-8f2c", "must name one GPU, but it fits 2 of this machine's"),
+        ("0,GPU-77", "must name one GPU, but it fits 0 of this machine's"),
+    ],
+)
+def test_a_name_that_is_no_index_is_refused_in_a_sentence(names: str, sentence: str) -> None:
+    with pytest.raises(UnusableGpuName, match=sentence):
+        visible_indices(names, UUIDS)
+
+
+def test_without_nvml_indices_are_believed_and_uuids_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 3")
+    assert Gpus(FakeNvml(driver=False)).visible_indices() == [0, 3]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    assert Gpus(FakeNvml()).visible_indices() == [1]
+    with pytest.raises(UnusableGpuName):
+        Gpus(FakeNvml(driver=False)).visible_indices()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert Gpus(FakeNvml()).visible_indices() is None
 
 
 def test_without_a_driver_there_are_no_gpus() -> None:

@@ -19,14 +19,25 @@ from tests.integration.server import ROOT
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> TorchServeProcess:
+def settings(tmp_path: Path) -> Settings:
     (tmp_path / "store").mkdir()
-    settings = Settings(
+    return Settings(
         state_dir=tmp_path,
         model_store=tmp_path / "store",
         torchserve_config=ROOT / "config.properties",
     )
+
+
+@pytest.fixture
+def process(settings: Settings) -> TorchServeProcess:
     return TorchServeProcess(settings, find_java_home())
+
+
+@pytest.fixture
+def choosy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchServeProcess:
+    """One for two GPUs of many, named in a way that Java cannot read."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8f2c, 1")
+    return TorchServeProcess(settings, find_java_home(), [3, 1])
 
 
 async def test_one_that_has_hardly_begun_is_stopped_at_once(process: TorchServeProcess) -> None:
@@ -138,6 +149,20 @@ async def test_torchserve_finds_a_program_kill_on_a_machine_that_has_none(
     killer = await asyncio.create_subprocess_exec(program, "-9", str(sleeper.pid))
     assert await killer.wait() == 0
     assert await sleeper.wait() == -signal.SIGKILL
+
+
+async def test_torchserve_is_told_of_gpus_by_index_alone(choosy: TorchServeProcess) -> None:
+    """Its Java dies of ``GPU-…`` and of the space in ``0, 1``."""
+    await choosy.start()
+    try:
+        assert choosy.pid is not None
+        variables = await asyncio.to_thread(psutil.Process(choosy.pid).environ)
+        config = await asyncio.to_thread((choosy.folder / "config.properties").read_text)
+    finally:
+        await choosy.stop()
+    assert variables["CUDA_VISIBLE_DEVICES"] == "3,1"
+    assert variables["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "number_of_gpu=2" in config.splitlines()
 
 
 def _group_lives(leader: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch.export.passes import move_to_device_pass
 
 from handler_kit.errors import LoadError
 from handler_kit.options import TensorOptions
@@ -21,7 +22,7 @@ def load_tensor_model(
     """The model in fp32 on *device*, in evaluation mode.  Raises LoadError."""
     load = {"eager": _eager, "export": _exported, "torchscript": _torchscript}[options.format]
     try:
-        return load(folder, options).to(device)
+        return load(folder, options, device).to(device)
     except LoadError:
         raise
     except Exception as exc:
@@ -42,7 +43,7 @@ def first_tensor(outputs: Any, count: int) -> torch.Tensor:
     return outputs
 
 
-def _eager(folder: Path, options: TensorOptions) -> torch.nn.Module:
+def _eager(folder: Path, options: TensorOptions, _: torch.device) -> torch.nn.Module:
     module = _import(folder / f"{options.module}.py")
     kind = getattr(module, options.class_name or "", None)
     if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
@@ -52,18 +53,23 @@ def _eager(folder: Path, options: TensorOptions) -> torch.nn.Module:
     return model.float().eval()
 
 
-def _exported(folder: Path, options: TensorOptions) -> torch.nn.Module:
+def _exported(folder: Path, options: TensorOptions, device: torch.device) -> torch.nn.Module:
+    """The program; what it makes inside itself (`arange`) is made on *device* too."""
     program = torch.export.load(folder / str(options.program))
     _refuse_fixed_batch(program)
+    if device.type != "cpu":
+        program = move_to_device_pass(program, str(device))
     module: torch.nn.Module = program.module()
     return module
 
 
-def _torchscript(folder: Path, options: TensorOptions) -> torch.nn.Module:
-    program: torch.nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+def _torchscript(folder: Path, options: TensorOptions, device: torch.device) -> torch.nn.Module:
+    program: Any = torch.jit.load(  # type: ignore[no-untyped-call]
         folder / str(options.program), map_location="cpu"
     )
-    return program.eval()
+    _refuse_fixed_device(program, device)
+    module: torch.nn.Module = program.eval()
+    return module
 
 
 def _import(file: Path) -> ModuleType:
@@ -73,6 +79,24 @@ def _import(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _refuse_fixed_device(program: Any, device: torch.device) -> None:
+    """Tracing writes the device of each tensor that is made inside into the program as a constant.
+
+    Nothing moves such a constant, and on another device the program fails at its first input.
+    """
+    graph = program.inlined_graph  # its nodes live as long as it does
+    for node in graph.findAllNodes("prim::Constant"):
+        if node.output().type().kind() != "DeviceObjType":
+            continue
+        fixed = torch.device(node.s("value"))
+        if fixed.type != device.type:
+            raise LoadError(
+                f"the program makes tensors on {fixed}, where it was traced, and cannot run on "
+                f'{device}: script it (torch.jit.script), export it (torch.export), or set "device" '
+                f'to "{fixed.type}"'
+            )
 
 
 def _refuse_fixed_batch(program: torch.export.ExportedProgram) -> None:

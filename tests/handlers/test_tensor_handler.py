@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import example_model
 from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.json_numbers import encode_rows
-from handler_kit.options import InputOptions
+from handler_kit.options import InputOptions, TensorOptions
 from handler_kit.tensor_input import TensorInput, hash_text
-from handler_kit.tensor_model import first_tensor
+from handler_kit.tensor_model import first_tensor, load_tensor_model
 from tensor_handler import TensorHandler
 from tests.handlers.loaded import FakeContext, Loaded
 
@@ -135,6 +135,49 @@ def test_inputs_of_one_shape_share_a_pass_and_others_do_not(tmp_path: Path) -> N
     header, bodies = loaded.job(b"[1,2]", b"[1,2,3]", b"[3,4]")
     assert [item.forward_pass for item in header.items] == [2, 1, 2]
     assert bodies == [b"[2.0,4.0]", b"[2.0,4.0,6.0]", b"[6.0,8.0]"]
+
+
+class Counting(torch.nn.Module):
+    """Makes a tensor of its own on the device of its input."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + torch.arange(inputs.shape[1], device=inputs.device)
+
+
+ELSEWHERE = torch.device("meta")  # a device that every torch has, and that refuses CPU tensors
+
+
+def counting(file_format: str, program: str) -> TensorOptions:
+    return TensorOptions(format=file_format, program=program, input=InputOptions(shape=(3,)))  # type: ignore[arg-type]
+
+
+def test_an_exported_program_makes_its_tensors_on_the_models_device(tmp_path: Path) -> None:
+    shapes = {"inputs": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(Counting(), (torch.ones(2, 3),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "model.pt2")
+    options = counting("export", "model.pt2")
+    elsewhere = load_tensor_model(tmp_path, options, ELSEWHERE)
+    assert elsewhere(torch.ones(4, 3, device=ELSEWHERE)).device == ELSEWHERE
+    at_home = load_tensor_model(tmp_path, options, torch.device("cpu"))
+    assert at_home(torch.ones(1, 3)).tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_a_traced_program_is_refused_on_another_device_than_it_was_traced_on(
+    tmp_path: Path,
+) -> None:
+    traced = torch.jit.trace(Counting(), torch.ones(2, 3))  # type: ignore[no-untyped-call]
+    traced.save(tmp_path / "model.pt")
+    options = counting("torchscript", "model.pt")
+    with pytest.raises(LoadError, match="makes tensors on cpu, where it was traced"):
+        load_tensor_model(tmp_path, options, ELSEWHERE)
+    assert load_tensor_model(tmp_path, options, torch.device("cpu"))(torch.ones(1, 3)).numel() == 3
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+def test_a_scripted_program_goes_wherever_its_inputs_are(tmp_path: Path) -> None:
+    torch.jit.script(Counting()).save(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
+    load_tensor_model(tmp_path, counting("torchscript", "model.pt"), ELSEWHERE)
 
 
 def test_an_exported_program_with_a_dynamic_batch_runs(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+# Figures, answers and time limits of tests are the CPU's, on a machine with a GPU too; servers and
+# workers that tests start inherit this.  It has to be said before torch is imported.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 LONGEST_FIRST = ["integration", "families", "servers", "faults", "console", "handlers"]
 WITH_ONE_SERVER = {"integration", "families"}
 

@@ -94,8 +94,8 @@ def _refuse_fixed_device(program: Any, device: torch.device) -> None:
         if fixed.type != device.type:
             raise LoadError(
                 f"the program makes tensors on {fixed}, where it was traced, and cannot run on "
-                f'{device}: script it (torch.jit.script), export it (torch.export), or set "device" '
-                f'to "{fixed.type}"'
+                f"{device}: script it (torch.jit.script), export it (torch.export), or set device "
+                f"to {fixed.type}"
             )
 
 

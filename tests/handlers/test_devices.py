@@ -1,5 +1,8 @@
 """Every family of models on a GPU, as far as a pretended one can show it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -193,6 +196,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return folder
+
+
+def test_tests_see_no_gpu_so_that_their_figures_are_the_cpus() -> None:
+    code = "import torch; print(torch.cuda.device_count(), torch.cuda.is_available())"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.split() == ["0", "False"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -52,6 +52,12 @@ class FakeNvml:
         return SimpleNamespace(gpu=[50, 100][handle])
 
 
+@pytest.fixture(autouse=True)
+def all_gpus_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the suite hides from torch is to be seen here: the GPUs are stand-ins."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+
+
 def test_memory_is_that_of_the_workers_summed_and_utilization_the_mean() -> None:
     assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0, 2048.0, 75.0)
 

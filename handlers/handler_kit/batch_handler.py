@@ -13,8 +13,15 @@ import msgspec
 import torch
 
 from handler_kit.config import HandlerConfig, Precision, parse_config
-from handler_kit.device import find_device
-from handler_kit.errors import InvalidInput, ItemError, as_item_error, is_out_of_memory
+from handler_kit.device import find_device, give_back
+from handler_kit.errors import (
+    InvalidInput,
+    ItemError,
+    as_item_error,
+    is_broken_device,
+    is_out_of_memory,
+    release_frames,
+)
 from handler_kit.job import Answer, Item, RunBy, Timings
 from handler_kit.json_numbers import parse
 from handler_kit.loading import Loading, Report
@@ -134,8 +141,9 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                 return [msgspec.json.encode(self.describe()).decode()]
             with torch.inference_mode():
                 return self._answer_rows(rows, context)
-        except Exception:
+        except Exception as exc:
             log.exception("a batch of %d rows failed", len(rows))
+            self._recover(exc)
             return [
                 refuse_row(context, idx, 500, "Internal server error") for idx in range(len(rows))
             ]
@@ -196,6 +204,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             return failed(exc)
         except Exception as exc:
             log.exception("decoding an item failed: %s", sender(item))
+            self._recover(exc)
             return failed(as_item_error(exc))
 
     def _checked_value(self, item: Item) -> object:
@@ -213,15 +222,16 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                 for place, answer in zip(members, self._run(batch, timings), strict=True):
                     answers[place] = answer
         except Exception as exc:
-            self._recover(exc)
             if len(inputs) == 1:
                 log.exception("one input failed alone: %s", senders[0])
+                self._recover(exc)
                 return [failed(as_item_error(exc), forward_pass=1)]
             log.warning(
                 "%d inputs failed together, each is tried alone: %s",
                 len(inputs),
                 "; ".join(dict.fromkeys(senders)),
             )
+            self._recover(exc)
         return [
             answer or self._infer([inputs[place]], [senders[place]], timings)[0]
             for place, answer in enumerate(answers)
@@ -241,13 +251,17 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                 yield msgspec.structs.replace(answer, forward_pass=len(answers))
 
     def _recover(self, exc: Exception) -> None:
-        """After out of memory there is a next try; after a fault of the device there is none."""
-        if is_out_of_memory(exc):
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        elif isinstance(exc, torch.AcceleratorError):
+        """Make room after out of memory; end the process where the device is broken.
+
+        Call it when *exc* has been logged: its frames are emptied, so that what the pass held on
+        the device is free before the cache is given back.
+        """
+        if is_broken_device(exc):
             log.critical("the device is broken; TorchServe starts another worker", exc_info=exc)
             raise SystemExit("the device is broken") from exc
+        if is_out_of_memory(exc):
+            release_frames(exc)
+            give_back(self.device)
 
 
 def _milliseconds_since(started: float) -> float:

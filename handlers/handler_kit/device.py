@@ -102,6 +102,14 @@ def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> Found:
     return Found(device)
 
 
+def give_back(device: torch.device) -> None:
+    """Return to the driver what torch keeps of *device* for later but does not use now."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def _free_memory(count: int) -> list[int]:
     """Bytes free on each GPU; all the same if the driver does not say.
 

@@ -1,12 +1,22 @@
 """What can go wrong with one item, and with a load.  An item's error knows its status."""
 
+import re
 from pathlib import Path
-from traceback import extract_tb
+from traceback import clear_frames, extract_tb
 
 import torch
 
 MAX_CAUSE = 150  # characters
 MAX_SENTENCE = 300  # characters; an error must not outgrow the answer it stands for
+
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cudaErrorMemoryAllocation|_ALLOC(ATION)?_FAILED"
+)
+_BROKEN = re.compile(
+    r"CUBLAS_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)|CUDNN_STATUS_EXECUTION_FAILED"
+    r"|device-side assert|illegal memory access|illegal instruction|misaligned address"
+    r"|unspecified launch failure|device is lost"
+)
 
 
 class ItemError(Exception):
@@ -62,13 +72,40 @@ def _cause(exc: Exception) -> str:
 
 
 def is_out_of_memory(exc: BaseException) -> bool:
-    """Whether *exc* means that memory ran out.
+    """Whether *exc*, or what led to it, means that memory ran out.
 
-    torch's CPU allocator and some backends raise a bare RuntimeError, known by its text only.
+    torch's CPU allocator, cuBLAS, cuDNN and cuFFT raise a bare RuntimeError, which only its text
+    tells apart.
     """
-    if isinstance(exc, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(exc)
-    return isinstance(exc, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
+    return any(
+        isinstance(each, (MemoryError, torch.OutOfMemoryError))
+        or (isinstance(each, RuntimeError) and _NO_MEMORY.search(str(each)))
+        for each in _chain(exc)
     )
+
+
+def is_broken_device(exc: BaseException) -> bool:
+    """Whether *exc*, or what led to it, leaves the device unusable to this process."""
+    if is_out_of_memory(exc):
+        return False
+    return any(
+        isinstance(each, torch.AcceleratorError)
+        or (isinstance(each, RuntimeError) and _BROKEN.search(str(each)))
+        for each in _chain(exc)
+    )
+
+
+def release_frames(exc: BaseException) -> None:
+    """Let go of all that the frames *exc* passed through hold, tensors on a device above all."""
+    for each in _chain(exc):
+        clear_frames(each.__traceback__)
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    """*exc* and what it was raised from, or while handling."""
+    chain: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    return chain

@@ -19,7 +19,8 @@ from handler_kit.acceleration import (
     is_required,
 )
 from handler_kit.config import HandlerConfig, Precision
-from handler_kit.errors import LoadError
+from handler_kit.device import give_back
+from handler_kit.errors import LoadError, release_frames
 from handler_kit.precision import DTYPES, PrecisionCheck, check_precision, choose_precision
 from handler_kit.threads import keep_useful_threads, limit_threads
 
@@ -103,8 +104,15 @@ class Loading:
         check = self._lowered(wanted, samples, reference)
         if not check.passed:
             log.warning("%s is too far from fp32 (%s), staying at fp32", wanted, check.cosine)
+            self._unload()
             self._load()
+        give_back(self.handler.device)
         return check
+
+    def _unload(self) -> None:
+        """Free the weights, whoever refers to the model: two of it may not fit on the device."""
+        self.handler.model.to("meta")
+        give_back(self.handler.device)
 
     def _lowered(
         self, wanted: Precision, samples: list[Any], reference: torch.Tensor
@@ -113,8 +121,9 @@ class Loading:
             self.handler.dtype = DTYPES[wanted]
             self.handler.model.to(self.handler.dtype)
             return check_precision(wanted, reference, self._outputs(samples))
-        except Exception:
+        except Exception as exc:
             log.warning("the model does not run in %s", wanted, exc_info=True)
+            release_frames(exc)
             return PrecisionCheck(wanted, None, passed=False)
 
     def _warm_up(self) -> tuple[Acceleration, float]:
@@ -126,6 +135,8 @@ class Loading:
             self.handler.model = accelerate(plain, picked)
             self._iterate(at_least=0 if picked == "none" else 1)
         except Exception as exc:
+            release_frames(exc)
+            give_back(self.handler.device)
             if picked == "none":
                 raise LoadError(f"the model fails on its own sample: {exc}") from exc
             if is_required(self.config, picked):

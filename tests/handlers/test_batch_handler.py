@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handler_kit.errors import as_item_error, is_broken_device, is_out_of_memory
 from handler_kit.job import MAGIC
 from sidecar.scheduling.job import decode_answer
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
+from tests.handlers.pretended_cuda import pretended_cuda
 
 GOOD = b"[1,2,3,4,5]"
 TRACEPARENT = f"00-{'ab' * 16}-{'cd' * 8}-01"
@@ -169,6 +172,91 @@ def test_a_broken_device_ends_the_worker(faulty: Loaded) -> None:
         faulty.job(GOOD, b"[999]")
 
 
+class Decoding(FaultyHandler):
+    """Has the device broken by what it does while it decodes."""
+
+    def decode(self, value: object, parameters: dict[str, Any]) -> Any:
+        if value == [self.BROKEN_DEVICE]:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return super().decode(value, parameters)
+
+
+def test_a_device_that_breaks_while_decoding_ends_the_worker_too(load_example: LoadExample) -> None:
+    with pytest.raises(SystemExit):
+        load_example(Decoding).job(GOOD, b"[999]")
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"
+    ),
+    MemoryError(),
+]
+BROKEN_DEVICES = [
+    torch.AcceleratorError("CUDA error: device-side assert triggered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(…)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+]
+
+
+@pytest.mark.parametrize("exc", OUT_OF_MEMORY, ids=str)
+def test_every_form_of_memory_that_ran_out_is_known(exc: Exception) -> None:
+    assert is_out_of_memory(exc)
+    assert not is_broken_device(exc)
+    assert as_item_error(exc).status == 503
+
+
+@pytest.mark.parametrize("exc", BROKEN_DEVICES, ids=str)
+def test_every_form_of_a_broken_device_is_known(exc: Exception) -> None:
+    assert is_broken_device(exc)
+    wrapped = ValueError("while decoding")
+    wrapped.__cause__ = exc
+    assert is_broken_device(wrapped)
+
+
+def test_a_fault_of_the_model_is_neither() -> None:
+    exc = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
+    assert not is_out_of_memory(exc)
+    assert not is_broken_device(exc)
+
+
+class Hoarding(FaultyHandler):
+    """Holds much while it runs out of memory."""
+
+    held: list[Any]
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if (batch[:, 0] == self.TOO_BIG).any():
+            activations = torch.ones(1000)
+            self.held = [weakref.ref(activations)]
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        return super().forward(batch)
+
+
+def test_what_a_pass_held_is_free_before_the_cache_is_given_back(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+    with pretended_cuda():
+        loaded = load_example(Hoarding, gpu_id=0, compile="off", precision="fp32")
+        assert isinstance(loaded.handler, Hoarding)
+        handler = loaded.handler
+        monkeypatch.setattr(
+            torch.cuda,
+            "empty_cache",
+            lambda: left.append(sum(ref() is not None for ref in handler.held)),
+        )
+        header, _ = loaded.job(GOOD, b"[777]")
+    assert [item.status for item in header.items] == [200, 503]
+    assert left == [0, 0]  # once for both together, once for the guilty one alone
+
+
 def test_a_fault_of_the_handler_itself_is_500_for_each_row(
     example: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +300,7 @@ def test_describe_tells_what_was_picked(example: Loaded) -> None:
         "version",
         "handler",
         "device",
+        "device_reason",
         "precision_requested",
         "precision",
         "precision_check",

@@ -20,6 +20,7 @@ from handler_kit.errors import LoadError
 from handler_kit.precision import check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
 from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample
+from tests.handlers.pretended_cuda import pretended_cuda
 from tests.needs import need_compiler
 
 ALL: set[Precision] = {"fp32", "fp16", "bf16"}
@@ -71,6 +72,34 @@ def test_a_lowered_precision_too_far_from_fp32_falls_back_exactly(
     assert (described["precision"], described["precision_requested"]) == ("fp32", "bf16")
     assert described["precision_check"]["passed"] is False
     assert slipping.results([1, 2, 3]) == full.results([1, 2, 3])
+
+
+class Reloaded(Slipping):
+    """Looks, when it is loaded again, whether the network it had before still holds memory."""
+
+    def load_model(self) -> torch.nn.Module:
+        before = getattr(self, "model", None)
+        self.left = [] if before is None else [each.device.type for each in before.parameters()]
+        return super().load_model()
+
+
+def test_the_lowered_network_is_freed_before_the_one_in_fp32_is_loaded_again(
+    load_example: LoadExample,
+) -> None:
+    handler = load_example(Reloaded, precision="bf16").handler
+    assert isinstance(handler, Reloaded)
+    assert set(handler.left) == {"meta"}
+
+
+@pytest.mark.parametrize("kind", [FaultyHandler, Slipping])
+def test_what_lowering_frees_is_given_back_to_the_driver(
+    load_example: LoadExample, kind: type[FaultyHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+    with pretended_cuda():
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given.append(True))
+        load_example(kind, gpu_id=0, precision="bf16", compile="off")
+    assert given
 
 
 def test_without_a_sample_precision_is_not_lowered(load_example: LoadExample) -> None:

@@ -13,12 +13,14 @@ from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import ItemError, LoadError
 from handler_kit.hub_checkpoint import FROM_FOLDER, load_model
 from handler_kit.job import Answer, Item
+from handler_kit.precision import Compared
 from image_kit.labels import best_labels
 from image_kit.options import ImageOptions
 from image_kit.parameters import ImageParameters, parse_input
 from image_kit.picture import decode_base64, read_picture
 from image_kit.seen import Scores, Seen
 
+LEAST = 1e-30  # a probability; its logarithm is finite
 SAMPLE_SIZES = ((64, 64), (80, 48), (48, 96))  # pixels
 
 
@@ -30,6 +32,7 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "plain"})
     plain_type: ClassVar[str] = "plain"
+    compared_as: ClassVar[Compared] = "logits"
     options: ImageOptions
 
     def read_options(self, config: HandlerConfig) -> ImageOptions:
@@ -89,9 +92,9 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
             for scores, asked in zip(outputs.probabilities, outputs.parameters, strict=True)
         ]
 
-    def flat(self, outputs: Scores) -> torch.Tensor:
-        """All probabilities."""
-        return outputs.probabilities.flatten()
+    def compared(self, outputs: Scores) -> list[torch.Tensor]:
+        """The logits of each picture, but for a constant: the softmax takes it away."""
+        return list(outputs.probabilities.clamp(min=LEAST).log())
 
     def samples(self, count: int) -> list[Seen]:
         """Pictures of a few sizes and colours."""

@@ -11,6 +11,7 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import InvalidInput, ItemError
 from handler_kit.job import Answer, Item
+from handler_kit.precision import Compared
 from handler_kit.wav import Samples, from_pcm, read_wav
 from recognition_kit.clip import PROBE_SECONDS, Clip, Decoding
 from recognition_kit.options import RecognitionOptions
@@ -26,6 +27,7 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
+    compared_as: ClassVar[Compared] = "logits"
     options: RecognitionOptions
 
     def read_options(self, config: HandlerConfig) -> RecognitionOptions:
@@ -77,9 +79,9 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
         """Each transcript as JSON."""
         return [Answer(body=msgspec.json.encode(one)) for one in outputs.transcripts]
 
-    def flat(self, outputs: Outcome) -> torch.Tensor:
-        """What the network said of the probes, as numbers."""
-        return outputs.logits.flatten()
+    def compared(self, outputs: Outcome) -> list[torch.Tensor]:
+        """What the network said of the probes."""
+        return outputs.logits
 
     def samples(self, count: int) -> list[Clip]:
         """Short tones in noise."""

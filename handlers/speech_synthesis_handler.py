@@ -117,9 +117,9 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script] | list[list[Part]
             for spoken in outputs
         ]
 
-    def flat(self, outputs: list[Spoken]) -> torch.Tensor:
-        """All samples."""
-        return torch.cat([each for each in outputs if isinstance(each, torch.Tensor)])
+    def compared(self, outputs: list[Spoken]) -> list[torch.Tensor]:
+        """Each voice's samples."""
+        return [each for each in outputs if isinstance(each, torch.Tensor)]
 
     def samples(self, count: int) -> list[Script]:
         """Sentences of mixed lengths; none for a voice that does not read Latin letters, or that

@@ -1,7 +1,7 @@
 """Texts to vectors, with any encoder that transformers knows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn.functional import normalize
@@ -10,6 +10,7 @@ from handler_kit.batch_handler import ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.number_handler import NumberHandler
 from handler_kit.options import EmbeddingOptions
+from handler_kit.precision import Compared
 from handler_kit.text_batching import Tokens, pool_first, pool_mean
 from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
 from handler_kit.text_input import check_texts, decode_text, sample_texts
@@ -20,6 +21,7 @@ LONGEST_CHECKED = 512  # tokens
 class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
     """Answers a list of floats per text, as many as the model's hidden size."""
 
+    compared_as: ClassVar[Compared] = "vectors"
     options: EmbeddingOptions
 
     def read_options(self, config: HandlerConfig) -> EmbeddingOptions:

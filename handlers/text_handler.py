@@ -1,7 +1,7 @@
 """Texts to labels, entities, fillings or other texts, with checkpoints of the hub's layout."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import torch
@@ -10,6 +10,7 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import ItemError
 from handler_kit.job import Answer
+from handler_kit.precision import Compared
 from handler_kit.text_input import read_text, sample_texts
 from text_kit.options import TextOptions
 from text_kit.task import Outcome
@@ -19,6 +20,7 @@ from text_kit.tasks import load_task
 class TextHandler(BatchHandler[Any, list[Any], Outcome]):
     """Answers what its task says, as JSON, for each text; `handler_options.task` names the task."""
 
+    compared_as: ClassVar[Compared] = "logits"
     options: TextOptions
 
     def read_options(self, config: HandlerConfig) -> TextOptions:
@@ -52,9 +54,9 @@ class TextHandler(BatchHandler[Any, list[Any], Outcome]):
             for answer in outputs.finite_answers
         ]
 
-    def flat(self, outputs: Outcome) -> torch.Tensor:
-        """What the network said."""
-        return torch.cat([one.flatten() for one in outputs.logits])
+    def compared(self, outputs: Outcome) -> list[torch.Tensor]:
+        """What the network said of each text."""
+        return outputs.logits
 
     def samples(self, count: int) -> list[Any]:
         """Texts of mixed lengths."""

@@ -77,9 +77,9 @@ class VoiceActivityHandler(BatchHandler[Recording, list[Recording], list[Judged]
         """Each as JSON."""
         return [Answer(body=msgspec.json.encode(one.answer())) for one in outputs]
 
-    def flat(self, outputs: list[Judged]) -> torch.Tensor:
-        """All probabilities."""
-        return torch.cat([one.probabilities for one in outputs])
+    def compared(self, outputs: list[Judged]) -> list[torch.Tensor]:
+        """The probabilities of each recording."""
+        return [one.probabilities for one in outputs]
 
     def samples(self, count: int) -> list[Recording]:
         """A second of noise each."""

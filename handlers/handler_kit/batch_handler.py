@@ -27,6 +27,7 @@ from handler_kit.json_numbers import parse
 from handler_kit.loading import Loading, Report
 from handler_kit.log_lines import protect_output
 from handler_kit.options import HandlerOptions
+from handler_kit.precision import Compared
 from handler_kit.rows import (
     Context,
     failed,
@@ -61,6 +62,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
     plain_type: ClassVar[str] = "json"  # of a body that is no job
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16"})
+    compared_as: ClassVar[Compared] = "numbers"
 
     config: HandlerConfig
     options: HandlerOptions
@@ -94,8 +96,11 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         """The answer that each output makes, or why it makes none."""
 
     @abstractmethod
-    def flat(self, outputs: Outputs) -> torch.Tensor:
-        """All that *outputs* holds as one row of numbers, to compare two precisions by."""
+    def compared(self, outputs: Outputs) -> Sequence[torch.Tensor]:
+        """Return what each member's answer rests on, in float32: two precisions are compared by it.
+
+        `compared_as` says what these numbers are; they lie along the last dimension.
+        """
 
     @abstractmethod
     def samples(self, count: int) -> list[Input]:

@@ -22,9 +22,9 @@ class Found(NamedTuple):
 
 
 class Cuda(NamedTuple):
-    """How many CUDA devices torch can use; where that is none, *missing* says why."""
+    """How many devices torch can use; where that is none, *missing* says why."""
 
-    count: int
+    usable: int
     missing: str = ""
 
 

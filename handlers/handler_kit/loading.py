@@ -21,7 +21,13 @@ from handler_kit.acceleration import (
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.device import give_back
 from handler_kit.errors import LoadError, release_frames
-from handler_kit.precision import DTYPES, PrecisionCheck, check_precision, choose_precision
+from handler_kit.precision import (
+    DTYPES,
+    Compared,
+    PrecisionCheck,
+    check_precision,
+    choose_precision,
+)
 from handler_kit.threads import keep_useful_threads, limit_threads
 
 log = logging.getLogger(__name__)
@@ -45,6 +51,7 @@ class Loadable(Protocol):
 
     config: HandlerConfig
     precisions: ClassVar[frozenset[Precision]]
+    compared_as: ClassVar[Compared]
     device: torch.device
     dtype: torch.dtype
     model: Any
@@ -61,8 +68,8 @@ class Loadable(Protocol):
     def forward(self, batch: Any) -> Any:
         """The outputs of one pass."""
 
-    def flat(self, outputs: Any) -> torch.Tensor:
-        """*outputs* as one row of numbers."""
+    def compared(self, outputs: Any) -> Sequence[torch.Tensor]:
+        """What each member's answer rests on."""
 
 
 class Loading:
@@ -103,7 +110,7 @@ class Loading:
         reference = self._outputs(samples)
         check = self._lowered(wanted, samples, reference)
         if not check.passed:
-            log.warning("%s is too far from fp32 (%s), staying at fp32", wanted, check.cosine)
+            log.warning("staying at fp32: %s", check)
             self._unload()
             self._load()
         give_back(self.handler.device)
@@ -115,12 +122,13 @@ class Loading:
         give_back(self.handler.device)
 
     def _lowered(
-        self, wanted: Precision, samples: list[Any], reference: torch.Tensor
+        self, wanted: Precision, samples: list[Any], reference: list[torch.Tensor]
     ) -> PrecisionCheck:
         try:
             self.handler.dtype = DTYPES[wanted]
             self.handler.model.to(self.handler.dtype)
-            return check_precision(wanted, reference, self._outputs(samples))
+            lowered = self._outputs(samples)
+            return check_precision(wanted, self.handler.compared_as, reference, lowered)
         except Exception as exc:
             log.warning("the model does not run in %s", wanted, exc_info=True)
             release_frames(exc)
@@ -162,8 +170,8 @@ class Loading:
             for _ in range(max(self.config.warmup_iterations, at_least)):
                 self._outputs(samples)
 
-    def _outputs(self, samples: list[Any]) -> torch.Tensor:
-        """All outputs for *samples*, flat."""
+    def _outputs(self, samples: list[Any]) -> list[torch.Tensor]:
+        """What the answers to *samples* rest on, pass by pass."""
         passes = self.handler.plan(samples)
-        outputs = [self.handler.flat(self.handler.forward(one.batch)) for one in passes]
-        return torch.cat(outputs) if outputs else torch.empty(0)
+        outputs = [self.handler.compared(self.handler.forward(one.batch)) for one in passes]
+        return [each for one in outputs for each in one]

@@ -20,6 +20,6 @@ class NumberHandler(BatchHandler[Input, Batch, torch.Tensor]):
             for body in encode_rows(outputs)
         ]
 
-    def flat(self, outputs: torch.Tensor) -> torch.Tensor:
-        """The tensor, flat."""
-        return outputs.flatten()
+    def compared(self, outputs: torch.Tensor) -> list[torch.Tensor]:
+        """Each row."""
+        return list(outputs.float())

@@ -1,6 +1,7 @@
 """Lower precision where it pays, checked against fp32 before anyone is served."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 import msgspec
 import torch
@@ -8,7 +9,12 @@ import torch
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.errors import LoadError
 
-MIN_COSINE = 0.99
+Compared = Literal["numbers", "vectors", "logits"]
+
+MAX_DISTANCE = 0.05  # between two answers of numbers, as a part of the one in fp32
+MIN_VECTOR_COSINE = 0.999
+MIN_LOGITS_COSINE = 0.99
+MAX_SCORE_CHANGE = 0.05  # of any probability that logits come to
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
@@ -17,11 +23,16 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class PrecisionCheck(msgspec.Struct, frozen=True):
-    """How near the lowered model's outputs are to fp32; *cosine* None when there were none."""
+    """How near the lowered model is to fp32, at the worst of all samples.
+
+    *score_change* is how far a probability moved, for models whose outputs are logits; both are
+    None where nothing could be compared.
+    """
 
     precision: Precision
     cosine: float | None
     passed: bool
+    score_change: float | None = None
 
 
 def choose_precision(
@@ -45,13 +56,44 @@ def choose_precision(
 
 
 def check_precision(
-    precision: Precision, reference: torch.Tensor, lowered: torch.Tensor
+    precision: Precision,
+    kind: Compared,
+    reference: Sequence[torch.Tensor],
+    lowered: Sequence[torch.Tensor],
 ) -> PrecisionCheck:
-    """Compares two flat outputs: finite, and pointing the same way as *reference*."""
-    if reference.shape != lowered.shape or not torch.isfinite(lowered).all():
+    """Compare the outputs of a lowered model with those in fp32, sample by sample.
+
+    One sample that went astray must not hide among others that did not, nor a best score that
+    fell among a thousand labels that stayed where they were.  So numbers must lie within
+    MAX_DISTANCE, each vector point the same way, and no probability of logits move far.
+    """
+    pairs = list(zip(reference, lowered, strict=False))
+    alike = len(reference) == len(lowered) and all(a.shape == b.shape for a, b in pairs)
+    if not (alike and all(bool(torch.isfinite(b).all()) for _, b in pairs)):
         return PrecisionCheck(precision, None, passed=False)
-    cosine = cosine_of(reference, lowered)
-    return PrecisionCheck(precision, round(cosine, 6), passed=cosine >= MIN_COSINE)
+    pairs = [(a, b) for a, b in pairs if a.numel()]
+    cosine = min((cosine_of(a, b) for a, b in pairs), default=1.0)
+    change = None
+    if kind == "vectors":
+        passed = cosine >= MIN_VECTOR_COSINE
+    elif kind == "logits" and all(a.shape[-1] > 1 for a, _ in pairs):
+        change = max((_score_change(a, b) for a, b in pairs), default=0.0)
+        passed = cosine >= MIN_LOGITS_COSINE and change <= MAX_SCORE_CHANGE
+    else:  # one logit is the number itself
+        passed = all(_distance(a, b) <= MAX_DISTANCE for a, b in pairs)
+    rounded = None if change is None else round(change, 6)
+    return PrecisionCheck(precision, round(cosine, 6), passed=passed, score_change=rounded)
+
+
+def _score_change(first: torch.Tensor, second: torch.Tensor) -> float:
+    """The most that a probability differs: of logits along the last dimension."""
+    return float((first.softmax(-1) - second.softmax(-1)).abs().max())
+
+
+def _distance(first: torch.Tensor, second: torch.Tensor) -> float:
+    """How far *second* is from *first*, as a part of its length; 0.0 between two zeros."""
+    length, distance = float(first.norm()), float((first - second).norm())
+    return distance / length if length else distance
 
 
 def cosine_of(first: torch.Tensor, second: torch.Tensor) -> float:

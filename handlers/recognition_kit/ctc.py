@@ -44,7 +44,7 @@ class CtcRecogniser(PiecewiseRecogniser):
         rows = [row for group in groups for row in self._logits(network, group)]
         return Heard(
             [phrases_of(self._letters(row), self._seconds_per_frame) for row in rows],
-            torch.cat([row.flatten() for row in rows]),
+            rows,
         )
 
     def _letters(self, logits: torch.Tensor) -> list[Letter]:

@@ -35,13 +35,13 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         self._most_tokens = int(config.max_position_embeddings) - 1  # the first token starts
 
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> Heard:
-        """Greedily; *numbers* are the first tokens' logits."""
+        """Greedily; the logits are those of the first tokens."""
         phrases, first_logits = [], []
         for piece in pieces:
             said = self._generate(network, piece)
             first_logits.append(said.logits[0].float().cpu().flatten())
             phrases.append(self._phrases(said, len(piece) / self.sample_rate))
-        return Heard(phrases, torch.cat(first_logits))
+        return Heard(phrases, first_logits)
 
     def _generate(self, network: Any, piece: Samples) -> Any:
         inputs = self._extractor(piece, sampling_rate=self.sample_rate, return_tensors="pt")

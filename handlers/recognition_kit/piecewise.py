@@ -40,10 +40,10 @@ class Phrase(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """The phrases of each piece; *numbers* are what the network answered, flat."""
+    """The phrases of each piece, and the logits that the network answered to it."""
 
     phrases: list[list[Phrase]]
-    numbers: torch.Tensor
+    logits: list[torch.Tensor]
 
 
 class PiecewiseRecogniser(Recogniser):
@@ -93,13 +93,13 @@ class PiecewiseRecogniser(Recogniser):
             if piece.end - piece.start >= SHORTEST_SECONDS * self.sample_rate
         ]
         segments: list[list[Segment]] = [[] for _ in clips]
-        numbers: list[torch.Tensor] = []
+        logits: list[torch.Tensor] = []
         for first in range(0, len(windows), max_pieces):
             now = windows[first : first + max_pieces]
             heard = self.hear(
                 network, [clips[clip].samples[piece.start : piece.end] for clip, piece in now]
             )
-            numbers.append(heard.numbers)
+            logits += heard.logits
             for (clip, piece), phrases in zip(now, heard.phrases, strict=True):
                 segments[clip] += [self._segment(clips[clip], piece, each) for each in phrases]
         language = self._options.languages[0] if len(self._options.languages) == 1 else None
@@ -114,7 +114,7 @@ class PiecewiseRecogniser(Recogniser):
                 )
                 for clip, own in zip(clips, segments, strict=True)
             ],
-            torch.cat(numbers) if numbers else torch.empty(0),
+            logits,
         )
 
     def details(self) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from recognition_kit.transcript import Transcript
 
 
 class Outcome(NamedTuple):
-    """A transcript per clip; of probes numbers too, that the network's precision is judged by."""
+    """A transcript per clip; *logits*, of each piece of a probe, [tokens known] or [steps, tokens
+    known], are what the network's precision is judged by."""
 
     transcripts: list[Transcript]
-    logits: torch.Tensor
+    logits: list[torch.Tensor]
 
 
 class Recogniser(ABC):

@@ -90,14 +90,13 @@ class Transcriber:
             with one_thread(only_if=self._network.width <= SMALL_WIDTH):
                 prefixes = self._prefixes(listening, heard, now, drafts)
                 if clips[0].probe:
-                    logits.append(listening.first_logits(heard, prefixes))
+                    logits += listening.first_logits(heard, prefixes)
                 asked = [clips[window.clip].parameters for window in now]
                 sayings = listening.write_down(heard, prefixes, asked)
                 for place, (window, saying) in enumerate(zip(now, sayings, strict=True)):
                     one = [KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in heard]
                     windows += self._add(drafts[window.clip], window, saying, listening, one)
-        probed = torch.cat(logits) if logits else torch.empty(0)
-        return Outcome([draft.finish() for draft in drafts], probed)
+        return Outcome([draft.finish() for draft in drafts], logits)
 
     def _prefixes(
         self,

@@ -17,7 +17,7 @@ from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
-from handler_kit.precision import check_precision, choose_precision, cosine_of
+from handler_kit.precision import Compared, check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
 from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample
 from tests.handlers.pretended_cuda import pretended_cuda
@@ -119,12 +119,50 @@ def test_a_handler_that_knows_only_fp32_stays_there_and_refuses_anything_else() 
         choose_precision(HandlerConfig(precision="bf16"), CPU, {"fp32"})
 
 
-def test_a_check_passes_for_equal_outputs_and_fails_for_others() -> None:
-    zeros, ones = torch.zeros(3), torch.ones(3)
-    assert check_precision("fp16", zeros, zeros).passed
-    assert not check_precision("fp16", ones, -ones).passed
-    assert not check_precision("fp16", ones, torch.ones(4)).passed
-    assert cosine_of(ones, ones * 2) == pytest.approx(1)
+ZEROS, ONES = torch.zeros(3), torch.ones(3)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "vectors", "logits"])
+def test_a_check_passes_for_equal_outputs_and_fails_for_others(kind: Compared) -> None:
+    assert check_precision("fp16", kind, [ZEROS], [ZEROS]).passed
+    assert check_precision("fp16", kind, [ONES, ONES], [ONES, ONES * 1.01]).passed
+    for lowered in ([-ONES], [torch.ones(4)], [ONES * torch.nan], []):
+        assert not check_precision("fp16", kind, [ONES], lowered).passed
+    assert cosine_of(ONES, ONES * 2) == pytest.approx(1)
+
+
+def test_a_best_score_that_falls_fails_the_check_however_alike_the_logits_are() -> None:
+    """0.94 became 0.83, and the cosine of all that was compared was still 0.9991."""
+    noise = torch.Generator().manual_seed(0)
+    first = torch.cat([torch.tensor([17.0]), 5 + 0.3 * torch.randn(999, generator=noise)])
+    first[1:] += 17.0 - 2.75 - first[1:].logsumexp(0)
+    second = first.clone()
+    second[0] -= 1.17
+    best = [float(each.softmax(0).max()) for each in (first, second)]
+    assert best == pytest.approx([0.94, 0.83], abs=0.01)
+    check = check_precision("bf16", "logits", [first], [second])
+    assert check.cosine is not None
+    assert check.cosine > 0.99
+    assert check.score_change == pytest.approx(0.11, abs=0.01)
+    assert not check.passed
+
+
+def test_one_sample_that_went_astray_does_not_hide_among_the_others() -> None:
+    good = [torch.full((384,), 100.0)] * 3
+    for kind in ("numbers", "vectors", "logits"):
+        assert not check_precision("bf16", kind, [*good, ONES], [*good, -ONES]).passed
+
+
+def test_vectors_must_point_the_same_way_to_a_thousandth() -> None:
+    east, nearly, astray = (torch.tensor([1.0, turn]) for turn in (0.0, 0.04, 0.06))
+    assert check_precision("bf16", "vectors", [east], [nearly]).passed
+    assert not check_precision("bf16", "vectors", [east], [astray]).passed
+
+
+def test_a_model_with_one_logit_is_compared_by_the_number() -> None:
+    one, near, far = torch.tensor([2.0]), torch.tensor([2.05]), torch.tensor([2.2])
+    assert check_precision("bf16", "logits", [one], [near]).passed
+    assert not check_precision("bf16", "logits", [one], [far]).passed
 
 
 @pytest.mark.parametrize(

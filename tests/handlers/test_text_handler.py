@@ -275,7 +275,7 @@ def test_a_task_that_the_checkpoint_cannot_do_is_no_load(
 )
 def test_a_lower_precision_is_compared_on_samples(folder: Folders, name: str, task: str) -> None:
     described = load(folder(name), task, config={"precision": "bf16"}).describe()
-    assert described["precision_check"]["cosine"] > 0.8
+    assert described["precision_check"]["cosine"] > 0.5  # of the worst sample, random weights
     assert described["max_length"] == LONGEST
     assert described["options"]["task"] == task
 
@@ -286,5 +286,5 @@ def test_samples_are_as_many_and_as_long_as_fit(readers: dict[str, Loaded], task
     samples = handler.samples(8)
     assert len(samples) == len(sample_texts(8))
     assert len({one.size.length for one in samples}) > 3
-    outputs = handler.flat(handler.forward(samples))
-    assert torch.isfinite(outputs).all()
+    outputs = handler.compared(handler.forward(samples))
+    assert all(torch.isfinite(each).all() for each in outputs)

@@ -56,6 +56,8 @@ class FakeTorchServe:
         self.items: list[list[dict[str, Any]]] = []  # of each job, as its header has them
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
+        self.described: dict[str, Any] = {"device": "cpu", "precision": "fp32"}  # by a handler
+        self.memory: dict[str, Any] | None = None  # what workers tell of theirs, with every job
         self.workers_status = "READY"
         self.ready_at_most = 100  # workers of a model; the others die as they load
         self.versions: dict[str, str] = {}  # of archives; those not here are 1.0
@@ -146,9 +148,10 @@ class FakeTorchServe:
             return _error(*refusal, "Worker died.")
         if self.wrong_bytes is not None:
             return web.Response(body=self.wrong_bytes)
-        return web.Response(body=self._answer(items, values))
+        worker = next(iter(self.models[request.match_info["model"]]["pids"]), 1)
+        return web.Response(body=self._answer(items, values, worker))
 
-    def _answer(self, items: list[dict[str, Any]], values: list[Any]) -> bytes:
+    def _answer(self, items: list[dict[str, Any]], values: list[Any], worker: int) -> bytes:
         headers, bodies = [], []
         for item, value in zip(items, values, strict=True):
             header = {"id": item["id"], "status": 200, "forward_pass": len(items)}
@@ -172,9 +175,11 @@ class FakeTorchServe:
             "items": headers,
             "device": "cpu",
             "precision": "fp32",
-            "worker": 1,
+            "worker": worker,
             "timings": {"decode_ms": 0.1, "forward_ms": 5.0, "encode_ms": 0.1},
         }
+        if self.memory is not None:
+            job["memory"] = self.memory
         header_bytes = msgspec.json.encode(job)
         return MAGIC + len(header_bytes).to_bytes(4, "big") + header_bytes + b"".join(bodies)
 
@@ -214,7 +219,8 @@ class FakeTorchServe:
             return _error(404, "ModelNotFoundException", "Model not found")
         shown = self._shown(model)
         if request.query.get("customized") == "true":
-            shown["customizedMetadata"] = json.dumps({"device": "cpu", "precision": "fp32"})
+            worker = next(iter(model["pids"]), 0)
+            shown["customizedMetadata"] = json.dumps(self.described | {"worker": worker})
         return web.json_response([shown])
 
     def _find(self, request: web.Request) -> dict[str, Any] | None:

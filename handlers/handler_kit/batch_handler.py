@@ -26,6 +26,7 @@ from handler_kit.job import Answer, Item, RunBy, Timings
 from handler_kit.json_numbers import parse
 from handler_kit.loading import Loading, Report
 from handler_kit.log_lines import protect_output
+from handler_kit.memory import MemoryGauge
 from handler_kit.options import HandlerOptions
 from handler_kit.precision import Compared
 from handler_kit.rows import (
@@ -136,6 +137,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         self._run_by = RunBy(
             device=str(self.device), precision=self._report.precision, worker=os.getpid()
         )
+        self._memory = MemoryGauge(self.device)
         self._load_ms = _milliseconds_since(started)
         log.info("loaded %s: %s", self.config.model_key, self._report)
 
@@ -168,6 +170,8 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             "input_rank": self.config.input_rank,
             "load_ms": self._load_ms,
             "torch": str(torch.__version__),
+            "worker": os.getpid(),
+            "memory": msgspec.to_builtins(self._memory.read()),
             "options": msgspec.to_builtins(self.options),
             **self.details(),
         }
@@ -178,13 +182,16 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         every = iter(self._answer([i for request in requests for i in request.items], timings))
         answers = [list(islice(every, len(request.items))) for request in requests]
         limit = self.options.max_answer_bytes
+        run_by = self._run_by
+        if (memory := self._memory.read_if_due()) is not None:
+            run_by = msgspec.structs.replace(run_by, memory=memory)
         return [
             write_row(
                 context,
                 idx,
                 request,
                 within_limit(request.items, answers[idx], limit),
-                self._run_by,
+                run_by,
                 timings,
             )
             for idx, request in enumerate(requests)

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from handler_kit.memory import Memory
+
 CONTENT_TYPE = "application/octet-stream"
 VERSION = 1
 MAGIC = b"\x00JOB"
@@ -56,11 +58,12 @@ class Timings(msgspec.Struct):
 
 
 class RunBy(msgspec.Struct, frozen=True, kw_only=True):
-    """What ran a job.  *worker* is a process id."""
+    """What ran a job.  *worker* is a process id; *memory* what it holds, if it was measured."""
 
     device: str
     precision: str
     worker: int
+    memory: Memory | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ItemHeader(msgspec.Struct):
@@ -95,6 +98,7 @@ class _JobAnswerHeader(msgspec.Struct):
     precision: str
     worker: int
     timings: Timings
+    memory: Memory | msgspec.UnsetType = msgspec.UNSET
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -161,7 +165,15 @@ def write_answer(
         for item, answer in zip(items, answers, strict=True)
     ]
     header = _encoder.encode(
-        _JobAnswerHeader(VERSION, headers, run_by.device, run_by.precision, run_by.worker, timings)
+        _JobAnswerHeader(
+            VERSION,
+            headers,
+            run_by.device,
+            run_by.precision,
+            run_by.worker,
+            timings,
+            run_by.memory,
+        )
     )
     bodies = (answer.body for answer in answers)
     return b"".join((_PREFIX.pack(MAGIC, len(header)), header, *bodies))

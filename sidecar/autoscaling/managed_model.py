@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from sidecar.autoscaling.crash_loop import CrashLoop
@@ -11,6 +11,7 @@ from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.autoscaling.retry import Retry
 from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.dispatcher import Dispatcher
+from sidecar.scheduling.job import WorkerMemory
 from sidecar.schemas.model_spec import ModelSpec
 
 RESTART_GRACE_SECONDS = 15.0  # a worker that died has this long until its queue is refused
@@ -93,10 +94,21 @@ class ManagedModel:
         self.ready_at = now
         self.suspect = False
         self.retry.succeeded()
-        measured = max((worker.memory_usage for worker in status.workers), default=0) / 2**20
-        self.memory_mb = max(measured, float(self.spec.requirements.min_memory_mb))
-        self._holds(held_gpu_mb)
+        self._take_memory(status)
+        measured = [status.memory_mb(worker) or 0.0 for worker in status.workers]
+        self.memory_mb = max(*measured, 0.0, float(self.spec.requirements.min_memory_mb))
+        self._holds(held_gpu_mb or _reserved_mb(status.memory.values()))
         self.dispatcher.open(len(status.workers))
+
+    def _take_memory(self, status: ModelStatus) -> None:
+        """Give *status* what its workers told last, with their jobs or when they were described."""
+        told = self.dispatcher.worker_memory
+        runtime = status.runtime
+        if runtime is not None and runtime.memory is not None:
+            told.setdefault(runtime.worker, runtime.memory)
+        for gone in told.keys() - set(status.pids):
+            del told[gone]
+        status.memory = dict(told)
 
     def _holds(self, gpu_mb: dict[int, float]) -> None:
         """Takes over what was measured; where the driver hides that, what models.json says."""
@@ -150,6 +162,15 @@ class ManagedModel:
         """Requests get 503, those that wait too."""
         reason = ModelNotReady(f"model_name: {self.key}: {error}", retry_after=max(1, int(seconds)))
         self.dispatcher.close(reason)
+
+
+def _reserved_mb(told: Iterable[WorkerMemory]) -> dict[int, float]:
+    """What workers have reserved of each GPU, in 2^20 bytes."""
+    reserved: dict[int, float] = {}
+    for each in told:
+        if each.gpu is not None:
+            reserved[each.gpu] = reserved.get(each.gpu, 0.0) + each.gpu_reserved_bytes / 2**20
+    return reserved
 
 
 def _first_state(spec: ModelSpec) -> Any:

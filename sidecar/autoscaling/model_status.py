@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from sidecar.scheduling.job import WorkerMemory
 from sidecar.torchserve.client import WorkerState
 
 State = Literal[
@@ -18,6 +19,8 @@ class Runtime(msgspec.Struct):
     precision: str
     compile: bool = False
     tensorrt: bool = False
+    worker: int = 0  # the process that said it
+    memory: WorkerMemory | None = None  # which it held
 
 
 class ModelStatus(msgspec.Struct):
@@ -32,6 +35,7 @@ class ModelStatus(msgspec.Struct):
     version: str | None = None
     workers: list[WorkerState] = []  # those that are READY
     runtime: Runtime | None = None
+    memory: dict[int, WorkerMemory] = {}  # of those workers that told it, by process id
     error: str | None = None
     waking: bool = False
 
@@ -39,6 +43,15 @@ class ModelStatus(msgspec.Struct):
     def pids(self) -> list[int]:
         """The processes of the READY workers."""
         return [worker.pid for worker in self.workers]
+
+    def memory_mb(self, worker: WorkerState) -> float | None:
+        """Return what *worker* holds, in 2^20 bytes: as it says itself, else as TorchServe does.
+
+        None: nobody has measured it yet.
+        """
+        told = self.memory.get(worker.pid)
+        held = worker.memory_usage if told is None else told.rss_bytes
+        return held / 2**20 or None
 
     @property
     def usable(self) -> bool:

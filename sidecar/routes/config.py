@@ -1,6 +1,7 @@
 """GET /config: the settings in force; no secret is among them."""
 
 import asyncio
+from typing import Any
 
 from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.routes.page import page
@@ -24,6 +25,7 @@ from sidecar.services import Services
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 
 MB = 2**20
+HALF = ("fp16", "bf16")
 
 
 @page
@@ -68,13 +70,27 @@ def _log_files(files: list[LogStatus]) -> dict[str, LogFile]:
 
 def _default_device(services: Services) -> DeviceConfig:
     runtimes = services.loader.runtimes()
-    has_gpu = services.gpus.count > 0
     return DeviceConfig(
-        device_type="cuda" if has_gpu else "cpu",
-        device_id=0 if has_gpu else None,
-        use_fp16=any(runtime.precision == "fp16" for runtime in runtimes),
+        **_device(services, [runtime.device for runtime in runtimes]),
+        use_fp16=any(runtime.precision in HALF for runtime in runtimes),
         use_tensorrt=any(runtime.tensorrt for runtime in runtimes),
     )
+
+
+def _device(services: Services, used: list[str]) -> dict[str, Any]:
+    """What models run on; before any has said it, what the machine has.
+
+    A driver alone proves nothing: torch may be a CPU build, or need a newer one.
+    """
+    gpus = sorted(
+        int(device.partition(":")[2] or 0) for device in used if device.startswith("cuda")
+    )
+    if not used and services.gpus.count:
+        gpus = [0]
+    return {
+        "device_type": "cuda" if gpus else "cpu",
+        "device_id": gpus[0] if gpus else None,
+    }
 
 
 def _default_batch() -> BatchConfig:

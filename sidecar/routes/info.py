@@ -95,11 +95,18 @@ def _performance(services: Services) -> PerformanceMetrics:
         gpu_metrics=GpuMetrics(
             figures.gpus.count > 0,
             figures.gpus.count,
-            figures.gpus.memory_allocated_mb,
+            _gpu_memory_mb(services),
             figures.gpus.utilization,
         ),
         tts_metrics=_tts_metrics(services),
     )
+
+
+def _gpu_memory_mb(services: Services) -> float | None:
+    """What the workers hold on all GPUs, by the driver, else by themselves; null: not known."""
+    told = services.system.figures.gpus.memory_allocated_mb
+    held = [mb for each in services.loader.residents() for mb in each.gpu_memory_mb.values()]
+    return sum(held) if told is None and held else told
 
 
 def _tts_backend(services: Services) -> Literal["pytorch", "huggingface_transformers"] | None:

@@ -201,9 +201,7 @@ async def _details(services: Services, found: ManagedModel) -> ModelDetails:
         error=status.error,
         device=status.runtime.device if status.runtime else None,
         precision=status.runtime.precision if status.runtime else None,
-        workers=[
-            WorkerFacts(each.id, round(each.memory_usage / 2**20, 1)) for each in status.workers
-        ],
+        workers=[WorkerFacts(each.id, _rounded(status.memory_mb(each))) for each in status.workers],
         gpu_memory_mb={
             str(gpu): round(held, 1) for gpu, held in found.held_gpu_mb.items() if status.workers
         },
@@ -215,6 +213,10 @@ async def _details(services: Services, found: ManagedModel) -> ModelDetails:
         cache=spec.cache,
         limits=spec.limits,
     )
+
+
+def _rounded(megabytes: float | None) -> float | None:
+    return None if megabytes is None else round(megabytes, 1)
 
 
 def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.job import WorkerMemory
 from sidecar.scheduling.job_runner import JobLimits, JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.telemetry.prometheus import ModelMetrics
@@ -66,6 +67,11 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Entries inside jobs."""
         return self._runner.in_flight
+
+    @property
+    def worker_memory(self) -> dict[int, WorkerMemory]:
+        """What each worker, by its process id, told last of its memory; ours to prune."""
+        return self._runner.memory
 
     @property
     def first_waits(self) -> float:

@@ -55,8 +55,23 @@ class Timings(msgspec.Struct):
     encode_ms: float = 0.0
 
 
+class WorkerMemory(msgspec.Struct, frozen=True):
+    """Bytes that a worker measured of itself.  *gpu*: the index of its GPU, None without one.
+
+    *gpu_reserved_bytes* is what torch took from the driver: all but CUDA's own context.
+    """
+
+    rss_bytes: int
+    gpu: int | None = None
+    gpu_allocated_bytes: int = 0
+    gpu_reserved_bytes: int = 0
+
+
 class JobAnswerHeader(msgspec.Struct):
-    """The answer's header: what ran the job, and how each item fared."""
+    """The answer's header: what ran the job, and how each item fared.
+
+    *memory* is told about once a second.
+    """
 
     version: int
     items: list[AnswerHeader]
@@ -64,6 +79,7 @@ class JobAnswerHeader(msgspec.Struct):
     precision: str
     worker: int = 0  # process id
     timings: Timings = msgspec.field(default_factory=Timings)
+    memory: WorkerMemory | None = None
 
 
 class MalformedAnswer(Exception):

@@ -18,6 +18,7 @@ from sidecar.scheduling.job import (
     JobAnswerHeader,
     MalformedAnswer,
     Timings,
+    WorkerMemory,
     decode_answer,
     encode_job,
 )
@@ -71,6 +72,7 @@ class JobRunner:
         self._on_trouble = on_trouble
         self._clock = clock
         self._serial = 0
+        self.memory: dict[int, WorkerMemory] = {}  # by process id, what each told last
         self.in_flight = 0  # entries inside jobs
         self._mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
 
@@ -91,6 +93,8 @@ class JobRunner:
             header, bodies = await self._ask(job, len(batch))
             self._breaker.succeeded()
             self._took(batch, started, header.timings)
+            if header.memory is not None:
+                self.memory[header.worker] = header.memory
             self._answer(batch, header, bodies)
         except EngineOutOfReach as exc:
             log.warning("a job of %s was not sent: %s", self._model, exc, extra=_asked_by(batch))

@@ -80,10 +80,10 @@ class Models(msgspec.Struct):
 
 
 class WorkerFacts(msgspec.Struct):
-    """One READY worker."""
+    """One READY worker.  *memory_mb*: resident, in 2^20 bytes; null until it was measured."""
 
     id: str
-    memory_mb: float
+    memory_mb: float | None
 
 
 class ModelDetails(msgspec.Struct):

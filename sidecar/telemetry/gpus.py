@@ -5,7 +5,8 @@ their place on the bus (TorchServe is told to do so by CUDA_DEVICE_ORDER).
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -67,20 +68,36 @@ class Gpus:
         """The figures now; memory is that of the processes *pids*."""
         if not self._handles:
             return GpuFigures()
-        try:
-            used = sum(self._memory(handle, pids) for handle in self._handles)
-            memory = [self._nvml.nvmlDeviceGetMemoryInfo(each) for each in self._handles]
-            rates = [self._nvml.nvmlDeviceGetUtilizationRates(each).gpu for each in self._handles]
-        except self._nvml.NVMLError:
-            return GpuFigures(len(self._handles))
-        mean = sum(rates) / len(rates)
+        memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo)
+        rates = self._ask(self._nvml.nvmlDeviceGetUtilizationRates)
         return GpuFigures(
             len(self._handles),
-            used / 2**20,
-            mean,
-            sum(each.free for each in memory) / 2**20,
-            max(100 * (1 - each.free / each.total) for each in memory),
+            self._held_by(pids),
+            sum(each.gpu for each in rates) / len(rates) if rates else None,
+            sum(each.free for each in memory) / 2**20 if memory else None,
+            max((100 * (1 - each.free / each.total) for each in memory), default=None),
         )
+
+    def _ask(self, question: Callable[[Any], Any]) -> list[Any]:
+        """*question*'s answers of the GPUs that know one: a part of a GPU has no utilization."""
+        answers = []
+        for handle in self._handles:
+            with suppress(self._nvml.NVMLError):
+                answers.append(question(handle))
+        return answers
+
+    def _held_by(self, pids: Collection[int]) -> float | None:
+        """What *pids* hold of all GPUs, in 2^20 bytes; None where the driver does not tell.
+
+        In a container it knows them by other process ids, if at all, and finding none of them
+        says nothing.
+        """
+        if not pids:
+            return 0.0
+        listed = self._ask(self._nvml.nvmlDeviceGetComputeRunningProcesses)
+        ours = [each.usedGpuMemory for one in listed for each in one if each.pid in pids]
+        known = [used for used in ours if used is not None]
+        return sum(known) / 2**20 if known else None
 
     def _open(self) -> list[Any]:
         if self._nvml is None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from handler_kit.errors import as_item_error, is_broken_device, is_out_of_memory
 from handler_kit.job import MAGIC
+from handler_kit.memory import MemoryGauge
 from sidecar.scheduling.job import decode_answer
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
 from tests.handlers.pretended_cuda import pretended_cuda
@@ -131,6 +132,36 @@ def test_the_answer_says_what_ran_it(example: Loaded) -> None:
     header, _ = example.job(GOOD)
     assert (header.device, header.precision, header.worker) == ("cpu", "fp32", os.getpid())
     assert header.timings.forward_ms > 0
+
+
+def test_a_worker_tells_what_it_holds_about_once_a_second(example: Loaded) -> None:
+    told = [example.job(GOOD)[0].memory for _ in range(3)]
+    assert told[0] is not None
+    assert told[1] is told[2] is None
+    assert told[0].gpu is None
+    assert 50 * 2**20 < told[0].rss_bytes < 2**36
+    described = example.describe()
+    assert described["worker"] == os.getpid()
+    assert described["memory"]["rss_bytes"] > 50 * 2**20
+
+
+def test_on_a_gpu_it_tells_what_torch_took_and_what_is_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 400 + device.index)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500 + device.index)
+    held = MemoryGauge(torch.device("cuda", 1)).read()
+    assert (held.gpu, held.gpu_allocated_bytes, held.gpu_reserved_bytes) == (1, 401, 501)
+
+
+def test_memory_is_measured_again_when_it_is_due() -> None:
+    now = [0.0]
+    gauge = MemoryGauge(torch.device("cpu"), clock=lambda: now[0])
+    assert gauge.read_if_due()
+    now[0] = 0.9
+    assert gauge.read_if_due() is None
+    now[0] = 1.0
+    assert gauge.read_if_due()
 
 
 def test_a_poisoned_item_gets_500_alone_and_nothing_leaks(faulty: Loaded) -> None:
@@ -313,6 +344,8 @@ def test_describe_tells_what_was_picked(example: Loaded) -> None:
         "input_rank",
         "load_ms",
         "torch",
+        "worker",
+        "memory",
         "options",
     }
     assert described["device"] == "cpu"

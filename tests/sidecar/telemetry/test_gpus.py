@@ -62,8 +62,24 @@ def test_memory_is_that_of_the_workers_summed_and_utilization_the_mean() -> None
     assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0, 2048.0, 75.0)
 
 
-def test_memory_that_the_driver_hides_counts_as_none() -> None:
-    assert Gpus(FakeNvml(memory=None)).read({10}) == GpuFigures(2, 0.0, 75.0, 2048.0, 75.0)
+def test_memory_that_the_driver_hides_is_null_and_not_zero() -> None:
+    assert Gpus(FakeNvml(memory=None)).read({10}) == GpuFigures(2, None, 75.0, 2048.0, 75.0)
+
+
+def test_in_a_container_where_process_ids_do_not_match_memory_is_null() -> None:
+    assert Gpus(FakeNvml()).read({7}) == GpuFigures(2, None, 75.0, 2048.0, 75.0)
+    assert Gpus(FakeNvml()).read(set()) == GpuFigures(2, 0.0, 75.0, 2048.0, 75.0)
+
+
+class PartOfAGpu(FakeNvml):
+    """MIG: NVML knows no utilization of a part."""
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
+        raise self.NVMLError
+
+
+def test_a_call_that_is_not_supported_leaves_the_other_figures() -> None:
+    assert Gpus(PartOfAGpu()).read({10, 11}) == GpuFigures(2, 6.0, None, 2048.0, 75.0)
 
 
 def test_what_processes_hold_is_told_by_gpu() -> None:
@@ -149,4 +165,4 @@ def test_without_a_driver_there_are_no_gpus() -> None:
 
 
 def test_a_reading_that_fails_is_null_and_not_an_error() -> None:
-    assert Gpus(FakeNvml(memory=-1)).read({10}) == GpuFigures(2, None, None)
+    assert Gpus(FakeNvml(memory=-1)).read({10}) == GpuFigures(2, None, 75.0, 2048.0, 75.0)

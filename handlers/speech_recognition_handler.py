@@ -102,6 +102,15 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
             for number in range(count)
         ]
 
+    def shapes(self) -> list[list[Clip]]:
+        """A whole window: what is heard of a client's audio is filled up to it with silence."""
+        (clip,) = self.samples(1)
+        whole = self._recogniser.decoding(clip.parameters).context_samples
+        if whole == clip.decoding.context_samples:
+            return []
+        decoding = msgspec.structs.replace(clip.decoding, context_samples=whole)
+        return [[msgspec.structs.replace(clip, decoding=decoding)]]
+
     def details(self) -> dict[str, Any]:
         """What the checkpoint knows, and what an input may be."""
         return {

@@ -1,16 +1,19 @@
 """torch.compile and TensorRT: which of them a model gets."""
 
 import importlib.util
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 
 from handler_kit.config import HandlerConfig
-from handler_kit.errors import LoadError
+from handler_kit.errors import LoadError, is_broken_device, is_out_of_memory
+
+log = logging.getLogger(__name__)
 
 Acceleration = Literal["none", "compile", "tensorrt"]
-Model = Callable[..., Any]
 
 
 def choose_acceleration(
@@ -40,11 +43,84 @@ def has_tensorrt() -> bool:
     return importlib.util.find_spec("torch_tensorrt") is not None
 
 
-def accelerate(model: Model, acceleration: Acceleration) -> Model:
-    """*model*, to be compiled at its first calls, for batches of any size."""
+class Accelerated:
+    """*plain*, compiled at its first calls for batches of any size; all else of it is its own.
+
+    Until `settle` it compiles whatever comes.  From then on it never compiles: what came in no
+    shape that was compiled runs on the plain model, since a client must not wait for a compiler,
+    nor get an error of one.
+    """
+
+    def __init__(self, plain: Any, acceleration: Acceleration) -> None:
+        self.graphs = 0  # that were compiled; a model that goes other ways has none
+        self._plain = plain
+        self._settled = False
+        self._given_up = False
+        self._compile = _compiler(acceleration)
+        self._compiled = torch.compile(plain, backend=self._count_graph, dynamic=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises what the plain model raises; before `settle`, what the compiler does too."""
+        if self._given_up:
+            return self._plain(*args, **kwargs)
+        if not self._settled:
+            return self._compiled(*args, **kwargs)
+        try:
+            with torch.compiler.set_stance("eager_on_recompile"):
+                return self._compiled(*args, **kwargs)
+        except Exception as exc:
+            if is_out_of_memory(exc) or is_broken_device(exc):
+                raise
+            answer = self._plain(*args, **kwargs)  # where this fails too, it was not the compiler
+            log.warning("what was compiled fails, running without it from now on", exc_info=True)
+            self._given_up = True
+            return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def settle(self) -> None:
+        """Compile nothing any more."""
+        self._settled = True
+
+    def give_up(self) -> None:
+        """Run the plain model from now on."""
+        self._given_up = True
+
+    def _count_graph(self, graph: Any, inputs: list[Any]) -> Any:
+        compiled = self._compile(graph, inputs)
+        self.graphs += 1
+        return compiled
+
+
+def _compiler(acceleration: Acceleration) -> Callable[..., Any]:
+    """torch's backend, which makes a function of a graph."""
     if acceleration == "tensorrt":
         importlib.import_module("torch_tensorrt")  # registers its backend
-        return torch.compile(model, backend="torch_tensorrt", dynamic=True)
-    if acceleration == "compile":
-        return torch.compile(model, dynamic=True)
-    return model
+    backend: Callable[..., Any] = torch._dynamo.lookup_backend(  # noqa: SLF001 - as torch documents it
+        "torch_tensorrt" if acceleration == "tensorrt" else "inductor"
+    )
+    return backend
+
+
+def run_within(seconds: float, work: Callable[[], None]) -> BaseException | None:
+    """Run *work* in a thread of its own, and return what it raised; None where it ended well.
+
+    A compiler cannot be stopped.  One that takes longer than *seconds* is left to itself, and a
+    TimeoutError is returned.
+    """
+    ended: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            with torch.inference_mode():
+                work()
+        except BaseException as exc:  # noqa: BLE001 - it is handed on
+            ended.append(exc)
+        else:
+            ended.append(None)
+
+    thread = threading.Thread(target=run, name="compiling", daemon=True)
+    thread.start()
+    thread.join(max(seconds, 0.0))
+    return ended[0] if ended else TimeoutError(f"it took longer than {seconds:.0f} s")

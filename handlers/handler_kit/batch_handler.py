@@ -107,6 +107,13 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     def samples(self, count: int) -> list[Input]:
         """*count* inputs for checks and warm-up; none where no input is sure to fit."""
 
+    def shapes(self) -> list[list[Input]]:
+        """Return jobs of inputs whose shapes will come, but which the samples do not show.
+
+        They are run once where the model is compiled, so that it is never compiled for a client.
+        """
+        return []
+
     def value_of(self, item: Item) -> object:
         """What `decode` is given: the item's JSON, unless a handler takes other types too.
 

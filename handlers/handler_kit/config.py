@@ -28,6 +28,7 @@ class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     compile: Switch = "auto"
     tensorrt: Switch = "off"
     workers: Annotated[int, Meta(ge=1)] = 1
+    startup_timeout_seconds: Annotated[float, Meta(gt=0)] = 120.0
     warmup_iterations: Annotated[int, Meta(ge=0)] = 2
     max_batch_size: Annotated[int, Meta(ge=1)] = 16
     input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
@@ -35,10 +36,16 @@ class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
-    """The key ``handler`` of model-config.yaml.  Raises LoadError naming the wrong field."""
-    section = (yaml or {}).get("handler") or {}
+    """The key ``handler`` of model-config.yaml, and how long TorchServe lets a start take.
+
+    Raises LoadError naming the wrong field.
+    """
+    yaml = yaml or {}
+    section = yaml.get("handler") or {}
     if isinstance(section, Mapping):
         section = {key: _as_switch(key, value) for key, value in section.items()}
+        if "startupTimeout" in yaml:
+            section.setdefault("startup_timeout_seconds", yaml["startupTimeout"])
     try:
         return msgspec.convert(section, HandlerConfig)
     except msgspec.ValidationError as exc:

@@ -12,11 +12,12 @@ import msgspec
 import torch
 
 from handler_kit.acceleration import (
+    Accelerated,
     Acceleration,
-    accelerate,
     choose_acceleration,
     has_tensorrt,
     is_required,
+    run_within,
 )
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.device import give_back
@@ -33,6 +34,7 @@ from handler_kit.threads import keep_useful_threads, limit_threads
 log = logging.getLogger(__name__)
 
 CHECKED_SAMPLES = 4
+COMPILING_PART = 0.6  # of the time a start may take: TorchServe kills a worker that takes longer
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,9 @@ class Loadable(Protocol):
     def samples(self, count: int) -> list[Any]:
         """Inputs for checks and warm-up."""
 
+    def shapes(self) -> list[list[Any]]:
+        """Jobs of inputs whose shapes the samples do not show."""
+
     def plan(self, inputs: Sequence[Any]) -> list[Any]:
         """The passes for *inputs*."""
 
@@ -78,14 +83,15 @@ class Loading:
     def __init__(self, handler: Loadable) -> None:
         self.handler = handler
         self.config = handler.config
+        self._began = time.monotonic()
 
     @torch.inference_mode()
     def run(self) -> Report:
         """Raises LoadError, or what the model raises on its own samples."""
         self._load()
         check = self._lower_precision()
+        threads = self._threads()  # first, as what is compiled holds for so many threads
         acceleration, warmup_ms = self._warm_up()
-        threads = self._threads()
         return Report(
             precision=check.precision if check and check.passed else "fp32",
             precision_check=check,
@@ -136,23 +142,44 @@ class Loading:
 
     def _warm_up(self) -> tuple[Acceleration, float]:
         """The acceleration that works, and how long the first passes took in milliseconds."""
-        plain = self.handler.model
         picked = choose_acceleration(self.config, self.handler.device, has_tensorrt=has_tensorrt())
         started = time.perf_counter()
-        try:
-            self.handler.model = accelerate(plain, picked)
-            self._iterate(at_least=0 if picked == "none" else 1)
-        except Exception as exc:
-            release_frames(exc)
-            give_back(self.handler.device)
-            if picked == "none":
+        if picked != "none":
+            picked = self._accelerate(picked)
+        if picked == "none":
+            try:
+                self._iterate(self.config.warmup_iterations)
+            except Exception as exc:
                 raise LoadError(f"the model fails on its own sample: {exc}") from exc
-            if is_required(self.config, picked):
-                raise LoadError(f"{picked} is on, but fails: {exc}") from exc
-            log.warning("%s fails, running without it", picked, exc_info=True)
-            picked, self.handler.model = "none", plain
-            self._iterate()
         return picked, round((time.perf_counter() - started) * 1000, 3)
+
+    def _accelerate(self, picked: Acceleration) -> Acceleration:
+        """*picked* if it works in time and compiles anything, else "none".
+
+        Raises LoadError where it was asked for and fails.
+        """
+        plain = self.handler.model
+        accelerated = self.handler.model = Accelerated(plain, picked)
+        left = COMPILING_PART * self.config.startup_timeout_seconds - self._seconds()
+        failure = run_within(left, lambda: self._iterate(1, while_model=accelerated))
+        if failure is None and accelerated.graphs:
+            accelerated.settle()
+            return picked
+        accelerated.give_up()
+        self.handler.model = plain
+        if failure is None:
+            log.warning("%s: nothing of the model can be compiled, or no sample is known", picked)
+            return "none"
+        if is_required(self.config, picked):
+            raise LoadError(f"{picked} is on, but fails: {failure}") from failure
+        log.warning("%s fails, running without it", picked, exc_info=failure)
+        release_frames(failure)
+        give_back(self.handler.device)
+        return "none"
+
+    def _seconds(self) -> float:
+        """Since the load began."""
+        return time.monotonic() - self._began
 
     def _threads(self) -> int:
         """This worker's share of the cores, or fewer where they do not help."""
@@ -160,15 +187,21 @@ class Loading:
         samples = self.handler.samples(self.config.max_batch_size)
         if self.handler.device.type != "cpu" or not samples:
             return share
+        self._outputs(samples)  # the first pass prepares much, and is no measure
         return keep_useful_threads(lambda: self._outputs(samples), share)
 
-    def _iterate(self, at_least: int = 0) -> None:
-        """Warm-up passes, alone and in the largest batch: the two that differ most."""
-        for size in (1, self.config.max_batch_size):
-            if not (samples := self.handler.samples(size)):
-                return
-            for _ in range(max(self.config.warmup_iterations, at_least)):
-                self._outputs(samples)
+    def _iterate(self, iterations: int, while_model: object = None) -> None:
+        """Warm-up passes, alone and in the largest batch: the two that differ most.
+
+        With *while_model*, in all shapes worth compiling too, and for as long as it is the model.
+        """
+        inputs = [self.handler.samples(size) for size in (1, self.config.max_batch_size)]
+        if while_model is not None:
+            inputs += self.handler.shapes()
+        for samples in inputs:
+            for _ in range(max(self.config.warmup_iterations, iterations) if samples else 0):
+                if while_model is None or self.handler.model is while_model:
+                    self._outputs(samples)
 
     def _outputs(self, samples: list[Any]) -> list[torch.Tensor]:
         """What the answers to *samples* rest on, pass by pass."""

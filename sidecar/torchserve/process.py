@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 ALLOWED_VARIABLES = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|VIRTUAL_ENV|LD_LIBRARY_PATH"
-    r"|CUDA_\w+|NVIDIA_\w+|NCCL_\w+|PYTORCH_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|OMP_\w+|MKL_\w+|KMP_\w+"
+    r"|CC|CXX|TRITON_\w+|CUDA_\w+|NVIDIA_\w+|NCCL_\w+|PYTORCH_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|OMP_\w+|MKL_\w+|KMP_\w+"
 )
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 FOLDER_PREFIX = "torchserve-"
@@ -60,6 +60,7 @@ class TorchServeProcess:
         self._logs = settings.logs.resolve()
         self._store = settings.model_store.resolve()
         self._record_file = settings.state_dir / RECORD.format(settings.port)
+        self._compiled = settings.state_dir.resolve() / "compiled"  # kept from start to start
         self._process: asyncio.subprocess.Process | None = None
         self.folder = _private_folder()
 
@@ -146,6 +147,7 @@ class TorchServeProcess:
         for folder in (self.folder, self.folder / "work", self.folder / "tmp"):
             folder.mkdir(mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._compiled.mkdir(mode=0o700, exist_ok=True)
         text = self._settings.torchserve_config.read_text()
         (self.folder / "config.properties").write_text(render_config(text, self._overrides()))
 
@@ -167,10 +169,12 @@ class TorchServeProcess:
     def _environment(self) -> dict[str, str]:
         temp = str(self.folder / "tmp")
         inherited = allowed_environment(os.environ)
+        triton = str(self._compiled / "triton")
         # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
         # order of GPUs, the fastest first, is not that of NVML.
         return (
             {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+            | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiled), "TRITON_CACHE_DIR": triton}
             | inherited
             | self._visible_gpus()
             | {

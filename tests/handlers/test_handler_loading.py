@@ -1,6 +1,7 @@
 """What a handler picks at load, and what it refuses."""
 
 import re
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -12,17 +13,21 @@ import torch
 
 import tensor_handler
 import text_embedding_handler
-from handler_kit import loading
+from handler_kit import acceleration, loading
 from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
 from handler_kit.precision import Compared, check_precision, choose_precision, cosine_of
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
+from speech_recognition_handler import SpeechRecognitionHandler
+from tests.checkpoints import moonshine
 from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample
 from tests.handlers.pretended_cuda import pretended_cuda
+from tests.handlers.recognising import RATE, write_small_whisper
 from tests.needs import need_compiler
 
+WARM_UP_PASSES = (1, 16)  # inputs: alone, and in the largest batch
 ALL: set[Precision] = {"fp32", "fp16", "bf16"}
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
@@ -261,7 +266,7 @@ def test_a_device_that_is_not_there_is_a_load_error(
 
 
 @pytest.mark.parametrize(
-    ("config", "device", "has_tensorrt", "acceleration"),
+    ("config", "device", "has_tensorrt", "picked"),
     [
         ({}, CPU, False, "none"),
         ({}, CUDA, False, "compile"),
@@ -275,10 +280,10 @@ def test_a_device_that_is_not_there_is_a_load_error(
     ],
 )
 def test_an_acceleration_is_chosen(
-    config: dict[str, Any], device: torch.device, has_tensorrt: bool, acceleration: str
+    config: dict[str, Any], device: torch.device, has_tensorrt: bool, picked: str
 ) -> None:
     chosen = choose_acceleration(HandlerConfig(**config), device, has_tensorrt=has_tensorrt)
-    assert chosen == acceleration
+    assert chosen == picked
 
 
 def test_tensorrt_asked_for_and_missing_is_a_load_error(load_example: LoadExample) -> None:
@@ -296,23 +301,128 @@ def test_a_compiled_model_answers_as_the_plain_one(load_example: LoadExample) ->
     assert compiled.results(*inputs) == pytest.approx(plain.results(*inputs), abs=1e-6)
 
 
-def broken(model: Any, picked: str) -> Any:
-    def fail(batch: torch.Tensor) -> torch.Tensor:
+def broken(_: str) -> Any:
+    def fail(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler here")
 
-    return model if picked == "none" else fail
+    return fail
 
 
 def test_a_compile_that_fails_is_a_load_error_when_on_and_left_out_when_auto(
     load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "accelerate", broken)
-    with pytest.raises(LoadError, match="compile is on, but fails: no compiler here"):
+    monkeypatch.setattr(acceleration, "_compiler", broken)
+    with pytest.raises(LoadError, match=r"(?s)compile is on, but fails: .*no compiler here"):
         load_example(compile="on")
     monkeypatch.setattr(loading, "choose_acceleration", lambda *_, **__: "compile")
     automatic = load_example(compile="auto")
     assert automatic.describe()["compile"] is False
     assert automatic.results([1])
+
+
+def eager(_: str) -> Any:
+    """A compiler that leaves graphs as they are: it takes no time, and needs no C compiler."""
+    return lambda graph, _: graph.forward
+
+
+def test_a_compile_that_takes_too_long_gives_way(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+
+    def slow(_: str) -> Any:
+        def wait(graph: Any, inputs: Any) -> Any:
+            never.wait(60)
+            raise RuntimeError("given up")
+
+        return wait
+
+    monkeypatch.setattr(acceleration, "_compiler", slow)
+    try:
+        with pytest.raises(LoadError, match="compile is on, but fails: it took longer than"):
+            load_example(compile="on", startup_timeout_seconds=0.5)
+        monkeypatch.setattr(loading, "choose_acceleration", lambda *_, **__: "compile")
+        automatic = load_example(startup_timeout_seconds=0.5)
+        assert automatic.describe()["compile"] is False
+        assert automatic.results([1])
+    finally:
+        never.set()
+
+
+def test_what_is_not_compiled_is_not_said_to_be(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a sample nothing is compiled at load, and nothing for a client either."""
+    monkeypatch.setattr(acceleration, "_compiler", broken)
+    options = {"module": "example_model", "class": "ExampleModel"}
+    loaded = load_example(compile="on", options=options)
+    assert loaded.describe()["compile"] is False
+    assert loaded.results([0.1] * 10)
+
+
+def test_a_shape_that_was_not_compiled_runs_on_the_plain_model(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_compiler", eager)
+    loaded = load_example(compile="on")
+    accelerated = loaded.handler.model
+    assert loaded.describe()["compile"] is True
+    compiled = accelerated.graphs
+    with torch.inference_mode():
+        assert accelerated(torch.ones(2, 3, 10)).shape == (2, 3, 1)  # of another rank
+    assert accelerated.graphs == compiled
+
+
+def test_what_fails_only_when_compiled_is_answered_by_the_plain_model(
+    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def breaking(_: str) -> Any:
+        def compile_graph(graph: Any, inputs: Any) -> Any:
+            def run(*args: Any) -> Any:
+                calls.append(1)
+                if len(calls) > len(WARM_UP_PASSES):
+                    raise RuntimeError("a kernel that cannot be launched")
+                return graph.forward(*args)
+
+            return run
+
+        return compile_graph
+
+    monkeypatch.setattr(acceleration, "_compiler", breaking)
+    loaded = load_example(compile="on")
+    answers = loaded.results([1], [2])
+    assert answers == load_example(compile="off").results([1], [2])
+    assert loaded.results([3])
+    assert len(calls) == len(WARM_UP_PASSES) + 1  # it was tried once more, and never again
+
+
+def test_voices_that_go_past_the_compiler_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "_compiler", eager)
+    moonshine.build(tmp_path)
+    config = {"compile": "on", "warmup_iterations": 1, "workers": 2, "max_batch_size": 1}
+    loaded = Loaded(SpeechRecognitionHandler(), FakeContext(tmp_path, config))
+    assert loaded.describe()["compile"] is False
+
+
+def test_a_recogniser_is_compiled_for_the_window_that_clients_audio_is_filled_up_to(
+    tmp_path: Path,
+) -> None:
+    write_small_whisper(tmp_path)
+    config = {"warmup_iterations": 0, "workers": 2, "max_batch_size": 1}
+    handler = Loaded(SpeechRecognitionHandler(), FakeContext(tmp_path, config)).handler
+    ((clip,),) = handler.shapes()
+    assert clip.decoding.context_samples == 30 * RATE
+    assert handler.compared(handler.forward([clip]))[0].shape[-1] > 1
+
+
+def test_the_time_for_compiling_is_a_part_of_what_torchserve_lets_a_start_take() -> None:
+    config = parse_config({"startupTimeout": 300, "handler": {}})
+    assert config.startup_timeout_seconds == 300
+    assert parse_config(None).startup_timeout_seconds == 120
 
 
 def test_warm_up_runs_alone_and_in_the_largest_batch(load_example: LoadExample) -> None:
@@ -327,8 +437,8 @@ def test_warm_up_runs_alone_and_in_the_largest_batch(load_example: LoadExample) 
 
     watched = load_example(Watched, max_batch_size=5, warmup_iterations=2)
     assert isinstance(watched.handler, Watched)
-    assert watched.handler.passes[:4] == [1, 1, 5, 5]
-    assert set(watched.handler.passes[4:]) <= {5}  # the threads' timing
+    assert watched.handler.passes[-4:] == [1, 1, 5, 5]
+    assert set(watched.handler.passes[:-4]) <= {5}  # the threads' timing
 
 
 def test_an_archive_made_by_hand_needs_no_config() -> None:

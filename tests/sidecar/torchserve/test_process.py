@@ -156,13 +156,48 @@ async def test_torchserve_is_told_of_gpus_by_index_alone(choosy: TorchServeProce
     await choosy.start()
     try:
         assert choosy.pid is not None
-        variables = await asyncio.to_thread(psutil.Process(choosy.pid).environ)
+        variables = await _variables_of(choosy.pid)
         config = await asyncio.to_thread((choosy.folder / "config.properties").read_text)
     finally:
         await choosy.stop()
     assert variables["CUDA_VISIBLE_DEVICES"] == "3,1"
     assert variables["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert "number_of_gpu=2" in config.splitlines()
+
+
+@pytest.fixture
+def with_compiler(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchServeProcess:
+    monkeypatch.setenv("CC", "/usr/bin/gcc-12")
+    monkeypatch.setenv("TRITON_PTXAS_PATH", "/opt/ptxas")
+    monkeypatch.setenv("SIDECAR_JWT_SECRET", "x" * 32)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # torch sets it for itself
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    return TorchServeProcess(settings, find_java_home())
+
+
+async def test_what_was_compiled_is_kept_from_start_to_start(
+    with_compiler: TorchServeProcess, tmp_path: Path
+) -> None:
+    """The temporary folder is new at every start, and was where the cache lay."""
+    await with_compiler.start()
+    try:
+        assert with_compiler.pid is not None
+        variables = await _variables_of(with_compiler.pid)
+    finally:
+        await with_compiler.stop()
+    assert Path(variables["TORCHINDUCTOR_CACHE_DIR"]) == tmp_path / "compiled"
+    assert Path(variables["TRITON_CACHE_DIR"]).parent == tmp_path / "compiled"
+    assert await asyncio.to_thread((tmp_path / "compiled").is_dir)
+    assert (variables["CC"], variables["TRITON_PTXAS_PATH"]) == ("/usr/bin/gcc-12", "/opt/ptxas")
+    assert "SIDECAR_JWT_SECRET" not in variables
+
+
+async def _variables_of(pid: int) -> dict[str, str]:
+    """The environment of a process that may be about to begin: it is empty until it has."""
+    async with asyncio.timeout(10):
+        while not (variables := await asyncio.to_thread(psutil.Process(pid).environ)):
+            await asyncio.sleep(0.01)
+    return variables
 
 
 def _group_lives(leader: int) -> bool:

@@ -52,13 +52,14 @@ def choose_device(
     """The device for *requested*: auto, cpu, mps, cuda or cuda:N.
 
     *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU
-    that TorchServe did not give.  *missing* says why there are no CUDA devices.  Raises LoadError
+    that TorchServe did not give, nor MPS: it lacks operations that we use (`segment_reduce`, double
+    precision), and no model was ever tried on it.  *missing* says why there are no CUDA devices.  Raises LoadError
     for a device that is not there.
     """
     if requested == "auto":
         if gpu_id is not None and gpu_id < cuda_devices:
             return torch.device("cuda", gpu_id)
-        return torch.device("mps" if has_mps else "cpu")
+        return torch.device("cpu")
     if requested == "mps" and not has_mps:
         raise LoadError("device mps was asked for, but this machine has none")
     if requested.startswith("cuda"):

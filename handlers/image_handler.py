@@ -10,6 +10,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.device import sent
 from handler_kit.errors import ItemError, LoadError
 from handler_kit.hub_checkpoint import FROM_FOLDER, load_model
 from handler_kit.job import Answer, Item
@@ -49,6 +50,10 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
         network: torch.nn.Module = load_model(
             AutoModelForImageClassification, self.folder, self.device
         )
+        # Tensor cores want the channels of a pixel side by side; a CPU has no such wish.
+        on_gpu = self.device.type == "cuda"
+        self._layout = torch.channels_last if on_gpu else torch.contiguous_format
+        network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._labels: dict[int, str] = dict(network.config.id2label)  # type: ignore[union-attr, arg-type]
         return network
 
@@ -81,7 +86,8 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
 
     def forward(self, batch: list[Seen]) -> Scores:
         """Every label's probability for each picture."""
-        pixels = torch.stack([seen.pixels for seen in batch]).to(self.device, self.dtype)
+        pixels = torch.stack([seen.pixels for seen in batch])
+        pixels = sent(pixels, self.device, self.dtype).to(memory_format=self._layout)
         logits = self.model(pixel_values=pixels).logits
         return Scores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
 

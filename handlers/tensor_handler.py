@@ -8,6 +8,7 @@ import torch
 
 from handler_kit.batch_handler import ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.device import sent
 from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.number_handler import NumberHandler
 from handler_kit.options import TensorOptions
@@ -57,7 +58,7 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """The model's first output, [n, …] for a batch [n, …]."""
         dtype = self.dtype if batch.is_floating_point() else batch.dtype
-        outputs = first_tensor(self.model(batch.to(self.device, dtype)), len(batch)).cpu()
+        outputs = first_tensor(self.model(sent(batch, self.device, dtype)), len(batch)).cpu()
         return outputs.float() if outputs.is_floating_point() else outputs
 
     def samples(self, count: int) -> list[Array]:

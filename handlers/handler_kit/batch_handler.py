@@ -139,6 +139,8 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             system.get("gpu_id"),
             in_turn="deviceIds" in (context.model_yaml_config or {}),
         )
+        if self.device.type == "cuda":  # what names no index, in libraries too, goes to this one
+            torch.cuda.set_device(self.device)
         self._report: Report = Loading(self).run()
         protect_output()  # libraries that were imported meanwhile have loggers of their own
         self._run_by = RunBy(

@@ -53,8 +53,8 @@ def choose_device(
 
     *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU
     that TorchServe did not give, nor MPS: it lacks operations that we use (`segment_reduce`, double
-    precision), and no model was ever tried on it.  *missing* says why there are no CUDA devices.  Raises LoadError
-    for a device that is not there.
+    precision), and no model was ever tried on it.  *missing* says why there are no CUDA devices.
+    Raises LoadError for a device that is not there.
     """
     if requested == "auto":
         if gpu_id is not None and gpu_id < cuda_devices:
@@ -101,6 +101,17 @@ def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> Found:
         log.warning("there is a GPU, but the model runs on %s: %s", device, missing)
         return Found(device, missing)
     return Found(device)
+
+
+def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Return *tensor*, which lies on the CPU, on *device* as *dtype*.
+
+    To a GPU it goes from pinned memory, and the CPU does not wait until it has arrived; it becomes
+    *dtype* there, where that costs nothing.
+    """
+    if device.type != "cuda":
+        return tensor.to(device, dtype)
+    return tensor.pin_memory().to(device, non_blocking=True).to(dtype)
 
 
 def give_back(device: torch.device) -> None:

@@ -44,12 +44,14 @@ class BeamSearch:
         sums = torch.tensor([beam.sums for beam in beams], device=device).flatten()
         totals = (logprobs + sums[:, None]).view(len(beams), -1)
         best = totals.topk(2 * self.width, dim=1)  # one end and one other for each at least
-        picked = logprobs.view(len(beams), -1).gather(1, best.indices).tolist()
+        picked = logprobs.view(len(beams), -1).gather(1, best.indices)
+        # Read together: each reading waits for a GPU.  Places are too large for float32.
+        both = torch.stack([best.indices.double(), picked.double()], dim=1).tolist()
         rows, tokens = [], []
         for number, beam in enumerate(beams):
             candidates = [
-                (place // vocabulary, place % vocabulary, score)
-                for place, score in zip(best.indices[number].tolist(), picked[number], strict=True)
+                (int(place) // vocabulary, int(place) % vocabulary, score)
+                for place, score in zip(*both[number], strict=True)
             ]
             for place, token in beam.advance(candidates, self._end):
                 rows.append(number * self.width + place)

@@ -44,9 +44,12 @@ class GreedyDecoding:
         for length in range(limit):
             self._rules.apply(logits, said[:, :length])
             chosen = self._choose(logits, pieces)
-            scores = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
-            for piece, token, score in zip(pieces, chosen.tolist(), scores, strict=True):
-                found[piece].say(token, score, self._end)
+            scores = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
+            # Read together: each reading waits for a GPU.  Tokens are exact in float32.
+            for piece, (token, score) in zip(
+                pieces, torch.stack([chosen.to(scores.dtype), scores], dim=1).tolist(), strict=True
+            ):
+                found[piece].say(int(token), score, self._end)
             going = [row for row, piece in enumerate(pieces) if not found[piece].ended]
             if not going or length + 1 == limit:
                 break

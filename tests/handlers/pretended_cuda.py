@@ -10,7 +10,7 @@ What it cannot show: speed, memory, the kernels' own rounding, and anything that
 import math
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from transformers import PreTrainedModel
 
 DEVICE = torch.device("cuda", 0)
-GIBIBYTE = 2**30
+MEMORY_BYTES = 80 * 2**30
 
 _aten: Any = torch.ops.aten
 # The CPU operand of these is moved, or is meant to be on the CPU.
@@ -148,6 +148,8 @@ class _Kernels:
         if func is _aten._local_scalar_dense.default and ours:
             self.traffic.wait()
             return func(ours[0].held)
+        if func in (_aten.is_pinned.default, _aten._pin_memory.default):
+            return self._pin(func, args[0])
         if func is _aten.copy_.default:
             return self._copy(args[0], args[1])
         if ours:
@@ -170,6 +172,13 @@ class _Kernels:
         )
         if masks or func is _aten.nonzero.default:  # the result's size is not known before
             self.traffic.wait()
+
+    def _pin(self, func: Any, tensor: torch.Tensor) -> Any:
+        if func is _aten.is_pinned.default:
+            return False
+        if _is_ours(tensor):
+            raise RuntimeError("only dense CPU tensors can be pinned")
+        return tensor.clone()
 
     def _copy(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         self._count_copy(_is_ours(source), _is_ours(target))
@@ -259,22 +268,25 @@ class _Functions(TorchFunctionMode):
 
 
 @contextmanager
-def pretended_cuda(*, memory_bytes: int = 80 * GIBIBYTE) -> Iterator[Traffic]:
-    """Give torch one CUDA device while inside, and count what goes to it and comes back."""
+def pretended_cuda(**functions: Callable[..., Any]) -> Iterator[Traffic]:
+    """Give torch one CUDA device while inside, and count what goes to it and comes back.
+
+    *functions* stand for those of `torch.cuda` with their names.
+    """
     traffic = Traffic()
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     with pytest.MonkeyPatch.context() as patch, ExitStack() as modes:
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         modes.callback(torch.__future__.set_overwrite_module_params_on_conversion, before)
-        _pretend_driver(patch, memory_bytes)
+        _pretend_driver(patch, functions)
         _load_on_the_cpu(patch)
         modes.enter_context(_Operations(_Kernels(traffic)))
         modes.enter_context(_Functions(traffic))
         yield traffic
 
 
-def _pretend_driver(patch: pytest.MonkeyPatch, memory_bytes: int) -> None:
-    card = SimpleNamespace(total_memory=memory_bytes, major=9, minor=0, name="pretended")
+def _pretend_driver(patch: pytest.MonkeyPatch, functions: Mapping[str, Callable[..., Any]]) -> None:
+    card = SimpleNamespace(total_memory=MEMORY_BYTES, major=9, minor=0, name="pretended")
     answers: dict[str, object] = {
         "_lazy_init": None,
         "is_available": True,
@@ -287,7 +299,7 @@ def _pretend_driver(patch: pytest.MonkeyPatch, memory_bytes: int) -> None:
         "get_device_properties": card,
         "get_device_capability": (card.major, card.minor),
         "device_memory_used": 0,
-        "mem_get_info": (memory_bytes, memory_bytes),
+        "mem_get_info": (MEMORY_BYTES, MEMORY_BYTES),
         "memory_allocated": 0,
         "memory_reserved": 0,
         "empty_cache": None,
@@ -295,7 +307,7 @@ def _pretend_driver(patch: pytest.MonkeyPatch, memory_bytes: int) -> None:
         "manual_seed_all": None,
     }
     for name, answer in answers.items():
-        patch.setattr(torch.cuda, name, _always(answer))
+        patch.setattr(torch.cuda, name, functions.get(name, _always(answer)))
     patch.setattr(torch.backends.cudnn, "is_acceptable", _always(False))
 
 

@@ -257,32 +257,28 @@ def test_a_fault_of_the_model_is_neither() -> None:
     assert not is_broken_device(exc)
 
 
-class Hoarding(FaultyHandler):
-    """Holds much while it runs out of memory."""
-
-    held: list[Any]
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        if (batch[:, 0] == self.TOO_BIG).any():
-            activations = torch.ones(1000)
-            self.held = [weakref.ref(activations)]
-            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
-        return super().forward(batch)
-
-
 def test_what_a_pass_held_is_free_before_the_cache_is_given_back(
-    load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
+    load_example: LoadExample,
 ) -> None:
+    held: list[Any] = []
     left: list[int] = []
-    with pretended_cuda():
+
+    class Hoarding(FaultyHandler):
+        """Holds much while it runs out of memory."""
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            if (batch[:, 0] == self.TOO_BIG).any():
+                activations = torch.ones(1000)
+                held.append(weakref.ref(activations))
+                raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+            return super().forward(batch)
+
+    def empty_cache() -> None:
+        left.append(sum(ref() is not None for ref in held))
+
+    with pretended_cuda(empty_cache=empty_cache):
         loaded = load_example(Hoarding, gpu_id=0, compile="off", precision="fp32")
-        assert isinstance(loaded.handler, Hoarding)
-        handler = loaded.handler
-        monkeypatch.setattr(
-            torch.cuda,
-            "empty_cache",
-            lambda: left.append(sum(ref() is not None for ref in handler.held)),
-        )
+        left.clear()
         header, _ = loaded.job(GOOD, b"[777]")
     assert [item.status for item in header.items] == [200, 503]
     assert left == [0, 0]  # once for both together, once for the guilty one alone

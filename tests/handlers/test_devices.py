@@ -17,6 +17,7 @@ import example_model
 from handler_kit.batch_handler import BatchHandler
 from handler_kit.wav import to_pcm
 from image_handler import ImageHandler
+from sidecar.catalog.catalog import load_catalog
 from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
 from speech_recognition_handler import SpeechRecognitionHandler
 from speech_synthesis_handler import SpeechSynthesisHandler
@@ -34,7 +35,7 @@ from tests.checkpoints import (
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FakeContext, Loaded
 from tests.handlers.pretended_cuda import DevicesMixed, pretended_cuda
 from tests.handlers.recognising import LANGUAGES, RATE, write_small_whisper
-from tests.handlers.speaking import unpacked
+from tests.handlers.speaking import ROOT, unpacked
 from tests.handlers.test_image_handler import encoded, picture
 from tests.handlers.test_image_handler import text as as_base64
 from text_embedding_handler import TextEmbeddingHandler
@@ -44,7 +45,7 @@ from voice_activity_handler import VoiceActivityHandler
 pytest_plugins = ["tests.handlers.recognition_fixtures"]
 
 TEXTS = ["the quick brown fox", "a lazy dog while seven wizards brew strong coffee"]
-NEAR = 2e-4  # attention and LSTM cells take other steps on the pretended device
+NEAR = 2e-3  # attention, LSTM cells and convolutions take other steps on the device
 
 
 class Family(NamedTuple):
@@ -175,7 +176,7 @@ def answers(loaded: Loaded, family: Family) -> list[Any]:
 def near(ours: Any, theirs: Any) -> bool:
     """Whether both say the same, their numbers within NEAR."""
     if isinstance(ours, np.ndarray):
-        return ours.shape == theirs.shape and bool(np.abs(ours - theirs).max() < 10 * NEAR)
+        return ours.shape == theirs.shape and bool(np.abs(ours - theirs).max() < NEAR)
     if isinstance(ours, float):
         return ours == pytest.approx(theirs, abs=NEAR)
     if isinstance(ours, dict):
@@ -227,6 +228,63 @@ def test_a_family_runs_in_half_precision_without_mixing_devices(
         loaded = load(FAMILIES[name], folders(name))
         check = loaded.describe()["precision_check"]
     assert check["cosine"] is not None  # it ran in bf16
+
+
+@pytest.mark.parametrize(("name", "file"), [("whisper", "greedy"), ("whisper by beams", "beam")])
+def test_the_cpu_waits_for_the_device_once_a_token(
+    name: str, file: str, folders: Callable[[str], Path]
+) -> None:
+    steps: list[int] = []
+    with pretended_cuda() as traffic:
+        loaded = load(FAMILIES[name], folders(name), precision="fp32")
+        network = loaded.handler.model
+        step = type(network).logits
+
+        def counted(self: Any, states: torch.Tensor) -> torch.Tensor:
+            steps.append(len(states))
+            return step(self, states)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(network), "logits", counted)
+            traffic.waits.clear()
+            answers(loaded, FAMILIES[name])
+    waits = traffic.waits_in(f"recognition_kit/{file}")
+    assert 4 < waits <= len(steps)
+
+
+def test_images_lie_channels_last_on_a_gpu_alone(folders: Callable[[str], Path]) -> None:
+    def strides(loaded: Loaded) -> set[int]:
+        weights = [each for each in loaded.handler.model.parameters() if each.dim() == 4]
+        return {each.stride(1) for each in weights if each.shape[1] > 1 and each.shape[2] > 1}
+
+    assert 1 not in strides(load(FAMILIES["resnet"], folders("resnet"), device="cpu"))
+    with pretended_cuda():
+        assert strides(load(FAMILIES["resnet"], folders("resnet"), precision="fp32")) == {1}
+
+
+def test_a_model_for_the_cpu_leaves_the_gpu_alone(folders: Callable[[str], Path]) -> None:
+    """Each process that touches a GPU takes some hundred megabytes of it for its context."""
+
+    def touched(*_: Any, **__: Any) -> None:
+        raise AssertionError("the GPU was touched")
+
+    with pretended_cuda(_lazy_init=touched, is_available=touched, set_device=touched):
+        for name in ("tensors", "text classification", "vits"):
+            answers(load(FAMILIES[name], folders(name), device="cpu"), FAMILIES[name])
+
+
+def test_the_worker_of_a_gpu_makes_it_the_current_one(
+    folders: Callable[[str], Path],
+) -> None:
+    chosen: list[torch.device] = []
+    with pretended_cuda(set_device=chosen.append):
+        load(FAMILIES["tensors"], folders("tensors"), precision="fp32")
+    assert chosen == [torch.device("cuda", 0)]
+
+
+def test_models_too_small_for_a_gpu_run_on_the_cpu() -> None:
+    catalog = load_catalog(ROOT / "models.json")
+    assert {catalog[key].device for key in ("example", "silero_vad")} == {"cpu"}
 
 
 def test_voice_activity_is_found_on_the_device_as_on_the_cpu(silero_folder: Path) -> None:

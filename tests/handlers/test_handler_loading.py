@@ -98,11 +98,10 @@ def test_the_lowered_network_is_freed_before_the_one_in_fp32_is_loaded_again(
 
 @pytest.mark.parametrize("kind", [FaultyHandler, Slipping])
 def test_what_lowering_frees_is_given_back_to_the_driver(
-    load_example: LoadExample, kind: type[FaultyHandler], monkeypatch: pytest.MonkeyPatch
+    load_example: LoadExample, kind: type[FaultyHandler]
 ) -> None:
     given: list[bool] = []
-    with pretended_cuda():
-        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given.append(True))
+    with pretended_cuda(empty_cache=lambda: given.append(True)):
         load_example(kind, gpu_id=0, precision="bf16", compile="off")
     assert given
 

@@ -57,7 +57,9 @@ class Accelerated:
         self._settled = False
         self._given_up = False
         self._compile = _compiler(acceleration)
-        self._compiled = torch.compile(plain, backend=self._count_graph, dynamic=True)
+        self._compiled: Callable[..., Any] = torch.compile(
+            plain, backend=self._count_graph, dynamic=True
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises what the plain model raises; before `settle`, what the compiler does too."""

@@ -75,24 +75,24 @@ class PretendedTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor, traffic: Traffic) -> "PretendedTensor":
-        made: PretendedTensor = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Any = torch.Tensor._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
             layout=held.layout,
-            device="meta",  # which has no kernels that could run by mistake
+            device=torch.device("meta"),  # which has no kernels that could run by mistake
             requires_grad=False,
         )
         made.held = held
         made.traffic = traffic
-        return made
+        return made  # type: ignore[no-any-return]
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         tensors = tree_leaves((args, kwargs))
@@ -125,7 +125,7 @@ class PretendedTensor(torch.Tensor):
     def numpy(self, **_: Any) -> NoReturn:
         raise TypeError("can't convert cuda:0 device type tensor to numpy; copy it to the CPU")
 
-    __array__ = numpy
+    __array__ = numpy  # type: ignore[assignment]
 
 
 class _Kernels:
@@ -230,11 +230,11 @@ class _Kernels:
         return self._ours(value) if isinstance(value, torch.Tensor) else value
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sends operations that name no pretended tensor through the kernels too."""
 
     def __init__(self, kernels: _Kernels) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kernels = kernels
 
     def __torch_dispatch__(
@@ -317,10 +317,11 @@ def _always(answer: object) -> Callable[..., object]:
 
 def _load_on_the_cpu(patch: pytest.MonkeyPatch) -> None:
     """Let transformers load undisturbed: it does so on the CPU, with tensors of kind meta."""
-    load = PreTrainedModel.from_pretrained.__func__
+    given: Any = PreTrainedModel.from_pretrained
+    load = given.__func__
 
     def undisturbed(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        modes = torch.overrides._get_current_function_mode_stack()
+        modes = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         pop = torch.overrides._pop_mode_temporarily() if modes else nullcontext()
         with _disable_current_modes(), pop:
             return load(cls, *args, **kwargs)

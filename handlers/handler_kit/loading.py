@@ -21,7 +21,7 @@ from handler_kit.acceleration import (
 )
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.device import give_back
-from handler_kit.errors import LoadError, release_frames
+from handler_kit.errors import LoadError, is_out_of_memory, release_frames
 from handler_kit.precision import (
     DTYPES,
     Compared,
@@ -201,7 +201,18 @@ class Loading:
         for samples in inputs:
             for _ in range(max(self.config.warmup_iterations, iterations) if samples else 0):
                 if while_model is None or self.handler.model is while_model:
-                    self._outputs(samples)
+                    self._try(samples)
+
+    def _try(self, samples: list[Any]) -> None:
+        """Run *samples*.  One batch too large for the device is no fault: its inputs go alone."""
+        try:
+            self._outputs(samples)
+        except Exception as exc:
+            if len(samples) == 1 or not is_out_of_memory(exc):
+                raise
+            log.warning("a batch of %d is too large for %s", len(samples), self.handler.device)
+            release_frames(exc)
+            give_back(self.handler.device)
 
     def _outputs(self, samples: list[Any]) -> list[torch.Tensor]:
         """What the answers to *samples* rest on, pass by pass."""

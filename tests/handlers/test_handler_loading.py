@@ -440,6 +440,24 @@ def test_warm_up_runs_alone_and_in_the_largest_batch(load_example: LoadExample) 
     assert set(watched.handler.passes[:-4]) <= {5}  # the threads' timing
 
 
+class TooSmall(FaultyHandler):
+    """On a device that has no room for more than two inputs."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(batch)
+
+
+def test_a_batch_too_large_for_the_device_does_not_keep_a_model_from_loading(
+    load_example: LoadExample, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pretended_cuda():
+        loaded = load_example(TooSmall, gpu_id=0, precision="fp32", compile="off")
+        assert len(loaded.results(1, 2, 3, 4)) == 4
+    assert "a batch of 16 is too large for cuda:0" in caplog.text
+
+
 def test_an_archive_made_by_hand_needs_no_config() -> None:
     assert parse_config(None) == parse_config({}) == parse_config({"handler": None})
     assert parse_config({"handler": {"compile": True, "tensorrt": False}}) == HandlerConfig(

@@ -18,7 +18,7 @@ import aiohttp
 
 from benchmarks.machine import description
 from benchmarks.soak import write_section
-from tests.faults.world import FAULTY, build_world
+from tests.live.world import FAULTY, build_world
 
 NAMES = [f"model_{number}" for number in range(5)]
 MODELS: dict[str, dict[str, Any]] = {

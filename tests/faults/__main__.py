@@ -10,7 +10,7 @@ from benchmarks.machine import description
 from benchmarks.soak import write_section
 from tests.faults.scenario import Report, check, run
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.world import build_world
+from tests.live.world import build_world
 
 HEAD = "| What happens | The others saw | Who did it saw | Without an answer | Well again after |\n"
 

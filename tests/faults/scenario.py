@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from tests.faults.crowd import CUT_OFF, Crowd, counts, recovery_seconds
 from tests.integration.server import Server
+from tests.live.crowd import CUT_OFF, Crowd, counts, recovery_seconds
 
 Act = Callable[[Server], Awaitable[list[int]]]
 WELL_SECONDS = 1.5

@@ -11,11 +11,11 @@ import aiohttp
 
 from tests.fake_torchserve import FakeTorchServe
 from tests.faults.bad_requests import bad_requests
-from tests.faults.crowd import CUT_OFF
-from tests.faults.faulty_model import CRASH, EXHAUST, FLOOD, HANG, RAISE
 from tests.faults.scenario import Act, Scenario
-from tests.faults.world import FAULTY, build_world
 from tests.integration.server import Server
+from tests.live.crowd import CUT_OFF
+from tests.live.faulty_model import CRASH, EXHAUST, FLOOD, HANG, RAISE
+from tests.live.world import FAULTY, build_world
 
 
 def _order(number: int, times: int = 1) -> Act:

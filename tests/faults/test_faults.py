@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.scenario import Scenario, check, run
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.world import build_world
 from tests.integration.server import Server
+from tests.live.world import build_world
 
 pytestmark = pytest.mark.integration
 

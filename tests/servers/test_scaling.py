@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.faults.world import FAULTY, build_archives, build_world
 from tests.integration.server import Server
+from tests.live.world import FAULTY, build_archives, build_world
 
 pytestmark = pytest.mark.integration
 NAMES = [f"model_{number}" for number in range(5)]

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import aiohttp
 
-from tests.faults.faulty_model import FINE
+from tests.live.faulty_model import FINE
 
 CUT_OFF = 0  # instead of a status: the connection broke
 PAUSE_SECONDS = 0.02
@@ -24,16 +25,21 @@ class Answer(NamedTuple):
 
 
 class Crowd:
-    """Asks for sums, which are checked, with as many clients as *clients*."""
+    """Asks for sums, which are checked, with as many clients as *clients*.
 
-    def __init__(self, url: str, clients: int = 8) -> None:
-        self._url = url
+    Their requests have *headers*, a credential for instance.
+    """
+
+    def __init__(
+        self, url: str, clients: int = 8, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._url, self._headers = url, headers
         self.answers: list[Answer] = []
         self._stop = asyncio.Event()
         self._tasks = [asyncio.create_task(self._client(number)) for number in range(clients)]
 
     async def _client(self, number: int) -> None:
-        async with aiohttp.ClientSession(self._url) as session:
+        async with aiohttp.ClientSession(self._url, headers=self._headers) as session:
             serial = 0
             while not self._stop.is_set():
                 serial += 1

@@ -11,8 +11,8 @@ from typing import Any
 
 import safetensors.torch
 
-from tests.faults import faulty_model
 from tests.integration.server import ROOT, Server
+from tests.live import faulty_model
 
 JOB_SECONDS = 3
 FAULTY: dict[str, Any] = {
@@ -47,7 +47,7 @@ def build_world(
         "models_file": str(folder / "models.json"),
         "model_store": str(folder / "model_store"),
     }
-    (folder / "model_store").mkdir()
+    (folder / "model_store").mkdir(exist_ok=True)
     build_archives(folder)
     return Server(folder, **places, **settings)
 

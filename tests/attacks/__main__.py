@@ -1,0 +1,73 @@
+"""`scripts/attack`: every attack on a real server, and the table in docs/security.md."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.machine import description
+from benchmarks.soak import write_section
+from tests.attacks.attack import Attack, Report, problems, run
+from tests.attacks.scenarios import ATTACKS
+from tests.attacks.world import build
+from tests.integration.server import ROOT
+
+DOCUMENT = ROOT / "docs" / "security.md"
+HEAD = (
+    "| What is sent | Who sent it got | Others got | `/livez`, quiet | beside it | longest "
+    "| Memory | Well again after |\n|---|---|---|---|---|---|---|---|\n"
+)
+
+
+async def main(wanted: Sequence[str]) -> int:
+    """Returns 0 when no attack did more than it may.  *wanted*: words of names, all if none."""
+    machine, rows, failures = description(), [], 0
+    chosen = [each for each in ATTACKS if not wanted or any(word in each.name for word in wanted)]
+    with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
+        server = build(Path(folder), speech=True)
+        server.start()
+        try:
+            await asyncio.to_thread(server.wait_ready)
+            for attack in chosen:
+                report = await run(attack, server)
+                rows.append(_row(report))
+                failures += _tell(attack, report, rows[-1])
+        finally:
+            server.stop()
+    if not wanted:
+        write_section("attacks", f"{HEAD}{''.join(rows)}\nMeasured on {machine}.", DOCUMENT)
+    return 1 if failures else 0
+
+
+def _tell(attack: Attack, report: Report, row: str) -> int:
+    """How many problems there were."""
+    print(row, end="", flush=True)
+    found = problems(attack, report, strict=True)
+    for each in found:
+        print(f"NOT AS IT SHOULD BE: {attack.name}: {each}", file=sys.stderr, flush=True)
+    return len(found)
+
+
+def _row(report: Report) -> str:
+    well = "nobody noticed" if not report.seconds else f"{report.seconds:.1f} s"
+    times = (report.quiet_ms, report.livez_ms, report.livez_longest_ms)
+    cells = [
+        *(report.name, _told(report.attackers), _told(report.others)),
+        *(f"{each:.0f} ms" for each in times),
+        *(f"+{report.peak_mib:.0f} MiB", well),
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _told(answers: Counter[int]) -> str:
+    parts = [f"{count:,} × {status or 'cut off'}" for status, count in sorted(answers.items())]
+    return ", ".join(parts) or "–"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="scripts/attack", description="Attacks a real server.")
+    parser.add_argument("names", nargs="*", help="only attacks whose name holds one of these")
+    sys.exit(asyncio.run(main(parser.parse_args().names)))

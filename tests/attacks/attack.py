@@ -1,0 +1,185 @@
+"""One attack: what is sent, what it may do, and what it did."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tests.attacks import probe
+from tests.attacks.stand_in import StandIn
+from tests.integration.server import ROOT, SECRET, Server
+from tests.integration.tokens import bearer
+from tests.live.crowd import CUT_OFF, Crowd, counts, recovery_seconds
+
+Act = Callable[[Server], Awaitable[list[int]]]
+MIB = 2**20
+CLIENTS = 3  # that ask beside the attack: few, so that they are not the load themselves
+QUIET_SECONDS = 2.0
+WELL_SECONDS = 1.0
+LIVEZ_MS = 100.0
+OK = frozenset({200})
+REFUSED = frozenset({400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431, 503})
+NO_ANSWER = frozenset({CUT_OFF})
+
+
+class Attack(NamedTuple):
+    """*act* attacks, and returns the statuses that the attackers themselves got.
+
+    *attackers_see* are all that they may get.  *others_see* are what other clients may get besides
+    200.  *peak_mib* bounds how far the sidecar's memory grows; *livez_ms* bounds the 99th
+    percentile of /livez beside the attack, None where the attack itself stops the server.
+    *settings*, if not None: it runs against a sidecar of its own with these, in front of a
+    TorchServe that is a stand-in.  Those that are not *quick* run in scripts/attack alone.
+    """
+
+    name: str
+    act: Act
+    attackers_see: frozenset[int] = REFUSED
+    others_see: frozenset[int] = frozenset()
+    peak_mib: float = 64.0
+    livez_ms: float | None = LIVEZ_MS
+    within_seconds: float = 15.0
+    settings: Mapping[str, str] | None = None
+    quick: bool = True
+
+
+OWN: Mapping[str, str] = MappingProxyType({})  # a sidecar of its own, with the default settings
+
+
+class Report(NamedTuple):
+    """What an attack did.  *quiet_ms* and *livez_ms* are 99th percentiles before and beside it."""
+
+    name: str
+    attackers: Counter[int]
+    others: Counter[int]
+    wrong: int
+    quiet_ms: float
+    livez_ms: float
+    livez_longest_ms: float
+    livez_failed: int
+    peak_mib: float
+    seconds: float
+    problem: str = ""  # what the attack itself found wrong
+
+
+async def run(attack: Attack, shared: Server | None) -> Report:
+    """Let clients ask, attack, and wait until all is well again."""
+    if attack.settings is None:
+        assert shared is not None
+        return await _measured(attack, shared)
+    with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+        async with StandIn(Path(folder), **attack.settings) as server:
+            return await _measured(attack, server)
+
+
+async def _measured(attack: Attack, server: Server) -> Report:
+    async with _probed(server) as file:
+        crowd = Crowd(server.url, CLIENTS, bearer("stats", SECRET))
+        try:
+            began = time.monotonic()
+            await crowd.well_for(QUIET_SECONDS)
+            attack_at = time.monotonic()
+            attackers, problem = await _attacked(attack, server)
+            ended_at = time.monotonic()
+            problem = problem or await _well_again(attack, crowd)
+        finally:
+            await crowd.stop()
+        readings = await asyncio.to_thread(probe.read, file)
+    after = [each for each in crowd.answers if each.at >= attack_at]
+    quiet = [each for each in readings.looks if began < each.began < attack_at - each.seconds]
+    beside = [each for each in readings.looks if each.began + each.seconds >= attack_at]
+    beside = [each for each in beside if each.began <= max(ended_at, attack_at + WELL_SECONDS)]
+    return Report(
+        attack.name,
+        Counter(attackers),
+        counts(after),
+        sum(not each.right for each in after if each.status != CUT_OFF),
+        percentile_ms(quiet, 0.99),
+        percentile_ms(beside, 0.99),
+        percentile_ms(beside, 1.0),
+        sum(not each.well for each in beside),
+        _growth_mib(readings.memory, attack_at),
+        recovery_seconds(after, attack_at),
+        problem,
+    )
+
+
+async def _attacked(attack: Attack, server: Server) -> tuple[list[int], str]:
+    """The statuses, and what the attack found that must not be."""
+    try:
+        return await attack.act(server), ""
+    except (AssertionError, TimeoutError) as exc:
+        return [], f"{type(exc).__name__}: {exc}".replace("\n", " ")
+
+
+async def _well_again(attack: Attack, crowd: Crowd) -> str:
+    try:
+        await crowd.well_for(WELL_SECONDS, limit=attack.within_seconds + WELL_SECONDS)
+    except TimeoutError:
+        return f"other clients are not well again after {attack.within_seconds:g} s"
+    return ""
+
+
+@asynccontextmanager
+async def _probed(server: Server) -> AsyncIterator[Path]:
+    """The file in which a process of its own writes how the server does."""
+    assert server.process is not None
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        file = Path(folder) / "readings"
+        places = (str(server.port), str(server.process.pid), str(file))
+        command = [sys.executable, "-m", "tests.attacks.probe", *places]
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+        try:
+            yield file
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+def percentile_ms(looks: list[probe.Look], share: float) -> float:
+    """How long the slowest but 1 − *share* of them took."""
+    ordered = sorted(each.seconds for each in looks)
+    return 1000 * ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+
+def _growth_mib(memory: list[probe.Memory], since: float) -> float:
+    before = [each.bytes for each in memory if each.at < since]
+    after = [each.bytes for each in memory if each.at >= since]
+    return max(0.0, (max(after, default=0) - before[-1]) / MIB) if before else 0.0
+
+
+def problems(attack: Attack, report: Report, *, strict: bool) -> list[str]:
+    """What the attack did that it must not.
+
+    *strict* holds the 99th percentile of /livez to the attack's own limit.  Without it, for a
+    machine that other programs share, three times the percentile just before is good as well.
+    """
+    limit = attack.livez_ms
+    if limit is not None and not strict:
+        limit = max(limit, 3 * report.quiet_ms)
+    found = [report.problem] if report.problem else []
+    if strange := set(report.attackers) - attack.attackers_see:
+        found.append(f"the attackers got {_told(report.attackers, strange)}")
+    if strange := set(report.others) - OK - attack.others_see:
+        found.append(f"other clients got {_told(report.others, strange)}")
+    if report.wrong:
+        found.append(f"other clients got {report.wrong} wrong answers")
+    if limit is not None and report.livez_ms > limit:
+        found.append(f"/livez took {report.livez_ms:.0f} ms (99th percentile; limit {limit:.0f})")
+    if attack.livez_ms is not None and report.livez_failed:
+        found.append(f"/livez failed {report.livez_failed} times")
+    if report.peak_mib > attack.peak_mib:
+        found.append(f"memory grew by {report.peak_mib:.0f} MiB (limit {attack.peak_mib:.0f})")
+    if report.seconds > attack.within_seconds:
+        found.append(f"well again after {report.seconds:.1f} s only")
+    return found
+
+
+def _told(answers: Counter[int], statuses: set[int]) -> str:
+    return ", ".join(f"{answers[each]} × {each or 'cut off'}" for each in sorted(statuses))

@@ -1,0 +1,11 @@
+"""All attacks, by the kind of fault that they look for."""
+
+from collections.abc import Sequence
+
+from tests.attacks.attack import Attack
+from tests.attacks.scenarios import bodies, connections, cost, headers, leaving, trouble
+
+ATTACKS: Sequence[Attack] = (
+    *(*bodies.ATTACKS, *connections.ATTACKS, *headers.ATTACKS),
+    *(*trouble.ATTACKS, *cost.ATTACKS, *leaving.ATTACKS),
+)

@@ -1,0 +1,49 @@
+"""A sidecar in a process of its own, in front of a TorchServe that is none: quick to start."""
+
+import asyncio
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.integration.server import Server
+from tests.live.world import FAULTY
+
+
+class StandIn:
+    """The server in a `with` block; it speaks with the model `faulty`, whose answers are sums."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        (folder / "models.json").write_text(json.dumps({"models": {"faulty": FAULTY}}))
+        self._fake = FakeTorchServe(folder, _sum)
+        self._fake.archives = {"faulty.mar"}
+        self._folder, self._settings = folder, settings
+        self._server: Server | None = None
+
+    async def __aenter__(self) -> Server:
+        await self._fake.start()
+        urls = {f"{api}_url": self._fake.url for api in ("inference", "management", "metrics")}
+        self._server = Server(
+            self._folder,
+            torchserve="external",
+            models_file=str(self._folder / "models.json"),
+            torchserve_key_file=str(self._fake.key_file),
+            **urls | self._settings,
+        )
+        self._server.start()
+        await asyncio.to_thread(self._server.wait_ready)
+        return self._server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        assert self._server.process is not None
+        if self._server.process.poll() is None:
+            await asyncio.to_thread(self._server.stop)
+        await self._fake.stop()
+
+
+def _sum(numbers: Any) -> Any:
+    return float(sum(numbers[1:]))

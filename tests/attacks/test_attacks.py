@@ -1,0 +1,31 @@
+"""Every quick attack on a real server: /livez answers beside it, others are served, it recovers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attacks.attack import Attack, problems, run
+from tests.attacks.scenarios import ATTACKS
+from tests.attacks.world import build
+from tests.integration.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = build(tmp_path_factory.mktemp("attacks"), speech=False)
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "attack", [each for each in ATTACKS if each.quick], ids=lambda each: each.name
+)
+async def test_nobody_else_is_held_up_by(attacked: Server, attack: Attack) -> None:
+    report = await run(attack, attacked)
+    assert not problems(attack, report, strict=False), report

@@ -1,0 +1,1 @@
+"""What the tests of faults and of attacks have in common: a world, its model, and other clients."""

@@ -57,7 +57,7 @@ async def exchange(
             return NO_ANSWER
         sending = asyncio.create_task(_send(writer, data, half_close=half_close))
         try:
-            return await read_answer(reader)
+            return await read_answer(reader, has_body=not data.startswith(b"HEAD "))
         finally:
             sending.cancel()
             await asyncio.wait([sending])
@@ -72,8 +72,11 @@ async def _send(writer: asyncio.StreamWriter, data: bytes, *, half_close: bool) 
             writer.write_eof()
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
-    """The next answer of a connection that is no 100 Continue; NO_ANSWER at its end."""
+async def read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> Answer:
+    """The next answer of a connection that is no 100 Continue; NO_ANSWER at its end.
+
+    Raises ValueError for what is no HTTP.
+    """
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -81,7 +84,9 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
             status = int(first.split()[1])
             if status >= 200:
                 headers = parse_headers(io.BytesIO(rest))
-                return Answer(status, dict(headers.items()), await _body(reader, headers))
+                has_body = has_body and status not in (204, 304)
+                body = await _body(reader, headers) if has_body else b""
+                return Answer(status, dict(headers.items()), body)
     except (OSError, asyncio.IncompleteReadError):
         return NO_ANSWER
 

@@ -8,12 +8,14 @@ from typing import Any
 from tests.integration.server import ROOT, Server
 from tests.live.world import MODELS, build_world
 
+NOBODY = "http://127.0.0.1:9"  # no attack is to reach a real hub
 SPEECH = ("hibari_tts", "silero_vad", "whisper_tiny_en")
 
 
 def build(folder: Path, *, speech: bool) -> Server:
     """The server, not started yet; with *speech*, also the models that the project comes with."""
-    return build_world(folder, MODELS | (_shipped(folder) if speech else {}))
+    models = MODELS | (_shipped(folder) if speech else {})
+    return build_world(folder, models, hub_endpoint=NOBODY, auto_download="off")
 
 
 def _shipped(folder: Path) -> dict[str, Any]:

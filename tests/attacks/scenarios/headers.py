@@ -160,7 +160,9 @@ async def _pids_told_by_torchserve(server: Server) -> set[int]:
     urls = [f"unix:{folder}/{api}.sock" for api in ("inference", "management", "metrics")]
     keys = KeyFile(folder / "work" / "key_file.json")
     async with TorchServeClient(urls[0], urls[1], urls[2], keys) as client:
-        return {worker.pid for worker in (await client.describe("faulty")).workers}
+        model = await client.describe("faulty")
+    assert model is not None
+    return {worker.pid for worker in model.workers}
 
 
 ATTACKS: Sequence[Attack] = (

@@ -1,0 +1,69 @@
+"""Sends mutated requests and looks at every answer."""
+
+import asyncio
+from collections.abc import Iterable
+
+from tests.attacks.mutation.requests import Mutated, mutated
+from tests.attacks.raw_http import NO_ANSWER, Answer, exchange
+
+AT_ONCE = 6
+ANSWER_SECONDS = 20.0
+SHOWN_BYTES = 400
+OWN_BODY = {"/health", "/readyz"}  # their 503 is no refusal, and says what is wrong
+
+
+async def send_mutated(port: int, numbers: Iterable[int], seed: int) -> list[int]:
+    """The statuses.  Raises AssertionError with all that was wrong; requests can be made again."""
+    left, statuses, wrong = iter(numbers), list[int](), list[str]()
+
+    async def client() -> None:
+        for number in left:
+            request = mutated(seed, number)
+            answer, problem = await _ask(port, request)
+            statuses.append(answer.status)
+            if problem := problem or fault_of(request, answer):
+                wrong.append(f"{request.name}: {problem}: {request.data[:SHOWN_BYTES]!r}")
+
+    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    assert not wrong, f"{len(wrong)} of {len(statuses)} answers are wrong:\n" + "\n".join(wrong)
+    return [status for status in statuses if status]
+
+
+async def _ask(port: int, request: Mutated) -> tuple[Answer, str]:
+    """The answer, and what went wrong before there was one."""
+    try:
+        answer = await exchange(
+            port, request.data, seconds=ANSWER_SECONDS, half_close=not request.whole
+        )
+    except TimeoutError:
+        return NO_ANSWER, f"no answer within {ANSWER_SECONDS:g} s"
+    except ValueError as exc:
+        return NO_ANSWER, f"the answer is no HTTP: {exc}"
+    return answer, ""
+
+
+def fault_of(request: Mutated, answer: Answer) -> str:
+    """What is wrong with *answer*; empty: nothing."""
+    if answer.status == 0:
+        return "cut off" if request.whole else ""
+    if answer.status >= 500 and answer.status not in (503, 504):
+        return f"status {answer.status} {answer.body[:200]!r}"
+    if "X-Request-ID" not in answer.headers:
+        return f"status {answer.status} without X-Request-ID {answer.body[:100]!r}"
+    if answer.status < 400 or (answer.status == 503 and request.path in OWN_BODY):
+        return ""
+    return _fault_of_error(answer)
+
+
+def _fault_of_error(answer: Answer) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"status {answer.status} is no JSON: {answer.body[:100]!r}"
+    kinds = {"success": bool, "error": str, "detail": str, "status_code": int}
+    right = isinstance(body, dict) and all(
+        isinstance(body.get(name), kind) for name, kind in kinds.items()
+    )
+    if not right or body["success"] or body["status_code"] != answer.status:
+        return f"status {answer.status} is not in the one format: {answer.body[:200]!r}"
+    return "" if "Traceback" not in str(body) else f"a traceback: {answer.body[:200]!r}"

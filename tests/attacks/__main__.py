@@ -5,15 +5,17 @@ import asyncio
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.machine import description
 from benchmarks.soak import write_section
 from tests.attacks.attack import Attack, Report, problems, run
+from tests.attacks.mutation.requests import mutated
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
-from tests.integration.server import ROOT
+from tests.integration.server import ROOT, Server
 
 DOCUMENT = ROOT / "docs" / "security.md"
 HEAD = (
@@ -23,23 +25,33 @@ HEAD = (
 
 
 async def main(wanted: Sequence[str]) -> int:
-    """Returns 0 when no attack did more than it may.  *wanted*: words of names, all if none."""
+    """Return 0 when no attack did more than it may.  *wanted*: words of names; none: all."""
     machine, rows, failures = description(), [], 0
     chosen = [each for each in ATTACKS if not wanted or any(word in each.name for word in wanted)]
+    async with _shared_server(chosen) as server:
+        for attack in chosen:
+            report = await run(attack, server)
+            rows.append(_row(report))
+            failures += _tell(attack, report, rows[-1])
+    if not wanted:
+        write_section("attacks", f"{HEAD}{''.join(rows)}\nMeasured on {machine}.", DOCUMENT)
+    return 1 if failures else 0
+
+
+@asynccontextmanager
+async def _shared_server(attacks: Sequence[Attack]) -> AsyncIterator[Server | None]:
+    """The server of those that have none of their own; None where all have."""
+    if all(each.settings is not None for each in attacks):
+        yield None
+        return
     with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
         server = build(Path(folder), speech=True)
         server.start()
         try:
             await asyncio.to_thread(server.wait_ready)
-            for attack in chosen:
-                report = await run(attack, server)
-                rows.append(_row(report))
-                failures += _tell(attack, report, rows[-1])
+            yield server
         finally:
-            server.stop()
-    if not wanted:
-        write_section("attacks", f"{HEAD}{''.join(rows)}\nMeasured on {machine}.", DOCUMENT)
-    return 1 if failures else 0
+            await asyncio.to_thread(server.stop)
 
 
 def _tell(attack: Attack, report: Report, row: str) -> int:
@@ -70,4 +82,10 @@ def _told(answers: Counter[int]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scripts/attack", description="Attacks a real server.")
     parser.add_argument("names", nargs="*", help="only attacks whose name holds one of these")
-    sys.exit(asyncio.run(main(parser.parse_args().names)))
+    parser.add_argument("--request", metavar="SEED:NUMBER", help="write a mutated request, no more")
+    arguments = parser.parse_args()
+    if arguments.request:
+        seed, number = arguments.request.split(":")
+        sys.stdout.buffer.write(mutated(int(seed), int(number)).data)
+    else:
+        sys.exit(asyncio.run(main(arguments.names)))

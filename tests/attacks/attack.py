@@ -80,7 +80,7 @@ async def run(attack: Attack, shared: Server | None) -> Report:
 
 async def _measured(attack: Attack, server: Server) -> Report:
     async with _probed(server) as file:
-        crowd = Crowd(server.url, CLIENTS, bearer("stats", SECRET))
+        crowd = Crowd(server.url, CLIENTS, _credentials(attack))
         try:
             began = time.monotonic()
             await crowd.well_for(QUIET_SECONDS)
@@ -109,6 +109,12 @@ async def _measured(attack: Attack, server: Server) -> Report:
         recovery_seconds(after, attack_at) if well else stopped_at - attack_at,
         problem,
     )
+
+
+def _credentials(attack: Attack) -> Mapping[str, str]:
+    """What the other clients have to send."""
+    needed = attack.settings is not None and "require_authentication" in attack.settings
+    return bearer("stats", SECRET) if needed else {}
 
 
 async def _attacked(attack: Attack, server: Server) -> tuple[list[int], str]:

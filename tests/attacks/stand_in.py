@@ -31,6 +31,8 @@ class StandIn:
             torchserve_key_file=str(self._fake.key_file),
             **urls | self._settings,
         )
+        if "jwt_jwks_url" in self._settings:  # one source of keys only
+            del self._server.environment["SIDECAR_JWT_SECRET"]
         self._server.start()
         await asyncio.to_thread(self._server.wait_ready)
         return self._server

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import jwt
+
 from tests.attacks.mutation.draft import Draft, Part
 from tests.integration.server import SECRET
-from tests.integration.tokens import bearer
 from tests.sidecar.speech.audio_files import speech_like, write
 
 Route = tuple[str, str]  # method, path
@@ -22,6 +23,7 @@ PNG = bytes.fromhex(
     "0000000d49444154789c6360f8cf500f000381017f1c4a5ad10000000049454e44ae426082".replace(" ", "")
 )
 GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+NEVER = 4_102_444_800  # the year 2100, in epoch seconds
 SHORT = {"timeout": 5}  # seconds: nobody has to wait for what a change has made long
 
 
@@ -118,6 +120,12 @@ _QUERIES = {
 }
 
 
+@cache
+def _token() -> str:
+    """One that is the same whenever it is made, as the requests are to be."""
+    return jwt.encode({"sub": "tester", "scope": "admin", "exp": NEVER}, SECRET, "HS256")
+
+
 def examples(route: Route) -> list[Draft]:
     """Good requests to *route*.  Raises KeyError where there is none and one is needed."""
     method, path = route
@@ -127,6 +135,5 @@ def examples(route: Route) -> list[Draft]:
         target = target.replace(name, value)
     for draft in drafts:
         draft.method, draft.target = method.encode(), (target + _QUERIES.get(path, "")).encode()
-        token = bearer("admin", SECRET)["Authorization"]
-        draft.headers += [f"Authorization: {token}".encode(), b"X-Request-ID: mutated"]
+        draft.headers += [f"Authorization: Bearer {_token()}".encode(), b"X-Request-ID: mutated"]
     return drafts

@@ -23,7 +23,7 @@ from tests.integration.tokens import bearer
 from tests.live.crowd import CUT_OFF
 
 HEALTHS = 520
-STARVED_SECONDS = 1.5
+STARVED_SECONDS = 4.0
 STOPPED_SECONDS = 33.0
 END_SECONDS = 60.0
 BAD_ADDRESSES = (

@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 # workers that tests start inherit this.  It has to be said before torch is imported.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-LONGEST_FIRST = ["integration", "families", "servers", "faults", "console", "handlers"]
+LONGEST_FIRST = ["integration", "families", "servers", "faults", "attacks", "console", "handlers"]
 WITH_ONE_SERVER = {"integration", "families"}
 
 

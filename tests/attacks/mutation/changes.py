@@ -1,6 +1,7 @@
 """What is done to a good request: to its fields and parts, to its body's bytes, to its head."""
 
 import base64
+import copy
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -88,10 +89,15 @@ def one_field(chance: random.Random, draft: Draft) -> None:
     """One value, at any depth, becomes an odd one."""
     place = _some_place(chance, draft.fields)
     if place is None:
-        draft.fields = chance.choice(ODD_VALUES)
+        draft.fields = _odd_value(chance)
     else:
         container, key = place
-        container[key] = chance.choice(ODD_VALUES)
+        container[key] = _odd_value(chance)
+
+
+def _odd_value(chance: random.Random) -> Any:
+    """One of its own: a later change may go into it."""
+    return copy.deepcopy(chance.choice(ODD_VALUES))
 
 
 def _some_place(chance: random.Random, value: Any) -> tuple[Any, Any] | None:
@@ -109,7 +115,7 @@ def drop_or_add_field(chance: random.Random, draft: Draft) -> None:
         del draft.fields[chance.choice(list(draft.fields))]
     else:
         names = ["token", "mischief", "", "\u2028", "__class__", "inputs", "text", "model_name"]
-        draft.fields[chance.choice(names)] = chance.choice(ODD_VALUES)
+        draft.fields[chance.choice(names)] = _odd_value(chance)
 
 
 def nest(chance: random.Random, draft: Draft) -> None:

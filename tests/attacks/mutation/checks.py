@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from tests.attacks.error_format import fault_of_error
 from tests.attacks.mutation.requests import Mutated, mutated
 from tests.attacks.raw_http import NO_ANSWER, Answer, exchange
 
@@ -52,18 +53,4 @@ def fault_of(request: Mutated, answer: Answer) -> str:
         return f"status {answer.status} without X-Request-ID {answer.body[:100]!r}"
     if answer.status < 400 or (answer.status == 503 and request.path in OWN_BODY):
         return ""
-    return _fault_of_error(answer)
-
-
-def _fault_of_error(answer: Answer) -> str:
-    try:
-        body = answer.json()
-    except ValueError:
-        return f"status {answer.status} is no JSON: {answer.body[:100]!r}"
-    kinds = {"success": bool, "error": str, "detail": str, "status_code": int}
-    right = isinstance(body, dict) and all(
-        isinstance(body.get(name), kind) for name, kind in kinds.items()
-    )
-    if not right or body["success"] or body["status_code"] != answer.status:
-        return f"status {answer.status} is not in the one format: {answer.body[:200]!r}"
-    return "" if "Traceback" not in str(body) else f"a traceback: {answer.body[:200]!r}"
+    return fault_of_error(answer)

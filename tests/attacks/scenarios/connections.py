@@ -178,6 +178,7 @@ ATTACKS: Sequence[Attack] = (
         attackers_see=ENDED,
         others_see=frozenset({503}),  # while nobody's body has room
         peak_mib=640,  # the 512 MB that all bodies may take together, and what holds them
+        quick=False,
     ),
     Attack(
         "15 half-sent bodies of 60 MiB of strangers",
@@ -193,6 +194,11 @@ ATTACKS: Sequence[Attack] = (
         settings=OWN,
         quick=False,
     ),
-    Attack("50 clients that do not read", _do_not_read, peak_mib=256),
+    Attack(
+        "50 clients that do not read",
+        _do_not_read,
+        peak_mib=256,
+        quick=False,
+    ),
     Attack("clients that finish sending early", _finish_early, attackers_see=OK),
 )

@@ -102,5 +102,6 @@ ATTACKS: Sequence[Attack] = (
         others_see=STOPPED,
         livez_ms=None,
         settings=OWN,
+        quick=False,
     ),
 )

@@ -34,6 +34,7 @@ BAD_ADDRESSES = (
     *("https://127.0.0.1/a.zip", "file:///etc/passwd", "https://user:pass@127.0.0.1/a.zip"),
     *("https://a\u2028b/a.zip", "https://℀/a.zip", "https://" + "a." * 900, "https://a/\0.zip"),
 )
+DRIPS = 60  # two a second: longer than anybody is to wait
 BOMB_BYTES = 6 * 1024 * MIB
 
 
@@ -200,7 +201,7 @@ async def _dripping_keys(server: Server) -> list[int]:
         response = web.StreamResponse()
         await response.prepare(request)
         with suppress(ConnectionError):
-            while True:
+            for _ in range(DRIPS):
                 await response.write(b" ")
                 await asyncio.sleep(0.5)
         return response
@@ -277,6 +278,7 @@ ATTACKS: Sequence[Attack] = (
         _redirect_for_ever,
         attackers_see=OK,
         settings=DOWNLOADS,
+        quick=False,
     ),
     Attack("an issuer that drips its keys", _dripping_keys, settings=KEYS, quick=False),
     Attack("an issuer with 300 MB of keys", _huge_keys, settings=KEYS, quick=False),

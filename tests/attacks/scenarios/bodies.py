@@ -21,6 +21,7 @@ POSTS = [
     if route.method == "POST"
 ]
 LARGE = 60 * MIB
+CHUNKS = 1_000_000
 
 
 def _empty_fields(count: int) -> bytes:
@@ -175,6 +176,14 @@ def _base64(count: int) -> bytes:
     return b'{"inputs":"data:audio/wav;base64,' + b"UklGR" * count + b'"}'
 
 
+async def _one_byte_chunks(server: Server) -> list[int]:
+    """A good body, spaces before it, in a million chunks of a byte."""
+    head = request("POST", "/predict", JSON, "Transfer-Encoding: chunked")
+    good = b'{"model_name":"faulty","inputs":[0,1,2,3]}'
+    chunks = b"1\r\n \r\n" * CHUNKS + b"%x\r\n%s\r\n0\r\n\r\n" % (len(good), good)
+    return _statuses([await exchange(server.port, head + chunks)])
+
+
 TOO_MUCH = 4 * LARGE / MIB  # a request may take four times its body
 ONE_OF_THESE = REFUSED | OK
 _SHAPES: Sequence[tuple[str, Callable[[int], bytes]]] = (
@@ -237,6 +246,12 @@ ATTACKS: Sequence[Attack] = (
     Attack(
         "numbers, and then no number",
         _growing(_inputs("1.5e-3", '"a"'), 1_000, 40_000, 500_000, 2_000_000),
+        quick=False,
+    ),
+    Attack(
+        "a body in a million chunks of a byte",
+        _one_byte_chunks,
+        attackers_see=OK | REFUSED,
         quick=False,
     ),
     *(

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
+from sidecar.app import ROUTES
 from tests.attacks.attack import MIB, NO_ANSWER, OK, OWN, REFUSED, Act, Attack
 from tests.attacks.raw_http import exchange, read_answer, request
 from tests.integration.server import Server
@@ -141,6 +142,29 @@ async def _finish_early(server: Server) -> list[int]:
     return [answer.status for answer in answers]
 
 
+async def _pipeline(server: Server) -> list[int]:
+    """Requests one behind the other on one connection, without waiting for answers."""
+    data = request("GET", "/models") * PIPELINED
+    async with _connected(server) as (reader, writer):
+        sending = asyncio.create_task(_send(writer, data))
+        statuses = [await _end(reader) for _ in range(PIPELINED)]
+        await sending
+    return statuses
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+async def _read_everything(server: Server) -> list[int]:
+    """Every route that only reads, from many connections at the same moment."""
+    paths = [route.path for route in ROUTES if route.method == "GET" and "{" not in route.path]
+    asks = [request("GET", path) for path in paths for _ in range(READERS)]
+    answers = await asyncio.gather(*(exchange(server.port, data) for data in asks))
+    return [answer.status for answer in answers]
+
+
 async def _drip(server: Server) -> list[int]:
     """Bodies that come a byte at a time: below the lowest rate, never idle."""
     head = request("POST", "/predict", "Content-Length: 100000")
@@ -161,6 +185,8 @@ async def _drip(server: Server) -> list[int]:
     return [each for each in statuses.elements() if each is not None]
 
 
+PIPELINED = 5_000
+READERS = 20
 ENDED = REFUSED | NO_ANSWER
 ATTACKS: Sequence[Attack] = (
     Attack("300 half-sent requests", _half_sent(300, stays=2.0), attackers_see=ENDED),
@@ -198,6 +224,14 @@ ATTACKS: Sequence[Attack] = (
         "50 clients that do not read",
         _do_not_read,
         peak_mib=256,
+        quick=False,
+    ),
+    Attack("5,000 requests that do not wait for answers", _pipeline, attackers_see=OK, quick=False),
+    Attack(
+        "500 readings of all there is, at once",
+        _read_everything,
+        attackers_see=OK | REFUSED,
+        peak_mib=128,
         quick=False,
     ),
     Attack("clients that finish sending early", _finish_early, attackers_see=OK),

@@ -155,7 +155,7 @@ async def _pids_told_by_torchserve(server: Server) -> set[int]:
     async with TorchServeClient(urls[0], urls[1], urls[2], keys) as client:
         model = await client.describe("faulty")
     assert model is not None
-    return {worker.pid for worker in model.workers}
+    return {worker.pid for worker in model.ready}
 
 
 ATTACKS: Sequence[Attack] = (

@@ -1,6 +1,7 @@
 """One attack: what is sent, what it may do, and what it did."""
 
 import asyncio
+import subprocess
 import sys
 import tempfile
 import time
@@ -10,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+
+import aiohttp
 
 from tests.attacks import probe
 from tests.attacks.stand_in import StandIn
@@ -26,6 +29,7 @@ LIVEZ_MS = 100.0
 STALL_FACTOR = 5  # by which one look may be slower: other programs share the processors
 OK = frozenset({200})
 REFUSED = frozenset({400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431, 503})
+FAILURES = (AssertionError, TimeoutError, subprocess.TimeoutExpired, aiohttp.ClientError)
 NO_ANSWER = frozenset({CUT_OFF})
 
 
@@ -127,7 +131,7 @@ async def _attacked(attack: Attack, server: Server) -> tuple[list[int], str]:
     """The statuses, and what the attack found that must not be."""
     try:
         return await attack.act(server), ""
-    except (AssertionError, TimeoutError) as exc:
+    except FAILURES as exc:
         return [], f"{type(exc).__name__}: {exc}".replace("\n", " ")
 
 

@@ -61,8 +61,8 @@ async def _long_speech(server: Server) -> list[int]:
 
 async def _impatient(server: Server) -> list[int]:
     """Clients that ask for much and leave at once: what nobody waits for is not made."""
-    text = "This sentence is one of many that nobody is going to wait for. " * 70
-    asks = [_speak(text, 0.2) for _ in range(6)]
+    texts = ("and so on " * 490, "Nobody is going to wait for this sentence. " * 110)
+    asks = [_speak(text, 0.2) for text in texts * 3]
     answers = await _beside(server, asks, _speak("Hello."), HELLO_SECONDS)
     return [answer.status for answer in answers]
 

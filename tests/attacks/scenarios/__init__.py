@@ -3,9 +3,18 @@
 from collections.abc import Sequence
 
 from tests.attacks.attack import Attack
-from tests.attacks.scenarios import bodies, connections, cost, headers, leaving, mutations, trouble
+from tests.attacks.scenarios import (
+    bodies,
+    connections,
+    cost,
+    fetched,
+    headers,
+    leaving,
+    mutations,
+    trouble,
+)
 
 ATTACKS: Sequence[Attack] = (
     *(*bodies.ATTACKS, *connections.ATTACKS, *headers.ATTACKS),
-    *(*trouble.ATTACKS, *cost.ATTACKS, *leaving.ATTACKS, *mutations.ATTACKS),
+    *(*trouble.ATTACKS, *fetched.ATTACKS, *cost.ATTACKS, *leaving.ATTACKS, *mutations.ATTACKS),
 )

@@ -22,6 +22,7 @@ POSTS = [
 ]
 LARGE = 60 * MIB
 CHUNKS = 1_000_000
+BODY_MIB = 128  # what is inflated may fill a whole body of 64 MB before it is refused
 
 
 def _empty_fields(count: int) -> bytes:
@@ -70,9 +71,18 @@ def _bomb(encoding: str, path: str, unpacked: int) -> Act:
     """A body that becomes *unpacked* bytes."""
 
     def body() -> bytes:
-        packer = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
-        parts = [packer.compress(bytes(MIB)) for _ in range(unpacked // MIB)]
-        return b"".join(parts) + packer.flush()
+        packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+        zeros = bytes(MIB)
+        block = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)  # may be repeated
+        blocks = block * (unpacked // MIB) + packer.flush()
+        check = zlib.crc32 if encoding == "gzip" else zlib.adler32
+        value = check(b"")
+        for _ in range(unpacked // MIB):
+            value = check(zeros, value)
+        if encoding == "gzip":
+            trailer = value.to_bytes(4, "little") + (unpacked & 0xFFFFFFFF).to_bytes(4, "little")
+            return b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + blocks + trailer
+        return b"\x78\xda" + blocks + value.to_bytes(4, "big")
 
     return _post([path], body, [JSON, f"Content-Encoding: {encoding}"])
 
@@ -227,15 +237,17 @@ ATTACKS: Sequence[Attack] = (
         _form(_nested, 1000),
         quick=False,
     ),
-    Attack("2 MB of gzip that hold 2 GB", _bomb("gzip", "/predict", 2048 * MIB)),
+    Attack("2 MB of gzip that hold 2 GB", _bomb("gzip", "/predict", 2048 * MIB), peak_mib=BODY_MIB),
     Attack(
         "2 MB of deflate that hold 2 GB",
         _bomb("deflate", "/synthesize", 2048 * MIB),
+        peak_mib=BODY_MIB,
         quick=False,
     ),
     Attack(
         "2 MB of gzip to a route for admins",
         _bomb("gzip", "/models/faulty/load", 2048 * MIB),
+        peak_mib=BODY_MIB,
         quick=False,
     ),
     Attack("bodies that are not what Content-Encoding says", _lie),

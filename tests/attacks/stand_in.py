@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fake_torchserve import FakeTorchServe
+from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.integration.server import Server
 from tests.live.world import FAULTY
 
@@ -48,4 +48,7 @@ class StandIn:
 
 
 def _sum(numbers: Any) -> Any:
-    return float(sum(numbers[1:]))
+    try:
+        return float(sum(numbers[1:]))
+    except TypeError:
+        raise Refuse(400, "the input must be a list of numbers") from None

@@ -27,7 +27,7 @@ from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.downloads.manager import DownloadManager
 from sidecar.downloads.shelf import Shelf
-from sidecar.middleware import GUARD, around
+from sidecar.middleware import GUARD, Handler, around
 from sidecar.openapi import build_document
 from sidecar.routes import (
     audio,
@@ -49,7 +49,7 @@ from sidecar.routes import (
 )
 from sidecar.routes.credentials import reading
 from sidecar.routes.documents import API_DOCUMENT
-from sidecar.routes.limits import Handler, counting_refusals
+from sidecar.routes.limits import counting_refusals, in_turn
 from sidecar.routes.route import Route
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -68,6 +68,7 @@ from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.connections import ConnectionRunner
+from sidecar.web.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ async def create_app(
     app[SERVICES] = services
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = _document()
+    turns = Turns()
     for route in ROUTES:
-        handler = _held_back(route, services)
+        handler = _held_back(route, services, turns)
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # and HEAD
         else:
@@ -123,12 +125,12 @@ def _document() -> dict[str, Any]:
     return build_document(ROUTES)
 
 
-def _held_back(route: Route, services: Services) -> Handler:
+def _held_back(route: Route, services: Services, turns: Turns) -> Handler:
     """Return the route's handler behind the checks that it does not make itself."""
     handler = reading(route.handler) if route.is_open else route.handler
     if route.limited and services.limits.per_client.limited:
-        return counting_refusals(handler)
-    return handler
+        handler = counting_refusals(handler)
+    return handler if route.prompt else in_turn(handler, turns)
 
 
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:

@@ -4,7 +4,6 @@ The checks come in the order that the contract states: declared size and encodin
 a header, limits of the client, the body itself, its syntax, the credential in it, its fields.
 """
 
-import asyncio
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -16,6 +15,7 @@ from sidecar.routes.limits import body_share
 from sidecar.services import SERVICES, Services
 from sidecar.web.body_reader import MB, BodyReader, check_declared_size
 from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
+from sidecar.web.turns import take_break
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 ANONYMOUS_BYTES = MB  # read to look for a token, where one is needed and no header has it
@@ -127,7 +127,7 @@ async def _read(
         try:
             if len(body) > FIELDS_BYTES:
                 _check_fields_size(body)
-                await asyncio.sleep(0)  # each pass over a large body is a turn of its own
+            await take_break(len(body))
             asked = decoder.decode(body or empty)
         except msgspec.ValidationError as exc:
             await check_token(request, _token_of_invalid(body), scope)
@@ -135,8 +135,7 @@ async def _read(
         except NOT_JSON as exc:
             raise InvalidJson(f"body: {exc}") from exc
     await check_token(request, asked.token, scope)
-    if len(body) > FIELDS_BYTES:
-        await asyncio.sleep(0)
+    await take_break(len(body))
     return asked
 
 

@@ -9,7 +9,8 @@ from multidict import istr
 
 from sidecar.access.identity import Identity
 from sidecar.errors import InsufficientScope, NotAuthenticated
-from sidecar.routes.limits import Handler, enter_address, limit_client
+from sidecar.middleware import Handler
+from sidecar.routes.limits import enter_address, limit_client
 from sidecar.services import IDENTITY, SERVICES
 
 API_KEY = istr("X-API-Key")

@@ -95,11 +95,17 @@ ROUTES = [
         statuses=(503,),
         limited=False,
     ),
-    Route(*("GET", "/livez", livez, "Whether the process is alive"), response=Probe, limited=False),
+    Route(
+        *("GET", "/livez", livez, "Whether the process is alive"),
+        response=Probe,
+        limited=False,
+        prompt=True,
+    ),
     Route(
         *("GET", "/readyz", readyz, "Whether to send requests"),
         response=Probe,
         statuses=(503,),
         limited=False,
+        prompt=True,
     ),
 ]

@@ -1,21 +1,19 @@
 """What holds a request back: the limits of its client and of its model, and the machine's load."""
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Allowance, refuse_exceeded
 from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, Overloaded, SidecarError
-from sidecar.middleware import HELD, QUOTA
+from sidecar.middleware import HELD, QUOTA, Handler
 from sidecar.services import IDENTITY, SERVICES, Services
 from sidecar.web import request_head
 from sidecar.web.body_budget import BodyShare
+from sidecar.web.turns import Turns
 
 COUNTED = web.RequestKey("counted", bool)  # for its client
 CLIENT = web.RequestKey("client", str)  # whose request it is at work as
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def limit_client(request: web.Request, identity: Identity | None) -> None:
@@ -74,6 +72,17 @@ def counting_refusals(handler: Handler) -> Handler:
             raise
 
     return counting_handler
+
+
+def in_turn(handler: Handler, turns: Turns) -> Handler:
+    """Return *handler*, which begins when it is its request's turn among those of all clients."""
+
+    async def begin(request: web.Request) -> web.StreamResponse:
+        if not turns.take():
+            await turns.wait(known_client(request))
+        return await handler(request)
+
+    return begin
 
 
 async def admit_to_model(request: web.Request, key: str, name: str) -> None:

@@ -24,6 +24,7 @@ from sidecar.schemas.predict import (
 )
 from sidecar.services import SERVICES, Services
 from sidecar.web import request_head
+from sidecar.web.turns import take_break
 
 _request = msgspec.json.Decoder(PredictRequest)
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +51,7 @@ async def predict(request: web.Request) -> web.Response:
     began = services.statistics.begin()
     inputs, success = 0, False
     try:
-        asked = _checked(await read_json(request, _request), request, services, began)
+        asked = await _checked(await read_json(request, _request), request, services, began)
         inputs = len(asked.bodies)
         predicted, origin = await _predicted(request, asked, services)
         result = _result(predicted.replies, asked.is_batch)
@@ -61,16 +62,18 @@ async def predict(request: web.Request) -> web.Response:
     return json_response(_answer(services, asked, predicted.replies, origin, result, taken))
 
 
-def _checked(
+async def _checked(
     asked: PredictRequest, request: web.Request, services: Services, began: float
 ) -> Asked:
     """Raises 400, 404 or 422."""
     key = services.catalog.key_of(asked.model_name)
     rank = services.catalog[key].input_rank if key else 1
     inputs = bytes(asked.inputs)
+    await take_break(len(inputs))
     bodies, is_batch = split_inputs(inputs, rank=rank, limit=services.settings.max_inputs)
     if key is None:
         raise ModelNotFound(asked.model_name)
+    await take_break(len(inputs))
     urgency = Urgency(
         asked.priority,
         asked.timeout,

@@ -33,6 +33,7 @@ class Route(NamedTuple):
     other_media: tuple[str, ...] = ()
     limited: bool = True  # False: health checks and metrics, which no client can use up
     page: bool = False  # computed once in a while, for all who ask
+    prompt: bool = False  # answered at once, however many other requests came first
 
     @property
     def is_open(self) -> bool:

@@ -7,4 +7,5 @@ request_head  what may be taken from a request's head
 body_reader   a request's body, received and inflated within its limits
 body_budget   how much memory and disk all bodies together may take
 json_budget   how much structure one JSON body may have
+turns         how many requests begin in one turn of the event loop, and whose
 """

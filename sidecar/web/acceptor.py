@@ -21,7 +21,7 @@ from sidecar.web.connections import Connections
 log = logging.getLogger(__name__)
 
 BACKLOG = 65_535  # the system cuts it to what it allows (net.core.somaxconn)
-BATCH = 64  # accepted at a time, then the event loop gets its turn
+BATCH = 16  # accepted in a turn of the event loop: others get theirs in between
 PAUSE_SECONDS = 0.1  # until descriptors are looked for again
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 MAX_DESCRIPTORS = 65_536

@@ -2,8 +2,8 @@
 
 aiohttp hands over the bytes as they came (`auto_decompress` is off): its own parser would
 inflate a whole body before anybody could look at its size.  No step here works on more than
-PIECE_BYTES, and the event loop gets a turn after each MiB, so that a large body does not hold
-up other requests.
+PIECE_BYTES before the event loop gets its turn, so that a large body does not hold up other
+requests.
 """
 
 import asyncio
@@ -16,8 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sidecar.errors import InvalidBody, PayloadTooLarge, UnsupportedEncoding
 from sidecar.web.body_budget import BodyShare
 
-PIECE_BYTES = 1 << 18  # inflated at a time: less than a millisecond of work
-TURN_BYTES = 1 << 20  # after as many, other requests get their turn
+PIECE_BYTES = 1 << 18  # inflated and counted at a time: less than a millisecond of work
 MB = 2**20
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # deflate is zlib's form
 
@@ -110,6 +109,6 @@ class BodyReader:
 
     async def _give_turn(self, size: int) -> None:
         self._since_turn += size
-        if self._since_turn >= TURN_BYTES:
+        if self._since_turn >= PIECE_BYTES:
             self._since_turn = 0
             await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
@@ -34,6 +34,7 @@ PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
 RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
+UNKNOWN_EXPECTATION = UnknownExpectation("Expect: expected 100-continue or none")
 MAX_DETAIL = 200  # characters of what the parser says
 
 
@@ -135,8 +136,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send *resp*; the connection is closed behind it where no further request can come."""
         if isinstance(resp, web.HTTPExpectationFailed):  # before any middleware saw the request
-            failed = UnknownExpectation("Expect: expected 100-continue or none")
-            resp = refuse_unrouted(self.services, request, failed)
+            resp = refuse_unrouted(self.services, request, UNKNOWN_EXPECTATION)
         content = request.content
         broken = self._deaf or content.exception() is not None
         if (broken or self._half_closed or self.services.draining.is_set()) and not self._messages:
@@ -159,6 +159,8 @@ class Connection(web.RequestHandler):
         """Answer what is no valid request, or what no middleware caught."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun: no other can be sent")
+        if isinstance(exc, UnicodeEncodeError) and hdrs.EXPECT in request.headers:
+            exc = UNKNOWN_EXPECTATION  # aiohttp could not quote what it refused
         if not isinstance(exc, SidecarError | HttpProcessingError):
             self.log_exception("unhandled error (%d)", status, exc_info=exc)
             exc = InternalError()

@@ -1,0 +1,60 @@
+"""Turns of the event loop: a crowd of requests, or one that is large, must not hold up the others.
+
+Requests that arrive in the same moment would all be served in one turn of the event loop, and
+whatever came a little later would wait for all of them.  So a turn takes up new requests for some
+milliseconds only.  The rest wait in one line for each client, and the lines advance in rotation: a
+client that sends hundreds at once delays its own requests, and others only by their share.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+
+TURN_SECONDS = 0.005  # in which requests may begin
+RELEASED = 4  # that have waited begin in one turn; the dearest routes take some milliseconds each
+LARGE_BYTES = 1 << 20  # one pass over as many takes about a millisecond
+BREAK_SECONDS = 0.002  # several turns: enough for a small request to be answered
+
+
+async def take_break(size: int) -> None:
+    """Let other requests be served before the next pass over *size* bytes, if that is long."""
+    if size > LARGE_BYTES:
+        await asyncio.sleep(BREAK_SECONDS)
+
+
+class Turns:
+    """Which requests may begin in this turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None  # when the first request of this turn did
+        self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    def take(self) -> bool:
+        """Return whether a request may begin at once."""
+        if self._lines:
+            return False
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        return now - self._began < TURN_SECONDS
+
+    async def wait(self, client: str) -> None:
+        """Wait until it is the turn of a request of *client*."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(client, deque()).append(turn)
+        await turn
+
+    def _next_turn(self) -> None:
+        self._began = None
+        released = 0
+        while self._lines and released < RELEASED:
+            client, line = self._lines.popitem(last=False)
+            turn = line.popleft()
+            if line:
+                self._lines[client] = line  # behind the others
+            if not turn.done():  # its client may have left
+                turn.set_result(None)
+                released += 1
+        if released:
+            asyncio.get_running_loop().call_soon(self._next_turn)

@@ -96,9 +96,8 @@ async def create_app(
     app[SERVICES] = services
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = _document()
-    turns = Turns()
     for route in ROUTES:
-        handler = _held_back(route, services, turns)
+        handler = _held_back(route, services)
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # and HEAD
         else:
@@ -125,12 +124,12 @@ def _document() -> dict[str, Any]:
     return build_document(ROUTES)
 
 
-def _held_back(route: Route, services: Services, turns: Turns) -> Handler:
+def _held_back(route: Route, services: Services) -> Handler:
     """Return the route's handler behind the checks that it does not make itself."""
     handler = reading(route.handler) if route.is_open else route.handler
     if route.limited and services.limits.per_client.limited:
         handler = counting_refusals(handler)
-    return handler if route.prompt else in_turn(handler, turns)
+    return handler if route.prompt else in_turn(handler, services.turns)
 
 
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:
@@ -138,7 +137,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     catalog = load_catalog(settings.models_file, downloaded.records())
     authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
-    metrics, gpus, lookups = Metrics(), Gpus(), Lookups()
+    metrics, gpus, lookups, turns = Metrics(), Gpus(), Lookups(), Turns()
     scheduler = Scheduler(catalog, settings, client, metrics)
     history = History()
     operations = ModelOperations(client, history, gpus, settings.loads_at_once)
@@ -169,7 +168,8 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         ),
         authenticator=authenticator,
         limits=Limits(settings),
-        bodies=BodyBudget(int(settings.max_received_mb * MB)),
+        turns=turns,
+        bodies=BodyBudget(int(settings.max_received_mb * MB), turns),
         lookups=lookups,
         results=ResultCache(
             lookups,

@@ -30,6 +30,7 @@ from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.web.body_budget import BodyBudget
+from sidecar.web.turns import Turns
 
 
 class Services(NamedTuple):
@@ -47,6 +48,7 @@ class Services(NamedTuple):
     downloads: DownloadManager
     authenticator: Authenticator
     limits: Limits
+    turns: Turns
     bodies: BodyBudget
     lookups: Lookups  # of both caches
     results: ResultCache

@@ -1,4 +1,4 @@
-"""How many bytes of request bodies the server holds while they are being received."""
+"""How much memory request bodies may take while they are being received, and how much time."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from sidecar.errors import Overloaded
+from sidecar.web.turns import Turns
 
 RETRY_SECONDS = 2
 UNCOUNTED_BYTES = 1 << 16  # of each body: small requests are served whatever else arrives
@@ -15,9 +16,11 @@ class BodyBudget:
     """A limit for the bodies of all clients together, and of any one client.
 
     One client may hold half of *max_bytes*, so that no client alone can keep the others out.
+    *turns*: in which turn of the event loop the next piece of a body is worked on.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, turns: Turns) -> None:
+        self.turns = turns
         self._max_bytes = max_bytes
         self._max_of_client = max_bytes // 2
         self.held = 0  # bytes
@@ -78,3 +81,8 @@ class BodyShare:
                 self._client = self._find_client()
             self._budget.take(self._client, more)
             self._counted += more
+
+    async def turn(self) -> None:
+        """Wait until the next piece may be worked on.  Small bodies do not wait."""
+        if self._client is not None and not self._budget.turns.take():
+            await self._budget.turns.wait(self._client)

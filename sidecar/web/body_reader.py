@@ -6,7 +6,6 @@ PIECE_BYTES before the event loop gets its turn, so that a large body does not h
 requests.
 """
 
-import asyncio
 import zlib
 from collections.abc import AsyncIterator
 
@@ -56,7 +55,6 @@ class BodyReader:
         self._content = request.content
         self._encoding = content_encoding(request)
         self._share = share
-        self._since_turn = 0
         self.max_bytes = max_bytes
         self.size = 0
 
@@ -73,7 +71,7 @@ class BodyReader:
                 raise too_large(self.max_bytes)
             self._share.grow(len(piece))
             yield piece
-            await self._give_turn(len(piece))
+            await self._share.turn()
 
     async def _received(self) -> AsyncIterator[bytes]:
         while True:
@@ -106,9 +104,3 @@ class BodyReader:
             yield piece
         if not inflater.eof:
             raise InvalidBody(f"body: the {self._encoding} stream ends too early")
-
-    async def _give_turn(self, size: int) -> None:
-        self._since_turn += size
-        if self._since_turn >= PIECE_BYTES:
-            self._since_turn = 0
-            await asyncio.sleep(0)

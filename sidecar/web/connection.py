@@ -102,6 +102,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Parse *data*."""
         if self._deaf:
+            self._pause_for_a_turn()
             return
         super().data_received(data)
         if self._messages:
@@ -113,6 +114,11 @@ class Connection(web.RequestHandler):
                 self._body = body
         elif self._waiter is not None:
             self._head_begun = True
+
+    def _pause_for_a_turn(self) -> None:
+        """Leave what else has come to the next turn: the event loop would read megabytes in one."""
+        self._pause_transport_reading()
+        self._loop.call_soon(self._resume_transport_reading)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Go on answering a client that has closed its sending side."""

@@ -9,7 +9,7 @@ from sidecar.errors import PayloadTooLarge
 
 SMALL_BYTES = 1 << 20  # parsed in a few milliseconds, whatever it holds
 MAX_BLANKS = 1 << 23
-_MARKS = (b",", b"[", b"{", b"\\")
+_MARKS = b",[{\\"
 _BLANKS = b" \t\r\n"
 
 
@@ -26,7 +26,7 @@ class JsonBudget:
 
     def count(self, piece: bytes | bytearray) -> None:
         """Count what *piece* holds.  Raises PayloadTooLarge when it is too much."""
-        self._values += sum(piece.count(mark) for mark in _MARKS)
+        self._values += len(piece) - len(piece.translate(None, _MARKS))
         self._blanks += len(piece) - len(piece.translate(None, _BLANKS))
         if self._values > self._max_values:
             raise PayloadTooLarge(f"body: at most {self._max_values:,} JSON values and escapes")

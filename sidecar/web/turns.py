@@ -1,17 +1,18 @@
 """Turns of the event loop: a crowd of requests, or one that is large, must not hold up the others.
 
 Requests that arrive in the same moment would all be served in one turn of the event loop, and
-whatever came a little later would wait for all of them.  So a turn takes up new requests for some
-milliseconds only.  The rest wait in one line for each client, and the lines advance in rotation: a
-client that sends hundreds at once delays its own requests, and others only by their share.
+whatever came a little later would wait for all of them.  So a turn takes up new requests, and
+pieces of large bodies, for some milliseconds only.  The rest wait in one line for each client, and
+the lines advance in rotation: a client that sends hundreds at once delays its own requests, and
+others only by their share.
 """
 
 import asyncio
 import time
 from collections import OrderedDict, deque
 
-TURN_SECONDS = 0.005  # in which requests may begin
-RELEASED = 4  # that have waited begin in one turn; the dearest routes take some milliseconds each
+TURN_SECONDS = 0.005  # in which something may be taken up
+RELEASED = 4  # that have waited, in one turn; the dearest routes take some milliseconds each
 LARGE_BYTES = 1 << 20  # one pass over as many takes about a millisecond
 BREAK_SECONDS = 0.002  # several turns: enough for a small request to be answered
 
@@ -23,14 +24,14 @@ async def take_break(size: int) -> None:
 
 
 class Turns:
-    """Which requests may begin in this turn of the event loop."""
+    """What may be taken up in this turn of the event loop: requests, and pieces of bodies."""
 
     def __init__(self) -> None:
-        self._began: float | None = None  # when the first request of this turn did
+        self._began: float | None = None  # when the first of this turn was taken up
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def take(self) -> bool:
-        """Return whether a request may begin at once."""
+        """Return whether something may be taken up at once."""
         if self._lines:
             return False
         now = time.monotonic()
@@ -40,7 +41,7 @@ class Turns:
         return now - self._began < TURN_SECONDS
 
     async def wait(self, client: str) -> None:
-        """Wait until it is the turn of a request of *client*."""
+        """Wait until it is *client*'s turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(client, deque()).append(turn)
         await turn

@@ -20,6 +20,8 @@ _NOTHING = msgspec.Raw()
 _OPENING = re.compile(rb"[\[ \t\n\r]*")
 _KINDS = {ord('"'): "strings", ord("{"): "objects", ord("["): "lists"}
 _NUMBER = b"-0123456789"  # what one begins with
+_OTHERS = b'["{tfn'  # what a value of another kind begins with
+STEP_BYTES = 1 << 20  # copied at a time
 
 
 def split_inputs(raw: bytes, *, rank: int, limit: int) -> tuple[list[Body], bool]:
@@ -57,16 +59,13 @@ def _opening(raw: bytes) -> tuple[int, int]:
 def _only_numbers(raw: bytes, start: int) -> bool:
     """Return whether no value of another kind begins behind *start*.
 
-    Six searches for a byte are the quickest way through megabytes of numbers.
+    Deleting what such a value begins with is the quickest way through megabytes of numbers.
     """
-    return (
-        raw.find(b"[", start) < 0
-        and raw.find(b'"', start) < 0
-        and raw.find(b"{", start) < 0
-        and raw.find(b"t", start) < 0
-        and raw.find(b"f", start) < 0
-        and raw.find(b"n", start) < 0
-    )
+    for place in range(start, len(raw), STEP_BYTES):
+        step = raw[place : place + STEP_BYTES]
+        if len(step.translate(None, _OTHERS)) < len(step):
+            return False
+    return True
 
 
 def _batch(raw: bytes, limit: int) -> list[Body]:

@@ -20,6 +20,7 @@ import pytest
 from sidecar.settings import Settings
 from sidecar.telemetry import logs as telemetry_logs
 from sidecar.telemetry.log_queue import LogQueue
+from sidecar.web import turns
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, StartSidecar
 
@@ -94,8 +95,13 @@ def logs(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize(("name", "at_once"), [("alone", 1), ("in_a_crowd", 32)])
 async def test_a_request_costs_no_more_instructions_than_recorded(
-    start: StartSidecar, tmp_path: Path, name: str, at_once: int
+    start: StartSidecar,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    at_once: int,
 ) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 60.0)  # counting makes each request slow
     outside = Outside()
     folder = tmp_path / "outside"
     folder.mkdir()

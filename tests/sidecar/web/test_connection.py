@@ -330,8 +330,12 @@ async def test_the_request_before_a_malformed_one_is_answered(
 
 
 @pytest.mark.parametrize("path", [b"/predict", b"/nowhere"])
-async def test_an_unknown_expectation_is_417(connect: Connect, path: bytes) -> None:
-    head = PREDICT.replace(b"/predict", path) + b"Expect: a miracle\r\nContent-Length: 2\r\n\r\n"
+@pytest.mark.parametrize("expected", [b"a miracle", b"\xff\xfe", b"\xed\xa0\x80"])
+async def test_an_unknown_expectation_is_417(
+    connect: Connect, path: bytes, expected: bytes
+) -> None:
+    head = PREDICT.replace(b"/predict", path) + b"Expect: %s\r\n" % expected
+    head += b"Content-Length: 2\r\n\r\n"
     answer = await (await (await connect()).send(head)).answer()
     assert answer.status == 417
     assert answer.error["detail"].startswith("Expect: ")

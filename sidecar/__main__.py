@@ -1,6 +1,7 @@
 """`python -m sidecar`: runs the program, and is the only place that exits."""
 
 import argparse
+import ctypes
 import functools
 import gc
 import logging
@@ -29,6 +30,8 @@ from sidecar.torchserve.process import TorchServeProcess, end_leftovers
 from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
 
 PRIVATE = 0o077
+M_MMAP_THRESHOLD = -3  # its number in malloc.h
+LARGE_BLOCK_BYTES = 4 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -108,6 +111,7 @@ async def serve(settings: Settings) -> None:
         acceptor = Acceptor(listener, runner.connections, settings.max_connections)
         acceptor.start()
         _calm_garbage_collector()
+        _give_back_large_blocks()
         services = app[SERVICES]
         announce = functools.partial(_announce, services)
         async with services.background.running("announce", announce):
@@ -127,6 +131,16 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _give_back_large_blocks() -> None:
+    """Have glibc map each large block by itself, so that freeing it returns its memory at once.
+
+    By itself glibc raises that limit to 32 MB as it sees large blocks freed, and the gaps that
+    growing bodies leave behind stay taken.  Measured: 57 MB more for a body of 60 MB.
+    """
+    with suppress(AttributeError, OSError):  # another C library has no such setting
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -298,12 +298,15 @@ _USED_UP = {
     errno.ENOSPC: "there is no room left on the disk",
     errno.EDQUOT: "there is no room left on the disk",
 }
+_NO_THREAD = "can't start new thread"  # Python has no kind of its own for it
 
 
 def exhaustion(exc: BaseException) -> Exhausted | None:
     """Return the refusal for what an exhausted machine raised; None for any other exception."""
     if isinstance(exc, MemoryError):
         return Exhausted(_USED_UP[errno.ENOMEM], retry_after=5)
+    if isinstance(exc, RuntimeError) and str(exc) == _NO_THREAD:
+        return Exhausted("the machine lets this server start no more threads", retry_after=5)
     number = exc.errno if isinstance(exc, OSError) else None
     detail = None if number is None else _USED_UP.get(number)
     return None if detail is None else Exhausted(detail, retry_after=5)

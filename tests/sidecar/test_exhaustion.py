@@ -9,6 +9,7 @@ import errno
 import json
 import resource
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_an_exhausted_machine_is_503_with_retry_after(exc: Exception) -> None:
     refusal = exhaustion(exc)
     assert isinstance(refusal, Exhausted)
     assert (refusal.status, refusal.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_machine_that_starts_no_more_threads_is_503() -> None:
+    before = threading.stack_size(1 << 47)  # more than there are addresses
+    try:
+        with pytest.raises(RuntimeError) as raised:
+            threading.Thread(target=int).start()
+    finally:
+        threading.stack_size(before)
+    assert isinstance(exhaustion(raised.value), Exhausted)
 
 
 @pytest.mark.parametrize("exc", [OSError("no number"), FileNotFoundError(2, "x"), KeyError(24)])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import torch
@@ -20,6 +20,7 @@ from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
 from synthesis_kit.script import Part, Script, ScriptWriter, Written, text_of
 
+MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
 SAMPLES = (
     "Good morning.",
     "The weather is fine today, and the streets are dry.",
@@ -28,10 +29,23 @@ SAMPLES = (
 )
 
 
-Spoken = torch.Tensor | list[Part]  # samples; or the script's parts, to be asked for one by one
+class Unspoken(NamedTuple):
+    """A script's parts, to be asked for one by one."""
+
+    parts: list[Part]
+    left_out: dict[str, list[str]]
 
 
-class SpeechSynthesisHandler(BatchHandler[Script, list[Script] | list[list[Part]], list[Spoken]]):
+class Spoken(NamedTuple):
+    """Samples; and what of the text is not in them, words by their scripts."""
+
+    samples: torch.Tensor
+    left_out: dict[str, list[str]]
+
+
+class SpeechSynthesisHandler(
+    BatchHandler[Script, list[Script] | list[Unspoken], list[Spoken | Unspoken]]
+):
     """Answers s16le samples, mono; the answer's parameter `sample_rate` is in Hz.
 
     A job is short, whatever its texts expand to: of those who ask in parts, whoever has no room
@@ -80,46 +94,58 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script] | list[list[Part]
             raise InvalidInput("The input must be text, or an object {text, parameters}")
         asked = self._asked(parameters)
         if self._stage is not None:
+            if asked.input_type == "ssml":
+                raise InvalidInput("input_type: a model that rewrites texts takes no SSML")
             self._writer.check(value, asked)
             value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
-    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script] | list[list[Part]]]]:
+    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script] | list[Unspoken]]]:
         """All that have room in one: their sentences share passes."""
         off = self._writer.put_off(inputs)
         spoken = [place for place in range(len(inputs)) if not off[place]]
         others = [place for place in range(len(inputs)) if off[place]]
-        passes: list[ForwardPass[list[Script] | list[list[Part]]]] = []
+        passes: list[ForwardPass[list[Script] | list[Unspoken]]] = []
         if spoken:
             passes.append(ForwardPass(spoken, [inputs[place] for place in spoken]))
         if others:
-            parts = [self._writer.parts(inputs[place]) for place in others]
+            parts = [
+                Unspoken(self._writer.parts(inputs[place]), inputs[place].left_out)
+                for place in others
+            ]
             passes.append(ForwardPass(others, parts))
         return passes
 
-    def forward(self, batch: list[Script] | list[list[Part]]) -> list[Spoken]:
+    def forward(self, batch: list[Script] | list[Unspoken]) -> list[Spoken | Unspoken]:
         """Samples, float32, one row per script; parts are left as they are."""
         scripts = [each for each in batch if isinstance(each, Script)]
-        return self._speak(scripts) if scripts else [x for x in batch if isinstance(x, list)]
+        return self._speak(scripts) if scripts else [x for x in batch if isinstance(x, Unspoken)]
 
-    def _speak(self, batch: list[Script]) -> list[Spoken]:
+    def _speak(self, batch: list[Script]) -> list[Spoken | Unspoken]:
         utterances = [each for script in batch for each in script.utterances]
         spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
-        return [self._audio(script, list(islice(spoken, script.size))) for script in batch]
-
-    def encode(self, outputs: list[Spoken]) -> list[Answer]:
-        """Signed 16-bit samples, or a script's parts as JSON."""
-        rate = {"sample_rate": self._network.sample_rate}
         return [
-            Answer(body=msgspec.json.encode(spoken), parameters={"unspoken": True})
-            if isinstance(spoken, list)
-            else Answer(body=to_pcm(spoken.numpy()), type="pcm", parameters=rate)
-            for spoken in outputs
+            Spoken(self._audio(script, list(islice(spoken, script.size))), script.left_out)
+            for script in batch
         ]
 
-    def compared(self, outputs: list[Spoken]) -> list[torch.Tensor]:
+    def encode(self, outputs: list[Spoken | Unspoken]) -> list[Answer]:
+        """Signed 16-bit samples, or a script's parts as JSON; with both, what was left out."""
+        rate = {"sample_rate": self._network.sample_rate}
+        return [
+            Answer(
+                body=msgspec.json.encode(each.parts), parameters={"unspoken": True} | _told(each)
+            )
+            if isinstance(each, Unspoken)
+            else Answer(
+                body=to_pcm(each.samples.numpy()), type="pcm", parameters=rate | _told(each)
+            )
+            for each in outputs
+        ]
+
+    def compared(self, outputs: list[Spoken | Unspoken]) -> list[torch.Tensor]:
         """Each voice's samples."""
-        return [each for each in outputs if isinstance(each, torch.Tensor)]
+        return [each.samples for each in outputs if isinstance(each, Spoken)]
 
     def samples(self, count: int) -> list[Script]:
         """Sentences of mixed lengths; none for a voice that does not read Latin letters, or that
@@ -156,11 +182,32 @@ class SpeechSynthesisHandler(BatchHandler[Script, list[Script] | list[list[Part]
     def _audio(self, script: Script, pieces: list[torch.Tensor]) -> torch.Tensor:
         rate = self._network.sample_rate
         rest = iter(pieces)
-        sentences = [list(islice(rest, len(sentence))) for sentence in script.sentences]
-        pause = round(self.options.pause_seconds * rate)
+        sentences = [
+            [samples * sentence.manner.volume for samples in islice(rest, len(sentence.pieces))]
+            for sentence in script.sentences
+        ]
+        pause = self.options.pause_seconds
         begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
-        pauses = [pause if begins + place else 0 for place in range(len(sentences))]
+        pauses = [
+            round(
+                (sentence.manner.pause + (pause if sentence.pieces and begins + place else 0))
+                * rate
+            )
+            for place, sentence in enumerate(script.sentences)
+        ]
         return amplified(joined(sentences, pauses, round(FADE_SECONDS * rate)), script.volume)
+
+
+def _told(output: Spoken | Unspoken) -> dict[str, Any]:
+    """What was left out: a few words of each script, for the answer's head is small."""
+    if not output.left_out:
+        return {}
+    return {
+        "left_out": {
+            name: [word[:LONGEST_WORD] for word in words[:MOST_WORDS]]
+            for name, words in islice(output.left_out.items(), MOST_SCRIPTS)
+        }
+    }
 
 
 def _written(body: bytes) -> Written:

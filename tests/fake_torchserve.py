@@ -33,17 +33,19 @@ class Refuse(Exception):
 
 
 class Spoken:
-    """An answer that is no JSON: samples at 24 kHz, s16le."""
+    """An answer that is no JSON: samples at 24 kHz, s16le; *told* is said of them."""
 
-    def __init__(self, pcm: bytes) -> None:
+    def __init__(self, pcm: bytes, told: dict[str, Any] | None = None) -> None:
         self.pcm = pcm
+        self.told = told or {}
 
 
 class Unspoken:
     """A script for an answer: the parts that are to be asked for one by one."""
 
-    def __init__(self, parts: list[Any]) -> None:
+    def __init__(self, parts: list[Any], told: dict[str, Any] | None = None) -> None:
         self.parts = parts
+        self.told = told or {}
 
 
 class FakeTorchServe:
@@ -159,10 +161,10 @@ class FakeTorchServe:
                 answer = self.answer(value)
                 if isinstance(answer, Spoken):
                     body = answer.pcm
-                    header |= {"type": "pcm", "parameters": {"sample_rate": 24000}}
+                    header |= {"type": "pcm", "parameters": {"sample_rate": 24000} | answer.told}
                 elif isinstance(answer, Unspoken):
                     body = msgspec.json.encode(answer.parts)
-                    header |= {"parameters": {"unspoken": True}}
+                    header |= {"parameters": {"unspoken": True} | answer.told}
                 else:
                     body = msgspec.json.encode(answer)
             except Refuse as exc:

@@ -8,7 +8,7 @@ hub's families: `vits_network`, `speecht5_network` (`xvector` hears a voice),
 `text_stage` may rewrite a text before.
 `hibari_modules` and `hibari_vocoder` are hibari's, `piper_modules` and `espeak_symbols` Piper's.
 `parameters` is what a client may ask, `emotions` what that means to a network, `options` what the
-catalog says, `cloning` somebody else's voice.  `reading` makes letters or phonemes
-(`pronunciation`).  `normalization` applies the rules (`rewriting`) of `abbreviations`, `addresses`,
-`money` and `quantities`, then come hibari's own.
+catalog says, `cloning` somebody else's voice.  `ssml` makes passages of a document.  `reading`
+makes letters or phonemes (`pronunciation`; `ipa` for those that a client gives) of the words that
+`english_kit` reads in a text.
 """

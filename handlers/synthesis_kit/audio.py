@@ -13,8 +13,7 @@ def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int], fade: i
     """The sentences' pieces one after another, each sentence behind its pause in samples."""
     parts: list[Tensor] = []
     for pieces, pause in zip(sentences, pauses, strict=True):
-        if pieces:
-            parts += [torch.zeros(pause), *(faded(piece, fade) for piece in pieces)]
+        parts += [torch.zeros(pause), *(faded(piece, fade) for piece in pieces)]
     return torch.cat(parts) if parts else torch.zeros(0)
 
 

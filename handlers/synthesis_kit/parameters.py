@@ -1,12 +1,13 @@
 """What a client may ask of a voice."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from handler_kit.errors import InvalidInput
 from synthesis_kit.emotions import Emotion
+from synthesis_kit.ipa import MAX_WORDS
 
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
@@ -18,6 +19,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     the rest of the sentence before it, and no pause begins it.  *in_parts*: whoever asks can ask
     again, so an input that has no room in this job is answered with its script instead of its
     audio; *only_read*: every input is.
+    *input_type* "ssml": the text is an SSML document.  *pronunciations*: words in IPA.
     *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
 
@@ -29,6 +31,8 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     seed: Annotated[int, Meta(ge=0, lt=2**62)] = 0
     normalize_text: bool = True
     language: str | None = None
+    input_type: Literal["text", "ssml"] = "text"
+    pronunciations: Annotated[dict[str, str], Meta(max_length=MAX_WORDS)] = {}
     speaker_embedding: tuple[float, ...] | None = None
     reference_audio: str | None = None
     index: Annotated[int, Meta(ge=0, lt=2**31)] | None = None

@@ -4,12 +4,36 @@ import re
 
 import sentencex
 
+_STOPS = tuple(".!?:;,…—")
 _CLAUSES = re.compile(r"(?<=[,;:—])\s+")
 
 
 def sentences(text: str, language: str) -> list[str]:
-    """The sentences of *text*, with the library call that the sidecar cuts texts with."""
-    return [part for part in sentencex.segment(language, text) if part.strip()]
+    """The sentences of *text*, as the sidecar cuts texts.
+
+    One that ends with its line or paragraph and has no stop keeps one or two line breaks: whoever
+    reads it ends a phrase or a sentence there.
+    """
+    parts: list[str] = []
+    for part in sentencex.segment(language, text):
+        sentence = part.strip()
+        if sentence:
+            parts.append(sentence)
+        if parts and (breaks := _breaks(part if sentence else f"x{part}")):
+            parts[-1] = _broken(parts[-1], breaks)
+    return [*parts[:-1], *(part.rstrip() for part in parts[-1:])]
+
+
+def _breaks(part: str) -> int:
+    """How many line breaks end *part*."""
+    return part[len(part.rstrip()) :].count("\n")
+
+
+def _broken(sentence: str, breaks: int) -> str:
+    text = sentence.rstrip()
+    if text.endswith(_STOPS):
+        return text
+    return text + "\n" * min(2, breaks + _breaks(sentence))
 
 
 def cut(phonemes: str, longest: int) -> list[str]:

@@ -4,16 +4,20 @@ import logging
 import re
 import sys
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from hibari.g2p import G2P, normalize
+from hibari.g2p import G2P
 
+from english_kit.reading import EnglishReader, Reading, pronounced
+from english_kit.scanner import Scanner, reader
 from handler_kit.errors import InvalidInput
 from handler_kit.one_thread import one_thread
-from synthesis_kit.normalization import readable
 
 log = logging.getLogger(__name__)
 
 UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits for the first one
+LONGEST_WORD = 20  # letters that the network for unknown words is asked for at once
 LONGEST_RUN = 20  # characters without a space that are looked up as one word
 MOST_PARTS = 9  # words and signs of such a run; "state-of-the-art" has seven
 _RUN = re.compile(rf"\S{{{MOST_PARTS + 1},}}")
@@ -27,7 +31,24 @@ _DIGITS = re.compile(
     )
     + "]"
 )
+_PRONOUNCED = re.compile(r"(\[[^\[\]]{1,200}\]\(/[^()]{1,200}/\))")  # as hibari's package reads it
+# Among letters that are spelled, and where a phrase ends, A is no article; nor is it in "A four".
+_LETTER_A = re.compile(
+    r"(?<![^\s(])A(?=(?: [B-Z]){1,40}\b(?!')|[.,;:!?)]|$"
+    r"|(?: (?:one|two|three|four|five|six|seven|eight|nine|ten))"
+    r"(?:[.,;:!?)]|$| (?:paper|sheet|size)))"
+    r"|(?<=\b[B-Z] )A(?![\w'])"
+)
+_TENS = re.compile(r"\b(twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)-(?=[a-z])")
 _STRESS = frozenset("ˈˌ")
+
+
+class Symbols(NamedTuple):
+    """What a network is given; "" for what nobody can say.  *left_out*: words of the text that
+    the voice has no sounds for."""
+
+    symbols: str
+    left_out: Sequence[str] = ()
 
 
 class Pronunciation:
@@ -38,17 +59,35 @@ class Pronunciation:
 
     def __init__(self) -> None:
         self._phonemize = G2P()
+        self._phonemize = G2P(oov=_whole_words(self._phonemize.oov))
+        self._english = EnglishReader(known_words(self._phonemize.lexicon))
         self.phonemes(UNKNOWN_WORD, normalized=False)
 
-    def phonemes(self, text: str, *, normalized: bool) -> str:
-        """How *text* is said; "" for what nobody can say.
+    def phonemes(
+        self,
+        text: str,
+        *,
+        normalized: bool,
+        is_marked_up: bool = True,
+        pronunciations: Mapping[str, str] | None = None,
+    ) -> Symbols:
+        """How *text* is said.
 
-        *normalized*: numbers, dates, addresses and abbreviations are spelled out before.
+        *normalized*: numbers, dates, addresses and abbreviations are spelled out before, and with
+        *is_marked_up* Markdown and HTML are dropped.  *pronunciations* are phonemes of words.
         """
-        words = normalize(readable(text)) if normalized else " ".join(text.split())
-        words = _RUN.sub(lambda run: parted(run[0]), words)
-        said = self._said(_DIGITS.sub(lambda digit: str(unicodedata.digit(digit[0])), words))
-        return said if any(each.isalpha() and each not in _STRESS for each in said) else ""
+        reading = (
+            self._english.read(text, pronunciations, is_marked_up=is_marked_up)
+            if normalized
+            else Reading(_as_it_stands(text, pronunciations), [])
+        )
+        words = "".join(
+            part if place % 2 else _prepared(part)
+            for place, part in enumerate(_PRONOUNCED.split(reading.words))
+        )
+        said = self._said(words)
+        some = any(each.isalpha() and each not in _STRESS for each in said)
+        return Symbols(said if some else "", reading.left_out)
 
     def _said(self, words: str) -> str:
         """Raises InvalidInput for what the package stumbles over, and logs it."""
@@ -58,6 +97,59 @@ class Pronunciation:
         except Exception as exc:
             log.exception("hibari's pronunciation failed")
             raise InvalidInput("The text holds what this voice cannot pronounce") from exc
+
+
+def known_words(lexicon: Any) -> Callable[[str], bool]:
+    """Whether hibari's *lexicon* has a word exactly as it is written."""
+    certain, likely = lexicon.golds.d, lexicon.silvers.d
+    return lambda word: word in certain or word in likely
+
+
+def _as_it_stands(text: str, pronunciations: Mapping[str, str] | None) -> str:
+    """*text* without normalisation: brackets would pass for our own pronunciations."""
+    plain = " ".join(text.split()).replace("[", "(").replace("]", ")")
+    if not pronunciations:
+        return plain
+    rest = reader(r"\w+|[^\w\s]", lambda found: found[0])
+    said, end = "", 0
+    for piece in Scanner([pronounced(pronunciations), rest]).pieces(plain):
+        said += " " * (piece.start > end) + piece.said
+        end = piece.end
+    return said
+
+
+def _prepared(words: str) -> str:
+    """*words* so that hibari's package reads them in time, and reads letters as letters."""
+    words = _RUN.sub(lambda run: parted(run[0]), words)
+    words = _TENS.sub(r"\1 ", words)  # as the voices have learned numbers: two words
+    words = _LETTER_A.sub("[A](/ˈA/)", words)
+    return _DIGITS.sub(lambda digit: str(unicodedata.digit(digit[0])), words)
+
+
+def _whole_words(network: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    """*network* for words of any length: it forgets the end of long ones."""
+
+    def say(word: str) -> str | None:
+        parts = [network(part) for part in syllables(word)]
+        return "".join(part for part in parts if part) or None
+
+    return say
+
+
+def syllables(word: str) -> list[str]:
+    """*word* in parts of at most LONGEST_WORD letters, each cut behind a vowel if it has one."""
+    parts = []
+    while len(word) > LONGEST_WORD:
+        head = word[:LONGEST_WORD]
+        cuts = [
+            place
+            for place in range(LONGEST_WORD // 2, LONGEST_WORD)
+            if head[place - 1].lower() in "aeiouy" and head[place].lower() not in "aeiouy"
+        ]
+        end = cuts[-1] if cuts else LONGEST_WORD
+        parts.append(word[:end])
+        word = word[end:]
+    return [*parts, word]
 
 
 def parted(run: str) -> str:

@@ -1,25 +1,36 @@
 """What is to be said of one text: its sentences as utterances."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from handler_kit.errors import InvalidInput, LoadError
 from synthesis_kit.cloning import chosen_voice
 from synthesis_kit.emotions import EMOTIONS
+from synthesis_kit.ipa import pronunciation
 from synthesis_kit.options import SynthesisOptions, VoiceOptions
 from synthesis_kit.parameters import SynthesisParameters
 from synthesis_kit.pieces import cut, sentences
+from synthesis_kit.reading import Manner, by_script, unmarked
+from synthesis_kit.ssml import LEAST, LOUDEST, MOST, QUIETEST, Passage, passages
 from synthesis_kit.utterance import Prosody, SpeechNetwork, Utterance
 
+MAX_PAUSE_SECONDS = 120.0  # of several breaks in a row
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a script as it travels: its sentence's place, and its pieces' symbols."""
+
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of a script as it travels: its sentence's place, its pieces' symbols, and what its
+    `ssml.Passage` says of the manner."""
 
     first: int
     continued: bool
     pieces: list[str]
+    pause: Annotated[float, Meta(ge=0, le=MAX_PAUSE_SECONDS)] = 0.0
+    speed: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
+    pitch: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
+    volume: Annotated[float, Meta(ge=QUIETEST, le=LOUDEST)] = 1.0
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -29,16 +40,30 @@ class Part(msgspec.Struct, frozen=True):
     script: Written
 
 
+class Sentence(NamedTuple):
+    """Pieces, none for what nobody can say, behind a *pause* in seconds; *manner* has its own
+    tempo, pitch and loudness."""
+
+    pieces: list[Utterance]
+    manner: Passage
+
+    @property
+    def seconds(self) -> float:
+        """About how long it will be, its pause included."""
+        return self.manner.pause + sum(piece.seconds for piece in self.pieces)
+
+
 class Script(NamedTuple):
-    """Sentences, each as its pieces; one that nobody can say has none.
+    """Sentences, and what of the text is not in them: words by their scripts.
 
     *first* is the first sentence's place in the whole text; *continued*: it is the rest of the
     sentence before it.  *in_parts* and *only_read* are what `SynthesisParameters` says of them.
     """
 
-    sentences: list[list[Utterance]]
+    sentences: list[Sentence]
     first: int
     volume: float
+    left_out: dict[str, list[str]]
     continued: bool = False
     in_parts: bool = False
     only_read: bool = False
@@ -46,17 +71,17 @@ class Script(NamedTuple):
     @property
     def seconds(self) -> float:
         """About how long the speech will be."""
-        return sum(each.seconds for each in self.utterances)
+        return sum(sentence.seconds for sentence in self.sentences)
 
     @property
     def utterances(self) -> Iterator[Utterance]:
         """All pieces, in order."""
-        return (piece for pieces in self.sentences for piece in pieces)
+        return (piece for sentence in self.sentences for piece in sentence.pieces)
 
     @property
     def size(self) -> int:
         """How many pieces there are."""
-        return sum(map(len, self.sentences))
+        return sum(len(sentence.pieces) for sentence in self.sentences)
 
 
 def text_of(body: bytes) -> str:
@@ -73,6 +98,7 @@ class ScriptWriter:
     def __init__(self, options: SynthesisOptions, network: SpeechNetwork) -> None:
         self._options = options
         self._reader = network.reader()
+        self._controls = network.controls
         self._cloning = network.cloning
         self._speakers = {
             name: _speaker(name, voice, network) for name, voice in options.voices.items()
@@ -87,9 +113,17 @@ class ScriptWriter:
         """
         whole = asked.index is None
         self.check(text, asked)
-        script = self.write_sentences(
-            sentences(text, self._language(asked)) if whole else [text], asked
-        )
+        if asked.input_type == "ssml":
+            if not whole:
+                raise InvalidInput("input_type: a part of a text is no SSML document")
+            script = self._script(self._passages(text, asked), asked, is_marked_up=False)
+        elif whole:
+            language = self._language(asked)
+            plain = unmarked(text, Manner(language, asked.normalize_text))
+            cut_text = [Passage(each) for each in sentences(plain, language)]
+            script = self._script(cut_text, asked, is_marked_up=False)
+        else:
+            script = self.write_sentences([text], asked)
         if whole and not script.size:
             raise InvalidInput("The text holds nothing that can be spoken")
         longest = self._options.max_speech_seconds
@@ -104,37 +138,89 @@ class ScriptWriter:
         """The script of sentences that need not be cut again.  Raises InvalidInput."""
         for part in parts:
             self.check(part, asked)
+        return self._script([Passage(part) for part in parts], asked, is_marked_up=True)
+
+    def _passages(self, document: str, asked: SynthesisParameters) -> list[Passage]:
+        """The sentences of an SSML *document*.  Raises InvalidInput for what the network lacks."""
         language = self._language(asked)
-        read = (
-            self._reader.read(part, language, normalized=asked.normalize_text) for part in parts
+        base = language.partition("-")[0].lower()
+        parsed = passages(document, lambda code: code.partition("-")[0].lower() == base)
+        for name, control in (("rate", "speed"), ("pitch", "pitch")):
+            changed = any(getattr(each, control) != 1 for each in parsed)
+            if changed and control not in self._controls:
+                raise InvalidInput(f"text: {name} of <prosody>: this voice cannot change it")
+        return [
+            passage._replace(text=sentence, pause=0.0 if place else passage.pause)
+            for passage in parsed
+            for place, sentence in enumerate(sentences(passage.text, language) or [""])
+        ]
+
+    def _script(
+        self, passages: Sequence[Passage], asked: SynthesisParameters, *, is_marked_up: bool
+    ) -> Script:
+        """The script of *passages*, each of which is one sentence.  Raises InvalidInput."""
+        manner = Manner(self._language(asked), asked.normalize_text, is_marked_up)
+        left_out: list[str] = []
+        pieces: list[list[str]] = []
+        for passage in passages:
+            said = {
+                word: pronunciation(word, ipa)
+                for word, ipa in {**asked.pronunciations, **passage.said}.items()
+            }
+            if said and not self._reader.has_phonemes:
+                raise InvalidInput("pronunciations: this voice reads letters, and has no phonemes")
+            read = self._reader.read(passage.text, manner._replace(pronunciations=said))
+            pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
+            left_out += read.left_out
+        return self._spoken(
+            pieces,
+            passages,
+            asked.index or 0,
+            asked,
+            left_out=by_script(left_out),
+            continued=asked.continued,
         )
-        pieces = [cut(symbols, self._longest) if symbols else [] for symbols in read]
-        return self._script(pieces, asked.index or 0, asked, continued=asked.continued)
 
     def rewrite(self, written: Written, asked: SynthesisParameters) -> Script:
         """The script that *written* is a part of.  Raises InvalidInput."""
         for piece in written.pieces:
             if not 0 < len(piece) <= self._longest:
                 raise InvalidInput(f"script: a piece has 1 to {self._longest} symbols")
-        return self._script(
-            [list(written.pieces)], written.first, asked, continued=written.continued
+        manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
+        return self._spoken(
+            [written.pieces],
+            [manner],
+            written.first,
+            asked,
+            left_out={},
+            continued=written.continued,
         )
 
     def parts(self, script: Script) -> list[Part]:
         """*script* cut so that each part is one job's: at sentences, and where one of them is too
         long between its pieces."""
         return [
-            Part(
-                round(sum(piece.seconds for piece in pieces), 3),
-                Written(
-                    script.first + place,
-                    continued=number > 0 or (script.continued and place == 0),
-                    pieces=[piece.symbols for piece in pieces],
-                ),
-            )
+            self._part(script, place, number, pieces)
             for place, sentence in enumerate(script.sentences)
             for number, pieces in enumerate(_jobs(sentence, self._job_seconds))
         ]
+
+    @staticmethod
+    def _part(script: Script, place: int, number: int, pieces: Sequence[Utterance]) -> Part:
+        manner = script.sentences[place].manner
+        pause = 0.0 if number else manner.pause
+        return Part(
+            round(pause + sum(piece.seconds for piece in pieces), 3),
+            Written(
+                script.first + place,
+                continued=number > 0 or (script.continued and place == 0),
+                pieces=[piece.symbols for piece in pieces],
+                pause=pause,
+                speed=manner.speed,
+                pitch=manner.pitch,
+                volume=manner.volume,
+            ),
+        )
 
     def put_off(self, scripts: Sequence[Script]) -> list[bool]:
         """Which of a job's *scripts* it does not speak, but answers as parts.
@@ -150,12 +236,14 @@ class ScriptWriter:
                 room -= seconds
         return off
 
-    def _script(
+    def _spoken(
         self,
         sentences: Sequence[Sequence[str]],
+        manners: Sequence[Passage],
         first: int,
         asked: SynthesisParameters,
         *,
+        left_out: dict[str, list[str]],
         continued: bool,
     ) -> Script:
         """Raises InvalidInput for a voice that is not there."""
@@ -171,11 +259,22 @@ class ScriptWriter:
         )
         return Script(
             [
-                [like._replace(symbols=piece, seed=like.seed + place) for piece in pieces]
-                for place, pieces in enumerate(sentences)
+                Sentence(
+                    [
+                        like._replace(
+                            symbols=piece,
+                            seed=like.seed + place,
+                            prosody=_moved(like.prosody, manner),
+                        )
+                        for piece in pieces
+                    ],
+                    manner,
+                )
+                for place, (pieces, manner) in enumerate(zip(sentences, manners, strict=True))
             ],
             first,
             asked.volume * voice.volume,
+            left_out,
             continued,
             asked.in_parts,
             asked.only_read,
@@ -203,11 +302,20 @@ class ScriptWriter:
             raise InvalidInput("The text holds half of a surrogate pair") from exc
 
 
-def _jobs(sentence: Sequence[Utterance], seconds: float) -> list[list[Utterance]]:
-    """The pieces of *sentence* in groups of at most *seconds*, or of one."""
+def _moved(prosody: Prosody, manner: Passage) -> Prosody:
+    """*prosody* with a passage's own tempo and pitch."""
+    return prosody._replace(
+        duration=prosody.duration / manner.speed, pitch=prosody.pitch * manner.pitch
+    )
+
+
+def _jobs(sentence: Sentence, seconds: float) -> list[list[Utterance]]:
+    """The pieces of *sentence* in groups of at most *seconds*, or of one; a pause alone is one."""
+    if not sentence.pieces:
+        return [[]] if sentence.manner.pause else []
     groups: list[list[Utterance]] = []
     room = 0.0
-    for piece in sentence:
+    for piece in sentence.pieces:
         if not groups or piece.seconds > room:
             groups.append([])
             room = seconds

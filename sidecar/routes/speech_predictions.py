@@ -11,6 +11,7 @@ import msgspec
 from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooLong
 from sidecar.routes.body import field_rule
 from sidecar.routes.input_audio import inline_audio
+from sidecar.routes.speech_stream import warnings
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.work import Urgency
 from sidecar.schemas.synthesis import (
@@ -94,6 +95,7 @@ async def _speak(task: Task) -> Reply:
             rendered.format,
             rendered.sample_rate,
             round(spoken.seconds, 3),
+            warnings(spoken.left_out),
         ),
         spoken.replies,
     )

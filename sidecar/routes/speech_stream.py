@@ -17,7 +17,7 @@ from sidecar.services import Services
 from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import InThread
-from sidecar.speech.synthesis import BYTES_PER_SAMPLE, Order, stream
+from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, Order, Speaking
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
 
@@ -32,14 +32,31 @@ class Streamed(NamedTuple):
     quality: Quality
 
 
-def audio_headers(name: OutputFormat, sample_rate: int, speaker: Speaker) -> dict[str, str]:
-    """Of an answer that is the audio itself."""
-    return {
+def audio_headers(
+    name: OutputFormat, sample_rate: int, speaker: Speaker, left_out: LeftOut
+) -> dict[str, str]:
+    """Return the headers of an answer that is the audio itself.
+
+    A header is ASCII, so the one of warnings names scripts and no words.
+    """
+    headers = {
         hdrs.CONTENT_TYPE: FORMATS[name].mime_type,
         "X-Sample-Rate": str(sample_rate),
         "X-Model": speaker.key,
         "X-Voice": speaker.voice,
     }
+    if left_out:
+        scripts = ", ".join(each.encode("ascii", "replace").decode() for each in left_out)
+        headers["X-Warnings"] = f"text: left out what the voice cannot say: {scripts}"
+    return headers
+
+
+def warnings(left_out: LeftOut) -> list[str]:
+    """Return one sentence for each script whose words are not in the audio."""
+    return [
+        f"text: left out what the voice cannot say: {', '.join(words)} ({script})"
+        for script, words in left_out.items()
+    ]
 
 
 async def send_stream(
@@ -52,11 +69,14 @@ async def send_stream(
     """
     order = wanted.order
     started = time.monotonic()
-    async with aclosing(stream(services.scheduler, order)) as parts:
+    speaking = Speaking(services.scheduler, order, streamed=True)
+    async with aclosing(speaking.replies()) as parts:
         first = await anext(parts)
         rate = first.parameters["sample_rate"]
         with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
-            headers = audio_headers(wanted.format, encoder.sample_rate, order.speaker)
+            headers = audio_headers(
+                wanted.format, encoder.sample_rate, order.speaker, speaking.left_out
+            )
             response = web.StreamResponse(headers=headers)
             await begin_stream(request, response)
             try:

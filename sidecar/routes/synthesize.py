@@ -14,7 +14,7 @@ from sidecar.routes.body import read_json
 from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.route import Route, json_response
-from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream
+from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, warnings
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.work import Urgency
@@ -34,7 +34,7 @@ from sidecar.schemas.synthesis import (
 from sidecar.services import SERVICES, Services
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.rendering import Rendered, render
-from sidecar.speech.synthesis import CLONING, Order, Spoken, speak
+from sidecar.speech.synthesis import CLONING, LeftOut, Order, Spoken, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
@@ -48,6 +48,7 @@ class Made(NamedTuple):
     rendered: Rendered
     processing: ProcessingFacts
     speaking_seconds: float
+    left_out: LeftOut
 
     @property
     def size(self) -> int:
@@ -106,10 +107,12 @@ async def _whole(
     speaking = made.speaking_seconds if origin == "computed" else None
     synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
     if wanted.raw:
-        headers = audio_headers(wanted.format, made.rendered.sample_rate, order.speaker)
+        headers = audio_headers(
+            wanted.format, made.rendered.sample_rate, order.speaker, made.left_out
+        )
         return web.Response(body=made.rendered.data, headers=headers), synthesis
     if asked.text is None:
-        return json_response(_inputs_answer(order, made.rendered, taken)), synthesis
+        return json_response(_inputs_answer(order, made, taken)), synthesis
     return json_response(_text_answer(order, made, taken)), synthesis
 
 
@@ -126,7 +129,7 @@ async def _made(
         speaking = time.monotonic() - started
         in_thread = services.speech.in_threads_of(known_client(request))
         rendered = await render(in_thread, spoken, name, asked.quality)
-        return Made(rendered, _processing(spoken, rendered), speaking)
+        return Made(rendered, _processing(spoken, rendered), speaking, spoken.left_out)
 
     if not services.catalog[order.speaker.key].cache:
         return await compute(), "computed"
@@ -165,6 +168,7 @@ def _text_answer(order: Order, made: Made, taken: float) -> SynthesisResponse:
             AudioFacts(rendered.bit_rate, FORMATS[rendered.format].codec, len(rendered.data)),
             made.processing,
         ),
+        warnings=warnings(made.left_out),
     )
 
 
@@ -182,8 +186,8 @@ def _processing(spoken: Spoken, rendered: Rendered) -> ProcessingFacts:
     )
 
 
-def _inputs_answer(order: Order, rendered: Rendered, taken: float) -> InputsSynthesisResponse:
-    speaker = order.speaker
+def _inputs_answer(order: Order, made: Made, taken: float) -> InputsSynthesisResponse:
+    speaker, rendered = order.speaker, made.rendered
     language = order.parameters.language or speaker.speech.languages[0]
     return InputsSynthesisResponse(
         success=True,
@@ -193,6 +197,7 @@ def _inputs_answer(order: Order, rendered: Rendered, taken: float) -> InputsSynt
         sample_rate=rendered.sample_rate,
         processing_time=round(taken, 6),
         model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
+        warnings=warnings(made.left_out),
     )
 
 

@@ -11,6 +11,9 @@ MAX_TEXT = 5000
 MAX_REFERENCE = 2_000_000  # base64 of 46 s at 16 kHz; it travels with each sentence
 MAX_REQUEST_BYTES = 4 * 2**20  # of a body: a text, and a voice to clone
 
+MAX_PRONUNCIATIONS = 100
+
+InputType = Literal["text", "ssml"]
 OutputFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
 Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
@@ -18,6 +21,11 @@ Quality = Literal["low", "medium", "high"]
 
 Text = Annotated[str, Meta(min_length=1, description=f"At most {MAX_TEXT} characters")]
 Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")]
+Warnings = Annotated[
+    list[str], Meta(description="What of the text is not in the audio; usually empty")
+]
+Word = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\W_](?:[\w .'’-]*[^\W_])?$")]
+Ipa = Annotated[str, Meta(min_length=1, max_length=100)]
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
 
@@ -32,6 +40,16 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     emotion: Emotion | None = None
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="The same seed, the same audio")] = 0
     normalize_text: Annotated[bool, Meta(description="Numbers, dates, addresses as words")] = True
+    input_type: Annotated[
+        InputType, Meta(description="ssml: the text is a <speak> document; docs/speech.md")
+    ] = "text"
+    pronunciations: Annotated[
+        dict[Word, Ipa],
+        Meta(
+            max_length=MAX_PRONUNCIATIONS,
+            description='How words are said, in IPA: {"GIF": "dʒɪf"}; for voices with phonemes',
+        ),
+    ] = {}
     output_format: Annotated[
         OutputFormat | None, Meta(description="null: what Accept names, else wav")
     ] = None
@@ -140,6 +158,7 @@ class SynthesisResponse(msgspec.Struct):
     generation_time: float
     text_length: int
     metadata: SynthesisMetadata
+    warnings: Warnings
 
 
 class VoiceInfo(msgspec.Struct):
@@ -161,6 +180,7 @@ class InputsSynthesisResponse(msgspec.Struct):
     sample_rate: int
     processing_time: float
     model_info: VoiceInfo
+    warnings: Warnings
     error: str | None = None
 
 
@@ -171,6 +191,7 @@ class SpeechPrediction(msgspec.Struct):
     format: OutputFormat
     sample_rate: int
     duration: float
+    warnings: Warnings
 
 
 class SpeechInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

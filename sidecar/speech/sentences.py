@@ -6,6 +6,7 @@ from typing import NamedTuple
 import sentencex
 
 MAX_CHARACTERS = 500  # of what is read at once; people's sentences are shorter
+_STOPS = tuple(".!?:;,…—")
 _CLAUSE_END = re.compile(r"[,;:—]\s")
 
 
@@ -29,12 +30,32 @@ def text_parts(text: str, language: str) -> list[TextPart]:
 
 
 def sentences(text: str, language: str) -> list[str]:
-    """The sentences of *text* in *language* (ISO 639-1), without the space around them.
+    """Return the sentences of *text* in *language* (ISO 639-1), without the space around them.
 
+    One that ends with its line or paragraph and has no stop keeps one or two line breaks: whoever
+    reads it ends a phrase or a sentence there.
     A text of spaces alone is one sentence, for the model to refuse.
     """
-    parts = [part.strip() for part in sentencex.segment(language, text)]
-    return [part for part in parts if part] or [text]
+    parts: list[str] = []
+    for part in sentencex.segment(language, text):
+        sentence = part.strip()
+        if sentence:
+            parts.append(sentence)
+        if parts and (breaks := _breaks(part if sentence else f"x{part}")):
+            parts[-1] = _broken(parts[-1], breaks)
+    return [*parts[:-1], *(part.rstrip() for part in parts[-1:])] or [text]
+
+
+def _breaks(part: str) -> int:
+    """Return how many line breaks end *part*."""
+    return part[len(part.rstrip()) :].count("\n")
+
+
+def _broken(sentence: str, breaks: int) -> str:
+    text = sentence.rstrip()
+    if text.endswith(_STOPS):
+        return text
+    return text + "\n" * min(2, breaks + _breaks(sentence))
 
 
 def _cut(sentence: str) -> list[str]:

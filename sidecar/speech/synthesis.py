@@ -9,6 +9,7 @@ lets others pass until those before it would have been played: a short text does
 long one, which still gets on as fast as people listen.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -28,11 +29,16 @@ from sidecar.speech.voices import Speaker
 
 NOTHING = "text: holds nothing that can be spoken"
 AHEAD = 8  # parts that are queued or in flight
-SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "±" is 1.0
+SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
+SECONDS_PER_SIGN = 6.0  # the same of a character beyond Latin-1, which is read by its name
 READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
 CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only where they are given
+# What encloses text may enclose several sentences; letters of other scripts are told before the
+# first byte of a stream.  "<" may begin a tag, "[" a link.
+_READ_WHOLE = re.compile(r"[*_~`<\[]|==|[^\W\d_\x00-\u024f\u1e00-\u1eff]")
+_BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
 _TO_THE_HANDLER = (
     *("voice", "speed", "pitch", "volume", "emotion", "seed", "normalize_text", "language"),
 )
@@ -48,12 +54,16 @@ class Order(NamedTuple):
     max_seconds: float
 
 
+LeftOut = dict[str, list[str]]  # words of a text that are not in its audio, by their scripts
+
+
 class Spoken(NamedTuple):
     """The whole audio: s16le, mono."""
 
     pcm: bytes
     sample_rate: int
     replies: list[Reply]
+    left_out: LeftOut
 
     @property
     def seconds(self) -> float:
@@ -84,24 +94,23 @@ class Piece(NamedTuple):
 async def speak(scheduler: Scheduler, order: Order) -> Spoken:
     """All of the audio.  Raises what the scheduler raises, SpeechTooLong, and the first
     sentence's error."""
-    async with aclosing(Speaking(scheduler, order, streamed=False).replies()) as parts:
+    speaking = Speaking(scheduler, order, streamed=False)
+    async with aclosing(speaking.replies()) as parts:
         replies = [reply async for reply in parts]
     return Spoken(
-        b"".join(reply.body for reply in replies), replies[0].parameters["sample_rate"], replies
+        b"".join(reply.body for reply in replies),
+        replies[0].parameters["sample_rate"],
+        replies,
+        speaking.left_out,
     )
 
 
-def stream(scheduler: Scheduler, order: Order) -> AsyncGenerator[Reply, None]:
-    """The audio sentence by sentence, the first as soon as it can be had; none of it is empty.
-
-    The time-out counts anew for each.  Whoever stops reading closes the iterator: what is still
-    queued never runs.
-    """
-    return Speaking(scheduler, order, streamed=True).replies()
-
-
 class Speaking:
-    """One text's way through the voice."""
+    """One text's way through the voice.
+
+    *streamed*: the first sentence is made alone, as soon as it can be had, and the time-out
+    counts anew for each.  *left_out* is known when all is spoken; for English before the first.
+    """
 
     def __init__(
         self,
@@ -119,10 +128,14 @@ class Speaking:
         self._seconds = 0.0  # of speech that is known to come
         self._heard = 0.0  # when what is queued would have been played, on the clock
         self._pending: deque[Running] = deque()
+        self.left_out: LeftOut = {}
 
     async def replies(self) -> AsyncGenerator[Reply, None]:
-        """The parts' audio, in order.  Raises what the scheduler raises, InvalidInput and
-        SpeechTooLong."""
+        """Yield the parts' audio, in order; none of it is empty.
+
+        Whoever stops reading closes the iterator: what is still queued never runs.  Raises what
+        the scheduler raises, InvalidInput and SpeechTooLong.
+        """
         silent = True
         try:
             waiting = deque(await self._pieces())
@@ -147,11 +160,18 @@ class Speaking:
         speech = order.speaker.speech
         if speech.whole_text:
             return [Piece(order.text.encode(), "text", common, order.max_seconds)]
-        parts = text_parts(order.text, order.parameters.language or speech.languages[0])
-        most = len(order.text) * SECONDS_PER_CHARACTER / order.parameters.speed
-        if most <= order.max_seconds:
+        language = order.parameters.language or speech.languages[0]
+        if order.parameters.input_type == "ssml" or is_read_whole(order.text, language):
+            whole = common | {"only_read": True}
+            return await self._read([Piece(order.text.encode(), "text", whole, READING_SECONDS)])
+        parts = text_parts(order.text, language)
+        if longest_speech(order.text) / order.parameters.speed <= order.max_seconds:
             return list(_texts(parts, common))
-        for piece in _readings(parts, common):
+        return await self._read(_readings(parts, common))
+
+    async def _read(self, readings: Iterable[Piece]) -> list[Piece]:
+        """Have a text read and not spoken; return the parts of its script."""
+        for piece in readings:
             self._pending.append(self._start(piece))
         replies = [await self._next() for _ in list(self._pending)]
         self._heard = 0.0
@@ -205,6 +225,9 @@ class Speaking:
         except InvalidInput as exc:
             raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
         self._pending.popleft().close()
+        for script, words in reply.parameters.get("left_out", {}).items():
+            known = self.left_out.setdefault(script, [])
+            known += [word for word in words if word not in known]
         if self._streamed and not reply.parameters.get("unspoken"):
             self._begun = True
             for running in self._pending:
@@ -240,9 +263,27 @@ def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Pie
         yield Piece(body, "json", common | parameters, READING_SECONDS)
 
 
+def longest_speech(text: str) -> float:
+    """Return how many seconds *text* takes at most, at the usual tempo."""
+    signs = len(_BEYOND_LATIN_1.findall(text))
+    return SECONDS_PER_CHARACTER * (len(text) - signs) + SECONDS_PER_SIGN * signs
+
+
+def is_read_whole(text: str, language: str) -> bool:
+    """Return whether the sentences of *text* may not be read one by one.
+
+    Only English is normalised, so only there marks and other scripts matter.
+    """
+    return language.lower().startswith("en") and _READ_WHOLE.search(text) is not None
+
+
 def _common(order: Order) -> dict[str, Any]:
     """What the handler is told with each part."""
     asked = msgspec.structs.asdict(order.parameters)
     given = {name: asked[name] for name in CLONING if asked[name] is not None}
     told = {name: asked[name] for name in _TO_THE_HANDLER}
+    if order.parameters.input_type != "text":
+        given["input_type"] = order.parameters.input_type
+    if order.parameters.pronunciations:
+        given["pronunciations"] = order.parameters.pronunciations
     return told | given | {"voice": order.speaker.voice, "in_parts": True}

@@ -68,7 +68,7 @@ def test_without_noise_it_is_the_original_network(
     pronunciation = Pronunciation()
     network.model.noise_scale = network.model.noise_scale_duration = 0.0  # type: ignore[assignment]
     for text in TEXTS:
-        utterance = Utterance(pronunciation.phonemes(text, normalized=True))
+        utterance = Utterance(pronunciation.phonemes(text, normalized=True).symbols)
         (ours,) = network.speak([utterance])
         ids = network._ids(utterance).numpy()[None]
         inputs = {"input": ids, "input_lengths": np.array([ids.shape[1]])}
@@ -93,7 +93,7 @@ def test_padding_does_not_change_an_utterance(joe: Loaded) -> None:
     pronunciation = Pronunciation()
     network = PiperNetwork.load(joe.handler.folder, torch.device("cpu"))
     utterances = [
-        Utterance(pronunciation.phonemes(text, normalized=True), Prosody(), seed=place)
+        Utterance(pronunciation.phonemes(text, normalized=True).symbols, Prosody(), seed=place)
         for place, text in enumerate(TEXTS)
     ]
     together = network.speak(utterances)

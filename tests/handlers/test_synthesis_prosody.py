@@ -155,7 +155,7 @@ def test_it_is_hibaris_network(folder: Path, tmp_path: Path) -> None:
     pronunciation = Pronunciation()
     equal = 0
     for text in SENTENCES[:8]:
-        utterance = Utterance(pronunciation.phonemes(text, normalized=True))
+        utterance = Utterance(pronunciation.phonemes(text, normalized=True).symbols)
         network.speak([utterance])
         frames, pitch = (each.numpy() for each in seen.pop())
         inputs = {"ids": np.array([network._ids(utterance)]), "speed": np.ones(1, np.float32)}

@@ -197,3 +197,75 @@ async def test_a_sentence_that_has_no_room_is_spoken_in_its_place(
     torchserve.answer = answer
     audio = await speak(voice, output_format="pcm")
     assert audio == low + high + high + low
+
+
+LEFT_OUT = {"left_out": {"Cyrillic": ["Привет"], "Chinese characters": ["世界"]}}
+
+
+async def test_what_is_left_out_is_warned_of_in_every_form(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = lambda _: Spoken(TONE, LEFT_OUT)
+    expected = [
+        "text: left out what the voice cannot say: Привет (Cyrillic)",
+        "text: left out what the voice cannot say: 世界 (Chinese characters)",
+    ]
+    for name in ("text", "inputs"):
+        response = await voice.post("/synthesize", json={name: "Hello. And hello."})
+        assert (await response.json())["warnings"] == expected
+    asked = {"model_name": "hibari_tts", "inputs": "Hello."}
+    response = await voice.post("/predict", json=asked)
+    assert (await response.json())["result"]["warnings"] == expected
+    for streaming in (False, True):
+        body = {"text": "Hello.", "enable_streaming": streaming}
+        async with voice.post("/synthesize", json=body, headers=AUDIO) as response:
+            told = response.headers["X-Warnings"]
+            assert told.endswith("cannot say: Cyrillic, Chinese characters")
+            await response.read()
+
+
+async def test_an_answer_without_warnings_says_so(voice: Client) -> None:
+    response = await voice.post("/synthesize", json={"text": "Hello."})
+    assert (await response.json())["warnings"] == []
+    async with voice.post("/synthesize", json={"text": "Hello."}, headers=AUDIO) as response:
+        assert "X-Warnings" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "<speak>One. Two.</speak>", "input_type": "ssml"},
+        {"text": "**One. Two.**"},
+        {"text": "Hello Привет. Bye."},
+    ],
+)
+async def test_what_must_not_be_cut_is_read_whole_before_it_is_spoken(
+    voice: Client, torchserve: FakeTorchServe, fields: dict[str, str]
+) -> None:
+    """Markup encloses sentences, and a stream's head must know what is left out."""
+    parts = [{"seconds": 0.1, "script": {"first": place}} for place in range(2)]
+    torchserve.answer = lambda value: (
+        Unspoken(parts, LEFT_OUT) if value == fields["text"] else Spoken(TONE)
+    )
+    body = fields | {"enable_streaming": True, "output_format": "pcm"}
+    async with voice.post("/synthesize", json=body, headers=AUDIO) as response:
+        assert "X-Warnings" in response.headers
+        assert await response.read() == 2 * TONE
+    assert torchserve.jobs[0] == [fields["text"]]
+    asked = torchserve.items[0][0]["parameters"]
+    assert asked["only_read"] is True
+    assert "index" not in asked
+    assert asked.get("input_type") == fields.get("input_type")
+
+
+async def test_pronunciations_travel_with_each_sentence_and_are_part_of_what_is_kept(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    words = {"GIF": "dʒɪf"}
+    await speak(voice, pronunciations=words)
+    asked = [item["parameters"] for job in torchserve.items for item in job]
+    assert [each["pronunciations"] for each in asked] == [words] * 3
+    jobs = len(torchserve.jobs)
+    await speak(voice)
+    assert len(torchserve.jobs) > jobs
+    assert "pronunciations" not in torchserve.items[-1][0]["parameters"]

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.speech.sentences import MAX_CHARACTERS, sentences, text_parts
+from synthesis_kit.pieces import sentences as handlers_sentences
 
 
 def test_abbreviations_and_numbers_end_no_sentence() -> None:
@@ -14,6 +15,17 @@ def test_abbreviations_and_numbers_end_no_sentence() -> None:
         "Why?",
         "No. 5 said e.g. nothing.",
     ]
+
+
+def test_a_line_or_paragraph_without_a_stop_keeps_its_break() -> None:
+    text = "A heading\n\n- one\n- two\n\nThe end.\nBye\n"
+    assert sentences(text, "en") == ["A heading\n\n", "- one\n", "- two\n\n", "The end.", "Bye"]
+
+
+@given(st.text("ab. \n-", max_size=60))
+def test_the_handler_cuts_as_the_sidecar_does(text: str) -> None:
+    if text.strip():
+        assert handlers_sentences(text, "en") == sentences(text, "en")
 
 
 def test_a_text_of_spaces_is_one_sentence_for_the_model_to_refuse() -> None:

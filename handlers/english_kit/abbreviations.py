@@ -1,0 +1,294 @@
+"""Abbreviations.  One that is also a word is expanded only where what follows asks for it."""
+
+import re
+
+from english_kit.scanner import Reader, before, behind, reader
+
+_TITLES = {
+    "Mr": "Mr",
+    "Mrs": "Mrs",
+    "Ms": "Miz",
+    "Mx": "Mix",
+    "Dr": "Dr",
+    "Drs": "Doctors",
+    "Prof": "Professor",
+    "Profs": "Professors",
+    "St": "Saint",
+    "Mt": "Mount",
+    "Ft": "Fort",
+    "Gen": "General",
+    "Gov": "Governor",
+    "Sen": "Senator",
+    "Sens": "Senators",
+    "Rep": "Representative",
+    "Reps": "Representatives",
+    "Capt": "Captain",
+    "Lt": "Lieutenant",
+    "Col": "Colonel",
+    "Sgt": "Sergeant",
+    "Cmdr": "Commander",
+    "Rev": "Reverend",
+    "Hon": "Honorable",
+    "Pres": "President",
+    "Supt": "Superintendent",
+    "Cpl": "Corporal",
+    "Pvt": "Private",
+    "Maj": "Major",
+    "Adm": "Admiral",
+    "Amb": "Ambassador",
+    "Atty": "Attorney",
+    "Fr": "Father",
+    "Msgr": "Monsignor",
+    "Messrs": "Messers",
+}
+_STOPLESS_TITLES = "Mr|Mrs|Ms|Mx|Dr|Drs|Prof|St|Mt|Lt|Sgt|Capt|Cpl"
+# Expanded wherever they have their stop.
+_STOPPED = {
+    "Mr": "Mr",
+    "Mrs": "Mrs",
+    "Ms": "Miz",
+    "Jr": "Junior",
+    "Sr": "Senior",
+    "Ave": "Avenue",
+    "Blvd": "Boulevard",
+    "Rd": "Road",
+    "Ln": "Lane",
+    "Hwy": "Highway",
+    "Pkwy": "Parkway",
+    "Sq": "Square",
+    "Ste": "Suite",
+    "Apt": "Apartment",
+    "Bldg": "Building",
+    "Ltd": "Limited",
+    "Inc": "Incorporated",
+    "Corp": "Corporation",
+    "Co": "Company",
+    "Bros": "Brothers",
+    "Mfg": "Manufacturing",
+    "Dept": "Department",
+    "dept": "department",
+    "Univ": "University",
+    "univ": "university",
+    "Assn": "Association",
+    "Assoc": "Association",
+    "assoc": "associate",
+    "Asst": "Assistant",
+    "asst": "assistant",
+    "Govt": "Government",
+    "govt": "government",
+    "Intl": "International",
+    "intl": "international",
+    "Natl": "National",
+    "Hosp": "Hospital",
+    "Esq": "Esquire",
+    "approx": "approximately",
+    "Approx": "Approximately",
+    "vs": "versus",
+    "Vs": "Versus",
+    "incl": "including",
+    "excl": "excluding",
+    "misc": "miscellaneous",
+    "Misc": "Miscellaneous",
+    "eds": "editors",
+    "cf": "compare",
+    "Cf": "Compare",
+    "viz": "namely",
+    "Supt": "Superintendent",
+    "avg": "average",
+    "Avg": "Average",
+    "qty": "quantity",
+    "Qty": "Quantity",
+    "tel": "telephone",
+    "Tel": "Telephone",
+    "temp": "temperature",
+    "Temp": "Temperature",
+}
+_NEVER_A_WORD = (
+    "vs|approx|Approx|Ave|Blvd|Rd|Hwy|Pkwy|Bldg|dept|Dept|Ltd|Jr|govt|Govt|asst|Asst|intl|Intl"
+    "|avg|Avg|qty|Qty"
+)
+# Expanded only before a number: "no. 5", "The answer is no."
+_NUMBERED = {
+    "no": "number",
+    "nos": "numbers",
+    "fig": "figure",
+    "figs": "figures",
+    "ch": "chapter",
+    "chap": "chapter",
+    "sec": "section",
+    "sect": "section",
+    "art": "article",
+    "vol": "volume",
+    "vols": "volumes",
+    "p": "page",
+    "pg": "page",
+    "pp": "pages",
+    "pgs": "pages",
+    "para": "paragraph",
+    "eq": "equation",
+    "eqs": "equations",
+    "op": "opus",
+    "ver": "version",
+    "rm": "room",
+    "ed": "edition",
+    "ext": "extension",
+    "apt": "apartment",
+    "ste": "suite",
+    "est": "established",
+    "min": "minimum",
+    "max": "maximum",
+    "ca": "circa",
+    "c": "circa",
+    "al": "al",
+    "ref": "reference",
+    "rte": "route",
+    "tab": "table",
+    "ex": "example",
+    "app": "appendix",
+    "col": "column",
+    "ln": "line",
+    "l": "line",
+    "ll": "lines",
+    "fl": "floor",
+    "bk": "book",
+    "pt": "part",
+    "div": "division",
+    "lot": "lot",
+    "box": "box",
+}
+_STOPLESS_NUMBERED = "nos|fig|figs|pp|vol|vols|pg|pgs|rte|rm"
+_LETTERED = "figs?|vols?|app|sect?|ch|chap|eqs?|tab|rm|apt|ste|ex|ref|para|bk|div|nos"  # fig. A
+_DIGIT_FOLLOWS = re.compile(r"\s?\d")
+_NUMBER_FOLLOWS = re.compile(r"\s?[#(§]?(?:\d|[A-Z]\d|[IVX]+\b(?!\s[a-z]))")
+_LETTER_FOLLOWS = re.compile(
+    r"\s?[#(§]?(?:\d|[A-Z]\d|(?!I\s(?!of|and)[a-z])[IVXLC]+\b|[A-Z]\b(?!['’]|\s[a-z]))"
+)
+_STARTERS = (
+    "The|He|She|It|We|They|I|You|This|That|These|Those|There|Then|But|And|In|On|At|If|When|As|A|An|No"
+    "|Not|So|His|Her|Its|Our|My|For|To|By|What|Why|How|Who|Where|Yes|After|Before|Now|Here|One|Some|All"
+)
+
+
+def _title(found: re.Match[str]) -> str | None:
+    """Dr. Smith; Elm Dr. and Main St. are streets."""
+    name, stop = found.groups()
+    if not stop and not re.fullmatch(_STOPLESS_TITLES, name):
+        return None
+    ahead = re.search(r"(?:^|[^.!?,;:\s])\s?([A-Z0-9][\w'’]*)\s$", before(found))
+    if name in {"St", "Dr"} and ahead and re.search(r"\d[\w ]{1,30}$", before(found)):
+        return None
+    return _TITLES[name]
+
+
+def _street(found: re.Match[str]) -> str | None:
+    """Behind a name: 5 Main St., on Elm Dr."""
+    name, stop = found.groups()
+    after = behind(found, 4)
+    if not re.search(r"[A-Z0-9][\w'’]*\s$", before(found)):
+        return None
+    if not stop and not re.match(r"\s?(?:$|[,;:!?)]|\s[a-z#])", after):
+        return None
+    return {"St": "Street", "Dr": "Drive", "Mt": "Mountain"}[name] + _end(stop, after)
+
+
+def _end(stop: str, after: str) -> str:
+    """The stop of an abbreviation stays where it may be a sentence's too."""
+    return "." if stop and (not after.strip() or re.match(r"\s+[A-Z\"“'‘(]", after)) else ""
+
+
+def _stopped(found: re.Match[str]) -> str | None:
+    name, stop = found.groups()
+    if not stop and not re.fullmatch(_NEVER_A_WORD, name):
+        return None
+    if name in {"Sq", "Co", "Sr", "Ste", "Ln"} and not re.search(
+        r"(?:[A-Z&][\w&'’]*,?|\w)\s$", before(found)
+    ):
+        return None
+    if name in {"temp", "Temp"} and not re.match(r"\s(?:\d|of|was|is|:)|:", behind(found, 5)):
+        return None
+    keeps = (
+        ""
+        if name in {"vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste"}
+        else _end(stop, behind(found, 4))
+    )
+    return _STOPPED[name] + keeps
+
+
+def _numbered(found: re.Match[str]) -> str | None:
+    name, stop = found.groups()
+    low = name.lower()
+    usual = name in {low, name.capitalize(), name.upper()}
+    follows = _LETTER_FOLLOWS if re.fullmatch(_LETTERED, low) else _NUMBER_FOLLOWS
+    if not stop:
+        usual = usual and re.fullmatch(_STOPLESS_NUMBERED, low) is not None
+        follows = _DIGIT_FOLLOWS
+    if not usual or not follows.match(behind(found, 8)):
+        return None
+    said = _NUMBERED[low]
+    return said.capitalize() if name[0].isupper() else said
+
+
+def _et_cetera(found: re.Match[str]) -> str:
+    return "etc." if not behind(found).strip() or re.match(r"\s+[A-Z]", behind(found)) else "etc"
+
+
+def _phd(found: re.Match[str]) -> str:
+    """Ph.D., M.D.: letters that are spelled; the last stop may be a sentence's."""
+    letters = re.sub(r"[.\s]", "", found[0]).upper()
+    return " ".join(letters) + _end(".", behind(found, 4))
+
+
+def _initials(found: re.Match[str]) -> str | None:
+    """U.S., J. R. R.; "e.g." and "i.e." are spelled as well."""
+    letters = re.sub(r"[.\s]", "", found[0])
+    if letters in {"eg", "ie"}:
+        return found[0]
+    after = behind(found, 12)
+    return " ".join(letters.upper()) + ("." if _begins_sentence(after) else "")
+
+
+def _initial(found: re.Match[str]) -> str | None:
+    """John F. Kennedy; "Plan B. We left" ends a sentence."""
+    if re.match(r"\s?[A-Z]\.", behind(found, 3)):
+        return found[1]
+    if _begins_sentence(behind(found, 12)) or not re.search(
+        r"(?:^|[.!?,(\"“]\s?|[A-Z][\w'’]*\s|[A-Z]\.\s?|\b(?:by|and|of|to|with|from)\s)$",
+        before(found),
+    ):
+        return None
+    return found[1]
+
+
+def _begins_sentence(after: str) -> bool:
+    """Whether nothing follows, or a word that often begins a sentence."""
+    return not after.strip() or re.match(rf"\s+(?:{_STARTERS})\b", after) is not None
+
+
+def _et_al(found: re.Match[str]) -> str:
+    return "et al" + _end(found[1], behind(found, 4))
+
+
+def _alternatives(names: "dict[str, str]") -> str:
+    return "|".join(sorted(names, key=len, reverse=True))
+
+
+READERS: list[Reader] = [
+    reader(rf"(?<![\w.'’])({_alternatives(_TITLES)})(\.?)(?=\s[A-Z])", _title, "l"),
+    reader(r"(?<![\w.'’])(St|Dr|Mt)(\.?)(?!\w)", _street, "l"),
+    reader(
+        rf"(?<![\w.'’])({_alternatives(_NUMBERED)})(\.?)(?![\w'’])", _numbered, "l", any_case=True
+    ),
+    reader(rf"(?<![\w.'’])({_alternatives(_STOPPED)})(\.?)(?![\w'’])", _stopped, "l"),
+    reader(r"№\s?", "number", "o"),
+    reader(r"§{1,2}\s?", lambda found: "sections" if "§§" in found[0] else "section", "o"),
+    reader(r"(?<!\w)etc\.(?!\w)", _et_cetera, "l"),
+    reader(r"(?<!\w)et al(\.)?(?!\w)", _et_al, "l"),
+    reader(
+        r"(?<![\w.])(?:Ph\.\s?D|M\.\s?D|B\.\s?A|M\.\s?A|B\.\s?Sc|M\.\s?Sc|D\.\s?Phil|LL\.\s?[BM])\."
+        r"(?!\w)",
+        _phd,
+        "l",
+    ),
+    reader(r"(?<![\w.])(?:[^\W\d_]\.){2,8}(?!\w)", _initials, "l"),
+    reader(r"(?<![\w.'’])([A-Z])\.(?=\s?[A-Z][\w.])", _initial, "l"),
+]

@@ -1,0 +1,182 @@
+"""Days, months and years."""
+
+import re
+
+from english_kit.numerals import cardinal, ordinal, plural_of_tens, year
+from english_kit.scanner import Reader, before, behind, reader
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+_SHORT = {month[:3]: month for month in MONTHS} | {"Sept": "September"}
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_SHORT_DAYS = {day[:3]: day for day in _DAYS} | {
+    "Tues": "Tuesday",
+    "Thur": "Thursday",
+    "Thurs": "Thursday",
+}
+_CAPITALS = {each.upper(): said for each, said in (_SHORT | _SHORT_DAYS).items()}
+# "Mar", "Jan", "Sun", "Sat", "Wed" and "Mon" are words and names as well.
+_NO_WORDS = frozenset({"Feb", "Aug", "Sept", "Oct", "Nov", "Tue", "Tues", "Thu", "Thur", "Thurs"})
+_MONTH = rf"(?:{'|'.join(MONTHS)}|(?:{'|'.join(sorted(_SHORT, key=len, reverse=True))})\b\.?)"
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_TH = r"(?:st|nd|rd|th)?"
+_DASH = r"\s?[-–—]\s?"
+_WEEKDAY = rf"(?:{'|'.join(_DAYS)}|(?:{'|'.join(sorted(_SHORT_DAYS, key=len, reverse=True))})\b\.?)"
+_ERA = r"(?:\s?(?:BCE?|CE|AD)\b|\s?B\.C\.(?:E\.)?|\s?A\.D\.)"
+
+
+def month_name(written: str) -> str:
+    """The whole name of a month or of its abbreviation."""
+    name = written.rstrip(".")
+    return _SHORT.get(name, name)
+
+
+def _day_name(written: str) -> str:
+    name = written.rstrip(".")
+    return _SHORT_DAYS.get(name, name)
+
+
+def date(year_number: int | None, month: int, day: int) -> str | None:
+    """Month, day and year; None where there is no such day."""
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    behind = f", {year(year_number)}" if year_number is not None else ""
+    return f"{MONTHS[month - 1]} {ordinal(day)}{behind}"
+
+
+def _iso(found: re.Match[str]) -> str | None:
+    return date(int(found[1]), int(found[2]), int(found[3]))
+
+
+def _full_year(written: str) -> int:
+    number = int(written)
+    if len(written) > 2:
+        return number
+    return number + (1900 if number > 30 else 2000)
+
+
+def _numeric(found: re.Match[str]) -> str | None:
+    """3/4/2024 as Americans mean it, 31/12/2024 as all others."""
+    first, second, last = int(found[1]), int(found[3]), _full_year(found[4])
+    day_first = found[2] == "." or first > 12
+    return date(last, second, first) if day_first else date(last, first, second)
+
+
+def _month_day(found: re.Match[str]) -> str:
+    month, first, last, of = found.groups()
+    said = f"{month_name(month)} {ordinal(int(first))}"
+    if last:
+        said += f" to {ordinal(int(last))}"
+    return said + (f", {year(int(of))}" if of else "")
+
+
+def _day_month(found: re.Match[str]) -> str:
+    article, first, last, month, of = found.groups()
+    the = article or ("" if re.search(r"\b[Tt]he $", before(found)) else "the ")
+    said = f"{the}{ordinal(int(first))}"
+    if last:
+        said += f" to the {ordinal(int(last))}"
+    return f"{said} of {month_name(month)}" + (f" {year(int(of))}" if of else "")
+
+
+def _month_year(found: re.Match[str]) -> str:
+    return f"{month_name(found[1])} {year(int(found[2]))}"
+
+
+def _short_name(found: re.Match[str]) -> str | None:
+    """Jan., Sun and the like: only where what follows asks for a month or a day."""
+    name = found[1]
+    stop = found[2]
+    said = _SHORT.get(name) or _SHORT_DAYS[name]
+    after = behind(found)
+    ends = bool(stop) and not after.strip()
+    dated = re.match(rf",?\s?(?:{_MONTH}\s?)?(?:the\s)?\d|,\s?{_MONTH}", after)
+    ranged = re.match(rf"(?:{_DASH}|\s?(?:to|and|or|&|through|,)\s){_WEEKDAY}(?!\w)", after)
+    behind_one = re.search(
+        rf"\b{_WEEKDAY}(?:{_DASH}|,?\s(?:to|and|or|&|through)\s|,\s)$", before(found)
+    )
+    goes_on = bool(stop) and re.match(r",|;|\)|\s[a-z(]", after)
+    if name in _NO_WORDS or dated or ranged or behind_one or goes_on:
+        return said + ("." if ends or (re.match(r"\s[A-Z]", after) and stop and not dated) else "")
+    return None
+
+
+def _capital_name(found: re.Match[str]) -> str:
+    return _CAPITALS[found[1]]
+
+
+def _decade(found: re.Match[str]) -> str:
+    """the 1990s, '90s."""
+    return plural_of_tens(int(found[1]))
+
+
+def _tens(found: re.Match[str]) -> str | None:
+    """her 20s; elsewhere 20s are seconds."""
+    ahead = re.search(
+        r"\b(?:the|his|her|their|my|our|your|in|mid|early|late)[\s-]$", before(found), re.IGNORECASE
+    )
+    return plural_of_tens(int(found[1])) if ahead else None
+
+
+def _years(found: re.Match[str]) -> str:
+    """1914–1918, and 2020-21."""
+    first, last = found.groups()
+    said = year(int(last)) if len(last) == 4 else cardinal(int(last))
+    return f"{year(int(first))} to {said}"
+
+
+def _era(found: re.Match[str]) -> str:
+    letters = " ".join(re.sub(r"[\s.]", "", found[2]))
+    number = int(found[1])
+    return f"{year(number) if number > 999 else cardinal(number)} {letters}"
+
+
+_YEAR = r"(?:1[0-9]|20)\d{2}"
+_NAMES = "|".join(sorted(_SHORT | _SHORT_DAYS, key=len, reverse=True))
+
+
+def _names_range(found: re.Match[str]) -> str:
+    """Mon–Fri, Jan–Mar."""
+    first, last = found.groups()
+    return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}"
+
+
+def _dated_range(found: re.Match[str]) -> str:  # noqa: ARG001
+    """July 4 – July 8."""
+    return "to"
+
+
+READERS: list[Reader] = [
+    reader(rf"({_WEEKDAY}){_DASH}({_WEEKDAY})(?!\w)", _names_range, "l"),
+    reader(rf"({_MONTH}){_DASH}({_MONTH})(?!\w)(?!\s\d{{1,2}}\b)", _names_range, "l"),
+    reader(rf"(?:(?<=[\dhdt] )|(?<=[\dhdt]))[-–—](?=\s?{_MONTH}\s\d)", _dated_range, "o"),
+    reader(r"(?<![\w.-])([12]\d{3})-(\d{2})-(\d{2})(?![\w-])", _iso, "d"),
+    reader(r"(?<![\w.-])([12]\d{3})/(\d{2})/(\d{2})(?![\w/-])", _iso, "d"),
+    reader(r"(?<![\w./])(\d{1,2})([/.])(\d{1,2})\2([12]\d{3}|\d{2})(?![\w/]|\.\d)", _numeric, "d"),
+    reader(
+        rf"({_MONTH})\s({_DAY}){_TH}(?:{_DASH}({_DAY}){_TH})?(?![\w:%/]|[.,]\d(?!\d{{3}}))"
+        rf"(?:,?\s?({_YEAR})(?![\w-]))?",
+        _month_day,
+        "l",
+    ),
+    reader(
+        rf"(?<![\w.,:/-])([Tt]he )?({_DAY}){_TH}(?:{_DASH}({_DAY}){_TH})?"
+        rf"(?:\sof)?\s({_MONTH})(?!\w)(?:,?\s({_YEAR})(?![\w-]))?",
+        _day_month,
+        "dl",
+    ),
+    reader(rf"({_MONTH}),?\s({_YEAR})(?![\w-])", _month_year, "l"),
+    reader(rf"(?<![\w'’])({_NAMES})(\.?)(?![\w'’])", _short_name, "l"),
+    reader(rf"(?<![\w'’])({'|'.join(_CAPITALS)})\b\.?(?=,?\s\d)", _capital_name, "l"),
+    reader(r"(?<![\w.,])([12]\d\d0)['’]?s(?!\w)", _decade, "d"),
+    reader(r"(?<!\w)['’]([2-9]0)['’]?s(?!\w)", _decade, "o"),
+    reader(r"(?<![\w.,])([2-9]0)s(?!\w)", _tens, "d"),
+    reader(
+        rf"(?<![\w.,$€£-])({_YEAR})\s?[-–—]\s?((?:1\d|20)\d\d|\d\d)(?![\w-]|[.,]\d|\s?=)",
+        _years,
+        "d",
+    ),
+    reader(rf"(?<![\w.,])(\d{{1,4}})({_ERA})(?!\w)", _era, "d"),
+]

@@ -1,0 +1,189 @@
+"""Numbers that count nothing and are said digit by digit: telephones, cards, codes; versions."""
+
+import re
+
+from english_kit.numerals import amount, cardinal, spelled, whole
+from english_kit.scanner import Reader, before, reader
+
+_SEPARATOR = r"[-–‑. /\N{NO-BREAK SPACE}]"
+_LABELS = (
+    "zip|zip code|postal code|postcode|post code|pin|code|passcode|password|account|acct|order"
+    "|invoice|ticket|tracking|serial|confirmation|reference|ref|case|id|passport|extension|ext"
+    "|routing|isbn|ssn|social security|phone|telephone|tel|fax|mobile|cell|call|dial|text|flight"
+    "|badge|license|licence|vin|otp|booking|ending in|ends in|ending with|policy|member|customer"
+)
+_LABELLED = re.compile(
+    rf"(?<!\w)(?:{_LABELS})s?\.?(?:\s(?:number|num|no|code|id|is|was|ends in|ending in))*"
+    r"\.?(?:\s?[:#=])?\s?#?\s?$",
+    re.IGNORECASE,
+)
+_ALPHABET_KEYS = re.compile(r"[A-Z]{2,}|\d+")
+_SOFTWARE = (
+    "version|versions|ver|v|release|python|java|node|ios|android|macos|ubuntu|debian|fedora"
+    "|windows|php|ruby|go|rust|cuda|pytorch|tensorflow|kernel|django|postgres|postgresql|mysql"
+    "|http|tls|ssl|usb|bluetooth|html|css|gpt|claude|llama|gemini"
+)
+_STAGE = (
+    r"(?:[-+.]?(?:(rc|alpha|beta|a|b|post|dev|pre|preview|build|snapshot|final|lts)"
+    r"(?:[-.]?(\d{1,6}))?))?"
+)
+_STAGES = {"rc": "R C", "a": "alpha", "b": "beta", "lts": "L T S", "pre": "pre", "dev": "dev"}
+
+
+def grouped(written: str) -> str:
+    """The digits and letters of *written* one by one, with a pause between its groups."""
+    groups = re.findall(r"\d+|[A-Za-z]+", written)
+    return ", ".join(
+        spelled(each) if each.isdecimal() else " ".join(each.upper()) for each in groups
+    )
+
+
+def _telephone(found: re.Match[str]) -> str:
+    return ("plus " if found[0].startswith("+") else "") + grouped(found[0])
+
+
+def _extension(found: re.Match[str]) -> str | None:
+    """Behind a telephone number: x12, ext. 5."""
+    if not re.search(r"\d{2,}[-–‑. )/]{1,2}\d{3,},?\s?$", before(found)):
+        return None
+    return f"extension {spelled(found[1])}"
+
+
+def _lettered(found: re.Match[str]) -> str:
+    """1-800-FLOWERS: the letters are a word."""
+    return ", ".join(
+        spelled(each) if each.isdecimal() else each.capitalize()
+        for each in _ALPHABET_KEYS.findall(found[0])
+    )
+
+
+def _labelled(found: re.Match[str]) -> str | None:
+    """After "PIN", "order number" and the like."""
+    digits = re.sub(r"\D", "", found[0])
+    if len(digits) < 3 or not _LABELLED.search(before(found, 60)):
+        return None
+    return grouped(found[0])
+
+
+def _version(found: re.Match[str]) -> str:
+    letter, numbers, stage, build = found.groups()
+    said = ("version " if letter else "") + " point ".join(map(whole, numbers.split(".")))
+    if stage:
+        said += f" {_STAGES.get(stage.lower(), stage)}"
+    return said + (f" {whole(build)}" if build else "")
+
+
+def _numbered_software(found: re.Match[str]) -> str | None:
+    """Python 3.11: what follows the point is a number of its own."""
+    if not re.search(rf"(?<!\w)(?:{_SOFTWARE})[\s-]$", before(found, 14), re.IGNORECASE):
+        return None
+    return " point ".join(map(whole, found[0].split(".")))
+
+
+def _postal(found: re.Match[str]) -> str:
+    """NY 10001-1234: the state's letters, and digits."""
+    return f"{' '.join(found[1])} {grouped(found[2])}"
+
+
+def _hexadecimal(found: re.Match[str]) -> str:
+    return " ".join(cardinal(int(each)) if each.isdecimal() else each.upper() for each in found[0])
+
+
+def _characters(found: re.Match[str]) -> str:
+    """Groups of hexadecimal digits: a UUID, the address of a network card."""
+    return ", ".join(
+        " ".join(cardinal(int(each)) if each.isdecimal() else each.upper() for each in group)
+        for group in re.split(r"[-:]", found[0])
+    )
+
+
+def _room(found: re.Match[str]) -> str | None:
+    """room 305 as "three oh five"."""
+    if not re.search(r"\b(?:room|suite|apartment|flight|bus)\s$", before(found, 12), re.IGNORECASE):
+        return None
+    head, tail = found[0][0], found[0][1:]
+    if tail == "00":
+        return amount(found[0])
+    rest = f"oh {cardinal(int(tail))}" if tail[0] == "0" else cardinal(int(tail))
+    return f"{cardinal(int(head))} {rest}"
+
+
+_G = rf"{_SEPARATOR}?"
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+READERS: list[Reader] = [
+    reader(rf"(?<![\w-]){_UUID}(?![\w-])", _characters, "dl"),
+    reader(
+        r"(?<![\w:])[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}(?![\w:-])",
+        _characters,
+        "dl",
+    ),
+    reader(r"(?<!\w)0[xX][0-9a-fA-F]{1,32}(?!\w)", _hexadecimal, "d"),
+    # +49 (0)30 1234567, +1 (212) 555-0123, 0044 20 7946 0958
+    reader(
+        rf"(?<![\w.])\+\d{{1,3}}{_G}(?:\(\d{{1,5}}\){_G})?\d{{1,12}}(?:{_SEPARATOR}\d{{1,10}}){{0,6}}"
+        rf"(?![\w]|[-.,]\d)",
+        lambda found: _telephone(found) if len(re.sub(r"\D", "", found[0])) > 6 else None,
+        "o",
+    ),
+    reader(
+        r"(?<![\w.-])(?:1[-. ])?[2-9]\d\d[-. ](?=[A-Z\d-]{0,8}[A-Z])[A-Z\d]{2,4}-?[A-Z\d]{3,5}"
+        r"(?![\w-])",
+        _lettered,
+        "d",
+    ),
+    reader(
+        rf"(?<![\w.-])(?:\+?1{_SEPARATOR})?\(?\d{{3}}\)?{_G}\d{{3}}[-–‑.]\d{{4}}(?![\w-]|\.\d)",
+        _telephone,
+    ),
+    reader(
+        rf"(?<![\w.-])(?:1{_SEPARATOR})?\(\d{{3}}\) ?\d{{3}}{_SEPARATOR}\d{{4}}(?![\w-])",
+        _telephone,
+    ),
+    reader(r"(?<![\w.-])(?:1 )?[2-9]\d{2} \d{3} \d{4}(?![\w-]|[.,]\d)", _telephone, "d"),
+    reader(r"(?<![\w.-])\d{3}[-‑]\d{4}(?![\w-]|\.\d)", _telephone, "d"),
+    reader(
+        rf"(?<![\w.])\(0\d{{1,5}}\){_G}\d{{2,9}}(?:{_SEPARATOR}\d{{2,6}}){{0,4}}(?![\w-])",
+        _telephone,
+        "o",
+    ),
+    # 020 7946 0958, 01 23 45 67 89, 0151-23456789, 03-1234-5678
+    reader(
+        rf"(?<![\w.,-])0\d{{1,5}}(?:{_SEPARATOR}\d{{2,9}}){{1,5}}(?![\w-]|[.,]\d)",
+        lambda found: _telephone(found) if len(re.sub(r"\D", "", found[0])) > 6 else None,
+        "d",
+    ),
+    reader(r"(?<![\w.,-])\d{5} \d{5}(?![\w-]|[.,]\d)", _telephone, "d"),
+    reader(r"(?:ext\.?|x)\s?(\d{1,6})(?!\w)", _extension, "l"),
+    reader(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", lambda found: grouped(found[0]), "d"),
+    reader(
+        r"(?<![\w.-])\d{4}(?:([ -])\d{4})(?:\1\d{4}){1,3}(?:\1\d{1,3})?(?![\w-])",
+        lambda found: grouped(found[0]),
+        "d",
+    ),
+    reader(r"(?<![\w.-])\d{4} \d{6} \d{5}(?![\w-])", lambda found: grouped(found[0]), "d"),
+    reader(
+        r"(?<![\w.-])97[89]-?\d{1,5}-\d{1,7}-\d{1,7}-[\dX](?![\w-])",
+        lambda found: grouped(found[0]),
+        "d",
+    ),
+    reader(r"(?<!\w)([A-Z]{2}),? (\d{5}(?:-\d{4})?)(?![\w-]|[.,]\d)", _postal, "l"),
+    reader(r"(?<![\w.,-])\d{5}-\d{4}(?![\w-])", lambda found: grouped(found[0]), "d"),
+    reader(r"(?<![\w.,$€£])\d{1,12}(?:[- ]\d{1,12}){0,6}(?![\w]|[-.,:/]\d)", _labelled, "d"),
+    reader(r"(?<![\w.,-])9-?1-?1(?=\W)", "nine one one", "d"),
+    reader(
+        rf"(?<![\w.])(v|V(?=\d{{1,6}}\.\d))(\d{{1,6}}(?:\.\d{{1,6}}){{0,6}}){_STAGE}(?!\.?\w)",
+        _version,
+        "l",
+    ),
+    reader(
+        rf"(?<![\w.])(?!\d{{1,3}}(?:\.\d{{3}}){{2,6}}(?![\w.-]))()(\d{{1,6}}(?:\.\d{{1,6}}){{2,6}}){_STAGE}(?!\.?\w)",
+        _version,
+        "d",
+        any_case=True,
+    ),
+    reader(r"(?<![\w.,])\d{1,4}(?:\.\d{1,4}){1,3}(?![\w]|\.\d)", _numbered_software, "d"),
+    reader(r"(?<![\w.,:/$€£-])[1-9]\d{2}(?![\w]|[-.,:/]\d)", _room, "d"),
+    reader(r"(?<![\w.,:/-])0\d{1,30}(?![\w:/]|[.,]\d)", lambda found: spelled(found[0]), "d"),
+    reader(r"(?<![\w.,])\d{16,}(?!\w|[.,]\d)", lambda found: spelled(found[0]), "d"),
+]

@@ -1,0 +1,100 @@
+"""Markdown and HTML: what encloses or begins text is dropped, the text stays.
+
+A sign between operands is no markup: 2 * 3, a < b, snake_case, 5 > 3.
+"""
+
+import html
+import re
+
+_BLOCKS = (
+    "p|div|br|hr|li|ul|ol|tr|table|h[1-6]|blockquote|section|article|header|footer|pre|dd|dt|dl"
+    "|td|th"
+)
+_LINES = frozenset({"br", "hr", "li", "tr", "dd", "dt", "td", "th"})
+_TAGS = (
+    "a|abbr|acronym|address|article|aside|audio|b|bdi|bdo|big|blockquote|body|br|button|caption|center"
+    "|cite|code|col|dd|del|details|dfn|div|dl|dt|em|embed|fieldset|figcaption|figure|font|footer|form"
+    "|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|kbd|label|legend|li|link|main|mark|meta|nav|ol"
+    "|option|p|picture|pre|q|s|samp|script|section|select|small|source|span|strike|strong|style|sub"
+    "|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
+)
+_TAG = re.compile(rf"</?({_TAGS})(?:\s[^<>]{{0,1000}})?\s?/?>", re.IGNORECASE)
+_HIDDEN = re.compile(
+    r"<!--.{0,5000}?-->|<(script|style|head)\b[^<>]{0,1000}>.{0,5000}?</\1>|<!DOCTYPE[^<>]{0,500}>",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^\s<>]{1,2000}|[\w.+-]{1,64}@[\w.-]{1,255})>")
+_IMAGE_OR_LINK = re.compile(
+    r"!?\[([^\[\]\n]{0,1000})\](?:\((?:[^()\s]|\([^()\s]{0,200}\)){0,1000}(?:\s\"[^\"\n]{0,200}\")?\)"
+    r"|\[[^\[\]\n]{0,200}\])"
+)
+_NOTE = re.compile(r"\[\^[\w-]{1,32}\](?::\s)?")
+_REFERENCE = re.compile(r"^ {0,3}\[([^\[\]\n]{1,200})\]:\s\S{1,2000}.{0,200}$", re.MULTILINE)
+_FENCE = re.compile(r"^\s{0,3}(?:```|~~~)[^\n`]{0,100}$\n?", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]{0,3}([-*_=])(?:[ \t]?\1){2,200}[ \t]*$", re.MULTILINE)
+_TABLE_RULE = re.compile(
+    r"^[ \t]*\|?[ \t]*:?-{2,50}:?[ \t]*(?:\|[ \t]*:?-{2,50}:?[ \t]*){1,50}\|?[ \t]*$\n?",
+    re.MULTILINE,
+)
+_TABLE_ROW = re.compile(r"^[ \t]*\|(.{1,1000})\|[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(?=[\w\"'“‘(*_`~<\[])(.*)$", re.MULTILINE)
+_HEADING_END = re.compile(r"[ \t]+#+[ \t]*$")
+_BEGINNING = re.compile(
+    r"^[ \t]{0,12}(?:>[ \t]?){1,10}(?:#{1,6}[ \t]+)?"
+    r"(?=[^\W\d]|[\"'“‘(*_`~<\[#!@$€£-])"
+    r"|^[ \t]{0,24}(?:[-*•‣◦▪●–][ \t]+(?:\[[ xX]\][ \t]+)?(?=[\w\"'“‘(*_`~<$€£#@&!\[])"
+    r"|\+[ \t]+(?=[^\W\d_]{2}))",
+    re.MULTILINE,
+)
+# Opened in front of a character, closed behind one, and not inside a word.
+_ENCLOSED = [
+    re.compile(rf"(?<![\w\\{each[0]}]){mark}(?=[^\s{each[0]}])([^\n]{{1,2000}}?)(?<=[^\s\\]){mark}(?![\w{each[0]}])")
+    for each, mark in (
+        ("***", r"\*\*\*"), ("___", "___"), ("**", r"\*\*"), ("__", "__"), ("~~", "~~"),
+        ("==", "=="), ("*", r"\*"), ("_", "_"), ("``", "``"), ("`", "`"), ("~", "~"),
+        ("||", r"\|\|"),
+    )
+]  # fmt: skip
+_INSIDE = re.compile(
+    r"(?<=\w)\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w|\W|$)|\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w)"
+)
+_INSIDE_ONCE = re.compile(r"(?<=[^\W\d_]{2})\*([^\W\d_]{2,60})\*(?=[^\W\d_]{2})")
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|<>=])")
+
+
+def plain(text: str) -> str:
+    """*text* without its marks; blocks begin on lines of their own."""
+    if "<" in text:
+        text = _HIDDEN.sub(" ", text)
+        text = _AUTOLINK.sub(lambda found: found[1].removeprefix("mailto:"), text)
+        text = _TAG.sub(_break, text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+    if "[" in text:
+        text = _REFERENCE.sub("", text)
+        text = _IMAGE_OR_LINK.sub(r"\1", text)
+        text = _NOTE.sub("", text)
+    text = _FENCE.sub("", text)
+    text = _RULE.sub("", text)
+    if "|" in text:
+        text = _TABLE_RULE.sub("", text)
+        text = _TABLE_ROW.sub(lambda found: ", ".join(_cells(found[1])), text)
+    text = _HEADING.sub(lambda found: _HEADING_END.sub("", found[1]) + "\n\n", text)
+    text = _BEGINNING.sub("", text)
+    for pattern in _ENCLOSED:
+        text = pattern.sub(r"\1", text)
+    text = _INSIDE.sub(lambda found: found[1] or found[2], text)
+    text = _INSIDE_ONCE.sub(r"\1", text)
+    return _ESCAPED.sub(r"\1", text)
+
+
+def _break(found: re.Match[str]) -> str:
+    name = found[1].lower()
+    if name in _LINES:
+        return "\n"
+    return "\n\n" if re.fullmatch(_BLOCKS, name) else ""
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.split("|") if cell.strip()]

@@ -1,0 +1,213 @@
+"""Plain numbers: cardinals, ordinals, years, fractions, ranges, scores."""
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from english_kit.dates import MONTHS
+from english_kit.numerals import (
+    NUMBER,
+    SIGNED,
+    amount,
+    cardinal,
+    ordinal,
+    plural_of_tens,
+    whole,
+    year,
+)
+from english_kit.scanner import Reader, before, behind, reader
+
+_VULGAR_CHARACTERS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒↉"
+_SLASH = "[/⁄∕]"
+VULGAR = rf"[{_VULGAR_CHARACTERS}]"
+_OPERATORS = "=+*×÷^√<>≤≥≈≠·"
+_PARTS = {2: "half", 3: "third", 4: "quarter"}
+_YEAR_WORDS = re.compile(
+    r"\b(?:in|since|by|year|from|until|till|before|after|around|circa|of|during|and|to|late|early"
+    r"|mid|spring|summer|autumn|fall|winter)[\s-]$",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"\s(?!(?:was|is|has|as|its|this|does|less|us|his|across|perhaps|always|plus|versus)\b)"
+    r"(?:[a-z]{2,}\s)?(?:[a-z]{2,}s|people|men|women|children)\b"
+)
+_POSSIBLE_DAY = re.compile(r"\b(?:on|by|until|since|due|before|after)\s$", re.IGNORECASE)
+
+
+# What a measure or an amount stands before in the singular: a 5km run, a $5 bill.
+ATTRIBUTED = re.compile(
+    r"\s(?:run|race|walk|hike|swim|ride|drive|bulb|lamp|bottle|bag|box|can|jar|pack|bill|note|coin"
+    r"|deal|fine|loan|check|cheque|gift|ticket|screen|monitor|display|battery|engine|motor|radius"
+    r"|charger|adapter|cable|file|disk|card|budget|fund|contract|investment|house|lawsuit|prize)\b"
+)
+_MEASURED = re.compile(
+    r"\s(?:cup|mile|pound|teaspoon|tablespoon|pint|quart|gallon|yard|minute|dollar|kilometer|meter"
+    r"|liter|gram|kilo|second|year|(inch|hour|ounce|acre))\b"
+)
+
+
+class Fraction(NamedTuple):
+    """*single*: less than one, so that a unit stands behind it in the singular."""
+
+    said: str
+    single: bool
+
+
+def _parts(over: int, under: int) -> str:
+    """3/8 as "three eighths"."""
+    name = _PARTS.get(under) or ordinal(under)
+    if over == 1:
+        return f"one {name}"
+    several = "halves" if under == 2 else f"{name}s"
+    return f"{cardinal(over)} {several}"
+
+
+def _mixed(integer: str, over: int, under: int) -> str:
+    """1½ as "one and a half"."""
+    part = f"a {_PARTS[under]}" if over == 1 and under in _PARTS else _parts(over, under)
+    return f"{amount(integer)} and {part}"
+
+
+def _split(character: str) -> tuple[int, int]:
+    if character == "↉":
+        return 0, 3
+    over, under = re.findall(r"\d+", unicodedata.normalize("NFKC", character))
+    return int(over), int(under)
+
+
+def fraction_of(written: str) -> Fraction | None:
+    """½, 1½, 3/4, 1 3/4; None for other numbers, and for what is no fraction."""
+    if written[-1] in _VULGAR_CHARACTERS:
+        over, under = _split(written[-1])
+        integer = written[:-1].rstrip(" -")
+    else:
+        found = re.fullmatch(rf"(?:(.+)[ -])?(\d{{1,3}}){_SLASH}(\d{{1,3}})", written)
+        if found is None:
+            return None
+        integer, over, under = found[1] or "", int(found[2]), int(found[3])
+    if under == 0 or (over == 0 and not integer):
+        return None
+    if integer:
+        return Fraction(_mixed(integer, over, under), single=False)
+    return Fraction(_parts(over, under), single=over < under)
+
+
+def vulgar(written: str) -> str:
+    """*written*, a number or a fraction."""
+    part = fraction_of(written)
+    return amount(written) if part is None else part.said
+
+
+def _said_fraction(found: re.Match[str]) -> str | None:
+    part = fraction_of(found[0])
+    return None if part is None else _of_what(found, part)
+
+
+def _of_what(found: re.Match[str], part: Fraction) -> str:
+    """¾ cup as "three quarters of a cup", ½ a loaf as "half a loaf"."""
+    if not part.single:
+        return part.said
+    after = behind(found, 14)
+    if part.said == "one half" and re.match(r"\s(?:an?|the|my|his|her|our|their)\b", after):
+        return "half"
+    measured = _MEASURED.match(after)
+    return part.said + (f" of {'an' if measured[1] else 'a'}" if measured else "")
+
+
+def _slashed(found: re.Match[str]) -> str | None:
+    """3/8, 12/25 (Christmas), 8/2 = 4, 4/5 stars, 10/10."""
+    over, under = int(found[1]), int(found[2])
+    after = behind(found, 12)
+    if in_equation(found):
+        return f"{cardinal(over)} divided by {cardinal(under)}"
+    if re.match(r"\s(?:stars?|points?)\b", after) or (over == under != 0):
+        return f"{cardinal(over)} out of {cardinal(under)}"
+    from_dates = re.search(r"\b(?:on|due|by)\s$", before(found, 8)) is not None
+    possible = 1 <= over <= 12 and 1 <= under <= 31
+    usual = under <= 10 or under in {16, 32, 64, 100}
+    if 0 < over < under and usual and not (from_dates and possible):
+        return _of_what(found, Fraction(_parts(over, under), single=True))
+    if possible and (from_dates or over < under):
+        return f"{MONTHS[over - 1]} {ordinal(under)}"
+    return f"{whole(found[1])} over {whole(found[2])}"
+
+
+def in_equation(found: re.Match[str]) -> bool:
+    """Whether an operator stands beside what was found."""
+    ahead, after = before(found, 4).rstrip(), behind(found, 4).lstrip()
+    return ahead[-1:] in tuple(_OPERATORS) or after[:1] in tuple(_OPERATORS)
+
+
+def _ordinal(found: re.Match[str]) -> str:
+    number = int(re.sub(r"\D", "", found[1]))
+    said = ordinal(number)
+    if not found[2]:
+        return said
+    return f"{said}'s" if "'" in found[2] or "’" in found[2] else f"{said}s"
+
+
+def _range(found: re.Match[str]) -> str | None:
+    """10-20; 10-3=7 is a difference."""
+    first, dash, last = found.groups()
+    if dash.strip() == "−" or in_equation(found):
+        return f"{amount(first)} minus {amount(last)}"
+    if first == last:
+        return f"{amount(first)}-{amount(last)}"  # a 50-50 chance
+    ends = year(int(last)) if _is_year(last) and _is_year(first) else amount(last)
+    begins = year(int(first)) if _is_year(last) and _is_year(first) else amount(first)
+    return f"{begins} to {ends}"
+
+
+def _is_year(digits: str) -> bool:
+    return len(digits) == 4 and digits.isdecimal() and 1100 <= int(digits) <= 2099
+
+
+def _year(found: re.Match[str]) -> str | None:
+    """A bare number of four digits is a year, unless something is counted with it."""
+    number = int(found[1])
+    ahead = _YEAR_WORDS.search(before(found, 12)) is not None
+    if in_equation(found):
+        return None
+    if ahead or (_is_year(found[1]) and not _COUNTED.match(behind(found))):
+        return year(number) + ("'s" if found[2] else "")
+    return None
+
+
+def _power_of_ten(found: re.Match[str]) -> str:
+    return f"{amount(found[1])} times ten to the power of {amount(found[2])}"
+
+
+def _plain(found: re.Match[str]) -> str:
+    return amount(found[0])
+
+
+def _plural(found: re.Match[str]) -> str:
+    """747s, 5s and 10s."""
+    number = int(found[1])
+    return (
+        plural_of_tens(number) if found[1][0] != "0" and number < 10**6 else f"{whole(found[1])}s"
+    )
+
+
+def _times(found: re.Match[str]) -> str:
+    return f"{amount(found[1])} times"
+
+
+_ORDINAL_END = "(?:st|nd|rd|th|ST|ND|RD|TH|ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)"
+
+READERS: list[Reader] = [
+    reader(rf"(?<![\w.])({NUMBER}){_ORDINAL_END}(s|['’]s)?(?!\w)", _ordinal, "d"),
+    reader(rf"(?<![\w./]){SIGNED}[ -]?{VULGAR}", _said_fraction, "do"),
+    reader(rf"(?<!\w){VULGAR}", _said_fraction, "o"),
+    reader(rf"{SIGNED}[ -]\d{{1,2}}{_SLASH}\d{{1,2}}(?![\w/])", _said_fraction, "do"),
+    reader(rf"(?<![\w.,/])(\d{{1,4}}) ?{_SLASH} ?(\d{{1,4}})(?![\w/]|[.,]\d)", _slashed, "d"),
+    reader(rf"({SIGNED})[eE]([+−-]?\d{{1,3}})(?!\w)", _power_of_ten, "do"),
+    reader(rf"({SIGNED})(\s?[-–—−]\s?)([-−]?{NUMBER})(?![\w]|[-–]\d)", _range, "do"),
+    reader(r"#(?=\d)", "number", "o"),
+    reader(r"(?<!\w)([A-Z])[-–]([A-Z])(?![\w-])", r"\1 to \2", "l"),
+    reader(r"(?<![\w.,])(\d{4})(['’]s)?(?![\w%]|[.,]\d)", _year, "d"),
+    reader(r"(?<![\w.,])(\d{1,6})['’]?s(?!\w)", _plural, "d"),
+    reader(rf"({SIGNED})x(?=\s[a-z])", _times, "do"),
+    reader(SIGNED, _plain, "do"),
+    reader(r"\d{1,30}", lambda found: whole(found[0]), "d"),
+]

@@ -1,0 +1,185 @@
+"""A text as words: the readers in their order, and what they say put together."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from english_kit import (
+    abbreviations,
+    addresses,
+    clock,
+    dates,
+    foreign,
+    identifiers,
+    markup,
+    mathematics,
+    measures,
+    money,
+    quantities,
+    roman,
+    sayings,
+    signs,
+)
+from english_kit.names import Known, NameReader
+from english_kit.scanner import LEFT_OUT, PRONOUNCED, Piece, Reader, Scanner, reader
+
+_ENDS = tuple(".!?:;…—,")
+_LINES = re.compile(r"[^\S\n]*\n\s*")
+_LEFT_BEHIND = re.compile(r"[.,;:!?…](?:\s?[.,;:!?…])+")  # of words that are not there any more
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CLOSING = frozenset(".,;:!?…)”")
+_OPENING = ("(", "“")
+_PARTING = frozenset(".,;:!?…)/")  # behind these a word stands apart
+
+
+class Reading(NamedTuple):
+    """The words, and what of the text is not among them: letters that English has no sound for."""
+
+    words: str
+    left_out: list[str]
+
+
+class EnglishReader:
+    """Makes words of English texts; *known* says whether a voice's lexicon has a word."""
+
+    def __init__(self, known: Known) -> None:
+        self._readers = [
+            *signs.KEYCAPS,
+            *addresses.READERS,
+            *sayings.READERS,
+            *clock.READERS,
+            *dates.READERS,
+            *identifiers.READERS,
+            *money.READERS,
+            *measures.READERS,
+            *quantities.READERS[:-2],
+            *abbreviations.READERS,
+            *roman.READERS,
+            *foreign.READERS,
+            *NameReader(known).readers(),
+            *quantities.READERS[-2:],
+            *mathematics.READERS,
+            *signs.READERS,
+        ]
+        self._scanner = Scanner(self._readers)
+
+    def read(
+        self,
+        text: str,
+        pronunciations: Mapping[str, str] | None = None,
+        *,
+        is_marked_up: bool = True,
+    ) -> Reading:
+        """*text* as words.  Words of *pronunciations* are answered as `[word](/phonemes/)`.
+
+        *is_marked_up*: Markdown and HTML are taken for what they are.
+        """
+        scanner = self._scanner
+        if pronunciations:
+            scanner = Scanner([pronounced(pronunciations), *self._readers])
+        breaks = ending_breaks(text)
+        if is_marked_up:
+            text = markup.plain(text)
+            breaks = ending_breaks(text) if breaks else 0
+        said: list[str] = []
+        left_out: list[str] = []
+        text = usual(text)
+        for paragraph in re.split(r"\n\s*\n", text.strip()):
+            lines = [line for line in paragraph.split("\n") if line.strip()]
+            phrases = []
+            for line in lines:
+                pieces = list(scanner.pieces(line))
+                left_out += [
+                    line[each.start : each.end] for each in pieces if each.kind == LEFT_OUT
+                ]
+                phrases.append(joined(pieces))
+            said.append(_ended([each for each in phrases if each], ","))
+        words = _ended([each for each in said if each], ".")
+        if breaks and words and not words.endswith(_ENDS):
+            words += "," if breaks == 1 else "."
+        if left_out:
+            words = _LEFT_BEHIND.sub(_strongest, words).lstrip(" ,;:.")
+        return Reading(words, left_out)
+
+
+def pronounced(pronunciations: Mapping[str, str]) -> Reader:
+    """Reads the words of *pronunciations* as their phonemes.
+
+    A word in small letters is found at the beginning of a sentence too.
+    """
+    said = dict(pronunciations)
+    for word, phonemes in pronunciations.items():
+        said.setdefault(word[:1].upper() + word[1:], phonemes)
+    words = "|".join(re.escape(each) for each in sorted(said, key=len, reverse=True))
+    return reader(
+        rf"(?<![^\W_])(?:{words})(?![^\W_])",
+        lambda found: f"[{found[0]}](/{said[found[0]]}/)",
+        kind=PRONOUNCED,
+    )
+
+
+def _strongest(found: re.Match[str]) -> str:
+    """Of several stops the one that ends a sentence."""
+    ends = re.search(r"[!?]", found[0]) or re.search(r"[.…]", found[0])
+    return ends[0] if ends else found[0][0]
+
+
+def ending_breaks(text: str) -> int:
+    """How many line breaks end *text*."""
+    return text[len(text.rstrip()) :].count("\n")
+
+
+def usual(text: str) -> str:
+    """*text* in the usual characters: decimal digits of all scripts as 0 to 9, wide and
+    mathematical letters as letters, ligatures apart."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n")
+    text = text.replace("\u2029", "\n\n").replace("\u00ad", "").replace("\u200b", "")
+    text = _CONTROLS.sub(" ", text)
+    if text.isascii():
+        return text
+    return "".join(map(_usual, unicodedata.normalize("NFC", text)))
+
+
+def _usual(character: str) -> str:
+    if character.isascii():
+        return character
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    kind = unicodedata.decomposition(character).partition(" ")[0]
+    if kind in {"<wide>", "<narrow>", "<font>"} or (kind == "<compat>" and character.isalpha()):
+        return unicodedata.normalize("NFKC", character)
+    if kind == "<square>":
+        return unicodedata.normalize("NFKC", character)
+    return character
+
+
+def joined(pieces: Sequence[Piece]) -> str:
+    """What *pieces* say, with spaces where the text has them and between words."""
+    return "".join(_spaced([each for each in pieces if each.said])).strip()
+
+
+def _spaced(pieces: Sequence[Piece]) -> Iterator[str]:
+    last = Piece(0, 0, "", "")
+    for piece in pieces:
+        if last.said and _are_apart(last, piece):
+            yield " "
+        yield piece.said
+        last = piece
+
+
+def _are_apart(left: Piece, right: Piece) -> bool:
+    """Whether a space stands between what two pieces say."""
+    if left.said in _OPENING or right.said[0] in _CLOSING or "-" in (left.said, right.said):
+        return False
+    if right.said in _OPENING and " " in left.said:
+        return True
+    if left.end < right.start or "—" in (left.said, right.said):
+        return True
+    return right.is_word and (left.said[-1].isalnum() or left.said[-1] in _PARTING)
+
+
+def _ended(parts: Sequence[str], sign: str) -> str:
+    """*parts* one after another, each but the last with a sign at its end."""
+    *first, last = parts or [""]
+    return " ".join([*(each if each.endswith(_ENDS) else each + sign for each in first), last])

@@ -1,0 +1,164 @@
+"""Roman numerals: after names, in titles, and as centuries."""
+
+import re
+
+from english_kit.numerals import cardinal, ordinal, year
+from english_kit.scanner import Reader, before, behind, reader
+
+_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_NUMERAL = (
+    r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?![\w])(?!['’]\w)"
+)
+# Rulers and popes have a number of their own; all else has a place in a row.
+_RULERS = re.compile(
+    "Abbas|Abdullah|Adrian|Afonso|Albert|Alexander|Alexios|Alfonso|Amenhotep|Anne|Artaxerxes"
+    "|Baldwin|Basil|Benedict|Boniface|Callixtus|Carl|Carlos|Casimir|Catherine|Celestine"
+    "|Charles|Christian|Clement|Constantine|Cyrus|Darius|David|Edward|Elizabeth|Emmanuel"
+    "|Eugene|Felipe|Ferdinand|Francis|Franklin|Franz|Frederick|Friedrich|George|Gregory|Gustaf"
+    "|Gustav|Haakon|Harald|Hassan|Heinrich|Henry|Honorius|Hussein|Innocent|Isabella|Ivan|James"
+    "|Jean|John|Joseph|Juan|Julius|Justinian|Karl|Kenneth|Leo|Leon|Leopold|Louis|Ludwig|Manuel"
+    "|Margaret|Martin|Mary|Maximilian|Mehmed|Mohammed|Murad|Napoleon|Nicholas|Olaf|Olav|Otto"
+    "|Paul|Pedro|Peter|Philip|Philippe|Pius|Ptolemy|Rainier|Rama|Rameses|Ramesses|Ramses"
+    "|Richard|Robert|Rudolf|Rudolph|Sebastian|Selim|Seti|Sigismund|Sixtus|Stephen|Suleiman"
+    "|Theodosius|Thutmose|Umberto|Urban|Victor|Wilhelm|Willem|William|Xerxes"
+)
+_TITLES = (
+    "king|queen|pope|emperor|empress|tsar|czar|prince|princess|duke|sultan|shah|pharaoh|kaiser"
+    "|patriarch|archduke|khan"
+)
+_PARTS = (
+    "chapter|part|act|scene|section|volume|vol|book|phase|type|class|level|article|appendix|title|stage"
+    "|grade|tier|mark|figure|fig|table|unit|war|bowl|episode|canto|psalm|verse|lesson|module|exhibit"
+    "|schedule|annex|clause|group|category|division|factor|series|version|step|round|quarter|plate|season"
+    "|generation|gen|mk|olympiad|no|number|question|problem|theorem|corps|legion|item|paragraph|movement"
+)
+_BEHIND_RULER = re.compile(
+    r"\s*(?:$|[,.;:!?)'’\"]|of\b|was\b|is\b|had\b|has\b|ruled\b|and\b|died\b|became\b|reigned\b|the\b"
+    r"|in\b|at\b|to\b|by\b|on\b|did\b|would\b|could\b|went\b|took\b|made\b|signed\b|never\b)"
+)
+_PART_GOES_ON = re.compile(r"\s(?:of|and|to|in|is|was)\b")
+_NO_ROW = re.compile(
+    "Agent|Brand|Class|Company|Factor|Gen|Generation|Group|Letter|Madam|Madame|Malcolm|Mister"
+    "|Model|Mr|Ms|Patient|Person|Plan|Planet|Player|Point|Project|Series|Team|Variable|Vitamin"
+)
+_LAST_WORD = re.compile(r"([^\W\d_]+)(\.?)[\s-]$")
+_NO_NUMERALS = frozenset(
+    {
+        "I",
+        "MIX",
+        "DI",
+        "MI",
+        "MD",
+        "CD",
+        "DC",
+        "LI",
+        "MC",
+        "CV",
+        "CC",
+        "DVD",
+        "XL",
+        "DIM",
+        "MM",
+        "CM",
+        "ID",
+        "MIL",
+        "CL",
+        "DL",
+        "ML",
+        "LCD",
+    }
+)
+
+
+def worth(numeral: str) -> int:
+    """What a Roman numeral in capitals counts."""
+    numbers = [_VALUES[each] for each in numeral]
+    return sum(
+        -each if each < following else each
+        for each, following in zip(numbers, [*numbers[1:], 0], strict=True)
+    )
+
+
+def _said(found: re.Match[str]) -> str | None:
+    numeral = found[0]
+    ahead, after = before(found), behind(found)
+    word = _LAST_WORD.search(ahead)
+    if re.match(r"(?:\s|-)(?:century|centuries|dynasty)\b", after) and numeral != "I":
+        return ordinal(worth(numeral))
+    name = word[1] if word else ""
+    if re.fullmatch(_PARTS, name, re.IGNORECASE) and not (
+        numeral == "I"
+        and re.match(r"\s[a-z]", after)
+        and name.islower()
+        and not _PART_GOES_ON.match(after)
+    ):
+        return cardinal(worth(numeral))
+    if _is_ruler(name, ahead) and not name.isupper():
+        if len(numeral) > 1 or numeral in "VX" or _BEHIND_RULER.match(after):
+            return f"the {ordinal(worth(numeral))}"
+        return None
+    return _after_no_ruler(numeral, name, ahead)
+
+
+def _after_no_ruler(numeral: str, name: str, ahead: str) -> str | None:
+    if len(numeral) > 4 and worth(numeral) > 1000:
+        return year(worth(numeral))
+    if numeral in _NO_NUMERALS or len(numeral) < 2:
+        return cardinal(worth(numeral)) if numeral in "VX" and _in_title(name, ahead) else None
+    if re.search(r"[^\W\d_]\.?[ -]$", ahead) and name[:1].isupper() and not name.isupper():
+        return cardinal(worth(numeral))
+    row = re.search(r"\b[IVX]+(?:,| and| or| to|[-–])\s?$", ahead)
+    return (
+        cardinal(worth(numeral))
+        if row or numeral in {"II", "III", "VII", "VIII", "XII", "XIII"}
+        else None
+    )
+
+
+def _in_title(name: str, ahead: str) -> bool:
+    """Rocky V, Final Fantasy X; but not Malcolm X or Plan X."""
+    return bool(re.search(r"[A-Z][a-z]+ $", ahead)) and not _NO_ROW.fullmatch(name)
+
+
+def _is_ruler(name: str, ahead: str) -> bool:
+    if _RULERS.fullmatch(name):
+        return True
+    titled = re.search(rf"\b(?:{_TITLES})\s(?:[A-Z]\w+[\s-]){{0,2}}$", ahead, re.IGNORECASE)
+    return bool(name[:1].isupper() and titled)
+
+
+def _ordinal_numeral(found: re.Match[str]) -> str:
+    """the XXth century."""
+    return ordinal(worth(found[1]))
+
+
+def _enumerated(found: re.Match[str]) -> str:
+    return f"({cardinal(worth(found[1].upper()))})"
+
+
+def _small(found: re.Match[str]) -> str | None:
+    """Scene ii, page xiv."""
+    word = _LAST_WORD.search(before(found))
+    if word is None or not re.fullmatch(f"(?:{_PARTS}|pages?|pp|p)", word[1], re.IGNORECASE):
+        return None
+    return cardinal(worth(found[0].upper()))
+
+
+def _row(found: re.Match[str]) -> str | None:
+    """I-IV behind the name of a part."""
+    word = _LAST_WORD.search(before(found))
+    if word is None or not re.fullmatch(f"(?:{_PARTS})s?", word[1], re.IGNORECASE):
+        return None
+    return (
+        f"{cardinal(worth(found[1]))} {'and' if '&' in found[2] or 'and' in found[2] else 'to'} "
+        f"{cardinal(worth(found[3]))}"
+    )
+
+
+READERS: list[Reader] = [
+    reader(r"(?<!\w)([IVX]{1,5})(\s?[-–]\s?|\s(?:and|to|&)\s)([IVX]{1,5})(?!\w)", _row, "l"),
+    reader(rf"(?<![\w'’]){_NUMERAL}", _said, "l"),
+    reader(r"(?<!\w)([IVX]{1,6})(?:st|nd|rd|th)(?!\w)", _ordinal_numeral, "l"),
+    reader(r"(?=[ivxl]{1,7}(?!\w))(?:xl|l?x{0,3})(?:ix|iv|v?i{0,3})(?!['’]\w)", _small, "l"),
+    reader(r"\((ii|iii|iv|vi|vii|viii|ix|xi|xii)\)", _enumerated, "o"),
+]

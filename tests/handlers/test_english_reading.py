@@ -1,0 +1,242 @@
+"""English as words: what is written, and what is said."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hibari.g2p import G2P
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from english_kit.reading import EnglishReader
+from english_kit.say_as import KINDS, said_as
+from synthesis_kit.pronunciation import known_words
+
+PAIRS = Path(__file__).with_name("english_pairs.tsv")
+WORD = re.compile(r"[^\W_]+")
+WORDS = "the house of Smith was no x dog Sun May NASA she Dr. St. I fig".split()
+SIGNS = "@#%&+=<>^|\\/*_~$€£¥°§©®™№√∞±×÷≠≤≥≈→←•²³µ∑∫∂∆¢‰¶†¬∈♥★✓☀😀"
+STEPS = (1250, 5000)
+# One kind of writing over and over: each reader meets its worst there.
+RUNS = (
+    *(
+        "1",
+        "1,",
+        "1.",
+        "1 ",
+        "1-",
+        "1/",
+        "1:",
+        "1x",
+        "1'",
+        "a",
+        "A",
+        "aA",
+        "a-",
+        "A.",
+        "a.",
+        "a.b/",
+    ),
+    *("@", "a@", "*", "*a ", "**a", "_a", "`a", "[", "[a](", "![", "<", "<a ", "</a", "&a", "|a"),
+    *(
+        "#",
+        "> ",
+        "- ",
+        "\n",
+        "-",
+        "$",
+        "$1",
+        "(1",
+        "“",
+        '"',
+        "'",
+        "½",
+        "²",
+        "😀",
+        "1e",
+        "IV ",
+        "/a",
+    ),
+    *("+1 ", "12 34 ", "Jan ", "No. ", "http://", "~~a", "<!--", "<script>", "King Xy ", "Привет"),
+)
+
+
+@pytest.fixture(scope="module")
+def reader() -> EnglishReader:
+    return EnglishReader(known_words(G2P(oov=False).lexicon))
+
+
+def pairs() -> Iterator[tuple[str, str, str]]:
+    kind = ""
+    for line in PAIRS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("### "):
+            kind = line.removeprefix("### ")
+        elif "\t" in line:
+            written, spoken = line.split("\t")
+            yield kind, written.replace("\\n", "\n"), spoken
+
+
+def test_there_are_pairs_of_every_kind() -> None:
+    kinds = [kind for kind, _, _ in pairs()]
+    assert len(kinds) > 600
+    assert len(set(kinds)) > 20
+
+
+@pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in pairs()}))
+def test_it_is_said_as_people_say_it(reader: EnglishReader, kind: str) -> None:
+    wrong = [
+        (written, reader.read(written).words, spoken)
+        for each, written, spoken in pairs()
+        if each == kind and reader.read(written).words != spoken
+    ]
+    assert wrong == []
+
+
+numbers = st.integers(1, 10**7).flatmap(
+    lambda n: st.sampled_from(
+        [
+            *(f"{n}", f"-{n}", f"−{n}", f"{n:,}", f"{n}.5", f"{n},25", f".{n}", f"{n}%", f"${n}"),
+            *(f"{n} km", f"{n}s", f"€{n}.50", f"{n}kg", f"C${n}", f"#{n}", f"({n})", "½", f"+{n}"),
+        ]
+    )
+)
+tokens = st.one_of(numbers, st.sampled_from(SIGNS), st.sampled_from(WORDS))
+
+
+def count(words: str) -> int:
+    return len(WORD.findall(words))
+
+
+@given(st.lists(tokens, max_size=4), st.one_of(numbers, st.sampled_from(SIGNS)))
+@settings(max_examples=300, deadline=None)
+@example(["x", "="], "-1")
+@example(["a"], "√")
+def test_each_number_and_sign_leaves_its_words(
+    reader: EnglishReader, ahead: list[str], token: str
+) -> None:
+    """Between phrases, so that what stands beside it reads no differently without it."""
+    with_it = reader.read(f"so {' '.join(ahead)}; {token}; then").words
+    without = reader.read(f"so {' '.join(ahead)}; ; then").words
+    assert count(with_it) > count(without)
+
+
+@given(st.integers(-(10**14), 10**14))
+@settings(max_examples=100, deadline=None)
+def test_a_negative_number_is_its_positive_with_minus(reader: EnglishReader, number: int) -> None:
+    said = reader.read(f"It is {abs(number)} here.").words
+    for sign in "-−":
+        minus = reader.read(f"It is {sign}{abs(number)} here.").words
+        assert minus.split() == [
+            *said.split()[:2],
+            "minus",
+            *reader_words(reader, abs(number)),
+            "here.",
+        ]
+
+
+def reader_words(reader: EnglishReader, number: int) -> list[str]:
+    return reader.read(f"x = {number}").words.split()[2:]
+
+
+@given(st.integers(1, 999_999), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_money_is_said_alike_on_both_sides_and_with_a_comma(
+    reader: EnglishReader, units: int, cents: int
+) -> None:
+    forms = (f"€{units}.{cents:02}", f"{units}.{cents:02} €", f"{units},{cents:02} €")
+    assert len({reader.read(form).words for form in forms}) == 1
+
+
+@given(st.text(max_size=80))
+@settings(deadline=None)
+def test_no_text_is_too_strange(reader: EnglishReader, text: str) -> None:
+    read = reader.read(text)
+    assert not re.search(r"\d", read.words)  # nothing is left for a voice to guess
+    assert "\n" not in read.words
+
+
+@given(
+    st.text(
+        alphabet=st.characters(categories=["Lu", "Ll", "Lo", "Nd", "Sm", "Sc", "So", "No"]),
+        min_size=1,
+        max_size=1,
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_a_character_is_said_or_told_to_be_left_out(reader: EnglishReader, character: str) -> None:
+    read = reader.read(f"so {character} then")
+    assert count(read.words) > 2 or read.left_out
+
+
+def test_other_scripts_are_told(reader: EnglishReader) -> None:
+    read = reader.read("Hello Привет, 世界! π is Greek.")
+    assert read.words == "Hello! pi is Greek."
+    assert read.left_out == ["Привет", "世界"]
+
+
+def test_marks_that_open_and_never_close_are_signs(reader: EnglishReader) -> None:
+    assert reader.read("5 *").words == "five asterisk"
+    assert reader.read("a < b > c").words == "a less than b greater than c"
+
+
+def test_a_document_without_marks_is_read_as_it_stands(reader: EnglishReader) -> None:
+    assert reader.read("a **b** c", is_marked_up=False).words != "a b c"
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_time_grows_with_the_text_and_no_faster(reader: EnglishReader, run: str) -> None:
+    taken = []
+    for size in STEPS:
+        text = (run * size)[:size]
+        started = time.process_time()
+        reader.read(text)
+        taken.append(time.process_time() - started)
+    assert taken[1] < 12 * taken[0] + 0.1, "four times the text"
+    assert taken[1] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "form", "words"),
+    [
+        ("A1b", "characters", None, "A one B"),
+        ("x@y", "spell-out", None, "X at Y"),
+        ("1234", "digits", None, "one two three four"),
+        ("1999", "cardinal", None, "one thousand nine hundred ninety-nine"),
+        ("-5", "number", None, "minus five"),
+        ("21", "ordinal", None, "twenty-first"),
+        ("3rd", "ordinal", None, "third"),
+        ("04/03/2024", "date", "dmy", "March fourth, twenty twenty-four"),
+        ("04/03/2024", "date", "mdy", "April third, twenty twenty-four"),
+        ("2024-03", "date", "ym", "March twenty twenty-four"),
+        ("+1 555 0199", "telephone", None, "plus one, five five five, zero one nine nine"),
+        ("1/2", "fraction", None, "1/2"),
+    ],
+)
+def test_a_document_says_what_something_is(
+    text: str, kind: str, form: str | None, words: str
+) -> None:
+    assert said_as(text, kind, form) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "form", "reason"),
+    [
+        ("x", "expletive", None, "interpret-as: known are .*cardinal"),
+        ("x", "ordinal", None, "whole number"),
+        ("1/2/2024", "date", "xyz", "format: known are"),
+        ("1/2024", "date", "dmy", "dmy needs 3 numbers"),
+        ("1/13/2024", "date", "dmy", "is no date as dmy"),
+    ],
+)
+def test_what_cannot_be_that_is_refused(
+    text: str, kind: str, form: str | None, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        said_as(text, kind, form)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_takes_a_number(kind: str) -> None:
+    assert said_as("12", kind)

@@ -1,5 +1,9 @@
 """`python -m benchmarks.listeners`: every voice, written down by two recognisers.
 
+With `--written` the default voice alone reads the 60 sentences of `written.tsv`, full of numbers,
+signs and abbreviations; what is heard is compared with how they are said.  Recognisers write
+"$5" or "five dollars" as they please, so both sides are put into words first.
+
 One is the service's own /transcribe; the other, Moonshine base-en, shares nothing with it.  The
 word error rate is that of all sentences together after Whisper's normalisation; of the letters,
 spaces left out, so that "riverbank" for "river bank" is no error.
@@ -10,9 +14,10 @@ import asyncio
 import itertools
 import json
 import math
+import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
 from pathlib import Path
@@ -23,12 +28,15 @@ import jiwer
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 import soxr
+from hibari.g2p import G2P
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from benchmarks.machine import description
 from benchmarks.speech_server import serving, wav
+from english_kit.reading import EnglishReader
 from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.model_store import archive_path
+from synthesis_kit.pronunciation import known_words
 from tests.integration.server import ROOT
 from tests.integration.speech_client import Audio, Samples, speak, transcribe
 from tests.sentences import SENTENCES
@@ -45,12 +53,22 @@ DEFAULT_ALLOWED = 0.06
 SENTENCES_HEARD = 20
 
 
+Normalize = Callable[[str], str]
+
+
 class Voice(NamedTuple):
     """One voice.  *allowed* is the word error rate that it may have with our recogniser."""
 
     model: str
     name: str
     allowed: float
+
+
+class Sentence(NamedTuple):
+    """What a voice is given, and what ought to be heard."""
+
+    written: str
+    said: str
 
 
 class Errors(NamedTuple):
@@ -125,31 +143,45 @@ def main(arguments: Sequence[str]) -> int:
     """Prints the table.  Returns 1 when our recogniser misses too much of a voice."""
     parser = argparse.ArgumentParser(prog="scripts/check_voices", description=__doc__)
     parser.add_argument("--all", action="store_true", help=f"all {len(SENTENCES)} sentences")
+    parser.add_argument("--written", action="store_true", help="60 sentences of numbers and signs")
     parser.add_argument("--verbose", action="store_true", help="print what was heard amiss")
     options = parser.parse_args(arguments)
     print(description(), flush=True)
-    sentences = SENTENCES if options.all else SENTENCES[:SENTENCES_HEARD]
-    return asyncio.run(_check(sentences, verbose=options.verbose))
+    plain = SENTENCES if options.all else SENTENCES[:SENTENCES_HEARD]
+    sentences = written() if options.written else [Sentence(each, each) for each in plain]
+    voices = _voices()[:1] if options.written else _voices()
+    normalize = _in_words() if options.written else _plain
+    return asyncio.run(_check(sentences, voices, normalize, verbose=options.verbose))
 
 
-async def _check(sentences: list[str], *, verbose: bool) -> int:
+def written() -> list[Sentence]:
+    """The sentences of `written.tsv`; a line break in one is written as \\n."""
+    lines = Path(__file__).with_name("written.tsv").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("\t") for line in lines)
+    return [Sentence(given.replace("\\n", "\n"), said) for given, said in pairs]
+
+
+async def _check(
+    sentences: list[Sentence], voices: Sequence[Voice], normalize: Normalize, *, verbose: bool
+) -> int:
+    said = [each.said for each in sentences]
     moonshine = Moonshine()
     bad = []
     with _catalog_with(_models()) as catalog:
         async with serving(models_file=str(Path(catalog) / "models.json")) as (_, http):
             print(f"\n{len(sentences)} sentences{'whisper_tiny_en':>35} {'Moonshine base-en':>22}")
             print(f"{'':24} {'words':>11} {'letters':>10} {'words':>11} {'letters':>10}")
-            for voice in _voices():
-                spoken = [await _speak(http, text, voice) for text in sentences]
+            for voice in voices:
+                spoken = [await _speak(http, each.written, voice) for each in sentences]
                 ours = [await _ours(http, audio) for audio in spoken]
                 other = [
                     await asyncio.to_thread(moonshine.write_down, audio.samples, audio.rate)
                     for audio in spoken
                 ]
-                ours_errors = _errors(sentences, ours)
-                _print(voice, ours_errors, _errors(sentences, other))
+                ours_errors = _errors(said, ours, normalize)
+                _print(voice, ours_errors, _errors(said, other, normalize))
                 if verbose:
-                    _print_amiss(sentences, ours, other)
+                    _print_amiss(said, ours, other, normalize)
                 if ours_errors.words > voice.allowed:
                     bad.append(f"{voice.model}/{voice.name}: more than {voice.allowed:.0%}")
     print("\n" + ("; ".join(bad) if bad else "every voice is within its limit"))
@@ -191,8 +223,22 @@ async def _ours(http: aiohttp.ClientSession, audio: Audio) -> str:
     return str((await transcribe(http, audio.data))["transcription"])
 
 
-def _errors(said: list[str], heard: list[str]) -> Errors:
-    normalize = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
+def _plain(text: str) -> str:
+    return str(EnglishTextNormalizer({})(text))  # type: ignore[no-untyped-call]
+
+
+def _in_words() -> Normalize:
+    """Numbers and signs in words, letters together that are spelled, and nothing in brackets."""
+    reader = EnglishReader(known_words(G2P(oov=False).lexicon))
+
+    def normalize(text: str) -> str:
+        words = re.sub(r"[^\w\s']", " ", reader.read(text.replace("(", "").replace(")", "")).words)
+        return re.sub(r"(?<=\b\w) (?=\w\b)", "", " ".join(words.lower().split()))
+
+    return normalize
+
+
+def _errors(said: list[str], heard: list[str], normalize: Normalize) -> Errors:
     expected, found = ([normalize(text) for text in texts] for texts in (said, heard))
     words = jiwer.wer(expected, found)
     letters = jiwer.cer(
@@ -209,10 +255,10 @@ def _print(voice: Voice, ours: Errors, other: Errors) -> None:
     )
 
 
-def _print_amiss(said: list[str], ours: list[str], other: list[str]) -> None:
+def _print_amiss(said: list[str], ours: list[str], other: list[str], normalize: Normalize) -> None:
     for text, *heard in zip(said, ours, other, strict=True):
         for name, each in zip(("whisper", "moonshine"), heard, strict=True):
-            if _errors([text], [each]).words:
+            if _errors([text], [each], normalize).words:
                 print(f"    {name:10} {text}\n    {'':10} {each}", flush=True)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import msgspec
 import torch
@@ -16,31 +16,17 @@ from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
 from synthesis_kit.networks import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
+from synthesis_kit.outcomes import Spoken, Unspoken, told
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
-from synthesis_kit.script import Part, Script, ScriptWriter, Written, text_of
+from synthesis_kit.script import Script, ScriptWriter, Written, text_of
 
-MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
 SAMPLES = (
     "Good morning.",
     "The weather is fine today, and the streets are dry.",
     "She bought three apples, two pears and a loaf of bread at the market near the station.",
     "Why not?",
 )
-
-
-class Unspoken(NamedTuple):
-    """A script's parts, to be asked for one by one."""
-
-    parts: list[Part]
-    left_out: dict[str, list[str]]
-
-
-class Spoken(NamedTuple):
-    """Samples; and what of the text is not in them, words by their scripts."""
-
-    samples: torch.Tensor
-    left_out: dict[str, list[str]]
 
 
 class SpeechSynthesisHandler(
@@ -133,13 +119,9 @@ class SpeechSynthesisHandler(
         """Signed 16-bit samples, or a script's parts as JSON; with both, what was left out."""
         rate = {"sample_rate": self._network.sample_rate}
         return [
-            Answer(
-                body=msgspec.json.encode(each.parts), parameters={"unspoken": True} | _told(each)
-            )
+            Answer(body=msgspec.json.encode(each.parts), parameters={"unspoken": True} | told(each))
             if isinstance(each, Unspoken)
-            else Answer(
-                body=to_pcm(each.samples.numpy()), type="pcm", parameters=rate | _told(each)
-            )
+            else Answer(body=to_pcm(each.samples.numpy()), type="pcm", parameters=rate | told(each))
             for each in outputs
         ]
 
@@ -196,18 +178,6 @@ class SpeechSynthesisHandler(
             for place, sentence in enumerate(script.sentences)
         ]
         return amplified(joined(sentences, pauses, round(FADE_SECONDS * rate)), script.volume)
-
-
-def _told(output: Spoken | Unspoken) -> dict[str, Any]:
-    """What was left out: a few words of each script, for the answer's head is small."""
-    if not output.left_out:
-        return {}
-    return {
-        "left_out": {
-            name: [word[:LONGEST_WORD] for word in words[:MOST_WORDS]]
-            for name, words in islice(output.left_out.items(), MOST_SCRIPTS)
-        }
-    }
 
 
 def _written(body: bytes) -> Written:

@@ -46,6 +46,13 @@ def date(year_number: int | None, month: int, day: int) -> str | None:
     return f"{MONTHS[month - 1]} {ordinal(day)}{behind}"
 
 
+def _stop(found: re.Match[str]) -> str:
+    """The stop of an abbreviation, where a sentence may end with it."""
+    after = behind(found, 4)
+    ends = not after.strip() or re.match(r"\s+[A-Z\"“]", after)
+    return "." if found[0].endswith(".") and ends else ""
+
+
 def _iso(found: re.Match[str]) -> str | None:
     return date(int(found[1]), int(found[2]), int(found[3]))
 
@@ -78,7 +85,7 @@ def _day_month(found: re.Match[str]) -> str:
     said = f"{the}{ordinal(int(first))}"
     if last:
         said += f" to the {ordinal(int(last))}"
-    return f"{said} of {month_name(month)}" + (f" {year(int(of))}" if of else "")
+    return f"{said} of {month_name(month)}" + (f" {year(int(of))}" if of else _stop(found))
 
 
 def _month_year(found: re.Match[str]) -> str:
@@ -140,7 +147,7 @@ _NAMES = "|".join(sorted(_SHORT | _SHORT_DAYS, key=len, reverse=True))
 def _names_range(found: re.Match[str]) -> str:
     """Mon–Fri, Jan–Mar."""
     first, last = found.groups()
-    return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}"
+    return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}{_stop(found)}"
 
 
 def _dated_range(found: re.Match[str]) -> str:  # noqa: ARG001

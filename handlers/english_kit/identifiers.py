@@ -13,7 +13,8 @@ _LABELS = (
     "|badge|license|licence|vin|otp|booking|ending in|ends in|ending with|policy|member|customer"
 )
 _LABELLED = re.compile(
-    rf"(?<!\w)(?:{_LABELS})s?\.?(?:\s(?:number|num|no|code|id|is|was|ends in|ending in))*"
+    rf"(?<!\w)(?:{_LABELS})s?\.?"
+    r"(?:\s(?:number|num|no|code|id|is not|is|was|will be|ends in|ending in))*"
     r"\.?(?:\s?[:#=])?\s?#?\s?$",
     re.IGNORECASE,
 )

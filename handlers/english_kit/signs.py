@@ -69,6 +69,11 @@ _NAMES = {
     "ª": "feminine ordinal",
     "º": "degrees",
     "…": "…",
+    "🏻": "light skin tone",
+    "🏼": "medium light skin tone",
+    "🏽": "medium skin tone",
+    "🏾": "medium dark skin tone",
+    "🏿": "dark skin tone",
 }
 _OPENING, _CLOSING = "([{⟨«‹（［【「『", ")]}⟩»›）］】」』"
 _STOPS = {
@@ -79,7 +84,7 @@ _JOINERS = "\u200d\ufe0e\ufe0f\u20e3"
 _TONES = "\U0001f3fb-\U0001f3ff"
 _FLAG = "\U0001f1e6-\U0001f1ff"
 _EMOJI = "\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
-_NOISE = re.compile(r"^(?:heavy|black|white) | (?:sign|symbol)$|emoji modifier fitzpatrick ")
+_NOISE = re.compile(r"^(?:heavy|black|white) | (?:sign|symbol)$")
 
 
 def name(character: str) -> str:
@@ -87,6 +92,7 @@ def name(character: str) -> str:
     if character in _NAMES:
         return _NAMES[character]
     long_name = unicodedata.name(character, "").lower().replace("-", " ")
+    long_name = re.sub(r"\d{1,6}", lambda found: cardinal(int(found[0])), long_name)
     return _NOISE.sub("", long_name) or long_name
 
 

@@ -1,0 +1,37 @@
+"""What a script becomes in a job."""
+
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+
+from synthesis_kit.script import Part
+
+MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
+
+
+class Unspoken(NamedTuple):
+    """A script's parts, to be asked for one by one."""
+
+    parts: list[Part]
+    left_out: dict[str, list[str]]
+
+
+class Spoken(NamedTuple):
+    """Samples; and what of the text is not in them, words by their scripts."""
+
+    samples: torch.Tensor
+    left_out: dict[str, list[str]]
+
+
+def told(outcome: Spoken | Unspoken) -> dict[str, Any]:
+    """The answer's parameters about what was left out: a few words of each script, for the
+    answer's head is small."""
+    if not outcome.left_out:
+        return {}
+    return {
+        "left_out": {
+            name: [word[:LONGEST_WORD] for word in words[:MOST_WORDS]]
+            for name, words in islice(outcome.left_out.items(), MOST_SCRIPTS)
+        }
+    }

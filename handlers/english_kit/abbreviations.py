@@ -200,7 +200,7 @@ def _stopped(found: re.Match[str]) -> str | None:
     name, stop = found.groups()
     if not stop and not re.fullmatch(_NEVER_A_WORD, name):
         return None
-    if name in {"Sq", "Co", "Sr", "Ste", "Ln"} and not re.search(
+    if name in {"Sq", "Co", "Ste", "Ln"} and not re.search(
         r"(?:[A-Z&][\w&'’]*,?|\w)\s$", before(found)
     ):
         return None
@@ -208,7 +208,7 @@ def _stopped(found: re.Match[str]) -> str | None:
         return None
     keeps = (
         ""
-        if name in {"vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste"}
+        if name in {"Sr", "vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste"}
         else _end(stop, behind(found, 4))
     )
     return _STOPPED[name] + keeps
@@ -276,7 +276,10 @@ READERS: list[Reader] = [
     reader(rf"(?<![\w.'’])({_alternatives(_TITLES)})(\.?)(?=\s[A-Z])", _title, "l"),
     reader(r"(?<![\w.'’])(St|Dr|Mt)(\.?)(?!\w)", _street, "l"),
     reader(
-        rf"(?<![\w.'’])({_alternatives(_NUMBERED)})(\.?)(?![\w'’])", _numbered, "l", any_case=True
+        rf"(?<![\w.'’])({_alternatives(_NUMBERED)})(\.(?=\d)|\.?(?![\w'’]))",
+        _numbered,
+        "l",
+        any_case=True,
     ),
     reader(rf"(?<![\w.'’])({_alternatives(_STOPPED)})(\.?)(?![\w'’])", _stopped, "l"),
     reader(r"№\s?", "number", "o"),

@@ -146,7 +146,8 @@ READERS: list[Reader] = [
         "d",
     ),
     reader(
-        rf"(?<![\w:.])(\d{{1,2}}):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?(?![\d:]){_HALF}?(?!\w)",
+        rf"(?<![\w:.])(\d{{1,2}}):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?(?![\d:])"
+        rf"(?:{_HALF}|\s?[hH](?!\w))?(?!\w)",
         _time,
         "d",
     ),
@@ -155,5 +156,6 @@ READERS: list[Reader] = [
     reader(r"(?<![\w:.])(\d\d):?(\d\d)\s?(?:hours|hrs)(?!\w)", _military, "d"),
     reader(r"(?<![\w:.])(\d{1,2})h(\d\d)(?!\w)", _french, "d"),
     reader(r"(?<![\w:.])\d{1,4}(?::\d{1,4}){1,3}(?![\w:]|\.\d)", _ratio, "d"),
+    reader(r"[-–—](?=\s?(?:noon|midnight|present|now|today)\b)", "to", "o"),
     reader(rf"(?<=[\dmM.] )(?:{_ZONES})(?!\w)", _zone, "l"),
 ]

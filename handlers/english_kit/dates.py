@@ -10,6 +10,7 @@ MONTHS = (
     *("October", "November", "December"),
 )
 _SHORT = {month[:3]: month for month in MONTHS} | {"Sept": "September"}
+APOSTROPHES = "'’"
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT_DAYS = {day[:3]: day for day in _DAYS} | {
     "Tues": "Tuesday",
@@ -76,7 +77,7 @@ def _month_day(found: re.Match[str]) -> str:
     said = f"{month_name(month)} {ordinal(int(first))}"
     if last:
         said += f" to {ordinal(int(last))}"
-    return said + (f", {year(int(of))}" if of else "")
+    return said + (f", {year(_full_year(of.lstrip(APOSTROPHES)))}" if of else "")
 
 
 def _day_month(found: re.Match[str]) -> str:
@@ -124,13 +125,33 @@ def _tens(found: re.Match[str]) -> str | None:
     ahead = re.search(
         r"\b(?:the|his|her|their|my|our|your|in|mid|early|late)[\s-]$", before(found), re.IGNORECASE
     )
-    return plural_of_tens(int(found[1])) if ahead else None
+    after = re.match(
+        r"\s(?:music|songs|style|fashion|rock|pop|movies|hits|kids?|vibes)", behind(found)
+    )
+    return plural_of_tens(int(found[1])) if ahead or after else None
+
+
+def _is_month(of: str, month: str) -> bool:
+    """2023-12 is a month, 2011-12 two years."""
+    return 1 <= int(month) <= 12 and int(month) <= int(of) % 100
+
+
+def _month_of(found: re.Match[str]) -> str:
+    """5/2023."""
+    return f"{MONTHS[int(found[1]) - 1]} {year(int(found[2]))}"
+
+
+def _two_years(found: re.Match[str]) -> str:
+    """1999/2000."""
+    return f"{year(int(found[1]))} to {year(int(found[2]))}"
 
 
 def _years(found: re.Match[str]) -> str:
     """1914–1918, and 2020-21."""
     first, last = found.groups()
     said = year(int(last)) if len(last) == 4 else cardinal(int(last))
+    if found[2] == last and len(last) == 2 and "-" in found[0] and _is_month(first, last):
+        return f"{MONTHS[int(last) - 1]} {year(int(first))}"
     return f"{year(int(first))} to {said}"
 
 
@@ -164,7 +185,7 @@ READERS: list[Reader] = [
     reader(r"(?<![\w./])(\d{1,2})([/.])(\d{1,2})\2([12]\d{3}|\d{2})(?![\w/]|\.\d)", _numeric, "d"),
     reader(
         rf"({_MONTH})\s({_DAY}){_TH}(?:{_DASH}({_DAY}){_TH})?(?![\w:%/]|[.,]\d(?!\d{{3}}))"
-        rf"(?:,?\s?({_YEAR})(?![\w-]))?",
+        rf"(?:,?\s?({_YEAR}|['’]\d\d)(?![\w-]))?",
         _month_day,
         "l",
     ),
@@ -177,6 +198,13 @@ READERS: list[Reader] = [
     reader(rf"({_MONTH}),?\s({_YEAR})(?![\w-])", _month_year, "l"),
     reader(rf"(?<![\w'’])({_NAMES})(\.?)(?![\w'’])", _short_name, "l"),
     reader(rf"(?<![\w'’])({'|'.join(_CAPITALS)})\b\.?(?=,?\s\d)", _capital_name, "l"),
+    reader(
+        r"(?<![\w.-])(\d{1,2})(-)(\d{1,2})-([12]\d{3})(?![\w-])",
+        _numeric,
+        "d",
+    ),
+    reader(r"(?<![\w./])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/])", _month_of, "d"),
+    reader(r"(?<![\w./])((?:19|20)\d\d)/((?:19|20)\d\d)(?![\w/])", _two_years, "d"),
     reader(r"(?<![\w.,])([12]\d\d0)['’]?s(?!\w)", _decade, "d"),
     reader(r"(?<!\w)['’]([2-9]0)['’]?s(?!\w)", _decade, "o"),
     reader(r"(?<![\w.,])([2-9]0)s(?!\w)", _tens, "d"),

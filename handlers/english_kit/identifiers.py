@@ -39,6 +39,14 @@ def grouped(written: str) -> str:
     )
 
 
+def _code(written: str) -> str:
+    """Groups of letters and digits, as an IBAN has them."""
+    return ", ".join(
+        " ".join(spelled(each) if each.isdecimal() else each for each in group)
+        for group in written.split()
+    )
+
+
 def _telephone(found: re.Match[str]) -> str:
     return ("plus " if found[0].startswith("+") else "") + grouped(found[0])
 
@@ -157,6 +165,13 @@ READERS: list[Reader] = [
     reader(r"(?<![\w.,-])\d{5} \d{5}(?![\w-]|[.,]\d)", _telephone, "d"),
     reader(r"(?:ext\.?|x)\s?(\d{1,6})(?!\w)", _extension, "l"),
     reader(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", lambda found: grouped(found[0]), "d"),
+    reader(r"(?<![\w.-])\d{2}-\d{7}(?![\w-])", lambda found: grouped(found[0]), "d"),
+    reader(r"(?<![\w.,-])1[38]00 \d{3} \d{3}(?![\w-]|[.,]\d)", _telephone, "d"),
+    reader(
+        r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?!\w)",
+        lambda found: _code(found[0]),
+        "l",
+    ),
     reader(
         r"(?<![\w.-])\d{4}(?:([ -])\d{4})(?:\1\d{4}){1,3}(?:\1\d{1,3})?(?![\w-])",
         lambda found: grouped(found[0]),

@@ -60,6 +60,8 @@ _INSIDE = re.compile(
     r"(?<=\w)\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w|\W|$)|\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w)"
 )
 _INSIDE_ONCE = re.compile(r"(?<=[^\W\d_]{2})\*([^\W\d_]{2,60})\*(?=[^\W\d_]{2})")
+_LOWERED = re.compile(r"(?<=\w)~([^\s~]{1,20})~")  # H~2~O
+_RAISED = re.compile(r"(?<=\w)\^([^\s^]{1,20})\^")  # x^2^
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|<>=])")
 
 
@@ -86,6 +88,8 @@ def plain(text: str) -> str:
         text = pattern.sub(r"\1", text)
     text = _INSIDE.sub(lambda found: found[1] or found[2], text)
     text = _INSIDE_ONCE.sub(r"\1", text)
+    text = _LOWERED.sub(r"\1", text)
+    text = _RAISED.sub(r"^\1", text)
     return _ESCAPED.sub(r"\1", text)
 
 

@@ -95,6 +95,11 @@ def _power(found: re.Match[str]) -> str:
     return f"to the power of {amount(exponent)}"
 
 
+def _absolute(found: re.Match[str]) -> str:
+    value = found[1]
+    return "the absolute value of " + (value if value.isalpha() else amount(value))
+
+
 def _caret(found: re.Match[str]) -> str:
     said = {"2": "squared", "3": "cubed"}.get(found[1])
     return said or f"to the power of {amount(found[1])}"
@@ -143,6 +148,7 @@ def _about(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 READERS: list[Reader] = [
+    reader(r"\|([a-zA-Z]|[-−]?\d{1,9})\|", _absolute, "o"),
     reader(rf"[{_RAISED_SET}]{{1,20}}", _power, "do"),
     reader(rf"[{_LOWERED_SET}]{{1,20}}", _index, "do"),
     reader(rf"(?<=[\w)\]])\s?(?:\^|\*\*)\s?\(?({SIGNED})\)?(?=\W|$)", _caret, "o"),

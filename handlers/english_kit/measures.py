@@ -96,6 +96,7 @@ _OWN = {
     "sec": ("second", "seconds"),
     "secs": ("second", "seconds"),
     "d": ("day", "days"),
+    "w": ("week", "weeks"),
     "wk": ("week", "weeks"),
     "wks": ("week", "weeks"),
     "mo": ("month", "months"),
@@ -138,6 +139,7 @@ _OWN = {
 }
 _GLUED_ONLY = frozenset(
     {
+        "w",
         "A",
         "B",
         "b",
@@ -286,6 +288,16 @@ def _feet(found: re.Match[str]) -> str:
     return f"{cardinal(int(feet))} {named}" + (f" {amount(inches)}" if inches else "")
 
 
+def _bare_feet(found: re.Match[str]) -> str | None:
+    """5' tall; but 'take 5' is a quotation."""
+    ahead = before(found, 200)
+    if len(re.findall(r"(?<!\w)['‘](?=\w|$)", ahead)) > len(
+        re.findall(r"(?<=\w)['’](?!\w)", ahead)
+    ):
+        return None
+    return f"{cardinal(int(found[1]))} {'foot' if found[1] == '1' else 'feet'}"
+
+
 def _feet_and_inches(found: re.Match[str]) -> str:
     feet, inches = int(found[1]), int(found[2])
     said = f"{cardinal(feet)} {'foot' if feet == 1 else 'feet'}"
@@ -336,8 +348,9 @@ def _opens_quotation(found: re.Match[str]) -> bool:
 
 def _scaled(found: re.Match[str]) -> str | None:
     """2.5M users, 10k; 4K is a size of pictures, and apartment 4B no billions."""
-    if found[2] in "BM" and _PLACES.search(before(found, 14)):
-        return None
+    is_place = _PLACES.search(before(found, 14)) or re.match(r"\s[A-Z]", behind(found, 2))
+    if found[2] in "BM" and is_place:
+        return None  # apartment 4B, 221B Baker Street
     if found[0] in {"2K", "4K", "8K"}:
         return f"{amount(found[1])} K"
     return f"{amount(found[1])} {_SCALES[found[2]]}"
@@ -375,12 +388,13 @@ READERS: list[Reader] = [
         "d",
     ),
     reader(r"(?<![\w.])(\d{1,5})′()", _feet, "d"),
+    reader(r"(?<![\w.])(\d{1,3})['’](?!\w)", _bare_feet, "d"),
     reader(
         rf"(?<![\w.,])({_EITHER})\s?({_ONE})?\s?(?:[-–—]|to)\s?({_EITHER}){_SPACE}{_UNIT}",
         _range,
         "do",
     ),
-    reader(rf"{_IN}(″|in\.(?=\s[a-z])|in(?!\w)|\"(?!\w)|”(?!\w)|''(?!\w))", _inches, "do"),
+    reader(rf"{_IN}(″|in\.(?=\s[a-z])|in(?!\w)|\"(?!\w(?<!x))|”(?!\w)|''(?!\w))", _inches, "do"),
     reader(rf"({_EITHER}){_SPACE}{_UNIT}(?:(?<=[a-z])\.(?=\s[a-z]))?", _measure, "do"),
     reader(rf"({SIGNED})([kKMB]|mn|bn)(?![\w.])", _scaled, "do"),
     reader(rf"({SIGNED})([kKMB])(?=\.(?:\s|$))", _scaled, "do"),

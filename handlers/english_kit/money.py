@@ -59,6 +59,7 @@ _SYMBOLS = {
     "฿": Currency("baht", "baht", "satang", "satang"),
     "₦": Currency("naira", "naira", "kobo", "kobo"),
     "₿": Currency("bitcoin", "bitcoins"),
+    "kr": Currency("krone", "kroner", "ore", "ore"),
     "円": _YEN,
     "元": _YUAN,
     "Rs": _RUPEE,
@@ -224,6 +225,7 @@ READERS: list[Reader] = [
     ),
     reader(rf"(?<![\w.,])({NUMBER})\s?(¢)(?!\w)", _coins, "d"),
     reader(r"(?<![\w.,])(\d{1,2})(p)(?!\w)", _coins, "d"),
+    reader(rf"(¢)\s?({NUMBER})", lambda found: f"{amount(found[2])} cents", "o"),
     reader(
         rf"(?<![\w])(dollars?|cents?|euros?|pounds?|pence|yen)\s?/\s?({_PER})(?!\w)",
         lambda found: f"{found[1]}{_per(found[2])}",

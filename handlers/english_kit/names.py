@@ -54,9 +54,9 @@ class NameReader:
     def readers(self) -> list[Reader]:
         """In their order; the last reads every word."""
         return [
-            reader(rf"#(?={LETTER})\w{{1,140}}", self._hashtag, "o"),
+            reader(rf"#(?=\d{{0,9}}{LETTER})\w{{1,140}}", self._hashtag, "o"),
             reader(
-                rf"(?<!\w)(?={LETTER}{{1,32}}\d|\d{{1,32}}{LETTER})[^\W_]{{2,40}}(?![^\W_])",
+                rf"(?<!\w)(?={LETTER}{{1,32}}\d|\d{{1,32}}{LETTER})(?:{LETTER}|\d){{2,40}}(?!{LETTER}|\d)",
                 self._mixed,
                 "dl",
             ),
@@ -109,6 +109,8 @@ class NameReader:
     def _letters_beside_digits(self, run: str) -> str:
         if len(run) > 2 and self.is_word(run) and not run.isupper():
             return run
+        if re.search("[a-z][A-Z]", run):
+            return " ".join(self._part(part) for part in _CAMEL.findall(run))
         if len(run) > LONGEST_ACRONYM or (run.isupper() and self._known(run) and len(run) > 2):
             return run
         return letters(run)

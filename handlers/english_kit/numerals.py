@@ -19,6 +19,7 @@ _FORMS = (
     r"\d{1,3}(?: \d{3}){2,6}(?:[.,]\d{1,18})?",  # plain spaces: two groups, or a round thousand
     r"\d{1,3} 000",
     r"[1-9]\d{0,2}(?:,\d{3}){1,6}(?:\.\d{1,18})?",  # 1,234,567.8
+    r"[1-9]\d?(?:,\d{2}){1,4},\d{3}(?:\.\d{1,18})?",  # lakhs: 1,00,000
     r"[1-9]\d{0,2}(?:\.\d{3}){1,6},\d{1,2}",  # 1.234,56
     r"[1-9]\d{0,2}(?:\.\d{3}){2,6}",  # 1.234.567
     r"(?<!\d,)(?:\d{1,15},(?:\d{1,2}|\d{4,18})|0,\d{3})(?!,\d)",  # a decimal comma, no list
@@ -69,7 +70,7 @@ def halves(written: str) -> tuple[str, str]:
     if comma >= 0 and point >= 0:
         sign = max(comma, point)
     elif comma >= 0:
-        sign = -1 if _GROUPED.fullmatch(body) else comma
+        sign = -1 if body.count(",") > 1 or _GROUPED.fullmatch(body) else comma
     else:
         sign = point if body.count(".") == 1 else -1
     before, behind = (body, "") if sign < 0 else (body[:sign], body[sign + 1 :])

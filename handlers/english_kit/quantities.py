@@ -134,7 +134,7 @@ def _slashed(found: re.Match[str]) -> str | None:
 
 def in_equation(found: re.Match[str]) -> bool:
     """Whether an operator stands beside what was found."""
-    ahead, after = before(found, 4).rstrip(), behind(found, 4).lstrip()
+    ahead, after = before(found, 4).rstrip(" ("), behind(found, 4).lstrip(" )")
     return ahead[-1:] in tuple(_OPERATORS) or after[:1] in tuple(_OPERATORS)
 
 
@@ -197,13 +197,14 @@ _ORDINAL_END = "(?:st|nd|rd|th|ST|ND|RD|TH|ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)"
 
 READERS: list[Reader] = [
     reader(rf"(?<![\w.])({NUMBER}){_ORDINAL_END}(s|['’]s)?(?!\w)", _ordinal, "d"),
+    reader(r"(?<![\w.])(\d{1,6})[ºª]()(?![CF])", _ordinal, "d"),
     reader(rf"(?<![\w./]){SIGNED}[ -]?{VULGAR}", _said_fraction, "do"),
     reader(rf"(?<!\w){VULGAR}", _said_fraction, "o"),
     reader(rf"{SIGNED}[ -]\d{{1,2}}{_SLASH}\d{{1,2}}(?![\w/])", _said_fraction, "do"),
     reader(rf"(?<![\w.,/])(\d{{1,4}}) ?{_SLASH} ?(\d{{1,4}})(?![\w/]|[.,]\d)", _slashed, "d"),
     reader(rf"({SIGNED})[eE]([+−-]?\d{{1,3}})(?!\w)", _power_of_ten, "do"),
     reader(rf"({SIGNED})(\s?[-–—−]\s?)([-−]?{NUMBER})(?![\w]|[-–]\d)", _range, "do"),
-    reader(r"#(?=\d)", "number", "o"),
+    reader(r"#(?=\d{1,12}(?![^\W_]))", "number", "o"),
     reader(r"(?<!\w)([A-Z])[-–]([A-Z])(?![\w-])", r"\1 to \2", "l"),
     reader(r"(?<![\w.,])(\d{4})(['’]s)?(?![\w%]|[.,]\d)", _year, "d"),
     reader(r"(?<![\w.,])(\d{1,6})['’]?s(?!\w)", _plural, "d"),

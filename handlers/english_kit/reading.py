@@ -172,7 +172,7 @@ def _are_apart(left: Piece, right: Piece) -> bool:
     """Whether a space stands between what two pieces say."""
     if left.said in _OPENING or right.said[0] in _CLOSING or "-" in (left.said, right.said):
         return False
-    if right.said in _OPENING and " " in left.said:
+    if right.said == "(" and left.said not in _OPENING:
         return True
     if left.end < right.start or "—" in (left.said, right.said):
         return True

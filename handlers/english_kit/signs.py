@@ -177,7 +177,10 @@ def _unknown(found: re.Match[str]) -> str:  # noqa: ARG001
     return ""
 
 
-KEYCAPS: list[Reader] = [reader(r"[0-9#*]\ufe0f?\u20e3", _keycap)]
+KEYCAPS: list[Reader] = [
+    reader(r"[0-9#*]\ufe0f?\u20e3", _keycap),
+    reader("[ºª]", lambda found: _NAMES[found[0]], "l"),  # Unicode calls them letters
+]
 READERS: list[Reader] = [
     reader(rf"[{_FLAG}]{{2}}", _flag, "o"),
     reader(

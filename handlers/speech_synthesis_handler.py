@@ -20,6 +20,7 @@ from synthesis_kit.outcomes import Spoken, Unspoken, told
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
 from synthesis_kit.script import Script, ScriptWriter, Written, text_of
+from synthesis_kit.word_times import TimedWord, heard, timed
 
 SAMPLES = (
     "Good morning.",
@@ -110,10 +111,28 @@ class SpeechSynthesisHandler(
     def _speak(self, batch: list[Script]) -> list[Spoken | Unspoken]:
         utterances = [each for script in batch for each in script.utterances]
         spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
-        return [
-            Spoken(self._audio(script, list(islice(spoken, script.size))), script.left_out)
-            for script in batch
-        ]
+        return [self._spoken(script, list(islice(spoken, script.size))) for script in batch]
+
+    def _spoken(self, script: Script, pieces: list[torch.Tensor]) -> Spoken:
+        pauses = self._pauses(script)
+        words = list(self._words(script, pieces, pauses)) if script.timed else None
+        return Spoken(self._audio(script, pieces, pauses), script.left_out, words)
+
+    def _words(
+        self, script: Script, pieces: Sequence[torch.Tensor], pauses: Sequence[int]
+    ) -> Iterator[TimedWord]:
+        """When each word is spoken, from the beginning of the script's audio."""
+        samples = iter(pieces)
+        spans = iter(self._network.times(list(script.utterances)))
+        place = 0
+        for sentence, pause in zip(script.sentences, pauses, strict=True):
+            place += pause
+            for utterance in sentence.pieces:
+                audio = next(samples)
+                words = list(timed(utterance.symbols, utterance.words, next(spans)))
+                for word in heard(words, audio, self._network.sample_rate):
+                    yield word.later(place / self._network.sample_rate)
+                place += len(audio)
 
     def encode(self, outputs: list[Spoken | Unspoken]) -> list[Answer]:
         """Signed 16-bit samples, or a script's parts as JSON; with both, what was left out."""
@@ -161,23 +180,28 @@ class SpeechSynthesisHandler(
             return set()
         return {"speaker_embedding", "reference_audio"} if cloning.hears else {"speaker_embedding"}
 
-    def _audio(self, script: Script, pieces: list[torch.Tensor]) -> torch.Tensor:
-        rate = self._network.sample_rate
+    def _pauses(self, script: Script) -> list[int]:
+        """How many samples of silence begin each sentence."""
+        pause = self.options.pause_seconds
+        begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
+        seconds = [
+            sentence.manner.pause + (pause if sentence.pieces and begins + place else 0)
+            for place, sentence in enumerate(script.sentences)
+        ]
+        return [round(each * self._network.sample_rate) for each in seconds]
+
+    def _audio(
+        self, script: Script, pieces: list[torch.Tensor], pauses: Sequence[int]
+    ) -> torch.Tensor:
         rest = iter(pieces)
         sentences = [
             [samples * sentence.manner.volume for samples in islice(rest, len(sentence.pieces))]
             for sentence in script.sentences
         ]
-        pause = self.options.pause_seconds
-        begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
-        pauses = [
-            round(
-                (sentence.manner.pause + (pause if sentence.pieces and begins + place else 0))
-                * rate
-            )
-            for place, sentence in enumerate(script.sentences)
-        ]
-        return amplified(joined(sentences, pauses, round(FADE_SECONDS * rate)), script.volume)
+        return amplified(
+            joined(sentences, pauses, round(FADE_SECONDS * self._network.sample_rate)),
+            script.volume,
+        )
 
 
 def _written(body: bytes) -> Written:

@@ -19,9 +19,10 @@ from synthesis_kit.hibari_modules import (
     Contour,
     HibariModules,
 )
-from synthesis_kit.hibari_vocoder import SAMPLE_RATE, HibariVocoder
+from synthesis_kit.hibari_vocoder import HOP, SAMPLE_RATE, HibariVocoder
 from synthesis_kit.reading import PhonemeReader, Reader
 from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.word_times import Span
 
 EDGE = 0  # the symbol before the first and behind the last
 LOWEST_HZ = VOICED_HZ + 1
@@ -32,6 +33,7 @@ class HibariNetwork(SpeechNetwork):
 
     controls = frozenset({"speed", "pitch", "emotion"})
     job_seconds = 48.0
+    knows_times = True
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:
@@ -66,6 +68,25 @@ class HibariNetwork(SpeechNetwork):
         """Samples, float32 on the CPU, one row per utterance."""
         with one_thread():
             return self._speak(utterances)
+
+    def times(self, utterances: Sequence[Utterance]) -> list[list[Span]]:
+        """From the durations that it predicts; an unknown symbol takes no time."""
+        with one_thread():
+            return [self._spans(each) for each in utterances]
+
+    def _spans(self, utterance: Utterance) -> list[Span]:
+        device = self._vocoder.window.device
+        (steps,), _, _ = self._texts(
+            [torch.tensor(self._ids(utterance), device=device)], [utterance]
+        )
+        seconds = FRAMES_PER_STEP * HOP / SAMPLE_RATE / utterance.formants
+        ends = iter((steps.cumsum(0) * seconds).tolist())
+        end = next(ends)  # of the edge
+        spans: list[Span] = []
+        for symbol in utterance.symbols:
+            start, end = end, next(ends) if symbol in self._symbols else end
+            spans.append((start, end))
+        return spans
 
     def _speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         device = self._vocoder.window.device

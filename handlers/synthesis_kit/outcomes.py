@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from synthesis_kit.script import Part
+from synthesis_kit.word_times import TimedWord
 
 MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
 
@@ -18,20 +19,23 @@ class Unspoken(NamedTuple):
 
 
 class Spoken(NamedTuple):
-    """Samples; and what of the text is not in them, words by their scripts."""
+    """Samples; what of the text is not in them, words by their scripts; and when its words are
+    spoken, None where nobody asked."""
 
     samples: torch.Tensor
     left_out: dict[str, list[str]]
+    words: list[TimedWord] | None = None
 
 
 def told(outcome: Spoken | Unspoken) -> dict[str, Any]:
-    """The answer's parameters about what was left out: a few words of each script, for the
-    answer's head is small."""
-    if not outcome.left_out:
-        return {}
-    return {
-        "left_out": {
+    """The answer's parameters about words: their times, and what was left out: a few words of
+    each script, for the answer's head is small."""
+    parameters: dict[str, Any] = {}
+    if outcome.left_out:
+        parameters["left_out"] = {
             name: [word[:LONGEST_WORD] for word in words[:MOST_WORDS]]
             for name, words in islice(outcome.left_out.items(), MOST_SCRIPTS)
         }
-    }
+    if isinstance(outcome, Spoken) and outcome.words is not None:
+        parameters["words"] = outcome.words
+    return parameters

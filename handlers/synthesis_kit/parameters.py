@@ -20,6 +20,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     again, so an input that has no room in this job is answered with its script instead of its
     audio; *only_read*: every input is.
     *input_type* "ssml": the text is an SSML document.  *pronunciations*: words in IPA.
+    *timestamps*: the answer tells when each word is spoken.
     *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
 
@@ -33,6 +34,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     language: str | None = None
     input_type: Literal["text", "ssml"] = "text"
     pronunciations: Annotated[dict[str, str], Meta(max_length=MAX_WORDS)] = {}
+    timestamps: Literal["word"] | None = None
     speaker_embedding: tuple[float, ...] | None = None
     reference_audio: str | None = None
     index: Annotated[int, Meta(ge=0, lt=2**31)] | None = None

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hibari.g2p import G2P
@@ -13,6 +13,7 @@ from english_kit.reading import EnglishReader, Reading, pronounced
 from english_kit.scanner import Scanner, reader
 from handler_kit.errors import InvalidInput
 from handler_kit.one_thread import one_thread
+from synthesis_kit.word_times import Word
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,11 @@ _STRESS = frozenset("ˈˌ")
 
 class Symbols(NamedTuple):
     """What a network is given; "" for what nobody can say.  *left_out*: words of the text that
-    the voice has no sounds for."""
+    the voice has no sounds for.  *words*: those that are said, where the reader knows."""
 
     symbols: str
     left_out: Sequence[str] = ()
+    words: Sequence[Word] = ()
 
 
 class Pronunciation:
@@ -85,18 +87,34 @@ class Pronunciation:
             part if place % 2 else _prepared(part)
             for place, part in enumerate(_PRONOUNCED.split(reading.words))
         )
-        said = self._said(words)
-        some = any(each.isalpha() and each not in _STRESS for each in said)
-        return Symbols(said if some else "", reading.left_out)
+        tokens = self._tokens(words)
+        said = "".join(
+            (token.phonemes or "") + (" " if token.whitespace else "") for token in tokens
+        ).strip()
+        if not any(each.isalpha() and each not in _STRESS for each in said):
+            return Symbols("", reading.left_out)
+        return Symbols(said, reading.left_out, list(_words(tokens)))
 
-    def _said(self, words: str) -> str:
+    def _tokens(self, words: str) -> list[Any]:
         """Raises InvalidInput for what the package stumbles over, and logs it."""
         try:
             with one_thread():  # it asks a tiny network word by word
-                return str(self._phonemize(words, normalize_text=False)) if words else ""
+                tokens = self._phonemize.tokenize(words)
+                return list(self._phonemize.phonemize_tokens(tokens)) if tokens else []
         except Exception as exc:
             log.exception("hibari's pronunciation failed")
             raise InvalidInput("The text holds what this voice cannot pronounce") from exc
+
+
+def _words(tokens: Sequence[Any]) -> Iterator[Word]:
+    """What stands between spaces, and how many symbols say it."""
+    text, count = "", 0
+    for token in tokens:
+        text += token.text
+        count += len("".join((token.phonemes or "").split()))
+        if token.whitespace or token is tokens[-1]:
+            yield text, count
+            text, count = "", 0
 
 
 def known_words(lexicon: Any) -> Callable[[str], bool]:

@@ -14,10 +14,9 @@ from synthesis_kit.options import SynthesisOptions, VoiceOptions
 from synthesis_kit.parameters import SynthesisParameters
 from synthesis_kit.pieces import cut, sentences
 from synthesis_kit.reading import Manner, by_script, unmarked
-from synthesis_kit.ssml import LEAST, LOUDEST, MOST, QUIETEST, Passage, passages
+from synthesis_kit.ssml import LEAST, LOUDEST, MAX_PAUSE_SECONDS, MOST, QUIETEST, Passage, passages
 from synthesis_kit.utterance import Prosody, SpeechNetwork, Utterance
-
-MAX_PAUSE_SECONDS = 120.0  # of several breaks in a row
+from synthesis_kit.word_times import Word, by_piece
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -27,7 +26,8 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     first: int
     continued: bool
     pieces: list[str]
-    pause: Annotated[float, Meta(ge=0, le=MAX_PAUSE_SECONDS)] = 0.0
+    words: list[list[Word]] = []
+    pause: Annotated[float, Meta(ge=0, le=MAX_PAUSE_SECONDS + 1)] = 0.0
     speed: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     pitch: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     volume: Annotated[float, Meta(ge=QUIETEST, le=LOUDEST)] = 1.0
@@ -67,6 +67,7 @@ class Script(NamedTuple):
     continued: bool = False
     in_parts: bool = False
     only_read: bool = False
+    timed: bool = False
 
     @property
     def seconds(self) -> float:
@@ -99,6 +100,7 @@ class ScriptWriter:
         self._options = options
         self._reader = network.reader()
         self._controls = network.controls
+        self._knows_times = network.knows_times
         self._cloning = network.cloning
         self._speakers = {
             name: _speaker(name, voice, network) for name, voice in options.voices.items()
@@ -162,6 +164,7 @@ class ScriptWriter:
         manner = Manner(self._language(asked), asked.normalize_text, is_marked_up)
         left_out: list[str] = []
         pieces: list[list[str]] = []
+        words: list[list[list[Word]]] = []
         for passage in passages:
             said = {
                 word: pronunciation(word, ipa)
@@ -171,9 +174,11 @@ class ScriptWriter:
                 raise InvalidInput("pronunciations: this voice reads letters, and has no phonemes")
             read = self._reader.read(passage.text, manner._replace(pronunciations=said))
             pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
+            words.append(by_piece(pieces[-1], read.words))
             left_out += read.left_out
         return self._spoken(
             pieces,
+            words,
             passages,
             asked.index or 0,
             asked,
@@ -186,9 +191,12 @@ class ScriptWriter:
         for piece in written.pieces:
             if not 0 < len(piece) <= self._longest:
                 raise InvalidInput(f"script: a piece has 1 to {self._longest} symbols")
+        if written.words and len(written.words) != len(written.pieces):
+            raise InvalidInput("script: there are words for each piece, or for none")
         manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
         return self._spoken(
             [written.pieces],
+            [written.words or [[]] * len(written.pieces)],
             [manner],
             written.first,
             asked,
@@ -215,6 +223,7 @@ class ScriptWriter:
                 script.first + place,
                 continued=number > 0 or (script.continued and place == 0),
                 pieces=[piece.symbols for piece in pieces],
+                words=[list(piece.words) for piece in pieces] if script.timed else [],
                 pause=pause,
                 speed=manner.speed,
                 pitch=manner.pitch,
@@ -239,6 +248,7 @@ class ScriptWriter:
     def _spoken(
         self,
         sentences: Sequence[Sequence[str]],
+        words: Sequence[Sequence[Sequence[Word]]],
         manners: Sequence[Passage],
         first: int,
         asked: SynthesisParameters,
@@ -246,7 +256,9 @@ class ScriptWriter:
         left_out: dict[str, list[str]],
         continued: bool,
     ) -> Script:
-        """Raises InvalidInput for a voice that is not there."""
+        """Raises InvalidInput for a voice that is not there, or cannot tell times."""
+        if asked.timestamps is not None and not self._knows_times:
+            raise InvalidInput("timestamps: this voice does not know when its words are spoken")
         name = self._voice(asked.voice)
         voice = self._options.voices[name]
         like = Utterance(
@@ -263,14 +275,17 @@ class ScriptWriter:
                     [
                         like._replace(
                             symbols=piece,
+                            words=tuple(own),
                             seed=like.seed + place,
                             prosody=_moved(like.prosody, manner),
                         )
-                        for piece in pieces
+                        for piece, own in zip(pieces, piece_words, strict=True)
                     ],
                     manner,
                 )
-                for place, (pieces, manner) in enumerate(zip(sentences, manners, strict=True))
+                for place, (pieces, piece_words, manner) in enumerate(
+                    zip(sentences, words, manners, strict=True)
+                )
             ],
             first,
             asked.volume * voice.volume,
@@ -278,6 +293,7 @@ class ScriptWriter:
             continued,
             asked.in_parts,
             asked.only_read,
+            asked.timestamps is not None,
         )
 
     def _language(self, asked: SynthesisParameters) -> str:

@@ -15,6 +15,7 @@ from handler_kit.errors import InvalidInput
 MAX_DEPTH = 32
 MAX_ELEMENTS = 1000
 MAX_BREAK_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 60.0  # of several breaks in a row
 PARAGRAPH_SECONDS = 0.5
 LEAST, MOST = 0.5, 2.0  # factors of tempo and pitch
 QUIETEST, LOUDEST = 0.1, 2.0
@@ -128,6 +129,10 @@ class _Parser:
             self._flush()
         if name == "break":
             self._pause += _break(attributes)
+            if self._pause > MAX_PAUSE_SECONDS:
+                raise InvalidInput(
+                    f"text: breaks in a row may last {MAX_PAUSE_SECONDS:g} s together"
+                )
         elif name == "p" and self._passages:
             self._pause += PARAGRAPH_SECONDS
         elif name == "prosody":

@@ -8,6 +8,7 @@ import torch
 
 from synthesis_kit.cloning import Cloning, Embedding
 from synthesis_kit.reading import Reader
+from synthesis_kit.word_times import Span, Word
 
 SYMBOLS_PER_SECOND = 16.0  # of prose, in every network that we measured: 15 to 20
 EDGE_SECONDS = 0.5  # what an utterance takes besides its symbols: its beginning and its end
@@ -27,8 +28,12 @@ class Prosody(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """A sentence or a part of one.  *symbols* are what the network's reader makes of it: misaki's
-    phonemes, or letters.  *formants* moves the vocal tract; *embedding* replaces *speaker*."""
+    """A sentence or a part of one.
+
+    *symbols* are what the network's reader makes of it: misaki's phonemes, or letters; *words*
+    those that they say, where that is known.  *formants* moves the vocal tract; *embedding*
+    replaces *speaker*.
+    """
 
     symbols: str
     prosody: Prosody = Prosody()
@@ -36,6 +41,7 @@ class Utterance(NamedTuple):
     seed: int = 0
     speaker: str | None = None
     embedding: Embedding | None = None
+    words: tuple[Word, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -50,7 +56,8 @@ class SpeechNetwork(ABC):
     (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
     the voice of somebody else.  *by_steps*: it makes one utterance after the other, step by step,
     which takes seconds on a CPU: nothing is tried out with it when it is loaded.
-    *job_seconds* is how many seconds of speech one core makes in one or two.
+    *job_seconds* is how many seconds of speech one core makes in one or two.  *knows_times*: it
+    can tell when each symbol is spoken.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -59,6 +66,7 @@ class SpeechNetwork(ABC):
     cloning: Cloning | None = None
     by_steps: bool = False
     job_seconds: float = 15.0
+    knows_times: bool = False
     model: torch.nn.Module
     sample_rate: int
 
@@ -72,6 +80,10 @@ class SpeechNetwork(ABC):
 
         Batched equals single.  What the network cannot do in an utterance was refused before.
         """
+
+    def times(self, utterances: Sequence[Utterance]) -> list[list[Span]]:
+        """When each symbol of each utterance is spoken.  Only of networks that know."""
+        raise NotImplementedError
 
     @abstractmethod
     def length(self, utterance: Utterance) -> int:

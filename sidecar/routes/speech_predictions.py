@@ -96,6 +96,7 @@ async def _speak(task: Task) -> Reply:
             rendered.sample_rate,
             round(spoken.seconds, 3),
             warnings(spoken.left_out),
+            spoken.words if parameters.timestamps else msgspec.UNSET,
         ),
         spoken.replies,
     )

@@ -1,26 +1,38 @@
 """Speech that leaves sentence by sentence, while the next one is still being made."""
 
+import base64
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import NamedTuple
 
+import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
 from sidecar.middleware import begin_stream
+from sidecar.routes.event_stream import Event, send_events
 from sidecar.routes.limits import known_client
 from sidecar.scheduling.entry import Reply
-from sidecar.schemas.synthesis import OutputFormat, Quality
+from sidecar.schemas.synthesis import (
+    CaptionFormat,
+    OutputFormat,
+    Quality,
+    SpokenPart,
+    SpokenWhole,
+    SpokenWord,
+)
 from sidecar.services import Services
 from sidecar.speech.audio_encoder import StreamEncoder
+from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import InThread
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, Order, Speaking
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
 
+_encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
 
@@ -88,6 +100,57 @@ async def send_stream(
     ended = time.monotonic()
     taken = ended - order.urgency.arrived
     return response, Synthesis(order.speaker.key, taken, samples / rate, ended - started)
+
+
+async def send_timed(
+    request: web.Request, services: Services, wanted: Streamed, caption_format: CaptionFormat | None
+) -> tuple[web.StreamResponse, Synthesis | None]:
+    """Send events: the audio with the times of its words, and at the end what it was."""
+    started = time.monotonic()
+    speaking = Speaking(services.scheduler, wanted.order, streamed=True)
+    in_thread = services.speech.in_threads_of(known_client(request))
+    response, whole = await send_events(
+        request, _events(in_thread, speaking, wanted, caption_format)
+    )
+    if not whole:
+        return response, None
+    ended = time.monotonic()
+    order = wanted.order
+    taken = ended - order.urgency.arrived
+    return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
+
+
+async def _events(
+    in_thread: InThread,
+    speaking: Speaking,
+    wanted: Streamed,
+    caption_format: CaptionFormat | None,
+) -> AsyncGenerator[Event, None]:
+    async with aclosing(speaking.replies()) as parts:
+        first = await anext(parts)
+        rate = first.parameters["sample_rate"]
+        with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
+            told = 0
+            async for part in _all(first, parts):
+                data = await in_thread(encoder.encode, part.body)
+                yield _audio_event(data, speaking.words[told:])
+                told = len(speaking.words)
+            yield _audio_event(await in_thread(encoder.finish), [])
+            done = SpokenWhole(
+                success=True,
+                format=wanted.format,
+                sample_rate=encoder.sample_rate,
+                duration=round(speaking.seconds, 3),
+                warnings=warnings(speaking.left_out),
+                captions=captions(speaking.words, caption_format)
+                if caption_format
+                else msgspec.UNSET,
+            )
+    yield Event("done", _encode(done))
+
+
+def _audio_event(data: bytes, words: list[SpokenWord]) -> Event:
+    return Event("audio", _encode(SpokenPart(base64.b64encode(data).decode(), words)))
 
 
 async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Reply]:

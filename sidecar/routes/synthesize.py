@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.routes.body import read_json
+from sidecar.routes.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.route import Route, json_response
-from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, warnings
+from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, send_timed, warnings
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.work import Urgency
@@ -26,12 +27,14 @@ from sidecar.schemas.synthesis import (
     OutputFormat,
     ProcessingFacts,
     SpokenBy,
+    SpokenWord,
     SynthesisMetadata,
     SynthesisRequest,
     SynthesisResponse,
     VoiceInfo,
 )
 from sidecar.services import SERVICES, Services
+from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.rendering import Rendered, render
 from sidecar.speech.synthesis import CLONING, LeftOut, Order, Spoken, speak
@@ -49,6 +52,7 @@ class Made(NamedTuple):
     processing: ProcessingFacts
     speaking_seconds: float
     left_out: LeftOut
+    words: list[SpokenWord]
 
     @property
     def size(self) -> int:
@@ -63,6 +67,8 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     synthesis: Synthesis | None = None
     try:
         asked = await read_json(request, _request, MAX_REQUEST_BYTES)
+        if asked.format is not None:
+            asked = replace(asked, timestamps="word")
         order = _order(request, asked, services, began)
         if asked.enable_streaming:
             response, synthesis = await _streamed(request, asked, order, services)
@@ -102,6 +108,9 @@ async def _whole(
     request: web.Request, asked: SynthesisRequest, order: Order, services: Services
 ) -> tuple[web.Response, Synthesis]:
     wanted = wanted_audio(request_head.accept(request), asked.output_format)
+    if wanted.raw and asked.timestamps:
+        field = "timestamps" if asked.format is None else "format"
+        raise InvalidInput(f"{field}: an audio file has no place for it; accept application/json")
     made, origin = await _made(request, asked, order, wanted.format)
     taken = time.monotonic() - order.urgency.arrived
     speaking = made.speaking_seconds if origin == "computed" else None
@@ -112,8 +121,8 @@ async def _whole(
         )
         return web.Response(body=made.rendered.data, headers=headers), synthesis
     if asked.text is None:
-        return json_response(_inputs_answer(order, made, taken)), synthesis
-    return json_response(_text_answer(order, made, taken)), synthesis
+        return json_response(_inputs_answer(asked, order, made, taken)), synthesis
+    return json_response(_text_answer(asked, order, made, taken)), synthesis
 
 
 async def _made(
@@ -129,7 +138,9 @@ async def _made(
         speaking = time.monotonic() - started
         in_thread = services.speech.in_threads_of(known_client(request))
         rendered = await render(in_thread, spoken, name, asked.quality)
-        return Made(rendered, _processing(spoken, rendered), speaking, spoken.left_out)
+        return Made(
+            rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
+        )
 
     if not services.catalog[order.speaker.key].cache:
         return await compute(), "computed"
@@ -146,10 +157,15 @@ async def _streamed(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     wanted = wanted_audio(request_head.accept(request), asked.output_format)
     await admit_to_model(request, order.speaker.key, order.speaker.name)
-    return await send_stream(request, services, Streamed(order, wanted.format, asked.quality))
+    streamed = Streamed(order, wanted.format, asked.quality)
+    if asked.timestamps:
+        return await send_timed(request, services, streamed, asked.format)
+    return await send_stream(request, services, streamed)
 
 
-def _text_answer(order: Order, made: Made, taken: float) -> SynthesisResponse:
+def _text_answer(
+    asked: SynthesisRequest, order: Order, made: Made, taken: float
+) -> SynthesisResponse:
     speaker, rendered = order.speaker, made.rendered
     return SynthesisResponse(
         success=True,
@@ -169,6 +185,8 @@ def _text_answer(order: Order, made: Made, taken: float) -> SynthesisResponse:
             made.processing,
         ),
         warnings=warnings(made.left_out),
+        words=_words(order, made),
+        captions=_captions(asked, made),
     )
 
 
@@ -186,7 +204,9 @@ def _processing(spoken: Spoken, rendered: Rendered) -> ProcessingFacts:
     )
 
 
-def _inputs_answer(order: Order, made: Made, taken: float) -> InputsSynthesisResponse:
+def _inputs_answer(
+    asked: SynthesisRequest, order: Order, made: Made, taken: float
+) -> InputsSynthesisResponse:
     speaker, rendered = order.speaker, made.rendered
     language = order.parameters.language or speaker.speech.languages[0]
     return InputsSynthesisResponse(
@@ -198,7 +218,17 @@ def _inputs_answer(order: Order, made: Made, taken: float) -> InputsSynthesisRes
         processing_time=round(taken, 6),
         model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
         warnings=warnings(made.left_out),
+        words=_words(order, made),
+        captions=_captions(asked, made),
     )
+
+
+def _words(order: Order, made: Made) -> list[SpokenWord] | msgspec.UnsetType:
+    return made.words if order.parameters.timestamps else msgspec.UNSET
+
+
+def _captions(asked: SynthesisRequest, made: Made) -> str | msgspec.UnsetType:
+    return captions(made.words, asked.format) if asked.format else msgspec.UNSET
 
 
 ROUTES = [
@@ -212,6 +242,9 @@ ROUTES = [
         request=SynthesisRequest,
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
-        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+        other_media=(
+            *sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()}),
+            EVENTS,
+        ),
     )
 ]

@@ -14,6 +14,7 @@ MAX_REQUEST_BYTES = 4 * 2**20  # of a body: a text, and a voice to clone
 MAX_PRONUNCIATIONS = 100
 
 InputType = Literal["text", "ssml"]
+CaptionFormat = Literal["srt", "vtt"]
 OutputFormat = Literal["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
 Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
@@ -50,6 +51,10 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             description='How words are said, in IPA: {"GIF": "dʒɪf"}; for voices with phonemes',
         ),
     ] = {}
+    timestamps: Annotated[
+        Literal["word"] | None,
+        Meta(description="word: when each word is spoken; a stream is then one of events"),
+    ] = None
     output_format: Annotated[
         OutputFormat | None, Meta(description="null: what Accept names, else wav")
     ] = None
@@ -87,6 +92,9 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
     enable_streaming: Annotated[
         bool, Meta(description="Audio as it is made, the first sentence first")
     ] = False
+    format: Annotated[
+        CaptionFormat | None, Meta(description="Captions beside the audio, from the words' times")
+    ] = None
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
     priority: Priority = 0
     timeout: Annotated[
@@ -108,6 +116,14 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
     def wanted_model(self) -> str | None:
         """The model's name, if there is one."""
         return self.model or self.model_name
+
+
+class SpokenWord(msgspec.Struct, frozen=True):
+    """A word as it is said; seconds from the beginning of the audio."""
+
+    word: str
+    start: float
+    end: float
 
 
 class SpokenBy(msgspec.Struct):
@@ -159,6 +175,8 @@ class SynthesisResponse(msgspec.Struct):
     text_length: int
     metadata: SynthesisMetadata
     warnings: Warnings
+    words: list[SpokenWord] | msgspec.UnsetType = msgspec.UNSET
+    captions: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class VoiceInfo(msgspec.Struct):
@@ -182,6 +200,8 @@ class InputsSynthesisResponse(msgspec.Struct):
     model_info: VoiceInfo
     warnings: Warnings
     error: str | None = None
+    words: list[SpokenWord] | msgspec.UnsetType = msgspec.UNSET
+    captions: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class SpeechPrediction(msgspec.Struct):
@@ -192,6 +212,26 @@ class SpeechPrediction(msgspec.Struct):
     sample_rate: int
     duration: float
     warnings: Warnings
+    words: list[SpokenWord] | msgspec.UnsetType = msgspec.UNSET
+
+
+class SpokenPart(msgspec.Struct):
+    """The event `audio` of a stream with timestamps: the next bytes of the file, in base64, and
+    the words of the sentence that they belong to."""
+
+    audio_data: str
+    words: list[SpokenWord]
+
+
+class SpokenWhole(msgspec.Struct):
+    """The event `done`, which ends such a stream.  *duration* in seconds."""
+
+    success: bool
+    format: OutputFormat
+    sample_rate: int
+    duration: float
+    warnings: Warnings
+    captions: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class SpeechInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

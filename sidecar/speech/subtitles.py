@@ -1,11 +1,21 @@
 """Segments as subtitles: SubRip (.srt) and WebVTT (https://www.w3.org/TR/webvtt1/)."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from sidecar.schemas.transcription import Segment
+
+class Cue(Protocol):
+    """What is shown from *start* to *end*, in seconds."""
+
+    @property
+    def start(self) -> float: ...  # noqa: D102
+    @property
+    def end(self) -> float: ...  # noqa: D102
+    @property
+    def text(self) -> str: ...  # noqa: D102
 
 
-def srt(segments: Sequence[Segment]) -> str:
+def srt(segments: Sequence[Cue]) -> str:
     """SubRip: numbered cues, commas before the milliseconds."""
     cues = [
         f"{number}\n{_time(each.start, ',')} --> {_time(each.end, ',')}\n{each.text.strip()}\n"
@@ -14,7 +24,7 @@ def srt(segments: Sequence[Segment]) -> str:
     return "\n".join(cues)
 
 
-def vtt(segments: Sequence[Segment]) -> str:
+def vtt(segments: Sequence[Cue]) -> str:
     """WebVTT; the three characters that mean something in a cue are escaped."""
     cues = [
         f"{_time(each.start, '.')} --> {_time(each.end, '.')}\n{_escaped(each.text.strip())}\n"

@@ -23,7 +23,7 @@ from sidecar.errors import InvalidInput, QueueFull, SpeechTooLong
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.scheduling.work import Running, Urgency, Work
-from sidecar.schemas.synthesis import SynthesisParameters
+from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
 
@@ -64,6 +64,7 @@ class Spoken(NamedTuple):
     sample_rate: int
     replies: list[Reply]
     left_out: LeftOut
+    words: list[SpokenWord]
 
     @property
     def seconds(self) -> float:
@@ -102,6 +103,7 @@ async def speak(scheduler: Scheduler, order: Order) -> Spoken:
         replies[0].parameters["sample_rate"],
         replies,
         speaking.left_out,
+        speaking.words,
     )
 
 
@@ -128,7 +130,14 @@ class Speaking:
         self._seconds = 0.0  # of speech that is known to come
         self._heard = 0.0  # when what is queued would have been played, on the clock
         self._pending: deque[Running] = deque()
+        self._spoken_seconds = 0.0
         self.left_out: LeftOut = {}
+        self.words: list[SpokenWord] = []  # of what was yielded, where the client asked
+
+    @property
+    def seconds(self) -> float:
+        """How much was yielded."""
+        return self._spoken_seconds
 
     async def replies(self) -> AsyncGenerator[Reply, None]:
         """Yield the parts' audio, in order; none of it is empty.
@@ -147,12 +156,23 @@ class Speaking:
                         self._pending.insert(place, self._start(piece))
                 elif reply.body:  # a sentence of signs that nobody says has none
                     silent = False
+                    self._note_words(reply)
                     yield reply
             if silent:
                 raise InvalidInput(NOTHING)
         finally:
             for running in self._pending:
                 running.close()
+
+    def _note_words(self, reply: Reply) -> None:
+        """The handler counts from the beginning of its part, clients from that of the audio."""
+        began = self._spoken_seconds
+        self.words += [
+            SpokenWord(word, round(began + start, 3), round(began + end, 3))
+            for word, start, end in reply.parameters.get("words", ())
+        ]
+        rate: int = reply.parameters["sample_rate"]
+        self._spoken_seconds += len(reply.body) / (BYTES_PER_SAMPLE * rate)
 
     async def _pieces(self) -> list[Piece]:
         """What is to be spoken.  Raises SpeechTooLong for more than is allowed."""
@@ -284,6 +304,8 @@ def _common(order: Order) -> dict[str, Any]:
     told = {name: asked[name] for name in _TO_THE_HANDLER}
     if order.parameters.input_type != "text":
         given["input_type"] = order.parameters.input_type
+    if order.parameters.timestamps:
+        given["timestamps"] = order.parameters.timestamps
     if order.parameters.pronunciations:
         given["pronunciations"] = order.parameters.pronunciations
     return told | given | {"voice": order.speaker.voice, "in_parts": True}

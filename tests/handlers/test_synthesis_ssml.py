@@ -123,7 +123,8 @@ REFUSED = [
     ("<speak>" + "<s/>" * 1001 + "</speak>", "may have 1000 elements"),
     ("<speak>" + "<p>" * 40 + "</p>" * 40 + "</speak>", "32 inside each other"),
     ("<speak></speak>", "holds nothing that can be spoken"),
-    ("<speak>" + '<break time="10s"/>' * 70 + "a</speak>", "at most 600 s are allowed"),
+    ("<speak>" + '<break time="10s"/>' * 7 + "a</speak>", "breaks in a row may last 60 s"),
+    ("<speak>" + 'a<break time="10s"/>' * 70 + "</speak>", "at most 600 s are allowed"),
 ]
 
 

@@ -59,6 +59,8 @@ SYNTHESIS: list[tuple[dict[str, Any], int, str]] = [
     ({"text": "Hi", "nonsense": 1}, 422, "nonsense"),
     ({"text": "Hi", "model": "a", "model_name": "b"}, 422, "model: give either"),
     ({"text": "Hi", "input_type": "html"}, 422, "input_type"),
+    ({"text": "Hi", "timestamps": "phoneme"}, 422, "timestamps"),
+    ({"text": "Hi", "format": "ass"}, 422, "format"),
     ({"text": "Hi", "pronunciations": ["GIF"]}, 422, "pronunciations"),
     ({"text": "Hi", "pronunciations": {"GIF": ""}}, 422, "pronunciations"),
     ({"text": "Hi", "pronunciations": {"": "a"}}, 422, "pronunciations"),

@@ -1,6 +1,8 @@
 """POST /synthesize on a fake voice: kept answers, streams that break, who is asked for what."""
 
 import asyncio
+import base64
+import json
 from typing import Any
 
 import aiohttp
@@ -269,3 +271,91 @@ async def test_pronunciations_travel_with_each_sentence_and_are_part_of_what_is_
     await speak(voice)
     assert len(torchserve.jobs) > jobs
     assert "pronunciations" not in torchserve.items[-1][0]["parameters"]
+
+
+def timed(value: Any) -> Any:
+    """Two words in a tenth of a second of audio."""
+    first, last = value.split()[0], value.split()[-1]
+    return Spoken(TONE, {"words": [[first, 0.01, 0.04], [last, 0.05, 0.09]]})
+
+
+WORDS = [
+    {"word": "First", "start": 0.01, "end": 0.04},
+    {"word": "this.", "start": 0.05, "end": 0.09},
+    {"word": "Then", "start": 0.11, "end": 0.14},
+    {"word": "that.", "start": 0.15, "end": 0.19},
+    {"word": "And", "start": 0.21, "end": 0.24},
+    {"word": "last.", "start": 0.25, "end": 0.29},
+]
+SRT = (
+    "1\n00:00:00,010 --> 00:00:00,090\nFirst this.\n\n"
+    "2\n00:00:00,110 --> 00:00:00,190\nThen that.\n"
+)
+
+
+@pytest.mark.parametrize("form", ["text", "inputs"])
+async def test_words_have_their_times_in_the_whole_audio(
+    voice: Client, torchserve: FakeTorchServe, form: str
+) -> None:
+    torchserve.answer = timed
+    response = await voice.post("/synthesize", json={form: TEXT, "timestamps": "word"})
+    told = await response.json()
+    assert told["words"] == WORDS
+    assert "captions" not in told
+    asked = [item["parameters"] for job in torchserve.items for item in job]
+    assert {each["timestamps"] for each in asked} == {"word"}
+
+
+async def test_predict_tells_the_words_times_alike(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = timed
+    inputs = {"text": TEXT, "parameters": {"timestamps": "word"}}
+    response = await voice.post("/predict", json={"model_name": "hibari_tts", "inputs": inputs})
+    assert (await response.json())["result"]["words"] == WORDS
+
+
+async def test_who_does_not_ask_gets_no_times(voice: Client, torchserve: FakeTorchServe) -> None:
+    response = await voice.post("/synthesize", json={"text": TEXT})
+    assert "words" not in await response.json()
+    assert all("timestamps" not in i["parameters"] for job in torchserve.items for i in job)
+
+
+async def test_captions_stand_beside_the_audio(voice: Client, torchserve: FakeTorchServe) -> None:
+    torchserve.answer = timed
+    response = await voice.post("/synthesize", json={"text": TEXT, "format": "srt"})
+    told = await response.json()
+    assert told["captions"].startswith(SRT)
+    response = await voice.post("/synthesize", json={"text": TEXT, "format": "vtt"})
+    assert (await response.json())["captions"].startswith("WEBVTT\n\n00:00:00.010 --> 00:00:00.090")
+
+
+async def test_a_stream_with_times_is_one_of_events(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = timed
+    body = {
+        "text": TEXT,
+        "timestamps": "word",
+        "format": "srt",
+        "enable_streaming": True,
+        "output_format": "pcm",
+    }
+    async with voice.post("/synthesize", json=body) as response:
+        assert response.content_type == "text/event-stream"
+        events = [part.split("\n") for part in (await response.text()).strip().split("\n\n")]
+    names = [name.removeprefix("event: ") for name, _ in events]
+    data = [json.loads(each.removeprefix("data: ")) for _, each in events]
+    assert names == ["audio"] * (len(names) - 1) + ["done"]
+    assert b"".join(base64.b64decode(each["audio_data"]) for each in data[:-1]) == 3 * TONE
+    assert [word for each in data[:-1] for word in each["words"]] == WORDS
+    assert data[0]["words"] == WORDS[:2]
+    assert data[-1]["duration"] == 0.3
+    assert data[-1]["captions"].startswith(SRT)
+
+
+@pytest.mark.parametrize(("field", "value"), [("timestamps", "word"), ("format", "vtt")])
+async def test_an_audio_file_has_no_place_for_times(voice: Client, field: str, value: str) -> None:
+    response = await voice.post("/synthesize", json={"text": TEXT, field: value}, headers=AUDIO)
+    assert response.status == 400
+    assert (await response.json())["detail"].startswith(f"{field}: an audio file has no place")

@@ -1,0 +1,82 @@
+"""When each word of an utterance is spoken: from the durations of its symbols."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+SPREAD_SECONDS = 0.025  # half of a vocoder's window: a sound begins and ends softly around its time
+QUIET = 0.01  # of an utterance's peak: below it nobody speaks
+BLOCK_SECONDS = 0.01
+
+Word = tuple[str, int]  # its text, and how many symbols say it, spaces not counted
+Span = tuple[float, float]  # seconds
+
+
+class TimedWord(NamedTuple):
+    """Seconds from the beginning of what is spoken."""
+
+    word: str
+    start: float
+    end: float
+
+    def later(self, seconds: float) -> "TimedWord":
+        """The same word, *seconds* later, in milliseconds' precision."""
+        return TimedWord(self.word, round(self.start + seconds, 3), round(self.end + seconds, 3))
+
+
+def by_piece(pieces: Sequence[str], words: Sequence[Word]) -> list[list[Word]]:
+    """*words* of a sentence among its *pieces*; of one that is cut, the rest has no text."""
+    rest = iter(words)
+    word: Word | None = None
+    shares: list[list[Word]] = []
+    for piece in pieces:
+        room = len("".join(piece.split()))
+        share: list[Word] = []
+        while room > 0 and (word := word or next(rest, None)):
+            text, count = word
+            taken = min(count, room)
+            share.append((text, taken))
+            room -= taken
+            word = ("", count - taken) if taken < count else None
+        shares.append(share)
+    return shares
+
+
+def heard(
+    words: Sequence[TimedWord], samples: torch.Tensor, sample_rate: int
+) -> Iterator[TimedWord]:
+    """*words* as they are heard in their utterance's *samples*.
+
+    A network gives the silence before a pause to the last sound before it, a third of a second at
+    a sentence's end, so a word ends and begins where it is loud enough.
+    """
+    block = round(BLOCK_SECONDS * sample_rate)
+    count = len(samples) // block
+    loudest = samples[: count * block].view(count, block).abs().amax(1)
+    loud = (loudest > QUIET * loudest.amax() if count else loudest > 0).tolist()
+    for place, word in enumerate(words):
+        before = words[place - 1].end if place else 0.0
+        after = words[place + 1].start if place + 1 < len(words) else len(samples) / sample_rate
+        start = word.start - min(SPREAD_SECONDS, max(word.start - before, 0) / 2)
+        end = word.end + min(SPREAD_SECONDS, max(after - word.end, 0) / 2)
+        first, last = int(start / BLOCK_SECONDS), min(int(end / BLOCK_SECONDS), count - 1)
+        own = [each for each in range(first, last + 1) if loud[each]]
+        if own:
+            start = max(start, own[0] * BLOCK_SECONDS)
+            end = min(end, (own[-1] + 1) * BLOCK_SECONDS)
+        yield TimedWord(word.word, start, end)
+
+
+def timed(symbols: str, words: Sequence[Word], spans: Sequence[Span]) -> Iterator[TimedWord]:
+    """*words* of one utterance; *spans* are its *symbols*'.
+
+    A word lasts from its first sound to its last: the pause of a comma is not its own.
+    """
+    said = [each for each in zip(symbols, spans, strict=True) if not each[0].isspace()]
+    place = 0
+    for text, count in words:
+        own = [span for symbol, span in said[place : place + count] if symbol.isalpha()]
+        place += count
+        if text and own:
+            yield TimedWord(text, own[0][0], own[-1][1])

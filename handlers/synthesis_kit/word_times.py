@@ -60,12 +60,22 @@ def heard(
         after = words[place + 1].start if place + 1 < len(words) else len(samples) / sample_rate
         start = word.start - min(SPREAD_SECONDS, max(word.start - before, 0) / 2)
         end = word.end + min(SPREAD_SECONDS, max(after - word.end, 0) / 2)
-        first, last = int(start / BLOCK_SECONDS), min(int(end / BLOCK_SECONDS), count - 1)
-        own = [each for each in range(first, last + 1) if loud[each]]
-        if own:
-            start = max(start, own[0] * BLOCK_SECONDS)
-            end = min(end, (own[-1] + 1) * BLOCK_SECONDS)
+        first, last = _loud(loud, word)
+        if first is not None and last is not None:
+            while loud[first] and first * BLOCK_SECONDS > start:
+                first = max(first - 1, 0)
+            while loud[last] and (last + 1) * BLOCK_SECONDS < end and last + 1 < count:
+                last += 1
+            start = max(start, first * BLOCK_SECONDS)
+            end = min(end, (last + 1) * BLOCK_SECONDS)
         yield TimedWord(word.word, start, end)
+
+
+def _loud(loud: Sequence[bool], word: TimedWord) -> tuple[int | None, int | None]:
+    """The first and the last loud block of *word*'s own time."""
+    begin, end = int(word.start / BLOCK_SECONDS), int(word.end / BLOCK_SECONDS)
+    own = [place for place in range(begin, min(end, len(loud))) if loud[place]]
+    return (own[0], own[-1]) if own else (None, None)
 
 
 def timed(symbols: str, words: Sequence[Word], spans: Sequence[Span]) -> Iterator[TimedWord]:

@@ -2,7 +2,7 @@
 
 import re
 
-from english_kit.scanner import Reader, before, behind, reader
+from english_kit.scanner import Reader, before, behind, kept_stop, reader
 
 _TITLES = {
     "Mr": "Mr",
@@ -188,12 +188,7 @@ def _street(found: re.Match[str]) -> str | None:
         return None
     if not stop and not re.match(r"\s?(?:$|[,;:!?)]|\s[a-z#])", after):
         return None
-    return {"St": "Street", "Dr": "Drive", "Mt": "Mountain"}[name] + _end(stop, after)
-
-
-def _end(stop: str, after: str) -> str:
-    """The stop of an abbreviation stays where it may be a sentence's too."""
-    return "." if stop and (not after.strip() or re.match(r"\s+[A-Z\"“'‘(]", after)) else ""
+    return {"St": "Street", "Dr": "Drive", "Mt": "Mountain"}[name] + kept_stop(found)
 
 
 def _stopped(found: re.Match[str]) -> str | None:
@@ -209,7 +204,7 @@ def _stopped(found: re.Match[str]) -> str | None:
     keeps = (
         ""
         if name in {"Sr", "vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste"}
-        else _end(stop, behind(found, 4))
+        else kept_stop(found)
     )
     return _STOPPED[name] + keeps
 
@@ -235,7 +230,7 @@ def _et_cetera(found: re.Match[str]) -> str:
 def _phd(found: re.Match[str]) -> str:
     """Ph.D., M.D.: letters that are spelled; the last stop may be a sentence's."""
     letters = re.sub(r"[.\s]", "", found[0]).upper()
-    return " ".join(letters) + _end(".", behind(found, 4))
+    return " ".join(letters) + kept_stop(found)
 
 
 def _initials(found: re.Match[str]) -> str | None:
@@ -265,7 +260,7 @@ def _begins_sentence(after: str) -> bool:
 
 
 def _et_al(found: re.Match[str]) -> str:
-    return "et al" + _end(found[1], behind(found, 4))
+    return "et al" + kept_stop(found)
 
 
 def _alternatives(names: "dict[str, str]") -> str:

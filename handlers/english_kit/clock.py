@@ -4,7 +4,7 @@ import re
 
 from english_kit.dates import date
 from english_kit.numerals import cardinal
-from english_kit.scanner import Reader, before, behind, reader
+from english_kit.scanner import Reader, before, behind, kept_stop, reader
 
 _HALF = r"(?:\s?([AaPp])(?:\.\s?[Mm]\.?|[Mm]\b\.?))"
 _ZONES = "UTC|GMT|EST|EDT|CST|CDT|MST|MDT|PST|PDT|CET|CEST|BST|IST|JST|ET|PT|CT|MT"
@@ -36,15 +36,9 @@ def _minutes(minute: int, second: int | None) -> str:
 
 
 def _stop(found: re.Match[str]) -> str:
-    """The full stop of "p.m." ends the sentence too, where another one begins."""
-    after = behind(found, 3)
+    """The full stop of "p.m." ends no sentence before a time zone."""
     zone = re.match(rf"\s(?:{_ZONES})\b", behind(found, 5))
-    ends = (
-        found[0].endswith(".")
-        and not zone
-        and (not after.strip() or re.match(r"\s+[A-Z\"“]", after))
-    )
-    return "." if ends else ""
+    return "" if zone else kept_stop(found)
 
 
 def _time(found: re.Match[str]) -> str | None:

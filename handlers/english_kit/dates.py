@@ -3,7 +3,7 @@
 import re
 
 from english_kit.numerals import cardinal, ordinal, plural_of_tens, year
-from english_kit.scanner import Reader, before, behind, reader
+from english_kit.scanner import Reader, before, behind, kept_stop, reader
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
@@ -47,13 +47,6 @@ def date(year_number: int | None, month: int, day: int) -> str | None:
     return f"{MONTHS[month - 1]} {ordinal(day)}{behind}"
 
 
-def _stop(found: re.Match[str]) -> str:
-    """The stop of an abbreviation, where a sentence may end with it."""
-    after = behind(found, 4)
-    ends = not after.strip() or re.match(r"\s+[A-Z\"“]", after)
-    return "." if found[0].endswith(".") and ends else ""
-
-
 def _iso(found: re.Match[str]) -> str | None:
     return date(int(found[1]), int(found[2]), int(found[3]))
 
@@ -86,7 +79,7 @@ def _day_month(found: re.Match[str]) -> str:
     said = f"{the}{ordinal(int(first))}"
     if last:
         said += f" to the {ordinal(int(last))}"
-    return f"{said} of {month_name(month)}" + (f" {year(int(of))}" if of else _stop(found))
+    return f"{said} of {month_name(month)}" + (f" {year(int(of))}" if of else kept_stop(found))
 
 
 def _month_year(found: re.Match[str]) -> str:
@@ -168,7 +161,7 @@ _NAMES = "|".join(sorted(_SHORT | _SHORT_DAYS, key=len, reverse=True))
 def _names_range(found: re.Match[str]) -> str:
     """Mon–Fri, Jan–Mar."""
     first, last = found.groups()
-    return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}{_stop(found)}"
+    return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}{kept_stop(found)}"
 
 
 def _dated_range(found: re.Match[str]) -> str:  # noqa: ARG001

@@ -74,7 +74,6 @@ _PREFIXED = {
     "∵": "because",
 }
 _OPERAND_END = r"(?<=[\w)\]}²³⁰¹⁴⁵⁶⁷⁸⁹ⁿ%°'’√∞½⅓⅔¼¾!])"
-_OPERAND = r"(?=\s?[\w(\[{.√∞½⅓⅔¼¾−+$€£-])"
 
 
 def _prefixed(found: re.Match[str]) -> str:

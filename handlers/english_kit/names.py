@@ -30,7 +30,6 @@ _FOLDED = str.maketrans(
 )  # fmt: skip
 _CAMEL = re.compile(rf"[A-Z]{{2,}}(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|{LETTER}+")
 _RUNS = re.compile(rf"{LETTER}+|\d+")
-_CAPITALS_NEAR = re.compile(r"(?<![^\W_])([A-Z]{2,}(?:['’][A-Z]{1,2})?|[AI])(?![^\W_])")
 _WORDS_NEAR = re.compile(rf"{LETTER}+(?:['’]{LETTER}+)*")
 
 

@@ -31,9 +31,6 @@ _COUNTED = re.compile(
     r"\s(?!(?:was|is|has|as|its|this|does|less|us|his|across|perhaps|always|plus|versus)\b)"
     r"(?:[a-z]{2,}\s)?(?:[a-z]{2,}s|people|men|women|children)\b"
 )
-_POSSIBLE_DAY = re.compile(r"\b(?:on|by|until|since|due|before|after)\s$", re.IGNORECASE)
-
-
 # What a measure or an amount stands before in the singular: a 5km run, a $5 bill.
 ATTRIBUTED = re.compile(
     r"\s(?:run|race|walk|hike|swim|ride|drive|bulb|lamp|bottle|bag|box|can|jar|pack|bill|note|coin"

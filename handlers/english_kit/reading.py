@@ -25,7 +25,6 @@ from english_kit.names import Known, NameReader
 from english_kit.scanner import LEFT_OUT, PRONOUNCED, Piece, Reader, Scanner, reader
 
 _ENDS = tuple(".!?:;…—,")
-_LINES = re.compile(r"[^\S\n]*\n\s*")
 _LEFT_BEHIND = re.compile(r"[.,;:!?…](?:\s?[.,;:!?…])+")  # of words that are not there any more
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CLOSING = frozenset(".,;:!?…)”")

@@ -86,6 +86,13 @@ class Scanner:
         raise AssertionError(f"no reader for {first!r}")
 
 
+def kept_stop(found: re.Match[str]) -> str:
+    """The stop of an abbreviation that was found, where a sentence may end with it too."""
+    after = behind(found, 4)
+    ends = not after.strip() or re.match(r"\s+[A-Z\"“'‘(]", after)
+    return "." if found[0].endswith(".") and ends else ""
+
+
 def before(found: re.Match[str], length: int = 40) -> str:
     """The text in front of a match, at most *length* characters of it."""
     return found.string[max(0, found.start() - length) : found.start()]

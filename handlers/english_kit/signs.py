@@ -142,7 +142,7 @@ def _dash(found: re.Match[str]) -> str:
 
 
 def _single_dash(found: re.Match[str]) -> str:
-    """A hyphen that begins a word is read as nothing: -ing, --verbose."""
+    """Hyphens that begin a word: -ing, --verbose."""
     return "dash" if len(found[0]) == 1 else " ".join(["dash"] * len(found[0]))
 
 

@@ -9,7 +9,6 @@ import re
 from handler_kit.errors import InvalidInput
 
 MAX_WORDS = 100
-MAX_CHARACTERS = 100
 
 _SPELLINGS = (  # the longer first
     ("d͡ʒ", "ʤ"), ("t͡ʃ", "ʧ"), ("dʒ", "ʤ"), ("tʃ", "ʧ"), ("eɪ", "A"), ("aɪ", "I"), ("aʊ", "W"),

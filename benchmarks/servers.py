@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.autoscaling.worker_start import WorkerStart
+from sidecar.models.worker_start import WorkerStart
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.key_file import KeyFile

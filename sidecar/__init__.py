@@ -13,7 +13,7 @@ The layers, imports go down only:
     web                      how bodies are received, within their limits
     openapi                  the document of the routes
     speech                   text to audio and audio to text, in pieces
-    autoscaling              which models are loaded
+    models                   every model: its state, queue and workers, from catalog to end
     downloads                models from elsewhere, in a process of their own
     scheduling, caching      what runs when; what was answered before
     telemetry                what is measured

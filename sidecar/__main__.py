@@ -165,7 +165,7 @@ async def _announce(services: Services) -> None:
     """Say where to go, once every auto_load model can answer."""
     with suppress(OSError):  # nobody may read our output
         print(starting(services.settings), flush=True)  # noqa: T201
-        await services.watch.wait_settled()
+        await services.reconciler.wait_settled()
         print(BANNER.format(url=_url(services.settings)), flush=True)  # noqa: T201
 
 

@@ -12,12 +12,6 @@ from aiohttp import web
 from sidecar.access.authenticator import build_authenticator
 from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
-from sidecar.autoscaling.autoscaler import Autoscaler
-from sidecar.autoscaling.history import History
-from sidecar.autoscaling.memory_budget import memory_budget
-from sidecar.autoscaling.model_loader import ModelLoader
-from sidecar.autoscaling.model_operations import ModelOperations
-from sidecar.autoscaling.model_watch import ModelWatch
 from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
@@ -26,8 +20,16 @@ from sidecar.caching.snapshot import Snapshot
 from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.downloads.manager import DownloadManager
-from sidecar.downloads.shelf import Shelf
+from sidecar.errors import Draining
 from sidecar.middleware import GUARD, Handler, around
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.history import History
+from sidecar.models.loader import ModelLoader
+from sidecar.models.operations import Operations
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom, memory_budget
+from sidecar.models.versions import ModelVersions
 from sidecar.openapi import build_document
 from sidecar.routes import (
     audio,
@@ -51,6 +53,7 @@ from sidecar.routes.credentials import reading
 from sidecar.routes.documents import API_DOCUMENT
 from sidecar.routes.limits import counting_refusals, in_turn
 from sidecar.routes.route import Route
+from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.schemas.core import TorchServeStats
@@ -138,34 +141,34 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     authenticator = build_authenticator(settings)  # may refuse: before anything has to be closed
     client = _build_client(settings, process)
     metrics, gpus, lookups, turns = Metrics(), Gpus(), Lookups(), Turns()
-    scheduler = Scheduler(catalog, settings, client, metrics)
-    history = History()
-    operations = ModelOperations(client, history, gpus, settings.loads_at_once)
-    engine, budget = EngineWatch(client), memory_budget(settings, gpus)
-    loader = ModelLoader(catalog, client, scheduler, operations, engine, budget, settings)
-    watch = ModelWatch(loader, operations, engine, settings)
-    scheduler.on_trouble(watch.nudge)
-    scheduler.on_waiting(loader.somebody_waits)
+    history, nudged = History(metrics.illegal_transition), asyncio.Event()
+    engine = EngineWatch(client)
+    models = ModelRegistry(catalog, DispatcherFactory(settings, client, metrics), history, nudged)
+    loader = ModelLoader(client, gpus, settings.loads_at_once)
+    versions = ModelVersions(client, settings.model_store)
+    room = MemoryRoom(models, memory_budget(settings, gpus))
+    operations = Operations(models, loader, versions, room, engine, nudged)
+    scheduler = Scheduler(models)
     services = Services(
         settings=settings,
-        catalog=catalog,
         client=client,
+        engine=engine,
+        models=models,
+        operations=operations,
+        versions=versions,
+        room=room,
+        reconciler=Reconciler(models, operations, loader, engine, settings, nudged),
         scheduler=scheduler,
-        loader=loader,
-        watch=watch,
         autoscaler=Autoscaler(
-            loader,
+            models,
+            operations,
+            room,
             AutoscalerConfigBody(zero_scaling_enabled=settings.zero_scaling),
             settings.autoscale_seconds,
         ),
         history=history,
-        speech=Speech(catalog, scheduler, settings),
-        downloads=DownloadManager(
-            catalog,
-            loader,
-            Shelf(catalog, scheduler, loader, settings.model_store),
-            settings,
-        ),
+        speech=Speech(models, scheduler, settings),
+        downloads=DownloadManager(models, operations, settings),
         authenticator=authenticator,
         limits=Limits(settings),
         turns=turns,
@@ -188,7 +191,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         statistics=Statistics(),
         metrics=metrics,
         gpus=gpus,
-        system=SystemSampler(loader.worker_pids, gpus),
+        system=SystemSampler(models.worker_pids, gpus),
         draining=asyncio.Event(),
         background=BackgroundTasks(metrics.background_failed),
     )
@@ -218,11 +221,9 @@ def _lifetimes(
     services: Services, process: TorchServeProcess | None
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetimes(_: web.Application) -> AsyncIterator[None]:
-        loader = services.loader
-
         def torchserve_changed() -> None:
             services.client.forget_keys()
-            services.watch.torchserve_changed()
+            services.reconciler.restart()
 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(services.client)
@@ -230,14 +231,14 @@ def _lifetimes(
             stack.push_async_callback(services.limits.close)
             tasks = {
                 "system": services.system.run,
-                "loader": services.watch.run,
+                "loader": services.reconciler.run,
                 "autoscaler": services.autoscaler.run,
                 "downloads": services.downloads.run,
             }
             if process is not None:
                 stack.push_async_callback(process.stop)
-                tasks["torchserve"] = Supervisor(process, torchserve_changed, loader.engine).run
-            stack.push_async_callback(loader.stop)
+                tasks["torchserve"] = Supervisor(process, torchserve_changed, services.engine).run
+            stack.push_async_callback(services.operations.stop, Draining("the server has stopped"))
             for name, work in tasks.items():
                 await stack.enter_async_context(services.background.running(name, work))
             yield

@@ -75,7 +75,7 @@ async def drain(
     if connections.unanswered():
         seconds = time.monotonic() - began
         log.warning("not all was answered within %.1f s: the rest is refused", seconds)
-    await services.scheduler.stop(Draining("the server is shutting down", retry_after=5))
+    await services.operations.stop(Draining("the server is shutting down", retry_after=5))
     await _refuse_rest(connections)
 
 

@@ -9,17 +9,19 @@ from aiohttp import web
 from sidecar.access.authenticator import Authenticator
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Limits
-from sidecar.autoscaling.autoscaler import Autoscaler
-from sidecar.autoscaling.history import History
-from sidecar.autoscaling.model_loader import ModelLoader
-from sidecar.autoscaling.model_watch import ModelWatch
 from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
 from sidecar.caching.shared_look import SharedLook
 from sidecar.caching.snapshot import Snapshot
-from sidecar.catalog.catalog import Catalog
 from sidecar.downloads.manager import DownloadManager
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.history import History
+from sidecar.models.operations import Operations
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom
+from sidecar.models.versions import ModelVersions
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.core import TorchServeStats
 from sidecar.settings import Settings
@@ -29,6 +31,7 @@ from sidecar.telemetry.prometheus import LaneGauges, Metrics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.turns import Turns
 
@@ -37,11 +40,14 @@ class Services(NamedTuple):
     """The parts of one running program."""
 
     settings: Settings
-    catalog: Catalog
     client: TorchServeClient
+    engine: EngineWatch
+    models: ModelRegistry
+    operations: Operations
+    versions: ModelVersions
+    room: MemoryRoom
+    reconciler: Reconciler
     scheduler: Scheduler
-    loader: ModelLoader
-    watch: ModelWatch
     autoscaler: Autoscaler
     history: History
     speech: Speech
@@ -63,10 +69,15 @@ class Services(NamedTuple):
     background: BackgroundTasks  # readiness is red while any of them is down
 
     def lanes(self) -> list[LaneGauges]:
-        """Every model's queue, jobs and workers now."""
+        """Return every enabled model's queue, jobs and workers now."""
         return [
-            LaneGauges(key, len(each.queue), each.in_flight, each.workers)
-            for key, each in self.scheduler.dispatchers.items()
+            LaneGauges(
+                model.key,
+                len(model.dispatcher.queue),
+                model.dispatcher.in_flight,
+                model.dispatcher.workers,
+            )
+            for model in self.models.enabled
         ]
 
 

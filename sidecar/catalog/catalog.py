@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from sidecar.catalog.downloaded import Downloaded, merged
+from sidecar.errors import ModelNotFound
 from sidecar.schemas.model_spec import CatalogFile, ModelSpec, folded
 
 NONE_DOWNLOADED: Mapping[str, Downloaded] = {}
@@ -17,13 +18,12 @@ class CatalogError(ValueError):
 
 
 class Catalog(Mapping[str, ModelSpec]):
-    """The models by key, in load order."""
+    """The models by key, in load order.  It never changes: a change is another catalog."""
 
     def __init__(self, specs: Mapping[str, ModelSpec], own: Iterable[str] = ()) -> None:
-        self._own = set(own)
-        self._specs: dict[str, ModelSpec] = {}
-        self._keys: dict[str, str] = {}
-        self._arrange(specs)
+        self._own = frozenset(own)
+        self._specs = dict(sorted(specs.items(), key=lambda each: (each[1].load_priority, each[0])))
+        self._keys = _keys_by_name(self._specs)
 
     def __getitem__(self, key: str) -> ModelSpec:
         return self._specs[key]
@@ -35,38 +35,48 @@ class Catalog(Mapping[str, ModelSpec]):
         return len(self._specs)
 
     def key_of(self, name: str) -> str | None:
-        """The key for any of a model's names: key, hub id, alias, with hyphens or underscores."""
+        """Return the key for any of a model's names, with hyphens or underscores.
+
+        They are its key, its hub id and its aliases.
+        """
         return name if name in self._specs else self._keys.get(folded(name))
 
+    def require(self, name: str, detail: str = "") -> str:
+        """Return what `key_of` does.  Raises ModelNotFound, with *detail*, for no model's name."""
+        key = self.key_of(name)
+        if key is None:
+            raise ModelNotFound(name, detail)
+        return key
+
     def is_own(self, key: str) -> bool:
-        """Whether *key* is here only because it was downloaded: models.json does not have it."""
+        """Return whether *key* is here only because it was downloaded: not by models.json."""
         return key in self._own
 
-    def add(self, key: str, spec: ModelSpec) -> None:
-        """A model that was downloaded while the program runs.  Raises CatalogError."""
-        self._arrange({**self._specs, key: spec})
-        self._own.add(key)
+    def with_download(self, key: str, spec: ModelSpec) -> "Catalog":
+        """Return the catalog with a model that was downloaded.  Raises CatalogError."""
+        return Catalog({**self._specs, key: spec}, {*self._own, key})
 
-    def remove(self, key: str) -> None:
-        """A downloaded model whose files are gone."""
-        self._own.discard(key)
-        self._arrange({known: spec for known, spec in self._specs.items() if known != key})
-
-    def _arrange(self, specs: Mapping[str, ModelSpec]) -> None:
-        in_order = sorted(specs.items(), key=lambda item: (item[1].load_priority, item[0]))
-        keys: dict[str, str] = {}
-        for key, spec in in_order:
-            if (reason := unfit_key(key)) is not None:
-                raise CatalogError(f"models.json: {key}: {reason}")
-            for name in sorted(spec.names(key)):
-                owner = keys.setdefault(name, key)
-                if owner != key:
-                    raise CatalogError(f"models.json: {key}: the name {name!r} is also {owner}'s")
-        self._specs, self._keys = dict(in_order), keys
+    def without(self, key: str) -> "Catalog":
+        """Return the catalog without a downloaded model, whose files are gone."""
+        specs = {known: spec for known, spec in self._specs.items() if known != key}
+        return Catalog(specs, self._own - {key})
 
     def auto_load(self) -> list[str]:
-        """The enabled models to load at start, in load order."""
+        """Return the enabled models to load at start, in load order."""
         return [key for key, spec in self.items() if spec.enabled and spec.auto_load]
+
+
+def _keys_by_name(specs: Mapping[str, ModelSpec]) -> dict[str, str]:
+    """Raises CatalogError for a key that is unfit, and for a name that two models have."""
+    keys: dict[str, str] = {}
+    for key, spec in specs.items():
+        if (reason := unfit_key(key)) is not None:
+            raise CatalogError(f"models.json: {key}: {reason}")
+        for name in sorted(spec.names(key)):
+            owner = keys.setdefault(name, key)
+            if owner != key:
+                raise CatalogError(f"models.json: {key}: the name {name!r} is also {owner}'s")
+    return keys
 
 
 def unfit_key(key: str) -> str | None:

@@ -4,7 +4,6 @@ The server's side:
 
     manager          jobs: begun, counted, persisted, resumed, cancelled
     asking           what a request means: which model, from where, under which name
-    shelf            a finished model is handed to catalog, scheduler and loader
     fetch_process    the process, and the lines that it reports
     leftovers        what has arrived and is kept, and what is removed
     job, order       one download as the server sees it; what the process is told, and says

@@ -8,22 +8,25 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from sidecar.autoscaling.model_loader import ModelLoader
-from sidecar.catalog.catalog import Catalog, CatalogError
-from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.catalog import CatalogError
+from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers
 from sidecar.downloads.asking import catalog_wish, source_of, wish_of
 from sidecar.downloads.fetch_process import fetching
 from sidecar.downloads.job import KEPT, Job, encode_jobs, load_jobs, write_jobs
 from sidecar.downloads.order import PARTIAL, Done, Failed, Order, Progress, Wish, place_of
-from sidecar.downloads.shelf import Shelf
 from sidecar.errors import (
     DownloadInTheWay,
     DownloadNotFound,
     ModelDownloading,
     ModelNotFound,
+    ModelNotReady,
 )
+from sidecar.models.model import Model
+from sidecar.models.operations import Operations
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.states import State
 from sidecar.schemas.downloads import DownloadRequest
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
@@ -42,15 +45,13 @@ class DownloadManager:
 
     def __init__(
         self,
-        catalog: Catalog,
-        loader: ModelLoader,
-        shelf: Shelf,
+        models: ModelRegistry,
+        operations: Operations,
         settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._catalog = catalog
-        self._loader = loader
-        self._shelf = shelf
+        self._models = models
+        self._operations = operations
         self._settings = settings
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.max_downloads)
@@ -60,9 +61,8 @@ class DownloadManager:
         self._stamp: int | None = None
         self._place = place_of(settings)
         self._file = settings.state_dir / JOBS_FILE
-        self.models = DownloadedModels(settings.state_dir)
+        self.downloaded = DownloadedModels(settings.state_dir)
         self.jobs = {job.id: job for job in load_jobs(self._file)}
-        loader.on_missing(self.answer_missing)
 
     def job(self, download_id: str) -> Job:
         """Raises DownloadNotFound."""
@@ -84,8 +84,9 @@ class DownloadManager:
         No download where the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound, DownloadInTheWay.
         """
-        wish = wish_of(asked, self._catalog, self._settings.download_hosts)
-        here = await asyncio.to_thread(self._shelf.has_archive, wish.key)
+        wish = wish_of(asked, self._models.catalog, self._settings.download_hosts)
+        archive = archive_path(self._settings.model_store, wish.key)
+        here = await asyncio.to_thread(archive.is_file)
         going = self.active(wish.key)
         if going is not None and not going.wish.is_same(wish):
             raise DownloadInTheWay(f"name: {wish.key} is being downloaded as {going.id}")
@@ -103,13 +104,14 @@ class DownloadManager:
         self._start(job)
         return job
 
-    def answer_missing(self, key: str, name: str) -> NoReturn:
-        """For a model without an archive: downloads it if it may, and says so, or how to get it.
+    def refuse_missing(self, model: Model, name: str) -> NoReturn:
+        """Refuse a request for *model*, which has no archive; begin its download, if it may be.
 
-        Raises ModelDownloading or ModelNotFound.
+        *name* is what the client called it.  Raises ModelDownloading, or ModelNotFound, which
+        says how to get it.
         """
+        key, spec = model.key, model.spec
         job = self.active(key)
-        spec = self._catalog[key]
         if job is None and self._may_begin(key, spec):
             job = self.begin(catalog_wish(key, spec, max_mb=self._settings.auto_download_max_mb))
         if job is not None:
@@ -144,13 +146,8 @@ class DownloadManager:
         going = self.active(key)
         if going is not None:
             await self.cancel(going.id)
-        if key in await asyncio.to_thread(self.models.records):
-            reason = None
-            if key in self._catalog:
-                reason = await self._shelf.unload(key)
-            await asyncio.to_thread(self._delete, key)
-            if reason is not None:
-                await self._shelf.clear(key, reason)
+        if key in await asyncio.to_thread(self.downloaded.records):
+            await self._remove(key)
         await asyncio.to_thread(leftovers.clear, self._partial(key))
         for job in self._of(key):
             if not job.active and job.state != "completed":
@@ -164,7 +161,7 @@ class DownloadManager:
         await asyncio.to_thread(leftovers.sweep, base, unfinished)
         for job in [job for job in self.jobs.values() if job.active and job.id not in self._tasks]:
             self._start(job)
-        self._stamp = await asyncio.to_thread(self.models.stamp)
+        self._stamp = await asyncio.to_thread(self.downloaded.stamp)
         try:
             while True:
                 await asyncio.sleep(LOOK_SECONDS)
@@ -197,19 +194,31 @@ class DownloadManager:
         tried = f"; the last try failed: {last.error}" if last and last.error else ""
         return f"model_name: it is not downloaded yet; {how}{tried}"
 
+    async def _remove(self, key: str) -> None:
+        async def delete() -> None:
+            await asyncio.to_thread(self._delete, key)
+
+        model = self._models.get(key)
+        if model is None:
+            await delete()
+            return
+        reason = ModelNotReady(f"model_name: {key} is removed", retry_after=5)
+        await self._operations.remove(model, reason, delete)
+
     def _start(self, job: Job) -> None:
         key = job.wish.key
-        if key in self._catalog and self._loader.status[key].state == "available":
-            self._loader.set_missing(key, downloading=True)
+        model = self._models.get(key)
+        if model is not None and model.state is State.AVAILABLE:
+            model.mark_downloading()
         task = asyncio.create_task(self._work(job), name=f"download {key}")
         self._tasks[job.id] = task
         task.add_done_callback(lambda _: self._ended(job))
 
     def _ended(self, job: Job) -> None:
         del self._tasks[job.id]
-        key = job.wish.key
-        if key in self._catalog and self._loader.status[key].state == "downloading":
-            self._loader.set_missing(key, downloading=False)
+        model = self._models.get(job.wish.key)
+        if model is not None and model.state is State.DOWNLOADING:
+            model.mark_available()
 
     async def _work(self, job: Job) -> None:
         """One download to its end.  A stop of the program leaves it as it is, to go on later."""
@@ -250,7 +259,7 @@ class DownloadManager:
             job.fail(report, self._clock())
             return
         try:
-            await self._shelf.place(key, report.record)
+            await self._install(key, report.record)
         except CatalogError as exc:
             await asyncio.to_thread(self._delete, key)
             job.fail(Failed(str(exc)), self._clock())
@@ -259,20 +268,25 @@ class DownloadManager:
         job.done_bytes = job.total_bytes or job.done_bytes
         job.end("completed", "completed", self._clock())
 
+    async def _install(self, key: str, record: Downloaded) -> None:
+        """Let *key* be used from now on.  Raises CatalogError when one of its names is taken."""
+        reason = ModelNotReady(f"model_name: {key} is replaced by a new download", retry_after=5)
+        await self._operations.install(key, record.spec, reason)
+
     async def _save(self) -> None:
         async with self._writing:
             await asyncio.to_thread(write_jobs, self._file, encode_jobs(self.jobs.values()))
 
     async def _notice(self) -> None:
         """Models that another program downloaded since the last look."""
-        stamp = await asyncio.to_thread(self.models.stamp)
+        stamp = await asyncio.to_thread(self.downloaded.stamp)
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        for key, record in (await asyncio.to_thread(self.models.records)).items():
-            if key not in self._catalog and self.active(key) is None:
+        for key, record in (await asyncio.to_thread(self.downloaded.records)).items():
+            if key not in self._models and self.active(key) is None:
                 try:
-                    await self._shelf.place(key, record)
+                    await self._install(key, record)
                 except CatalogError as exc:
                     log.warning("%s", exc)
 
@@ -280,5 +294,5 @@ class DownloadManager:
         return self._settings.state_dir / PARTIAL / key
 
     def _delete(self, key: str) -> None:
-        self.models.drop(key)
+        self.downloaded.drop(key)
         archive_path(self._settings.model_store, key).unlink(missing_ok=True)

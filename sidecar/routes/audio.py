@@ -66,7 +66,7 @@ async def audio_health(request: web.Request) -> web.Response:
             tts_available=can_speak,
             stt_available=can_listen,
             dependencies=LIBRARIES,
-            errors=[f"{m.key}: {m.status.error}" for m in both if m.status.error],
+            errors=[f"{m.key}: {m.model.error}" for m in both if m.model.error],
         )
     )
 
@@ -117,13 +117,13 @@ async def audio_models(request: web.Request) -> web.Response:
 
 
 def _state(model: SpeechModel) -> AudioModel:
-    return AudioModel(model.key, model.status.state, model.loaded, model.device)
+    return AudioModel(model.key, model.state, model.loaded, model.device)
 
 
 def _tts_model(model: SpeechModel, services: Services) -> TtsModel:
     return TtsModel(
         name=model.key,
-        status=model.status.state,
+        status=model.state,
         loaded=model.loaded,
         device=model.device,
         supports_voice_cloning="speaker_embedding" in model.speech.controls,
@@ -145,7 +145,7 @@ def _performance(services: Services) -> TtsPerformance:
 
 
 def _is_optimized(model: SpeechModel) -> bool:
-    runtime = model.status.runtime
+    runtime = model.model.runtime
     return runtime is not None and (
         runtime.compile or runtime.tensorrt or runtime.precision != "fp32"
     )
@@ -158,7 +158,7 @@ def _speaking(model: SpeechModel) -> SpeakingModel:
         name=model.key,
         display_name=spec.display_name,
         description=spec.description,
-        state=model.status.state,
+        state=model.state,
         license=spec.license,
         optional=spec.optional,
         verified=spec.verified,
@@ -177,7 +177,7 @@ def _listening(model: SpeechModel, services: Services) -> ListeningModel:
         name=model.key,
         display_name=spec.display_name,
         description=spec.description,
-        state=model.status.state,
+        state=model.state,
         license=spec.license,
         optional=spec.optional,
         verified=spec.verified,

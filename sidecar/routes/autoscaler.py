@@ -7,8 +7,8 @@ from collections import Counter
 import msgspec
 from aiohttp import web
 
-from sidecar.autoscaling.managed_model import ManagedModel
-from sidecar.errors import InvalidFields, ModelNotFound
+from sidecar.errors import InvalidFields
+from sidecar.models.model import Model
 from sidecar.routes.body import read_as_admin, read_query
 from sidecar.routes.changed_fields import apply_patch
 from sidecar.routes.model_changes import ModelChanges
@@ -64,10 +64,10 @@ async def autoscaler_stats(request: web.Request) -> web.Response:
 async def autoscaler_health(request: web.Request) -> web.Response:
     """How its parts are."""
     services = request.app[SERVICES]
-    config, loader = services.autoscaler.config, services.loader
+    config = services.autoscaler.config
     last = services.history.last
     zero: Status = "healthy" if config.enabled and config.zero_scaling_enabled else "disabled"
-    troubles = loader.troubles()
+    troubles = services.models.troubles()
     return json_response(
         AutoscalerHealthReport(
             status=status_of(services),
@@ -77,11 +77,13 @@ async def autoscaler_health(request: web.Request) -> web.Response:
                     "unhealthy" if services.background.down else zero,
                     last.timestamp if last else None,
                 ),
-                LoaderHealth("degraded" if troubles else "healthy", loader.active_loads, troubles),
+                LoaderHealth(
+                    "degraded" if troubles else "healthy", services.models.active_loads, troubles
+                ),
             ),
             configuration=config,
             recent_activity=services.history.since(24.0)[:RECENT],
-            system_checks=SystemChecks(loader.engine.up, not services.background.down),
+            system_checks=SystemChecks(services.engine.up, not services.background.down),
         )
     )
 
@@ -92,18 +94,18 @@ def status_of(services: Services) -> Status:
         return "unhealthy"
     if not services.autoscaler.config.enabled:
         return "disabled"
-    return "degraded" if services.loader.troubles() else "healthy"
+    return "degraded" if services.models.troubles() else "healthy"
 
 
 async def scale(request: web.Request) -> web.Response:
     """Scales, loads or unloads models, and answers when that is done."""
     asked = await read_as_admin(request, _scale)
     services = request.app[SERVICES]
-    models = [_model(services, name) for name in asked.models]
+    models = [services.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
         raise InvalidFields("target_replicas: only for scale_up and scale_down")
     changes = ModelChanges(services, asked.reason)
-    before = sum(len(model.status.workers) for model in models)
+    before = sum(len(model.workers) for model in models)
     steps = [await _step(changes, model, asked) for model in models]
     return json_response(
         ScaleAnswer(
@@ -119,8 +121,8 @@ async def scale(request: web.Request) -> web.Response:
     )
 
 
-async def _step(changes: ModelChanges, model: ManagedModel, asked: ScaleRequest) -> ScaleStep:
-    before, began = len(model.status.workers), time.monotonic()
+async def _step(changes: ModelChanges, model: Model, asked: ScaleRequest) -> ScaleStep:
+    before, began = len(model.workers), time.monotonic()
     match asked.action:
         case "scale_up" | "scale_down" if asked.target_replicas is not None:
             await changes.scale(model, asked.target_replicas)
@@ -135,9 +137,7 @@ async def _step(changes: ModelChanges, model: ManagedModel, asked: ScaleRequest)
         case "unload_model":
             await changes.unload(model)
     taken = time.monotonic() - began
-    return ScaleStep(
-        model.key, before, len(model.status.workers), model.status.state, round(taken, 3)
-    )
+    return ScaleStep(model.key, before, len(model.workers), model.state.shown, round(taken, 3))
 
 
 async def autoscaler_config(request: web.Request) -> web.Response:
@@ -179,29 +179,22 @@ async def autoscaler_history(request: web.Request) -> web.Response:
     )
 
 
-def _model(services: Services, name: str) -> ManagedModel:
-    key = services.catalog.key_of(name)
-    if key is None:
-        raise ModelNotFound(name)
-    return services.loader.models[key]
-
-
 def _summary(services: Services) -> AutoscalerSummary:
-    models = services.loader.models.values()
+    models = services.models.values()
     config = services.autoscaler.config
     return AutoscalerSummary(
         enabled=config.enabled,
         status=status_of(services),
         zero_scaling_enabled=config.zero_scaling_enabled,
-        current_scale=sum(len(model.status.workers) for model in models),
-        target_scale=sum(model.workers for model in models if model.in_memory),
+        current_scale=sum(len(model.workers) for model in models),
+        target_scale=sum(model.target_workers for model in models if model.in_memory),
         last_scale_event=services.history.last,
     )
 
 
 def _counts(services: Services) -> ModelCounts:
-    enabled = [model for model in services.loader.models.values() if model.enabled]
-    loaded = sum(model.status.state == "ready" for model in enabled)
+    enabled = services.models.enabled
+    loaded = sum(model.loaded for model in enabled)
     always = [
         model.key for model in enabled if model.spec.pinned or model.spec.idle_seconds is None
     ]
@@ -215,13 +208,13 @@ def _counts(services: Services) -> ModelCounts:
 
 
 def _usage(services: Services) -> ResourceUsage:
-    figures, loader = services.system.figures, services.loader
+    figures, room = services.system.figures, services.room
     return ResourceUsage(
         cpu_percent=figures.cpu_percent,
         memory_percent=figures.memory_percent,
-        models_memory_mb=round(sum(each.memory_mb for each in loader.residents()), 1),
-        memory_budget_mb=loader.budget.memory_mb,
-        gpu_memory_budget_mb=list(loader.budget.gpu_memory_mb),
+        models_memory_mb=round(sum(each.memory_mb for each in room.residents()), 1),
+        memory_budget_mb=room.budget.memory_mb,
+        gpu_memory_budget_mb=list(room.budget.gpu_memory_mb),
     )
 
 
@@ -240,13 +233,13 @@ def _metrics(services: Services) -> ScalingMetrics:
 
 
 def _queues(services: Services) -> QueueMetrics:
-    dispatchers = services.scheduler.dispatchers
+    models = services.models.enabled
     return QueueMetrics(
         pending_requests=services.statistics.active,
-        queue_length=services.scheduler.queued,
-        max_queue_length=sum(services.catalog[key].inference.queue_size for key in dispatchers),
+        queue_length=services.models.queued,
+        max_queue_length=sum(model.spec.inference.queue_size for model in models),
         longest_wait_ms=round(
-            1000 * max((each.first_waits for each in dispatchers.values()), default=0.0), 3
+            1000 * max((model.dispatcher.first_waits for model in models), default=0.0), 3
         ),
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.models.model import Model
 from sidecar.routes.page import page
 from sidecar.routes.route import Route, shown_folder
 from sidecar.routes.timestamps import utc
@@ -20,7 +20,7 @@ from sidecar.schemas.core import (
     Resources,
     ServerConfig,
 )
-from sidecar.schemas.model_spec import Inference, ModelSpec
+from sidecar.schemas.model_spec import Inference
 from sidecar.services import Services
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 
@@ -41,7 +41,7 @@ async def config(services: Services) -> Config:
         ),
         ServerConfig(settings.host, settings.port, settings.log_level),
         LoggingConfig(settings.log_level, shown_folder(settings.logs), _log_files(files)),
-        {key: _model(spec, services.loader.status[key]) for key, spec in services.catalog.items()},
+        {key: _model_config(model) for key, model in services.models.items()},
         _rate_limiting(services),
     )
 
@@ -49,7 +49,7 @@ async def config(services: Services) -> Config:
 def _rate_limiting(services: Services) -> RateLimiting:
     limits, settings = services.limits, services.settings
     per_model = {
-        key: spec.limits for key, spec in services.catalog.items() if spec.limits is not None
+        key: spec.limits for key, spec in services.models.catalog.items() if spec.limits is not None
     }
     limited = limits.per_client.limited or bool(per_model)
     rate = limits.per_client.rate
@@ -69,7 +69,7 @@ def _log_files(files: list[LogStatus]) -> dict[str, LogFile]:
 
 
 def _default_device(services: Services) -> DeviceConfig:
-    runtimes = services.loader.runtimes()
+    runtimes = services.models.runtimes()
     return DeviceConfig(
         **_device(services, [runtime.device for runtime in runtimes]),
         use_fp16=any(runtime.precision in HALF for runtime in runtimes),
@@ -98,13 +98,13 @@ def _default_batch() -> BatchConfig:
     return BatchConfig(default.batch_size, default.max_batch_size)
 
 
-def _model(spec: ModelSpec, status: ModelStatus) -> ModelConfig:
-    runtime, inference = status.runtime, spec.inference
+def _model_config(model: Model) -> ModelConfig:
+    spec, runtime, inference = model.spec, model.runtime, model.spec.inference
     return ModelConfig(
         enabled=spec.enabled,
         auto_load=spec.auto_load,
-        state=status.state,
-        version=status.version or spec.version,
+        state=model.state.shown,
+        version=model.version or spec.version,
         max_batch_size=inference.max_batch_size,
         batch_size=inference.batch_size,
         batch_delay_ms=inference.batch_delay_ms,

@@ -81,9 +81,10 @@ async def cancel_download(request: web.Request) -> web.Response:
 async def download_info(request: web.Request) -> web.Response:
     """What is known of one model."""
     services = request.app[SERVICES]
-    key = _key(services, request.match_info["name"])
-    records = await asyncio.to_thread(services.downloads.models.records)
-    spec, record = services.catalog[key], records.get(key)
+    detail = "name: no such model in the catalog"
+    model = services.models.require(request.match_info["name"], detail)
+    records = await asyncio.to_thread(services.downloads.downloaded.records)
+    key, spec, record = model.key, model.spec, records.get(model.key)
     last = services.downloads.last(key)
     return json_response(
         DownloadedInfo(
@@ -95,7 +96,7 @@ async def download_info(request: web.Request) -> web.Response:
             task=spec.task,
             handler=spec.handler,
             license=spec.license,
-            state=services.loader.status[key].state,
+            state=model.state.shown,
             downloaded=record is not None,
             revision=record.revision if record else spec.revision,
             sha256=record.sha256 if record else None,
@@ -113,8 +114,8 @@ async def remove_download(request: web.Request) -> web.Response:
     force = read_query(request, RemoveQuery).force
     services = request.app[SERVICES]
     name = request.match_info["name"]
-    records = await asyncio.to_thread(services.downloads.models.records)
-    key = services.catalog.key_of(name) or folded(name)
+    records = await asyncio.to_thread(services.downloads.downloaded.records)
+    key = services.models.catalog.key_of(name) or folded(name)
     _check_removable(services, key, records.get(key), force=force)
     await services.downloads.remove(key)
     return json_response(Removed(True, f"{key} is removed", key))
@@ -124,21 +125,15 @@ def _check_removable(
     services: Services, key: str, record: Downloaded | None, *, force: bool
 ) -> None:
     """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
-    state = services.loader.status[key].state if key in services.catalog else None
+    model = services.models.get(key)
+    state = model.state.shown if model else None
     if record is None and not services.downloads.has_unfinished(key):
         raise ModelNotFound(key, "name: it was not downloaded", state=state)
     if record is None:
         return  # only what is left of downloads goes
     in_use = state in ("loading", "ready", "idle")
-    if in_use and not force and not services.catalog.is_own(key):
+    if in_use and not force and not services.models.catalog.is_own(key):
         raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
-
-
-def _key(services: Services, name: str) -> str:
-    key = services.catalog.key_of(name)
-    if key is None:
-        raise ModelNotFound(name, "name: no such model in the catalog")
-    return key
 
 
 def _status(job: Job) -> DownloadStatus:

@@ -35,11 +35,11 @@ async def health(request: web.Request) -> web.Response:
             components=AutoscalerComponents(
                 _zero_scaler(services),
                 ModelLoaderHealth(
-                    "healthy" if alive else "unhealthy", services.loader.active_loads
+                    "healthy" if alive else "unhealthy", services.models.active_loads
                 ),
             ),
         ),
-        services.loader.troubles(),
+        services.models.troubles(),
     )
     return json_response(body, 200 if checks.all else 503)
 
@@ -75,15 +75,16 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def _checks(services: Services) -> Checks:
-    ready = not services.background.down and services.watch.settled
+    ready = not services.background.down and services.reconciler.settled
     return Checks(await services.engine_answers.get(), ready, _device_is_usable(services))
 
 
 def _device_is_usable(services: Services) -> bool:
     """A GPU is there when a loaded model runs on one, or one of auto_load cannot do without."""
-    runtimes = services.loader.runtimes()
+    runtimes = services.models.runtimes()
     on_gpu = any(runtime.device.startswith("cuda") for runtime in runtimes)
-    wanted = [services.catalog[key].requirements for key in services.catalog.auto_load()]
+    catalog = services.models.catalog
+    wanted = [catalog[key].requirements for key in catalog.auto_load()]
     needed = on_gpu or any(requirement.gpu_required for requirement in wanted)
     return not needed or services.gpus.count > 0
 

@@ -34,7 +34,7 @@ async def info(services: Services) -> Info:
 
 
 def _server_config(services: Services) -> InfoServerConfig:
-    enabled = [spec for spec in services.catalog.values() if spec.enabled]
+    enabled = [spec for spec in services.models.catalog.values() if spec.enabled]
     automatic = any("auto" in (spec.precision, spec.compile) for spec in enabled)
     return InfoServerConfig(
         optimization_level=_optimization_level(services),
@@ -48,14 +48,14 @@ def _server_config(services: Services) -> InfoServerConfig:
 def _caching(services: Services) -> Literal["off", "conservative", "aggressive"]:
     """Nothing is kept, pages are, or results of models too."""
     settings = services.settings
-    if settings.result_cache_mb and any(spec.cache for spec in services.catalog.values()):
+    if settings.result_cache_mb and any(spec.cache for spec in services.models.catalog.values()):
         return "aggressive"
     return "conservative" if settings.page_cache_seconds else "off"
 
 
 def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
     """Of lowered precision and compilation, how much a loaded model uses: none, one, both."""
-    runtimes = services.loader.runtimes()
+    runtimes = services.models.runtimes()
     used = max(
         ((each.precision != "fp32") + (each.compile or each.tensorrt) for each in runtimes),
         default=0,
@@ -64,7 +64,7 @@ def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
 
 
 def _features(services: Services, *, automatic: bool) -> list[str]:
-    runtimes = services.loader.runtimes()
+    runtimes = services.models.runtimes()
     features = ["batch_processing", "inflight_batching", "priority_queue", "request_timeouts"]
     if automatic:
         features.append("auto_optimization")
@@ -85,10 +85,9 @@ def _features(services: Services, *, automatic: bool) -> list[str]:
 
 def _performance(services: Services) -> PerformanceMetrics:
     figures = services.system.figures
-    states = services.loader.status.values()
     return PerformanceMetrics(
         cache_hit_rate=services.lookups.hit_rate,
-        models_in_memory=sum(status.state == "ready" for status in states),
+        models_in_memory=sum(model.loaded for model in services.models.values()),
         system_metrics=SystemMetrics(
             figures.cpu_percent, figures.memory_percent, figures.memory_available_gb
         ),
@@ -105,14 +104,15 @@ def _performance(services: Services) -> PerformanceMetrics:
 def _gpu_memory_mb(services: Services) -> float | None:
     """What the workers hold on all GPUs, by the driver, else by themselves; null: not known."""
     told = services.system.figures.gpus.memory_allocated_mb
-    held = [mb for each in services.loader.residents() for mb in each.gpu_memory_mb.values()]
+    held = [mb for each in services.room.residents() for mb in each.gpu_memory_mb.values()]
     return sum(held) if told is None and held else told
 
 
 def _tts_backend(services: Services) -> Literal["pytorch", "huggingface_transformers"] | None:
     """Whose network the default voice is."""
+    default = services.models.catalog.key_of(services.settings.default_tts_model)
     for model in speech_models(services, "speech_synthesis"):
-        if model.key == services.catalog.key_of(services.settings.default_tts_model):
+        if model.key == default:
             return model.speech.backend
     return None
 

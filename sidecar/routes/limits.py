@@ -7,6 +7,8 @@ from sidecar.access.limits import Allowance, refuse_exceeded
 from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, Overloaded, SidecarError
 from sidecar.middleware import HELD, QUOTA, Handler
+from sidecar.models.model import Model
+from sidecar.models.states import MISSING
 from sidecar.services import IDENTITY, SERVICES, Services
 from sidecar.web import request_head
 from sidecar.web.body_budget import BodyShare
@@ -86,19 +88,30 @@ def in_turn(handler: Handler, turns: Turns) -> Handler:
 
 
 async def admit_to_model(request: web.Request, key: str, name: str) -> None:
-    """Sees to it that the model *key* can take this request, or raises why not.
+    """See to it that the model *key* can take this request, or raise why not.
 
-    Raises Draining, TooManyRequests, Overloaded, and what the loader raises.
+    Raises Draining, TooManyRequests, Overloaded, and what `prepare_model` raises.
     """
     services = request.app[SERVICES]
     if services.draining.is_set():
         raise Draining("the server is shutting down", retry_after=5)
-    if (rule := services.catalog[key].limits) is not None:
+    model = services.models[key]
+    if (rule := model.spec.limits) is not None:
         allowance = Allowance.of(rule.requests_per_second, rule.burst, rule.concurrent_requests)
         await _take(request, "model", allowance, f"model:{key}")
         _enter(request, allowance, f"model:{key}")
     _refuse_overload(services)
-    services.loader.require(key, name)
+    prepare_model(services, model, name)
+
+
+def prepare_model(services: Services, model: Model, name: str) -> None:
+    """See to it that *model*, which the client called *name*, takes requests; it may be woken.
+
+    Raises ModelNotFound, ModelDownloading, and NoRoom.
+    """
+    if model.state in MISSING:
+        services.downloads.refuse_missing(model, name)
+    services.operations.prepare(model, name)
 
 
 def body_share(request: web.Request) -> BodyShare:
@@ -120,7 +133,7 @@ def _enter(request: web.Request, allowance: Allowance, who: str) -> None:
 
 def _refuse_overload(services: Services) -> None:
     figures = services.system.figures
-    load = Load(figures.memory_percent, figures.gpus.memory_percent, services.scheduler.queued)
+    load = Load(figures.memory_percent, figures.gpus.memory_percent, services.models.queued)
     reason = exceeded(services.limits.ceiling, load)
     if reason is not None:
         raise Overloaded(reason, retry_after=2)

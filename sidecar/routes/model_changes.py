@@ -1,135 +1,134 @@
 """What an operator may do to a model: each waits until it is done."""
 
 import asyncio
-from functools import partial
-from typing import Any
+from collections.abc import Awaitable
 
-from sidecar.autoscaling.managed_model import ManagedModel
 from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady, NoRoom
+from sidecar.models.model import Model
+from sidecar.models.states import MISSING, State
+from sidecar.routes.limits import prepare_model
 from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
-
-NOT_HERE = ("available", "downloading")
 
 
 class ModelChanges:
     """*reason* goes into the history."""
 
     def __init__(self, services: Services, reason: str) -> None:
-        self._loader = services.loader
-        self._watch = services.watch
+        self._services = services
+        self._operations = services.operations
         self._reason = reason
 
-    async def load(self, model: ManagedModel) -> None:
-        """Loads or wakes it.
+    async def load(self, model: Model) -> None:
+        """Load or wake it.
 
         Raises ModelNotFound, ModelDownloading, NoRoom, EngineUnavailable, ModelNotReady.
         """
-        if model.status.state in ("disabled", *NOT_HERE):
-            self._loader.require(model.key, model.key)  # says why not, and how to get it
-        self._check(model)
-        await self._end(model)
-        if self._is_ready(model):
+        if model.state in MISSING:
+            prepare_model(self._services, model, model.key)  # says how to get it
+        await self._settle(model)
+        if model.loaded:
             return
-        model.retry.now()
-        self._loader.wake(model, self._reason)
-        await self._end(model)
-        if not self._is_ready(model):
-            raise ModelNotReady(f"model_name: {model.key}: {model.status.error or 'not READY'}")
+        self._operations.wake(model, self._reason)
+        await self._settle(model)
+        if not model.loaded:
+            raise ModelNotReady(f"model_name: {model.key}: {model.error or 'not READY'}")
 
-    async def unload(self, model: ManagedModel) -> None:
-        """Takes it out of memory; the next request loads it again."""
-        self._check(model)
-        await self._end(model)
-        if model.status.state in ("ready", "idle", "failed"):
-            self._loader.unload(model, self._reason)
-            await self._end(model)
+    async def unload(self, model: Model) -> None:
+        """Take it out of memory; the next request loads it again."""
+        await self._settle(model)
+        if model.state in (State.READY, State.IDLE, State.FAILED):
+            self._operations.unload(model, self._reason)
+            await self._settle(model)
 
-    async def put_to_sleep(self, model: ManagedModel) -> None:
-        """To zero workers, unless somebody asks meanwhile."""
-        self._check(model)
-        await self._end(model)
-        if model.status.state == "ready":
-            self._loader.put_to_sleep(model, self._reason)
-            await self._end(model)
+    async def put_to_sleep(self, model: Model) -> None:
+        """End all its workers, unless somebody asks meanwhile."""
+        await self._settle(model)
+        if model.state is State.READY:
+            self._operations.put_to_sleep(model, self._reason)
+            await self._settle(model)
 
-    async def scale(self, model: ManagedModel, workers: int) -> None:
-        """To *workers*, within its limits.  Raises InvalidFields, NoRoom, ModelNotReady."""
+    async def scale(self, model: Model, workers: int) -> None:
+        """Let it have *workers*, within its limits.
+
+        Raises InvalidFields, NoRoom, ModelNotReady.
+        """
         limits = model.spec.inference.workers
         if not limits.min <= workers <= limits.max:
             bounds = f"{limits.min} to {limits.max}"
             raise InvalidFields(f"workers: {model.key} has {bounds}, see models.json")
         await self.load(model)
-        if workers > len(model.status.workers) and not self._loader.has_room(model, workers):
+        if workers > len(model.workers) and not self._services.room.has_room(model, workers):
             raise NoRoom(f"workers: the budget has no room for {workers} of {model.key}")
-        if workers != len(model.status.workers):
-            self._loader.scale(model, workers, self._reason)
-            await self._end(model)
-            if model.workers != workers:
+        if workers != len(model.workers):
+            self._operations.scale(model, workers, self._reason)
+            await self._settle(model)
+            if model.target_workers != workers:
                 raise ModelNotReady(f"workers: {workers} did not start; workers.log says why")
 
-    async def grow(self, model: ManagedModel) -> None:
-        """One worker more; the first ones, if it has none.  Raises what `scale` raises."""
-        had_none = not model.status.workers
+    async def grow(self, model: Model) -> None:
+        """Add a worker; the first ones, if it has none.  Raises what `scale` raises."""
+        had_none = not model.workers
         await self.load(model)
         if not had_none:
-            await self.scale(model, len(model.status.workers) + 1)
+            await self.scale(model, len(model.workers) + 1)
 
-    async def shrink(self, model: ManagedModel) -> None:
-        """One worker less, while it has more than it must have."""
-        if len(model.status.workers) > max(model.spec.inference.workers.min, 1):
-            await self.scale(model, len(model.status.workers) - 1)
+    async def shrink(self, model: Model) -> None:
+        """End a worker, while it has more than it must have."""
+        if len(model.workers) > max(model.spec.inference.workers.min, 1):
+            await self.scale(model, len(model.workers) - 1)
 
-    async def add_version(self, model: ManagedModel, version: str) -> None:
-        """Loads *version* beside the others.  Raises VersionNotFound, InvalidInput."""
+    async def add_version(self, model: Model, version: str) -> None:
+        """Load *version* beside the others.  Raises VersionNotFound, InvalidInput."""
         await self.load(model)
-        workers = len(model.status.workers) + model.workers
-        if not self._loader.has_room(model, workers):
+        workers = len(model.workers) + model.target_workers
+        if not self._services.room.has_room(model, workers):
             raise NoRoom(f"version: the budget has no room for the workers of {version}")
-        await self._versions(model, "add", version)
+        await self._change_versions(model, self._operations.add_version(model, version))
 
-    async def make_default(self, model: ManagedModel, version: str) -> None:
-        """Requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.
+    async def make_default(self, model: Model, version: str) -> None:
+        """Let requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.
 
         A version that fails is no hindrance: this is the way back from it.
         """
-        self._check(model)
-        await self._end(model)
-        if model.status.state != "failed":
+        await self._settle(model)
+        if model.state is not State.FAILED:
             await self.load(model)
-        await self._versions(model, "make_default", version)
+        await self._change_versions(model, self._operations.make_default(model, version))
 
-    async def remove_version(self, model: ManagedModel, version: str) -> None:
-        """Raises VersionNotFound, InvalidInput for the default."""
+    async def remove_version(self, model: Model, version: str) -> None:
+        """Unload *version*.  Raises VersionNotFound, InvalidInput for the default."""
         self._check(model)
-        await self._versions(model, "remove", version)
+        await self._change_versions(model, self._operations.remove_version(model, version))
 
-    async def _versions(self, model: ManagedModel, name: str, version: str) -> None:
-        change: Any = getattr(self._loader.versions, name)
+    async def _change_versions(self, model: Model, change: Awaitable[None]) -> None:
         try:
-            await self._loader.perform(model, partial(change, model, version), name)
+            await change
         except (EngineGone, EngineRefused) as exc:
             raise EngineUnavailable("TorchServe did not do it; server.log says why") from exc
-        await self._watch.refresh(model)
+        await self._services.reconciler.refresh(model)
 
-    def _check(self, model: ManagedModel) -> None:
-        state = model.status.state
-        if state == "disabled":
-            raise ModelNotFound(model.key, "model_name: disabled in models.json", state=state)
-        if state in NOT_HERE:
-            raise ModelNotFound(model.key, "model_name: it has no archive", state=state)
-        if not self._loader.engine.up:
+    def _check(self, model: Model) -> None:
+        state = model.state
+        if state is State.DISABLED:
+            raise ModelNotFound(model.key, "model_name: disabled in models.json", state=state.shown)
+        if state in MISSING:
+            raise ModelNotFound(model.key, "model_name: it has no archive", state=state.shown)
+        if state in (State.REMOVING, State.REMOVED):
+            raise ModelNotReady(f"model_name: {model.key} is being removed", retry_after=5)
+        if not self._services.engine.up:
             raise EngineUnavailable("TorchServe does not answer")
 
-    @staticmethod
-    def _is_ready(model: ManagedModel) -> bool:
-        return model.status.state == "ready"
+    async def _settle(self, model: Model) -> None:
+        """Wait until nothing is being done to *model*.
 
-    async def _end(self, model: ManagedModel) -> None:
-        """Waits for what is being done to it; nothing is when this returns."""
+        Raises what `_check` raises: it may have left TorchServe's reach meanwhile.
+        """
+        self._check(model)
         while True:
             while model.operation is not None:
                 await asyncio.wait({model.operation})
-            await self._watch.refresh(model)  # which may begin something
+            await self._services.reconciler.refresh(model)  # which may begin something
             if model.operation is None:
-                return
+                break
+        self._check(model)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sidecar.autoscaling.model_status import ModelStatus
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.order import MB, PARTIAL
+from sidecar.models.model import Model
+from sidecar.models.states import MISSING
 from sidecar.routes.route import Route, json_response, shown_folder
 from sidecar.schemas.downloads import (
     AvailableCategories,
@@ -33,16 +34,15 @@ from sidecar.schemas.model_spec import ModelSpec
 from sidecar.services import SERVICES, Services
 
 SMALLEST = 3  # models that are quickest to have
-NO_ARCHIVE = ("available", "downloading", "disabled")
 
 
 async def available_models(request: web.Request) -> web.Response:
     """The models that come from elsewhere, downloaded or not."""
     services = request.app[SERVICES]
     models = {
-        key: _available(key, spec, services.loader.status[key])
-        for key, spec in services.catalog.items()
-        if spec.enabled and spec.source != "builtin"
+        key: _available(model)
+        for key, model in services.models.items()
+        if model.enabled and model.spec.source != "builtin"
     }
     speaking = [key for key, model in models.items() if model.tts_features]
     wanted = [model for model in models.values() if model.state == "available" and model.size_mb]
@@ -63,11 +63,11 @@ async def available_models(request: web.Request) -> web.Response:
     )
 
 
-def _available(key: str, spec: ModelSpec, status: ModelStatus) -> AvailableModel:
-    speech = spec.speech
+def _available(model: Model) -> AvailableModel:
+    spec, speech = model.spec, model.spec.speech
     languages = list(speech.languages) if speech else []
     return AvailableModel(
-        name=key,
+        name=model.key,
         display_name=spec.display_name,
         source=spec.source,
         model_id=spec.model_id,
@@ -75,7 +75,7 @@ def _available(key: str, spec: ModelSpec, status: ModelStatus) -> AvailableModel
         description=spec.description,
         license=spec.license,
         size_mb=spec.size_mb,
-        state=status.state,
+        state=model.state.shown,
         tags=[spec.task, *languages],
         tts_features=_tts_features(spec),
     )
@@ -98,9 +98,9 @@ async def managed_models(request: web.Request) -> web.Response:
     """The models that have an archive."""
     services = request.app[SERVICES]
     models = [
-        _managed(key, spec, services.loader.status[key])
-        for key, spec in services.catalog.items()
-        if services.loader.status[key].state not in NO_ARCHIVE
+        _managed(model)
+        for model in services.models.values()
+        if model.enabled and model.state not in MISSING
     ]
     speaking = [model.name for model in models if model.is_tts]
     return json_response(
@@ -118,17 +118,17 @@ async def managed_models(request: web.Request) -> web.Response:
     )
 
 
-def _managed(key: str, spec: ModelSpec, status: ModelStatus) -> ManagedModel:
-    runtime = status.runtime
+def _managed(model: Model) -> ManagedModel:
+    runtime = model.runtime
     optimized = None
     if runtime is not None:
         optimized = runtime.compile or runtime.tensorrt or runtime.precision != "fp32"
     return ManagedModel(
-        name=key,
-        state=status.state,
-        loaded=status.state == "ready",
+        name=model.key,
+        state=model.state.shown,
+        loaded=model.loaded,
         device=runtime.device if runtime else None,
-        is_tts=spec.task == "speech_synthesis",
+        is_tts=model.spec.task == "speech_synthesis",
         optimized=optimized,
         memory_usage=MemoryUsage(None, None),
         parameters=None,
@@ -143,7 +143,7 @@ async def cache_info(request: web.Request) -> web.Response:
 def _cache_info(services: Services) -> CacheInfo:
     store = services.settings.model_store
     base = DownloadedModels(services.settings.state_dir).base
-    models = [_cached(key, spec, store, base) for key, spec in services.catalog.items()]
+    models = [_cached(key, spec, store, base) for key, spec in services.models.catalog.items()]
     models = [model for model in models if model.size_mb > 0]
     total = sum(model.size_mb for model in models)
     speaking = [model for model in models if model.is_tts]

@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sidecar.autoscaling.managed_model import ManagedModel
-from sidecar.errors import ModelNotFound
+from sidecar.models.model import Model
 from sidecar.routes.body import read_as_admin
 from sidecar.routes.model_changes import ModelChanges
 from sidecar.routes.page import page
@@ -51,7 +50,7 @@ _scale = msgspec.json.Decoder(ScaleModelRequest)
 @page
 async def models(services: Services) -> Models:
     """Every model of the catalog, and its state."""
-    specs = dict(services.catalog)
+    specs = dict(services.models.catalog)
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for key, spec in specs.items():
         groups[_category(spec)].append(key)
@@ -65,7 +64,7 @@ async def models(services: Services) -> Models:
         specialized_models=_specialized(specs),
         audio_models=_audio(services),
         deployment_info=DeploymentInfo(
-            services.catalog.auto_load(),
+            services.models.catalog.auto_load(),
             [key for key, spec in specs.items() if spec.load_priority <= HIGH_PRIORITY],
         ),
     )
@@ -82,7 +81,7 @@ def _summary(services: Services, key: str, spec: ModelSpec) -> ModelSummary:
         _category(spec),
         spec.enabled,
         spec.task == "speech_synthesis",
-        services.loader.status[key].state,
+        services.models[key].state.shown,
     )
 
 
@@ -174,16 +173,12 @@ async def scale_model(request: web.Request) -> web.Response:
     return json_response(await _details(request.app[SERVICES], found))
 
 
-def _asked(request: web.Request) -> ManagedModel:
-    services, name = request.app[SERVICES], request.match_info["name"]
-    key = services.catalog.key_of(name)
-    if key is None:
-        raise ModelNotFound(name)
-    return services.loader.models[key]
+def _asked(request: web.Request) -> Model:
+    return request.app[SERVICES].models.require(request.match_info["name"])
 
 
-async def _details(services: Services, found: ManagedModel) -> ModelDetails:
-    spec, status, workers = found.spec, found.status, found.spec.inference.workers
+async def _details(services: Services, found: Model) -> ModelDetails:
+    spec, runtime, workers = found.spec, found.runtime, found.spec.inference.workers
     return ModelDetails(
         success=True,
         name=found.key,
@@ -195,15 +190,17 @@ async def _details(services: Services, found: ManagedModel) -> ModelDetails:
         model_id=spec.model_id,
         revision=spec.revision,
         license=spec.license,
-        state=status.state,
-        version=status.version or spec.version,
+        state=found.state.shown,
+        version=found.version or spec.version,
         loaded_versions=await _versions(services, found),
-        error=status.error,
-        device=status.runtime.device if status.runtime else None,
-        precision=status.runtime.precision if status.runtime else None,
-        workers=[WorkerFacts(each.id, _rounded(status.memory_mb(each))) for each in status.workers],
+        error=found.error,
+        device=runtime.device if runtime else None,
+        precision=runtime.precision if runtime else None,
+        workers=[
+            WorkerFacts(each.id, _rounded(found.worker_memory_mb(each))) for each in found.workers
+        ],
         gpu_memory_mb={
-            str(gpu): round(held, 1) for gpu, held in found.held_gpu_mb.items() if status.workers
+            str(gpu): round(held, 1) for gpu, held in found.held_gpu_mb.items() if found.workers
         },
         min_workers=workers.min,
         max_workers=workers.max,
@@ -219,7 +216,7 @@ def _rounded(megabytes: float | None) -> float | None:
     return None if megabytes is None else round(megabytes, 1)
 
 
-def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:
+def _activity(services: Services, found: Model) -> dict[str, Any]:
     if not found.enabled:
         return {"queued": 0, "in_flight": 0, "idle_seconds": None}
     dispatcher = found.dispatcher
@@ -230,13 +227,13 @@ def _activity(services: Services, found: ManagedModel) -> dict[str, Any]:
     }
 
 
-async def _versions(services: Services, found: ManagedModel) -> list[str]:
+async def _versions(services: Services, found: Model) -> list[str]:
     """As TorchServe lists them; while it cannot, the one that answers."""
     if not found.wanted:
         return []
-    known = [found.status.version] if found.status.version else []
+    known = [found.version] if found.version else []
     try:
-        return await services.loader.versions.loaded(found.key) or known
+        return await services.versions.loaded(found.key) or known
     except (EngineGone, EngineRefused):
         return known
 

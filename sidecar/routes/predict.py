@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
+from sidecar.models.model import Model
 from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.limits import admit_to_model, known_client
@@ -33,12 +34,12 @@ _encode = msgspec.json.Encoder().encode
 class Asked(NamedTuple):
     """A checked request.
 
-    *name* is what the client called the model *key*; *inputs* is the field of that name, cut into
+    *name* is what the client called *model*; *inputs* is the field of that name, cut into
     *bodies*, one JSON text for each input.  Nothing here keeps the request's whole body alive.
     """
 
     name: str
-    key: str
+    model: Model
     inputs: bytes
     bodies: Sequence[Body]
     is_batch: bool
@@ -59,19 +60,19 @@ async def predict(request: web.Request) -> web.Response:
     finally:
         taken = services.statistics.end(began, inputs=inputs, success=success)
     services.metrics.latency("/predict", taken)
-    return json_response(_answer(services, asked, predicted.replies, origin, result, taken))
+    return json_response(_answer(asked, predicted.replies, origin, result, taken))
 
 
 async def _checked(
     asked: PredictRequest, request: web.Request, services: Services, began: float
 ) -> Asked:
     """Raises 400, 404 or 422."""
-    key = services.catalog.key_of(asked.model_name)
-    rank = services.catalog[key].input_rank if key else 1
+    model = services.models.find(asked.model_name)
+    rank = model.spec.input_rank if model else 1
     inputs = bytes(asked.inputs)
     await take_break(len(inputs))
     bodies, is_batch = split_inputs(inputs, rank=rank, limit=services.settings.max_inputs)
-    if key is None:
+    if model is None:
         raise ModelNotFound(asked.model_name)
     await take_break(len(inputs))
     urgency = Urgency(
@@ -81,7 +82,7 @@ async def _checked(
         not asked.enable_batching,
         request_head.traceparent(request),
     )
-    return Asked(asked.model_name, key, inputs, bodies, is_batch, urgency)
+    return Asked(asked.model_name, model, inputs, bodies, is_batch, urgency)
 
 
 async def _predicted(
@@ -90,34 +91,34 @@ async def _predicted(
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
     async def compute() -> Predicted:
-        await admit_to_model(request, asked.key, asked.name)
+        await admit_to_model(request, asked.model.key, asked.name)
         return await _run(request, asked, services)
 
-    if not services.catalog[asked.key].cache or asked.urgency.alone:
+    if not asked.model.spec.cache or asked.urgency.alone:
         return await compute(), "computed"
-    key = result_key(services, asked.key, asked.inputs)
+    key = result_key(services, asked.model.key, asked.inputs)
     async with within(asked.urgency):
         return await cached(request, key, compute, Predicted.complete)
 
 
 async def _run(request: web.Request, asked: Asked, services: Services) -> Predicted:
-    if services.catalog[asked.key].speaks_or_listens:
+    key = asked.model.key
+    if asked.model.spec.speaks_or_listens:
         client = known_client(request)
-        replies = await predict_speech(services, client, asked.key, asked.bodies, asked.urgency)
+        replies = await predict_speech(services, client, key, asked.bodies, asked.urgency)
     else:
-        replies = await services.scheduler.run(Work(asked.key, asked.bodies, *asked.urgency))
+        replies = await services.scheduler.run(Work(key, asked.bodies, *asked.urgency))
     return Predicted(replies)
 
 
 def _answer(
-    services: Services,
     asked: Asked,
     replies: Sequence[Reply | SidecarError],
     origin: Origin,
     result: msgspec.Raw,
     taken: float,
 ) -> PredictResponse:
-    most = services.catalog[asked.key].inference.max_batch_size
+    most = asked.model.spec.inference.max_batch_size
     return PredictResponse(
         True,
         result,

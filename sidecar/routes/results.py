@@ -39,7 +39,7 @@ class Predicted:
 
 def result_key(services: Services, model: str, *request: bytes) -> bytes:
     """What stands for a request to the model as it is loaded now."""
-    return digest((model.encode(), services.loader.revision(model).encode(), *request))
+    return digest((model.encode(), services.models[model].identity.encode(), *request))
 
 
 async def cached(

@@ -78,9 +78,9 @@ def status_of(services: Services) -> Literal["starting", "running", "degraded", 
     """The program's state in one word."""
     if services.draining.is_set():
         return "draining"
-    if services.watch.settled:
+    if services.reconciler.settled:
         return "running"
-    return "degraded" if services.watch.was_settled else "starting"
+    return "degraded" if services.reconciler.was_settled else "starting"
 
 
 ROUTES = [Route("GET", "/", root, "What this is, and what answers", response=Root, page=True)]

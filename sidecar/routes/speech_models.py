@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from sidecar.autoscaling.model_status import ModelStatus
+from sidecar.models.model import Model
+from sidecar.models.states import State
 from sidecar.schemas.audio import SpeechCapabilities, Status
 from sidecar.schemas.model_spec import ModelSpec, Speech
 from sidecar.services import Services
@@ -13,9 +14,22 @@ from sidecar.speech.voices import SpeechTask, models_of, speech_of
 class SpeechModel(NamedTuple):
     """One enabled model of a speech task."""
 
-    key: str
-    spec: ModelSpec
-    status: ModelStatus
+    model: Model
+
+    @property
+    def key(self) -> str:
+        """Its name in the catalog."""
+        return self.model.key
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Its entry in the catalog."""
+        return self.model.spec
+
+    @property
+    def state(self) -> str:
+        """Where it stands, as clients see it."""
+        return self.model.state.shown
 
     @property
     def speech(self) -> Speech:
@@ -25,24 +39,23 @@ class SpeechModel(NamedTuple):
     @property
     def loaded(self) -> bool:
         """Whether a worker of it is READY."""
-        return self.status.state == "ready"
+        return self.model.loaded
 
     @property
     def usable(self) -> bool:
         """Whether it answers; one that is only in the model store is loaded by a request."""
-        return self.status.usable or self.status.state == "archived"
+        return self.model.answers or self.model.state is State.ARCHIVED
 
     @property
     def device(self) -> str | None:
         """Where it runs, once it is loaded."""
-        return self.status.runtime.device if self.status.runtime else None
+        return self.model.runtime.device if self.model.runtime else None
 
 
 def speech_models(services: Services, task: SpeechTask) -> list[SpeechModel]:
     """The enabled models of *task*, in load order."""
     return [
-        SpeechModel(key, spec, services.loader.status[key])
-        for key, spec in models_of(services.catalog, task)
+        SpeechModel(services.models[key]) for key, _ in models_of(services.models.catalog, task)
     ]
 
 
@@ -75,7 +88,7 @@ def capabilities(services: Services) -> SpeechCapabilities:
 
 def status_of(models: list[SpeechModel]) -> Status:
     """Of the models that are there: healthy when each is ready, or can be woken."""
-    there = [model for model in models if model.status.state != "available"]
+    there = [model for model in models if model.model.state is not State.AVAILABLE]
     if not there:
         return "disabled"
     return "healthy" if len(usable(there)) == len(there) else "unhealthy"

@@ -57,7 +57,7 @@ async def predict_speech(
     services: Services, client: str, key: str, bodies: Sequence[Body], urgency: Urgency
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
-    run = _RUN[services.catalog[key].task]
+    run = _RUN[services.models[key].spec.task]
     tasks = (Task(services, client, key, urgency, body) for body in bodies)
     return await asyncio.gather(*(_outcome(run, task) for task in tasks))
 

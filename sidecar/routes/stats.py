@@ -21,7 +21,7 @@ async def stats(request: web.Request) -> web.Response:
                 statistics.total_seconds,
                 statistics.average,
                 statistics.active,
-                services.scheduler.queued,
+                services.models.queued,
                 figures.memory_usage_mb,
             ),
             PerformanceReport(

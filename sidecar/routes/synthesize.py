@@ -142,7 +142,7 @@ async def _made(
             rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
         )
 
-    if not services.catalog[order.speaker.key].cache:
+    if not services.models[order.speaker.key].spec.cache:
         return await compute(), "computed"
     exact = replace(
         asked, voice=order.speaker.voice, output_format=name, token=None, priority=0, timeout=60.0

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.errors import InvalidInput
 from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
-from sidecar.routes.limits import admit_to_model, known_client
+from sidecar.routes.limits import admit_to_model, known_client, prepare_model
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
@@ -88,7 +88,8 @@ async def _listener(
     check_language(listener.speech, asked.known_language)
     if asked.task == "translate" and not listener.speech.translates:
         raise InvalidInput(f"task: {listener.name} does not translate")
-    services.loader.require(services.speech.voice_activity(), "voice activity")
+    voice_activity = services.models[services.speech.voice_activity()]
+    prepare_model(services, voice_activity, "voice activity")
     await admit_to_model(request, listener.key, listener.name)
     return listener
 

@@ -13,7 +13,7 @@ FAILURES = 5
 FIRST_PAUSE_SECONDS = 1.0
 LAST_PAUSE_SECONDS = 30.0
 
-State = Literal["closed", "open", "half_open"]
+BreakerState = Literal["closed", "open", "half_open"]
 
 
 class CircuitBreaker:
@@ -25,7 +25,7 @@ class CircuitBreaker:
         self._pause = 0.0  # while it is open
         self._opened_at: float | None = None
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         """What may be asked now."""
         if self._opened_at is None:
             return "closed"

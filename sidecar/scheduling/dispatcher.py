@@ -17,12 +17,20 @@ from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.job import WorkerMemory
 from sidecar.scheduling.job_runner import JobLimits, JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
-from sidecar.telemetry.prometheus import ModelMetrics
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
+from sidecar.telemetry.prometheus import Metrics, ModelMetrics
 from sidecar.torchserve.client import TorchServeClient
+
+MB = 2**20
 
 
 class Dispatcher:
-    """Takes entries of one model from its queue into jobs, and gives each its own answer."""
+    """Takes entries of one model from its queue into jobs, and gives each its own answer.
+
+    *on_trouble* is called when a job has failed at TorchServe, *on_waiting* when entries wait
+    and no worker is READY.  `open`, `hold` and `close` are the gate: the model moves it.
+    """
 
     def __init__(
         self,
@@ -32,8 +40,8 @@ class Dispatcher:
         metrics: ModelMetrics,
         limits: JobLimits,
         *,
-        on_trouble: Callable[[], None] = lambda: None,
-        on_waiting: Callable[[str], None] = lambda _: None,
+        on_trouble: Callable[[], None],
+        on_waiting: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
@@ -85,20 +93,24 @@ class Dispatcher:
         return self._workers * (2 if self._runner.jobs_are_short else 1)
 
     def open(self, workers: int) -> None:
-        """*workers* are READY: entries are taken, and what waits is sent."""
+        """Take entries, and send what waits: *workers* are READY."""
         self._workers = workers
         self._closed = None
         self._schedule_pump()
 
-    def pause(self) -> None:
-        """No worker is READY for a moment: entries are taken, and wait."""
+    def hold(self) -> None:
+        """Take entries and let them wait: no worker is READY for a moment, or until a wake."""
         self._workers = 0
         self._closed = None
 
     def close(self, reason: Unavailable) -> None:
-        """No worker is READY: new entries are refused with *reason*, and so is what waits."""
+        """Refuse new entries with *reason*, and those that wait: no worker is READY."""
         self._workers = 0
         self._closed = reason
+        self.refuse_waiting(reason)
+
+    def refuse_waiting(self, reason: Unavailable) -> None:
+        """Refuse the entries that wait; the gate stays as it is."""
         for entry in self.queue.clear():
             entry.refuse(reason)
 
@@ -124,13 +136,12 @@ class Dispatcher:
         self.queue.discard(entries)
 
     async def until_none_in_flight(self) -> None:
-        """Waits until every job that was sent is answered; `pause` sees to it that none is."""
+        """Wait until every job that was sent is answered; while it is held, no others are sent."""
         while self._jobs:
             await asyncio.wait(self._jobs)
 
-    async def stop(self, reason: Unavailable) -> None:
-        """Refuses what waits, and ends the jobs in flight with *reason*."""
-        self.close(reason)
+    async def cancel_jobs(self) -> None:
+        """End the jobs in flight; their entries are refused."""
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -144,7 +155,7 @@ class Dispatcher:
     def _pump(self) -> None:
         self._pump_scheduled = False
         if not self._workers and len(self.queue):
-            self._on_waiting(self.model)
+            self._on_waiting()
         while len(self._jobs) < self._free_slots() and len(self.queue):
             batch = self.queue.take(self._limits.items, self._limits.bytes)
             if not batch:
@@ -176,3 +187,48 @@ class Dispatcher:
         if self._closed is None:
             self.queue.put_back(entry)
         return self._closed is None
+
+
+class DispatcherFactory:
+    """Builds each model's dispatcher, by its spec and the limits in the settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: TorchServeClient,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
+        self._clock = clock
+
+    def build(
+        self,
+        key: str,
+        spec: ModelSpec,
+        *,
+        on_trouble: Callable[[], None],
+        on_waiting: Callable[[], None],
+    ) -> Dispatcher:
+        """Return a dispatcher for *key*; it is closed."""
+        settings = self._settings
+        return Dispatcher(
+            key,
+            RequestQueue(
+                max_entries=spec.inference.queue_size,
+                max_bytes=int(settings.max_queued_mb * MB),
+                ageing_seconds=settings.ageing_seconds,
+            ),
+            self._client,
+            self._metrics.model(key),
+            JobLimits(
+                spec.inference.max_batch_size,
+                int(settings.max_job_mb * MB),
+                spec.inference.job_timeout_seconds,
+            ),
+            on_trouble=on_trouble,
+            on_waiting=on_waiting,
+            clock=self._clock,
+        )

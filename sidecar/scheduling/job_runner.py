@@ -60,7 +60,7 @@ class JobRunner:
         breaker: CircuitBreaker,
         *,
         queue_again: Callable[[Entry], bool],
-        on_trouble: Callable[[], None] = lambda: None,
+        on_trouble: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, BinaryIO
 
-from sidecar.catalog.catalog import Catalog
+from sidecar.models.registry import ModelRegistry
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
@@ -25,10 +25,10 @@ InThread = Callable[..., Awaitable[Any]]
 class Speech:
     """Finds voices and recognisers, and has the threads that encode and decode."""
 
-    def __init__(self, catalog: Catalog, scheduler: Scheduler, settings: Settings) -> None:
+    def __init__(self, models: ModelRegistry, scheduler: Scheduler, settings: Settings) -> None:
         self.scheduler = scheduler
         self.statistics = SpeechStatistics()
-        self._catalog = catalog
+        self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)
         self._budget = DecodingBudget(
@@ -37,15 +37,15 @@ class Speech:
 
     def speaker(self, model: str | None, voice: str | None) -> Speaker:
         """Who speaks.  Raises ModelNotFound, SpeechRefusal, UnknownVoice."""
-        return find_speaker(self._catalog, self._settings.default_tts_model, model, voice)
+        return find_speaker(self._models.catalog, self._settings.default_tts_model, model, voice)
 
     def listener(self, model: str | None) -> Listener:
         """Who listens.  Raises ModelNotFound, SpeechRefusal."""
-        return find_listener(self._catalog, self._settings.default_asr_model, model)
+        return find_listener(self._models.catalog, self._settings.default_asr_model, model)
 
     def voice_activity(self) -> str:
         """The model that finds speech.  Raises ModelNotFound."""
-        return find_voice_activity(self._catalog)
+        return find_voice_activity(self._models.catalog)
 
     def in_threads_of(self, client: str) -> InThread:
         """What runs work that blocks in one of a few threads, when it is *client*'s turn."""

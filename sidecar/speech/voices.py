@@ -54,7 +54,11 @@ def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str |
 
     Raises ModelNotFound, SpeechRefusal for a model that does not speak, UnknownVoice.
     """
-    if model is None and voice is not None and voice not in _spec(catalog, default).voices:
+    if (
+        model is None
+        and voice is not None
+        and voice not in catalog[catalog.require(default)].voices
+    ):
         model = _owner(catalog, voice)
     key, name = _key(catalog, "speech_synthesis", model, default)
     spec = catalog[key]
@@ -88,13 +92,6 @@ def check_language(speech: Speech, language: str | None, field: str = "language"
         )
 
 
-def _spec(catalog: Catalog, name: str) -> ModelSpec:
-    key = catalog.key_of(name)
-    if key is None:
-        raise ModelNotFound(name)
-    return catalog[key]
-
-
 def _owner(catalog: Catalog, voice: str) -> str:
     """The first model that has *voice*."""
     voices: list[str] = []
@@ -107,9 +104,7 @@ def _owner(catalog: Catalog, voice: str) -> str:
 
 def _key(catalog: Catalog, task: SpeechTask, model: str | None, default: str) -> tuple[str, str]:
     name = default if model is None else model
-    key = catalog.key_of(name)
-    if key is None:
-        raise ModelNotFound(name)
+    key = catalog.require(name)
     if catalog[key].task != task:
         known = [key for key, _ in models_of(catalog, task)]
         raise SpeechRefusal(

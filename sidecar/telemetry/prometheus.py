@@ -58,6 +58,11 @@ class Metrics:
         self._rejections = Counter(
             "sidecar_rejections", "Refusals by reason", ["reason"], registry=self.registry
         )
+        self._illegal_transitions = Counter(
+            "sidecar_illegal_transitions",
+            "Steps of a model that the table of its states does not have: bugs",
+            registry=self.registry,
+        )
         self._background_failures = Counter(
             "sidecar_background_failures",
             "Failures of tasks that run beside the requests",
@@ -93,6 +98,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """One refusal."""
         self._rejections.labels(reason).inc()
+
+    def illegal_transition(self) -> None:
+        """Count a step of a model that ought not to be."""
+        self._illegal_transitions.inc()
 
     def background_failed(self, task: str) -> None:
         """Count a failure of the background task *task*."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.autoscaling.worker_start import WorkerStart
+from sidecar.models.worker_start import WorkerStart
 from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.key_file import KeyFile

@@ -21,7 +21,7 @@ LAYERS = [
     {"__main__"},
     {"app", "configuration", "lifecycle"},
     {"routes", "middleware", "openapi", "services", "web", "background"},
-    {"speech", "autoscaling", "downloads"},
+    {"speech", "models", "downloads"},
     {"scheduling", "caching"},
     {"telemetry"},
     {"torchserve"},
@@ -40,7 +40,7 @@ BESIDE = {  # they import the lowest layer only; who may import them
     "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},
     "catalog": {
         *("__main__", "app", "configuration", "routes", "services"),
-        *("autoscaling", "speech", "downloads"),
+        *("models", "speech", "downloads"),
     },
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services", "web"}

@@ -98,12 +98,14 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
         await client.start_server()
         clients.append(client)
         if ready:
-            await app[SERVICES].watch.wait_settled()
+            await app[SERVICES].reconciler.wait_settled()
         return client
 
     yield start
     for client in clients:
         await client.close()
+        assert client.app is not None
+        assert client.app[SERVICES].history.illegal == 0  # no model made a step that must not be
 
 
 @pytest.fixture

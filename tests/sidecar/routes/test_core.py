@@ -243,14 +243,14 @@ async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_ag
 ) -> None:
     assert client.app is not None
     services = client.app[SERVICES]
-    look = services.watch.look
+    look = services.reconciler.look
 
     async def fail() -> None:
-        services.watch.look = look
+        services.reconciler.look = look
         raise OSError(errno.EMFILE, "Too many open files")
 
-    services.watch.look = fail
-    services.watch.nudge()
+    services.reconciler.look = fail
+    services.reconciler.nudge()
     while not services.background.down:
         await asyncio.sleep(0.01)
     health = await get(client, "/health", 503)

@@ -12,17 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.errors import EngineUnavailable, InternalError, SidecarError
+from sidecar.errors import InternalError, SidecarError
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.scheduling.work import Work
-from sidecar.settings import Settings
-from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.scheduling.test_scheduler import SPEC
+from tests.sidecar.scheduling.test_scheduler import Lane, opened
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -43,10 +41,8 @@ async def scheduling(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
         if "echo" not in torchserve.models:
             await client.register("echo.mar", "echo")
         await client.scale("echo", 1, 1)
-        scheduler = Scheduler({"echo": SPEC}, Settings(), client, Metrics())
-        scheduler.dispatchers["echo"].open(workers=1)
-        yield scheduler
-        await scheduler.stop(EngineUnavailable("the test is over"))
+        async with opened(client) as dispatcher:
+            yield Scheduler({"echo": Lane(dispatcher)})
 
 
 async def ask(

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from sidecar.errors import (
     SidecarError,
     WorkerDied,
 )
+from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.scheduling.work import Work
@@ -39,17 +41,41 @@ SPEC = ModelSpec(
 )
 
 
+class Lane(NamedTuple):
+    """A model, as far as the scheduler knows it."""
+
+    dispatcher: Dispatcher
+
+
+def nobody_listens() -> None:
+    """What a dispatcher tells of is of no interest here."""
+
+
+@asynccontextmanager
+async def opened(client: TorchServeClient) -> AsyncIterator[Dispatcher]:
+    """The dispatcher of a model with one READY worker."""
+    factory = DispatcherFactory(Settings(), client, Metrics())
+    dispatcher = factory.build("echo", SPEC, on_trouble=nobody_listens, on_waiting=nobody_listens)
+    dispatcher.open(workers=1)
+    yield dispatcher
+    dispatcher.close(EngineUnavailable("the test is over"))
+    await dispatcher.cancel_jobs()
+
+
 @pytest.fixture
-async def scheduler(torchserve: FakeTorchServe) -> AsyncIterator[Scheduler]:
+async def dispatcher(torchserve: FakeTorchServe) -> AsyncIterator[Dispatcher]:
     url, keys = torchserve.url, KeyFile(torchserve.key_file)
     async with TorchServeClient(url, url, url, keys) as client:
         await client.register("echo.mar", "echo")
         await client.scale("echo", 1, 1)
-        scheduler = Scheduler({"echo": SPEC}, Settings(), client, Metrics())
-        scheduler.dispatchers["echo"].open(workers=1)
-        yield scheduler
-        torchserve.release()
-        await scheduler.stop(EngineUnavailable("the test is over"))
+        async with opened(client) as dispatcher:
+            yield dispatcher
+            torchserve.release()
+
+
+@pytest.fixture
+def scheduler(dispatcher: Dispatcher) -> Scheduler:
+    return Scheduler({"echo": Lane(dispatcher)})
 
 
 def work(*values: Any, priority: int = 0, timeout: float = 5.0, alone: bool = False) -> Work:
@@ -157,12 +183,12 @@ async def test_a_request_waits_no_longer_than_its_timeout(
 
 
 async def test_a_timeout_ends_the_wait_and_not_the_job(
-    scheduler: Scheduler, torchserve: FakeTorchServe
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
     torchserve.hold()
     with pytest.raises(RequestTimedOut):
         await scheduler.run(work("slow", timeout=0.05))
-    assert scheduler.dispatchers["echo"].in_flight == 1
+    assert dispatcher.in_flight == 1
     torchserve.release()
     assert results(await scheduler.run(work("next"))) == ["next"]
 
@@ -247,12 +273,12 @@ async def test_while_torchserve_is_away_everything_is_refused(
 
 
 async def test_closing_a_model_refuses_what_waits_and_what_comes(
-    scheduler: Scheduler, torchserve: FakeTorchServe
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
     first = await blocked(scheduler, torchserve)
     waits = asyncio.create_task(scheduler.run(work("waits")))
     await asyncio.sleep(0)
-    scheduler.dispatchers["echo"].close(ModelNotReady("gone"))
+    dispatcher.close(ModelNotReady("gone"))
     assert results(await waits) == [ModelNotReady]
     with pytest.raises(ModelNotReady):
         await scheduler.run(work("comes"))
@@ -261,10 +287,9 @@ async def test_closing_a_model_refuses_what_waits_and_what_comes(
 
 
 async def test_while_a_model_pauses_requests_wait_for_it(
-    scheduler: Scheduler, torchserve: FakeTorchServe
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
-    dispatcher = scheduler.dispatchers["echo"]
-    dispatcher.pause()
+    dispatcher.hold()
     waits = asyncio.create_task(scheduler.run(work("waits")))
     await asyncio.sleep(0.01)
     assert torchserve.jobs == []
@@ -273,9 +298,9 @@ async def test_while_a_model_pauses_requests_wait_for_it(
 
 
 async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
-    scheduler: Scheduler, torchserve: FakeTorchServe
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
-    scheduler.dispatchers["echo"].queue._max_entries = 2000
+    dispatcher.queue._max_entries = 2000
     crowd = [scheduler.run(work(n, priority=n % 11)) for n in range(1000)]
     replies = await asyncio.gather(*crowd)
     assert [results(reply) for reply in replies] == [[n] for n in range(1000)]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sidecar.autoscaling.load_slots import Claim, LoadSlots
+from sidecar.models.load_slots import Claim, LoadSlots
 from sidecar.services import SERVICES
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import ECHO, StartSidecar
@@ -116,10 +116,10 @@ async def test_models_that_keep_failing_do_not_delay_the_waking_of_a_good_one(
     torchserve.archives.add("good.mar")
     client = await start(catalog=catalog, loads_at_once=2)
     assert client.app is not None
-    loader = client.app[SERVICES].loader
+    services = client.app[SERVICES]
     for key in bad:
-        loader.models[key].suspect = True  # it has failed before
-        loader.load(loader.models[key], "it is wanted")
+        services.models[key].suspect = True  # it has failed before
+        services.operations.load(services.models[key], "it is wanted")
     async with asyncio.timeout(5):
         while not torchserve.slow & {f"{key}.mar" for key in torchserve.models}:
             await asyncio.sleep(0.01)

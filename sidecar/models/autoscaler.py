@@ -4,15 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sidecar.autoscaling.managed_model import ManagedModel
-from sidecar.autoscaling.model_loader import ModelLoader
-from sidecar.autoscaling.scaling_policy import (
-    Load,
-    ScalingPolicy,
-    desired_workers,
-    fewer_would_do,
-)
 from sidecar.lateness import was_late
+from sidecar.models.model import Model
+from sidecar.models.operations import Operations
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom
+from sidecar.models.scaling import ScalingPolicy, Workload, desired_workers, fewer_would_do
+from sidecar.models.states import State
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 
 
@@ -21,19 +19,23 @@ class Autoscaler:
 
     def __init__(
         self,
-        loader: ModelLoader,
+        models: ModelRegistry,
+        operations: Operations,
+        room: MemoryRoom,
         config: AutoscalerConfigBody,
         check_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self._loader = loader
+        self._models = models
+        self._operations = operations
+        self._room = room
         self._check_seconds = check_seconds
         self._clock = clock
         self._quiet_since: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Think on and on."""
+        """Think again and again, until cancelled."""
         while True:
             began = self._clock()
             await asyncio.sleep(self._check_seconds)
@@ -42,14 +44,14 @@ class Autoscaler:
                 self.think()
 
     def think(self) -> None:
-        """Once, over every model that is ready and to which nothing is being done."""
+        """Think once over every model that is ready and to which nothing is being done."""
         if not self.config.enabled:
             return
-        for model in self._loader.models.values():
-            if model.status.state == "ready" and model.operation is None:
+        for model in self._models.values():
+            if model.state is State.READY and model.operation is None:
                 self._think_over(model)
 
-    def _think_over(self, model: ManagedModel) -> None:
+    def _think_over(self, model: Model) -> None:
         policy, load = self._policy(model), self._load(model)
         wanted = desired_workers(policy, load)
         if not fewer_would_do(policy, load):
@@ -57,22 +59,22 @@ class Autoscaler:
         if wanted == load.workers:
             return
         if wanted == 0:
-            self._loader.put_to_sleep(model, f"idle for {load.idle_for:.0f} s")
+            self._operations.put_to_sleep(model, f"idle for {load.idle_for:.0f} s")
             return
-        if wanted > load.workers and not self._loader.has_room(model, wanted):
+        if wanted > load.workers and not self._room.has_room(model, wanted):
             return
         reason = f"{load.queued} wait, the first for {load.first_waits:.1f} s"
-        self._loader.scale(model, wanted, reason)
+        self._operations.scale(model, wanted, reason)
         self._quiet_since.pop(model.key, None)
 
-    def idle_seconds(self, model: ManagedModel) -> float | None:
-        """Since *model* was asked; None while it is not loaded."""
-        if model.status.state != "ready":
+    def idle_seconds(self, model: Model) -> float | None:
+        """Return how long nobody has asked *model*; None while it is not loaded."""
+        if not model.loaded:
             return None
         used_at = max(model.dispatcher.used_at, model.awake_since)
         return round(self._clock() - used_at, 3)
 
-    def _policy(self, model: ManagedModel) -> ScalingPolicy:
+    def _policy(self, model: Model) -> ScalingPolicy:
         inference, config = model.spec.inference, self.config
         sleeps = config.zero_scaling_enabled and not model.spec.pinned
         return ScalingPolicy(
@@ -87,10 +89,10 @@ class Autoscaler:
             idle_seconds=model.spec.idle_seconds if sleeps else None,
         )
 
-    def _load(self, model: ManagedModel) -> Load:
+    def _load(self, model: Model) -> Workload:
         now, dispatcher = self._clock(), model.dispatcher
-        return Load(
-            workers=len(model.status.workers),
+        return Workload(
+            workers=len(model.workers),
             queued=len(dispatcher.queue),
             in_flight=dispatcher.in_flight,
             first_waits=dispatcher.first_waits,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.autoscaling.eviction import Budget, Newcomer, Resident, room_for
+from sidecar.models.eviction import Budget, Newcomer, Resident, room_for
 
 
 def resident(key: str, mb: float = 100, used_at: float = 0, **more: Any) -> Resident:

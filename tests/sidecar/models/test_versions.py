@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of, services_of, until
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ async def both(
     torchserve.archives |= {"echo-2.0.mar"}
     torchserve.versions = {"echo-2.0.mar": "2.0"}
     monkeypatch.setattr(
-        "sidecar.autoscaling.model_versions.find_version",
+        "sidecar.models.versions.find_version",
         lambda _, key, version: f"{key}-{version}.mar" if version == "2.0" else None,
     )
     return await start(catalog=CATALOG | {"echo": ECHO | {"cache": True}})
@@ -46,7 +46,7 @@ async def test_a_default_whose_workers_die_can_be_rolled_back(
     await set_default(both, "2.0")
     torchserve.models["echo"]["workersStatus"] = "WORKER_ERROR"
     model_of(both).ready_at = 0.0  # long ago: no grace
-    services_of(both).watch.nudge()
+    services_of(both).reconciler.nudge()
     await until("failed", both)
     assert (await set_default(both, "1.0"))["state"] == "ready"
     assert await ask(both) == 200
@@ -57,10 +57,9 @@ async def test_a_failed_default_is_taken_out_with_the_others_and_loaded_again(
 ) -> None:
     await change(both, "/models/echo/load", version="2.0")
     await set_default(both, "2.0")
-    model_of(both).suspect = True
-    model_of(both).status.state = "failed"
+    model_of(both).mark_failed("as if its workers had died")
     model_of(both).retry.now()
-    services_of(both).watch.nudge()
+    services_of(both).reconciler.nudge()
     await until("ready", both)
     assert torchserve.models["echo"]["modelVersion"] == "1.0"
     assert not torchserve.others["echo"]
@@ -83,7 +82,7 @@ async def test_what_torchserve_refuses_to_change_stays_as_it_is(
     torchserve.refuses_defaults = True
     refusal = await set_default(both, "2.0", 503)
     assert refusal["detail"] == "TorchServe did not do it; server.log says why"
-    assert model_of(both).status.state == "ready"
+    assert model_of(both).state.shown == "ready"
     assert await ask(both) == 200
 
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sidecar.autoscaling.managed_model import ManagedModel
-from sidecar.autoscaling.worker_start import LoadFailed, WorkerStart
 from sidecar.catalog.model_store import archive_path, archive_version, find_version
 from sidecar.errors import InvalidInput, ModelNotReady, VersionNotFound
+from sidecar.models.loader import paused
+from sidecar.models.model import Model
+from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.torchserve.client import EngineRefused, TorchServeClient
 
 log = logging.getLogger(__name__)
@@ -24,61 +23,69 @@ class ModelVersions:
         self._model_store = model_store
 
     async def loaded(self, key: str) -> list[str]:
-        """The versions that TorchServe holds."""
+        """Return the versions that TorchServe holds."""
         return sorted(each.model_version for each in await self._client.versions(key))
 
-    async def add(self, model: ManagedModel, version: str) -> None:
-        """Loads *version* beside what is there.  Raises VersionNotFound, InvalidInput."""
+    async def add(self, model: Model, version: str) -> None:
+        """Load *version* beside what is there.  Raises VersionNotFound, InvalidInput."""
         name = await asyncio.to_thread(find_version, self._model_store, model.key, version)
         if name is None:
             raise VersionNotFound(model.key, version)
         await self._load(model, name, version)
 
-    async def make_default(self, model: ManagedModel, version: str) -> None:
-        """Requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady."""
+    async def make_default(self, model: Model, version: str) -> None:
+        """Let requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady."""
         versions = {each.model_version: each for each in await self._client.versions(model.key)}
         if version not in versions:
             raise VersionNotFound(model.key, version)
         if not versions[version].ready:
             raise ModelNotReady(f"version: no worker of {version} is READY")
         await self._client.set_default(model.key, version)
-        model.renewed()
-        model.trusted_again()
+        model.renew()
+        model.trust_again()
 
-    async def remove(self, model: ManagedModel, version: str) -> None:
-        """Unloads *version*, but not the default.  Raises VersionNotFound, InvalidInput."""
+    async def remove(self, model: Model, version: str) -> None:
+        """Unload *version*, but not the default.  Raises VersionNotFound, InvalidInput."""
         if version not in await self.loaded(model.key):
             raise VersionNotFound(model.key, version)
-        if version == model.status.version:
+        if version == model.version:
             raise InvalidInput(f"version: {version} is the default; make another one that first")
         await self._unregister(model, version)
 
-    async def replace(self, model: ManagedModel) -> None:
-        """Loads the archive as it lies in the model store now, in place of what is loaded.
+    async def replace(self, model: Model) -> None:
+        """Load the archive as it lies in the model store now, in place of what is loaded.
 
         A new version is loaded beside the old one first.  The same version cannot be: requests
         wait until it is loaded again.
         """
         path = archive_path(self._model_store, model.key)
-        version, old = await asyncio.to_thread(archive_version, path), model.status.version
+        version, old = await asyncio.to_thread(archive_version, path), model.version
         if version is None or old is None:
             log.warning("%s: what lies in the model store is no archive", model.key)
             return
         if version == old:
-            async with _quiet(model):
-                await self._client.unregister(model.key, old)
-                await self._load(model, path.name, version)
+            await self._load_again(model, path.name, version)
         else:
             await self._load(model, path.name, version)
             await self._client.set_default(model.key, version)
             await self._unregister(model, old)
-        model.renewed()
+        model.renew()
         log.info("%s: version %s replaced by %s", model.key, old, version)
 
-    async def _load(self, model: ManagedModel, archive: str, version: str) -> None:
+    async def _load_again(self, model: Model, archive: str, version: str) -> None:
+        """Load *version* in place of itself; while neither is there, nothing must be sent."""
+        async with paused(model, "its archive has changed"):
+            try:
+                await self._client.unregister(model.key, version)
+                await self._load(model, archive, version)
+            except BaseException:
+                model.mark_loading("its changed archive was not loaded")
+                raise
+
+    async def _load(self, model: Model, archive: str, version: str) -> None:
         """Raises InvalidInput when it cannot be loaded; nothing of it is left then."""
         key, seconds = model.key, model.spec.inference.startup_timeout_seconds
-        most = max(model.workers, model.spec.inference.workers.max)
+        most = max(model.target_workers, model.spec.inference.workers.max)
         try:
             await self._client.register(archive, key)
         except EngineRefused as exc:
@@ -86,25 +93,14 @@ class ModelVersions:
                 return
             raise _not_loadable(archive) from exc
         try:
-            await self._workers.start(key, model.workers, most, seconds, version)
+            await self._workers.start(key, model.target_workers, most, seconds, version)
         except LoadFailed as exc:
             await self._client.unregister(key, version)
             raise _not_loadable(archive) from exc
 
-    async def _unregister(self, model: ManagedModel, version: str) -> None:
-        async with _quiet(model):  # its workers may hold jobs
+    async def _unregister(self, model: Model, version: str) -> None:
+        async with paused(model, f"version {version} is unloaded"):  # its workers may hold jobs
             await self._client.unregister(model.key, version)
-
-
-@asynccontextmanager
-async def _quiet(model: ManagedModel) -> AsyncIterator[None]:
-    """Nothing of *model* is in flight; what is asked waits."""
-    model.dispatcher.pause()
-    try:
-        await model.dispatcher.until_none_in_flight()
-        yield
-    finally:
-        model.dispatcher.open(len(model.status.workers))
 
 
 def _not_loadable(archive: str) -> InvalidInput:

@@ -1,6 +1,6 @@
 """Workers that die again and again."""
 
-from sidecar.autoscaling.crash_loop import MANY_DEATHS, WINDOW_SECONDS, CrashLoop
+from sidecar.models.crash_loop import MANY_DEATHS, WINDOW_SECONDS, CrashLoop
 
 
 def test_another_process_is_a_death_and_many_are_a_crash_loop() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.autoscaling.scaling_policy import (
-    Load,
+from sidecar.models.scaling import (
     ScalingPolicy,
+    Workload,
     desired_workers,
     fewer_would_do,
 )
@@ -48,7 +48,7 @@ TWO = ScalingPolicy(min_workers=2, max_workers=4, max_batch_size=8)
 def test_a_load_calls_for_workers(
     policy: ScalingPolicy, load: dict[str, Any], workers: int
 ) -> None:
-    assert desired_workers(policy, Load(**load)) == workers
+    assert desired_workers(policy, Workload(**load)) == workers
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_a_load_calls_for_workers(
 def test_fewer_would_do_when_a_worker_is_idle_and_nothing_waits(
     load: dict[str, Any], would_do: bool
 ) -> None:
-    assert fewer_would_do(POLICY, Load(**load)) is would_do
+    assert fewer_would_do(POLICY, Workload(**load)) is would_do

@@ -24,23 +24,23 @@ class WorkerStart:
 
     async def start(
         self, key: str, least: int, most: int, seconds: float, version: str | None = None
-    ) -> None:
-        """Starts *least* workers of *most* at the most; returns once the first is READY.
+    ) -> ModelState:
+        """Start *least* workers of *most* at the most; return once the first is READY.
 
         Raises LoadFailed when none is in *seconds*, or when they die more than once each;
         EngineRefused or EngineGone.
         """
         await self._client.scale(key, least, most, version)
-        await self._wait(key, 1, least, seconds, version)
+        return await self._wait(key, 1, least, seconds, version)
 
-    async def scale(self, key: str, workers: int, seconds: float) -> None:
-        """To *workers*, not zero; returns once all are READY.  Raises what `start` does."""
+    async def scale(self, key: str, workers: int, seconds: float) -> ModelState:
+        """Let it have *workers*, not zero; return once all are READY.  Raises what `start` does."""
         await self._client.scale(key, workers, workers)
-        await self._wait(key, workers, workers, seconds, None)
+        return await self._wait(key, workers, workers, seconds, None)
 
     async def _wait(
         self, key: str, wanted: int, started: int, seconds: float, version: str | None
-    ) -> None:
+    ) -> ModelState:
         until, seen = self._clock() + seconds, set[int]()
         late = False
         while not late:
@@ -49,7 +49,7 @@ class WorkerStart:
             if known is None:
                 raise LoadFailed("it was unregistered while it was loaded")
             if len(known.ready) >= wanted:
-                return
+                return known
             if _deaths(known, seen) > started:
                 raise LoadFailed("it cannot be loaded; workers.log says why")
             await asyncio.sleep(LOOK_SECONDS)

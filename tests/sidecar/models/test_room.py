@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.autoscaling.test_sleep_and_wake import ask, change, model_of, services_of
 from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
 
 
 async def test_the_one_asked_longest_ago_makes_room_for_another(
@@ -17,8 +17,8 @@ async def test_the_one_asked_longest_ago_makes_room_for_another(
     assert (
         await client.post("/predict", json={"model_name": "matrix", "inputs": [[1]]})
     ).status == 200
-    assert model_of(client, "other").status.state == "idle"
-    assert model_of(client, "echo").status.state == "ready"
+    assert model_of(client, "other").state.shown == "idle"
+    assert model_of(client, "echo").state.shown == "ready"
 
 
 async def test_where_nobody_can_leave_there_is_no_room(
@@ -46,18 +46,18 @@ async def test_at_the_start_nobody_leaves_for_another_and_whoever_stays_out_is_w
     start: StartSidecar,
 ) -> None:
     client = await start(catalog=CATALOG | {"other": ECHO}, max_loaded_models=1)
-    states = {key: model_of(client, key).status.state for key in ("echo", "other")}
+    states = {key: model_of(client, key).state.shown for key in ("echo", "other")}
     assert states == {"echo": "ready", "other": "archived"}
     assert (await client.get("/readyz")).status == 200
     assert await ask(client, "other") == 200
-    assert model_of(client).status.state == "idle"
+    assert model_of(client).state.shown == "idle"
 
 
 async def test_at_the_start_others_leave_for_a_pinned_model(start: StartSidecar) -> None:
     late = ECHO | {"pinned": True, "load_priority": 200}
     client = await start(catalog=CATALOG | {"other": late}, max_loaded_models=1)
-    assert model_of(client, "other").status.state == "ready"
-    assert model_of(client).status.state in ("idle", "archived")
+    assert model_of(client, "other").state.shown == "ready"
+    assert model_of(client).state.shown in ("idle", "archived")
 
 
 async def test_workers_are_not_added_beyond_the_budget(
@@ -86,7 +86,7 @@ async def test_models_come_in_where_one_leaves_for_both(
     client = await start(catalog=catalog, memory_budget_mb=100)
     answers = await asyncio.gather(ask(client, "other"), ask(client, "matrix"))
     assert set(answers) == {200}
-    assert model_of(client).status.state == "idle"
+    assert model_of(client).state.shown == "idle"
 
 
 async def test_nobody_is_loaded_beside_one_that_stays_after_all(start: StartSidecar) -> None:
@@ -94,7 +94,7 @@ async def test_nobody_is_loaded_beside_one_that_stays_after_all(start: StartSide
     for _ in range(20):
         answers = await asyncio.gather(ask(client, "other"), ask(client), ask(client))
         assert set(answers) <= {200, 503}
-        assert sum(each.in_memory for each in services_of(client).loader.models.values()) <= 1
+        assert sum(each.in_memory for each in services_of(client).models.values()) <= 1
     assert await ask(client) == await ask(client, "other") == 200
 
 
@@ -107,9 +107,9 @@ async def test_a_model_counts_with_all_workers_while_they_are_started(
     }
     client = await start(catalog=CATALOG | {"echo": growing})
     model = model_of(client)
-    model.status.workers = []
+    model.workers = []
     model.begin(asyncio.sleep(0), "load")
-    (resident,) = services_of(client).loader.residents()
+    (resident,) = services_of(client).room.residents()
     assert resident.memory_mb == 300
     assert model.operation is not None
     await model.operation

@@ -22,7 +22,7 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: float | None = 300.0
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """What one model has to do now.  Times in seconds.
 
     *first_waits*: how long the first in the queue has; *idle_for*: since anybody asked;
@@ -38,7 +38,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     since_change: float = float("inf")
 
 
-def desired_workers(policy: ScalingPolicy, load: Load) -> int:
+def desired_workers(policy: ScalingPolicy, load: Workload) -> int:
     """The workers that *load* calls for.  Waking from zero is not its business: a request does."""
     if load.workers == 0:
         return 0
@@ -54,19 +54,19 @@ def desired_workers(policy: ScalingPolicy, load: Load) -> int:
     return load.workers
 
 
-def _is_idle(policy: ScalingPolicy, load: Load) -> bool:
+def _is_idle(policy: ScalingPolicy, load: Workload) -> bool:
     nothing_to_do = load.queued == load.in_flight == 0
     return (
         nothing_to_do and policy.idle_seconds is not None and load.idle_for >= policy.idle_seconds
     )
 
 
-def _too_few(policy: ScalingPolicy, load: Load) -> bool:
+def _too_few(policy: ScalingPolicy, load: Workload) -> bool:
     jobs = load.queued / policy.max_batch_size
     return load.first_waits >= policy.up_wait or jobs > policy.up_jobs * load.workers
 
 
-def fewer_would_do(policy: ScalingPolicy, load: Load) -> bool:
+def fewer_would_do(policy: ScalingPolicy, load: Workload) -> bool:
     """Whether one worker less could have done this: nothing waits, and one at least is idle."""
     jobs = -(-load.in_flight // policy.max_batch_size)
     return load.queued == 0 and jobs < load.workers

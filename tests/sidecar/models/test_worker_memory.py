@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.autoscaling.test_sleep_and_wake import ask, model_of, services_of
 from tests.sidecar.conftest import StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import ask, model_of, services_of
 
 MB = 2**20
 ON_GPU_1 = {
@@ -44,7 +44,7 @@ async def test_what_a_worker_holds_after_its_load_is_told_and_budgeted(start: St
     assert told["gpu_memory_mb"] == {"1": 500.0}
     model = model_of(client)
     assert (model.memory_mb, model.gpu_memory_mb) == (300.0, 500.0)
-    assert sum(each.memory_mb for each in services_of(client).loader.residents()) >= 300
+    assert sum(each.memory_mb for each in services_of(client).room.residents()) >= 300
 
 
 @pytest.mark.usefixtures("on_gpu")

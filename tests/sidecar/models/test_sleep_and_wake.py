@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from sidecar.autoscaling.managed_model import ManagedModel
+from sidecar.models.model import Model
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.work import Work
 from sidecar.services import SERVICES, Services
@@ -24,13 +24,13 @@ def services_of(client: Client) -> Services:
     return services
 
 
-def model_of(client: Client, key: str = "echo") -> ManagedModel:
-    return services_of(client).loader.models[key]
+def model_of(client: Client, key: str = "echo") -> Model:
+    return services_of(client).models[key]
 
 
 async def until(state: str, client: Client, key: str = "echo") -> None:
     async with asyncio.timeout(5):
-        while model_of(client, key).status.state != state:
+        while model_of(client, key).state.shown != state:
             await asyncio.sleep(0.01)
 
 
@@ -70,7 +70,7 @@ async def test_a_model_in_use_does_not_sleep(
     torchserve.hold()
     asked = asyncio.create_task(ask(client))
     await asyncio.sleep(0.5)
-    assert model_of(client).status.state == "ready"
+    assert model_of(client).state.shown == "ready"
     torchserve.release()
     assert await asked == 200
     await until("idle", client)
@@ -80,7 +80,7 @@ async def test_a_model_in_use_does_not_sleep(
 async def test_some_models_never_sleep(start: StartSidecar, rule: dict[str, Any]) -> None:
     client = await start(catalog=CATALOG | {"echo": ECHO | {"idle_seconds": 0.05} | rule}, **QUICK)
     await asyncio.sleep(0.3)
-    assert model_of(client).status.state == "ready"
+    assert model_of(client).state.shown == "ready"
 
 
 async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSidecar) -> None:
@@ -88,7 +88,7 @@ async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSid
     changed = await change(client, "/autoscaler/config", zero_scaling_enabled=False)
     assert changed["updated_fields"] == ["zero_scaling_enabled"]
     await asyncio.sleep(0.4)
-    assert model_of(client).status.state == "ready"
+    assert model_of(client).state.shown == "ready"
     health = await (await client.get("/health")).json()
     assert health["autoscaler"]["components"]["zero_scaler"]["status"] == "disabled"
     await change(client, "/autoscaler/config", zero_scaling_enabled=True)

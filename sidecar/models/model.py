@@ -1,0 +1,447 @@
+"""One model for as long as it is in the program: its spec, queue, workers, and state."""
+
+import asyncio
+import itertools
+import logging
+import time
+import warnings
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from sidecar.errors import EngineUnavailable, ModelNotReady, Unavailable
+from sidecar.models.crash_loop import CrashLoop
+from sidecar.models.eviction import Newcomer
+from sidecar.models.history import Change, History
+from sidecar.models.retry import Retry
+from sidecar.models.states import (
+    GATES,
+    IN_MEMORY,
+    LOADED,
+    SLEEPING,
+    Gate,
+    IllegalTransition,
+    State,
+    may_follow,
+)
+from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
+from sidecar.scheduling.job import WorkerMemory
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.torchserve.client import WorkerState
+
+log = logging.getLogger(__name__)
+
+RESTART_GRACE_SECONDS = 15.0  # that workers which died have until their queue is refused
+LEVELS: Mapping[State, int] = {
+    State.RESTARTING: logging.WARNING,
+    State.FAILED: logging.ERROR,
+}
+LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that free memory
+
+_REVISIONS = itertools.count()
+
+
+class Runtime(msgspec.Struct):
+    """What a model's handler says of itself once it is loaded."""
+
+    device: str
+    precision: str
+    compile: bool = False
+    tensorrt: bool = False
+    worker: int = 0  # the process that said it
+    memory: WorkerMemory | None = None  # which it held
+
+
+class Model:
+    """One object, one life.
+
+    Its state changes by the methods `mark_…`, `pause`, `resume` and `retire`, which all go
+    through `_move`.  The queue's gate follows from the state and from whether TorchServe
+    answers, in `_set_gate` alone.  At most one operation is under way.  Everything runs in the
+    event loop: no thread touches a model.
+
+    *nudged* is set when the reconciler ought to look at once.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        spec: ModelSpec,
+        dispatchers: DispatcherFactory,
+        history: History,
+        nudged: asyncio.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.key = key
+        self.spec = spec
+        self._history = history
+        self._nudged = nudged
+        self._clock = clock
+        self._dispatcher = (
+            dispatchers.build(key, spec, on_trouble=nudged.set, on_waiting=self._ask_to_be_woken)
+            if spec.enabled
+            else None
+        )
+        self._state = _first_state(spec)
+        self._refusal: Unavailable = ModelNotReady(f"model_name: {key} is loading")
+        self._unreachable: Unavailable | None = self._refusal  # TorchServe; None: it answers
+        self.version: str | None = None
+        self.workers: list[WorkerState] = []  # those that are READY
+        self.runtime: Runtime | None = None
+        self.error: str | None = None  # why it failed, or is not here
+        self.wanted = spec.enabled and spec.auto_load  # it is to be loaded, or asleep
+        self.target_workers = max(spec.inference.workers.min, 1)  # when it is awake
+        self.retry = Retry()
+        self.crashes = CrashLoop()
+        self._revision = next(_REVISIONS)
+        self.suspect = False  # it failed: what TorchServe holds of it is not used again
+        self.memory_mb = float(spec.requirements.min_memory_mb)  # of a worker, once it was seen
+        self.gpu_memory_mb = float(spec.requirements.min_gpu_memory_mb)  # the same
+        self.held_gpu_mb: dict[int, float] = {}  # by all its workers, of each GPU
+        self.ready_at: float | None = None  # when a worker was last seen READY
+        self.awake_since = float("-inf")
+        self.changed_at = float("-inf")  # when its number of workers was last changed by us
+        self.operation: asyncio.Task[None] | None = None
+        self._operation_name = ""
+
+    # What it is now
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What takes its entries; only an enabled model has one."""
+        assert self._dispatcher is not None
+        return self._dispatcher
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it can be used at all."""
+        return self._dispatcher is not None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it holds memory, or is about to."""
+        return self._state in IN_MEMORY
+
+    @property
+    def loaded(self) -> bool:
+        """Whether workers of it are READY."""
+        return self._state in LOADED
+
+    @property
+    def answers(self) -> bool:
+        """Whether a request is answered, at once or after a wake from TorchServe."""
+        return self.loaded or self._state in (State.IDLE, State.WAKING)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request is answered, at once or after a wake; a load in progress says no."""
+        return self.answers or (self._state is State.ARCHIVED and not self.wanted)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is queued or in flight."""
+        return bool(len(self.dispatcher.queue) or self.dispatcher.in_flight)
+
+    @property
+    def needs_wake(self) -> bool:
+        """Whether entries wait that only a wake can answer."""
+        return self._state in SLEEPING and self.enabled and len(self.dispatcher.queue) > 0
+
+    @property
+    def leaving(self) -> bool:
+        """Whether its operation takes it out of memory."""
+        return self.operation is not None and self._operation_name in LEAVING
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the READY workers."""
+        return [worker.pid for worker in self.workers]
+
+    @property
+    def identity(self) -> str:
+        """What answers for it; when this changes, kept results are no longer its own."""
+        return f"{self.version or self.spec.version} {self._revision}"
+
+    @property
+    def gate(self) -> Gate:
+        """What happens to its entries."""
+        return GATES[self._state] if self._unreachable is None else Gate.CLOSED
+
+    def worker_memory_mb(self, worker: WorkerState) -> float | None:
+        """Return what *worker* holds, in 2^20 bytes: as it says itself, else as TorchServe does.
+
+        None: nobody has measured it yet.
+        """
+        told = self.dispatcher.worker_memory.get(worker.pid)
+        held = worker.memory_usage if told is None else told.rss_bytes
+        return held / 2**20 or None
+
+    def newcomer(self, workers: int | None = None) -> Newcomer:
+        """Return what it needs in memory with *workers*, or with as many as it has awake."""
+        device = self.spec.device
+        named = [int(device.partition(":")[2])] if ":" in device else self.spec.gpu_ids
+        return Newcomer(
+            workers=workers or self.target_workers,
+            memory_mb=self.memory_mb,
+            gpu_memory_mb=0.0 if device in ("cpu", "mps") else self.gpu_memory_mb,
+            gpus=named,
+        )
+
+    # Its operation
+
+    def begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start *work* as the operation; the caller has seen that there is none."""
+        assert self.operation is None, f"{self.key}: {self._operation_name} is under way"
+        self._operation_name = name
+        self.operation = asyncio.create_task(work, name=f"{name} {self.key}")
+        return self.operation
+
+    def end_operation(self) -> None:
+        """Note that the operation is over."""
+        self.operation = None
+
+    # Its life
+
+    def mark_available(self, error: str | None = None) -> None:
+        """There is no archive of it."""
+        text = error or "its archive is not in the model store"
+        self._move(State.AVAILABLE, text, refusal=self._not_ready(text, 5.0))
+        self.error = error
+
+    def mark_downloading(self) -> None:
+        """Its archive is on its way."""
+        self._move(
+            State.DOWNLOADING,
+            "its download has begun",
+            refusal=self._not_ready("it is being downloaded", 5.0),
+        )
+
+    def mark_archived(
+        self, reason: str, *, refuse: Unavailable | None = None, change: Change | None = None
+    ) -> None:
+        """It has an archive and is not in memory; those who wait now get *refuse*."""
+        self.crashes.forget()
+        self._move(State.ARCHIVED, reason, change=change)
+        if refuse is not None:
+            self.refuse_waiting(refuse)
+
+    def mark_loading(self, reason: str) -> None:
+        """It is loaded unasked."""
+        self._move(State.LOADING, reason, refusal=self._not_ready("it is loading", 2.0))
+
+    def mark_waking(self, reason: str) -> None:
+        """It is loaded because somebody asked: at once, whatever failed before."""
+        self.wanted = True
+        self.retry.now()
+        self._move(State.WAKING, reason, version=self.version)
+
+    def mark_ready(
+        self,
+        version: str,
+        workers: list[WorkerState],
+        runtime: Runtime | None,
+        gpu_mb: dict[int, float],
+        reason: str,
+        *,
+        change: Change | None = None,
+    ) -> None:
+        """*workers* of it take jobs; they hold *gpu_mb* of each GPU."""
+        if not self.loaded:
+            self.awake_since = self._clock()
+        self.ready_at = self._clock()
+        self.suspect = False
+        self.retry.succeeded()
+        self._move(
+            State.READY, reason, change=change, version=version, workers=workers, runtime=runtime
+        )
+        told = self._take_told_memory()
+        measured = [self.worker_memory_mb(worker) or 0.0 for worker in workers]
+        self.memory_mb = max(*measured, 0.0, float(self.spec.requirements.min_memory_mb))
+        self._hold_gpu_memory(gpu_mb or _reserved_mb(told))
+
+    def mark_away(self, version: str) -> None:
+        """None of its workers is READY: they have some time to come back, then it has failed."""
+        if self.ready_at is None or self._clock() - self.ready_at >= RESTART_GRACE_SECONDS:
+            self.mark_failed("its workers do not become READY")
+        else:
+            self._move(State.RESTARTING, "no worker is READY", version=version)
+
+    def mark_idle(self, reason: str, *, change: Change | None = None) -> None:
+        """It has no workers, and a request wakes it."""
+        self.crashes.forget()
+        self._move(State.IDLE, reason, change=change, version=self.version)
+
+    def mark_failed(self, error: str, *, change: Change | None = None) -> None:
+        """It cannot be loaded; it is tried again after a pause that grows."""
+        self.suspect = True
+        pause = self.retry.failed(self._clock())
+        self._move(State.FAILED, error, refusal=self._not_ready(error, pause), change=change)
+        self.error = error
+
+    def mark_removing(self, refusal: Unavailable) -> None:
+        """It is taken out; whoever asks gets *refusal*."""
+        self.wanted = False
+        self._move(State.REMOVING, refusal.detail, refusal=refusal)
+
+    def retire(self, refusal: Unavailable) -> None:
+        """It has left the program, for good; whoever still waits gets *refusal*."""
+        self.wanted = False
+        self._move(State.REMOVED, refusal.detail, refusal=refusal)
+
+    def pause(self, reason: str) -> None:
+        """Send no more jobs: workers of it are about to end, which are no deaths."""
+        self.crashes.forget()
+        self._move(
+            State.PAUSED, reason, version=self.version, workers=self.workers, runtime=self.runtime
+        )
+
+    def resume(self, reason: str) -> None:
+        """Send jobs again, to the workers that there were."""
+        self._move(
+            State.READY, reason, version=self.version, workers=self.workers, runtime=self.runtime
+        )
+
+    def record_change(self, change: Change, reason: str) -> None:
+        """Remember that its number of workers was changed, by us."""
+        self.changed_at = self._clock()
+        self._history.add_change(self.key, change, reason)
+
+    def renew(self) -> None:
+        """What answers for it next may be other weights, in other processes."""
+        self._revision = next(_REVISIONS)
+        self.crashes.forget()
+
+    def trust_again(self) -> None:
+        """Another version, which is READY, answers for it."""
+        self.suspect = False
+        self.retry.succeeded()
+        if self._state is State.FAILED:
+            self._move(State.RESTARTING, "another version is the default")
+
+    def lose_torchserve(self) -> None:
+        """TorchServe does not answer: nothing can be asked, and what it held is lost."""
+        if not self.enabled:
+            return
+        if self._unreachable is None:
+            self.renew()
+        self._unreachable = EngineUnavailable("TorchServe does not answer; it is being restarted")
+        self.retry.now()
+        held = self._state in (*IN_MEMORY, State.FAILED) and self.operation is None
+        if held and self.wanted:
+            self.mark_loading("TorchServe does not answer")
+        elif held:
+            self.mark_archived("TorchServe does not answer")
+        self._set_gate()
+
+    def find_torchserve(self) -> None:
+        """TorchServe answers."""
+        if self._unreachable is not None:
+            self._unreachable = None
+            self._set_gate()
+
+    def refuse_waiting(self, reason: Unavailable) -> None:
+        """Refuse those who wait now; who comes later may wait."""
+        if self.enabled:
+            self.dispatcher.refuse_waiting(reason)
+
+    def _move(
+        self,
+        after: State,
+        reason: str,
+        *,
+        refusal: Unavailable | None = None,
+        change: Change | None = None,
+        version: str | None = None,
+        workers: list[WorkerState] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """Take on *after* and what belongs to it.  The only place that changes the state."""
+        before = self._state
+        if before is not after:
+            if not may_follow(before, after):
+                self._report_illegal(before, after, reason)
+            self._state = after
+            self._history.add_transition(self.key, before, after, reason)
+            _log_transition(self.key, before, after, reason, change)
+        self.version, self.workers, self.runtime = version, workers or [], runtime
+        self.error = None
+        if refusal is not None:
+            self._refusal = refusal
+        if change is not None:
+            self.record_change(change, reason)
+        self._set_gate()
+
+    def _set_gate(self) -> None:
+        """Let the queue follow.  The only place that moves the gate."""
+        if not self.enabled:
+            return
+        match self.gate:
+            case Gate.OPEN:
+                self.dispatcher.open(len(self.workers))
+            case Gate.HELD:
+                self.dispatcher.hold()
+            case Gate.CLOSED:
+                self.dispatcher.close(self._unreachable or self._refusal)
+
+    def _report_illegal(self, before: State, after: State, reason: str) -> None:
+        message = f"{self.key}: no model goes from {before} to {after} ({reason})"
+        self._history.add_illegal()
+        log.error("%s", message, stack_info=True)
+        warnings.warn(message, IllegalTransition, stacklevel=4)
+
+    def _take_told_memory(self) -> Iterable[WorkerMemory]:
+        """Return what its workers told last, with their jobs or when they were described."""
+        told = self.dispatcher.worker_memory
+        if self.runtime is not None and self.runtime.memory is not None:
+            told.setdefault(self.runtime.worker, self.runtime.memory)
+        for gone in told.keys() - set(self.pids):
+            del told[gone]
+        return told.values()
+
+    def _hold_gpu_memory(self, gpu_mb: dict[int, float]) -> None:
+        """Take over what was measured; where the driver hides that, what models.json says."""
+        least, count = float(self.spec.requirements.min_gpu_memory_mb), len(self.workers)
+        if not gpu_mb and self.runtime and self.runtime.device.startswith("cuda:"):
+            gpu_mb = {int(self.runtime.device.partition(":")[2]): least * count}
+        self.held_gpu_mb = gpu_mb
+        self.gpu_memory_mb = max(sum(gpu_mb.values()) / count, least)
+
+    def _not_ready(self, error: str, seconds: float) -> ModelNotReady:
+        return ModelNotReady(f"model_name: {self.key}: {error}", retry_after=max(1, int(seconds)))
+
+    def _ask_to_be_woken(self) -> None:
+        """Entries wait, and no worker is READY."""
+        if self.needs_wake:
+            self._nudged.set()
+
+
+def _reserved_mb(told: Iterable[WorkerMemory]) -> dict[int, float]:
+    """Return what workers have reserved of each GPU, in 2^20 bytes."""
+    reserved: dict[int, float] = {}
+    for each in told:
+        if each.gpu is not None:
+            reserved[each.gpu] = reserved.get(each.gpu, 0.0) + each.gpu_reserved_bytes / 2**20
+    return reserved
+
+
+def _first_state(spec: ModelSpec) -> State:
+    """Some models' archives may be missing; any other's was built before the start."""
+    if not spec.enabled:
+        return State.DISABLED
+    return State.AVAILABLE if spec.can_be_missing else State.ARCHIVED
+
+
+def _log_transition(
+    key: str, before: State, after: State, reason: str, change: Change | None
+) -> None:
+    """Write one line.  A wanted model without an archive is tried every few seconds: quietly."""
+    quiet = {before, after} == {State.AVAILABLE, State.LOADING}
+    level = logging.DEBUG if quiet else LEVELS.get(after, logging.INFO)
+    taken = f" after {change.seconds:.1f} s" if change else ""
+    log.log(level, "%s: %s -> %s%s (%s)", key, before, after, taken, reason)

@@ -1,0 +1,157 @@
+"""The models of one program: every one there is, and the names by which people ask for them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from sidecar.catalog.catalog import Catalog
+from sidecar.errors import ModelNotReady, Unavailable
+from sidecar.models.history import History
+from sidecar.models.model import Model, Runtime
+from sidecar.models.states import State
+from sidecar.scheduling.dispatcher import DispatcherFactory
+from sidecar.schemas.model_spec import ModelSpec
+
+Build = Callable[[str, ModelSpec], Model]
+
+
+class ModelRegistry(Mapping[str, Model]):
+    """One `Model` for each entry of the catalog, by key, in load order.
+
+    It alone replaces *catalog*, and always together with the models.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatchers: DispatcherFactory,
+        history: History,
+        nudged: asyncio.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.catalog = catalog
+        self._clock = clock
+        self._nudged = nudged
+        self._build: Build = lambda key, spec: Model(key, spec, dispatchers, history, nudged, clock)
+        self._torchserve_answers = False
+        self._models: dict[str, Model] = {}
+        self._enabled: list[Model] = []
+        self._arrange({key: self._build(key, spec) for key, spec in catalog.items()})
+
+    def __getitem__(self, key: str) -> Model:
+        return self._models[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def find(self, name: str) -> Model | None:
+        """Return the model that has *name*: its key, its hub id or an alias."""
+        key = self.catalog.key_of(name)
+        return None if key is None else self._models[key]
+
+    def require(self, name: str, detail: str = "") -> Model:
+        """Return what `find` does.  Raises ModelNotFound, with *detail*, for no model's name."""
+        return self._models[self.catalog.require(name, detail)]
+
+    # What comes and goes by downloads
+
+    def check(self, key: str, spec: ModelSpec) -> None:
+        """Raises CatalogError when a download cannot be entered: one of its names is taken."""
+        if self._is_downloaded(key):
+            self.catalog.with_download(key, spec)
+
+    def put(self, key: str, spec: ModelSpec) -> None:
+        """Enter the new archive of *key*, which begins another life: it can be loaded.
+
+        *spec* is that of the download; for a model of models.json, its own entry counts.
+        Raises CatalogError.
+        """
+        if self._is_downloaded(key):
+            self.catalog = self.catalog.with_download(key, spec)
+        if key in self._models:
+            reason = f"model_name: {key} is replaced by a new download"
+            self._models[key].retire(ModelNotReady(reason, retry_after=5))
+        model = self._build(key, self.catalog[key])
+        self._arrange({**self._models, key: model})
+        if model.state is State.AVAILABLE:
+            model.mark_archived("it was downloaded")
+        if self._torchserve_answers:
+            model.find_torchserve()
+        self._nudged.set()
+
+    def drop(self, model: Model, reason: Unavailable) -> None:
+        """The archive of *model* is gone: so is a downloaded model; another is to be had again."""
+        if self.catalog.is_own(model.key):
+            self.catalog = self.catalog.without(model.key)
+            self._arrange(self._models)
+            model.retire(reason)
+        elif model.enabled:
+            model.mark_available()
+
+    def _arrange(self, models: Mapping[str, Model]) -> None:
+        self._models = {key: models[key] for key in self.catalog}
+        self._enabled = [model for model in self._models.values() if model.enabled]
+
+    def _is_downloaded(self, key: str) -> bool:
+        return key not in self.catalog or self.catalog.is_own(key)
+
+    # What concerns all of them
+
+    def find_torchserve(self) -> None:
+        """Note that TorchServe answers."""
+        self._torchserve_answers = True
+        for model in self.values():
+            model.find_torchserve()
+
+    def lose_torchserve(self) -> None:
+        """Note that TorchServe does not answer: nothing can be asked of any model."""
+        self._torchserve_answers = False
+        for model in self.values():
+            model.lose_torchserve()
+
+    async def stop(self, reason: Unavailable) -> None:
+        """Refuse all that waits or is in flight, for good."""
+        for model in self.values():
+            model.retire(reason)
+        await asyncio.gather(*(model.dispatcher.cancel_jobs() for model in self._enabled))
+
+    @property
+    def all_usable(self) -> bool:
+        """Whether every auto_load model takes requests, or is woken by one."""
+        return all(self[key].usable for key in self.catalog.auto_load())
+
+    @property
+    def enabled(self) -> list[Model]:
+        """Those that can be used at all."""
+        return self._enabled
+
+    @property
+    def queued(self) -> int:
+        """How many inputs wait, of all models."""
+        return sum(len(model.dispatcher.queue) for model in self._enabled)
+
+    @property
+    def active_loads(self) -> int:
+        """How many are being loaded."""
+        return sum(
+            model.operation is not None and model.state.shown == "loading"
+            for model in self.values()
+        )
+
+    def runtimes(self) -> list[Runtime]:
+        """Return what the handlers of all loaded models say of themselves."""
+        return [model.runtime for model in self.values() if model.runtime is not None]
+
+    def worker_pids(self) -> list[int]:
+        """Return the processes of all READY workers."""
+        return [pid for model in self.values() for pid in model.pids]
+
+    def troubles(self) -> dict[str, str]:
+        """Return why models cannot be loaded, or keep dying, by key."""
+        now = self._clock()
+        found = {key: model.crashes.trouble(now) for key, model in self.items()}
+        found |= {key: model.error for key, model in self.items() if model.state is State.FAILED}
+        return {key: text for key, text in found.items() if text}

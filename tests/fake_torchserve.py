@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from aiohttp.typedefs import Handler
 
 from handler_kit.job import MAGIC
 from sidecar.scheduling.job import VERSION
@@ -71,6 +72,8 @@ class FakeTorchServe:
         self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
         self.wrong_bytes: bytes | None = None
         self.inference_key = INFERENCE_KEY
+        self.away = False  # it hangs up on everybody
+        self.dropped: list[str] = []  # models whose READY workers were ended while they held a job
         self.pings = 0
         self.most_connections = 0  # at the same time, as seen when a request comes
         self._gate = asyncio.Event()
@@ -110,7 +113,7 @@ class FakeTorchServe:
         self._gate.set()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=2**30)
+        app = web.Application(client_max_size=2**30, middlewares=[self._unless_away])
         app.router.add_get("/ping", self._ping)
         app.router.add_post("/predictions/{model}", self._predict)
         app.router.add_post("/models", self._register)
@@ -124,6 +127,12 @@ class FakeTorchServe:
         app.router.add_delete("/models/{model}", self._unregister)
         app.router.add_get("/metrics", self._metrics)
         return app
+
+    @web.middleware
+    async def _unless_away(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.away and request.transport is not None:
+            request.transport.close()
+        return await handler(request)
 
     async def _ping(self, request: web.Request) -> web.Response:
         self.pings += 1
@@ -144,7 +153,12 @@ class FakeTorchServe:
         items, values = _read_job(body)
         self.jobs.append(values)
         self.items.append(items)
-        await self._gate.wait()
+        at_work, job = self.models[request.match_info["model"]]["atWork"], object()
+        at_work.add(job)
+        try:
+            await self._gate.wait()
+        finally:
+            at_work.discard(job)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             return _error(*refusal, "Worker died.")
@@ -203,6 +217,7 @@ class FakeTorchServe:
             "maxWorkers": 0,
             "batchSize": int(query["batch_size"]),
             "pids": [],
+            "atWork": set(),
         }
         if query["url"] in self.slow:
             model["workersStatus"] = "LOADING"
@@ -246,7 +261,8 @@ class FakeTorchServe:
             }
             for index, pid in enumerate(pids)
         ]
-        return {key: value for key, value in model.items() if key != "pids"} | {"workers": workers}
+        shown = {key: value for key, value in model.items() if key not in ("pids", "atWork")}
+        return shown | {"workers": workers}
 
     async def _describe_all(self, request: web.Request) -> web.Response:
         if refused := self._refused(request, MANAGEMENT_KEY):
@@ -277,6 +293,8 @@ class FakeTorchServe:
             return _error(404, "ModelNotFoundException", "Model not found")
         assert request.query["synchronous"] == "false"
         least, most = (int(request.query[name]) for name in ("min_worker", "max_worker"))
+        if least < len(model["pids"]):
+            self._end_workers(model)
         model |= {"minWorkers": least, "maxWorkers": most}
         model["pids"] = (model["pids"] + [next(self._pids) for _ in range(least)])[:least]
         self.scalings.append((request.match_info["model"], least))
@@ -292,9 +310,14 @@ class FakeTorchServe:
             return web.json_response({"status": "unregistered"})
         if others:
             return _error(403, "InvalidModelVersionException", "Can't remove default version")
-        if self.models.pop(name, None) is None:
+        if name not in self.models:
             return _error(404, "ModelNotFoundException", "Model not found")
+        self._end_workers(self.models.pop(name))
         return web.json_response({"status": "unregistered"})
+
+    def _end_workers(self, model: dict[str, Any]) -> None:
+        if model["atWork"] and model.get("workersStatus", self.workers_status) == "READY":
+            self.dropped.append(model["modelName"])
 
     async def _metrics(self, _: web.Request) -> web.Response:
         lines = [

@@ -106,6 +106,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
                 State.WAKING,
                 State.READY,
                 State.RESTARTING,
+                State.IDLE,  # it makes room for another before it is there
                 State.FAILED,
                 State.REMOVING,
             }
@@ -117,6 +118,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
                 State.LOADING,  # TorchServe went away meanwhile
                 State.READY,
                 State.RESTARTING,
+                State.IDLE,  # TorchServe went away meanwhile, and it makes room for another
                 State.FAILED,
                 State.REMOVING,
             }
@@ -136,10 +138,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
             {
                 State.READY,
                 State.LOADING,  # its changed archive did not take its own place
-                State.RESTARTING,
                 State.IDLE,
                 State.ARCHIVED,
-                State.FAILED,
                 State.REMOVING,
             }
         ),
@@ -148,12 +148,13 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
                 State.READY,
                 State.LOADING,
                 State.WAKING,
+                State.IDLE,  # it makes room for another
                 State.ARCHIVED,
                 State.FAILED,
                 State.REMOVING,
             }
         ),
-        State.IDLE: frozenset({State.WAKING, State.ARCHIVED, State.FAILED, State.REMOVING}),
+        State.IDLE: frozenset({State.WAKING, State.ARCHIVED, State.REMOVING}),
         State.FAILED: frozenset(
             {
                 State.LOADING,

@@ -10,6 +10,7 @@ from sidecar.models.history import History
 from sidecar.models.model import Model, Runtime
 from sidecar.models.states import State
 from sidecar.scheduling.dispatcher import DispatcherFactory
+from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.schemas.model_spec import ModelSpec
 
 Build = Callable[[str, ModelSpec], Model]
@@ -36,6 +37,7 @@ class ModelRegistry(Mapping[str, Model]):
         self._torchserve_answers = False
         self._models: dict[str, Model] = {}
         self._enabled: list[Model] = []
+        self._queues: list[RequestQueue] = []
         self._arrange({key: self._build(key, spec) for key, spec in catalog.items()})
 
     def __getitem__(self, key: str) -> Model:
@@ -94,6 +96,7 @@ class ModelRegistry(Mapping[str, Model]):
     def _arrange(self, models: Mapping[str, Model]) -> None:
         self._models = {key: models[key] for key in self.catalog}
         self._enabled = [model for model in self._models.values() if model.enabled]
+        self._queues = [model.dispatcher.queue for model in self._enabled]
 
     def _is_downloaded(self, key: str) -> bool:
         return key not in self.catalog or self.catalog.is_own(key)
@@ -131,7 +134,7 @@ class ModelRegistry(Mapping[str, Model]):
     @property
     def queued(self) -> int:
         """How many inputs wait, of all models."""
-        return sum(len(model.dispatcher.queue) for model in self._enabled)
+        return sum(map(len, self._queues))
 
     @property
     def active_loads(self) -> int:

@@ -109,6 +109,8 @@ def prepare_model(services: Services, model: Model, name: str) -> None:
 
     Raises ModelNotFound, ModelDownloading, and NoRoom.
     """
+    if model.loaded:  # as it is for nearly every request
+        return
     if model.state in MISSING:
         services.downloads.refuse_missing(model, name)
     services.operations.prepare(model, name)

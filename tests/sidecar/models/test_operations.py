@@ -1,0 +1,91 @@
+"""What operations leave behind: in front of the fake TorchServe."""
+
+import asyncio
+
+import pytest
+
+from sidecar.errors import ModelNotReady
+from sidecar.models.states import State
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
+
+GONE = ModelNotReady("model_name: other is removed", retry_after=5)
+
+
+class Deletion:
+    """Files that go when they are told to."""
+
+    def __init__(self, error: OSError | None = None) -> None:
+        self._error = error
+        self.begun = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.begun.set()
+        await self.goes_on.wait()
+        if self._error is not None:
+            raise self._error
+
+
+async def test_nobody_wakes_a_model_while_its_files_are_deleted(
+    client: Client, torchserve: FakeTorchServe
+) -> None:
+    services, model, deletion = services_of(client), model_of(client, "other"), Deletion()
+    assert await ask(client, "other") == 200
+    removal = asyncio.create_task(services.operations.remove(model, GONE, deletion))
+    await deletion.begun.wait()
+    assert "other" not in torchserve.models
+    response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
+    assert response.status == 503
+    assert (await response.json())["detail"] == GONE.detail
+    refused = await change(client, "/models/other/load", 503)
+    assert refused["detail"] == "model_name: other is being removed"
+    assert "other" not in torchserve.models
+    deletion.goes_on.set()
+    await removal
+    assert model.state is State.AVAILABLE  # it is in models.json, and can be had again
+
+
+async def test_a_model_whose_files_cannot_be_deleted_stays(client: Client) -> None:
+    services, model = services_of(client), model_of(client, "other")
+    deletion = Deletion(PermissionError("other.mar"))
+    deletion.goes_on.set()
+    with pytest.raises(PermissionError):
+        await services.operations.remove(model, GONE, deletion)
+    assert model.state is State.ARCHIVED
+    assert await ask(client, "other") == 200
+
+
+async def test_a_disabled_model_stays_disabled_when_its_files_are_deleted(client: Client) -> None:
+    services, model, deletion = services_of(client), model_of(client, "disabled"), Deletion()
+    deletion.goes_on.set()
+    await services.operations.remove(model, GONE, deletion)
+    assert model.state is State.DISABLED
+
+
+async def test_workers_that_we_end_are_no_deaths(start: StartSidecar) -> None:
+    workers = {"workers": {"min": 1, "max": 4}}
+    client = await start(catalog=CATALOG | {"echo": ECHO | {"inference": workers}})
+    for count in (4, 1):
+        await change(client, "/models/echo/scale", workers=count)
+        await services_of(client).reconciler.look()
+    assert len(model_of(client).workers) == 1
+    assert (await (await client.get("/health")).json())["failing_models"] == {}
+
+
+async def test_what_waits_when_the_program_stops_is_refused_for_good(
+    client: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.hold()
+    asked = [asyncio.create_task(ask(client))]
+    while not torchserve.jobs:
+        await asyncio.sleep(0.01)
+    asked += [asyncio.create_task(ask(client)) for _ in range(2)]
+    while len(model_of(client).dispatcher.queue) < 2:
+        await asyncio.sleep(0.01)
+    await services_of(client).operations.stop(GONE)
+    assert await asyncio.gather(*asked) == [503] * 3
+    await services_of(client).reconciler.look()
+    assert model_of(client).state is State.REMOVED
+    assert await ask(client) == 503

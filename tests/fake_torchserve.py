@@ -153,18 +153,18 @@ class FakeTorchServe:
         items, values = _read_job(body)
         self.jobs.append(values)
         self.items.append(items)
-        at_work, job = self.models[request.match_info["model"]]["atWork"], object()
-        at_work.add(job)
+        model, job = self.models[request.match_info["model"]], object()
+        model["atWork"].add(job)
         try:
             await self._gate.wait()
         finally:
-            at_work.discard(job)
+            model["atWork"].discard(job)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             return _error(*refusal, "Worker died.")
         if self.wrong_bytes is not None:
             return web.Response(body=self.wrong_bytes)
-        worker = next(iter(self.models[request.match_info["model"]]["pids"]), 1)
+        worker = next(iter(model["pids"]), 1)
         return web.Response(body=self._answer(items, values, worker))
 
     def _answer(self, items: list[dict[str, Any]], values: list[Any], worker: int) -> bytes:

@@ -6,6 +6,7 @@ request has its answer or its refusal, and every wanted model can be used.
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -40,7 +41,7 @@ from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import Metrics
-from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from tests.fake_torchserve import FakeTorchServe
@@ -81,6 +82,7 @@ class World:
         self.torchserve = torchserve
         self.requests: list[asyncio.Task[Any]] = []
         self.changes: set[asyncio.Task[None]] = set()
+        self.paused: dict[Model, asyncio.Task[None] | None] = {}  # by which operation, last
         configured = Settings(model_store=store)
         self.history, nudged, clock = History(), asyncio.Event(), self.clock
         factory = DispatcherFactory(configured, client, Metrics(), clock)
@@ -108,7 +110,7 @@ class World:
 
     def in_background(self, work: Awaitable[None]) -> None:
         async def bearing_refusals() -> None:
-            with suppress(SidecarError):
+            with suppress(SidecarError, EngineGone, EngineRefused):
                 await work
 
         task = asyncio.create_task(bearing_refusals())
@@ -126,7 +128,12 @@ class World:
         assert all(operations[key] <= 1 for key in KEYS), names
         for model in self.models.enabled:
             assert (model.dispatcher.workers > 0) == (model.gate is Gate.OPEN), model.state
+            assert (model.dispatcher._closed is not None) == (model.gate is Gate.CLOSED)
             assert model.gate is not Gate.CLOSED or not len(model.dispatcher.queue), model.state
+            if model.state is State.PAUSED:
+                self.paused[model] = model.operation
+            elif model.state is State.READY and model.operation and not model.operation.done():
+                assert self.paused.get(model) is not model.operation, "jobs are sent too soon"
         assert self.models.keys() == self.models.catalog.keys()
 
     @property
@@ -338,9 +345,17 @@ HAPPENINGS: Mapping[str, Happening] = {
         *(release_jobs, end_torchserve, start_torchserve, scale_by_hand),
     )
 }
-OFTEN = ["request"] * 8 + ["look"] * 6 + ["rest"] * 6 + ["wake", "pass_time", "think"] * 2
+OFTEN = [
+    *(["request"] * 10 + ["look"] * 5 + ["rest"] * 5 + ["hold_jobs", "release_jobs", "wake"] * 3),
+    *["sleep", "unload", "scale", "install", "remove", "pass_time", "think"] * 2,
+]
+OFTEN_CALLED = ["wanted", "asked", "fetched"] * 3
 happenings = st.lists(
-    st.tuples(st.sampled_from([*OFTEN, *HAPPENINGS]), st.sampled_from(KEYS), st.integers(1, 3)),
+    st.tuples(
+        st.sampled_from([*OFTEN, *HAPPENINGS]),
+        st.sampled_from([*OFTEN_CALLED, *KEYS]),
+        st.integers(1, 3),
+    ),
     min_size=30,
     max_size=60,
 )
@@ -365,6 +380,7 @@ async def world_in(folder: Path) -> AsyncIterator[World]:
 
 async def live(world: World, story: Happenings, *, begun: bool) -> None:
     if begun:
+        await world.operations.install("fetched", DOWNLOADED, ModelNotReady("it is new"))
         await world.settle()
     for name, key, count in story:
         await HAPPENINGS[name](world, key, count)
@@ -391,10 +407,12 @@ async def live(world: World, story: Happenings, *, begun: bool) -> None:
 )
 @given(story=happenings, begun=st.booleans())
 async def test_whatever_happens_every_model_lives_by_the_table_and_every_request_is_answered(
-    tmp_path: Path, story: Happenings, begun: bool
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, story: Happenings, begun: bool
 ) -> None:
     async with world_in(tmp_path) as world:
         await live(world, story, begun=begun)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert not [text for text in told if text.endswith("failed")]  # by a bug, and was survived
 
 
 async def test_a_step_that_the_table_does_not_have_is_an_error(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """What operations leave behind: in front of the fake TorchServe."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from sidecar.errors import ModelNotReady
+from sidecar.models.model import Model
 from sidecar.models.states import State
+from sidecar.services import Services
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
@@ -62,6 +65,47 @@ async def test_a_disabled_model_stays_disabled_when_its_files_are_deleted(client
     deletion.goes_on.set()
     await services.operations.remove(model, GONE, deletion)
     assert model.state is State.DISABLED
+
+
+ENDING_WORKERS: dict[str, Callable[[Services, Model], Awaitable[object]]] = {
+    "sleep": lambda services, model: ended(services.operations.put_to_sleep(model, "so"), model),
+    "unload": lambda services, model: ended(services.operations.unload(model, "so"), model),
+    "scale": lambda services, model: ended(services.operations.scale(model, 1, "so"), model),
+    "remove": lambda services, model: services.operations.remove(model, GONE, nothing_to_delete),
+    "install": lambda services, model: services.operations.install(model.key, model.spec, GONE),
+}
+
+
+async def ended(_: None, model: Model) -> None:
+    """Wait for the operation that was begun."""
+    while model.operation is not None:
+        await asyncio.wait({model.operation})
+
+
+async def nothing_to_delete() -> None:
+    """As if there were no files."""
+
+
+@pytest.mark.parametrize("operation", ENDING_WORKERS)
+async def test_no_operation_ends_a_worker_that_holds_a_job(
+    start: StartSidecar, torchserve: FakeTorchServe, operation: str
+) -> None:
+    two = ECHO | {"inference": {"workers": {"min": 2, "max": 2}}}
+    client = await start(catalog=CATALOG | {"echo": two})
+    services, model = services_of(client), model_of(client)
+    torchserve.hold()
+    asked = asyncio.create_task(ask(client))
+    while not torchserve.jobs:
+        await asyncio.sleep(0.01)
+    done = asyncio.ensure_future(ENDING_WORKERS[operation](services, model))
+    for _ in range(3):
+        await services.reconciler.look()
+    assert model.state in (State.PAUSED, State.REMOVING)
+    torchserve.release()
+    assert await asked == 200
+    await done
+    assert not torchserve.dropped
+    assert model.state in (State.IDLE, State.ARCHIVED, State.READY, State.AVAILABLE, State.REMOVED)
 
 
 async def test_workers_that_we_end_are_no_deaths(start: StartSidecar) -> None:

@@ -398,7 +398,7 @@ async def live(world: World, story: Happenings, *, begun: bool) -> None:
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     phases=[Phase.generate],  # a story is not told twice alike: its steps take real time
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -23,7 +23,7 @@ COPY sidecar/torchserve/__init__.py sidecar/torchserve/java.py sidecar/torchserv
 RUN . scripts/environment
 
 COPY . .
-RUN .venv/bin/python -m sidecar.catalog \
+RUN .venv/bin/python -m sidecar.archives \
     && rm -rf var \
     && .venv/bin/python -m compileall -q sidecar handlers \
     && chmod -R u=rwX,go=rX /app \

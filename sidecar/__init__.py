@@ -20,7 +20,8 @@ The layers, imports go down only:
     torchserve               client and process of TorchServe
     errors, settings, schemas, backoff, lateness, records, state_folder, whole_file
 
-`access` (who asks) and `catalog` (which models there are) stand beside them.
+`access` (who asks), `catalog` (which models there are) and `archives` (what happens when archives
+are built) stand beside them.
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 from tqdm import tqdm
 
-from sidecar.catalog import __main__ as building
+from sidecar.archives import __main__ as building
 from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path

@@ -10,8 +10,8 @@ import msgspec
 from filelock import Timeout
 from huggingface_hub import close_session
 
-from sidecar.catalog import archive, package_source
-from sidecar.catalog.conversion import pickled
+from sidecar.archives import archive, package_source
+from sidecar.archives.conversion import pickled
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers, local_files, soundness, unpacking, web_file

@@ -72,7 +72,7 @@ def _build_archives(server: Server) -> None:
     (ROOT / "var" / "packages").mkdir(parents=True, exist_ok=True)
     packages.symlink_to(ROOT / "var" / "packages")
     environment = os.environ | server.environment
-    command = [sys.executable, "-m", "sidecar.catalog"]
+    command = [sys.executable, "-m", "sidecar.archives"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from handler_kit.wav import Samples, from_pcm, read_wav, to_pcm
-from sidecar.catalog.conversion import silero
-from sidecar.catalog.conversion import whisper as conversion
-from sidecar.catalog.package_source import FOREIGN_SUFFIXES, extract, fetch
+from sidecar.archives.conversion import silero
+from sidecar.archives.conversion import whisper as conversion
+from sidecar.archives.package_source import FOREIGN_SUFFIXES, extract, fetch
 from sidecar.schemas.model_spec import Package
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.handlers.loaded import Loaded

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from handler_kit.wav import Samples, from_pcm
-from sidecar.catalog import archive
+from sidecar.archives import archive
 from sidecar.catalog.catalog import load_catalog
 from speech_synthesis_handler import SpeechSynthesisHandler
 from tests.handlers.loaded import FakeContext, Loaded

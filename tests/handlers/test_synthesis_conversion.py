@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sidecar.catalog import archive
-from sidecar.catalog.conversion import bark as bark_conversion
-from sidecar.catalog.conversion import pickled
-from sidecar.catalog.conversion import tacotron2 as tacotron2_conversion
+from sidecar.archives import archive
+from sidecar.archives.conversion import bark as bark_conversion
+from sidecar.archives.conversion import pickled
+from sidecar.archives.conversion import tacotron2 as tacotron2_conversion
 from tests.checkpoints import bark, speecht5, tacotron2
 from tests.handlers.families import load_family
 from tests.handlers.speaking import farthest, say

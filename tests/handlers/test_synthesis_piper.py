@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import read_wav
-from sidecar.catalog import package_source
+from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
 from synthesis_kit.espeak_symbols import espeak_symbols

@@ -11,7 +11,7 @@ import torch
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples
-from sidecar.catalog import package_source
+from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from synthesis_kit.hibari_network import HibariNetwork
 from synthesis_kit.pronunciation import Pronunciation

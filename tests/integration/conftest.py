@@ -14,7 +14,7 @@ from tests.integration.tokens import bearer
 @pytest.fixture(scope="session")
 def archives() -> None:
     """Both archives, built if they are not current."""
-    subprocess.run([sys.executable, "-m", "sidecar.catalog"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "sidecar.archives"], cwd=ROOT, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def build_archives(folder: Path, *models: str) -> None:
         "SIDECAR_MODEL_STORE": str(folder / "model_store"),
     }
     subprocess.run(
-        [sys.executable, "-m", "sidecar.catalog", *models],
+        [sys.executable, "-m", "sidecar.archives", *models],
         cwd=ROOT,
         env=os.environ | environment,
         check=True,

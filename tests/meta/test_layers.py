@@ -36,11 +36,12 @@ LAYERS = [
         "whole_file",
     },
 ]
-BESIDE = {  # they import the lowest layer only; who may import them
+BESIDE = {  # they import the lowest layer and each other as told; who may import them
     "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},
+    "archives": {"downloads"},
     "catalog": {
         *("__main__", "app", "configuration", "routes", "services"),
-        *("models", "speech", "downloads"),
+        *("archives", "models", "speech", "downloads"),
     },
 }
 WEB_SIDE = {"__main__", "app", "routes", "middleware", "services", "web"}
@@ -51,7 +52,7 @@ ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by 
     "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours
     "sidecar.telemetry.gpus": {"CUDA_VISIBLE_DEVICES"},  # the same
     "sidecar.torchserve.process": set[str](),  # passes on what is allowed
-    "sidecar.catalog.archive": set[str](),  # passes it on
+    "sidecar.archives.archive": set[str](),  # passes it on
     "sidecar.downloads.fetch_process": set[str](),  # passes on what is allowed
 }
 
@@ -94,10 +95,10 @@ def imported_modules(module: str) -> set[str]:
 
 
 def may_import(part: str) -> set[str]:
-    if part in BESIDE:
-        return {part} | LAYERS[-1]
-    height = next(index for index, layer in enumerate(LAYERS) if part in layer)
     beside = {name for name, importers in BESIDE.items() if part in importers}
+    if part in BESIDE:
+        return {part} | beside | LAYERS[-1]
+    height = next(index for index, layer in enumerate(LAYERS) if part in layer)
     if height == len(LAYERS) - 1:
         return {part}
     return beside.union(*LAYERS[height:])

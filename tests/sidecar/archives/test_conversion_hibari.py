@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sidecar.catalog import package_source
+from sidecar.archives import package_source
+from sidecar.archives.conversion import hibari
 from sidecar.catalog.catalog import load_catalog
-from sidecar.catalog.conversion import hibari
 
 ROOT = Path(__file__).resolve().parents[3]
 

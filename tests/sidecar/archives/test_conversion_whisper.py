@@ -1,4 +1,4 @@
-"""sidecar.catalog.conversion.whisper: faster-whisper's files to transformers'."""
+"""sidecar.archives.conversion.whisper: faster-whisper's files to transformers'."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from transformers import WhisperForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
-from sidecar.catalog.conversion.whisper import convert
+from sidecar.archives.conversion.whisper import convert
 
 pytest_plugins = ["tests.handlers.recognition_fixtures"]
 

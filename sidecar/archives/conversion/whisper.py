@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from sidecar.catalog.conversion.ctranslate2 import Array, Variables, read_variables
+from sidecar.archives.conversion.ctranslate2 import Array, Variables, read_variables
 
 SPECIFICATION = "WhisperSpec"
 WEIGHT_TYPES = ("f4", "f2")

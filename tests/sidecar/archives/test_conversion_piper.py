@@ -9,9 +9,9 @@ import onnx
 import pytest
 from safetensors.numpy import load_file
 
-from sidecar.catalog import package_source
+from sidecar.archives import package_source
+from sidecar.archives.conversion import piper
 from sidecar.catalog.catalog import load_catalog
-from sidecar.catalog.conversion import piper
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "en_US-joe-medium.onnx"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.catalog import archive
+from sidecar.archives import archive
 from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 
 BASE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from sidecar.catalog.conversion import silero
+from sidecar.archives.conversion import silero
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

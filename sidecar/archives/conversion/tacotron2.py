@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from sidecar.catalog.conversion.pickled import unpickle
+from sidecar.archives.conversion.pickled import unpickle
 
 TACOTRON, GENERATOR, GENERATOR_CONFIG = (
     "tacotron2.pt",

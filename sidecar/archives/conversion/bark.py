@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from sidecar.catalog.conversion import pickled
+from sidecar.archives.conversion import pickled
 
 VOICES, VOICES_FILE = "speaker_embeddings", "voices.safetensors"
 PROMPTS = ("semantic_prompt", "coarse_prompt", "fine_prompt")

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from sidecar.catalog import package_source
-from sidecar.catalog.handler_code import HANDLERS, files_of
+from sidecar.archives import package_source
+from sidecar.archives.handler_code import HANDLERS, files_of
 from sidecar.catalog.model_store import archive_path
 from sidecar.schemas.model_spec import ModelSpec, Package
 
@@ -169,7 +169,7 @@ def unpack(package: Package, content: Path, cache: Path) -> None:
 
 
 def _convert(name: str, source: Path, content: Path, whose: str) -> None:
-    conversion: Any = importlib.import_module(f"sidecar.catalog.conversion.{name}")
+    conversion: Any = importlib.import_module(f"sidecar.archives.conversion.{name}")
     try:
         conversion.convert(source, content)
     except ValueError as exc:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.catalog.package_source import PackageError, extract, fetch
+from sidecar.archives.package_source import PackageError, extract, fetch
 from sidecar.schemas.model_spec import Package
 
 

@@ -1,4 +1,4 @@
-"""Builds the archives that are missing or out of date: `python -m sidecar.catalog`."""
+"""Builds the archives that are missing or out of date: `python -m sidecar.archives`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from sidecar.catalog import archive
+from sidecar.archives import archive
 from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path

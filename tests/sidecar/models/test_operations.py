@@ -1,7 +1,8 @@
 """What operations leave behind: in front of the fake TorchServe."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
 
+Operation = Callable[[Services, Model], Coroutine[Any, Any, None]]
 GONE = ModelNotReady("model_name: other is removed", retry_after=5)
 
 
@@ -67,16 +69,30 @@ async def test_a_disabled_model_stays_disabled_when_its_files_are_deleted(client
     assert model.state is State.DISABLED
 
 
-ENDING_WORKERS: dict[str, Callable[[Services, Model], Awaitable[object]]] = {
-    "sleep": lambda services, model: ended(services.operations.put_to_sleep(model, "so"), model),
-    "unload": lambda services, model: ended(services.operations.unload(model, "so"), model),
-    "scale": lambda services, model: ended(services.operations.scale(model, 1, "so"), model),
-    "remove": lambda services, model: services.operations.remove(model, GONE, nothing_to_delete),
-    "install": lambda services, model: services.operations.install(model.key, model.spec, GONE),
-}
+async def sleep(services: Services, model: Model) -> None:
+    services.operations.put_to_sleep(model, "to see it")
+    await end(model)
 
 
-async def ended(_: None, model: Model) -> None:
+async def unload(services: Services, model: Model) -> None:
+    services.operations.unload(model, "to see it")
+    await end(model)
+
+
+async def scale_down(services: Services, model: Model) -> None:
+    services.operations.scale(model, 1, "to see it")
+    await end(model)
+
+
+async def remove(services: Services, model: Model) -> None:
+    await services.operations.remove(model, GONE, nothing_to_delete)
+
+
+async def install(services: Services, model: Model) -> None:
+    await services.operations.install(model.key, model.spec, GONE)
+
+
+async def end(model: Model) -> None:
     """Wait for the operation that was begun."""
     while model.operation is not None:
         await asyncio.wait({model.operation})
@@ -86,9 +102,9 @@ async def nothing_to_delete() -> None:
     """As if there were no files."""
 
 
-@pytest.mark.parametrize("operation", ENDING_WORKERS)
+@pytest.mark.parametrize("operation", [sleep, unload, scale_down, remove, install])
 async def test_no_operation_ends_a_worker_that_holds_a_job(
-    start: StartSidecar, torchserve: FakeTorchServe, operation: str
+    start: StartSidecar, torchserve: FakeTorchServe, operation: Operation
 ) -> None:
     two = ECHO | {"inference": {"workers": {"min": 2, "max": 2}}}
     client = await start(catalog=CATALOG | {"echo": two})
@@ -97,7 +113,7 @@ async def test_no_operation_ends_a_worker_that_holds_a_job(
     asked = asyncio.create_task(ask(client))
     while not torchserve.jobs:
         await asyncio.sleep(0.01)
-    done = asyncio.ensure_future(ENDING_WORKERS[operation](services, model))
+    done = asyncio.create_task(operation(services, model))
     for _ in range(3):
         await services.reconciler.look()
     assert model.state in (State.PAUSED, State.REMOVING)

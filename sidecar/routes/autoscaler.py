@@ -11,7 +11,7 @@ from sidecar.errors import InvalidFields
 from sidecar.models.model import Model
 from sidecar.routes.body import read_as_admin, read_query
 from sidecar.routes.changed_fields import apply_patch
-from sidecar.routes.model_changes import ModelChanges
+from sidecar.routes.model_changes import OperatorChanges
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.schemas.autoscaler import (
@@ -104,7 +104,7 @@ async def scale(request: web.Request) -> web.Response:
     models = [services.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
         raise InvalidFields("target_replicas: only for scale_up and scale_down")
-    changes = ModelChanges(services, asked.reason)
+    changes = OperatorChanges(services, asked.reason)
     before = sum(len(model.workers) for model in models)
     steps = [await _step(changes, model, asked) for model in models]
     return json_response(
@@ -121,7 +121,7 @@ async def scale(request: web.Request) -> web.Response:
     )
 
 
-async def _step(changes: ModelChanges, model: Model, asked: ScaleRequest) -> ScaleStep:
+async def _step(changes: OperatorChanges, model: Model, asked: ScaleRequest) -> ScaleStep:
     before, began = len(model.workers), time.monotonic()
     match asked.action:
         case "scale_up" | "scale_down" if asked.target_replicas is not None:

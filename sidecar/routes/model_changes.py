@@ -11,7 +11,7 @@ from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
 
 
-class ModelChanges:
+class OperatorChanges:
     """*reason* goes into the history."""
 
     def __init__(self, services: Services, reason: str) -> None:

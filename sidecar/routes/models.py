@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.models.model import Model
 from sidecar.routes.body import read_as_admin
-from sidecar.routes.model_changes import ModelChanges
+from sidecar.routes.model_changes import OperatorChanges
 from sidecar.routes.page import page
 from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_models import SpeechModel, speech_models
@@ -133,7 +133,7 @@ async def model(request: web.Request) -> web.Response:
 async def load_model(request: web.Request) -> web.Response:
     """Loads or wakes it, or adds a version; answers when it is READY."""
     asked = await read_as_admin(request, _load)
-    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.version is None:
         await changes.load(found)
     else:
@@ -146,7 +146,7 @@ async def load_model(request: web.Request) -> web.Response:
 async def unload_model(request: web.Request) -> web.Response:
     """Takes it, or one version, out of memory."""
     asked = await read_as_admin(request, _unload)
-    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.version is None:
         await changes.unload(found)
     else:
@@ -157,7 +157,7 @@ async def unload_model(request: web.Request) -> web.Response:
 async def set_default_version(request: web.Request) -> web.Response:
     """Lets requests go to a version that is loaded: forward, or back."""
     asked = await read_as_admin(request, _default)
-    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     await changes.make_default(found, asked.version)
     return json_response(await _details(request.app[SERVICES], found))
 
@@ -165,7 +165,7 @@ async def set_default_version(request: web.Request) -> web.Response:
 async def scale_model(request: web.Request) -> web.Response:
     """Another number of workers; 0 puts it to sleep."""
     asked = await read_as_admin(request, _scale)
-    found, changes = _asked(request), ModelChanges(request.app[SERVICES], asked.reason)
+    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.workers:
         await changes.scale(found, asked.workers)
     else:

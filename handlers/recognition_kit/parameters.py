@@ -44,7 +44,8 @@ class TranscriptionParameters(
     @property
     def wanted_language(self) -> str | None:
         """The language's code; None where it is to be detected."""
-        return None if self.language == AUTO else self.language
+        code = (self.language or AUTO).strip().lower()
+        return None if code == AUTO else code
 
 
 def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> TranscriptionParameters:

@@ -43,7 +43,7 @@ async def _read(request: web.Request, services: Services) -> AsyncIterator[Asked
         async with opened_form(request, ValidationRequest) as (asked, upload):
             yield Asked(asked, upload, "file")
         return
-    asked = await read_json(request, _request)
+    asked = await read_json(request, _request, line_breaks=True)
     in_thread = services.speech.in_threads_of(known_client(request))
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
@@ -59,6 +59,7 @@ async def _validated(asked: Asked, services: Services, client: str) -> Validatio
         duration=None,
         sample_rate=None,
         estimated=False,
+        warnings=[],
     )
     whole = asked.request.check_integrity
     try:
@@ -69,6 +70,7 @@ async def _validated(asked: Asked, services: Services, client: str) -> Validatio
             answer.sample_rate = source.facts.sample_rate
             answer.format_valid = True if asked.request.validate_format else None
             answer.duration, answer.estimated = await _duration(source, whole=whole)
+            answer.warnings = source.warnings
     except (AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio) as exc:
         refused = isinstance(exc, UnsupportedAudio) and asked.request.validate_format
         answer.format_valid = False if refused else answer.format_valid

@@ -11,10 +11,11 @@ from sidecar.errors import InvalidFields, InvalidInput
 from sidecar.routes.uploads import Upload
 from sidecar.speech.service import InThread
 
-_DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,")
+_DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,", re.IGNORECASE)
 _URI_BYTES = 1000  # what stands before the data is shorter
 _STEP_BYTES = 1 << 20  # decoded at a time; other threads run in between
 _BLANKS = b" \t\r\n"
+_USUAL_ALPHABET = bytes.maketrans(b"-_", b"+/")  # from that of addresses and file names
 _ESCAPE_BYTES = 6  # the longest escape
 _text = msgspec.json.Decoder(str)
 
@@ -52,7 +53,7 @@ def _groups(text: memoryview) -> Iterator[bytes]:
     """Yield the base64 in *text*, without white space, in pieces that can be decoded alone."""
     rest, ended = b"", False
     for piece in _unescaped(text):
-        data = rest + piece.translate(None, _BLANKS)
+        data = rest + piece.translate(_USUAL_ALPHABET, _BLANKS)
         whole = len(data) // 4 * 4
         if whole and ended:
             raise binascii.Error("data follows the padding")

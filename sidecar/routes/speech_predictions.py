@@ -29,6 +29,7 @@ from sidecar.schemas.transcription import (
     VoiceActivityPrediction,
 )
 from sidecar.services import Services
+from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.rendering import render
 from sidecar.speech.synthesis import Order, speak
 from sidecar.speech.transcript import Transcript
@@ -113,17 +114,22 @@ async def _transcribe(task: Task) -> Reply:
     listener = services.speech.listener(task.key)
     check_language(listener.speech, parameters.known_language)
     transcript = Transcript()
-    async with _recording(task, audio) as recording:
+    async with _recording(task, audio) as (recording, source):
         transcription = Transcription(services.scheduler, recording, listener, parameters)
         async with aclosing(transcription.heard()) as parts:
             async for heard in parts:
                 transcript.add(heard)
-    answer = RecognitionPrediction(transcript.text, transcript.segments, transcript.language)
+    answer = RecognitionPrediction(
+        transcript.text,
+        transcript.segments,
+        transcript.language,
+        [*source.warnings, *transcript.warnings(source.seconds)],
+    )
     return _reply(answer, transcription.replies)
 
 
 async def _find_speech(task: Task) -> Reply:
-    async with _recording(task, task.body) as recording:
+    async with _recording(task, task.body) as (recording, _):
         finder = SpeechFinder(task.services.scheduler, recording)
         async with aclosing(finder.parts()) as parts:
             times = [SpeechTimes(round(p.start, 3), round(p.end, 3)) async for p in parts]
@@ -138,11 +144,13 @@ _RUN: Mapping[str, Callable[[Task], Awaitable[Reply]]] = {
 
 
 @asynccontextmanager
-async def _recording(task: Task, audio: Body | msgspec.Raw) -> AsyncIterator[Recording]:
+async def _recording(
+    task: Task, audio: Body | msgspec.Raw
+) -> AsyncIterator[tuple[Recording, AudioSource]]:
     speech = task.services.speech
     upload = await inline_audio(audio, "inputs", speech.in_threads_of(task.client))
     async with speech.audio_source(upload.file, "inputs", task.client) as source:
-        yield Recording(source.blocks(), speech.voice_activity(), task.urgency)
+        yield Recording(source.blocks(), speech.voice_activity(), task.urgency), source
 
 
 def _decoded(decoder: msgspec.json.Decoder[Given], body: Body, what: str) -> Given:

@@ -107,7 +107,10 @@ async def _answer(
             transcript.add(heard)
     if asked.response_format == "json":
         return json_response(_body(listening, transcript)), True
-    return _plain(asked.response_format, transcript), True
+    response = _plain(asked.response_format, transcript)
+    if warnings := _warnings(listening, transcript):
+        response.headers["X-Warnings"] = "; ".join(warnings)
+    return response, True
 
 
 async def _events(listening: Listening, services: Services) -> AsyncGenerator[Event, None]:
@@ -129,6 +132,11 @@ def _plain(response_format: str, transcript: Transcript) -> web.Response:
     return web.Response(text=transcript.text + "\n", content_type="text/plain")
 
 
+def _warnings(listening: Listening, transcript: Transcript) -> list[str]:
+    source = listening.source
+    return [*source.warnings, *transcript.warnings(source.seconds)]
+
+
 def _body(
     listening: Listening, transcript: Transcript
 ) -> TranscriptionResponse | InputsTranscriptionResponse:
@@ -144,6 +152,7 @@ def _body(
             confidence=transcript.confidence,
             processing_time=taken,
             model_info=RecogniserInfo(listener.name, listener.key, asked.request.task),
+            warnings=_warnings(listening, transcript),
         )
     return TranscriptionResponse(
         success=True,
@@ -159,6 +168,7 @@ def _body(
             _input_audio(listening),
             Recogniser(listener.spec.display_name, "stt", _parameters(asked.request)),
         ),
+        warnings=_warnings(listening, transcript),
     )
 
 

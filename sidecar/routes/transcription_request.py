@@ -42,7 +42,7 @@ async def read_request(request: web.Request, services: Services) -> AsyncIterato
         async with opened_form(request, TranscriptionRequest) as (given, upload):
             yield Asked(given, upload, form=True)
         return
-    asked = await read_json(request, _request)
+    asked = await read_json(request, _request, line_breaks=True)
     in_thread = services.speech.in_threads_of(known_client(request))
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, form=False)

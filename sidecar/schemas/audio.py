@@ -190,7 +190,7 @@ class ValidationResponse(msgspec.Struct):
     """What the file is.  *file_path* is the name the client gave it.
 
     *duration* in seconds: decoded with check_integrity, else what the file says; then
-    *estimated* is true.  *error* says why it is not valid.
+    *estimated* is true.  *error* says why it is not valid, *warnings* what of it is not heard.
     """
 
     valid: bool
@@ -201,4 +201,5 @@ class ValidationResponse(msgspec.Struct):
     duration: float | None
     sample_rate: int | None
     estimated: bool
+    warnings: list[str]
     error: str | None = None

@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.schemas.inline_audio import InlineAudio, no_audio
+from sidecar.schemas.languages import language_code
 from sidecar.schemas.priority import Priority
 
 ResponseFormat = Literal["json", "text", "srt", "vtt"]
+AUTO = "auto"
 Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")]
 
 
@@ -17,7 +19,9 @@ class TranscriptionParameters(
 ):
     """How speech is to be written down."""
 
-    language: Annotated[str | None, Meta(description="null or auto: it is detected")] = None
+    language: Annotated[
+        str | None, Meta(description="Code or English name; null or auto: it is detected")
+    ] = None
     task: Literal["transcribe", "translate"] = "transcribe"
     temperature: Annotated[float, Meta(ge=0, le=1)] = 0.0
     beam_size: Annotated[int, Meta(ge=1, le=10, description="1 is greedy, and fastest")] = 1
@@ -31,7 +35,8 @@ class TranscriptionParameters(
     @property
     def known_language(self) -> str | None:
         """The language's code; None where it is to be detected."""
-        return None if self.language == "auto" else self.language
+        code = language_code(self.language or AUTO)
+        return None if code == AUTO else code
 
 
 class TranscriptionRequest(
@@ -113,7 +118,10 @@ class TranscriptionMetadata(msgspec.Struct):
 
 
 class TranscriptionResponse(msgspec.Struct):
-    """The answer to a multipart body.  *language_probability* is null where none was detected."""
+    """The answer to a multipart body.  *language_probability* is null where none was detected.
+
+    *warnings* are sentences about what was empty, cut off, damaged or left out.
+    """
 
     success: bool
     timestamp: str
@@ -125,6 +133,7 @@ class TranscriptionResponse(msgspec.Struct):
     model_used: str
     processing_time: float
     metadata: TranscriptionMetadata
+    warnings: list[str]
 
 
 class RecogniserInfo(msgspec.Struct):
@@ -136,7 +145,10 @@ class RecogniserInfo(msgspec.Struct):
 
 
 class InputsTranscriptionResponse(msgspec.Struct):
-    """The answer to `inputs`.  *confidence* is the mean over the segments, by their length."""
+    """The answer to `inputs`.  *confidence* is the mean over the segments, by their length.
+
+    *warnings* are those of `TranscriptionResponse`.
+    """
 
     success: bool
     text: str
@@ -145,6 +157,7 @@ class InputsTranscriptionResponse(msgspec.Struct):
     confidence: float | None
     processing_time: float
     model_info: RecogniserInfo
+    warnings: list[str]
 
 
 class RecognitionPrediction(msgspec.Struct):
@@ -153,6 +166,7 @@ class RecognitionPrediction(msgspec.Struct):
     text: str
     segments: list[Segment]
     language: str | None
+    warnings: list[str]
 
 
 class SpeechTimes(msgspec.Struct):

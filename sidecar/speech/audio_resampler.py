@@ -1,35 +1,60 @@
-"""Audio frames of any rate and layout as s16le, mono, at one rate."""
+"""Audio frames of any rate and layout as planes of floats at one rate."""
 
 from collections.abc import Generator, Iterator
 from errno import EAGAIN
+from typing import NamedTuple
 
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.error import EOFError as NoMoreFrames
 from av.error import FFmpegError
 from av.filter import Graph
 
-BYTES_PER_SAMPLE = 2
+from sidecar.speech.downmix import Sound
+
+BYTES_PER_SAMPLE = 4
 
 _Signature = tuple[int, str, str]
+_SILENT = ("silence",)
 
 
-def resample(frames: Iterator[AudioFrame | None], sample_rate: int) -> Generator[bytes, None, None]:
-    """PCM as soon as there is some; b"" for None, which lets the reader take a breath.
+class Pause(NamedTuple):
+    """Time in which a track has no sound, in seconds."""
 
-    The frames may change their rate and layout on the way.
+    seconds: float
+
+
+def resample(
+    frames: Iterator[AudioFrame | Pause | None], sample_rate: int
+) -> Generator[Sound | None, None, None]:
+    """Yield the sound of *frames* as soon as there is some.
+
+    A pause becomes silence, a second at a time.  None stays None, which lets the reader take a
+    breath.  The frames may change their rate and layout on the way.
     """
     resampler: _Resampler | None = None
     for frame in frames:
         if frame is None:
-            yield b""
+            yield None
             continue
-        if resampler is None or resampler.signature != _signature(frame):
-            if resampler is not None:
-                yield resampler.push(None)
+        if resampler is not None and (
+            isinstance(frame, Pause) or resampler.signature != _signature(frame)
+        ):
+            yield resampler.push(None)
+            resampler = None
+        if isinstance(frame, Pause):
+            yield from _silence(round(frame.seconds * sample_rate), sample_rate)
+            continue
+        if resampler is None:
             resampler = _Resampler(frame, sample_rate)
         yield resampler.push(frame)
     if resampler is not None:
         yield resampler.push(None)
+
+
+def _silence(samples: int, most: int) -> Iterator[Sound]:
+    for start in range(0, samples, most):
+        yield Sound(np.zeros((1, min(most, samples - start)), np.float32), _SILENT)
 
 
 def _signature(frame: AudioFrame) -> _Signature:
@@ -42,6 +67,7 @@ class _Resampler:
     def __init__(self, frame: AudioFrame, sample_rate: int) -> None:
         self.signature = _signature(frame)
         rate, sample_format, layout = self.signature
+        self._channels = tuple(channel.name for channel in frame.layout.channels)
         self._graph = graph = Graph()
         graph.threads = 1
         source = graph.add(
@@ -51,19 +77,24 @@ class _Resampler:
             channel_layout=layout,
             time_base=f"1/{rate}",
         )
-        target = graph.add(
-            "aformat", sample_rates=str(sample_rate), sample_fmts="s16", channel_layouts="mono"
-        )
+        target = graph.add("aformat", sample_rates=str(sample_rate), sample_fmts="flt")
         graph.link_nodes(source, target, graph.add("abuffersink")).configure()
 
-    def push(self, frame: AudioFrame | None) -> bytes:
-        """What *frame* gives; None gives what is left."""
+    def push(self, frame: AudioFrame | None) -> Sound:
+        """Return what *frame* gives; for None, what is left."""
         if frame is not None:
             frame.pts = None  # a damaged file's may be anything
         self._graph.push(frame)
-        return b"".join(self._pull())
+        count = len(self._channels)
+        # Interleaved: PyAV reads beyond the planes of a planar frame with eight channels.
+        data = b"".join(
+            bytes(piece.planes[0])[: BYTES_PER_SAMPLE * count * piece.samples]
+            for piece in self._pull()
+        )
+        planes = np.frombuffer(data, np.float32).reshape(-1, count).T
+        return Sound(planes, self._channels)
 
-    def _pull(self) -> Iterator[bytes]:
+    def _pull(self) -> Iterator[AudioFrame]:
         while True:
             try:
                 frame = self._graph.pull()
@@ -74,4 +105,4 @@ class _Resampler:
                     raise
                 return
             assert isinstance(frame, AudioFrame)
-            yield bytes(frame.planes[0])[: BYTES_PER_SAMPLE * frame.samples]
+            yield frame

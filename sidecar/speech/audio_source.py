@@ -55,6 +55,11 @@ class AudioSource:
         return self._decoder.facts
 
     @property
+    def warnings(self) -> list[str]:
+        """What of the file cannot be heard; complete when all blocks were read."""
+        return self._decoder.warnings
+
+    @property
     def seconds(self) -> float:
         """How long what was decoded so far lasts."""
         return self._samples / SAMPLE_RATE

@@ -29,6 +29,8 @@ _MAGIC = {b"fLaC": Container("flac", "flac"), b"OggS": Container("ogg", "ogg")}
 _WAVE = {b"RIFF": Container("wav", "wav"), b"RF64": Container("wav", "wav")}
 _EBML = b"\x1a\x45\xdf\xa3"
 _SYNC = b"\xff"
+_LONGEST_FRAME = 2881  # bytes, of an MP3
+_QUICKTIME = {b"moov", b"mdat", b"wide", b"free", b"skip"}  # from before there was ftyp
 
 CONTAINERS = tuple(
     dict.fromkeys((*_WAVE.values(), _MP3, *_MAGIC.values(), _M4A, _MP4, _WEBM, _MATROSKA, _AAC))
@@ -37,6 +39,25 @@ CONTAINERS = tuple(
 
 def detect(file: BinaryIO) -> Container | None:
     """The container, or None for one that is not read.  Leaves the file at its beginning."""
+    start, head = _behind_tags(file)
+    return _after_tags(head) if start else _by_magic(head)
+
+
+def stated_frames(file: BinaryIO) -> int:
+    """How many frames an MP3's first one says that there are; 0 where it does not say.
+
+    Leaves the file at its beginning.
+    """
+    _, head = _behind_tags(file)
+    for mark in (b"Xing", b"Info"):
+        place = head.find(mark, 0, _LONGEST_FRAME)
+        if place >= 0 and int.from_bytes(head[place + 4 : place + 8]) & 1:
+            return int.from_bytes(head[place + 8 : place + 12])
+    return 0
+
+
+def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the ID3 tags end, and what follows them."""
     start, head = 0, _read(file, 0)
     for _ in range(MAX_TAGS):
         size = _id3_bytes(head)
@@ -45,7 +66,7 @@ def detect(file: BinaryIO) -> Container | None:
         start += size
         head = _read(file, start)
     file.seek(0)
-    return _after_tags(head) if start else _by_magic(head)
+    return start, head
 
 
 def _read(file: BinaryIO, start: int) -> bytes:
@@ -69,6 +90,8 @@ def _by_magic(head: bytes) -> Container | None:
         return _WAVE.get(head[:4])
     if head[4:8] == b"ftyp":
         return _M4A if head[8:11] in {b"M4A", b"M4B"} else _MP4
+    if head[4:8] in _QUICKTIME:
+        return _MP4
     if head.startswith(_EBML):
         return _WEBM if b"webm" in head[:64] else _MATROSKA
     return _MAGIC.get(head[:4]) or _by_frame(head)

@@ -27,6 +27,10 @@ class Transcript:
         """All that was said."""
         return " ".join(self._texts)
 
+    def warnings(self, seconds: float) -> list[str]:
+        """What is to be said of the answer to *seconds* of audio."""
+        return [] if self.segments else [f"no speech was found in {seconds:.2f} s of audio"]
+
     @property
     def confidence(self) -> float | None:
         """The segments' mean, each by its length; None where nothing was said."""

@@ -36,8 +36,21 @@ async def read(value: bytes) -> bytes:
         json.dumps("\r\n".join(TEXT[n : n + 64] for n in range(0, len(TEXT), 64)) + "\r\n"),
         json.dumps(f"data:audio/wav;base64,{TEXT}").replace("/", "\\/"),
         f'"{TEXT}"'.replace("+", "\\u002B").replace("/", "\\u002f"),
+        f'"DATA:Audio/WAV;Base64,{TEXT}"',
+        f'"{base64.urlsafe_b64encode(DATA).decode()}"',
     ],
-    ids=["plain", "uri", "no type", "parameters", "lines", "mail", "escaped", "all escaped"],
+    ids=[
+        "plain",
+        "uri",
+        "no type",
+        "parameters",
+        "lines",
+        "mail",
+        "escaped",
+        "all escaped",
+        "capitals",
+        "of addresses",
+    ],
 )
 async def test_each_form_is_the_same_file(text: str) -> None:
     assert await read(text.encode()) == DATA

@@ -124,6 +124,22 @@ async def test_transcribe_refuses_and_says_why(
     assert detail in told["detail"]
 
 
+@pytest.mark.parametrize(
+    "language", ["EN", "en-US", "en_GB", "eng", "English", " en ", "AUTO", "auto", ""]
+)
+async def test_a_language_is_known_by_all_its_names(client: Client, language: str) -> None:
+    got, told = await answer(client, "/transcribe", json={"inputs": CLIP, "language": language})
+    assert (got, "its archive is not in the model store" in told["detail"]) == (503, True)
+
+
+@pytest.mark.parametrize("path", ["/transcribe", "/audio/validate"])
+async def test_base64_may_have_raw_line_breaks(client: Client, path: str) -> None:
+    """The shell's ``base64`` writes them, and JSON does not allow them."""
+    lines = "\r\n".join(CLIP[at : at + 76] for at in range(0, len(CLIP), 76))
+    got, _ = await answer(client, path, data=f'{{"inputs": "{lines}"}}'.encode())
+    assert got == (503 if path == "/transcribe" else 200)
+
+
 def form(data: bytes | None = WAV, **fields: str) -> aiohttp.FormData:
     made = aiohttp.FormData(default_to_multipart=True)
     if data is not None:
@@ -177,6 +193,7 @@ async def test_a_file_is_described_by_the_name_it_came_with(client: Client) -> N
         "duration": 1.0,
         "sample_rate": 16000,
         "estimated": False,
+        "warnings": [],
         "error": None,
     }
 

@@ -248,20 +248,42 @@ def test_an_mp4_that_refers_to_another_file_gets_nothing_of_it(tmp_path: Path) -
     assert isinstance(refusal(with_reference(bytes(other))), CorruptAudio | UnsupportedAudio)
 
 
-def tables(**counts: int) -> bytes:
-    """An MP4 of a few hundred bytes with tables of that many samples."""
-    data = bytearray(write("mp4", "aac", speech_like(0.5, 48000), 48000))
-    for kind, count in counts.items():
-        at = data.index(kind.encode()) + {"stsz": 12, "stsc": 16, "trun": 8}[kind]
-        data[at : at + 4] = count.to_bytes(4)
-    return bytes(data)
+def tables(data: bytes, kind: str, count: int) -> bytes:
+    """*data*, an MP4 with sound alone, with a table of *count* samples."""
+    at = data.index(kind.encode()) + {"stsz": 12, "stsc": 16, "trun": 8}[kind]
+    return data[:at] + count.to_bytes(4) + data[at + 4 :]
 
 
-@pytest.mark.parametrize("kind", ["stsz", "stsc"])
-def test_tables_larger_than_the_file_are_refused_before_they_are_made(kind: str) -> None:
-    error = refusal(tables(**{kind: 100_000_000}))
+AAC = write("mp4", "aac", speech_like(0.5, 48000), 48000)
+PCM = write("mov", "pcm_s16be", speech_like(0.5, 48000), 48000)
+FRAGMENTED = write("mp4", "aac", speech_like(0.5, 48000), 48000, options=FRAGMENTS)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(AAC, "stsz"), (PCM, "stsc"), (FRAGMENTED, "trun")],
+    ids=["aac", "pcm", "moof"],
+)
+def test_tables_larger_than_the_file_are_refused_before_they_are_made(
+    data: bytes, kind: str
+) -> None:
+    error = refusal(tables(data, kind, 2**31 - 1))
     assert isinstance(error, CorruptAudio)
-    assert "tables" in error.detail
+    assert "its tables state" in error.detail
+
+
+@pytest.mark.parametrize(("data", "kind"), [(AAC, "stsc"), (PCM, "stsz")], ids=["aac", "pcm"])
+def test_a_table_that_costs_nothing_may_state_anything(data: bytes, kind: str) -> None:
+    decode(AAC)  # what is loaded once is loaded
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(decode(tables(data, kind, 2**31 - 1))) / 32000 == pytest.approx(0.5, abs=0.05)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000  # kB
+
+
+def test_an_mp4_without_its_index_was_cut_off() -> None:
+    error = refusal(AAC[: AAC.index(b"moov")])
+    assert isinstance(error, CorruptAudio)
+    assert "it was cut off" in error.detail
 
 
 def test_a_video_without_sound_says_so() -> None:

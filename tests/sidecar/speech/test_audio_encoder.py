@@ -25,11 +25,11 @@ PADDING_FRAMES = {"aac": 2 * 1024}
 STREAMED_PADDING_FRAMES = {"aac": 2 * 1024, "mp3": 3 * 576}
 
 
-def decode(data: bytes, name: OutputFormat, rate: int) -> bytes:
+def decode(data: bytes, name: OutputFormat, rate: int, *, strict: bool = True) -> bytes:
     """At 16 kHz."""
     if name == "pcm":
         data = encode(data, FORMATS["wav"], rate, "high")
-    with AudioDecoder(io.BytesIO(data), field="file", max_seconds=3600, strict=True) as decoder:
+    with AudioDecoder(io.BytesIO(data), field="file", max_seconds=3600, strict=strict) as decoder:
         return b"".join(decoder)
 
 
@@ -87,7 +87,7 @@ def test_all_but_the_codecs_own_delay_leaves_at_once(name: OutputFormat, rate: i
     """What left before the end, decoded, holds all of the audio but the last moment."""
     pcm = pcm_of(speech_like(2, rate))
     early, _ = stream(pcm, name, rate)
-    heard = decode(early, name, rate)
+    heard = decode(early, name, rate, strict=False)
     assert seconds(heard) > 2 - 0.12
     size = len(heard) // 2
     assert likeness(heard, speech_like(2, 16000)[:size], within=1500) > 0.95

@@ -5,6 +5,8 @@ import zlib
 
 import msgspec
 
+MAX_COMPRESSION = 2.4  # above it a text repeats itself (the Whisper paper, 4.5)
+
 
 class Hypothesis(msgspec.Struct):
     """Tokens without prefix and end, and the log-probability of each; grows token by token."""
@@ -44,6 +46,6 @@ class Hypothesis(msgspec.Struct):
 
 
 def compression_ratio(text: str) -> float:
-    """How much shorter zlib makes *text*: above 2.4 it repeats itself (the Whisper paper, 4.5)."""
+    """How much shorter zlib makes *text*."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))

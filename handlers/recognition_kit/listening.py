@@ -10,21 +10,49 @@ from recognition_kit.beam_search import BeamSearch
 from recognition_kit.checkpoint import Checkpoint
 from recognition_kit.clip import Decoding
 from recognition_kit.greedy import Chance, GreedyDecoding
-from recognition_kit.hypothesis import Hypothesis, compression_ratio
+from recognition_kit.hypothesis import MAX_COMPRESSION, Hypothesis, compression_ratio
 from recognition_kit.network import DecoderCache, KeysValues, SpeechNetwork
 from recognition_kit.parameters import TranscriptionParameters
+from recognition_kit.prompts import is_echo
 from recognition_kit.rules import Rules
-
-MAX_COMPRESSION = 2.4  # above it a text repeats itself
 
 Heard = list[KeysValues]
 
 
+class Quality(NamedTuple):
+    """How well a saying can stand; the greater of two is the better.
+
+    *can_be*: it is likely, ended by itself, and is no echo of the prompt.
+    """
+
+    is_good: bool = False
+    can_be: bool = False
+    repeats_not: bool = True
+    likelihood: float = 0.0
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it says the same thing too often."""
+        return not self.repeats_not
+
+
 class Saying(NamedTuple):
-    """What was made of one piece, and the chance that there was no speech in it."""
+    """What was made of one piece, and the chance that there was no speech in it.
+
+    *to_divide*: it repeats itself, and must be heard again in shorter pieces.
+    """
 
     hypothesis: Hypothesis
     no_speech: float
+    quality: Quality = Quality()
+    to_divide: bool = False
+
+
+class _Attempt(NamedTuple):
+    """One way to decode: *prompted*, behind the client's prompt."""
+
+    temperature: float
+    prompted: bool
 
 
 class Listening:
@@ -63,30 +91,47 @@ class Listening:
         heard: Heard,
         prefixes: Sequence[list[int]],
         asked: Sequence[TranscriptionParameters],
+        divisible: Sequence[bool],
     ) -> list[Saying]:
-        """A saying for each piece.  One that repeats itself, or is too unlikely, is tried again
-        at higher temperatures (the Whisper paper, 4.5); the last try counts."""
+        """Return a saying for each piece.
+
+        One that repeats itself, or is too unlikely, is tried again: first without the prompt, then
+        at higher temperatures (the Whisper paper, 4.5); where none is good, the best counts.  A
+        piece that is *divisible* is not tried warmer when it repeats itself: its parts will be.
+        """
         sayings: list[Saying | None] = [None] * len(prefixes)
         places = list(range(len(prefixes)))
-        for temperature in self._decoding.temperatures:
-            part = _take(heard, places)
+        for attempt in self._attempts():
             tried = self._try(
-                part,
-                [prefixes[place] for place in places],
+                _take(heard, places),
+                [self._opening(prefixes[place], attempt) for place in places],
                 [asked[place].seed for place in places],
-                temperature,
+                attempt.temperature,
             )
+            left = []
             for place, saying in zip(places, tried, strict=True):
-                first = sayings[place]
-                sayings[place] = first._replace(hypothesis=saying.hypothesis) if first else saying
-            places = [
-                place
-                for place, saying in zip(places, tried, strict=True)
-                if not self._is_good(saying, asked[place])
-            ]
+                before = sayings[place]
+                judged = self._judge(saying, asked[place], prompted=attempt.prompted)
+                if before is None or judged.quality > before.quality:
+                    no_speech = before.no_speech if before else judged.no_speech
+                    sayings[place] = judged._replace(no_speech=no_speech)
+                bare = not attempt.prompted
+                if judged.quality.repeats and bare and divisible[place]:
+                    sayings[place] = judged._replace(to_divide=True)
+                elif not judged.quality.is_good:
+                    left.append(place)
+            places = left
             if not places:
                 break
         return [saying for saying in sayings if saying is not None]
+
+    def _attempts(self) -> list["_Attempt"]:
+        coolest, *warmer = self._decoding.temperatures
+        prompted = [_Attempt(coolest, prompted=True)] if self._decoding.prompt else []
+        return [*prompted, *(_Attempt(one, prompted=False) for one in (coolest, *warmer))]
+
+    def _opening(self, prefix: list[int], attempt: "_Attempt") -> list[int]:
+        return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]
 
     def first_logits(self, heard: Heard, prefixes: Sequence[list[int]]) -> torch.Tensor:
         """The logits of the first token [pieces, tokens known] on the CPU, in float32."""
@@ -139,22 +184,27 @@ class Listening:
     def _limit(self, prefix: int) -> int:
         return min(self._decoding.max_tokens, self._checkpoint.max_positions - prefix)
 
-    def _is_good(self, saying: Saying, asked: TranscriptionParameters) -> bool:
-        """Whether it can stand: silence can, what is unlikely or repeats itself cannot."""
+    def _judge(self, saying: Saying, asked: TranscriptionParameters, *, prompted: bool) -> Saying:
+        """How well *saying* can stand: silence can, what is unlikely or repeats itself cannot."""
         if is_silence(saying, asked, self._vocabulary.first_timestamp):
-            return True
+            return saying._replace(quality=Quality(is_good=True))
+        hypothesis = saying.hypothesis
+        first_time = self._vocabulary.first_timestamp
         text = self._checkpoint.tokenizer.decode(
-            [
-                token
-                for token in saying.hypothesis.tokens
-                if token < self._vocabulary.first_timestamp
-            ]
+            [token for token in hypothesis.tokens if token < first_time]
         )
-        likely = (
-            asked.logprob_threshold is None
-            or saying.hypothesis.mean_logprob >= asked.logprob_threshold
+        mean = hypothesis.mean_logprob
+        likely = asked.logprob_threshold is None or mean >= asked.logprob_threshold
+        repeats = compression_ratio(text) > MAX_COMPRESSION
+        echoes = prompted and is_echo(text, asked.initial_prompt or "")
+        return saying._replace(
+            quality=Quality(
+                is_good=likely and not repeats and not echoes,
+                can_be=likely and hypothesis.ended and not echoes,
+                repeats_not=not repeats,
+                likelihood=mean,
+            )
         )
-        return likely and compression_ratio(text) <= MAX_COMPRESSION
 
 
 def is_silence(saying: Saying, asked: TranscriptionParameters, first_timestamp: int) -> bool:

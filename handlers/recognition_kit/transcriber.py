@@ -15,7 +15,7 @@ from recognition_kit.clip import Clip
 from recognition_kit.hypothesis import Hypothesis
 from recognition_kit.listening import Heard, Listening, Saying, is_silence
 from recognition_kit.network import KeysValues, SpeechNetwork
-from recognition_kit.pieces import Piece, cut
+from recognition_kit.pieces import Piece, cut, halve
 from recognition_kit.recogniser import Outcome
 from recognition_kit.spans import Span, find_rest, find_spans
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
@@ -24,6 +24,7 @@ from recognition_kit.word_times import TimedWord, time_words
 
 CENTISECONDS = 100
 PROBABILITY_DIGITS = 4
+DIVISIBLE_SECONDS = 4.0  # a shorter piece is not cut in two
 SMALL_WIDTH = 512  # Whisper tiny and base: their decoder's steps are short
 
 
@@ -92,7 +93,8 @@ class Transcriber:
                 if clips[0].probe:
                     logits += listening.first_logits(heard, prefixes)
                 asked = [clips[window.clip].parameters for window in now]
-                sayings = listening.write_down(heard, prefixes, asked)
+                divisible = [not clips[0].probe and self._is_divisible(window) for window in now]
+                sayings = listening.write_down(heard, prefixes, asked, divisible)
                 for place, (window, saying) in enumerate(zip(now, sayings, strict=True)):
                     one = [KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in heard]
                     windows += self._add(drafts[window.clip], window, saying, listening, one)
@@ -133,6 +135,9 @@ class Transcriber:
         self, draft: _Draft, window: _Window, saying: Saying, listening: Listening, heard: Heard
     ) -> list[_Window]:
         """Adds what was said in *window* to *draft*; returns what of it must be heard again."""
+        if saying.to_divide:
+            halves = halve(draft.clip.samples, window.piece, self._rate)
+            return [_Window(window.clip, piece) for piece in halves]
         if is_silence(saying, draft.clip.parameters, self._vocabulary.first_timestamp):
             return []
         start, end = window.piece
@@ -153,6 +158,9 @@ class Transcriber:
         if rest is None:
             return []
         return [_Window(window.clip, Piece(start + round(rest * self._rate), end))]
+
+    def _is_divisible(self, window: _Window) -> bool:
+        return window.piece.end - window.piece.start >= DIVISIBLE_SECONDS * self._rate
 
     def _part(
         self,

@@ -12,6 +12,7 @@ from recognition_kit.checkpoint import load_checkpoint
 from recognition_kit.clip import PROBE_SECONDS, Clip, Decoding
 from recognition_kit.options import RecognitionOptions
 from recognition_kit.parameters import TranscriptionParameters, parse_parameters
+from recognition_kit.prompts import usable
 from recognition_kit.recogniser import Outcome, Recogniser
 from recognition_kit.transcriber import Transcriber
 
@@ -44,8 +45,8 @@ class WhisperRecogniser(Recogniser):
         checkpoint = self._checkpoint
         room = checkpoint.max_positions // 2  # for the prompt, and for the transcript
         prompt: list[int] = []
-        if asked.initial_prompt and asked.initial_prompt.strip():
-            text = " " + asked.initial_prompt.strip()
+        if text := usable(asked.initial_prompt or ""):
+            text = " " + text
             prompt = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
         return Decoding(
             prompt=tuple(prompt[-(room - 1) :]),

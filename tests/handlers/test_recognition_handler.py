@@ -85,6 +85,33 @@ def test_every_way_of_decoding_hears_the_words(
     assert_well_timed(answer["segments"], len(speech) / RATE)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Ever tried. Ever failed. " * 20,
+        "ok. " * 8,
+        "Thank you for watching. " * 30,
+        "No matter. Try again. No matter. Try again. No matter.",
+    ],
+    ids=["again and again", "short", "long", "a part"],
+)
+def test_a_prompt_does_not_take_the_place_of_what_is_said(
+    recogniser: Loaded, speech: Samples, prompt: str
+) -> None:
+    (answer,) = answers(recogniser, speech, initial_prompt=prompt)
+    assert errors(SPOKEN, answer) <= 0.1
+
+
+def test_what_is_said_again_and_again_is_written_as_often(
+    recogniser: Loaded, speech: Samples
+) -> None:
+    times = 8
+    tried = speech[: int(1.6 * RATE)]
+    (answer,) = answers(recogniser, np.concatenate([tried] * times))
+    assert errors("Ever tried. " * times, answer) <= 0.1
+    assert_well_timed(answer["segments"], times * len(tried) / RATE)
+
+
 def test_without_times_a_piece_is_one_segment(recogniser: Loaded, speech: Samples) -> None:
     (answer,) = answers(recogniser, speech[:48000], enable_timestamps=False)
     assert [(one["start"], one["end"]) for one in answer["segments"]] == [(0, 3)]

@@ -9,7 +9,8 @@ import torch
 from handler_kit.wav import Samples
 from recognition_kit.alignment import warp
 from recognition_kit.hypothesis import Hypothesis, compression_ratio
-from recognition_kit.pieces import cut
+from recognition_kit.pieces import Piece, cut, halve
+from recognition_kit.prompts import is_echo, usable, without_repetitions
 from recognition_kit.rules import Rules
 from recognition_kit.spans import Span, find_rest, find_spans
 from recognition_kit.transcript import Segment, mean_confidence
@@ -122,6 +123,45 @@ def test_warping_finds_the_cheapest_way() -> None:
     costs = np.ones((3, 9))
     costs[0, :2] = costs[1, 2:7] = costs[2, 7:] = -1
     assert warp(costs).tolist() == [0, 2, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "once"),
+    [
+        ("Hello hello, hello.", "Hello"),
+        ("one two three one two three one two three", "one two three"),
+        ("Ever tried. Ever failed. Ever tried. Ever failed. No matter.",
+         "Ever tried. Ever failed. No matter."),
+        ("A glossary: Estragon, Vladimir.", "A glossary: Estragon, Vladimir."),
+        ("- - -", "-"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_prompt_says_everything_once(text: str, once: str) -> None:
+    assert without_repetitions(text) == once
+
+
+def test_a_prompt_that_only_repeats_itself_is_none() -> None:
+    assert usable("la " * 100) == ""
+    assert usable("Samuel Beckett, Worstward Ho.") == "Samuel Beckett, Worstward Ho."
+
+
+def test_an_echo_is_a_part_of_the_prompt_however_often() -> None:
+    prompt = "Ever tried. Ever failed. No matter."
+    assert is_echo("Ever failed. Ever failed. Ever failed.", prompt)
+    assert is_echo("no matter", prompt)
+    assert not is_echo("Ever", prompt)  # one word may be said by chance
+    assert not is_echo("Try again.", prompt)
+    assert not is_echo("failed Ever", prompt)
+
+
+def test_a_piece_is_halved_where_it_is_quiet() -> None:
+    clip = np.ones(10 * RATE, np.float32)
+    clip[int(5.5 * RATE) : int(6 * RATE)] = 0
+    first, second = halve(clip, Piece(RATE, 9 * RATE), RATE)
+    assert (first.start, second.end) == (RATE, 9 * RATE)
+    assert first.end == second.start
+    assert 5.5 * RATE <= first.end <= 6 * RATE
 
 
 def test_repetition_compresses_well() -> None:

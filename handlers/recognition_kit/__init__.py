@@ -9,7 +9,8 @@ above is Whisper's.
 
 `parameters` is what a client may ask, `prompts` its prompt, `clip` one input with them.
 `checkpoint` loads a Whisper: `network` its modules, `vocabulary` its tokens, `mel` its ears.
-`rules` says which token may follow, `hypothesis` is what was said and how surely, `transcriber` leads the whole;
+`rules` says which token may follow, `hypothesis` is what was said and how surely, `transcriber`
+leads the whole;
 `alignment` and `word_times` find the words' times.
 
 `voice_activity` is the network that hears whether anyone speaks, `voice_hearing` its pass over

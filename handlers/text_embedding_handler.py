@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch.nn.functional import normalize
 
 from handler_kit.batch_handler import ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
+from handler_kit.errors import InvalidInput
 from handler_kit.number_handler import NumberHandler
 from handler_kit.options import EmbeddingOptions
 from handler_kit.precision import Compared
-from handler_kit.text_batching import Tokens, pool_first, pool_mean
+from handler_kit.sentence_modules import read_modules
+from handler_kit.text_batching import Tokens
 from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
-from handler_kit.text_input import check_texts, decode_text, sample_texts
+from handler_kit.text_input import check_texts, read_text, sample_texts
 
 LONGEST_CHECKED = 512  # tokens
 
@@ -30,9 +31,18 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
 
     def load_model(self) -> torch.nn.Module:
         """The archive's transformer; its texts are packed where it can take that."""
-        self._tokenizer = load_tokenizer(self.folder)
-        model = load_encoder(self.folder, self.device)
-        self._max_length = longest_text(self.options.max_length, self._tokenizer, model)
+        poolings = self.options.pooling
+        self._modules = read_modules(
+            self.folder,
+            self.device,
+            (poolings,) if isinstance(poolings, str) else poolings,
+            normal=self.options.normalize,
+        )
+        self._tokenizer = load_tokenizer(self._modules.folder)
+        model = load_encoder(self._modules.folder, self.device)
+        possible = longest_text(self.options.max_length, self._tokenizer, model)
+        said = self.options.max_length or self._modules.max_length
+        self._max_length = min(possible, said or possible)
         on_cpu = self.device.type == "cpu"
         choice = BatchingChoice(
             model,
@@ -49,7 +59,19 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
 
     def decode(self, value: object, parameters: dict[str, Any]) -> str:
         """A string, or an object {text, parameters}; an empty text is a text."""
-        return decode_text(value, parameters, self.options.max_characters)
+        text, given = read_text(value, parameters, self.options.max_characters)
+        asked = dict(given)
+        modules = self._modules
+        prompt = modules.prompt
+        if "prompt_name" in asked:
+            name = asked.pop("prompt_name")
+            if name not in modules.prompts:
+                known = ", ".join(modules.prompts) or "none"
+                raise InvalidInput(f"prompt_name: the model knows {known}, not {name!r}")
+            prompt = modules.prompts[name]
+        if asked:
+            raise InvalidInput(f"Unknown parameter {next(iter(asked))!r}")
+        return prompt + text
 
     def plan(self, inputs: Sequence[str]) -> list[ForwardPass[list[Tokens]]]:
         """One pass, unless it would have too many tokens."""
@@ -60,8 +82,7 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
     def forward(self, batch: list[Tokens]) -> torch.Tensor:
         """Vectors [texts, hidden size]."""
         hidden = self._batching.run(self.model, batch, self.device)
-        vectors = pool_first(hidden) if self.options.pooling == "cls" else pool_mean(hidden)
-        return (normalize(vectors) if self.options.normalize else vectors).cpu()
+        return self._modules.vectors(hidden).cpu()
 
     def samples(self, count: int) -> list[str]:
         """Texts of mixed lengths."""
@@ -73,11 +94,14 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
             "batching": self._batching.name,
             "max_length": self._max_length,
             "hidden_size": self.model.config.hidden_size,
+            "pooling": list(self._modules.poolings),
+            "prompts": sorted(self._modules.prompts),
         }
 
     def _tokenized(self, texts: Sequence[str], longest: int | None = None) -> list[Tokens]:
+        lower = self._modules.lower_case
         tokens = self._tokenizer(
-            list(texts),
+            [text.lower() for text in texts] if lower else list(texts),
             truncation=True,
             max_length=min(self._max_length, longest or self._max_length),
             return_attention_mask=False,

@@ -58,14 +58,19 @@ class TensorOptions(HandlerOptions, frozen=True, kw_only=True):
             raise ValueError(f"format {self.format} needs program")
 
 
-class EmbeddingOptions(HandlerOptions, frozen=True, kw_only=True):
-    """How texts become vectors.  *max_length* in tokens; null asks the tokenizer and the model.
+Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 
+
+class EmbeddingOptions(HandlerOptions, frozen=True, kw_only=True):
+    """How texts become vectors.
+
+    *pooling* and *normalize* null: as the checkpoint's own files say, else the mean, normalised.
+    *max_length* in tokens; null asks the checkpoint's files, the tokenizer and the model.
     *max_pass_tokens* bounds one forward pass: beyond it a CPU's caches no longer help.
     """
 
-    pooling: Literal["mean", "cls"] = "mean"
-    normalize: bool = True
+    pooling: Pooling | tuple[Pooling, ...] | None = None
+    normalize: bool | None = None
     max_length: Annotated[int, Meta(ge=2)] | None = None
     max_characters: Count = 100_000
     max_pass_tokens: Count = 4096

@@ -3,7 +3,7 @@
 Both answer the hidden states of each text's own tokens only, so that pooling is the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
@@ -91,15 +91,49 @@ class PaddedBatching:
         return Hidden(output.last_hidden_state[mask], lengths)
 
 
-def pool_mean(hidden: Hidden) -> torch.Tensor:
-    """The mean over each text's tokens, float32 [texts, size]."""
+def pool(hidden: Hidden, modes: Sequence[str]) -> torch.Tensor:
+    """Return one vector per text, float32 [texts, modes * size], as sentence-transformers does."""
+    return torch.cat([_POOLS[mode](hidden) for mode in modes], dim=1)
+
+
+def _pool_mean(hidden: Hidden) -> torch.Tensor:
     return torch.segment_reduce(hidden.states.float(), "mean", lengths=hidden.lengths, axis=0)
 
 
-def pool_first(hidden: Hidden) -> torch.Tensor:
-    """Each text's first token, float32 [texts, size]."""
+def _pool_max(hidden: Hidden) -> torch.Tensor:
+    return torch.segment_reduce(hidden.states.float(), "max", lengths=hidden.lengths, axis=0)
+
+
+def _pool_mean_sqrt(hidden: Hidden) -> torch.Tensor:
+    """The sum over the square root of how many tokens there are."""
+    return _pool_mean(hidden) * hidden.lengths.sqrt()[:, None]
+
+
+def _pool_weighted(hidden: Hidden) -> torch.Tensor:
+    """The mean, where the first token counts once, the second twice and so on."""
+    firsts = torch.repeat_interleave(hidden.lengths.cumsum(0) - hidden.lengths, hidden.lengths)
+    weights = torch.arange(1, len(firsts) + 1, device=firsts.device) - firsts
+    weighted = Hidden(hidden.states.float() * weights[:, None], hidden.lengths)
+    return _pool_mean(weighted) * 2 / (hidden.lengths + 1)[:, None]
+
+
+def _pool_first(hidden: Hidden) -> torch.Tensor:
     starts = hidden.lengths.cumsum(0) - hidden.lengths
     return hidden.states[starts].float()
+
+
+def _pool_last(hidden: Hidden) -> torch.Tensor:
+    return hidden.states[hidden.lengths.cumsum(0) - 1].float()
+
+
+_POOLS: dict[str, Callable[[Hidden], torch.Tensor]] = {
+    "cls": _pool_first,
+    "max": _pool_max,
+    "mean": _pool_mean,
+    "mean_sqrt_len_tokens": _pool_mean_sqrt,
+    "weightedmean": _pool_weighted,
+    "lasttoken": _pool_last,
+}
 
 
 def cut(sizes: Sequence[Size], max_tokens: int, *, padded: bool) -> list[list[int]]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AutoModel, AutoTokenizer
+from transformers import (
+    AttentionInterface,
+    AutoConfig,
+    AutoModel,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from handler_kit.errors import LoadError
@@ -21,6 +27,7 @@ log = logging.getLogger(__name__)
 MIN_COSINE = 0.9999
 MAX_DIFFERENCE = 1e-4  # of one hidden state, in fp32; layer norms keep them near 1
 TIMED_RUNS = 3
+HALVED = {"t5", "mt5", "umt5"}  # of which the encoder alone reads texts
 FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -36,7 +43,9 @@ def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
     """The folder's model in fp32 on *device*, from safetensors only.  Raises LoadError."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModel.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
+        kind = AutoModelForTextEncoding if config.model_type in HALVED else AutoModel
+        model = kind.from_pretrained(
             folder, **FROM_FOLDER, use_safetensors=True, dtype=torch.float32
         )
     except Exception as exc:

@@ -20,18 +20,6 @@ class _TextInput(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
 
 
-def decode_text(value: object, parameters: dict[str, Any], max_characters: int) -> str:
-    """The text of a string or of an object {text, parameters}, which may ask for nothing.
-
-    Raises InvalidInput for anything else, for any parameter, and for text that is too long or
-    no Unicode.
-    """
-    text, asked = read_text(value, parameters, max_characters)
-    if asked:
-        raise InvalidInput(f"Unknown parameter {next(iter(asked))!r}")
-    return text
-
-
 def read_text(
     value: object, parameters: dict[str, Any], max_characters: int
 ) -> tuple[str, dict[str, Any]]:

@@ -7,15 +7,18 @@ is decoded.  Pillow never opens a path or an address here.
 import base64
 import binascii
 import io
+import re
 import warnings
 from typing import Final
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from handler_kit.errors import InvalidInput
 from image_kit.options import ImageOptions
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+WHITE_16: Final = 65535
 ORIENTATION: Final = 0x0112  # EXIF's tag for how the camera was held
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -28,12 +31,20 @@ TURNS: Final = {
 }
 
 
+_DATA_URI = re.compile(r"data:image/[^,]*;base64", re.IGNORECASE)
+_WITHOUT_BLANKS = str.maketrans("-_", "+/", " \t\r\n")  # the alphabet of addresses is taken too
+
+
 def decode_base64(text: str, max_bytes: int) -> bytes:
-    """The bytes of base64, or of a data URI that holds it.  Raises InvalidInput."""
-    if text.startswith("data:"):
+    """The bytes of base64, or of a data URI that holds it; line breaks do not count.
+
+    Raises InvalidInput.
+    """
+    if text[:5].lower() == "data:":
         head, comma, text = text.partition(",")
-        if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+        if not comma or not _DATA_URI.fullmatch(head):
             raise InvalidInput("The data URI must be data:image/…;base64,…")
+    text = text.translate(_WITHOUT_BLANKS)
     if len(text) * 3 // 4 > max_bytes:
         raise InvalidInput(f"The picture has more than {max_bytes} bytes")
     try:
@@ -52,7 +63,7 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_size(picture, options)
             picture.load()
-            return _upright(picture).convert("RGB")
+            return _in_rgb(_upright(picture))
         except (InvalidInput, MemoryError):
             raise
         except Image.DecompressionBombError as exc:  # Pillow's own limit, where ours is not asked
@@ -61,6 +72,31 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
             raise InvalidInput(f"The picture must be one of {', '.join(FORMATS)}") from exc
         except Exception as exc:  # Pillow's decoders raise errors of many kinds
             raise InvalidInput("The picture is damaged") from exc
+
+
+def _in_rgb(picture: Image.Image) -> Image.Image:
+    """On black, and as bright as it is, however many bits say so.
+
+    Pillow's own conversion cuts off all that is brighter than 8 bits can say, and shows what an
+    editor left behind transparent places.
+    """
+    if picture.mode.partition(";")[0] == "I":
+        picture = _in_8_bits(picture)
+    if picture.has_transparency_data:
+        drawn = picture.convert("RGBA")
+        paper = Image.new("RGBA", drawn.size, "black")
+        return Image.alpha_composite(paper, drawn).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits, which some versions of Pillow give as 32, in 8 bits."""
+    levels = np.asarray(picture)
+    transparent = picture.info.get("transparency")
+    grey = Image.fromarray((levels.clip(0, WHITE_16) >> 8).astype(np.uint8))
+    if isinstance(transparent, int):  # the level that counts as transparent
+        grey.putalpha(Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _check_size(picture: Image.Image, options: ImageOptions) -> None:

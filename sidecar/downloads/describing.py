@@ -15,6 +15,7 @@ from sidecar.schemas.model_spec import ModelSpec
 LISTENS_AT = 16_000  # Hz
 RATES: Mapping[str, int] = {"SpeechT5ForTextToSpeech": 16_000, "BarkModel": 24_000}  # Hz
 
+SENTENCE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 VOICE_FILES: Mapping[str, str] = {
     "SpeechT5ForTextToSpeech": "speakers.safetensors",
     "BarkModel": "voices.safetensors",
@@ -103,20 +104,21 @@ def _controls(kind: Kind, folder: Path) -> list[str]:
 
 
 def _embedding_options(folder: Path) -> dict[str, Any]:
-    """What sentence-transformers' own files say of pooling; the handler's defaults without."""
-    options: dict[str, Any] = {}
-    pooling = read_json(folder / "1_Pooling" / "config.json")
-    if pooling is not None:
-        if pooling.get("pooling_mode_cls_token"):
-            options["pooling"] = "cls"
-        elif not pooling.get("pooling_mode_mean_tokens"):
-            raise DownloadFailed("it pools in a way that is not known here")
-        modules = folder / "modules.json"
-        options["normalize"] = modules.is_file() and b"Normalize" in modules.read_bytes()
-    length = (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
-    if isinstance(length, int):
-        options["max_length"] = length
-    return options
+    """Nothing: the handler reads sentence-transformers' own files.
+
+    Raises DownloadFailed for a module that it does not know, so that it is said at once.
+    """
+    file = folder / "modules.json"
+    if not file.is_file():
+        return {}
+    try:
+        kinds = [str(module["type"]) for module in json.loads(file.read_bytes())]
+    except (ValueError, TypeError, KeyError) as exc:
+        raise DownloadFailed("its modules.json does not list modules") from exc
+    for kind in kinds:
+        if kind.rpartition(".")[2] not in SENTENCE_MODULES:
+            raise DownloadFailed(f"its module {kind} is not known here")
+    return {}
 
 
 def _speech(
@@ -129,7 +131,8 @@ def _speech(
             "sample_rate": LISTENS_AT,
             "languages": languages or ["en"],  # those that know only one have no list
             "translates": bool(languages),
-            "word_timestamps": kind.architecture == "Wav2Vec2ForCTC",
+            "word_timestamps": kind.architecture == "Wav2Vec2ForCTC"
+            or bool(generation.get("alignment_heads")),
         }
     if kind.task == "speech_synthesis":
         rate = RATES.get(kind.architecture) or config.get("sampling_rate")

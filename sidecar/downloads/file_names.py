@@ -20,7 +20,8 @@ MAX_WANTED = 1000  # files of one model
 ZIPS = (".zip", ".mar")
 ARCHIVES = (*ZIPS, ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DATA = frozenset({".json", ".txt", ".model", ".vocab", ".jinja", ".spm", ".safetensors"})
-EXTRA_FOLDERS = frozenset({"1_Pooling", "vocoder", "xvector"})  # besides a model's top folder
+EXTRA_FOLDERS = frozenset({"vocoder", "xvector"})  # besides a model's top folder
+MODULE_FOLDER = re.compile(r"\d+_\w+")  # of sentence-transformers: 1_Pooling, 2_Dense
 VOICES = frozenset({"voices.safetensors", "speakers.safetensors"})  # beside a voice's weights
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 PICKLED = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin|(model|generator)\.ckpt")
@@ -75,6 +76,13 @@ def wanted(names: Iterable[str]) -> list[str]:
             "which is converted"
         )
     besides = {str(path) for path in near if _is_extra(path) and path.name == "model.safetensors"}
+    besides |= {
+        str(path)
+        for path in near
+        if _is_module(path)
+        and path.name == "pytorch_model.bin"
+        and str(path.with_name("model.safetensors")) not in besides
+    }
     besides |= VOICES.intersection(data)
     settings = {name for name in data if not name.endswith(".safetensors")} - other | besides
     chosen = sorted(settings | _one_layout(weights))
@@ -98,7 +106,11 @@ def _shortened(name: str) -> str:
 
 
 def _is_extra(path: PurePosixPath) -> bool:
-    return str(path.parent) in EXTRA_FOLDERS
+    return str(path.parent) in EXTRA_FOLDERS or _is_module(path)
+
+
+def _is_module(path: PurePosixPath) -> bool:
+    return MODULE_FOLDER.fullmatch(str(path.parent)) is not None
 
 
 def _one_layout(weights: Collection[str]) -> set[str]:

@@ -13,6 +13,8 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from image_handler import ImageHandler
+from image_kit.options import ImageOptions
+from image_kit.picture import decode_base64, read_picture
 from tests.checkpoints.images import LABELS, build_mobilenet, build_resnet, build_vit
 from tests.handlers.loaded import FakeContext, Loaded
 
@@ -121,6 +123,73 @@ def test_every_kind_of_colour_is_seen_as_rgb(vit: Loaded, mode: str) -> None:
     image = picture(mode="RGB").convert("I;16") if mode == "I;16" else picture(mode=mode)
     kind = "JPEG" if mode == "CMYK" else "PNG"
     assert len(answers(vit, text(encoded(image, kind)))[0]) == 5
+
+
+LEFT, RIGHT = (10, 200, 30), (255, 0, 0)
+BLACK = (0, 0, 0)
+
+
+def halves(*, alpha: int = 255) -> Image.Image:
+    """Green on the left, red on the right; *alpha* is the right half's."""
+    both = np.zeros((20, 50, 4), np.uint8)
+    both[:, :25], both[:, 25:] = (*LEFT, 255), (*RIGHT, alpha)
+    return Image.fromarray(both)
+
+
+def grey(*levels: int) -> Image.Image:
+    """Grey of 16 bits, in two halves."""
+    return Image.fromarray(np.repeat(np.array(levels, np.uint16), 25)[None].repeat(20, 0))
+
+
+PALETTE = halves().convert("RGB").quantize(4)
+RED_IN_IT = PALETTE.getpixel((45, 5))
+TURNED = Image.Exif()
+TURNED[0x0112] = 3  # by half a turn
+COLOURS: dict[str, tuple[bytes, tuple[int, ...], tuple[int, ...]]] = {
+    "RGB": (encoded(halves().convert("RGB")), LEFT, RIGHT),
+    "16 bits of grey": (encoded(grey(0, 40000)), BLACK, (156,) * 3),
+    "dark 16 bits": (encoded(grey(300, 65535)), (1,) * 3, (255,) * 3),
+    "16 bits, one of them transparent": (
+        encoded(grey(30000, 65535), transparency=65535), (117,) * 3, BLACK,
+    ),
+    "transparent": (encoded(halves(alpha=0)), LEFT, BLACK),
+    "half transparent": (encoded(halves(alpha=128)), LEFT, (128, 0, 0)),
+    "transparent WebP": (encoded(halves(alpha=0), "WEBP", lossless=True), LEFT, BLACK),
+    "grey with transparency": (
+        encoded(Image.merge("LA", (Image.new("L", (50, 20), 90), halves(alpha=0).split()[3]))),
+        (90,) * 3, BLACK,
+    ),
+    "palette": (encoded(PALETTE), LEFT, RIGHT),
+    "palette, one of it transparent": (encoded(PALETTE, transparency=RED_IN_IT), LEFT, BLACK),
+    "transparent GIF": (encoded(PALETTE, "GIF", transparency=RED_IN_IT), LEFT, BLACK),
+    "a transparent colour": (encoded(halves().convert("RGB"), transparency=RIGHT), LEFT, BLACK),
+    "CMYK": (encoded(halves().convert("CMYK"), "JPEG", quality=95), LEFT, RIGHT),
+    "black and white": (encoded(halves().convert("1", dither=Image.Dither.NONE)), BLACK, BLACK),
+    "turned JPEG": (
+        encoded(halves().convert("RGB"), "JPEG", quality=95, exif=TURNED), RIGHT, LEFT,
+    ),
+    "turned PNG": (encoded(halves(alpha=0), exif=TURNED), BLACK, LEFT),
+    "turned palette": (encoded(PALETTE, "WEBP", lossless=True, exif=TURNED), RIGHT, LEFT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_colours_are_those_of_the_picture(name: str) -> None:
+    data, left, right = COLOURS[name]
+    seen = np.asarray(read_picture(data, ImageOptions())).astype(int)
+    assert np.abs(seen[5, 5] - left).max() <= 2
+    assert np.abs(seen[5, 45] - right).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda text: "\r\n".join(text[n : n + 76] for n in range(0, len(text), 76)),
+               lambda text: text.replace("+", "-").replace("/", "_"),
+               lambda text: "DATA:IMAGE/PNG;BASE64," + text],
+    ids=["lines", "alphabet of addresses", "capitals"],
+)  # fmt: skip
+def test_base64_is_taken_in_every_form(broken: Any) -> None:
+    data = encoded(picture(90, 80))
+    assert decode_base64(broken(text(data)), 10**6) == data
 
 
 def test_a_picture_is_turned_as_the_camera_was_held(vit: Loaded) -> None:

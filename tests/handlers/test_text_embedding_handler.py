@@ -1,5 +1,6 @@
 """Texts to vectors: the same alone, packed, padded, and as transformers itself has them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.packed_attention import CannotPack, PackedAttention, runs_of
 from handler_kit.text_batching import PackedBatching, PaddedBatching
 from handler_kit.text_encoder import BatchingChoice
-from handler_kit.text_input import check_texts, decode_text, sample_texts
+from handler_kit.text_input import check_texts, sample_texts
+from tests.checkpoints.sentences import EXPECTED, LAYOUTS, LIMIT, PROMPTED, WIDTH, build
+from tests.checkpoints.sentences import TEXTS as SENTENCES
 from tests.handlers.loaded import FakeContext, Loaded
 from tests.needs import need_compiler
 from text_embedding_handler import TextEmbeddingHandler
@@ -249,9 +252,105 @@ def test_a_text_may_be_a_string_or_an_object(bert: Loaded) -> None:
         ("\ud800", "surrogate"),
     ],
 )
-def test_anything_but_text_is_refused_in_a_sentence(value: Any, sentence: str) -> None:
+def test_anything_but_text_is_refused_in_a_sentence(shy: Loaded, value: Any, sentence: str) -> None:
     with pytest.raises(InvalidInput, match=sentence):
-        decode_text(value, {}, max_characters=5)
+        shy.handler.decode(value, {})
+
+
+@pytest.fixture(scope="module")
+def shy(bert_folder: Path) -> Loaded:
+    """It takes five characters."""
+    return load(bert_folder, max_characters=5)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_published_layouts_answer_as_sentence_transformers_does(tmp_path: Path, name: str) -> None:
+    layout = LAYOUTS[name]
+    build(tmp_path, layout)
+    expected = json.loads(EXPECTED.read_text())
+    loaded = load(tmp_path)
+    assert loaded.describe()["max_length"] == LIMIT
+    found = vectors(loaded, SENTENCES)
+    assert (found - torch.tensor(expected[name])).abs().max() < 2e-5
+    if layout.prompts:
+        asked = [{"text": text, "parameters": {"prompt_name": "passage"}} for text in SENTENCES]
+        found = torch.tensor(loaded.results(*asked))
+        assert (found - torch.tensor(expected[f"{name}, {PROMPTED}"])).abs().max() < 2e-5
+
+
+def test_an_unknown_prompt_is_refused_by_its_name(tmp_path: Path) -> None:
+    build(tmp_path, LAYOUTS["Qwen3-Embedding"])
+    loaded = load(tmp_path)
+    with pytest.raises(InvalidInput, match="prompt_name: the model knows query, passage, not 'x'"):
+        loaded.handler.decode({"text": "a", "parameters": {"prompt_name": "x"}}, {})
+
+
+def test_options_come_before_the_checkpoints_own_files(tmp_path: Path) -> None:
+    build(tmp_path, LAYOUTS["mean with max"])
+    assert len(load(tmp_path, pooling="cls").results("coffee")[0]) == WIDTH
+    both = vectors(load(tmp_path, pooling=["max", "mean"], normalize=True), ["coffee"])
+    assert both.shape == (1, 2 * WIDTH)
+    assert both.norm() == pytest.approx(1)
+    build(tmp_path, LAYOUTS["all-MiniLM-L6-v2"])
+    assert vectors(load(tmp_path, normalize=False), ["coffee"]).norm() != pytest.approx(1, abs=0.01)
+
+
+THEIRS = "sentence_transformers.models."
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ([(2, "type", THEIRS + "WordWeights")], "the module WordWeights is not known here"),
+        ([(2, "type", THEIRS + "LSTM")], "the module LSTM is not known here"),
+        ([(2, "type", "custom_st.Projection")], "custom_st.Projection brings its own code"),
+        (
+            [(1, "type", THEIRS + "WeightedLayerPooling")],
+            "WeightedLayerPooling as module 1 is not known here",
+        ),
+        ([(0, "type", THEIRS + "StaticEmbedding")], "StaticEmbedding as module 0 is not known"),
+        ([(0, "type", THEIRS + "CLIPModel")], "CLIPModel as module 0 is not known"),
+        ([(2, "path", "../other")], "../other is no folder of the model"),
+        ([(2, "path", "nowhere")], "Dense: nowhere/config.json is missing"),
+    ],
+)
+def test_a_module_that_is_not_known_is_refused_by_its_name(
+    tmp_path: Path, changes: list[tuple[int, str, str]], sentence: str
+) -> None:
+    build(tmp_path, LAYOUTS["LaBSE"])
+    file = tmp_path / "modules.json"
+    modules = json.loads(file.read_text())
+    for number, key, value in changes:
+        modules[number][key] = value
+    file.write_text(json.dumps(modules))
+    with pytest.raises(LoadError, match=sentence):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("1_Pooling", {"pooling_mode_median_tokens": True}, "pooling_mode_median_tokens is not"),
+        ("1_Pooling", {"pooling_mode": "median"}, "Pooling: median is not known here"),
+        ("2_Dense", {"activation_function": "os.system"}, "the activation os.system is not known"),
+        ("2_Dense", {"module_input_name": "token_embeddings"}, "module_input_name"),
+    ],
+)
+def test_a_setting_that_is_not_known_is_refused_by_its_name(
+    tmp_path: Path, name: str, settings: dict[str, Any], sentence: str
+) -> None:
+    build(tmp_path, LAYOUTS["LaBSE"])
+    file = tmp_path / name / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    with pytest.raises(LoadError, match=sentence):
+        load(tmp_path)
+
+
+def test_a_dense_layer_without_its_weights_is_a_load_error(tmp_path: Path) -> None:
+    build(tmp_path, LAYOUTS["LaBSE"])
+    (tmp_path / "2_Dense" / "model.safetensors").unlink()
+    with pytest.raises(LoadError, match=r"2_Dense/model\.safetensors"):
+        load(tmp_path)
 
 
 def test_a_text_that_is_no_unicode_fails_alone(bert: Loaded) -> None:

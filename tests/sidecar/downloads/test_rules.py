@@ -97,6 +97,15 @@ def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
     ]
 
 
+def test_modules_behind_a_transformer_come_with_their_weights_in_one_layout() -> None:
+    names = [
+        *("2_Dense/config.json", "2_Dense/pytorch_model.bin"),
+        *("3_Dense/config.json", "3_Dense/model.safetensors"),
+        *GOOD,
+    ]
+    assert wanted([*names, "3_Dense/pytorch_model.bin", "onnx/pytorch_model.bin"]) == names
+
+
 def test_a_voice_brings_its_vocoder_and_its_speakers() -> None:
     names = [*GOOD, "speakers.safetensors", "vocoder/config.json", "vocoder/model.safetensors"]
     assert wanted([*names, "other.safetensors"]) == names

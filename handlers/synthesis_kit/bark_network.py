@@ -9,6 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer, BarkModel
+from transformers.models.bark.generation_configuration_bark import (
+    BarkCoarseGenerationConfig,
+    BarkFineGenerationConfig,
+    BarkSemanticGenerationConfig,
+)
 
 from handler_kit.errors import LoadError
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
@@ -18,6 +23,8 @@ from synthesis_kit.utterance import SpeechNetwork, Utterance
 
 VOICES_FILE = "voices.safetensors"
 RANDOM = "random"  # a speaker too: somebody, by the seed
+FIRST_WORDS = "Hello. This is how I sound."  # with which somebody's voice is drawn
+MAX_DRAWN = 16  # voices that are kept
 PROMPTS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}  # and their dimensions
 
 Preset = dict[str, Tensor]
@@ -41,6 +48,7 @@ class BarkNetwork(SpeechNetwork):
         self._bark = bark
         self._tokenizer = tokenizer
         self._presets = presets
+        self._drawn: dict[int, Preset] = {}  # by their seeds, the latest last
         self._most_tokens = self.longest  # no letter is more than one token
 
     @classmethod
@@ -65,8 +73,20 @@ class BarkNetwork(SpeechNetwork):
 
     def _speak(self, utterance: Utterance) -> Tensor:
         device = self._bark.device
-        tokens = self._tokenizer(
-            utterance.symbols,
+        speaker = utterance.speaker or RANDOM
+        preset = self._presets.get(speaker) or self._somebody(utterance.seed)
+        tokens = self._tokens(utterance.symbols)
+        with seeded(utterance.seed, device):
+            samples: Tensor = self._bark.generate(
+                tokens["input_ids"].to(device),
+                attention_mask=tokens["attention_mask"].to(device),
+                history_prompt=preset,
+            )
+        return samples.flatten().float().cpu()
+
+    def _tokens(self, text: str) -> Any:
+        return self._tokenizer(
+            text,
             padding="max_length",
             truncation=True,
             max_length=self._most_tokens,
@@ -74,13 +94,54 @@ class BarkNetwork(SpeechNetwork):
             return_attention_mask=True,
             return_tensors="pt",
         )
-        with seeded(utterance.seed, device):
-            samples: Tensor = self._bark.generate(
+
+    def _somebody(self, seed: int) -> Preset:
+        """The voice that *seed* draws.
+
+        Without a voice the network makes one up for every sentence; so it says something first, and
+        all sentences go on from there.
+        """
+        preset = self._drawn.pop(seed, None) or self._draw(seed)
+        self._drawn[seed] = preset
+        if len(self._drawn) > MAX_DRAWN:
+            del self._drawn[next(iter(self._drawn))]
+        return preset
+
+    def _draw(self, seed: int) -> Preset:
+        bark, device = self._bark, self._bark.device
+        said = bark.generation_config
+        semantic_kind: Any = BarkSemanticGenerationConfig
+        fine_kind: Any = BarkFineGenerationConfig
+        semantic_config = semantic_kind(**said.semantic_config)
+        fine_config = fine_kind(**said.fine_acoustics_config)
+        coarse_config = BarkCoarseGenerationConfig(**said.coarse_acoustics_config)
+        common: dict[str, Any] = {
+            "history_prompt": None,
+            "semantic_generation_config": semantic_config,
+        }
+        acoustic = {
+            **common,
+            "coarse_generation_config": coarse_config,
+            "codebook_size": said.codebook_size,
+        }
+        tokens = self._tokens(FIRST_WORDS)
+        with seeded(seed, device):
+            semantic = bark.semantic.generate(
                 tokens["input_ids"].to(device),
                 attention_mask=tokens["attention_mask"].to(device),
-                history_prompt=self._presets.get(utterance.speaker or RANDOM),
+                **common,
             )
-        return samples.flatten().float().cpu()
+            coarse = bark.coarse_acoustics.generate(semantic, **acoustic)
+            fine = bark.fine_acoustics.generate(
+                coarse,
+                fine_generation_config=fine_config,
+                **acoustic,
+            )
+        return {
+            "semantic_prompt": semantic[0],
+            "coarse_prompt": fine[0, : coarse_config.n_coarse_codebooks],
+            "fine_prompt": fine[0],
+        }
 
 
 def _presets(path: Path, device: torch.device) -> dict[str, Preset]:

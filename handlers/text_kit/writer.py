@@ -180,13 +180,14 @@ class Writer(ABC):
                 f"Writing took more than {self.options.max_seconds:g} s: "
                 "ask for fewer new tokens or beams"
             )
-        return Generated(self.said(prompt, self._text(ids)))
-
-    def _text(self, ids: list[int]) -> str:
-        """*ids* up to where the text ends; behind it there may be padding."""
         end = next((at for at, one in enumerate(ids) if one in self._ends), len(ids))
-        text: str = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        return text
+        return Generated(self.said(prompt, self._text(prompt, ids[:end])))
+
+    def _text(self, prompt: Prompt, ids: list[int]) -> str:
+        """*ids* as text; what follows a text is read with it, or it would lose its first space."""
+        before = list(prompt.ids) if self.behind else []
+        whole: str = self.tokenizer.decode([*before, *ids], skip_special_tokens=True)
+        return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
 
 
 def _ends(checkpoint: Checkpoint) -> frozenset[int]:

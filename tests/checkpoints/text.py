@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoTokenizer,
     BartConfig,
     BartForConditionalGeneration,
     BartForSequenceClassification,
@@ -14,6 +15,8 @@ from transformers import (
     BertForTokenClassification,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -84,6 +87,22 @@ def build_gpt2(folder: Path) -> None:
         )
     )  # fmt: skip
     model.transformer.wte.weight.data[0] *= 1.5
+    model.save_pretrained(folder)
+
+
+def build_llama(folder: Path) -> None:
+    """A Llama, whose tokens begin with the blank before a word, as SentencePiece has it."""
+    size = write_unigrams(folder, ends=False)
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=LONGEST, initializer_range=0.5,
+        bos_token_id=None, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    begins = [number for token, number in tokenizer.get_vocab().items() if token.startswith("▁")]
+    model.lm_head.weight.data[begins] *= 3  # it likes to begin words
     model.save_pretrained(folder)
 
 

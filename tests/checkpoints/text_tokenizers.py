@@ -69,8 +69,11 @@ def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) ->
     return _save(folder, tokenizer, **marks)
 
 
-def write_unigrams(folder: Path) -> int:
-    """T5's kind: pieces of words with a blank before them, and an end behind each text."""
+def write_unigrams(folder: Path, *, ends: bool = True) -> int:
+    """T5's kind: pieces of words with a blank before them, and an end behind each text.
+
+    Llama's kind has no end there.
+    """
     marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -80,9 +83,10 @@ def write_unigrams(folder: Path) -> int:
         initial_alphabet=list(ascii_lowercase), show_progress=False,
     )  # fmt: skip
     tokenizer.train_from_iterator(sample_texts(8), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
+    if ends:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A </s>", special_tokens=[("</s>", 1)]
+        )
     return _save(folder, tokenizer, **marks)
 
 

@@ -67,6 +67,19 @@ def test_a_text_goes_on_as_in_the_pipeline(
     )
 
 
+def test_the_space_behind_the_given_text_is_kept(folder: Folders) -> None:
+    """SentencePiece's tokens have it before a word, and lose it where a text begins."""
+    pipeline = theirs("text-generation", folder("llama"))
+    loaded = load(folder("llama"), "text_generation")
+    known = [TEXTS[0], *TEXTS[2:]]  # an unknown token is no text
+    for full in (True, False):
+        how = {"max_new_tokens": 8, "return_full_text": full}
+        expected = [pipeline(text, do_sample=False, **how)[0]["generated_text"] for text in known]
+        ours = written(loaded, with_parameters(known, **how))
+        assert ours == expected
+    assert any(text.startswith(" ") for text in ours)
+
+
 def test_the_given_text_stands_before_the_new_one_by_default(writers: dict[str, Loaded]) -> None:
     assert written(writers["gpt2"], TEXTS[:1])[0].startswith(TEXTS[0])
 

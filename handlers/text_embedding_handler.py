@@ -65,7 +65,7 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
         prompt = modules.prompt
         if "prompt_name" in asked:
             name = asked.pop("prompt_name")
-            if name not in modules.prompts:
+            if not isinstance(name, str) or name not in modules.prompts:
                 known = ", ".join(modules.prompts) or "none"
                 raise InvalidInput(f"prompt_name: the model knows {known}, not {name!r}")
             prompt = modules.prompts[name]

@@ -212,6 +212,37 @@ async def test_where_nobody_speaks_nothing_is_written(
     assert (answer["transcription"], answer["segments"]) == ("", [])
 
 
+async def test_what_of_a_file_is_not_heard_is_told(http: aiohttp.ClientSession) -> None:
+    audio = await speak(http, SENTENCE)
+    whole = wav((audio.samples * 32767).astype("<i2").tobytes(), audio.rate)
+    assert (await transcribe(http, whole))["warnings"] == []
+    cut = (await transcribe(http, whole[: len(whole) * 2 // 3]))["warnings"]
+    assert [each.partition(" at ")[0] for each in cut] == ["it was cut off"]
+    junk = whole[:44] + bytes(range(150))
+    answer = await transcribe(http, junk, language="EN")
+    assert answer["transcription"] == ""
+    assert ["cut off" in each or "no speech" in each for each in answer["warnings"]] == [True, True]
+    form = aiohttp.FormData({"response_format": "srt"})
+    form.add_field("file", io.BytesIO(junk), filename="clip.wav")
+    async with http.post("/transcribe", data=form) as response:
+        assert response.headers["X-Warnings"] == "; ".join(answer["warnings"])
+    lines = base64.encodebytes(junk).decode()
+    async with http.post("/transcribe", json={"inputs": lines}) as response:
+        assert (await response.json())["warnings"] == answer["warnings"]
+    body = {"model_name": "whisper_tiny_en", "inputs": f"data:audio/wav;base64,{lines}"}
+    async with http.post("/predict", json=body) as response:
+        assert (await response.json())["result"]["warnings"] == answer["warnings"]
+
+
+@pytest.mark.parametrize("decibels", [-30, -50])
+async def test_quiet_speech_is_heard(http: aiohttp.ClientSession, decibels: float) -> None:
+    """Of a voice at some -20 dBFS."""
+    audio = await speak(http, SENTENCE)
+    quiet = audio.samples * 10 ** (decibels / 20)
+    said = await transcribe(http, wav((quiet * 32767).round().astype("<i2").tobytes(), audio.rate))
+    assert word_error_rate([SENTENCE], [said["transcription"]]) <= 0.1
+
+
 async def test_predict_speaks_and_listens_in_batches(http: aiohttp.ClientSession) -> None:
     texts = [*SENTENCES[:3], {"text": SENTENCES[3], "parameters": {"voice": "male"}}]
     body = {"model_name": "hibari_tts", "inputs": texts[:3]}

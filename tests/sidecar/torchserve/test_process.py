@@ -83,7 +83,8 @@ async def test_what_killed_servers_of_any_port_left_running_is_ended_with_its_fo
     leftover = await start_like_torchserve(folder)
     record = write_record(tmp_path, 8123, leftover.pid, folder)
     await asyncio.to_thread(end_leftovers, tmp_path)
-    assert await leftover.wait() == -signal.SIGKILL
+    assert not psutil.pid_exists(leftover.pid)
+    await leftover.wait()  # its code is lost where `end_leftovers` saw the end first
     assert not folder.exists()
     assert not record.exists()
 

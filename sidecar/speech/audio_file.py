@@ -116,12 +116,10 @@ def inspect(file: BinaryIO, field: str) -> AudioFile:
         case "wav":
             return _inspect_wave(file, kind, end)
         case "ogg":
-            unfinished = "its last page is missing"
-            parts = [
-                Part(link.start, link.end, cut_off=None if link.whole else unfinished)
-                for link in find_links(file)
-            ]
-            return AudioFile(kind, tuple(parts))
+            links = find_links(file)
+            cut_off = None if links[-1].whole else "its last page is missing"
+            parts = [Part(link.start, link.end) for link in links]
+            return AudioFile(kind, (*parts[:-1], parts[-1]._replace(cut_off=cut_off)))
         case "matroska":
             cut_off = "its last element is not whole" if is_cut_off(file) else None
             return AudioFile(kind, (Part(0, end, cut_off=cut_off, timed=True),))

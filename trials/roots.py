@@ -43,6 +43,7 @@ class Root:
             if path.exists():
                 _copy(path, self.folder / path.relative_to("/"))
         shutil.copy("/etc/resolv.conf", self.folder / "etc/resolv.conf")
+        (self.folder / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
         self.run("update-ca-certificates")
         self.run("apt-get", "update", "-qq")
         install = ("apt-get", "install", "--yes", "-qq", "--no-install-recommends")

@@ -141,6 +141,9 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         )
         if self.device.type == "cuda":  # what names no index, in libraries too, goes to this one
             torch.cuda.set_device(self.device)
+            # Convolutions would round fp32 to ten bits, which is less than fp32 promises: answers
+            # would depend on the device and on the batch, and voices would be heard to rattle.
+            torch.backends.cudnn.allow_tf32 = False
         self._report: Report = Loading(self).run()
         protect_output()  # libraries that were imported meanwhile have loggers of their own
         self._run_by = RunBy(

@@ -53,7 +53,6 @@ class HibariNetwork(SpeechNetwork):
             modules.load_state_dict(weights, assign=True)
         except (OSError, KeyError, RuntimeError, msgspec.DecodeError) as exc:
             raise LoadError(f"no network of hibari's: {exc}") from exc
-        torch.backends.cudnn.allow_tf32 = False  # ten bits of a phase are audible
         return cls(modules.to(device).eval().requires_grad_(requires_grad=False), symbols)
 
     def reader(self) -> Reader:

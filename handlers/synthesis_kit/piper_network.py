@@ -54,7 +54,6 @@ class PiperNetwork(SpeechNetwork):
             raise LoadError(f"no voice of Piper's: {exc}") from exc
         if {PAD, FIRST, LAST} - symbols.keys():
             raise LoadError("vocab.json is not of a Piper voice: it lacks _, ^ or $")
-        torch.backends.cudnn.allow_tf32 = False  # durations must not depend on the device
         nn.Module.to(voice, device).requires_grad_(requires_grad=False)
         voice.eval()  # type: ignore[no-untyped-call]
         return cls(voice, symbols)

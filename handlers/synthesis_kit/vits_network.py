@@ -46,7 +46,6 @@ class VitsNetwork(SpeechNetwork):
         for module in voice.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
-        torch.backends.cudnn.allow_tf32 = False  # durations must not depend on the device
         return cls(voice, load_tokenizer(VitsTokenizer, folder))
 
     def reader(self) -> Reader:

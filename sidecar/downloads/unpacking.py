@@ -167,13 +167,15 @@ def _check_directory(archive: Path) -> None:
 class _Header(tarfile.TarInfo):
     """A tar header that refuses extensions which tarfile would read whole into memory."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """As its parent.  Raises DownloadFailed."""
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _LARGE_HEADERS and not 0 <= header.size <= MAX_HEADER_BYTES:
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        """As its parent, which says that subclasses may override it.  Raises DownloadFailed.
+
+        `frombuf` would not do: some versions of Python call another method in its place.
+        """
+        if self.type in _LARGE_HEADERS and not 0 <= self.size <= MAX_HEADER_BYTES:
             raise DownloadFailed("one of its files has a name, or a header, that is too long")
-        return header
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # not in its stub
+        return member
 
 
 class _Bounded(io.RawIOBase):

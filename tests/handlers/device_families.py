@@ -40,13 +40,17 @@ NEAR = 2e-3  # attention, LSTM cells and convolutions take other steps on the de
 
 
 class Family(NamedTuple):
-    """How a family's checkpoint is made, and what it is asked."""
+    """How a family's checkpoint is made, and what it is asked.
+
+    *drawn*: what it says is drawn by chance, which each kind of device does in its own way.
+    """
 
     build: Callable[[Path], object]
     handler: type[BatchHandler[Any, Any, Any]]
     options: dict[str, Any]
     items: list[bytes]
     header: Mapping[str, Any] = MappingProxyType({})
+    drawn: bool = False
 
 
 def written(*texts: Any, **parameters: Any) -> list[bytes]:
@@ -106,7 +110,7 @@ FAMILIES: dict[str, Family] = {
         "text_generation",
         text.build_gpt2,
         *written(*TEXTS, max_new_tokens=4, do_sample=True, seed=3),
-    ),
+    )._replace(drawn=True),
     "summarization": task("summarization", text.build_bart, *written(*TEXTS, max_new_tokens=8)),
     "rewriting": task("text2text_generation", text.build_t5, *written(*TEXTS, max_new_tokens=4)),
     "embedding": Family(
@@ -123,12 +127,12 @@ FAMILIES: dict[str, Family] = {
     "mobilenet": Family(images.build_mobilenet, ImageHandler, {}, SEEN),
     "vit": Family(images.build_vit, ImageHandler, {}, SEEN),
     "vits": voice(vits.build, *SAID),
-    "speecht5": voice(speecht5.build, *SAID[:1], voices={"slt": {}}),
-    "bark": voice(bark.build, *SAID[:1], voices={"v2/en_speaker_0": {}}),
+    "speecht5": voice(speecht5.build, *SAID[:1], voices={"slt": {}})._replace(drawn=True),
+    "bark": voice(bark.build, *SAID[:1], voices={"v2/en_speaker_0": {}})._replace(drawn=True),
     "tacotron2": voice(tacotron2.build, *SAID[:1]),
     "hibari": voice(lambda folder: unpacked("hibari_tts", folder), *SAID, network="hibari"),
     "whisper": whisper(),
-    "whisper by chance": whisper(temperature=0.7),
+    "whisper by chance": whisper(temperature=0.7)._replace(drawn=True),
     "whisper by beams": whisper(beam_size=3),
     "wav2vec2": ears(wav2vec2.build, word_timestamps=True),
     "unmasked wav2vec2": ears(lambda folder: wav2vec2.build(folder, masks=False)),

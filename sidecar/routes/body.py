@@ -129,11 +129,9 @@ async def _read(
     with body_share(request) as share:
         reader = BodyReader(request, max_bytes, share)
         if await check_headers(request, scope):
-            body = await _read_anonymous(reader, request)
+            body = await _read_anonymous(reader, request, line_breaks=line_breaks)
         else:
-            body = await _read_whole(reader, request)
-        if line_breaks:
-            body = body.translate(_WITHOUT_LINE_BREAKS)
+            body = await _read_whole(reader, request, line_breaks=line_breaks)
         try:
             if len(body) > FIELDS_BYTES:
                 _check_fields_size(body)
@@ -149,7 +147,9 @@ async def _read(
     return asked
 
 
-async def _read_anonymous(reader: BodyReader, request: web.Request) -> bytearray:
+async def _read_anonymous(
+    reader: BodyReader, request: web.Request, *, line_breaks: bool
+) -> bytearray:
     """Read a body that has to bring the credential.
 
     Raises NotAuthenticated when it is too large to be read for that.
@@ -157,18 +157,18 @@ async def _read_anonymous(reader: BodyReader, request: web.Request) -> bytearray
     reader.max_bytes = min(reader.max_bytes, ANONYMOUS_BYTES)
     try:
         check_declared_size(request, reader.max_bytes)
-        return await _read_whole(reader, request)
+        return await _read_whole(reader, request, line_breaks=line_breaks)
     except PayloadTooLarge:
         raise NotAuthenticated(
             "A request body above 1 MB needs its credential in a header"
         ) from None
 
 
-async def _read_whole(reader: BodyReader, request: web.Request) -> bytearray:
+async def _read_whole(reader: BodyReader, request: web.Request, *, line_breaks: bool) -> bytearray:
     body = bytearray()
     budget: JsonBudget | None = None
     async for piece in reader.pieces():
-        body += piece
+        body += piece.translate(_WITHOUT_LINE_BREAKS) if line_breaks else piece
         if budget is not None:
             budget.count(piece)
         elif len(body) > SMALL_BYTES:

@@ -2,8 +2,7 @@
 
 aiohttp hands over the bytes as they came (`auto_decompress` is off): its own parser would
 inflate a whole body before anybody could look at its size.  No step here works on more than
-PIECE_BYTES before the event loop gets its turn, so that a large body does not hold up other
-requests.
+PIECE_BYTES, and the pieces of large bodies take turns with other requests.
 """
 
 import zlib

@@ -4,17 +4,27 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class Turn(NamedTuple):
-    """What one client wants done next, and who waits for it."""
+@dataclass(slots=True)
+class Turn:
+    """What one client wants done next, and who waits for it.  *done*: not there until it begins."""
 
     work: Callable[[], Any]
     outcome: asyncio.Future[Any]
+    done: asyncio.Future[Any] | None = None
+
+    async def let_go(self) -> None:
+        """Wait until nothing of it is under way any more, however often this is cancelled."""
+        while self.done is not None and not self.done.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([self.done])
 
 
 class FairThreads:
@@ -40,13 +50,19 @@ class FairThreads:
     ) -> Result:
         """Run *work* in a thread when it is *client*'s turn, and return what it returns.
 
-        Whoever is cancelled while they wait gives up the turn.
+        Whoever is cancelled while they wait gives up the turn.  Whoever is cancelled later gets
+        away when *work* has ended: they may close what it uses, and a codec of FFmpeg that is
+        closed while it works takes the whole process with it.
         """
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         turn = Turn(lambda: work(*args, **kwargs), outcome)
         self._waiting.setdefault(client, deque()).append(turn)
         self._start_turns()
-        return await outcome
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            await turn.let_go()
+            raise
 
     def close(self) -> None:
         """End the threads when what they do is done; what waits never begins."""
@@ -74,8 +90,8 @@ class FairThreads:
         if turns:
             self._waiting[client] = turns
         self._running[client] += 1
-        done = asyncio.get_running_loop().run_in_executor(self._pool, turn.work)
-        done.add_done_callback(lambda done: self._finish(client, turn, done))
+        turn.done = asyncio.get_running_loop().run_in_executor(self._pool, turn.work)
+        turn.done.add_done_callback(lambda done: self._finish(client, turn, done))
 
     def _finish(self, client: str, turn: Turn, done: asyncio.Future[Any]) -> None:
         self._running[client] -= 1

@@ -55,6 +55,26 @@ async def test_who_leaves_gives_up_the_turn(threads: FairThreads) -> None:
     assert done == ["last"]
 
 
+async def test_who_leaves_later_gets_away_when_the_work_has_ended(threads: FairThreads) -> None:
+    begun, gate, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait()
+        ended.set()
+
+    leaves = asyncio.create_task(threads.run("a", work))
+    await asyncio.to_thread(begun.wait)
+    for _ in range(2):  # a second cancellation must not hurry it either
+        leaves.cancel()
+        await asyncio.wait([leaves], timeout=0.05)
+    assert not leaves.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    assert ended.is_set()
+
+
 async def test_what_work_raises_reaches_its_client_alone(threads: FairThreads) -> None:
     with pytest.raises(ZeroDivisionError):
         await threads.run("a", lambda: 1 // 0)

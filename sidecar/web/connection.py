@@ -30,7 +30,6 @@ from sidecar.middleware import refuse_unrouted, refuse_unserved
 from sidecar.services import Services
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
-UNUSED_FACTOR = 3  # times the limit for a head: what a connection has until its first byte
 PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
 RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
@@ -113,7 +112,7 @@ class Connection(web.RequestHandler):
                 self._take_error(message)
             else:
                 self._body = body
-        elif data and self._waiter is not None:  # aiohttp passes nothing to resume parsing
+        elif self._waiter is not None:
             self._head_begun = True
 
     def _pause_for_a_turn(self) -> None:
@@ -243,10 +242,7 @@ class Connection(web.RequestHandler):
         if not self._head_begun and self._request_count:
             return
         self._head_seconds += seconds
-        settings = self.services.settings
-        limit = settings.header_timeout_seconds
-        if not self._head_begun:  # clients keep connections in store: some for 15 seconds
-            limit = min(UNUSED_FACTOR * limit, settings.keep_alive_seconds)
+        limit = self.services.settings.header_timeout_seconds
         if self._head_seconds < limit:
             return
         if self._head_begun:

@@ -141,14 +141,6 @@ async def test_a_connection_that_asks_nothing_is_closed(connect: Connect, asked:
     assert await raw.closed() == b""
 
 
-async def test_a_connection_in_store_has_longer_for_its_first_byte_than_for_a_head(
-    connect: Connect,
-) -> None:
-    raw = await connect(header_timeout_seconds=1.0, keep_alive_seconds=60.0)
-    await asyncio.sleep(2.0)
-    assert (await (await raw.send(LIVEZ)).answer()).status == 200
-
-
 @pytest.mark.parametrize("path", [b"/predict", b"/transcribe", b"/models/echo/unload"])
 async def test_a_body_that_stops_coming_is_408(connect: Connect, path: bytes) -> None:
     raw = await connect(**QUICK)

@@ -287,6 +287,8 @@ class Connection(web.RequestHandler):
         resets the connection, and its request is cancelled.  An interim response is what HTTP
         lets us send before the answer, and every client must skip it (RFC 9110, section 15.2).
         """
+        if self._awaits_head:  # it closed while its last answer left: nothing is owed to it
+            self.force_close()
         request = self._current_request
         if self.transport is None or request is None:
             return

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -225,6 +226,24 @@ async def test_a_client_that_closed_its_sending_side_gets_its_answer(
     assert answer.status == 200
     assert answer.headers["connection"] == "close"
     assert await raw.closed() == b""
+
+
+def ask_and_close_sending(host: str, port: int) -> bytes:
+    """Close the sending side as soon as the answer is there; return what follows it."""
+    with socket.create_connection((host, port), timeout=SOON) as raw:
+        raw.sendall(LIVEZ)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += raw.recv(65_536)
+        raw.shutdown(socket.SHUT_WR)
+        return raw.recv(65_536)
+
+
+async def test_who_closes_right_behind_an_answer_is_let_go(start: StartSidecar) -> None:
+    client = await start(keep_alive_seconds=600.0)
+    for _ in range(25):  # the server may be anywhere between its answer and the next request
+        ends = (asyncio.to_thread(ask_and_close_sending, client.host, client.port) for _ in "1234")
+        assert await asyncio.gather(*ends) == [b""] * 4
 
 
 async def test_pipelined_requests_are_all_answered_after_the_sending_side_is_closed(

@@ -40,17 +40,18 @@ async def send_events(
         response = web.StreamResponse(
             headers={hdrs.CONTENT_TYPE: MEDIA_TYPE, hdrs.CACHE_CONTROL: "no-store"}
         )
-        await begin_stream(request, response)
         try:
-            await response.write(first.encode())
-            async for event in events:
-                await response.write(event.encode())
-        except SidecarError as exc:
-            log.warning("a stream of %s ended early: %s", request.path, exc)
-            await response.write(Event("error", msgspec.json.encode(error_body(exc))).encode())
+            await begin_stream(request, response)
+            try:
+                await response.write(first.encode())
+                async for event in events:
+                    await response.write(event.encode())
+                whole = True
+            except SidecarError as exc:
+                log.warning("a stream of %s ended early: %s", request.path, exc)
+                await response.write(Event("error", msgspec.json.encode(error_body(exc))).encode())
+                whole = False
             await response.write_eof()
+        except ConnectionError:  # the client has left
             return response, False
-        except ConnectionError:
-            return response, False
-        await response.write_eof()
-    return response, True
+    return response, whole

@@ -90,8 +90,8 @@ async def send_stream(
                 wanted.format, encoder.sample_rate, order.speaker, speaking.left_out
             )
             response = web.StreamResponse(headers=headers)
-            await begin_stream(request, response)
             try:
+                await begin_stream(request, response)
                 in_thread = services.speech.in_threads_of(known_client(request))
                 samples = await _relay(in_thread, response, encoder, _all(first, parts))
             except (SidecarError, ConnectionError) as exc:

@@ -36,7 +36,7 @@ from benchmarks.speech_server import serving, wav
 from english_kit.reading import EnglishReader
 from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.model_store import archive_path
-from synthesis_kit.pronunciation import known_words
+from synthesis_kit.text.pronunciation import known_words
 from tests.integration.server import ROOT
 from tests.integration.speech_client import Audio, Samples, speak, transcribe
 from tests.sentences import SENTENCES

@@ -14,12 +14,12 @@ from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
 from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
-from synthesis_kit.networks import load_network, load_text_stage
+from synthesis_kit.networks.loading import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.outcomes import Spoken, Unspoken, told
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
-from synthesis_kit.script import Script, ScriptWriter, Written, text_of
+from synthesis_kit.text.script import Script, ScriptWriter, Written, text_of
 from synthesis_kit.word_times import TimedWord, heard, timed
 
 SAMPLES = (

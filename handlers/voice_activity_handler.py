@@ -13,10 +13,10 @@ from handler_kit.errors import InvalidInput, ItemError
 from handler_kit.job import Answer, Item
 from handler_kit.one_thread import one_thread
 from handler_kit.wav import Samples, from_pcm, read_wav
+from recognition_kit.activity.voice_activity import CONTEXT, FRAME, SAMPLE_RATE, load_network
+from recognition_kit.activity.voice_hearing import Judged, Recording, VoiceParameters, hear
+from recognition_kit.activity.voice_state import VoiceState
 from recognition_kit.options import VoiceActivityOptions
-from recognition_kit.voice_activity import CONTEXT, FRAME, SAMPLE_RATE, load_network
-from recognition_kit.voice_hearing import Judged, Recording, VoiceParameters, hear
-from recognition_kit.voice_state import VoiceState
 
 SAMPLE_FRAMES = 32  # one second
 

@@ -1,6 +1,6 @@
 """The sidecar: an API in front of TorchServe.  A request travels:
 
-    middleware -> routes (access, schemas) -> scheduling -> torchserve -> handler
+    web -> routes (access, schemas) -> scheduling -> torchserve -> handler
 
 The layers, imports go down only:
 
@@ -9,9 +9,8 @@ The layers, imports go down only:
     configuration            checks and explains the settings, without a start
     services                 its parts, as the routes are handed them
     background               tasks that run beside the requests, started again when they fail
-    routes, middleware       bytes in, bytes out; they alone know aiohttp's web side
-    web                      how bodies are received, within their limits
-    openapi                  the document of the routes
+    routes                   one endpoint each: a request in, an answer out
+    web                      connections, bodies within their limits, who may enter, errors
     speech                   text to audio and audio to text, in pieces
     models                   every model: its state, queue and workers, from catalog to end
     downloads                models from elsewhere, in a process of their own

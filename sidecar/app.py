@@ -21,7 +21,6 @@ from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.downloads.manager import DownloadManager
 from sidecar.errors import Draining
-from sidecar.middleware import GUARD, Handler, around
 from sidecar.models.autoscaler import Autoscaler
 from sidecar.models.history import History
 from sidecar.models.loader import ModelLoader
@@ -30,7 +29,6 @@ from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.versions import ModelVersions
-from sidecar.openapi import build_document
 from sidecar.routes import (
     audio,
     audio_validation,
@@ -49,10 +47,7 @@ from sidecar.routes import (
     synthesize,
     transcribe,
 )
-from sidecar.routes.credentials import reading
 from sidecar.routes.documents import API_DOCUMENT
-from sidecar.routes.limits import counting_refusals, in_turn
-from sidecar.routes.route import Route
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -71,6 +66,11 @@ from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.connections import ConnectionRunner
+from sidecar.web.credentials import reading
+from sidecar.web.limits import counting_refusals, in_turn
+from sidecar.web.middleware import GUARD, Handler, around
+from sidecar.web.openapi import build_document
+from sidecar.web.route import Route
 from sidecar.web.turns import Turns
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Every refusal the sidecar can give, as a small tree that knows its own status.
 
-Core code raises these and never sees HTTP; `sidecar.middleware` alone turns one into an
+Core code raises these and never sees HTTP; `sidecar.web.middleware` alone turns one into an
 answer.  *error* is one sentence for people, *detail* names the field and the rule,
 *extra* holds further keys of the body (`model_info`, `processing_time`).
 """

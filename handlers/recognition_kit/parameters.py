@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from handler_kit.errors import InvalidInput
-from recognition_kit.vocabulary import ENGLISH, Vocabulary
+from recognition_kit.whisper.vocabulary import ENGLISH, Vocabulary
 
 AUTO = "auto"
 _THRESHOLDS = ("no_speech_threshold", "logprob_threshold")

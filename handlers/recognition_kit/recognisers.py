@@ -11,9 +11,9 @@ from recognition_kit.options import RecognitionOptions
 from recognition_kit.recogniser import Recogniser
 
 _CLASSES = {
-    "whisper": ("whisper", "WhisperRecogniser"),
-    "wav2vec2": ("ctc", "CtcRecogniser"),
-    "moonshine": ("moonshine", "MoonshineRecogniser"),
+    "whisper": ("whisper.whisper", "WhisperRecogniser"),
+    "wav2vec2": ("piecewise.ctc", "CtcRecogniser"),
+    "moonshine": ("piecewise.moonshine", "MoonshineRecogniser"),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from synthesis_kit.script import Part
+from synthesis_kit.text.script import Part
 from synthesis_kit.word_times import TimedWord
 
 MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out

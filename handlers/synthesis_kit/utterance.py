@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from synthesis_kit.cloning import Cloning, Embedding
-from synthesis_kit.reading import Reader
+from synthesis_kit.text.reading import Reader
 from synthesis_kit.word_times import Span, Word
 
 SYMBOLS_PER_SECOND = 16.0  # of prose, in every network that we measured: 15 to 20

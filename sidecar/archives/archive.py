@@ -137,9 +137,9 @@ def _local_files(spec: ModelSpec, base: Path) -> list[Path]:
 
 def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) -> None:
     for file in files_of(spec.handler):
-        package = content / file.parent.name
-        package.mkdir(exist_ok=True)
-        shutil.copy2(file, package)
+        place = content / file.relative_to(HANDLERS)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, place)
     if spec.source == "builtin":
         module = _builtin_module(spec)
         shutil.copy2(module, content)

@@ -15,8 +15,8 @@ def files_of(handler: str) -> list[Path]:
             package = HANDLERS / name
             if package.is_dir() and package not in packages:
                 packages.add(package)
-                unread += package.glob("*.py")
-    return sorted(file for package in packages for file in package.glob("*.py"))
+                unread += package.rglob("*.py")
+    return sorted(file for package in packages for file in package.rglob("*.py"))
 
 
 def _imported(path: Path) -> set[str]:

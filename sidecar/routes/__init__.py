@@ -1,5 +1,5 @@
 """One module per endpoint: bytes in, a checked request, an answer out.
 
 `route` says what a route is; `sidecar.app` gathers every module's ROUTES, and
-`sidecar.openapi` makes the API document from the same list.
+`sidecar.web.openapi` makes the API document from the same list.
 """

@@ -5,7 +5,6 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_models import (
     SpeechModel,
     capabilities,
@@ -35,6 +34,7 @@ from sidecar.schemas.synthesis import EMOTIONS, MAX_TEXT
 from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_decoder import INPUT_FORMATS
 from sidecar.speech.output_formats import FORMATS
+from sidecar.web.route import Route, json_response
 
 LIBRARIES = {name: version(name) for name in ("av", "sentencex")}  # looked up once: on disk
 

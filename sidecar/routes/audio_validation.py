@@ -9,15 +9,15 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio
-from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
-from sidecar.routes.limits import known_client
-from sidecar.routes.route import Route, json_response
-from sidecar.routes.uploads import Upload, is_form, opened_form
 from sidecar.schemas.audio import ValidationRequest, ValidationResponse
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_source import AudioSource
+from sidecar.web.body import read_json
+from sidecar.web.limits import known_client
+from sidecar.web.route import Route, json_response
+from sidecar.web.uploads import Upload, is_form, opened_form
 
 _request = msgspec.json.Decoder(ValidationRequest)
 

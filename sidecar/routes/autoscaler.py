@@ -9,10 +9,8 @@ from aiohttp import web
 
 from sidecar.errors import InvalidFields
 from sidecar.models.model import Model
-from sidecar.routes.body import read_as_admin, read_query
 from sidecar.routes.changed_fields import apply_patch
 from sidecar.routes.model_changes import OperatorChanges
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.schemas.autoscaler import (
     AutoscalerConfigAnswer,
@@ -38,6 +36,8 @@ from sidecar.schemas.autoscaler import (
     SystemChecks,
 )
 from sidecar.services import SERVICES, Services
+from sidecar.web.body import read_as_admin, read_query
+from sidecar.web.route import Route, json_response
 
 RECENT = 10
 _scale = msgspec.json.Decoder(ScaleRequest)

@@ -4,8 +4,6 @@ import asyncio
 from typing import Any
 
 from sidecar.models.model import Model
-from sidecar.routes.page import page
-from sidecar.routes.route import Route, shown_folder
 from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
@@ -23,6 +21,8 @@ from sidecar.schemas.core import (
 from sidecar.schemas.model_spec import Inference
 from sidecar.services import Services
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
+from sidecar.web.page import page
+from sidecar.web.route import Route, shown_folder
 
 MB = 2**20
 HALF = ("fp16", "bf16")

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from sidecar.middleware import stamp
-from sidecar.routes.route import Route
 from sidecar.services import SERVICES
+from sidecar.web.middleware import stamp
+from sidecar.web.route import Route
 
 API_DOCUMENT = web.AppKey("api_document", dict[str, object])
 

@@ -9,9 +9,6 @@ from sidecar.catalog.downloaded import Downloaded
 from sidecar.downloads.job import Job
 from sidecar.downloads.order import MB, Wish
 from sidecar.errors import ModelInUse, ModelNotFound
-from sidecar.routes.body import read_as_admin, read_query
-from sidecar.routes.credentials import require_scope
-from sidecar.routes.route import Route, json_response
 from sidecar.schemas.downloads import (
     DownloadAccepted,
     DownloadedInfo,
@@ -24,6 +21,9 @@ from sidecar.schemas.downloads import (
 )
 from sidecar.schemas.model_spec import folded
 from sidecar.services import SERVICES, Services
+from sidecar.web.body import read_as_admin, read_query
+from sidecar.web.credentials import require_scope
+from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(DownloadRequest)
 

@@ -5,7 +5,6 @@ from typing import Literal
 
 from aiohttp import web
 
-from sidecar.routes.route import Route, json_response
 from sidecar.schemas.core import (
     AutoscalerComponents,
     AutoscalerHealth,
@@ -17,6 +16,7 @@ from sidecar.schemas.core import (
     ZeroScaler,
 )
 from sidecar.services import SERVICES, Services
+from sidecar.web.route import Route, json_response
 
 
 async def health(request: web.Request) -> web.Response:

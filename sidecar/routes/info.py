@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from typing import Literal
 
-from sidecar.routes.page import page
-from sidecar.routes.route import Route
 from sidecar.routes.speech_models import (
     capabilities,
     languages_of,
@@ -24,6 +22,8 @@ from sidecar.schemas.core import (
     TtsService,
 )
 from sidecar.services import Services
+from sidecar.web.page import page
+from sidecar.web.route import Route
 
 
 @page

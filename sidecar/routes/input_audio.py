@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from sidecar.errors import InvalidFields, InvalidInput
-from sidecar.routes.uploads import Upload
 from sidecar.speech.service import InThread
+from sidecar.web.uploads import Upload
 
 _DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,", re.IGNORECASE)
 _URI_BYTES = 1000  # what stands before the data is shorter

@@ -7,13 +7,13 @@ from contextlib import suppress
 from aiohttp import hdrs, web
 
 from sidecar.errors import LogNotFound
-from sidecar.routes.body import read_query
-from sidecar.routes.credentials import require_scope
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import utc
 from sidecar.schemas.logs import LogEmptied, LogFileFacts, LogList, LogQuery
 from sidecar.services import SERVICES
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
+from sidecar.web.body import read_query
+from sidecar.web.credentials import require_scope
+from sidecar.web.route import Route, json_response
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady, NoRoom
 from sidecar.models.model import Model
 from sidecar.models.states import MISSING, State
-from sidecar.routes.limits import prepare_model
 from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.web.limits import prepare_model
 
 
 class OperatorChanges:

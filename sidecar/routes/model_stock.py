@@ -12,7 +12,6 @@ from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.order import MB, PARTIAL
 from sidecar.models.model import Model
 from sidecar.models.states import MISSING
-from sidecar.routes.route import Route, json_response, shown_folder
 from sidecar.schemas.downloads import (
     AvailableCategories,
     AvailableModel,
@@ -32,6 +31,7 @@ from sidecar.schemas.downloads import (
 )
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.services import SERVICES, Services
+from sidecar.web.route import Route, json_response, shown_folder
 
 SMALLEST = 3  # models that are quickest to have
 

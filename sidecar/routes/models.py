@@ -7,10 +7,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.models.model import Model
-from sidecar.routes.body import read_as_admin
 from sidecar.routes.model_changes import OperatorChanges
-from sidecar.routes.page import page
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_models import SpeechModel, speech_models
 from sidecar.routes.timestamps import now
 from sidecar.schemas.model_spec import ModelSpec
@@ -31,6 +28,9 @@ from sidecar.schemas.models import (
 )
 from sidecar.services import SERVICES, Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.web.body import read_as_admin
+from sidecar.web.page import page
+from sidecar.web.route import Route, json_response
 
 HIGH_PRIORITY = 10  # load_priority up to this
 CATEGORIES = {

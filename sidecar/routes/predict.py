@@ -9,11 +9,8 @@ from aiohttp import web
 from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.models.model import Model
-from sidecar.routes.body import read_json
 from sidecar.routes.inputs import split_inputs
-from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import Predicted, cached, result_key, within
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.work import Urgency, Work
@@ -25,6 +22,9 @@ from sidecar.schemas.predict import (
 )
 from sidecar.services import SERVICES, Services
 from sidecar.web import request_head
+from sidecar.web.body import read_json
+from sidecar.web.limits import admit_to_model, known_client
+from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 
 _request = msgspec.json.Decoder(PredictRequest)

@@ -11,10 +11,10 @@ from aiohttp import web
 from sidecar.caching.answer_cache import Sized
 from sidecar.caching.result_cache import Origin, digest
 from sidecar.errors import RequestTimedOut, SidecarError
-from sidecar.routes.page import wants_fresh
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.work import Urgency
 from sidecar.services import SERVICES, Services
+from sidecar.web.page import wants_fresh
 
 OVERHEAD_BYTES = 512  # of an answer, besides what it holds
 Answer = TypeVar("Answer", bound=Sized)

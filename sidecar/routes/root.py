@@ -3,12 +3,12 @@
 from typing import Literal
 
 import sidecar
-from sidecar.routes.page import page
-from sidecar.routes.route import Route
 from sidecar.routes.speech_models import speech_models, usable
 from sidecar.routes.timestamps import now
 from sidecar.schemas.core import Root, TtsSupport
 from sidecar.services import Services
+from sidecar.web.page import page
+from sidecar.web.route import Route
 
 MESSAGE = "PyTorch Inference Framework API - Enhanced with TTS Support"
 ENDPOINTS = {

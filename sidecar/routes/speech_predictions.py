@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooLong
-from sidecar.routes.body import field_rule
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.speech_stream import warnings
 from sidecar.scheduling.entry import Body, Reply
@@ -36,6 +35,7 @@ from sidecar.speech.transcript import Transcript
 from sidecar.speech.transcription import Transcription
 from sidecar.speech.voice_activity import Recording, SpeechFinder
 from sidecar.speech.voices import check_language
+from sidecar.web.body import field_rule
 
 _encode = msgspec.json.Encoder().encode
 _spoken = msgspec.json.Decoder(str | SpeechInput)

@@ -11,9 +11,6 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
-from sidecar.middleware import begin_stream
-from sidecar.routes.event_stream import Event, send_events
-from sidecar.routes.limits import known_client
 from sidecar.scheduling.entry import Reply
 from sidecar.schemas.synthesis import (
     CaptionFormat,
@@ -31,6 +28,9 @@ from sidecar.speech.service import InThread
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, Order, Speaking
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
+from sidecar.web.event_stream import Event, send_events
+from sidecar.web.limits import known_client
+from sidecar.web.middleware import begin_stream
 
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from sidecar.routes.credentials import require_scope
-from sidecar.routes.route import Route, json_response
 from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts
 from sidecar.services import SERVICES
+from sidecar.web.credentials import require_scope
+from sidecar.web.route import Route, json_response
 
 
 async def stats(request: web.Request) -> web.Response:

@@ -10,11 +10,7 @@ from msgspec.structs import replace
 
 from sidecar.caching.result_cache import Origin
 from sidecar.errors import InvalidInput, TextTooLong
-from sidecar.routes.body import read_json
-from sidecar.routes.event_stream import MEDIA_TYPE as EVENTS
-from sidecar.routes.limits import admit_to_model, known_client
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, send_timed, warnings
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
@@ -41,6 +37,10 @@ from sidecar.speech.synthesis import CLONING, LeftOut, Order, Spoken, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
+from sidecar.web.body import read_json
+from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
+from sidecar.web.limits import admit_to_model, known_client
+from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(SynthesisRequest)
 

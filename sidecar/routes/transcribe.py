@@ -9,9 +9,6 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import InvalidInput
-from sidecar.routes.event_stream import MEDIA_TYPE, Event, send_events
-from sidecar.routes.limits import admit_to_model, known_client, prepare_model
-from sidecar.routes.route import Route, json_response
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
 from sidecar.scheduling.work import Urgency
@@ -33,6 +30,9 @@ from sidecar.speech.transcription import Heard, Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import Listener, check_language
 from sidecar.web import request_head
+from sidecar.web.event_stream import MEDIA_TYPE, Event, send_events
+from sidecar.web.limits import admit_to_model, known_client, prepare_model
+from sidecar.web.route import Route, json_response
 
 _encode = msgspec.json.Encoder().encode
 

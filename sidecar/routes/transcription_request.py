@@ -8,13 +8,13 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from sidecar.routes.body import read_json
 from sidecar.routes.input_audio import inline_audio
-from sidecar.routes.limits import known_client
-from sidecar.routes.uploads import Upload, is_form, opened_form
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
 from sidecar.services import Services
+from sidecar.web.body import read_json
+from sidecar.web.limits import known_client
+from sidecar.web.uploads import Upload, is_form, opened_form
 
 _request = msgspec.json.Decoder(TranscriptionRequest)
 

@@ -8,4 +8,14 @@ body_reader   a request's body, received and inflated within its limits
 body_budget   how much memory and disk all bodies together may take
 json_budget   how much structure one JSON body may have
 turns         how many requests begin in one turn of the event loop, and whose
+
+middleware    what happens to every request: its id, its log line, errors as answers
+credentials   who asks
+limits        what a client may have at the same time, and how often
+body          a JSON body as a checked value
+uploads       a form or an audio body as checked values
+page          answers with an ETag
+event_stream  server-sent events
+route         what a route is
+openapi       the document of all routes
 """

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import cast
 
 from sidecar.errors import TooManyConnections
-from sidecar.middleware import bare_answer
 from sidecar.web.connections import Connections
+from sidecar.web.middleware import bare_answer
 
 log = logging.getLogger(__name__)
 

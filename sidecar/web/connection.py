@@ -26,8 +26,8 @@ from sidecar.errors import (
     SidecarError,
     UnknownExpectation,
 )
-from sidecar.middleware import refuse_unrouted, refuse_unserved
 from sidecar.services import Services
+from sidecar.web.middleware import refuse_unrouted, refuse_unserved
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
 PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe

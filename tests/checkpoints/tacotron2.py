@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from synthesis_kit.tacotron2_modules import Tacotron2, Tacotron2Config
+from synthesis_kit.networks.tacotron2_modules import Tacotron2, Tacotron2Config
 
 MELS = 8
 CONFIG = Tacotron2Config(

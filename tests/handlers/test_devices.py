@@ -89,7 +89,7 @@ def test_the_cpu_waits_for_the_device_once_a_token(
             patch.setattr(type(network), "logits", counted)
             traffic.waits.clear()
             answers(loaded, FAMILIES[name])
-    waits = traffic.waits_in(f"recognition_kit/{file}")
+    waits = traffic.waits_in(f"recognition_kit/whisper/{file}")
     assert 4 < waits <= len(steps)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from english_kit.reading import EnglishReader
 from english_kit.say_as import KINDS, said_as
-from synthesis_kit.pronunciation import known_words
+from synthesis_kit.text.pronunciation import known_words
 
 PAIRS = Path(__file__).with_name("english_pairs.tsv")
 WORD = re.compile(r"[^\W_]+")

@@ -16,7 +16,7 @@ from transformers import (
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples, from_pcm, to_pcm
-from recognition_kit.ctc_words import Alphabet, phrases_of, spoken
+from recognition_kit.piecewise.ctc_words import Alphabet, phrases_of, spoken
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.checkpoints import moonshine, wav2vec2
 from tests.handlers.loaded import Loaded

@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples, to_pcm
-from recognition_kit.checkpoint import load_checkpoint
+from recognition_kit.whisper.checkpoint import load_checkpoint
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.handlers.loaded import Loaded
 from tests.handlers.recognising import (

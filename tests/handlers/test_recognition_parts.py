@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from handler_kit.wav import Samples
-from recognition_kit.alignment import warp
-from recognition_kit.hypothesis import Hypothesis, compression_ratio
 from recognition_kit.pieces import Piece, cut, halve
-from recognition_kit.prompts import is_echo, usable, without_repetitions
-from recognition_kit.rules import Rules
-from recognition_kit.spans import Span, find_rest, find_spans
 from recognition_kit.transcript import Segment, mean_confidence
-from recognition_kit.vocabulary import Vocabulary
-from recognition_kit.words import split_words
+from recognition_kit.whisper.alignment import warp
+from recognition_kit.whisper.hypothesis import Hypothesis, compression_ratio
+from recognition_kit.whisper.prompts import is_echo, usable, without_repetitions
+from recognition_kit.whisper.rules import Rules
+from recognition_kit.whisper.spans import Span, find_rest, find_spans
+from recognition_kit.whisper.vocabulary import Vocabulary
+from recognition_kit.whisper.words import split_words
 
 RATE = 16000
 END, START, NO_TIMES = 10, 11, 16

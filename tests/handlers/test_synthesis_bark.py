@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BarkModel
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples
-from synthesis_kit.bark_network import FIRST_WORDS
+from synthesis_kit.networks.bark_network import FIRST_WORDS
 from tests.checkpoints import bark
 from tests.handlers.families import check_batch_is_each_alone, check_is, load_family
 from tests.handlers.loaded import Loaded

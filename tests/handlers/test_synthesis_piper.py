@@ -14,9 +14,9 @@ from handler_kit.wav import read_wav
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
-from synthesis_kit.espeak_symbols import espeak_symbols
-from synthesis_kit.piper_network import PiperNetwork
-from synthesis_kit.pronunciation import Pronunciation
+from synthesis_kit.networks.espeak_symbols import espeak_symbols
+from synthesis_kit.networks.piper_network import PiperNetwork
+from synthesis_kit.text.pronunciation import Pronunciation
 from synthesis_kit.utterance import Prosody, Utterance
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import (

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler_kit.errors import InvalidInput
-from synthesis_kit.ipa import pronunciation as symbols_of
-from synthesis_kit.pieces import cut
-from synthesis_kit.pronunciation import Pronunciation, parted, syllables
+from synthesis_kit.text.ipa import pronunciation as symbols_of
+from synthesis_kit.text.pieces import cut
+from synthesis_kit.text.pronunciation import Pronunciation, parted, syllables
 
 PHONEMES = [  # what the lexicon reads right by itself
     ("NASA", "nˈæsə"),

@@ -13,8 +13,8 @@ from handler_kit.errors import LoadError
 from handler_kit.wav import Samples
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
-from synthesis_kit.hibari_network import HibariNetwork
-from synthesis_kit.pronunciation import Pronunciation
+from synthesis_kit.networks.hibari_network import HibariNetwork
+from synthesis_kit.text.pronunciation import Pronunciation
 from synthesis_kit.utterance import Utterance
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import ROOT, farthest, load_voice, say, say_all, unpacked

@@ -8,7 +8,7 @@ import pytest
 
 from handler_kit.errors import InvalidInput
 from handler_kit.wav import from_pcm
-from synthesis_kit.ssml import Passage, passages
+from synthesis_kit.text.ssml import Passage, passages
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import farthest, load_voice, refusal, say, unpacked
 

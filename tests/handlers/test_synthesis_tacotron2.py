@@ -13,8 +13,8 @@ from transformers import SpeechT5HifiGan
 
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples
-from synthesis_kit.tacotron2_modules import Tacotron2, Tacotron2Config
-from synthesis_kit.tacotron2_network import SYMBOLS
+from synthesis_kit.networks.tacotron2_modules import Tacotron2, Tacotron2Config
+from synthesis_kit.networks.tacotron2_network import SYMBOLS
 from tests.checkpoints import tacotron2
 from tests.handlers.families import check_batch_is_each_alone, check_is, load_family
 from tests.handlers.loaded import Loaded

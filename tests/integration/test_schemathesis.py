@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from sidecar.app import ROUTES
-from sidecar.openapi import build_document
+from sidecar.web.openapi import build_document
 from tests.integration.server import Server
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,7 @@ import msgspec
 import pytest
 
 from sidecar.app import ROUTES
-from sidecar.openapi import build_document
 from sidecar.routes.documents import ASSET_ROUTES
-from sidecar.routes.route import Route
 from sidecar.schemas.model_spec import (
     Inference,
     ModelSpec,
@@ -21,6 +19,8 @@ from sidecar.schemas.model_spec import (
     Workers,
 )
 from sidecar.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
+from sidecar.web.openapi import build_document
+from sidecar.web.route import Route
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

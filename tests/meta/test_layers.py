@@ -20,7 +20,7 @@ HANDLER_MODULES = {
 LAYERS = [
     {"__main__"},
     {"app", "configuration", "lifecycle"},
-    {"routes", "middleware", "openapi", "services", "web", "background"},
+    {"routes", "services", "web", "background"},
     {"speech", "models", "downloads"},
     {"scheduling", "caching"},
     {"telemetry"},
@@ -37,14 +37,14 @@ LAYERS = [
     },
 ]
 BESIDE = {  # they import the lowest layer and each other as told; who may import them
-    "access": {"__main__", "app", "configuration", "routes", "middleware", "services"},
+    "access": {"__main__", "app", "configuration", "routes", "services", "web"},
     "archives": {"downloads"},
     "catalog": {
         *("__main__", "app", "configuration", "routes", "services"),
         *("archives", "models", "speech", "downloads"),
     },
 }
-WEB_SIDE = {"__main__", "app", "routes", "middleware", "services", "web"}
+WEB_SIDE = {"__main__", "app", "routes", "services", "web"}
 CLIENT_SIDE = {"torchserve"}
 NEITHER_SIDE = {"hdrs", "http_exceptions", "streams"}  # names; malformed messages; bodies
 ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name

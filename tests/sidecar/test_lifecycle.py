@@ -14,7 +14,7 @@ from sidecar.web.acceptor import Acceptor
 from sidecar.web.connections import Connections
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import Client, StartSidecar
-from tests.sidecar.routes.test_refusals_by_limits import bearer
+from tests.sidecar.web.test_refusals_by_limits import bearer
 
 BODY = {"model_name": "echo", "inputs": [1, 2, 3], "timeout": 30}
 

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from sidecar.app import ROUTES, create_app
 from sidecar.routes.documents import ASSET_ROUTES
-from sidecar.routes.route import Route
 from sidecar.services import SERVICES
 from sidecar.settings import Settings
 from sidecar.telemetry.logs import ERROR_LOG, open_logs
+from sidecar.web.route import Route
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, SidecarServer, StartSidecar
 

@@ -243,7 +243,9 @@ async def test_who_closes_right_behind_an_answer_is_let_go(start: StartSidecar) 
     client = await start(keep_alive_seconds=600.0)
     assert client.port is not None
     for _ in range(25):  # the server may be anywhere between its answer and the next request
-        ends = [asyncio.to_thread(ask_and_close_sending, client.host, client.port) for _ in range(4)]
+        ends = [
+            asyncio.to_thread(ask_and_close_sending, client.host, client.port) for _ in range(4)
+        ]
         assert await asyncio.gather(*ends) == [b""] * 4
 
 

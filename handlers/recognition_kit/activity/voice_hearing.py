@@ -1,0 +1,84 @@
+"""One pass of the voice activity network over pieces of several recordings."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from handler_kit.wav import Samples
+from recognition_kit.activity.voice_activity import CONTEXT, FRAME, Memory
+from recognition_kit.activity.voice_state import VoiceState
+
+FRAMES_AT_ONCE = 512  # the spectra of more do not fit a CPU's caches
+DIGITS = 4
+
+
+class VoiceParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """*state* is that of the answer to the recording's piece before; null begins a recording."""
+
+    state: str | None = None
+
+
+class Recording(NamedTuple):
+    """A piece of a recording, whole frames of 512 samples, and what was before it."""
+
+    samples: Samples
+    state: VoiceState
+
+
+class VoiceAnswer(msgspec.Struct, frozen=True):
+    """The probability of speech in each 32 ms, and what the next piece needs."""
+
+    probabilities: list[float]
+    state: str
+
+
+class Judged(NamedTuple):
+    """Probabilities [frames] on the CPU, and the state behind the last."""
+
+    probabilities: torch.Tensor
+    state: VoiceState
+
+    def answer(self) -> VoiceAnswer:
+        """Four decimals."""
+        rounded = [round(one, DIGITS) for one in self.probabilities.tolist()]
+        return VoiceAnswer(rounded, self.state.text)
+
+
+def hear(network: Any, recordings: Sequence[Recording], device: torch.device) -> list[Judged]:
+    """What *network* makes of each of *recordings*; one without samples keeps its state."""
+    judged = [Judged(torch.empty(0), recording.state) for recording in recordings]
+    places = [place for place, recording in enumerate(recordings) if len(recording.samples)]
+    if not places:
+        return judged
+    heard = [recordings[place] for place in places]
+    frames = [frame(recording) for recording in heard]
+    features = _in_parts(network, torch.cat(frames).to(device))
+    hidden = np.stack([recording.state.hidden for recording in heard])
+    cell = np.stack([recording.state.cell for recording in heard])
+    probabilities, memory = network.judge(
+        torch.split(features, [len(one) for one in frames]),
+        Memory(torch.from_numpy(hidden).to(device), torch.from_numpy(cell).to(device)),
+    )
+    for number, (place, recording) in enumerate(zip(places, heard, strict=True)):
+        state = VoiceState(
+            memory.hidden[number].cpu().numpy(),
+            memory.cell[number].cpu().numpy(),
+            recording.samples[-CONTEXT:],
+        )
+        judged[place] = Judged(probabilities[number].cpu(), state)
+    return judged
+
+
+def frame(recording: Recording) -> torch.Tensor:
+    """[frames, 64 + 512]: each frame behind the last samples of the one before it."""
+    whole = torch.from_numpy(np.concatenate([recording.state.context, recording.samples]))
+    return whole.unfold(0, CONTEXT + FRAME, FRAME)
+
+
+def _in_parts(
+    network: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor
+) -> torch.Tensor:
+    return torch.cat([network(part) for part in torch.split(frames, FRAMES_AT_ONCE)])

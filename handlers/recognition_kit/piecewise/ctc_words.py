@@ -1,0 +1,84 @@
+"""From the likeliest token of each frame to words with times.
+
+CTC: https://www.cs.toronto.edu/~graves/icml_2006.pdf.  A token that lasts is one letter, the blank
+is none; a letter lies in the frames in which it is the likeliest.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from recognition_kit.piecewise.piecewise import Phrase, SaidWord
+
+PAUSE_SECONDS = 0.6  # between two words: a new phrase begins
+
+
+class Alphabet(NamedTuple):
+    """Tokens: *space* parts words (None: nothing does), *never* are no letters."""
+
+    letters: dict[int, str]
+    blank: int
+    space: int | None
+    never: frozenset[int]
+
+
+class Letter(NamedTuple):
+    """Frames *first* to *last* (not included), and their log-probabilities; no text: a space."""
+
+    text: str
+    first: int
+    last: int
+    logprobs: list[float]
+
+
+def spoken(tokens: Sequence[int], logprobs: Sequence[float], alphabet: Alphabet) -> list[Letter]:
+    """The letters and spaces of one piece."""
+    letters = []
+    first = 0
+    for token, group in groupby(tokens):
+        last = first + len(list(group))
+        if token != alphabet.blank and token not in alphabet.never:
+            text = "" if token == alphabet.space else alphabet.letters.get(token, "")
+            letters.append(Letter(text, first, last, list(logprobs[first:last])))
+        first = last
+    return letters
+
+
+def phrases_of(letters: Sequence[Letter], seconds_per_frame: float) -> list[Phrase]:
+    """The words of *letters* as phrases, parted where nobody speaks for PAUSE_SECONDS."""
+    phrases: list[list[list[Letter]]] = []
+    for is_word, group in groupby(letters, lambda letter: bool(letter.text)):
+        if not is_word:
+            continue
+        word = list(group)
+        behind = phrases[-1][-1][-1].last if phrases else 0
+        if not phrases or (word[0].first - behind) * seconds_per_frame >= PAUSE_SECONDS:
+            phrases.append([])
+        phrases[-1].append(word)
+    return [_phrase(words, seconds_per_frame) for words in phrases]
+
+
+def _phrase(words: Sequence[Sequence[Letter]], seconds_per_frame: float) -> Phrase:
+    said = [
+        SaidWord(
+            "".join(letter.text for letter in word),
+            word[0].first * seconds_per_frame,
+            word[-1].last * seconds_per_frame,
+            _confidence(word),
+        )
+        for word in words
+    ]
+    return Phrase(
+        " ".join(word.text for word in said),
+        said[0].start,
+        said[-1].end,
+        _confidence([letter for word in words for letter in word]),
+        said,
+    )
+
+
+def _confidence(letters: Sequence[Letter]) -> float:
+    """exp(mean log-probability) over the letters' frames."""
+    logprobs = [each for letter in letters for each in letter.logprobs]
+    return math.exp(math.fsum(logprobs) / len(logprobs))

@@ -1,0 +1,99 @@
+"""The likeliest of several sentences, all kept in mind at once (``whisper/decoding.py``)."""
+
+import math
+
+import torch
+
+from recognition_kit.whisper.hypothesis import Hypothesis
+from recognition_kit.whisper.network import DecoderCache, SpeechNetwork
+from recognition_kit.whisper.rules import Rules
+
+
+class BeamSearch:
+    """Keeps the *width* best hypotheses of every piece until as many have ended."""
+
+    def __init__(self, network: SpeechNetwork, rules: Rules, end: int, width: int) -> None:
+        self._network = network
+        self._rules = rules
+        self._end = end
+        self.width = width
+
+    def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
+        """At most *limit* tokens each, from the first *logits* [pieces, tokens known] on.
+
+        *cache* has `width` rows per piece, all alike.
+        """
+        beams = [_Beam(self.width) for _ in logits]
+        logits = logits.repeat_interleave(self.width, dim=0)
+        said = logits.new_empty((len(logits), 0), dtype=torch.int64)
+        for length in range(limit):
+            self._rules.apply(logits, said)
+            rows, tokens = self._advance(beams, logits.log_softmax(dim=1))
+            if all(beam.is_full for beam in beams) or length + 1 == limit:
+                break
+            cache.reorder(rows)
+            said = torch.cat([said[rows], tokens[:, None]], dim=1)
+            logits = self._network.logits(self._network.step(tokens[:, None], cache)[:, -1])
+        return [beam.best for beam in beams]
+
+    def _advance(
+        self, beams: list["_Beam"], logprobs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows that go on, [rows], and the token with which each does, [rows]."""
+        vocabulary, device = logprobs.shape[1], logprobs.device
+        sums = torch.tensor([beam.sums for beam in beams], device=device).flatten()
+        totals = (logprobs + sums[:, None]).view(len(beams), -1)
+        best = totals.topk(2 * self.width, dim=1)  # one end and one other for each at least
+        picked = logprobs.view(len(beams), -1).gather(1, best.indices)
+        # Read together: each reading waits for a GPU.  Places are too large for float32.
+        both = torch.stack([best.indices.double(), picked.double()], dim=1).tolist()
+        rows, tokens = [], []
+        for number, beam in enumerate(beams):
+            candidates = [
+                (int(place) // vocabulary, int(place) % vocabulary, score)
+                for place, score in zip(*both[number], strict=True)
+            ]
+            for place, token in beam.advance(candidates, self._end):
+                rows.append(number * self.width + place)
+                tokens.append(token)
+        return torch.tensor(rows, device=device), torch.tensor(tokens, device=device)
+
+
+class _Beam:
+    """One piece's hypotheses, those that go on and those that have ended."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.going = [Hypothesis() for _ in range(width)]
+        self.sums = [0.0] + [-math.inf] * (width - 1)  # at first all are the same
+        self.ended: list[Hypothesis] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.ended) >= self.width
+
+    @property
+    def best(self) -> Hypothesis:
+        """The likeliest per token; one that has not ended only where too few have."""
+        return max(
+            self.ended if self.is_full else [*self.ended, *self.going],
+            key=lambda hypothesis: hypothesis.mean_logprob,
+        )
+
+    def advance(self, candidates: list[tuple[int, int, float]], end: int) -> list[tuple[int, int]]:
+        """Takes (place, token, logprob), likeliest first; returns the places and tokens kept."""
+        going, sums, kept = [], [], []
+        for place, token, logprob in candidates:
+            hypothesis = self.going[place].fork()
+            hypothesis.say(token, logprob, end)
+            if hypothesis.ended:
+                if not self.is_full and self.sums[place] + logprob > -math.inf:
+                    self.ended.append(hypothesis)
+                continue
+            going.append(hypothesis)
+            sums.append(self.sums[place] + logprob)
+            kept.append((place, token))
+            if len(kept) == self.width:
+                break
+        self.going, self.sums = going, sums
+        return kept

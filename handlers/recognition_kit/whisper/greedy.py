@@ -1,0 +1,65 @@
+"""The likeliest token after the other, or one drawn by chance: for several pieces at once."""
+
+from collections.abc import Sequence
+
+import torch
+
+from recognition_kit.whisper.hypothesis import Hypothesis
+from recognition_kit.whisper.network import DecoderCache, SpeechNetwork
+from recognition_kit.whisper.rules import Rules
+
+
+class Chance:
+    """One stream of chance per piece, so that a piece does not notice the others of its pass."""
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        self.temperature = temperature
+        self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw(self, logits: torch.Tensor, pieces: Sequence[int]) -> torch.Tensor:
+        """A token for each row of *logits* [rows, tokens known]; row i belongs to pieces[i]."""
+        points = [torch.rand(1, generator=self._streams[piece]).double() for piece in pieces]
+        tempered = (logits.cpu().double() / self.temperature).softmax(dim=1)
+        summed = tempered.cumsum(dim=1)
+        drawn = torch.searchsorted(summed, torch.stack(points) * summed[:, -1:], right=True)
+        return drawn[:, 0].clamp(max=logits.shape[1] - 1).to(logits.device)
+
+
+class GreedyDecoding:
+    """One decoding loop.  Rows that have ended leave it when half of those left have."""
+
+    def __init__(
+        self, network: SpeechNetwork, rules: Rules, end: int, chance: Chance | None = None
+    ) -> None:
+        self._network = network
+        self._rules = rules
+        self._end = end
+        self._chance = chance
+
+    def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
+        """At most *limit* tokens each, from the first *logits* [pieces, tokens known] on."""
+        pieces = list(range(len(logits)))
+        found = [Hypothesis() for _ in pieces]
+        said = logits.new_empty((len(pieces), limit), dtype=torch.int64)
+        for length in range(limit):
+            self._rules.apply(logits, said[:, :length])
+            chosen = self._choose(logits, pieces)
+            scores = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
+            # Read together: each reading waits for a GPU.  Tokens are exact in float32.
+            for piece, (token, score) in zip(
+                pieces, torch.stack([chosen.to(scores.dtype), scores], dim=1).tolist(), strict=True
+            ):
+                found[piece].say(int(token), score, self._end)
+            going = [row for row, piece in enumerate(pieces) if not found[piece].ended]
+            if not going or length + 1 == limit:
+                break
+            said[:, length] = chosen
+            if len(going) * 2 <= len(pieces):
+                rows = torch.tensor(going, device=logits.device)
+                cache.keep(rows)
+                said, chosen, pieces = said[rows], chosen[rows], [pieces[row] for row in going]
+            logits = self._network.logits(self._network.step(chosen[:, None], cache)[:, -1])
+        return found
+
+    def _choose(self, logits: torch.Tensor, pieces: Sequence[int]) -> torch.Tensor:
+        return logits.argmax(dim=1) if self._chance is None else self._chance.draw(logits, pieces)

@@ -1,0 +1,50 @@
+"""A client's prompt: what stands before the transcript, and must not become it."""
+
+import re
+
+from recognition_kit.whisper.hypothesis import MAX_COMPRESSION, compression_ratio
+
+MIN_ECHO_WORDS = 2
+MAX_REPEATED_WORDS = 40  # how long a phrase may be whose repetition is noticed
+
+_WORD = re.compile(r"\w+")
+
+
+def usable(prompt: str) -> str:
+    """Return what of *prompt* is put before the transcript; nothing if it mostly repeats itself.
+
+    A decoder that reads the same thing again and again goes on with it, or takes it for said.
+    """
+    if compression_ratio(prompt) > MAX_COMPRESSION:
+        return ""
+    return without_repetitions(prompt)
+
+
+def without_repetitions(text: str) -> str:
+    """Return *text* with every phrase once that stands there several times in a row."""
+    words = text.split()
+    keys = [_key(word) for word in words]
+    kept: list[int] = []
+    for place in range(len(words)):
+        kept.append(place)
+        longest = min(MAX_REPEATED_WORDS, len(kept) // 2)
+        for length in range(1, longest + 1):
+            last, before = kept[-length:], kept[-2 * length : -length]
+            if [keys[at] for at in last] == [keys[at] for at in before]:
+                del kept[-length:]
+                break
+    return " ".join(words[place] for place in kept)
+
+
+def is_echo(text: str, prompt: str) -> bool:
+    """Whether *text* is nothing but a part of *prompt*, said once or again and again."""
+    said, given = _words(without_repetitions(text)), _words(prompt)
+    return len(said) >= MIN_ECHO_WORDS and f" {' '.join(said)} " in f" {' '.join(given)} "
+
+
+def _key(word: str) -> str:
+    return "".join(_words(word)) or word
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())

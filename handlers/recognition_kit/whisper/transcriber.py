@@ -1,0 +1,226 @@
+"""Clips to transcripts: cut into pieces, listen to many at once, put together in order."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from handler_kit.one_thread import one_thread
+from handler_kit.wav import Samples
+from recognition_kit.clip import Clip
+from recognition_kit.pieces import Piece, cut, halve
+from recognition_kit.recogniser import Outcome
+from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
+from recognition_kit.whisper.alignment import token_times
+from recognition_kit.whisper.checkpoint import Checkpoint
+from recognition_kit.whisper.hypothesis import Hypothesis
+from recognition_kit.whisper.listening import Heard, Listening, Saying, is_silence
+from recognition_kit.whisper.network import KeysValues, SpeechNetwork
+from recognition_kit.whisper.spans import Span, find_rest, find_spans
+from recognition_kit.whisper.vocabulary import ENGLISH
+from recognition_kit.whisper.word_times import TimedWord, time_words
+
+CENTISECONDS = 100
+PROBABILITY_DIGITS = 4
+DIVISIBLE_SECONDS = 4.0  # a shorter piece is not cut in two
+SMALL_WIDTH = 512  # Whisper tiny and base: their decoder's steps are short
+
+
+class _Window(NamedTuple):
+    """A piece of a clip on its way to the network."""
+
+    clip: int
+    piece: Piece
+
+
+class _Part(NamedTuple):
+    """What was found between two times, its text with the spaces around it."""
+
+    segment: Segment
+    text: str
+
+
+class _Draft:
+    """A clip's transcript while it is made."""
+
+    def __init__(self, clip: Clip, *, multilingual: bool) -> None:
+        self.clip = clip
+        self.language = clip.parameters.wanted_language or (None if multilingual else ENGLISH)
+        self.language_probability: float | None = None
+        self.parts: list[tuple[int, list[_Part]]] = []  # by the sample at which each begins
+
+    def finish(self) -> Transcript:
+        parts = [part for _, group in sorted(self.parts, key=lambda one: one[0]) for part in group]
+        segments = [part.segment for part in parts]
+        return Transcript(
+            "".join(part.text for part in parts).strip(),
+            segments,
+            self.language,
+            self.language_probability,
+            mean_confidence(segments),
+        )
+
+
+class Transcriber:
+    """One forward pass of clips whose decoding is the same."""
+
+    def __init__(self, checkpoint: Checkpoint, network: SpeechNetwork, max_pieces: int) -> None:
+        self._checkpoint = checkpoint
+        self._network = network
+        self._max_pieces = max_pieces
+        self._vocabulary = checkpoint.vocabulary
+        self._rate = checkpoint.mel.sample_rate
+
+    def run(self, clips: Sequence[Clip]) -> Outcome:
+        """What was said in *clips*, in their order."""
+        multilingual = self._vocabulary.multilingual
+        drafts = [_Draft(clip, multilingual=multilingual) for clip in clips]
+        listening = Listening(self._checkpoint, self._network, clips[0].decoding)
+        longest = clips[0].decoding.context_samples
+        windows = [
+            _Window(number, piece)
+            for number, clip in enumerate(clips)
+            for piece in cut(clip.samples, longest, self._rate)
+        ]
+        logits: list[torch.Tensor] = []
+        while windows:
+            now, windows = windows[: self._max_pieces], windows[self._max_pieces :]
+            heard = listening.hear([_samples(clips, window) for window in now])
+            with one_thread(only_if=self._network.width <= SMALL_WIDTH):
+                prefixes = self._prefixes(listening, heard, now, drafts)
+                if clips[0].probe:
+                    logits += listening.first_logits(heard, prefixes)
+                asked = [clips[window.clip].parameters for window in now]
+                divisible = [not clips[0].probe and self._is_divisible(window) for window in now]
+                sayings = listening.write_down(heard, prefixes, asked, divisible)
+                for place, (window, saying) in enumerate(zip(now, sayings, strict=True)):
+                    one = [KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in heard]
+                    windows += self._add(drafts[window.clip], window, saying, listening, one)
+        return Outcome([draft.finish() for draft in drafts], logits)
+
+    def _prefixes(
+        self,
+        listening: Listening,
+        heard: Heard,
+        windows: Sequence[_Window],
+        drafts: Sequence[_Draft],
+    ) -> list[list[int]]:
+        """What stands before each transcript; finds the languages that are not known yet."""
+        unknown: dict[int, int] = {}  # the first piece of each such clip
+        for place, window in enumerate(windows):
+            if drafts[window.clip].language is None:
+                unknown.setdefault(window.clip, place)
+        if unknown:
+            found = listening.detect(heard, list(unknown.values()))
+            for clip, (language, probability) in zip(unknown, found, strict=True):
+                drafts[clip].language = language
+                drafts[clip].language_probability = round(probability, PROBABILITY_DIGITS)
+        prefixes = []
+        for window in windows:
+            draft = drafts[window.clip]
+            decoding = draft.clip.decoding
+            prefixes.append(
+                self._vocabulary.prefix(
+                    draft.language or ENGLISH,
+                    draft.clip.parameters.task,
+                    decoding.prompt,
+                    timestamps=decoding.timestamps,
+                )
+            )
+        return prefixes
+
+    def _add(
+        self, draft: _Draft, window: _Window, saying: Saying, listening: Listening, heard: Heard
+    ) -> list[_Window]:
+        """Adds what was said in *window* to *draft*; returns what of it must be heard again."""
+        if saying.to_divide:
+            halves = halve(draft.clip.samples, window.piece, self._rate)
+            return [_Window(window.clip, piece) for piece in halves]
+        if is_silence(saying, draft.clip.parameters, self._vocabulary.first_timestamp):
+            return []
+        start, end = window.piece
+        hypothesis = saying.hypothesis
+        seconds = (end - start) / self._rate
+        spans = find_spans(hypothesis, self._vocabulary, seconds)
+        rest = find_rest(hypothesis, self._vocabulary, seconds)
+        if rest is not None:
+            spans = [span for span in spans if span.end <= rest]
+        words: list[list[TimedWord]] | None = None
+        if draft.clip.parameters.word_timestamps:
+            words = self._words(draft, spans, hypothesis, seconds, listening, heard)
+        parts = [
+            self._part(draft, start, span, saying, words[number] if words else None)
+            for number, span in enumerate(spans)
+        ]
+        draft.parts.append((start, [part for part in parts if part.segment.text]))
+        if rest is None:
+            return []
+        return [_Window(window.clip, Piece(start + round(rest * self._rate), end))]
+
+    def _is_divisible(self, window: _Window) -> bool:
+        return window.piece.end - window.piece.start >= DIVISIBLE_SECONDS * self._rate
+
+    def _part(
+        self,
+        draft: _Draft,
+        first_sample: int,
+        span: Span,
+        saying: Saying,
+        words: list[TimedWord] | None,
+    ) -> _Part:
+        """With *words* the segment lasts from the first of them to the last."""
+        hypothesis = saying.hypothesis
+        logprobs = hypothesis.logprobs[span.first : span.last]
+        text = self._checkpoint.tokenizer.decode(hypothesis.tokens[span.first : span.last])
+        timed = [
+            Word(
+                word.word,
+                self._time(draft, first_sample, word.start),
+                self._time(draft, first_sample, word.end),
+                round(word.probability, PROBABILITY_DIGITS),
+            )
+            for word in words or ()
+        ]
+        segment = Segment(
+            timed[0].start if timed else self._time(draft, first_sample, span.start),
+            timed[-1].end if timed else self._time(draft, first_sample, span.end),
+            text.strip(),
+            round(math.exp(math.fsum(logprobs) / len(logprobs)), PROBABILITY_DIGITS),
+            round(saying.no_speech, PROBABILITY_DIGITS),
+            msgspec.UNSET if words is None else timed,
+        )
+        return _Part(segment, text)
+
+    def _words(
+        self,
+        draft: _Draft,
+        spans: Sequence[Span],
+        hypothesis: Hypothesis,
+        seconds: float,
+        listening: Listening,
+        heard: Heard,
+    ) -> list[list[TimedWord]]:
+        """The words of each of *spans*; a forced pass over their text tells when."""
+        if not spans:
+            return []
+        vocabulary = self._vocabulary
+        language, task = draft.language or ENGLISH, draft.clip.parameters.task
+        prefix = vocabulary.prefix(language, task, (), timestamps=False)
+        tokens = [token for span in spans for token in hypothesis.tokens[span.first : span.last]]
+        scores = listening.look(heard, [*prefix, *tokens])
+        times = token_times(scores[:, len(prefix) - 1 :], seconds)
+        spoken = language if task == "transcribe" else ENGLISH
+        return time_words(times, spans, hypothesis, self._checkpoint.tokenizer.decode, spoken)
+
+    def _time(self, draft: _Draft, first_sample: int, seconds: float) -> float:
+        """A time of the answer: never beyond the audio's end, in whole hundredths."""
+        offset = draft.clip.parameters.offset
+        end = offset + len(draft.clip.samples) / self._rate
+        latest = math.floor(end * CENTISECONDS + 1e-6) / CENTISECONDS
+        return min(round(offset + first_sample / self._rate + seconds, 2), latest)
+
+
+def _samples(clips: Sequence[Clip], window: _Window) -> Samples:
+    return clips[window.clip].samples[window.piece.start : window.piece.end]

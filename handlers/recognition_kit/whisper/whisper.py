@@ -1,0 +1,86 @@
+"""Any Whisper as a recogniser."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from handler_kit.errors import InvalidInput
+from recognition_kit.clip import PROBE_SECONDS, Clip, Decoding
+from recognition_kit.options import RecognitionOptions
+from recognition_kit.parameters import TranscriptionParameters, parse_parameters
+from recognition_kit.recogniser import Outcome, Recogniser
+from recognition_kit.whisper.checkpoint import load_checkpoint
+from recognition_kit.whisper.prompts import usable
+from recognition_kit.whisper.transcriber import Transcriber
+
+PROBE_TOKENS = 4
+
+
+class WhisperRecogniser(Recogniser):
+    """`Recogniser` with a Whisper; the checkpoint says which languages it knows."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device,
+        options: RecognitionOptions,  # noqa: ARG002 - it knows its languages itself
+    ) -> None:
+        self._checkpoint = load_checkpoint(folder, device)
+        self.network = self._checkpoint.network
+        self.sample_rate = self._checkpoint.mel.sample_rate
+        self.piece_seconds = self._checkpoint.mel.max_seconds
+
+    def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
+        """All parameters, where the checkpoint has what they need."""
+        asked = parse_parameters(raw, self._checkpoint.vocabulary)
+        if asked.word_timestamps and not self._checkpoint.alignment_heads:
+            raise InvalidInput("word_timestamps: this checkpoint names no alignment heads")
+        return asked
+
+    def decoding(self, asked: TranscriptionParameters) -> Decoding:
+        """What decides the decoder's steps."""
+        checkpoint = self._checkpoint
+        room = checkpoint.max_positions // 2  # for the prompt, and for the transcript
+        prompt: list[int] = []
+        if text := usable(asked.initial_prompt or ""):
+            text = " " + text
+            prompt = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
+        return Decoding(
+            prompt=tuple(prompt[-(room - 1) :]),
+            timestamps=asked.enable_timestamps,
+            suppress_blank=asked.suppress_blank,
+            beam_size=asked.beam_size if asked.temperature == 0 else 1,
+            temperature=asked.temperature,
+            max_tokens=room,
+            context_samples=checkpoint.mel.max_samples,
+        )
+
+    def probe(self) -> tuple[TranscriptionParameters, Decoding]:
+        """A few tokens, without the silence up to 30 s; nothing is tried again."""
+        asked = TranscriptionParameters(logprob_threshold=None)
+        return asked, msgspec.structs.replace(
+            self.decoding(asked),
+            max_tokens=PROBE_TOKENS,
+            temperature=1.0,  # the last there is
+            context_samples=round(PROBE_SECONDS * self.sample_rate),
+        )
+
+    def transcribe(
+        self, network: torch.nn.Module, clips: Sequence[Clip], max_pieces: int
+    ) -> Outcome:
+        """One encoder pass and one decoding loop for the pieces of all *clips*."""
+        whisper: Any = network
+        return Transcriber(self._checkpoint, whisper, max_pieces).run(clips)
+
+    def details(self) -> dict[str, Any]:
+        """Languages, tasks, words' times."""
+        vocabulary = self._checkpoint.vocabulary
+        return {
+            "languages": sorted(vocabulary.languages) or ["en"],
+            "multilingual": vocabulary.multilingual,
+            "tasks": ["transcribe", "translate"] if vocabulary.multilingual else ["transcribe"],
+            "word_timestamps": bool(self._checkpoint.alignment_heads),
+        }

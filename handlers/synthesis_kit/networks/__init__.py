@@ -1,0 +1,11 @@
+"""The networks that speak, each behind `synthesis_kit.utterance.SpeechNetwork`.
+
+loading             picks a network by its checkpoint
+hibari_network      hibari: text and durations to a spectrogram (`hibari_modules`), then to sound
+                    (`hibari_vocoder`)
+piper_network       Piper's voices (`piper_modules`; `espeak_symbols` are its phonemes)
+vits_network        VITS and MMS-TTS (`vits_batch` pads what goes together)
+speecht5_network    SpeechT5 (`xvector` hears the voice that it is to have)
+bark_network        Bark
+tacotron2_network   Tacotron 2 (`tacotron2_modules`)
+"""

@@ -1,0 +1,78 @@
+"""hibari's frames as samples: a pulse train through a filter, shaped noise, and a free part.
+
+    S = exp(h) e^(iπ tanh θ) STFT(pulses(f0)) + exp(n) Z + exp(r) e^(iφ),   Z complex normal
+
+and the inverse STFT of S (FFT length 1200, hop 300, Hann window, 24 kHz), as hibari-tts 0.2.1
+defines it.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from synthesis_kit.networks.hibari_modules import HEADS, VOICED_HZ
+
+SAMPLE_RATE = 24000
+FFT, HOP = 1200, 300
+HIGHEST_HZ = 11000.0  # the last harmonic
+LOUDEST = 7.0  # of an exponent
+NEAR_ZERO = 1e-9  # of a sine that is divided by
+
+
+class HibariVocoder(nn.Module):
+    """One utterance at a time: what a batch would gain here, padding would cost."""
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(FFT), persistent=False)
+
+    def forward(self, frames: Tensor, pitch: Tensor, seed: int) -> Tensor:
+        """Samples [frames × HOP] from *frames* [frames, HEADS × BINS] and *pitch* [frames] in Hz.
+
+        The noise is drawn on the CPU from *seed*, so that every device gives the same.
+        """
+        harmonic, theta, noise, free, phase = frames.T.chunk(HEADS)
+        source = torch.stft(
+            pulses(pitch), FFT, HOP, window=self.window, center=True, return_complex=True
+        )[:, : frames.shape[0]]
+        spectrum = source / (FFT / 4) * torch.polar(_exp(harmonic), math.pi * torch.tanh(theta))
+        spectrum = spectrum + _noise(noise.shape, seed).to(noise.device) * _exp(noise)
+        spectrum = spectrum + torch.polar(_exp(free), phase)
+        length = frames.shape[0] * HOP
+        return torch.istft(spectrum, FFT, HOP, window=self.window, center=True, length=length)
+
+
+def pulses(pitch: Tensor) -> Tensor:
+    """A pulse train [frames × HOP] with every harmonic of *pitch* [frames] below HIGHEST_HZ.
+
+    The sum of cosines in closed form: Σ cos(ht) = sin((H + ½)t) / (2 sin(t/2)) − ½; 0 where
+    there is no pitch.  In double precision, and with a highest harmonic that fades in instead
+    of being switched: else the rounding of a pitch, which differs between a batch and a single
+    utterance, would be heard in single samples.
+    """
+    hertz = interpolate(pitch[None, None], scale_factor=HOP, mode="linear", align_corners=False)
+    hertz = hertz[0, 0].double()
+    voiced = hertz > VOICED_HZ
+    hertz = hertz.clamp(min=VOICED_HZ)
+    turns = torch.cumsum(hertz / SAMPLE_RATE, 0)
+    phase = (turns - torch.round(turns)) * (2 * math.pi)
+    harmonics = torch.floor(HIGHEST_HZ / hertz)
+    fading = (HIGHEST_HZ / hertz - harmonics) * torch.cos((harmonics + 1) * phase)
+    divisor = 2 * torch.sin(phase / 2)
+    at_peak = divisor.abs() <= NEAR_ZERO
+    ratio = torch.sin((harmonics + 0.5) * phase) / torch.where(at_peak, 1.0, divisor)
+    train = torch.where(at_peak, harmonics + 0.5, ratio) - 0.5 + fading
+    return torch.where(voiced, train, 0.0).float()
+
+
+def _exp(values: Tensor) -> Tensor:
+    return torch.exp(values.clamp(max=LOUDEST))
+
+
+def _noise(shape: torch.Size, seed: int) -> Tensor:
+    drawn = torch.randn(2, *shape, generator=torch.Generator().manual_seed(seed))
+    return torch.complex(drawn[0], drawn[1])

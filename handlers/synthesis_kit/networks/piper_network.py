@@ -1,0 +1,119 @@
+"""A Piper voice as a network that speaks: batches of utterances, tempo for each."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Generator, Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import VitsConfig
+
+from handler_kit.errors import LoadError
+from synthesis_kit.networks.espeak_symbols import espeak_symbols
+from synthesis_kit.networks.piper_modules import PiperVits
+from synthesis_kit.networks.vits_batch import mask_of, padded, stretched
+from synthesis_kit.text.reading import PhonemeReader, Reader
+from synthesis_kit.utterance import SpeechNetwork, Utterance
+
+PAD, FIRST, LAST = "_", "^", "$"  # Piper's symbols between all others, before and behind them
+
+
+class PiperNetwork(SpeechNetwork):
+    """`SpeechNetwork` with the weights of one Piper voice."""
+
+    controls = frozenset({"speed"})
+
+    def __init__(self, voice: PiperVits, symbols: dict[str, int]) -> None:
+        self.model: nn.Module = voice
+        self.sample_rate: int = voice.config.sampling_rate
+        self._voice = voice
+        self._symbols = symbols
+        self._samples_per_frame = math.prod(voice.config.upsample_rates)
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> "PiperNetwork":
+        """From `config.json`, `model.safetensors` and `vocab.json`.  Raises LoadError."""
+        try:
+            symbols = msgspec.json.decode((folder / "vocab.json").read_bytes(), type=dict[str, int])
+            config = VitsConfig.from_pretrained(folder, local_files_only=True)
+            with torch.device("meta"):
+                voice = PiperVits(config)
+            voice.load_state_dict(load_file(folder / "model.safetensors"), assign=True)
+        except (
+            OSError,
+            AttributeError,  # a VITS of another kind has other parts
+            ValueError,
+            RuntimeError,
+            SafetensorError,
+            msgspec.DecodeError,
+        ) as exc:
+            raise LoadError(f"no voice of Piper's: {exc}") from exc
+        if {PAD, FIRST, LAST} - symbols.keys():
+            raise LoadError("vocab.json is not of a Piper voice: it lacks _, ^ or $")
+        nn.Module.to(voice, device).requires_grad_(requires_grad=False)
+        voice.eval()  # type: ignore[no-untyped-call]
+        return cls(voice, symbols)
+
+    def reader(self) -> Reader:
+        """Phonemes."""
+        return PhonemeReader()
+
+    def length(self, utterance: Utterance) -> int:
+        """How many symbols it has, the pads between them too."""
+        return len(self._ids(utterance))
+
+    def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
+        """Samples, float32 on the CPU, one row per utterance.
+
+        Each draws its noise from its own seed, on the CPU, and has its own tempo.
+        """
+        voice, device = self._voice, self._voice.device
+        draws = [Generator().manual_seed(each.seed) for each in utterances]
+        symbols = [self._ids(each) for each in utterances]
+        lengths = [len(each) for each in symbols]
+        mask = mask_of(lengths, device)
+        prior = voice.prior(padded(symbols, device), mask)
+        noise = _noise(2, lengths, draws).to(device)
+        predicted = voice.durations(prior.hidden, mask, noise)
+        tempo = [each.prosody.duration / voice.speaking_rate for each in utterances]
+        frames = [
+            torch.ceil(row[:length] * factor).long()
+            for row, length, factor in zip(predicted, lengths, tempo, strict=True)
+        ]
+        frame_counts = [int(each.sum()) for each in frames]
+        mask = mask_of(frame_counts, device)
+        spectrograms = voice.spectrograms(
+            stretched(prior.means, frames),
+            stretched(prior.log_deviations, frames),
+            mask,
+            _noise(voice.config.flow_size, frame_counts, draws).to(device),
+        )
+        if device.type == "cpu":  # measured: masks cost the decoder more than a batch gains
+            rows = zip(spectrograms, frame_counts, strict=True)
+            return [voice.samples(row[None, :, :count], None)[0] for row, count in rows]
+        samples = voice.samples(spectrograms, mask).cpu()
+        return [
+            row[: count * self._samples_per_frame].clone()
+            for row, count in zip(samples, frame_counts, strict=True)
+        ]
+
+    def _ids(self, utterance: Utterance) -> Tensor:
+        pad = self._symbols[PAD]
+        ids = [self._symbols[FIRST], pad]
+        for symbol in espeak_symbols(utterance.symbols):
+            if symbol in self._symbols:
+                ids += [self._symbols[symbol], pad]
+        return torch.tensor([*ids, self._symbols[LAST]])
+
+
+def _noise(channels: int, lengths: Sequence[int], draws: Sequence[Generator]) -> Tensor:
+    """Normal noise [n, channels, longest]: what a row draws does not depend on the others."""
+    rows = [
+        torch.randn(length, channels, generator=draw)
+        for length, draw in zip(lengths, draws, strict=True)
+    ]
+    return pad_sequence(rows, batch_first=True).transpose(1, 2)

@@ -1,0 +1,370 @@
+"""What is to be said of one text: its sentences as utterances."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from handler_kit.errors import InvalidInput, LoadError
+from synthesis_kit.cloning import chosen_voice
+from synthesis_kit.emotions import EMOTIONS
+from synthesis_kit.options import SynthesisOptions, VoiceOptions
+from synthesis_kit.parameters import SynthesisParameters
+from synthesis_kit.text.ipa import pronunciation
+from synthesis_kit.text.pieces import cut, sentences
+from synthesis_kit.text.reading import Manner, by_script, unmarked
+from synthesis_kit.text.ssml import (
+    LEAST,
+    LOUDEST,
+    MAX_PAUSE_SECONDS,
+    MOST,
+    QUIETEST,
+    Passage,
+    passages,
+)
+from synthesis_kit.utterance import Prosody, SpeechNetwork, Utterance
+from synthesis_kit.word_times import Word, by_piece
+
+
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of a script as it travels: its sentence's place, its pieces' symbols, and what its
+    `ssml.Passage` says of the manner."""
+
+    first: int
+    continued: bool
+    pieces: list[str]
+    words: list[list[Word]] = []
+    pause: Annotated[float, Meta(ge=0, le=MAX_PAUSE_SECONDS + 1)] = 0.0
+    speed: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
+    pitch: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
+    volume: Annotated[float, Meta(ge=QUIETEST, le=LOUDEST)] = 1.0
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part of a script, and about how long it will be; `in_parts` answers consist of these."""
+
+    seconds: float
+    script: Written
+
+
+class Sentence(NamedTuple):
+    """Pieces, none for what nobody can say, behind a *pause* in seconds; *manner* has its own
+    tempo, pitch and loudness."""
+
+    pieces: list[Utterance]
+    manner: Passage
+
+    @property
+    def seconds(self) -> float:
+        """About how long it will be, its pause included."""
+        return self.manner.pause + sum(piece.seconds for piece in self.pieces)
+
+
+class Script(NamedTuple):
+    """Sentences, and what of the text is not in them: words by their scripts.
+
+    *first* is the first sentence's place in the whole text; *continued*: it is the rest of the
+    sentence before it.  *in_parts* and *only_read* are what `SynthesisParameters` says of them.
+    """
+
+    sentences: list[Sentence]
+    first: int
+    volume: float
+    left_out: dict[str, list[str]]
+    continued: bool = False
+    in_parts: bool = False
+    only_read: bool = False
+    timed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """About how long the speech will be."""
+        return sum(sentence.seconds for sentence in self.sentences)
+
+    @property
+    def utterances(self) -> Iterator[Utterance]:
+        """All pieces, in order."""
+        return (piece for sentence in self.sentences for piece in sentence.pieces)
+
+    @property
+    def size(self) -> int:
+        """How many pieces there are."""
+        return sum(len(sentence.pieces) for sentence in self.sentences)
+
+
+def text_of(body: bytes) -> str:
+    """*body* as text.  Raises InvalidInput."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidInput("The text is not valid UTF-8") from exc
+
+
+class ScriptWriter:
+    """Turns texts into scripts for the voices of *network*."""
+
+    def __init__(self, options: SynthesisOptions, network: SpeechNetwork) -> None:
+        self._options = options
+        self._reader = network.reader()
+        self._controls = network.controls
+        self._knows_times = network.knows_times
+        self._cloning = network.cloning
+        self._speakers = {
+            name: _speaker(name, voice, network) for name, voice in options.voices.items()
+        }
+        self._longest = min(options.max_piece_symbols, network.longest or options.max_piece_symbols)
+        self._job_seconds = options.job_seconds or network.job_seconds
+
+    def write(self, text: str, asked: SynthesisParameters) -> Script:
+        """The script of *text*: sentence i is drawn with seed + i.  Raises InvalidInput.
+
+        What has to be spoken in one job is refused when it is too long.
+        """
+        whole = asked.index is None
+        self.check(text, asked)
+        if asked.input_type == "ssml":
+            if not whole:
+                raise InvalidInput("input_type: a part of a text is no SSML document")
+            script = self._script(self._passages(text, asked), asked, is_marked_up=False)
+        elif whole:
+            language = self._language(asked)
+            plain = unmarked(text, Manner(language, asked.normalize_text))
+            cut_text = [Passage(each) for each in sentences(plain, language)]
+            script = self._script(cut_text, asked, is_marked_up=False)
+        else:
+            script = self.write_sentences([text], asked)
+        if whole and not script.size:
+            raise InvalidInput("The text holds nothing that can be spoken")
+        longest = self._options.max_speech_seconds
+        if not asked.in_parts and script.seconds > longest:
+            raise InvalidInput(
+                f"The text would be about {script.seconds:.0f} s of speech, "
+                f"at most {longest:g} s are allowed"
+            )
+        return script
+
+    def write_sentences(self, parts: Sequence[str], asked: SynthesisParameters) -> Script:
+        """The script of sentences that need not be cut again.  Raises InvalidInput."""
+        for part in parts:
+            self.check(part, asked)
+        return self._script([Passage(part) for part in parts], asked, is_marked_up=True)
+
+    def _passages(self, document: str, asked: SynthesisParameters) -> list[Passage]:
+        """The sentences of an SSML *document*.  Raises InvalidInput for what the network lacks."""
+        language = self._language(asked)
+        base = language.partition("-")[0].lower()
+        parsed = passages(document, lambda code: code.partition("-")[0].lower() == base)
+        for name, control in (("rate", "speed"), ("pitch", "pitch")):
+            changed = any(getattr(each, control) != 1 for each in parsed)
+            if changed and control not in self._controls:
+                raise InvalidInput(f"text: {name} of <prosody>: this voice cannot change it")
+        return [
+            passage._replace(text=sentence, pause=0.0 if place else passage.pause)
+            for passage in parsed
+            for place, sentence in enumerate(sentences(passage.text, language) or [""])
+        ]
+
+    def _script(
+        self, passages: Sequence[Passage], asked: SynthesisParameters, *, is_marked_up: bool
+    ) -> Script:
+        """The script of *passages*, each of which is one sentence.  Raises InvalidInput."""
+        manner = Manner(self._language(asked), asked.normalize_text, is_marked_up)
+        left_out: list[str] = []
+        pieces: list[list[str]] = []
+        words: list[list[list[Word]]] = []
+        for passage in passages:
+            said = {
+                word: pronunciation(word, ipa)
+                for word, ipa in {**asked.pronunciations, **passage.said}.items()
+            }
+            if said and not self._reader.has_phonemes:
+                raise InvalidInput("pronunciations: this voice reads letters, and has no phonemes")
+            read = self._reader.read(passage.text, manner._replace(pronunciations=said))
+            pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
+            words.append(by_piece(pieces[-1], read.words))
+            left_out += read.left_out
+        return self._spoken(
+            pieces,
+            words,
+            passages,
+            asked.index or 0,
+            asked,
+            left_out=by_script(left_out),
+            continued=asked.continued,
+        )
+
+    def rewrite(self, written: Written, asked: SynthesisParameters) -> Script:
+        """The script that *written* is a part of.  Raises InvalidInput."""
+        for piece in written.pieces:
+            if not 0 < len(piece) <= self._longest:
+                raise InvalidInput(f"script: a piece has 1 to {self._longest} symbols")
+        if written.words and len(written.words) != len(written.pieces):
+            raise InvalidInput("script: there are words for each piece, or for none")
+        manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
+        return self._spoken(
+            [written.pieces],
+            [written.words or [[]] * len(written.pieces)],
+            [manner],
+            written.first,
+            asked,
+            left_out={},
+            continued=written.continued,
+        )
+
+    def parts(self, script: Script) -> list[Part]:
+        """*script* cut so that each part is one job's: at sentences, and where one of them is too
+        long between its pieces."""
+        return [
+            self._part(script, place, number, pieces)
+            for place, sentence in enumerate(script.sentences)
+            for number, pieces in enumerate(_jobs(sentence, self._job_seconds))
+        ]
+
+    @staticmethod
+    def _part(script: Script, place: int, number: int, pieces: Sequence[Utterance]) -> Part:
+        manner = script.sentences[place].manner
+        pause = 0.0 if number else manner.pause
+        return Part(
+            round(pause + sum(piece.seconds for piece in pieces), 3),
+            Written(
+                script.first + place,
+                continued=number > 0 or (script.continued and place == 0),
+                pieces=[piece.symbols for piece in pieces],
+                words=[list(piece.words) for piece in pieces] if script.timed else [],
+                pause=pause,
+                speed=manner.speed,
+                pitch=manner.pitch,
+                volume=manner.volume,
+            ),
+        )
+
+    def put_off(self, scripts: Sequence[Script]) -> list[bool]:
+        """Which of a job's *scripts* it does not speak, but answers as parts.
+
+        At least one of them is spoken, unless it can be cut.
+        """
+        room, off = self._job_seconds, []
+        for script in scripts:
+            seconds = script.seconds
+            fits = seconds <= room or (room == self._job_seconds and script.size <= 1)
+            off.append(script.only_read or (script.in_parts and not fits))
+            if not off[-1]:
+                room -= seconds
+        return off
+
+    def _spoken(
+        self,
+        sentences: Sequence[Sequence[str]],
+        words: Sequence[Sequence[Sequence[Word]]],
+        manners: Sequence[Passage],
+        first: int,
+        asked: SynthesisParameters,
+        *,
+        left_out: dict[str, list[str]],
+        continued: bool,
+    ) -> Script:
+        """Raises InvalidInput for a voice that is not there, or cannot tell times."""
+        if asked.timestamps is not None and not self._knows_times:
+            raise InvalidInput("timestamps: this voice does not know when its words are spoken")
+        name = self._voice(asked.voice)
+        voice = self._options.voices[name]
+        like = Utterance(
+            "",
+            _prosody(voice, asked),
+            voice.formants,
+            asked.seed + first,
+            self._speakers[name],
+            chosen_voice(self._cloning, asked.speaker_embedding, asked.reference_audio),
+        )
+        return Script(
+            [
+                Sentence(
+                    [
+                        like._replace(
+                            symbols=piece,
+                            words=tuple(own),
+                            seed=like.seed + place,
+                            prosody=_moved(like.prosody, manner),
+                        )
+                        for piece, own in zip(pieces, piece_words, strict=True)
+                    ],
+                    manner,
+                )
+                for place, (pieces, piece_words, manner) in enumerate(
+                    zip(sentences, words, manners, strict=True)
+                )
+            ],
+            first,
+            asked.volume * voice.volume,
+            left_out,
+            continued,
+            asked.in_parts,
+            asked.only_read,
+            asked.timestamps is not None,
+        )
+
+    def _language(self, asked: SynthesisParameters) -> str:
+        return asked.language or self._options.languages[0]
+
+    def _voice(self, name: str | None) -> str:
+        voices = self._options.voices
+        if name is not None and name not in voices:
+            raise InvalidInput(f"voice: known are {', '.join(voices)}")
+        return name or next(iter(voices))
+
+    def check(self, text: str, asked: SynthesisParameters) -> None:
+        """Raises InvalidInput for a text or a language that cannot be."""
+        limit = self._options.max_characters
+        if len(text) > limit:
+            raise InvalidInput(f"The text has {len(text)} characters, {limit} are allowed")
+        if asked.language is not None and asked.language not in self._options.languages:
+            raise InvalidInput(f"language: the voice knows {', '.join(self._options.languages)}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidInput("The text holds half of a surrogate pair") from exc
+
+
+def _moved(prosody: Prosody, manner: Passage) -> Prosody:
+    """*prosody* with a passage's own tempo and pitch."""
+    return prosody._replace(
+        duration=prosody.duration / manner.speed, pitch=prosody.pitch * manner.pitch
+    )
+
+
+def _jobs(sentence: Sentence, seconds: float) -> list[list[Utterance]]:
+    """The pieces of *sentence* in groups of at most *seconds*, or of one; a pause alone is one."""
+    if not sentence.pieces:
+        return [[]] if sentence.manner.pause else []
+    groups: list[list[Utterance]] = []
+    room = 0.0
+    for piece in sentence.pieces:
+        if not groups or piece.seconds > room:
+            groups.append([])
+            room = seconds
+        groups[-1].append(piece)
+        room -= piece.seconds
+    return groups
+
+
+def _speaker(name: str, voice: VoiceOptions, network: SpeechNetwork) -> str | None:
+    """Which of the network's speakers *voice* is.  Raises LoadError."""
+    if network.speakers is None:
+        if voice.speaker is not None:
+            raise LoadError(f"voice {name}: this network has one speaker, and no choice")
+        return None
+    speaker = voice.speaker or name
+    if speaker not in network.speakers:
+        some = ", ".join(sorted(network.speakers)[:10])
+        raise LoadError(f"voice {name}: the checkpoint has no speaker {speaker}, but {some}")
+    return speaker
+
+
+def _prosody(voice: VoiceOptions, asked: SynthesisParameters) -> Prosody:
+    """The emotion's, times what was asked, times the voice's own."""
+    emotion = EMOTIONS[asked.emotion or "neutral"]
+    return emotion._replace(
+        duration=emotion.duration / asked.speed,
+        pitch=emotion.pitch * asked.pitch * voice.pitch,
+    )

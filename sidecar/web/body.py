@@ -1,0 +1,195 @@
+"""A request's JSON body as a checked value.
+
+The checks come in the order that the contract states: declared size and encoding, credential in
+a header, limits of the client, the body itself, its syntax, the credential in it, its fields.
+"""
+
+from typing import Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
+from sidecar.services import SERVICES, Services
+from sidecar.web.body_reader import MB, BodyReader, check_declared_size
+from sidecar.web.credentials import check_headers, check_token
+from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
+from sidecar.web.limits import body_share
+from sidecar.web.turns import take_break
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+ANONYMOUS_BYTES = MB  # read to look for a token, where one is needed and no header has it
+ADMIN_BYTES = MB
+FIELDS_BYTES = MB  # of all fields but `inputs` together
+MAX_RULE = 300  # characters; a rule may quote a name that the client made up
+
+
+class Credited(Protocol):
+    """What every request with a body has."""
+
+    @property
+    def token(self) -> str | None:
+        """The credential that takes the place of one in the headers."""
+
+
+class Asked(Credited, Protocol):
+    """What every inference request has."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds."""
+
+
+class _Token(msgspec.Struct):
+    token: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Bulk(msgspec.Struct):
+    inputs: msgspec.Raw = msgspec.Raw()
+
+
+Request = TypeVar("Request", bound=Asked)
+Query = TypeVar("Query")
+Body = TypeVar("Body", bound=Credited)
+_WITHOUT_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_token = msgspec.json.Decoder(_Token)
+_bulk = msgspec.json.Decoder(_Bulk)
+_text = msgspec.json.Decoder(str)
+
+
+async def read_json(
+    request: web.Request,
+    decoder: msgspec.json.Decoder[Request],
+    max_bytes: int | None = None,
+    *,
+    line_breaks: bool = False,
+) -> Request:
+    """Return the checked body, of at most *max_bytes* (by default what the settings allow).
+
+    *line_breaks*: strings may hold raw line breaks, which count as spaces: ``base64`` of the shell
+    writes them.
+
+    Raises, in this order: 413 or 415, 401, 429 or 503, 400, 401, 422.
+    """
+    services = request.app[SERVICES]
+    max_bytes = max_bytes or int(services.settings.max_body_mb * MB)
+    asked = await _read(request, decoder, max_bytes, line_breaks=line_breaks)
+    check_timeout(asked, services)
+    return asked
+
+
+async def read_as_admin(request: web.Request, decoder: msgspec.json.Decoder[Body]) -> Body:
+    """Return the checked body of a request that changes things; no body is an empty object.
+
+    Raises, in this order: 413 or 415, 401, 403, 429 or 503, 400, 401, 403, 422.
+    """
+    return await _read(request, decoder, ADMIN_BYTES, scope="admin", empty=b"{}")
+
+
+def read_query(request: web.Request, kind: type[Query]) -> Query:
+    """Return the checked query.  Raises InvalidFields."""
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise InvalidFields(field_rule(exc)) from exc
+
+
+def check_timeout(asked: Asked, services: Services) -> None:
+    """Raise InvalidFields for a time-out beyond the operator's limit."""
+    if asked.timeout > services.settings.max_timeout_seconds:
+        raise InvalidFields(f"timeout: at most {services.settings.max_timeout_seconds:g} seconds")
+
+
+def field_rule(exc: msgspec.ValidationError) -> str:
+    """Return msgspec's sentence with the field in front: ``priority: Expected `int` <= 10``."""
+    rule, _, path = str(exc).partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").lstrip(".")
+    if not field and "field" in rule and "`" in rule:
+        field = rule.split("`")[1]
+    rule = rule if _names_field(rule) else f"{field or 'body'}: {rule}"
+    return rule if len(rule) <= MAX_RULE else f"{rule[:MAX_RULE]}…"
+
+
+def _names_field(rule: str) -> bool:
+    """Whether a sentence of our own (``text: give either …``) names the field already."""
+    return ": " in rule and rule.partition(": ")[0].isidentifier()
+
+
+async def _read(
+    request: web.Request,
+    decoder: msgspec.json.Decoder[Body],
+    max_bytes: int,
+    *,
+    scope: str | None = None,
+    empty: bytes = b"",
+    line_breaks: bool = False,
+) -> Body:
+    check_declared_size(request, max_bytes)
+    with body_share(request) as share:
+        reader = BodyReader(request, max_bytes, share)
+        if await check_headers(request, scope):
+            body = await _read_anonymous(reader, request, line_breaks=line_breaks)
+        else:
+            body = await _read_whole(reader, request, line_breaks=line_breaks)
+        try:
+            if len(body) > FIELDS_BYTES:
+                _check_fields_size(body)
+            await take_break(len(body))
+            asked = decoder.decode(body or empty)
+        except msgspec.ValidationError as exc:
+            await check_token(request, _token_of_invalid(body), scope)
+            raise InvalidFields(field_rule(exc)) from exc
+        except NOT_JSON as exc:
+            raise InvalidJson(f"body: {exc}") from exc
+    await check_token(request, asked.token, scope)
+    await take_break(len(body))
+    return asked
+
+
+async def _read_anonymous(
+    reader: BodyReader, request: web.Request, *, line_breaks: bool
+) -> bytearray:
+    """Read a body that has to bring the credential.
+
+    Raises NotAuthenticated when it is too large to be read for that.
+    """
+    reader.max_bytes = min(reader.max_bytes, ANONYMOUS_BYTES)
+    try:
+        check_declared_size(request, reader.max_bytes)
+        return await _read_whole(reader, request, line_breaks=line_breaks)
+    except PayloadTooLarge:
+        raise NotAuthenticated(
+            "A request body above 1 MB needs its credential in a header"
+        ) from None
+
+
+async def _read_whole(reader: BodyReader, request: web.Request, *, line_breaks: bool) -> bytearray:
+    body = bytearray()
+    budget: JsonBudget | None = None
+    async for piece in reader.pieces():
+        body += piece.translate(_WITHOUT_LINE_BREAKS) if line_breaks else piece
+        if budget is not None:
+            budget.count(piece)
+        elif len(body) > SMALL_BYTES:
+            budget = JsonBudget(request.app[SERVICES].settings.max_json_values)
+            budget.count(body)
+    return body
+
+
+def _check_fields_size(body: bytearray) -> None:
+    """Raise PayloadTooLarge when other fields than `inputs` make the body large."""
+    inputs = memoryview(_bulk.decode(body).inputs)
+    if len(body) - len(inputs) > FIELDS_BYTES:
+        raise PayloadTooLarge("body: at most 1 MB for all fields but inputs together")
+
+
+def _token_of_invalid(body: bytearray) -> str | None:
+    """Return the token of a body with a wrong field, once the whole has proved to be JSON."""
+    try:
+        _raw.decode(body)
+        return _text.decode(_token.decode(body).token)
+    except msgspec.ValidationError:  # not an object, or not a string
+        return None
+    except NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc

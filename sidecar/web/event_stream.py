@@ -1,0 +1,57 @@
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.errors import SidecarError
+from sidecar.web.middleware import begin_stream, error_body
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "text/event-stream"
+
+
+class Event(NamedTuple):
+    """*data* is JSON, which holds no line break."""
+
+    name: str
+    data: bytes
+
+    def encode(self) -> bytes:
+        """As it is sent."""
+        return b"event: %b\ndata: %b\n\n" % (self.name.encode(), self.data)
+
+
+async def send_events(
+    request: web.Request, events: AsyncGenerator[Event, None]
+) -> tuple[web.StreamResponse, bool]:
+    """Sends *events* as they come, and whether all of them came.
+
+    What fails before the first is raised; later the last event is `error`, with the body that
+    the error would have had.
+    """
+    async with aclosing(events):
+        first = await anext(events)
+        response = web.StreamResponse(
+            headers={hdrs.CONTENT_TYPE: MEDIA_TYPE, hdrs.CACHE_CONTROL: "no-store"}
+        )
+        try:
+            await begin_stream(request, response)
+            try:
+                await response.write(first.encode())
+                async for event in events:
+                    await response.write(event.encode())
+                whole = True
+            except SidecarError as exc:
+                log.warning("a stream of %s ended early: %s", request.path, exc)
+                await response.write(Event("error", msgspec.json.encode(error_body(exc))).encode())
+                whole = False
+            await response.write_eof()
+        except ConnectionError:  # the client has left
+            return response, False
+    return response, whole

@@ -1,0 +1,130 @@
+"""The API document (OpenAPI 3.1), made from the routes and their msgspec types."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+import sidecar
+from sidecar.schemas.predict import ErrorBody
+from sidecar.web.route import Route
+
+EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
+WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
+
+
+def build_document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The document of *routes*."""
+    routes = list(routes)
+    types = {
+        kind
+        for route in routes
+        for kind in (route.request, route.response, route.or_response)
+        if kind
+    }
+    ordered = [ErrorBody, *sorted(types, key=lambda kind: kind.__name__)]
+    references, components = msgspec.json.schema_components(
+        ordered, ref_template="#/components/schemas/{name}"
+    )
+    schemas = dict(zip(ordered, references, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "TorchServe sidecar",
+            "version": sidecar.__version__,
+            "description": "Batched PyTorch inference on TorchServe.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
+    }
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
+    if route.request is not None:
+        content = {"application/json": {"schema": schemas[route.request]}}
+        if route.form:
+            content["multipart/form-data"] = {"schema": _form(route.request)}
+        operation["requestBody"] = {"required": True, "content": content}
+    if route.credential is not None or route.is_open:
+        nothing: list[dict[str, Any]] = [] if route.credential == "required" else [{}]
+        operation["security"] = [{"bearer": []}, {"api_key": []}, *nothing]
+    return operation
+
+
+def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    kind = "object" if route.media_type == "application/json" else "string"
+    schema = {"type": kind} if route.response is None else schemas[route.response]
+    if route.or_response is not None:
+        schema = {"anyOf": [schema, schemas[route.or_response]]}
+    content = {route.media_type: {"schema": schema}}
+    content |= {media: {"schema": {"type": "string"}} for media in route.other_media}
+    return {"description": "Success", "content": content}
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    """What is asked for in the path, as `{name}`, and behind it."""
+    names = re.findall(r"{(\w+)}", route.path)
+    string = {"type": "string"}
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": string} for name in names
+    ]
+    if route.query is not None:
+        schema = _plain_schema(route.query)
+        found += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "schema": field,
+            }
+            for name, field in schema["properties"].items()
+        ]
+    return found
+
+
+def _form(request: Any) -> dict[str, Any]:
+    """The multipart body: the request's fields as text, and the file."""
+    fields = dict(_plain_schema(request)["properties"])
+    fields.pop("inputs", None)
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    return {"type": "object", "properties": fields | {"file": file}, "required": ["file"]}
+
+
+def _plain_schema(kind: Any) -> dict[str, Any]:
+    _, components = msgspec.json.schema_components([kind])
+    schema: dict[str, Any] = components[kind.__name__]
+    return schema
+
+
+def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    errors: dict[str, Any] = {}
+    too_many = {429} if route.limited else set()
+    with_body = WITH_BODY if route.request is not None else set()
+    credential = {401, 503} if route.is_open else set()  # a wrong one; one that cannot be checked
+    for status in sorted({*EVERY_ROUTE, *too_many, *credential, *with_body, *route.statuses}):
+        own_body = status == 503 and route.path in ("/health", "/readyz")
+        schema = schemas[route.response if own_body else ErrorBody]
+        errors[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return errors

@@ -1,0 +1,222 @@
+"""A multipart body: its fields as text, and its file on disk, however large it is.
+
+The parts are cut apart by the library `multipart`, a push parser: it is fed a piece at a time,
+and everything a client can send too much of is counted as it arrives.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, NamedTuple, TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from sidecar.errors import (
+    InvalidFields,
+    InvalidForm,
+    NotAuthenticated,
+    PayloadTooLarge,
+    UnsupportedEncoding,
+)
+from sidecar.services import SERVICES, Services
+from sidecar.web import body
+from sidecar.web.body import ANONYMOUS_BYTES, check_timeout, field_rule
+from sidecar.web.body_reader import (
+    MB,
+    PIECE_BYTES,
+    BodyReader,
+    check_declared_size,
+    content_encoding,
+)
+from sidecar.web.credentials import check_headers, check_token
+from sidecar.web.limits import body_share
+
+CHUNK_BYTES = 1 << 20  # written to disk at a time
+MAX_FIELD_BYTES = 1 << 16
+MAX_PARTS = 33  # 32 fields and the file
+MAX_PREAMBLE_BYTES = 1 << 10  # before the first boundary, where nothing should be
+MAX_BOUNDARY = 70  # characters: RFC 2046, section 5.1.1
+FORM_BYTES = 2 * MB  # of a whole form, besides its file
+MAX_NAME = 255  # characters of a file name that are kept
+
+Asked = TypeVar("Asked", bound=body.Asked)
+
+
+class Upload(NamedTuple):
+    """A file that a client sent; *name* is what it calls it, and no path of ours."""
+
+    file: BinaryIO
+    name: str | None
+    size: int
+
+
+def is_form(request: web.Request) -> bool:
+    """Return whether the body says that it is a multipart form."""
+    return request.content_type == "multipart/form-data"
+
+
+@asynccontextmanager
+async def opened_form(
+    request: web.Request, kind: type[Asked]
+) -> AsyncIterator[tuple[Asked, Upload]]:
+    """Give the form's fields as *kind*, and its file, which is there until the block ends.
+
+    Raises, in this order: 413 or 415, 401, 429 or 503, 400, 401, 422.
+    """
+    services = request.app[SERVICES]
+    max_bytes = int(services.settings.max_upload_mb * MB) + FORM_BYTES
+    check_declared_size(request, max_bytes)
+    if content_encoding(request) is not None:
+        raise UnsupportedEncoding(())
+    form = _Form(request, services, needs_token=await check_headers(request))
+    with body_share(request) as share:
+        try:
+            await form.read(BodyReader(request, max_bytes, share))
+            await check_token(request, form.fields.get("token"))
+            asked = _convert(form.fields, kind)
+            check_timeout(asked, services)
+            if form.upload is None:
+                raise InvalidFields("file: needs the audio file")
+            yield asked, form.upload
+        finally:
+            await form.close()
+
+
+def _convert(fields: dict[str, str], kind: type[Asked]) -> Asked:
+    if "inputs" in fields:
+        raise InvalidFields("inputs: in a form, the audio is the part file")
+    try:
+        return msgspec.convert(fields, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise InvalidFields(field_rule(exc)) from exc
+
+
+class _Form:
+    """The parts of one body; fields that are empty count as absent.
+
+    *needs_token*: a credential is needed, and no header had it.
+    """
+
+    def __init__(self, request: web.Request, services: Services, *, needs_token: bool) -> None:
+        self._request = request
+        self._needs_token = needs_token
+        self._max_mb = services.settings.max_upload_mb
+        self._file: BinaryIO | None = None
+        self._unwritten = bytearray()
+        self._name = ""  # of the part that is being read
+        self._field = bytearray()
+        self._parts = 0
+        self.fields: dict[str, str] = {}
+        self.upload: Upload | None = None
+
+    async def read(self, reader: BodyReader) -> None:
+        """Read every part.
+
+        Raises PayloadTooLarge, InvalidForm, InvalidFields, NotAuthenticated, Overloaded.
+        """
+        parser = _parser(self._request)
+        try:
+            async for piece in reader.pieces():
+                if self._needs_token and reader.size > ANONYMOUS_BYTES:
+                    raise NotAuthenticated(
+                        "A form above 1 MB needs its credential in a header, or before the file"
+                    )
+                for start in range(0, len(piece), PIECE_BYTES):
+                    for event in parser.parse(piece[start : start + PIECE_BYTES]):
+                        await self._take(event)
+                if not self._parts and reader.size > MAX_PREAMBLE_BYTES:
+                    raise InvalidForm("body: expected the first boundary at its beginning")
+            parser.close()
+        except ParserLimitReached as exc:
+            raise InvalidForm("body: the headers of a part are too long") from exc
+        except MultipartError as exc:
+            raise InvalidForm("body: it is cut short, or its parts are malformed") from exc
+
+    async def close(self) -> None:
+        """Give the file's space back."""
+        if self._file is not None:
+            await asyncio.to_thread(self._file.close)
+
+    async def _take(self, event: MultipartSegment | bytes | None) -> None:
+        """Take the beginning of a part, some of its bytes, or (None) its end."""
+        if event is None:
+            await self._end_part()
+        elif isinstance(event, MultipartSegment):
+            await self._begin_part(event)
+        elif self._name == "file":
+            await self._spool(event)
+        else:
+            self._field += event
+            if len(self._field) > MAX_FIELD_BYTES:
+                raise InvalidFields(f"{self._name}: at most {MAX_FIELD_BYTES} bytes")
+
+    async def _begin_part(self, part: MultipartSegment) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise InvalidFields(f"body: at most {MAX_PARTS} parts")
+        name = part.name or ""
+        if not name.isidentifier() or not name.isascii() or len(name) > MAX_NAME:
+            raise InvalidForm("body: every part needs a name, of letters, digits and _")
+        if name in self.fields or (name == "file" and self._file is not None):
+            raise InvalidFields(f"{name}: given twice")
+        self._name, self._field = name, bytearray()
+        if name == "file":
+            self._file = await asyncio.to_thread(tempfile.TemporaryFile)
+            self.upload = Upload(self._file, _shown_name(part.filename), 0)
+
+    async def _end_part(self) -> None:
+        if self._name == "file":
+            assert self._file is not None
+            await self._write()
+            await asyncio.to_thread(self._file.seek, 0)
+            return
+        try:
+            text = self._field.decode()
+        except UnicodeDecodeError as exc:
+            raise InvalidForm(f"{self._name}: expected UTF-8") from exc
+        if text:
+            self.fields[self._name] = text
+        if self._name == "token" and text and self._needs_token:
+            await check_token(self._request, text)
+            self._needs_token = False
+
+    async def _spool(self, data: bytes) -> None:
+        assert self.upload is not None
+        self.upload = self.upload._replace(size=self.upload.size + len(data))
+        if self.upload.size > self._max_mb * MB:
+            raise PayloadTooLarge(f"file: at most {self._max_mb:g} MB")
+        self._unwritten += data
+        if len(self._unwritten) >= CHUNK_BYTES:
+            await self._write()
+
+    async def _write(self) -> None:
+        assert self._file is not None
+        data, self._unwritten = self._unwritten, bytearray()
+        await asyncio.to_thread(self._file.write, data)
+
+
+def _parser(request: web.Request) -> PushMultipartParser:
+    """Return a parser for the boundary in Content-Type.  Raises InvalidForm without one."""
+    _, options = parse_options_header(request.headers.get(hdrs.CONTENT_TYPE, ""))
+    boundary = options.get("boundary", "")
+    if not 1 <= len(boundary) <= MAX_BOUNDARY or not boundary.isascii():
+        raise InvalidForm(f"Content-Type: expected a boundary of 1 to {MAX_BOUNDARY} characters")
+    try:
+        return PushMultipartParser(boundary, max_segment_count=MAX_PARTS + 1)
+    except MultipartError as exc:
+        raise InvalidForm("Content-Type: the boundary holds characters that none may") from exc
+
+
+def _shown_name(name: str | None) -> str | None:
+    """Return what can be shown of a file's name; None when it has none."""
+    printable = "".join(each for each in (name or "")[:MAX_NAME] if each.isprintable())
+    return printable or None

@@ -66,8 +66,8 @@ def ours() -> Iterator[Path]:
             if path.is_dir() and not path.is_symlink():
                 if not hidden and path.name not in BUILT:
                     folders.append(path)
-            elif path.is_file() and path.suffix != ".pyc":
-                yield path
+            elif path.is_file() and path.suffix != ".pyc" and path.name != ".git":
+                yield path  # .git is a file in a work tree that `git worktree` made
 
 
 def texts() -> Iterator[tuple[str, str]]:

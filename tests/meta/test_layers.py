@@ -1,67 +1,28 @@
-"""Who may import whom, and what only a few may touch.  `sidecar/__init__.py` draws the layers."""
+"""Who may import whom, and what only a few may touch.
+
+The contracts of import-linter and ruff's banned names, both in pyproject.toml, say most of it; here
+are the rules that neither can say.
+"""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
-SIDECAR = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted((ROOT / "sidecar").rglob("*.py"))
-}
+SIDECAR = sorted((ROOT / "sidecar").rglob("*.py"))
 HANDLERS = sorted((ROOT / "handlers").rglob("*.py"))
-HANDLER_MODULES = {
-    path.relative_to(ROOT / "handlers").with_suffix("").parts[0] for path in HANDLERS
+VARIABLES = {  # which variables each module asks for by name; pyproject.toml says who may
+    "sidecar/settings.py": set[str](),  # all that begin with SIDECAR_
+    "sidecar/torchserve/java.py": {"JAVA_HOME", "PATH"},
+    "sidecar/telemetry/gpus.py": {"CUDA_VISIBLE_DEVICES"},
 }
-
-LAYERS = [
-    {"__main__"},
-    {"app", "configuration", "lifecycle"},
-    {"routes", "services", "web", "background"},
-    {"speech", "models", "downloads"},
-    {"scheduling", "caching"},
-    {"telemetry"},
-    {"torchserve"},
-    {
-        "errors",
-        "settings",
-        "schemas",
-        "backoff",
-        "lateness",
-        "records",
-        "state_folder",
-        "whole_file",
-    },
-]
-BESIDE = {  # they import the lowest layer and each other as told; who may import them
-    "access": {"__main__", "app", "configuration", "routes", "services", "web"},
-    "archives": {"downloads"},
-    "catalog": {
-        *("__main__", "app", "configuration", "routes", "services"),
-        *("archives", "models", "speech", "downloads"),
-    },
-}
-WEB_SIDE = {"__main__", "app", "routes", "services", "web"}
-CLIENT_SIDE = {"torchserve"}
-NEITHER_SIDE = {"hdrs", "http_exceptions", "streams"}  # names; malformed messages; bodies
-ENVIRONMENT = {  # who holds os.environ, and which variables they ask it for by name
-    "sidecar.settings": set[str](),  # all that begin with SIDECAR_
-    "sidecar.torchserve.java": {"JAVA_HOME", "PATH"},  # the machine's, not ours
-    "sidecar.telemetry.gpus": {"CUDA_VISIBLE_DEVICES"},  # the same
-    "sidecar.torchserve.process": set[str](),  # passes on what is allowed
-    "sidecar.archives.archive": set[str](),  # passes it on
-    "sidecar.downloads.fetch_process": set[str](),  # passes on what is allowed
-}
-
-modules = pytest.mark.parametrize("module", SIDECAR)
+ENDING = {"sys.exit", "os._exit", "exit", "quit", "SystemExit"}
 
 
-def part_of(module: str) -> str:
-    """``sidecar.routes.info`` is of the part ``routes``; the package itself is ``sidecar``."""
-    return "sidecar" if module == "sidecar" else module.split(".")[1]
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def tree(path: Path) -> ast.Module:
@@ -69,13 +30,12 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> set[str]:
-    """All names that *path* imports, anywhere in it, each as module or as module.name."""
+    """Return what *path* imports, each as ``module`` or ``module.name``."""
     names: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import hides where it leads"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
@@ -84,94 +44,30 @@ def imported_packages(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imported(path)}
 
 
-def imported_modules(module: str) -> set[str]:
-    """The modules of the sidecar that *module* imports; not the package, which holds nothing."""
-    found = set()
-    for name in imported(SIDECAR[module]):
-        owner = name if name in SIDECAR else name.rpartition(".")[0]
-        if owner in SIDECAR and owner != "sidecar":
-            found.add(owner)
-    return found
+def test_the_import_contracts_are_kept() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [linter, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def may_import(part: str) -> set[str]:
-    beside = {name for name, importers in BESIDE.items() if part in importers}
-    if part in BESIDE:
-        return {part} | beside | LAYERS[-1]
-    height = next(index for index, layer in enumerate(LAYERS) if part in layer)
-    if height == len(LAYERS) - 1:
-        return {part}
-    return beside.union(*LAYERS[height:])
+def test_the_sidecar_and_the_handlers_do_not_import_each_other() -> None:
+    """They are two programs, which meet over HTTP alone."""
+    own = {path.relative_to(ROOT / "handlers").with_suffix("").parts[0] for path in HANDLERS}
+    crossing = {name_of(path) for path in SIDECAR if imported_packages(path) & own}
+    crossing |= {name_of(path) for path in HANDLERS if "sidecar" in imported_packages(path)}
+    assert not crossing
 
 
-def aiohttp_names(path: Path) -> set[str]:
-    """What of aiohttp *path* uses: ``web``, ``hdrs``, ``ClientSession`` …"""
-    names = {name.split(".")[1] for name in imported(path) if name.startswith("aiohttp.")}
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "aiohttp":
-            names.add(node.attr)
-    return names
-
-
-def is_web_side(name: str) -> bool:
-    return name == "web" or name.startswith("web_")
-
-
-def test_every_part_has_its_place() -> None:
-    parts = {part_of(module) for module in SIDECAR} - {"sidecar"}
-    assert parts == set(BESIDE).union(*LAYERS)
-
-
-@modules
-def test_imports_go_down_only(module: str) -> None:
-    if module == "sidecar":
-        assert not imported(SIDECAR[module]), "the package is only the map"
-        return
-    parts = {part_of(each) for each in imported_modules(module)}
-    assert parts <= may_import(part_of(module))
-
-
-def test_no_imports_go_round_in_a_circle() -> None:
-    TopologicalSorter({module: imported_modules(module) for module in SIDECAR}).prepare()
-
-
-@modules
-def test_only_the_outer_layers_know_aiohttps_web_side(module: str) -> None:
-    used = {name for name in aiohttp_names(SIDECAR[module]) if is_web_side(name)}
-    assert not used or part_of(module) in WEB_SIDE
-
-
-@modules
-def test_only_torchserve_knows_aiohttps_client_side(module: str) -> None:
-    names = aiohttp_names(SIDECAR[module]) - NEITHER_SIDE
-    used = {name for name in names if not is_web_side(name)}
-    assert not used or part_of(module) in CLIENT_SIDE
-
-
-@modules
-def test_only_speech_knows_ffmpeg(module: str) -> None:
-    assert "av" not in imported_packages(SIDECAR[module]) or part_of(module) == "speech"
-
-
-@modules
-def test_the_sidecar_imports_neither_torch_nor_handlers(module: str) -> None:
-    forbidden = {"torch", "transformers", "ts"} | HANDLER_MODULES
-    assert not imported_packages(SIDECAR[module]) & forbidden
-
-
-@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
-def test_handlers_never_import_the_sidecar(path: Path) -> None:
-    assert "sidecar" not in imported_packages(path)
-
-
-def holds_environment(path: Path) -> bool:
-    mentioned = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.expr)}
-    held = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv"}
-    return bool((mentioned | imported(path)) & held)
+def test_the_client_of_torchserve_knows_nothing_of_aiohttps_server() -> None:
+    """The contracts see aiohttp as one package."""
+    for path in (ROOT / "sidecar" / "torchserve").glob("*.py"):
+        assert not {name for name in imported(path) if name.startswith("aiohttp.web")}
 
 
 def variables(path: Path) -> Iterator[str]:
-    """The names asked for in ``environ["NAME"]``, ``environ.get("NAME")``, ``getenv("NAME")``."""
+    """Yield the names asked for in ``environ["X"]``, ``environ.get("X")`` and ``getenv("X")``."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Subscript):
             source, key = ast.unparse(node.value), node.slice
@@ -184,26 +80,27 @@ def variables(path: Path) -> Iterator[str]:
             yield str(key.value)
 
 
-def test_few_hold_the_environment_and_only_settings_reads_ours() -> None:
-    holders = {module for module, path in SIDECAR.items() if holds_environment(path)}
-    assert holders == set(ENVIRONMENT)
-    assert {module: set(variables(SIDECAR[module])) for module in holders} == ENVIRONMENT
+def test_each_module_asks_the_environment_for_its_own_variables_only() -> None:
+    asked = {name_of(path): set(variables(path)) for path in SIDECAR}
+    assert {
+        name: names for name, names in asked.items() if names - VARIABLES.get(name, set())
+    } == {}
 
 
-@pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.stem)
-def test_handlers_leave_the_environment_alone(path: Path) -> None:
-    assert not holds_environment(path)
+def test_only_what_runs_as_a_program_exits() -> None:
+    """A module exits under ``if __name__ == "__main__":`` and nowhere else."""
+    exiting = {name_of(path) for path in SIDECAR if used_outside_main(path) & ENDING}
+    assert not exiting
 
 
-@modules
-def test_only_what_runs_as_a_program_exits(module: str) -> None:
-    """Under ``if __name__ == "__main__":`` and nowhere else."""
-    program = tree(SIDECAR[module])
-    body = [node for node in program.body if not is_main_guard(node)]
-    exits = {"sys.exit", "os._exit", "exit", "quit", "SystemExit"}
-    for node in body:
-        used = {ast.unparse(each) for each in ast.walk(node) if isinstance(each, ast.expr)}
-        assert not used & exits
+def used_outside_main(path: Path) -> set[str]:
+    return {
+        ast.unparse(node)
+        for statement in tree(path).body
+        if not is_main_guard(statement)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.expr)
+    }
 
 
 def is_main_guard(node: ast.stmt) -> bool:

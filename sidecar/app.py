@@ -22,6 +22,7 @@ from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.downloads.manager import DownloadManager
 from sidecar.errors import Draining
 from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.catalog_watch import CatalogWatch
 from sidecar.models.history import History
 from sidecar.models.loader import ModelLoader
 from sidecar.models.operations import Operations
@@ -155,6 +156,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         engine=engine,
         models=models,
         operations=operations,
+        catalog_watch=CatalogWatch(models, operations, settings),
         versions=versions,
         room=room,
         reconciler=Reconciler(models, operations, loader, engine, settings, nudged),
@@ -234,6 +236,7 @@ def _lifetimes(
                 "loader": services.reconciler.run,
                 "autoscaler": services.autoscaler.run,
                 "downloads": services.downloads.run,
+                "catalog": services.catalog_watch.run,
             }
             if process is not None:
                 stack.push_async_callback(process.stop)

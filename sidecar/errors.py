@@ -234,6 +234,13 @@ class DownloadNotFound(SidecarError):
         super().__init__("id: no download has it")
 
 
+class EntryRefused(SidecarError):
+    """An entry of models.json that is wrong, or of which no archive can be built."""
+
+    status = 409
+    error = "The entry of models.json cannot be used"
+
+
 class ModelInUse(SidecarError):
     """What would take a model away that others count on."""
 

@@ -16,6 +16,7 @@ from sidecar.caching.shared_look import SharedLook
 from sidecar.caching.snapshot import Snapshot
 from sidecar.downloads.manager import DownloadManager
 from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.catalog_watch import CatalogWatch
 from sidecar.models.history import History
 from sidecar.models.operations import Operations
 from sidecar.models.reconciler import Reconciler
@@ -44,6 +45,7 @@ class Services(NamedTuple):
     engine: EngineWatch
     models: ModelRegistry
     operations: Operations
+    catalog_watch: CatalogWatch
     versions: ModelVersions
     room: MemoryRoom
     reconciler: Reconciler

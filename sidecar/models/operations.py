@@ -131,15 +131,27 @@ class Operations:
         Raises CatalogError when one of its names is taken; nothing has changed then.
         """
         self._models.check(key, spec)
+        await self._begin_anew(key, lambda: self._models.put(key, spec), refusal)
+
+    async def take_entry(self, key: str, spec: ModelSpec, refusal: Unavailable) -> None:
+        """Let *key* begin a new life as its entry in models.json says now.
+
+        What was loaded before is taken out first; whoever asks meanwhile gets *refusal*.
+        Raises CatalogError when one of its names is taken; nothing has changed then.
+        """
+        self._models.check_entry(key, spec)
+        await self._begin_anew(key, lambda: self._models.put_entry(key, spec), refusal)
+
+    async def _begin_anew(self, key: str, put: Callable[[], None], refusal: Unavailable) -> None:
         old = self._models.get(key)
         if old is None or not old.enabled:
-            self._models.put(key, spec)
+            put()
             return
 
         async def work() -> None:
             try:
                 await self._take_out(old, refusal)
-                self._models.put(key, spec)
+                put()
             finally:
                 _keep_if_there(old)
 

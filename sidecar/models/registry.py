@@ -58,7 +58,16 @@ class ModelRegistry(Mapping[str, Model]):
         """Return what `find` does.  Raises ModelNotFound, with *detail*, for no model's name."""
         return self._models[self.catalog.require(name, detail)]
 
-    # What comes and goes by downloads
+    # What comes and goes while the program runs
+
+    def check_entry(self, key: str, spec: ModelSpec) -> None:
+        """Raises CatalogError when an entry of models.json cannot be taken: a name is taken."""
+        self.catalog.with_entry(key, spec)
+
+    def put_entry(self, key: str, spec: ModelSpec) -> None:
+        """Let *key* begin a life as its entry in models.json says now.  Raises CatalogError."""
+        self.catalog = self.catalog.with_entry(key, spec)
+        self._begin_life(key, "its entry in models.json has changed")
 
     def check(self, key: str, spec: ModelSpec) -> None:
         """Raises CatalogError when a download cannot be entered: one of its names is taken."""
@@ -73,16 +82,20 @@ class ModelRegistry(Mapping[str, Model]):
         """
         if self._is_downloaded(key):
             self.catalog = self.catalog.with_download(key, spec)
-        if key in self._models:
-            reason = f"model_name: {key} is replaced by a new download"
-            self._models[key].retire(ModelNotReady(reason, retry_after=5))
-        model = self._build(key, self.catalog[key])
-        self._arrange({**self._models, key: model})
+        model = self._begin_life(key, "it is replaced by a new download")
         if model.state is State.AVAILABLE:
             model.mark_archived("it was downloaded")
+
+    def _begin_life(self, key: str, why: str) -> Model:
+        """Return a new model for *key*; one that there was ends, and the client hears *why*."""
+        if key in self._models:
+            self._models[key].retire(ModelNotReady(f"model_name: {key}: {why}", retry_after=5))
+        model = self._build(key, self.catalog[key])
+        self._arrange({**self._models, key: model})
         if self._torchserve_answers:
             model.find_torchserve()
         self._nudged.set()
+        return model
 
     def drop(self, model: Model, reason: Unavailable) -> None:
         """The archive of *model* is gone: so is a downloaded model; another is to be had again."""

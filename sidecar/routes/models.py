@@ -1,17 +1,24 @@
 """/models and /models/{name}: reading is open, changes need the scope `admin`."""
 
+import asyncio
 from collections import defaultdict
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from sidecar.archives.archive import BuildError
+from sidecar.archives.build_process import build_archive
+from sidecar.catalog.catalog import CatalogError
+from sidecar.catalog.model_store import archive_mark
+from sidecar.errors import EntryRefused
 from sidecar.models.model import Model
 from sidecar.routes.model_changes import OperatorChanges
 from sidecar.routes.speech_models import SpeechModel, speech_models
 from sidecar.routes.timestamps import now
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.schemas.models import (
+    AddRequest,
     AudioModelsSummary,
     DefaultRequest,
     DeploymentInfo,
@@ -41,6 +48,7 @@ CATEGORIES = {
     "voice_activity": "audio",
 }
 OTHERS = "nlp"
+_add = msgspec.json.Decoder(AddRequest)
 _load = msgspec.json.Decoder(LoadRequest)
 _unload = msgspec.json.Decoder(UnloadRequest)
 _default = msgspec.json.Decoder(DefaultRequest)
@@ -128,6 +136,33 @@ async def model(request: web.Request) -> web.Response:
     """One model: what it is, and how it is."""
     services = request.app[SERVICES]
     return json_response(await _details(services, _asked(request)))
+
+
+async def add_model(request: web.Request) -> web.Response:
+    """Takes the entry that models.json has now, and builds its archive where that is not current.
+
+    The entry itself cannot be sent: it may name code that the server runs, so it comes from the
+    operator's own disk.
+    """
+    await read_as_admin(request, _add)
+    services = request.app[SERVICES]
+    try:
+        key, spec = await services.catalog_watch.entry(request.match_info["name"])
+        rebuilt = False
+        if spec.enabled and not spec.is_downloaded:
+            rebuilt = await _build(services, key)
+        found = await services.catalog_watch.take(key, spec, rebuilt=rebuilt)
+    except (CatalogError, BuildError) as exc:
+        raise EntryRefused(str(exc)) from exc
+    return json_response(await _details(services, found))
+
+
+async def _build(services: Services, key: str) -> bool:
+    """Build the archive of *key* unless it is current; return whether it is another one now."""
+    store = services.settings.model_store
+    before = await asyncio.to_thread(archive_mark, store, key)
+    await build_archive(services.settings, key)
+    return await asyncio.to_thread(archive_mark, store, key) != before
 
 
 async def load_model(request: web.Request) -> web.Response:
@@ -246,6 +281,13 @@ ROUTES = [
         page=True,
     ),
     Route(*("GET", "/models/{name}", model, "One model"), response=ModelDetails, statuses=(404,)),
+    Route(
+        *("POST", "/models/{name}/add", add_model, "Take an entry that models.json has got"),
+        request=AddRequest,
+        response=ModelDetails,
+        statuses=(*CHANGES, 409),
+        credential="required",
+    ),
     Route(
         *("POST", "/models/{name}/load", load_model, "Load a model, or another version"),
         request=LoadRequest,

@@ -121,6 +121,12 @@ class ModelDetails(msgspec.Struct):
     limits: ModelLimits | None
 
 
+class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /models/{name}/add: the entry that models.json has under this name now."""
+
+    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+
+
 class LoadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /models/{name}/load: the model, or another version beside the one that is there."""
 

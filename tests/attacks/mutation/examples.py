@@ -100,6 +100,7 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/synthesize"): _syntheses,
     ("POST", "/transcribe"): lambda: _recordings(_TRANSCRIPTION),
     ("POST", "/audio/validate"): lambda: _recordings({"check_integrity": True, **SHORT}),
+    ("POST", "/models/{name}/add"): _one({}),
     ("POST", "/models/{name}/load"): _one({"reason": "a test"}),
     ("POST", "/models/{name}/unload"): _one({"reason": "a test", "version": "1.0"}),
     ("POST", "/models/{name}/default"): _one({"version": "1.0", "reason": "a test"}),

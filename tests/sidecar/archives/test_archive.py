@@ -24,8 +24,9 @@ def local(path: str, **values: Any) -> ModelSpec:
 
 
 def build(tmp_path: Path, spec: ModelSpec) -> Path:
-    store = tmp_path / "store"
-    return archive.build(store, "own", spec, base=tmp_path, cache=tmp_path / "cache")
+    path = tmp_path / "store" / "own.mar"
+    archive.build(path, "own", spec, base=tmp_path, cache=tmp_path / "cache")
+    return path
 
 
 def test_an_archive_holds_handler_kit_weights_and_settings(tmp_path: Path) -> None:
@@ -44,19 +45,18 @@ def test_it_is_current_until_something_that_went_in_changes(tmp_path: Path) -> N
     model = tmp_path / "model.pt"
     model.write_bytes(b"program")
     spec = local("model.pt")
-    build(tmp_path, spec)
-    store = tmp_path / "store"
-    assert archive.is_current(store, "own", spec, tmp_path)
+    built = build(tmp_path, spec)
+    assert archive.is_current(built, "own", spec, tmp_path)
     other = local("model.pt", inference=Inference(workers=Workers(min=1, max=2)))
-    assert not archive.is_current(store, "own", other, tmp_path)
+    assert not archive.is_current(built, "own", other, tmp_path)
     model.write_bytes(b"another program")
-    assert not archive.is_current(store, "own", spec, tmp_path)
+    assert not archive.is_current(built, "own", spec, tmp_path)
 
 
 def test_a_spoiled_archive_is_not_current(tmp_path: Path) -> None:
     (tmp_path / "own.mar").write_bytes(b"spoiled")
     (tmp_path / "model.pt").write_bytes(b"program")
-    assert not archive.is_current(tmp_path, "own", local("model.pt"), tmp_path)
+    assert not archive.is_current(tmp_path / "own.mar", "own", local("model.pt"), tmp_path)
 
 
 def test_pickles_and_hidden_files_of_a_folder_stay_out(tmp_path: Path) -> None:

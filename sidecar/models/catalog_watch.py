@@ -1,0 +1,93 @@
+"""Entries that models.json gets while the program runs."""
+
+import asyncio
+import logging
+
+from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
+from sidecar.catalog.models_file import ModelsFile
+from sidecar.errors import ModelNotFound, ModelNotReady
+from sidecar.models.model import Model
+from sidecar.models.operations import Operations
+from sidecar.models.registry import ModelRegistry
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+
+
+class CatalogWatch:
+    """Takes new entries of models.json into the program.
+
+    An entry that has changed is taken only when somebody asks for it by name, because the model
+    is away for a moment then; one that has gone stays until the next start.
+    """
+
+    def __init__(
+        self,
+        models: ModelRegistry,
+        operations: Operations,
+        settings: Settings,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._models = models
+        self._operations = operations
+        self._path = settings.models_file
+        self._file = ModelsFile(settings.models_file, settings.state_dir)
+        self._stamp = self._file.stamp()
+        self._look_seconds = look_seconds
+
+    async def run(self) -> None:
+        """Look on and on."""
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            stamp = await asyncio.to_thread(self._file.stamp)
+            if stamp not in (None, self._stamp):
+                self._stamp = stamp
+                await self.look()
+
+    async def entry(self, name: str) -> tuple[str, ModelSpec]:
+        """Return the key and the entry of *name* as models.json has it now.
+
+        Raises ModelNotFound, and CatalogError when the file is wrong.
+        """
+        catalog = await self._read()
+        key = catalog.require(name, "model_name: models.json has no entry of this name")
+        return key, catalog[key]
+
+    async def take(self, key: str, spec: ModelSpec, *, rebuilt: bool = False) -> Model:
+        """Let *key* be what *spec* says from now on.  Raises CatalogError, ModelNotFound.
+
+        A model that runs with just this entry already stays as it is, unless its archive was
+        *rebuilt*.
+        """
+        known = self._models.get(key)
+        if known is None or known.spec != spec or rebuilt or self._models.catalog.is_own(key):
+            refusal = ModelNotReady(f"model_name: {key} gets a new entry", retry_after=5)
+            await self._operations.take_entry(key, spec, refusal)
+            log.info("%s: taken from %s", key, self._path)
+        return self._models[key]
+
+    async def _read(self) -> Catalog:
+        return await asyncio.to_thread(load_catalog, self._path)
+
+    async def look(self) -> None:
+        """Take what is new in models.json; what is wrong with it is logged, and changes nothing."""
+        try:
+            catalog = await self._read()
+        except CatalogError as exc:
+            log.warning("%s is as it was read before: %s", self._path, exc)
+            return
+        for key, spec in catalog.items():
+            known = self._models.get(key)
+            try:
+                if known is None or self._models.catalog.is_own(key):
+                    await self.take(key, spec)
+                elif known.spec != spec:
+                    log.warning(
+                        "%s: its entry in %s has changed; POST /models/%s/add takes it over",
+                        *(key, self._path, key),
+                    )
+            except (CatalogError, ModelNotFound) as exc:
+                log.warning("%s", exc)

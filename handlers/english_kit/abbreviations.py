@@ -277,8 +277,8 @@ READERS: list[Reader] = [
         any_case=True,
     ),
     reader(rf"(?<![\w.'’])({_alternatives(_STOPPED)})(\.?)(?![\w'’])", _stopped, "l"),
-    reader(r"№\s?", "number", "o"),
-    reader(r"§{1,2}\s?", lambda found: "sections" if "§§" in found[0] else "section", "o"),
+    reader(r"№\s?", "number", "№"),
+    reader(r"§{1,2}\s?", lambda found: "sections" if "§§" in found[0] else "section", "§"),
     reader(r"(?<!\w)etc\.(?!\w)", _et_cetera, "l"),
     reader(r"(?<!\w)et al(\.)?(?!\w)", _et_al, "l"),
     reader(

@@ -150,6 +150,6 @@ READERS: list[Reader] = [
     reader(r"(?<![\w:.])(\d\d):?(\d\d)\s?(?:hours|hrs)(?!\w)", _military, "d"),
     reader(r"(?<![\w:.])(\d{1,2})h(\d\d)(?!\w)", _french, "d"),
     reader(r"(?<![\w:.])\d{1,4}(?::\d{1,4}){1,3}(?![\w:]|\.\d)", _ratio, "d"),
-    reader(r"[-–—](?=\s?(?:noon|midnight|present|now|today)\b)", "to", "o"),
+    reader(r"[-–—](?=\s?(?:noon|midnight|present|now|today)\b)", "to", "-–—"),
     reader(rf"(?<=[\dmM.] )(?:{_ZONES})(?!\w)", _zone, "l"),
 ]

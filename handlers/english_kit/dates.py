@@ -172,10 +172,14 @@ def _dated_range(found: re.Match[str]) -> str:  # noqa: ARG001
 READERS: list[Reader] = [
     reader(rf"({_WEEKDAY}){_DASH}({_WEEKDAY})(?!\w)", _names_range, "l"),
     reader(rf"({_MONTH}){_DASH}({_MONTH})(?!\w)(?!\s\d{{1,2}}\b)", _names_range, "l"),
-    reader(rf"(?:(?<=[\dhdt] )|(?<=[\dhdt]))[-–—](?=\s?{_MONTH}\s\d)", _dated_range, "o"),
+    reader(rf"(?:(?<=[\dhdt] )|(?<=[\dhdt]))[-–—](?=\s?{_MONTH}\s\d)", _dated_range, "-–—"),
     reader(r"(?<![\w.-])([12]\d{3})-(\d{2})-(\d{2})(?![\w-])", _iso, "d"),
     reader(r"(?<![\w.-])([12]\d{3})/(\d{2})/(\d{2})(?![\w/-])", _iso, "d"),
-    reader(r"(?<![\w./])(\d{1,2})([/.])(\d{1,2})\2([12]\d{3}|\d{2})(?![\w/]|\.\d)", _numeric, "d"),
+    reader(
+        r"(?<![\w./])(\d{1,2})(?P<parted>[/.])(\d{1,2})(?P=parted)([12]\d{3}|\d{2})(?![\w/]|\.\d)",
+        _numeric,
+        "d",
+    ),
     reader(
         rf"({_MONTH})\s({_DAY}){_TH}(?:{_DASH}({_DAY}){_TH})?(?![\w:%/]|[.,]\d(?!\d{{3}}))"
         rf"(?:,?\s?({_YEAR}|['’]\d\d)(?![\w-]))?",
@@ -199,7 +203,7 @@ READERS: list[Reader] = [
     reader(r"(?<![\w./])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/])", _month_of, "d"),
     reader(r"(?<![\w./])((?:19|20)\d\d)/((?:19|20)\d\d)(?![\w/])", _two_years, "d"),
     reader(r"(?<![\w.,])([12]\d\d0)['’]?s(?!\w)", _decade, "d"),
-    reader(r"(?<!\w)['’]([2-9]0)['’]?s(?!\w)", _decade, "o"),
+    reader(r"(?<!\w)['’]([2-9]0)['’]?s(?!\w)", _decade, "'’"),
     reader(r"(?<![\w.,])([2-9]0)s(?!\w)", _tens, "d"),
     reader(
         rf"(?<![\w.,$€£-])({_YEAR})\s?[-–—]\s?((?:1\d|20)\d\d|\d\d)(?![\w-]|[.,]\d|\s?=)",

@@ -68,8 +68,8 @@ def _lettered(found: re.Match[str]) -> str:
 
 def _labelled(found: re.Match[str]) -> str | None:
     """After "PIN", "order number" and the like."""
-    digits = re.sub(r"\D", "", found[0])
-    if len(digits) < 3 or not _LABELLED.search(before(found, 60)):
+    ahead = before(found, 60)
+    if not ahead.rstrip(" .:#=")[-1:].isalpha() or not _LABELLED.search(ahead):
         return None
     return grouped(found[0])
 
@@ -123,7 +123,7 @@ _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 READERS: list[Reader] = [
     reader(rf"(?<![\w-]){_UUID}(?![\w-])", _characters, "dl"),
     reader(
-        r"(?<![\w:])[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}(?![\w:-])",
+        r"(?<![\w:])[0-9a-fA-F]{2}(?:(?P<between>[:-])[0-9a-fA-F]{2})(?:(?P=between)[0-9a-fA-F]{2}){4}(?![\w:-])",
         _characters,
         "dl",
     ),
@@ -133,7 +133,7 @@ READERS: list[Reader] = [
         rf"(?<![\w.])\+\d{{1,3}}{_G}(?:\(\d{{1,5}}\){_G})?\d{{1,12}}(?:{_SEPARATOR}\d{{1,10}}){{0,6}}"
         rf"(?![\w]|[-.,]\d)",
         lambda found: _telephone(found) if len(re.sub(r"\D", "", found[0])) > 6 else None,
-        "o",
+        "+",
     ),
     reader(
         r"(?<![\w.-])(?:1[-. ])?[2-9]\d\d[-. ](?=[A-Z\d-]{0,8}[A-Z])[A-Z\d]{2,4}-?[A-Z\d]{3,5}"
@@ -144,17 +144,19 @@ READERS: list[Reader] = [
     reader(
         rf"(?<![\w.-])(?:\+?1{_SEPARATOR})?\(?\d{{3}}\)?{_G}\d{{3}}[-–‑.]\d{{4}}(?![\w-]|\.\d)",
         _telephone,
+        "d+(",
     ),
     reader(
         rf"(?<![\w.-])(?:1{_SEPARATOR})?\(\d{{3}}\) ?\d{{3}}{_SEPARATOR}\d{{4}}(?![\w-])",
         _telephone,
+        "d(",
     ),
     reader(r"(?<![\w.-])(?:1 )?[2-9]\d{2} \d{3} \d{4}(?![\w-]|[.,]\d)", _telephone, "d"),
     reader(r"(?<![\w.-])\d{3}[-‑]\d{4}(?![\w-]|\.\d)", _telephone, "d"),
     reader(
         rf"(?<![\w.])\(0\d{{1,5}}\){_G}\d{{2,9}}(?:{_SEPARATOR}\d{{2,6}}){{0,4}}(?![\w-])",
         _telephone,
-        "o",
+        "(",
     ),
     # 020 7946 0958, 01 23 45 67 89, 0151-23456789, 03-1234-5678
     reader(
@@ -173,7 +175,8 @@ READERS: list[Reader] = [
         "l",
     ),
     reader(
-        r"(?<![\w.-])\d{4}(?:([ -])\d{4})(?:\1\d{4}){1,3}(?:\1\d{1,3})?(?![\w-])",
+        r"(?<![\w.-])\d{4}(?:(?P<gap>[ -])\d{4})(?:(?P=gap)\d{4}){1,3}(?:(?P=gap)\d{1,3})?"
+        r"(?![\w-])",
         lambda found: grouped(found[0]),
         "d",
     ),
@@ -185,7 +188,11 @@ READERS: list[Reader] = [
     ),
     reader(r"(?<!\w)([A-Z]{2}),? (\d{5}(?:-\d{4})?)(?![\w-]|[.,]\d)", _postal, "l"),
     reader(r"(?<![\w.,-])\d{5}-\d{4}(?![\w-])", lambda found: grouped(found[0]), "d"),
-    reader(r"(?<![\w.,$€£])\d{1,12}(?:[- ]\d{1,12}){0,6}(?![\w]|[-.,:/]\d)", _labelled, "d"),
+    reader(
+        r"(?<![\w.,$€£])(?=\d[- ]?\d[- ]?\d)\d{1,12}(?:[- ]\d{1,12}){0,6}(?![\w]|[-.,:/]\d)",
+        _labelled,
+        "d",
+    ),
     reader(r"(?<![\w.,-])9-?1-?1(?=\W)", "nine one one", "d"),
     reader(
         rf"(?<![\w.])(v|V(?=\d{{1,6}}\.\d))(\d{{1,6}}(?:\.\d{{1,6}}){{0,6}}){_STAGE}(?!\.?\w)",

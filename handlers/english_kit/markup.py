@@ -47,15 +47,17 @@ _BEGINNING = re.compile(
     r"|\+[ \t]+(?=[^\W\d_]{2}))",
     re.MULTILINE,
 )
-# Opened in front of a character, closed behind one, and not inside a word.
-_ENCLOSED = [
-    re.compile(rf"(?<![\w\\{each[0]}]){mark}(?=[^\s{each[0]}])([^\n]{{1,2000}}?)(?<=[^\s\\]){mark}(?![\w{each[0]}])")
-    for each, mark in (
-        ("***", r"\*\*\*"), ("___", "___"), ("**", r"\*\*"), ("__", "__"), ("~~", "~~"),
-        ("==", "=="), ("*", r"\*"), ("_", "_"), ("``", "``"), ("`", "`"), ("~", "~"),
-        ("||", r"\|\|"),
+# Opened in front of a character, closed behind one on the same line, and not inside a word.
+_MARKS = ("***", "___", "**", "__", "~~", "==", "*", "_", "``", "`", "~", "||")
+_ENCLOSING = [
+    (
+        mark,
+        re.compile(rf"(?<![\w\\{mark[0]}]){re.escape(mark)}(?=[^\s{mark[0]}])"),
+        re.compile(rf"(?<=[^\s\\]){re.escape(mark)}(?![\w{mark[0]}])"),
     )
-]  # fmt: skip
+    for mark in _MARKS
+]
+_LONGEST_ENCLOSED = 2000  # characters
 _INSIDE = re.compile(
     r"(?<=\w)\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w|\W|$)|\*{2,3}([^\s*][^\n*]{0,500}?)\*{2,3}(?=\w)"
 )
@@ -84,13 +86,37 @@ def plain(text: str) -> str:
         text = _TABLE_ROW.sub(lambda found: ", ".join(_cells(found[1])), text)
     text = _HEADING.sub(lambda found: _HEADING_END.sub("", found[1]) + "\n\n", text)
     text = _BEGINNING.sub("", text)
-    for pattern in _ENCLOSED:
-        text = pattern.sub(r"\1", text)
+    for mark, opening, closing in _ENCLOSING:
+        if mark in text:
+            text = _unenclosed(text, opening, closing)
     text = _INSIDE.sub(lambda found: found[1] or found[2], text)
     text = _INSIDE_ONCE.sub(r"\1", text)
     text = _LOWERED.sub(r"\1", text)
     text = _RAISED.sub(r"^\1", text)
     return _ESCAPED.sub(r"\1", text)
+
+
+def _unenclosed(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """*text* without the marks of *opening* and the next of *closing* behind it.
+
+    Both are looked for once: a text full of marks that never close takes no longer than others.
+    """
+    closed = iter(closing.finditer(text))
+    end = next(closed, None)
+    kept: list[str] = []
+    place = 0
+    for start in opening.finditer(text):
+        if start.start() < place:
+            continue
+        while end is not None and end.start() <= start.end():
+            end = next(closed, None)
+        if end is None:
+            break
+        inner = text[start.end() : end.start()]
+        if len(inner) <= _LONGEST_ENCLOSED and "\n" not in inner:
+            kept += [text[place : start.start()], inner]
+            place = end.end()
+    return "".join([*kept, text[place:]])
 
 
 def _break(found: re.Match[str]) -> str:

@@ -147,27 +147,27 @@ def _about(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 READERS: list[Reader] = [
-    reader(r"\|([a-zA-Z]|[-−]?\d{1,9})\|", _absolute, "o"),
-    reader(rf"[{_RAISED_SET}]{{1,20}}", _power, "do"),
-    reader(rf"[{_LOWERED_SET}]{{1,20}}", _index, "do"),
-    reader(rf"(?<=[\w)\]])\s?(?:\^|\*\*)\s?\(?({SIGNED})\)?(?=\W|$)", _caret, "o"),
-    reader("[" + "".join(_PREFIXED) + "]", _prefixed, "o"),
-    reader(r"(?<![\d)])(?<![\d)] )(?<!\b[a-zπ] )(?<!\b[a-zπ])[~≈∼]\s?(?=[\d$€£])", _about, "o"),
+    reader(r"\|([a-zA-Z]|[-−]?\d{1,9})\|", _absolute, "|"),
+    reader(rf"[{_RAISED_SET}]{{1,20}}", _power, _RAISED_SET),
+    reader(rf"[{_LOWERED_SET}]{{1,20}}", _index, _LOWERED_SET),
+    reader(rf"(?<=[\w)\]])\s?(?:\^|\*\*)\s?\(?({SIGNED})\)?(?=\W|$)", _caret, "^*"),
+    reader("[" + "".join(_PREFIXED) + "]", _prefixed, "".join(_PREFIXED)),
+    reader(r"(?<![\d)])(?<![\d)] )(?<!\b[a-zπ] )(?<!\b[a-zπ])[~≈∼]\s?(?=[\d$€£])", _about, "~≈∼"),
     reader(
         rf"{_OPERAND_END}(?<=[\w)\]])[*·∗](?=[\w(√∞])|(?<=\) )[*·∗](?=\s[\w(])"
         r"|(?<=(?<!\w)\w )[*·∗](?=\s[\w(−√∞-])|(?<=\d )[*·∗](?=\s[\w(−√∞-])",
         _star,
-        "o",
+        "*·∗",
     ),
     reader(
         "|".join(re.escape(each) for each in sorted(_COMPARED, key=len, reverse=True)),
         lambda found: _COMPARED[found[0]],
-        "o",
+        "".join({each[0] for each in _COMPARED}),
     ),
-    reader(r"[-−](?=[^\W\d_](?!\w))(?<![\w)\]][-−])(?<!\w [-−])", _minus, "o"),
-    reader(r"(?<=[\w)\]²³∞] )[-–](?=\s)", _spaced_minus, "o"),
-    reader(r"(?<=\b[A-F])[-−](?=[\s.,;:)]|$)", _minus, "o"),  # the grade B-
-    reader(r"(?<=\b[a-z])[-−](?=\d)|(?<=[)\]²³])[-−](?=[\w(])|[-−](?=[√∞πσ(])|−", _minus, "o"),
-    reader(r"/|∕|⁄", _slash, "o"),
-    reader("∞", "infinity", "o"),
+    reader(r"[-−](?=[^\W\d_](?!\w))(?<![\w)\]][-−])(?<!\w [-−])", _minus, "-−"),
+    reader(r"(?<=[\w)\]²³∞] )[-–](?=\s)", _spaced_minus, "-–"),
+    reader(r"(?<=\b[A-F])[-−](?=[\s.,;:)]|$)", _minus, "-−"),  # the grade B-
+    reader(r"(?<=\b[a-z])[-−](?=\d)|(?<=[)\]²³])[-−](?=[\w(])|[-−](?=[√∞πσ(])|−", _minus, "-−"),
+    reader(r"/|∕|⁄", _slash, "/∕⁄"),
+    reader("∞", "infinity", "∞"),
 ]

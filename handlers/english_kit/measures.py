@@ -2,8 +2,8 @@
 
 import re
 
-from english_kit.numerals import SIGNED, amount, cardinal, is_one
-from english_kit.quantities import ATTRIBUTED, VULGAR, fraction_of, vulgar
+from english_kit.numerals import SIGNED, SIGNED_BEGINS, amount, cardinal, is_one
+from english_kit.quantities import ATTRIBUTED, VULGAR, VULGAR_CHARACTERS, fraction_of, vulgar
 from english_kit.scanner import Reader, before, behind, reader
 
 _PREFIXES = {
@@ -203,6 +203,7 @@ _LENGTHS = r"(?:[kcdmµμn]?m|ft|in|mi|yd|s)"
 _ONE = rf"(?:{_LENGTHS}{_RAISED}(?!\w)|(?:{_alternatives(_UNITS)})(?!\w|²|³))"
 _UNIT = rf"({_ONE})(?:\s?/\s?({_ONE}|person|day|week|month|year|hour))?"
 _EITHER = rf"(?:{VULGAR}|{SIGNED}(?:[ -]?{VULGAR}|[ -]\d{{1,2}}/\d{{1,2}})?|\d{{1,2}}/\d{{1,2}})"
+_EITHER_BEGINS = SIGNED_BEGINS + VULGAR_CHARACTERS
 
 
 def unit_name(unit: str, *, single: bool) -> str | None:
@@ -392,21 +393,25 @@ READERS: list[Reader] = [
     reader(
         rf"(?<![\w.,])({_EITHER})\s?({_ONE})?\s?(?:[-–—]|to)\s?({_EITHER}){_SPACE}{_UNIT}",
         _range,
-        "do",
+        _EITHER_BEGINS,
     ),
-    reader(rf"{_IN}(″|in\.(?=\s[a-z])|in(?!\w)|\"(?!\w(?<!x))|”(?!\w)|''(?!\w))", _inches, "do"),
-    reader(rf"({_EITHER}){_SPACE}{_UNIT}(?:(?<=[a-z])\.(?=\s[a-z]))?", _measure, "do"),
-    reader(rf"({SIGNED})([kKMB]|mn|bn)(?![\w.])", _scaled, "do"),
-    reader(rf"({SIGNED})([kKMB])(?=\.(?:\s|$))", _scaled, "do"),
+    reader(
+        rf"{_IN}(″|in\.(?=\s[a-z])|in(?!\w)|\"(?!\w(?<!x))|”(?!\w)|''(?!\w))",
+        _inches,
+        _EITHER_BEGINS,
+    ),
+    reader(rf"({_EITHER}){_SPACE}{_UNIT}(?:(?<=[a-z])\.(?=\s[a-z]))?", _measure, _EITHER_BEGINS),
+    reader(rf"({SIGNED})([kKMB]|mn|bn)(?![\w.])", _scaled, SIGNED_BEGINS),
+    reader(rf"({SIGNED})([kKMB])(?=\.(?:\s|$))", _scaled, SIGNED_BEGINS),
     reader(
         r"(?<![\w/.])(?:km/h|m/s|km²|m²|m³|cm²|cm³|kWh|°C|°F)(?!\w)",
         lambda found: _names(*_bare(found[0]), single=False),
-        "lo",
+        "l°",
     ),
     reader(
         r"(?<=[a-z])/(min|sec|hr|hour|minute|second|day|week|month|year|person|user)(?!\w)",
         lambda found: f"per {_UNITS[found[1]][0] if found[1] in _UNITS else found[1]}",
-        "o",
+        "/",
     ),
-    reader(r"[xX×✕](?=\s?\.?\d)", _by, "lo"),
+    reader(r"[xX×✕](?=\s?\.?\d)", _by, "l×✕"),
 ]

@@ -3,7 +3,16 @@
 import re
 from typing import NamedTuple
 
-from english_kit.numerals import MINUS, NUMBER, SIGN, amount, halves, whole
+from english_kit.numerals import (
+    MINUS,
+    NUMBER,
+    NUMBER_BEGINS,
+    SIGN,
+    SIGNED_BEGINS,
+    amount,
+    halves,
+    whole,
+)
 from english_kit.quantities import ATTRIBUTED
 from english_kit.scanner import Reader, behind, reader
 
@@ -129,6 +138,7 @@ _PER_WORDS = {
 _RATE = rf"(?:\s?/\s?({_PER}|mile|gallon|gal|liter|L|l|kg|lb|share|unit|seat|token|GB)(?!\w))?"
 _SYMBOL = "|".join(re.escape(each) for each in sorted(_SYMBOLS, key=len, reverse=True))
 _CODE = "|".join(_CODES)
+_SYMBOL_BEGINS = "l" + "".join({each[0] for each in _SYMBOLS if not each[0].isalpha()})
 _DASHES = r"(?:[.,](?:[-–—]{1,2}|--))?"  # CHF 5.–
 
 
@@ -198,34 +208,34 @@ def _coins(found: re.Match[str]) -> str:
 
 
 READERS: list[Reader] = [
-    reader(rf"\(({_SYMBOL})\s?({NUMBER})\)(?=\s|$|[.,;])", _accounted, "o"),
+    reader(rf"\(({_SYMBOL})\s?({NUMBER})\)(?=\s|$|[.,;])", _accounted, "("),
     reader(
-        rf"(?<![\w$€£¥])({_SYMBOL}|(?:{_CODE})(?=\s?\d))\s?({NUMBER}){_SCALE}\s?[-–—]\s?"
-        rf"(?:\1\s?)?({NUMBER})(?!\d){_SCALE}{_RATE}(?![\w])",
+        rf"(?<![\w$€£¥])(?P<money>{_SYMBOL}|(?:{_CODE})(?=\s?\d))\s?({NUMBER}){_SCALE}\s?[-–—]\s?"
+        rf"(?:(?P=money)\s?)?({NUMBER})(?!\d){_SCALE}{_RATE}(?![\w])",
         _range,
-        "ol",
+        _SYMBOL_BEGINS,
     ),
     reader(
         rf"({SIGN})?(?<![^\W\d_])(?<!\$)({_SYMBOL}|(?:{_CODE})(?=[{MINUS}\s]?[{MINUS}\d$€£¥]))(?:(?<=[A-Z])\s?[$€£¥])?"
         rf"\s?([{MINUS}])?({NUMBER}){_DASHES}{_SCALE}{_RATE}",
         _ahead,
-        "ol",
+        f"{_SYMBOL_BEGINS}{MINUS}+±",
     ),
     reader(
         rf"(?<![\w.,])({NUMBER})\s?[-–—]\s?({NUMBER}){_SCALE}\s?"
         rf"({_SYMBOL}|{_CODE})(?![\w]){_RATE}",
         _range_behind,
-        "do",
+        NUMBER_BEGINS,
     ),
     reader(
         rf"({SIGN})?({NUMBER}){_DASHES}{_SCALE}\s?((?:{_SYMBOL})(?!\s?\d)|(?:{_CODE}))(?![\w])"
         rf"{_RATE}",
         _behind,
-        "do",
+        SIGNED_BEGINS,
     ),
     reader(rf"(?<![\w.,])({NUMBER})\s?(¢)(?!\w)", _coins, "d"),
     reader(r"(?<![\w.,])(\d{1,2})(p)(?!\w)", _coins, "d"),
-    reader(rf"(¢)\s?({NUMBER})", lambda found: f"{amount(found[2])} cents", "o"),
+    reader(rf"(¢)\s?({NUMBER})", lambda found: f"{amount(found[2])} cents", "¢"),
     reader(
         rf"(?<![\w])(dollars?|cents?|euros?|pounds?|pence|yen)\s?/\s?({_PER})(?!\w)",
         lambda found: f"{found[1]}{_per(found[2])}",

@@ -53,7 +53,7 @@ class NameReader:
     def readers(self) -> list[Reader]:
         """In their order; the last reads every word."""
         return [
-            reader(rf"#(?=\d{{0,9}}{LETTER})\w{{1,140}}", self._hashtag, "o"),
+            reader(rf"#(?=\d{{0,9}}{LETTER})\w{{1,140}}", self._hashtag, "#"),
             reader(
                 rf"(?<!\w)(?={LETTER}{{1,32}}\d|\d{{1,32}}{LETTER})(?:{LETTER}|\d){{2,40}}(?!{LETTER}|\d)",
                 self._mixed,
@@ -138,8 +138,9 @@ class NameReader:
 
     def _is_shouted(self, found: re.Match[str], word: str) -> bool:
         """Whether the words around are in capitals too, and words."""
-        near = _WORDS_NEAR.findall(_line_before(found))[-2:]
-        near += _WORDS_NEAR.findall(_line_behind(found))[:2]
+        ahead = " ".join(_line_before(found).split()[-4:])
+        after = " ".join(_line_behind(found).split()[:4])
+        near = [*_WORDS_NEAR.findall(ahead)[-2:], *_WORDS_NEAR.findall(after)[:2]]
         loud = [each for each in near if each.isupper() and (len(each) > 1 or each in "AI")]
         known = [each for each in loud if len(each) > 1 and self.is_word(each)]
         if not near or not known:

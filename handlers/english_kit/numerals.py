@@ -27,9 +27,16 @@ _FORMS = (
     r"(?<![\d\w.])\.\d{1,18}",
     r"\d{1,18}",
 )
-NUMBER = "(?:" + "|".join(rf"(?:{form})(?!\d)" for form in _FORMS) + ")"
+# Most numbers are digits that nothing continues; they come first, and no other form is tried then.
+NUMBER = (
+    rf"(?=[\d.])(?>\d{{1,18}}(?!\d|[.,]\d|['’ {THIN}]\d{{3}})|"
+    + "|".join(rf"(?:{form})(?!\d)" for form in _FORMS)
+    + ")"
+)
 SIGN = rf"(?:(?<![\w)\]}}%°])[{MINUS}+±])"
 SIGNED = rf"{SIGN}?{NUMBER}"
+NUMBER_BEGINS = "d."
+SIGNED_BEGINS = f"{NUMBER_BEGINS}{MINUS}+±"
 _SIGNS = {"+": "plus ", "±": "plus or minus "} | dict.fromkeys(MINUS, "minus ")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _TENS = re.compile(r"y$")
@@ -79,6 +86,8 @@ def halves(written: str) -> tuple[str, str]:
 
 def amount(written: str) -> str:
     """A SIGNED number: "-2,50" as "minus two point five zero"."""
+    if written.isdecimal():
+        return whole(written)
     sign = _SIGNS.get(written[0], "")
     before, behind = halves(written[1:] if sign else written)
     if not behind:

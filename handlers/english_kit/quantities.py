@@ -8,6 +8,7 @@ from english_kit.dates import MONTHS
 from english_kit.numerals import (
     NUMBER,
     SIGNED,
+    SIGNED_BEGINS,
     amount,
     cardinal,
     ordinal,
@@ -17,9 +18,9 @@ from english_kit.numerals import (
 )
 from english_kit.scanner import Reader, before, behind, reader
 
-_VULGAR_CHARACTERS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒↉"
+VULGAR_CHARACTERS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒↉"
 _SLASH = "[/⁄∕]"
-VULGAR = rf"[{_VULGAR_CHARACTERS}]"
+VULGAR = rf"[{VULGAR_CHARACTERS}]"
 _OPERATORS = "=+*×÷^√<>≤≥≈≠·"
 _PARTS = {2: "half", 3: "third", 4: "quarter"}
 _YEAR_WORDS = re.compile(
@@ -74,7 +75,7 @@ def _split(character: str) -> tuple[int, int]:
 
 def fraction_of(written: str) -> Fraction | None:
     """½, 1½, 3/4, 1 3/4; None for other numbers, and for what is no fraction."""
-    if written[-1] in _VULGAR_CHARACTERS:
+    if written[-1] in VULGAR_CHARACTERS:
         over, under = _split(written[-1])
         integer = written[:-1].rstrip(" -")
     else:
@@ -195,17 +196,17 @@ _ORDINAL_END = "(?:st|nd|rd|th|ST|ND|RD|TH|ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)"
 READERS: list[Reader] = [
     reader(rf"(?<![\w.])({NUMBER}){_ORDINAL_END}(s|['’]s)?(?!\w)", _ordinal, "d"),
     reader(r"(?<![\w.])(\d{1,6})[ºª]()(?![CF])", _ordinal, "d"),
-    reader(rf"(?<![\w./]){SIGNED}[ -]?{VULGAR}", _said_fraction, "do"),
-    reader(rf"(?<!\w){VULGAR}", _said_fraction, "o"),
-    reader(rf"{SIGNED}[ -]\d{{1,2}}{_SLASH}\d{{1,2}}(?![\w/])", _said_fraction, "do"),
+    reader(rf"(?<![\w./]){SIGNED}[ -]?{VULGAR}", _said_fraction, SIGNED_BEGINS),
+    reader(rf"(?<!\w){VULGAR}", _said_fraction, VULGAR_CHARACTERS),
+    reader(rf"{SIGNED}[ -]\d{{1,2}}{_SLASH}\d{{1,2}}(?![\w/])", _said_fraction, SIGNED_BEGINS),
     reader(rf"(?<![\w.,/])(\d{{1,4}}) ?{_SLASH} ?(\d{{1,4}})(?![\w/]|[.,]\d)", _slashed, "d"),
-    reader(rf"({SIGNED})[eE]([+−-]?\d{{1,3}})(?!\w)", _power_of_ten, "do"),
-    reader(rf"({SIGNED})(\s?[-–—−]\s?)([-−]?{NUMBER})(?![\w]|[-–]\d)", _range, "do"),
-    reader(r"#(?=\d{1,12}(?![^\W_]))", "number", "o"),
+    reader(rf"({SIGNED})[eE]([+−-]?\d{{1,3}})(?!\w)", _power_of_ten, SIGNED_BEGINS),
+    reader(rf"({SIGNED})(\s?[-–—−]\s?)([-−]?{NUMBER})(?![\w]|[-–]\d)", _range, SIGNED_BEGINS),
+    reader(r"#(?=\d{1,12}(?![^\W_]))", "number", "#"),
     reader(r"(?<!\w)([A-Z])[-–]([A-Z])(?![\w-])", r"\1 to \2", "l"),
     reader(r"(?<![\w.,])(\d{4})(['’]s)?(?![\w%]|[.,]\d)", _year, "d"),
     reader(r"(?<![\w.,])(\d{1,6})['’]?s(?!\w)", _plural, "d"),
-    reader(rf"({SIGNED})x(?=\s[a-z])", _times, "do"),
-    reader(SIGNED, _plain, "do"),
+    reader(rf"({SIGNED})x(?=\s[a-z])", _times, SIGNED_BEGINS),
+    reader(SIGNED, _plain, SIGNED_BEGINS),
     reader(r"\d{1,30}", lambda found: whole(found[0]), "d"),
 ]

@@ -43,25 +43,26 @@ class EnglishReader:
     """Makes words of English texts; *known* says whether a voice's lexicon has a word."""
 
     def __init__(self, known: Known) -> None:
-        self._readers = [
-            *signs.KEYCAPS,
-            *addresses.READERS,
-            *sayings.READERS,
-            *clock.READERS,
-            *dates.READERS,
-            *identifiers.READERS,
-            *money.READERS,
-            *measures.READERS,
-            *quantities.READERS[:-2],
-            *abbreviations.READERS,
-            *roman.READERS,
-            *foreign.READERS,
-            *NameReader(known).readers(),
-            *quantities.READERS[-2:],
-            *mathematics.READERS,
-            *signs.READERS,
-        ]
-        self._scanner = Scanner(self._readers)
+        self._scanner = Scanner(
+            [
+                *signs.KEYCAPS,
+                *addresses.READERS,
+                *sayings.READERS,
+                *clock.READERS,
+                *dates.READERS,
+                *identifiers.READERS,
+                *money.READERS,
+                *measures.READERS,
+                *quantities.READERS[:-2],
+                *abbreviations.READERS,
+                *roman.READERS,
+                *foreign.READERS,
+                *NameReader(known).readers(),
+                *quantities.READERS[-2:],
+                *mathematics.READERS,
+                *signs.READERS,
+            ]
+        )
 
     def read(
         self,
@@ -74,9 +75,7 @@ class EnglishReader:
 
         *is_marked_up*: Markdown and HTML are taken for what they are.
         """
-        scanner = self._scanner
-        if pronunciations:
-            scanner = Scanner([pronounced(pronunciations), *self._readers])
+        own = pronounced(pronunciations) if pronunciations else None
         breaks = ending_breaks(text)
         if is_marked_up:
             text = markup.plain(text)
@@ -88,7 +87,7 @@ class EnglishReader:
             lines = [line for line in paragraph.split("\n") if line.strip()]
             phrases = []
             for line in lines:
-                pieces = list(scanner.pieces(line))
+                pieces = list(self._scanner.pieces(line, own))
                 left_out += [
                     line[each.start : each.end] for each in pieces if each.kind == LEFT_OUT
                 ]

@@ -41,6 +41,8 @@ _NO_ROW = re.compile(
     "Agent|Brand|Class|Company|Factor|Gen|Generation|Group|Letter|Madam|Madame|Malcolm|Mister"
     "|Model|Mr|Ms|Patient|Person|Plan|Planet|Player|Point|Project|Series|Team|Variable|Vitamin"
 )
+_PART = re.compile(f"(?:{_PARTS})", re.IGNORECASE)
+_TITLED = re.compile(rf"\b(?:{_TITLES})\s(?:[A-Z]\w+[\s-]){{0,2}}$", re.IGNORECASE)
 _LAST_WORD = re.compile(r"([^\W\d_]+)(\.?)[\s-]$")
 _NO_NUMERALS = frozenset(
     {
@@ -86,7 +88,7 @@ def _said(found: re.Match[str]) -> str | None:
     if re.match(r"(?:\s|-)(?:century|centuries|dynasty)\b", after) and numeral != "I":
         return ordinal(worth(numeral))
     name = word[1] if word else ""
-    if re.fullmatch(_PARTS, name, re.IGNORECASE) and not (
+    if _PART.fullmatch(name) and not (
         numeral == "I"
         and re.match(r"\s[a-z]", after)
         and name.islower()
@@ -123,8 +125,7 @@ def _in_title(name: str, ahead: str) -> bool:
 def _is_ruler(name: str, ahead: str) -> bool:
     if _RULERS.fullmatch(name):
         return True
-    titled = re.search(rf"\b(?:{_TITLES})\s(?:[A-Z]\w+[\s-]){{0,2}}$", ahead, re.IGNORECASE)
-    return bool(name[:1].isupper() and titled)
+    return name[:1].isupper() and _TITLED.search(ahead) is not None
 
 
 def _ordinal_numeral(found: re.Match[str]) -> str:
@@ -160,5 +161,5 @@ READERS: list[Reader] = [
     reader(rf"(?<![\w'’]){_NUMERAL}", _said, "l"),
     reader(r"(?<!\w)([IVX]{1,6})(?:st|nd|rd|th)(?!\w)", _ordinal_numeral, "l"),
     reader(r"(?=[ivxl]{1,7}(?!\w))(?:xl|l?x{0,3})(?:ix|iv|v?i{0,3})(?!['’]\w)", _small, "l"),
-    reader(r"\((ii|iii|iv|vi|vii|viii|ix|xi|xii)\)", _enumerated, "o"),
+    reader(r"\((ii|iii|iv|vi|vii|viii|ix|xi|xii)\)", _enumerated, "("),
 ]

@@ -6,10 +6,12 @@ in proportion to the text, and what one reader has said no other reads again.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
 from typing import NamedTuple
 
 LEFT_OUT = "left out"
 PRONOUNCED = "pronounced"
+_GROUPED = 8  # readers; behind one that says None the rest of its group is tried one by one
 
 # A letter: \w has raised, lowered and circled digits and fractions as well.
 LETTER = (
@@ -23,13 +25,18 @@ Say = Callable[[re.Match[str]], str | None]
 class Reader(NamedTuple):
     """A kind of token.  *say* answers the words, or None where it is another kind after all.
 
-    *begins*: with which characters the kind begins: "d" for digits, "l" for letters, "o" others.
+    *begins* names the characters that the kind begins with: "d" stands for digits, "l" for
+    letters, "o" for all other characters; any other character stands for itself.
     """
 
     pattern: re.Pattern[str]
     say: Say
     begins: str
     kind: str
+
+    def may_begin(self, beginning: str) -> bool:
+        """Whether the kind begins with *beginning*: "d", "l", or a sign."""
+        return beginning in self.begins or (beginning not in "dl" and "o" in self.begins)
 
 
 class Piece(NamedTuple):
@@ -50,40 +57,95 @@ def reader(
     pattern: str, say: Say | str, begins: str = "dlo", *, kind: str = "", any_case: bool = False
 ) -> Reader:
     """A reader that says *say*: a template as `re.Match.expand` has it, or words of a match."""
-    compiled = re.compile(pattern, re.IGNORECASE if any_case else 0)
+    compiled = re.compile(f"(?i:{pattern})" if any_case else pattern)
     if isinstance(say, str):
         template = say
         return Reader(compiled, lambda found: found.expand(template), begins, kind)
     return Reader(compiled, say, begins, kind)
 
 
-class Scanner:
-    """Reads texts with *readers*; the last of them must know every character."""
+class _Group:
+    """Readers that follow each other, with one pattern that finds the first whose own matches.
+
+    One search in C stands for one call for each reader, most of which find nothing.
+    """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
-        self._by_beginning = {
-            kind: [each for each in readers if kind in each.begins] for kind in "dlo"
+        self._readers = readers
+        self._places: dict[int | None, int] = {}
+        marker = 0
+        for place, each in enumerate(readers):
+            marker += each.pattern.groups + 1
+            self._places[marker] = place
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Of the texts of a day few hold every sign: it is compiled when it is needed.
+
+        The empty group behind each pattern tells which has matched: it is the last that closed.
+        """
+        return re.compile("|".join(f"(?:{each.pattern.pattern})()" for each in self._readers))
+
+    def piece(self, text: str, place: int) -> Piece | None:
+        """What the first reader says that knows what stands at *place*."""
+        first = self._pattern.match(text, place)
+        if first is None:
+            return None
+        for each in self._readers[self._places[first.lastindex] :]:
+            found = each.pattern.match(text, place)
+            if found and found.end() > place and (said := each.say(found)) is not None:
+                return Piece(place, found.end(), said, each.kind)
+        return None
+
+
+class Scanner:
+    """Reads texts with *readers*; the last of them must know every character.
+
+    The readers keep their order; their patterns must not refer to groups by number.
+    """
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        signs = {each for reader in readers for each in reader.begins} - set("dl")
+        grouped = cache(_grouped)  # many signs begin the same kinds
+        self._groups = {
+            sign: grouped(tuple(each for each in readers if each.may_begin(sign)))
+            for sign in ("d", "l", *signs)
         }
 
-    def pieces(self, text: str) -> Iterator[Piece]:
-        """The tokens of *text*, in order, without the space between them."""
+    def pieces(self, text: str, first: Reader | None = None) -> Iterator[Piece]:
+        """The tokens of *text*, in order, without the space between them.
+
+        *first* is asked before all other readers.
+        """
+        ahead = [_Group([first])] if first else []
         place = 0
         while place < len(text):
             if text[place].isspace():
                 place += 1
                 continue
-            piece = self._piece(text, place)
+            piece = _piece([*ahead, *self._groups_for(text[place])], text, place)
             yield piece
             place = piece.end
 
-    def _piece(self, text: str, place: int) -> Piece:
-        first = text[place]
-        beginning = "d" if first.isdecimal() else "l" if first.isalpha() else "o"
-        for each in self._by_beginning[beginning]:
-            found = each.pattern.match(text, place)
-            if found and found.end() > place and (said := each.say(found)) is not None:
-                return Piece(place, found.end(), said, each.kind)
-        raise AssertionError(f"no reader for {first!r}")
+    def _groups_for(self, first: str) -> "list[_Group]":
+        return self._groups.get(beginning(first)) or self._groups["o"]
+
+
+def beginning(first: str) -> str:
+    """What a token that begins with the character *first* begins with: "d", "l", or that sign."""
+    return "l" if first.isalpha() else "d" if first.isdecimal() else first
+
+
+def _piece(groups: "list[_Group]", text: str, place: int) -> Piece:
+    for each in groups:
+        piece = each.piece(text, place)
+        if piece is not None:
+            return piece
+    raise AssertionError(f"no reader for {text[place]!r}")
+
+
+def _grouped(readers: tuple[Reader, ...]) -> list[_Group]:
+    return [_Group(readers[place : place + _GROUPED]) for place in range(0, len(readers), _GROUPED)]
 
 
 def kept_stop(found: re.Match[str]) -> str:

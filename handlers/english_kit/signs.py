@@ -178,7 +178,7 @@ def _unknown(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 KEYCAPS: list[Reader] = [
-    reader(r"[0-9#*]\ufe0f?\u20e3", _keycap),
+    reader(r"[0-9#*]\ufe0f?\u20e3", _keycap, "d#*"),
     reader("[ºª]", lambda found: _NAMES[found[0]], "l"),  # Unicode calls them letters
 ]
 READERS: list[Reader] = [
@@ -188,15 +188,15 @@ READERS: list[Reader] = [
         _emoji,
         "o",
     ),
-    reader(r"[!?]{2,20}|\.{2,200}|…+", _repeated, "o"),
-    reader(r"(?<!\S)--?(?=[^\W\d])", _single_dash, "o"),
-    reader(r"[-‐‑–—―‒]{1,200}", _dash, "o"),
-    reader(f"[{re.escape(_OPENING)}]", _opening, "o"),
-    reader(f"[{re.escape(_CLOSING)}]", _closing, "o"),
-    reader(f"[{''.join(_STOPS)}]", _stop, "o"),
-    reader(r"[.,;:!?]", lambda found: found[0], "o"),
-    reader('["“”„‟]', _quotation, "o"),
-    reader(r"['‘’‚`´](?=\w)|(?<=\w)['‘’`´]|['‘’]", _nothing, "o"),
+    reader(r"[!?]{2,20}|\.{2,200}|…+", _repeated, "!?.…"),
+    reader(r"(?<!\S)--?(?=[^\W\d])", _single_dash, "-"),
+    reader(r"[-‐‑–—―‒]{1,200}", _dash, "-‐‑–—―‒"),
+    reader(f"[{re.escape(_OPENING)}]", _opening, _OPENING),
+    reader(f"[{re.escape(_CLOSING)}]", _closing, _CLOSING),
+    reader(f"[{''.join(_STOPS)}]", _stop, "".join(_STOPS)),
+    reader(r"[.,;:!?]", lambda found: found[0], ".,;:!?"),
+    reader('["“”„‟]', _quotation, '"“”„‟'),
+    reader(r"['‘’‚`´](?=\w)|(?<=\w)['‘’`´]|['‘’]", _nothing, "'‘’‚`´"),
     reader(
         r"[\ufe00-\ufe0f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad\u0300-\u036f\u20e3]+",
         _nothing,

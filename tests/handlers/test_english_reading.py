@@ -10,11 +10,32 @@ from hibari.g2p import G2P
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from english_kit import (
+    abbreviations,
+    addresses,
+    clock,
+    dates,
+    foreign,
+    identifiers,
+    mathematics,
+    measures,
+    money,
+    quantities,
+    roman,
+    sayings,
+    signs,
+)
+from english_kit.names import NameReader
 from english_kit.reading import EnglishReader
 from english_kit.say_as import KINDS, said_as
+from english_kit.scanner import LEFT_OUT, beginning
 from synthesis_kit.text.pronunciation import known_words
 
 PAIRS = Path(__file__).with_name("english_pairs.tsv")
+MODULES = (
+    *(abbreviations, addresses, clock, dates, foreign, identifiers, mathematics, measures, money),
+    *(quantities, roman, sayings, signs),
+)
 WORD = re.compile(r"[^\W_]+")
 WORDS = "the house of Smith was no x dog Sun May NASA she Dr. St. I fig".split()
 SIGNS = "@#%&+=<>^|\\/*_~$€£¥°§©®™№√∞±×÷≠≤≥≈→←•²³µ∑∫∂∆¢‰¶†¬∈♥★✓☀😀"
@@ -185,8 +206,30 @@ def test_a_document_without_marks_is_read_as_it_stands(reader: EnglishReader) ->
     assert reader.read("a **b** c", is_marked_up=False).words != "a b c"
 
 
+def test_a_reader_is_asked_wherever_its_kind_stands() -> None:
+    """Each names the characters that it begins with; a sign that it forgot would be passed by."""
+    readers = [
+        *(each for module in MODULES for each in module.READERS),
+        *signs.KEYCAPS,
+        *NameReader(str.islower).readers(),
+    ]
+    passed_by = {
+        (text[place:], each.pattern.pattern)
+        for _, text, _ in pairs()
+        for place in range(len(text))
+        if not text[place].isspace()
+        for each in readers
+        if each.pattern.pattern != "." and each.kind != LEFT_OUT  # what no other has read
+        if not each.may_begin(beginning(text[place]))
+        and (found := each.pattern.match(text, place))
+        and found[0]
+    }
+    assert sorted(passed_by) == []
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_time_grows_with_the_text_and_no_faster(reader: EnglishReader, run: str) -> None:
+    reader.read(run * 100)  # compiles the patterns
     taken = []
     for size in STEPS:
         text = (run * size)[:size]
@@ -194,7 +237,7 @@ def test_time_grows_with_the_text_and_no_faster(reader: EnglishReader, run: str)
         reader.read(text)
         taken.append(time.process_time() - started)
     assert taken[1] < 12 * taken[0] + 0.1, "four times the text"
-    assert taken[1] < 0.6
+    assert taken[1] < 0.25
 
 
 @pytest.mark.parametrize(

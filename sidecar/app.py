@@ -55,7 +55,7 @@ from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.schemas.core import TorchServeStats
 from sidecar.services import SERVICES, Services
 from sidecar.settings import Settings
-from sidecar.speech.service import Speech
+from sidecar.speech.service import SpeechService
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Statistics
@@ -169,7 +169,7 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
             settings.autoscale_seconds,
         ),
         history=history,
-        speech=Speech(models, scheduler, settings),
+        speech=SpeechService(models, scheduler, settings),
         downloads=DownloadManager(models, operations, settings),
         authenticator=authenticator,
         limits=Limits(settings),

@@ -19,7 +19,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 STABLE_SECONDS = 60.0  # having run this long, a task that fails gets the first pause again
 
-Work = Callable[[], Coroutine[Any, Any, None]]
+TaskFunction = Callable[[], Coroutine[Any, Any, None]]
 
 
 class BackgroundTasks:
@@ -36,7 +36,7 @@ class BackgroundTasks:
         self.down: set[str] = set()
 
     @asynccontextmanager
-    async def running(self, name: str, work: Work) -> AsyncIterator[None]:
+    async def running(self, name: str, work: TaskFunction) -> AsyncIterator[None]:
         """Keep *work* running until the block ends.  A task that returns is not started again."""
         task = asyncio.create_task(self._keep_running(name, work), name=name)
         try:
@@ -45,7 +45,7 @@ class BackgroundTasks:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _keep_running(self, name: str, work: Work) -> None:
+    async def _keep_running(self, name: str, work: TaskFunction) -> None:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while True:
             began = self._clock()

@@ -26,9 +26,9 @@ from sidecar.models.versions import ModelVersions
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.core import TorchServeStats
 from sidecar.settings import Settings
-from sidecar.speech.service import Speech
+from sidecar.speech.service import SpeechService
 from sidecar.telemetry.gpus import Gpus
-from sidecar.telemetry.prometheus import LaneGauges, Metrics
+from sidecar.telemetry.prometheus import Metrics, ModelGauges
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
@@ -52,7 +52,7 @@ class Services(NamedTuple):
     scheduler: Scheduler
     autoscaler: Autoscaler
     history: History
-    speech: Speech
+    speech: SpeechService
     downloads: DownloadManager
     authenticator: Authenticator
     limits: Limits
@@ -70,10 +70,10 @@ class Services(NamedTuple):
     draining: asyncio.Event
     background: BackgroundTasks  # readiness is red while any of them is down
 
-    def lanes(self) -> list[LaneGauges]:
+    def lanes(self) -> list[ModelGauges]:
         """Return every enabled model's queue, jobs and workers now."""
         return [
-            LaneGauges(
+            ModelGauges(
                 model.key,
                 len(model.dispatcher.queue),
                 model.dispatcher.in_flight,

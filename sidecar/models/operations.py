@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 ROOM_RETRY_SECONDS = 1.0
 ROOM_TRIES = 3
 
-Work = Callable[[], Coroutine[Any, Any, None]]
+OperationFunction = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Operations:
@@ -225,7 +225,7 @@ class Operations:
                 return
         raise NoRoom(f"model_name: {model.key}: the models in memory are busy")
 
-    async def _perform(self, model: Model, work: Work, name: str) -> None:
+    async def _perform(self, model: Model, work: OperationFunction, name: str) -> None:
         """Run *work* as the next operation of *model*, and wait for its end.
 
         Raises what *work* raises, and ModelNotFound when the model has left the program.  The

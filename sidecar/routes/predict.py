@@ -13,7 +13,7 @@ from sidecar.routes.inputs import split_inputs
 from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.work import Urgency, Work
+from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
 from sidecar.schemas.predict import (
     BatchInfo,
     ModelInfo,
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
     inputs: bytes
     bodies: Sequence[Body]
     is_batch: bool
-    urgency: Urgency
+    scheduling: SchedulingOptions
 
 
 async def predict(request: web.Request) -> web.Response:
@@ -75,14 +75,14 @@ async def _checked(
     if model is None:
         raise ModelNotFound(asked.model_name)
     await take_break(len(inputs))
-    urgency = Urgency(
+    scheduling = SchedulingOptions(
         asked.priority,
         asked.timeout,
         began,
         not asked.enable_batching,
         request_head.traceparent(request),
     )
-    return Asked(asked.model_name, model, inputs, bodies, is_batch, urgency)
+    return Asked(asked.model_name, model, inputs, bodies, is_batch, scheduling)
 
 
 async def _predicted(
@@ -94,10 +94,10 @@ async def _predicted(
         await admit_to_model(request, asked.model.key, asked.name)
         return await _run(request, asked, services)
 
-    if not asked.model.spec.cache or asked.urgency.alone:
+    if not asked.model.spec.cache or asked.scheduling.alone:
         return await compute(), "computed"
     key = result_key(services, asked.model.key, asked.inputs)
-    async with within(asked.urgency):
+    async with within(asked.scheduling):
         return await cached(request, key, compute, Predicted.complete)
 
 
@@ -105,9 +105,11 @@ async def _run(request: web.Request, asked: Asked, services: Services) -> Predic
     key = asked.model.key
     if asked.model.spec.speaks_or_listens:
         client = known_client(request)
-        replies = await predict_speech(services, client, key, asked.bodies, asked.urgency)
+        replies = await predict_speech(services, client, key, asked.bodies, asked.scheduling)
     else:
-        replies = await services.scheduler.run(Work(key, asked.bodies, *asked.urgency))
+        replies = await services.scheduler.run(
+            InferenceRequest(key, asked.bodies, *asked.scheduling)
+        )
     return Predicted(replies)
 
 
@@ -161,7 +163,7 @@ def _model_info(asked: Asked, replies: Sequence[Reply | SidecarError], origin: O
 def _path(asked: Asked, origin: Origin) -> Literal["optimized", "direct", "cached", "coalesced"]:
     if origin != "computed":
         return origin
-    return "direct" if asked.urgency.alone else "optimized"
+    return "direct" if asked.scheduling.alone else "optimized"
 
 
 def _batch_info(
@@ -170,7 +172,7 @@ def _batch_info(
     answered = [reply for reply in replies if isinstance(reply, Reply)]
     jobs = {(reply.job, reply.worker) for reply in answered}
     return BatchInfo(
-        inflight_batching_enabled=not asked.urgency.alone and max_batch_size > 1,
+        inflight_batching_enabled=not asked.scheduling.alone and max_batch_size > 1,
         processed_as_batch=asked.is_batch or any(reply.forward_pass > 1 for reply in answered),
         concurrent_optimization=len(jobs) > 1,
     )

@@ -12,7 +12,7 @@ from sidecar.caching.answer_cache import Sized
 from sidecar.caching.result_cache import Origin, digest
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.work import Urgency
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.services import SERVICES, Services
 from sidecar.web.page import wants_fresh
 
@@ -55,10 +55,10 @@ async def cached(
 
 
 @asynccontextmanager
-async def within(urgency: Urgency) -> AsyncIterator[None]:
+async def within(scheduling: SchedulingOptions) -> AsyncIterator[None]:
     """Raises RequestTimedOut when the request's time is over: it may wait for another's."""
     try:
-        async with asyncio.timeout(urgency.arrived + urgency.timeout - time.monotonic()):
+        async with asyncio.timeout(scheduling.arrived + scheduling.timeout - time.monotonic()):
             yield
     except TimeoutError:
-        raise RequestTimedOut(urgency.timeout, time.monotonic() - urgency.arrived) from None
+        raise RequestTimedOut(scheduling.timeout, time.monotonic() - scheduling.arrived) from None

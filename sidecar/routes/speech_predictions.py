@@ -12,7 +12,7 @@ from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooL
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.speech_stream import warnings
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.work import Urgency
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
     MAX_TEXT,
@@ -30,7 +30,7 @@ from sidecar.schemas.transcription import (
 from sidecar.services import Services
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.rendering import render
-from sidecar.speech.synthesis import Order, speak
+from sidecar.speech.synthesis import SynthesisCall, speak
 from sidecar.speech.transcript import Transcript
 from sidecar.speech.transcription import Transcription
 from sidecar.speech.voice_activity import Recording, SpeechFinder
@@ -50,16 +50,16 @@ class Task(NamedTuple):
     services: Services
     client: str
     key: str
-    urgency: Urgency
+    scheduling: SchedulingOptions
     body: Body
 
 
 async def predict_speech(
-    services: Services, client: str, key: str, bodies: Sequence[Body], urgency: Urgency
+    services: Services, client: str, key: str, bodies: Sequence[Body], scheduling: SchedulingOptions
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
     run = _RUN[services.models[key].spec.task]
-    tasks = (Task(services, client, key, urgency, body) for body in bodies)
+    tasks = (Task(services, client, key, scheduling, body) for body in bodies)
     return await asyncio.gather(*(_outcome(run, task) for task in tasks))
 
 
@@ -84,7 +84,7 @@ async def _speak(task: Task) -> Reply:
     speaker = services.speech.speaker(task.key, parameters.voice)
     check_language(speaker.speech, parameters.language)
     longest = services.settings.max_speech_seconds
-    order = Order(text, speaker, parameters, task.urgency, longest)
+    order = SynthesisCall(text, speaker, parameters, task.scheduling, longest)
     spoken = await speak(services.scheduler, order)
     in_thread = services.speech.in_threads_of(task.client)
     rendered = await render(
@@ -150,7 +150,7 @@ async def _recording(
     speech = task.services.speech
     upload = await inline_audio(audio, "inputs", speech.in_threads_of(task.client))
     async with speech.audio_source(upload.file, "inputs", task.client) as source:
-        yield Recording(source.blocks(), speech.voice_activity(), task.urgency), source
+        yield Recording(source.blocks(), speech.voice_activity(), task.scheduling), source
 
 
 def _decoded(decoder: msgspec.json.Decoder[Given], body: Body, what: str) -> Given:

@@ -25,7 +25,7 @@ from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import InThread
-from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, Order, Speaking
+from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web.event_stream import Event, send_events
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class Streamed(NamedTuple):
     """What to speak, and as which file."""
 
-    order: Order
+    order: SynthesisCall
     format: OutputFormat
     quality: Quality
 
@@ -81,7 +81,7 @@ async def send_stream(
     """
     order = wanted.order
     started = time.monotonic()
-    speaking = Speaking(services.scheduler, order, streamed=True)
+    speaking = SpeechSynthesis(services.scheduler, order, streamed=True)
     async with aclosing(speaking.replies()) as parts:
         first = await anext(parts)
         rate = first.parameters["sample_rate"]
@@ -98,7 +98,7 @@ async def send_stream(
                 _cut_off(request, exc)
                 return response, None
     ended = time.monotonic()
-    taken = ended - order.urgency.arrived
+    taken = ended - order.scheduling.arrived
     return response, Synthesis(order.speaker.key, taken, samples / rate, ended - started)
 
 
@@ -107,7 +107,7 @@ async def send_timed(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """Send events: the audio with the times of its words, and at the end what it was."""
     started = time.monotonic()
-    speaking = Speaking(services.scheduler, wanted.order, streamed=True)
+    speaking = SpeechSynthesis(services.scheduler, wanted.order, streamed=True)
     in_thread = services.speech.in_threads_of(known_client(request))
     response, whole = await send_events(
         request, _events(in_thread, speaking, wanted, caption_format)
@@ -116,13 +116,13 @@ async def send_timed(
         return response, None
     ended = time.monotonic()
     order = wanted.order
-    taken = ended - order.urgency.arrived
+    taken = ended - order.scheduling.arrived
     return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
 
 
 async def _events(
     in_thread: InThread,
-    speaking: Speaking,
+    speaking: SpeechSynthesis,
     wanted: Streamed,
     caption_format: CaptionFormat | None,
 ) -> AsyncGenerator[Event, None]:

@@ -14,7 +14,7 @@ from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, send_timed, warnings
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
-from sidecar.scheduling.work import Urgency
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
     MAX_TEXT,
@@ -33,7 +33,7 @@ from sidecar.services import SERVICES, Services
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.rendering import Rendered, render
-from sidecar.speech.synthesis import CLONING, LeftOut, Order, Spoken, speak
+from sidecar.speech.synthesis import CLONING, LeftOut, SynthesisCall, SynthesizedSpeech, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
@@ -86,7 +86,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
 
 def _order(
     request: web.Request, asked: SynthesisRequest, services: Services, began: float
-) -> Order:
+) -> SynthesisCall:
     """The checked order.  Raises 400 or 404."""
     if len(asked.words) > MAX_TEXT:
         field = "inputs" if asked.text is None else "text"
@@ -98,21 +98,23 @@ def _order(
             raise InvalidInput(
                 f"{name}: {speaker.name} does not take it; /audio/models tells who does"
             )
-    urgency = Urgency(
+    scheduling = SchedulingOptions(
         asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
     )
-    return Order(asked.words, speaker, asked, urgency, services.settings.max_speech_seconds)
+    return SynthesisCall(
+        asked.words, speaker, asked, scheduling, services.settings.max_speech_seconds
+    )
 
 
 async def _whole(
-    request: web.Request, asked: SynthesisRequest, order: Order, services: Services
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, services: Services
 ) -> tuple[web.Response, Synthesis]:
     wanted = wanted_audio(request_head.accept(request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
         raise InvalidInput(f"{field}: an audio file has no place for it; accept application/json")
     made, origin = await _made(request, asked, order, wanted.format)
-    taken = time.monotonic() - order.urgency.arrived
+    taken = time.monotonic() - order.scheduling.arrived
     speaking = made.speaking_seconds if origin == "computed" else None
     synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
     if wanted.raw:
@@ -126,7 +128,7 @@ async def _whole(
 
 
 async def _made(
-    request: web.Request, asked: SynthesisRequest, order: Order, name: OutputFormat
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, name: OutputFormat
 ) -> tuple[Made, Origin]:
     """The whole file, and where it came from."""
     services = request.app[SERVICES]
@@ -148,12 +150,12 @@ async def _made(
         asked, voice=order.speaker.voice, output_format=name, token=None, priority=0, timeout=60.0
     )
     key = result_key(services, order.speaker.key, b"speech", msgspec.json.encode(exact))
-    async with within(order.urgency):
+    async with within(order.scheduling):
         return await cached(request, key, compute)
 
 
 async def _streamed(
-    request: web.Request, asked: SynthesisRequest, order: Order, services: Services
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, services: Services
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     wanted = wanted_audio(request_head.accept(request), asked.output_format)
     await admit_to_model(request, order.speaker.key, order.speaker.name)
@@ -164,7 +166,7 @@ async def _streamed(
 
 
 def _text_answer(
-    asked: SynthesisRequest, order: Order, made: Made, taken: float
+    asked: SynthesisRequest, order: SynthesisCall, made: Made, taken: float
 ) -> SynthesisResponse:
     speaker, rendered = order.speaker, made.rendered
     return SynthesisResponse(
@@ -190,7 +192,7 @@ def _text_answer(
     )
 
 
-def _processing(spoken: Spoken, rendered: Rendered) -> ProcessingFacts:
+def _processing(spoken: SynthesizedSpeech, rendered: Rendered) -> ProcessingFacts:
     """The jobs' own times: jobs that other requests shared count whole, and each once."""
     jobs = {(reply.worker, reply.job): reply for reply in spoken.replies}
     timings = [reply.timings for reply in jobs.values() if reply.timings is not None]
@@ -205,7 +207,7 @@ def _processing(spoken: Spoken, rendered: Rendered) -> ProcessingFacts:
 
 
 def _inputs_answer(
-    asked: SynthesisRequest, order: Order, made: Made, taken: float
+    asked: SynthesisRequest, order: SynthesisCall, made: Made, taken: float
 ) -> InputsSynthesisResponse:
     speaker, rendered = order.speaker, made.rendered
     language = order.parameters.language or speaker.speech.languages[0]
@@ -223,7 +225,7 @@ def _inputs_answer(
     )
 
 
-def _words(order: Order, made: Made) -> list[SpokenWord] | msgspec.UnsetType:
+def _words(order: SynthesisCall, made: Made) -> list[SpokenWord] | msgspec.UnsetType:
     return made.words if order.parameters.timestamps else msgspec.UNSET
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from sidecar.errors import InvalidInput
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import Asked, read_request
-from sidecar.scheduling.work import Urgency
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.transcription import (
     InputAudio,
     InputsTranscriptionResponse,
@@ -52,7 +52,9 @@ class Listening(NamedTuple):
         recording = Recording(
             self.source.blocks(),
             services.speech.voice_activity(),
-            Urgency(request.priority, request.timeout, self.began, traceparent=self.traceparent),
+            SchedulingOptions(
+                request.priority, request.timeout, self.began, traceparent=self.traceparent
+            ),
             streamed=request.stream,
         )
         return Transcription(services.scheduler, recording, self.listener, request).heard()

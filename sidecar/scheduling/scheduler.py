@@ -8,7 +8,7 @@ from typing import Protocol
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.work import Running, Work
+from sidecar.scheduling.request import InferenceRequest, PendingRequest
 
 
 class Dispatched(Protocol):
@@ -28,41 +28,41 @@ class Scheduler:
         self._models = models
         self._clock = clock
 
-    async def run(self, work: Work) -> list[Reply | SidecarError]:
+    async def run(self, request: InferenceRequest) -> list[Reply | SidecarError]:
         """The reply of each input, or why it has none, in order.
 
         Raises QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when not all
         have one in time.  Whoever stops waiting takes with them what is still queued.
         """
-        running = self.start(work)
+        pending = self.start(request)
         try:
-            return [await _outcome(entry) for entry in running.entries]
+            return [await _outcome(entry) for entry in pending.entries]
         finally:
-            running.close()
+            pending.close()
 
-    def start(self, work: Work) -> Running:
+    def start(self, request: InferenceRequest) -> PendingRequest:
         """Queues a request's inputs; the caller waits for the replies, and closes it.
 
         Raises QueueFull, ModelNotReady or EngineUnavailable.
         """
         loop = asyncio.get_running_loop()
-        parameters = work.parameters or [{}] * len(work.bodies)
+        parameters = request.parameters or [{}] * len(request.bodies)
         entries = [
             Entry(
                 body,
                 loop.create_future(),
-                priority=work.priority,
-                alone=work.alone,
-                type=work.type,
+                priority=request.priority,
+                alone=request.alone,
+                type=request.type,
                 parameters=own,
-                traceparent=work.traceparent,
-                delay=work.delay,
+                traceparent=request.traceparent,
+                delay=request.delay,
             )
-            for body, own in zip(work.bodies, parameters, strict=True)
+            for body, own in zip(request.bodies, parameters, strict=True)
         ]
-        dispatcher = self._models[work.model].dispatcher
+        dispatcher = self._models[request.model].dispatcher
         dispatcher.put(entries)
-        return Running(work, entries, dispatcher, self._clock)
+        return PendingRequest(request, entries, dispatcher, self._clock)
 
 
 async def _outcome(entry: Entry) -> Reply | SidecarError:

@@ -21,7 +21,7 @@ from sidecar.speech.audio_file import (
     MAX_CHANNELS,
     MAX_FRAME_SAMPLES,
     SAMPLE_RATES,
-    AudioFacts,
+    AudioProperties,
     OpenPart,
     Part,
     inspect,
@@ -31,7 +31,14 @@ from sidecar.speech.audio_file import (
 from sidecar.speech.audio_resampler import Pause, resample
 from sidecar.speech.downmix import to_mono
 
-__all__ = ["INPUT_FORMATS", "SAMPLE_RATE", "AudioDecoder", "AudioFacts", "DecodingBudget", "probe"]
+__all__ = [
+    "INPUT_FORMATS",
+    "SAMPLE_RATE",
+    "AudioDecoder",
+    "AudioProperties",
+    "DecodingBudget",
+    "probe",
+]
 
 SAMPLE_RATE = 16000
 PADDING_SECONDS = 0.2  # what a codec may add, which is not the recording's length

@@ -45,7 +45,7 @@ _OPTIONS = {
 FAULTS = (FFmpegError, ValueError)  # what PyAV raises about what it reads
 
 
-class AudioFacts(NamedTuple):
+class AudioProperties(NamedTuple):
     """What a file says of itself.  *seconds* may be wrong: nothing was decoded."""
 
     format: str
@@ -90,11 +90,11 @@ class OpenPart(NamedTuple):
 
     container: InputContainer
     stream: AudioStream
-    facts: AudioFacts
+    facts: AudioProperties
     remarks: tuple[str, ...]
 
 
-def probe(file: BinaryIO, *, field: str) -> AudioFacts:
+def probe(file: BinaryIO, *, field: str) -> AudioProperties:
     """Return the facts, from the file's beginning.  Raises UnsupportedAudio, CorruptAudio."""
     audio = inspect(file, field)
     opened = open_part(file, audio, audio.parts[0], field)
@@ -261,11 +261,11 @@ def _left_out(container: InputContainer, stream: AudioStream) -> list[str]:
     return [f"the file has {len(tracks)} audio tracks: only track {heard} was heard"]
 
 
-def _facts(container: InputContainer, stream: AudioStream, audio: AudioFile) -> AudioFacts:
+def _facts(container: InputContainer, stream: AudioStream, audio: AudioFile) -> AudioProperties:
     codec = stream.codec_context
     name = codec.name.removesuffix("float")
     seconds = _stated_seconds(container, stream) if len(audio.parts) == 1 else None
-    return AudioFacts(audio.kind.name, name, codec.sample_rate, codec.channels, seconds)
+    return AudioProperties(audio.kind.name, name, codec.sample_rate, codec.channels, seconds)
 
 
 def _stated_seconds(container: InputContainer, stream: AudioStream) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Self
 from sidecar.speech.audio_decoder import (
     SAMPLE_RATE,
     AudioDecoder,
-    AudioFacts,
+    AudioProperties,
     DecodingBudget,
 )
 from sidecar.speech.voice_activity import BLOCK_SECONDS
@@ -50,7 +50,7 @@ class AudioSource:
         await self._in_thread(self._decoder.close)
 
     @property
-    def facts(self) -> AudioFacts:
+    def facts(self) -> AudioProperties:
         """What the file says of itself."""
         return self._decoder.facts
 

@@ -7,7 +7,7 @@ from sidecar.schemas.synthesis import OutputFormat, Quality
 from sidecar.speech.audio_encoder import BYTES_PER_SAMPLE, FileEncoder
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import InThread
-from sidecar.speech.synthesis import Spoken
+from sidecar.speech.synthesis import SynthesizedSpeech
 
 TURN_SECONDS = 15  # of audio, encoded in one turn
 
@@ -28,20 +28,20 @@ class Rendered(NamedTuple):
 
 
 async def render(
-    in_thread: InThread, spoken: Spoken, name: OutputFormat, quality: Quality
+    in_thread: InThread, speech: SynthesizedSpeech, name: OutputFormat, quality: Quality
 ) -> Rendered:
     """*spoken* in the format *name*, a few seconds of it at a time."""
     started = time.perf_counter()
     file_format = FORMATS[name]
-    turn = TURN_SECONDS * spoken.sample_rate * BYTES_PER_SAMPLE
-    with FileEncoder(file_format, spoken.sample_rate, quality) as encoder:
-        for start in range(0, len(spoken.pcm), turn):
-            await in_thread(encoder.write, spoken.pcm[start : start + turn])
+    turn = TURN_SECONDS * speech.sample_rate * BYTES_PER_SAMPLE
+    with FileEncoder(file_format, speech.sample_rate, quality) as encoder:
+        for start in range(0, len(speech.pcm), turn):
+            await in_thread(encoder.write, speech.pcm[start : start + turn])
         data: bytes = await in_thread(encoder.finish)
     return Rendered(
         data,
         name,
-        file_format.encoded_rate(spoken.sample_rate),
-        spoken.seconds,
+        file_format.encoded_rate(speech.sample_rate),
+        speech.seconds,
         time.perf_counter() - started,
     )

@@ -22,7 +22,7 @@ from sidecar.telemetry.speech_statistics import SpeechStatistics
 InThread = Callable[..., Awaitable[Any]]
 
 
-class Speech:
+class SpeechService:
     """Finds voices and recognisers, and has the threads that encode and decode."""
 
     def __init__(self, models: ModelRegistry, scheduler: Scheduler, settings: Settings) -> None:

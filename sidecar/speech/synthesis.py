@@ -21,8 +21,8 @@ import msgspec
 
 from sidecar.errors import InvalidInput, QueueFull, SpeechTooLong
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Running, Urgency, Work
 from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
@@ -44,20 +44,20 @@ _TO_THE_HANDLER = (
 )
 
 
-class Order(NamedTuple):
+class SynthesisCall(NamedTuple):
     """One text to speak, of which at most *max_seconds* of speech may come."""
 
     text: str
     speaker: Speaker
     parameters: SynthesisParameters
-    urgency: Urgency
+    scheduling: SchedulingOptions
     max_seconds: float
 
 
 LeftOut = dict[str, list[str]]  # words of a text that are not in its audio, by their scripts
 
 
-class Spoken(NamedTuple):
+class SynthesizedSpeech(NamedTuple):
     """The whole audio: s16le, mono."""
 
     pcm: bytes
@@ -83,7 +83,7 @@ class ScriptPart(msgspec.Struct, frozen=True):
 _parts = msgspec.json.Decoder(list[ScriptPart])
 
 
-class Piece(NamedTuple):
+class SynthesisPart(NamedTuple):
     """What one queue entry holds; *seconds* is about how long it will be."""
 
     body: bytes
@@ -92,13 +92,13 @@ class Piece(NamedTuple):
     seconds: float
 
 
-async def speak(scheduler: Scheduler, order: Order) -> Spoken:
+async def speak(scheduler: Scheduler, call: SynthesisCall) -> SynthesizedSpeech:
     """All of the audio.  Raises what the scheduler raises, SpeechTooLong, and the first
     sentence's error."""
-    speaking = Speaking(scheduler, order, streamed=False)
+    speaking = SpeechSynthesis(scheduler, call, streamed=False)
     async with aclosing(speaking.replies()) as parts:
         replies = [reply async for reply in parts]
-    return Spoken(
+    return SynthesizedSpeech(
         b"".join(reply.body for reply in replies),
         replies[0].parameters["sample_rate"],
         replies,
@@ -107,7 +107,7 @@ async def speak(scheduler: Scheduler, order: Order) -> Spoken:
     )
 
 
-class Speaking:
+class SpeechSynthesis:
     """One text's way through the voice.
 
     *streamed*: the first sentence is made alone, as soon as it can be had, and the time-out
@@ -117,19 +117,19 @@ class Speaking:
     def __init__(
         self,
         scheduler: Scheduler,
-        order: Order,
+        call: SynthesisCall,
         *,
         streamed: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
-        self._order = order
+        self._call = call
         self._streamed = streamed
         self._clock = clock
         self._begun = False  # the first part is there
         self._seconds = 0.0  # of speech that is known to come
         self._heard = 0.0  # when what is queued would have been played, on the clock
-        self._pending: deque[Running] = deque()
+        self._pending: deque[PendingRequest] = deque()
         self._spoken_seconds = 0.0
         self.left_out: LeftOut = {}
         self.words: list[SpokenWord] = []  # of what was yielded, where the client asked
@@ -161,8 +161,8 @@ class Speaking:
             if silent:
                 raise InvalidInput(NOTHING)
         finally:
-            for running in self._pending:
-                running.close()
+            for pending in self._pending:
+                pending.close()
 
     def _note_words(self, reply: Reply) -> None:
         """The handler counts from the beginning of its part, clients from that of the audio."""
@@ -174,22 +174,24 @@ class Speaking:
         rate: int = reply.parameters["sample_rate"]
         self._spoken_seconds += len(reply.body) / (BYTES_PER_SAMPLE * rate)
 
-    async def _pieces(self) -> list[Piece]:
+    async def _pieces(self) -> list[SynthesisPart]:
         """What is to be spoken.  Raises SpeechTooLong for more than is allowed."""
-        order, common = self._order, _common(self._order)
-        speech = order.speaker.speech
+        call, common = self._call, _common(self._call)
+        speech = call.speaker.speech
         if speech.whole_text:
-            return [Piece(order.text.encode(), "text", common, order.max_seconds)]
-        language = order.parameters.language or speech.languages[0]
-        if order.parameters.input_type == "ssml" or is_read_whole(order.text, language):
+            return [SynthesisPart(call.text.encode(), "text", common, call.max_seconds)]
+        language = call.parameters.language or speech.languages[0]
+        if call.parameters.input_type == "ssml" or is_read_whole(call.text, language):
             whole = common | {"only_read": True}
-            return await self._read([Piece(order.text.encode(), "text", whole, READING_SECONDS)])
-        parts = text_parts(order.text, language)
-        if longest_speech(order.text) / order.parameters.speed <= order.max_seconds:
+            return await self._read(
+                [SynthesisPart(call.text.encode(), "text", whole, READING_SECONDS)]
+            )
+        parts = text_parts(call.text, language)
+        if longest_speech(call.text) / call.parameters.speed <= call.max_seconds:
             return list(_texts(parts, common))
         return await self._read(_readings(parts, common))
 
-    async def _read(self, readings: Iterable[Piece]) -> list[Piece]:
+    async def _read(self, readings: Iterable[SynthesisPart]) -> list[SynthesisPart]:
         """Have a text read and not spoken; return the parts of its script."""
         for piece in readings:
             self._pending.append(self._start(piece))
@@ -197,16 +199,16 @@ class Speaking:
         self._heard = 0.0
         return self._scripts(replies)
 
-    def _scripts(self, replies: Iterable[Reply]) -> list[Piece]:
+    def _scripts(self, replies: Iterable[Reply]) -> list[SynthesisPart]:
         """The parts of the scripts in *replies*.  Raises SpeechTooLong."""
         parts = [part for reply in replies for part in _parts.decode(reply.body)]
         self._seconds += sum(part.seconds for part in parts)
-        if self._seconds > self._order.max_seconds:
-            raise SpeechTooLong(self._order.max_seconds, self._seconds)
-        common = _common(self._order)
-        return [Piece(bytes(part.script), "script", common, part.seconds) for part in parts]
+        if self._seconds > self._call.max_seconds:
+            raise SpeechTooLong(self._call.max_seconds, self._seconds)
+        common = _common(self._call)
+        return [SynthesisPart(bytes(part.script), "script", common, part.seconds) for part in parts]
 
-    def _send(self, waiting: deque[Piece]) -> None:
+    def _send(self, waiting: deque[SynthesisPart]) -> None:
         """Queues what may be ahead; where there is no room, what is pending is awaited first.
 
         Raises QueueFull when nothing is pending.
@@ -221,21 +223,21 @@ class Speaking:
                 return
             waiting.popleft()
 
-    def _start(self, piece: Piece) -> Running:
+    def _start(self, piece: SynthesisPart) -> PendingRequest:
         now = self._clock()
         self._heard = max(self._heard, now) + piece.seconds
-        work = Work(
-            model=self._order.speaker.key,
+        request = InferenceRequest(
+            model=self._call.speaker.key,
             bodies=[piece.body],
-            **self._order.urgency._asdict(),
+            **self._call.scheduling._asdict(),
             type=piece.type,
             parameters=[piece.parameters],
             delay=self._heard - now,
         )
-        running = self._scheduler.start(work)
+        pending = self._scheduler.start(request)
         if self._begun and self._streamed:
-            running.renew()
-        return running
+            pending.renew()
+        return pending
 
     async def _next(self) -> Reply:
         """The reply that is due.  Raises InvalidInput with the handler's own sentence: it names
@@ -250,15 +252,15 @@ class Speaking:
             known += [word for word in words if word not in known]
         if self._streamed and not reply.parameters.get("unspoken"):
             self._begun = True
-            for running in self._pending:
-                running.renew()
+            for pending in self._pending:
+                pending.renew()
         return reply
 
 
-def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Piece]:
+def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[SynthesisPart]:
     """Each part for itself, to be spoken at once."""
     return (
-        Piece(
+        SynthesisPart(
             part.text.encode(),
             "text",
             {**common, "index": index, "continued": part.continued},
@@ -268,7 +270,7 @@ def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Piece]
     )
 
 
-def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Piece]:
+def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[SynthesisPart]:
     """Parts together as far as they may be read at once, not to be spoken yet."""
     groups: list[list[TextPart]] = []
     for part in parts:
@@ -280,7 +282,7 @@ def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Pie
     for first, group in zip(firsts, groups, strict=False):
         parameters = {"index": first, "continued": group[0].continued, "only_read": True}
         body = msgspec.json.encode([part.text for part in group])
-        yield Piece(body, "json", common | parameters, READING_SECONDS)
+        yield SynthesisPart(body, "json", common | parameters, READING_SECONDS)
 
 
 def longest_speech(text: str) -> float:
@@ -297,15 +299,15 @@ def is_read_whole(text: str, language: str) -> bool:
     return language.lower().startswith("en") and _READ_WHOLE.search(text) is not None
 
 
-def _common(order: Order) -> dict[str, Any]:
+def _common(call: SynthesisCall) -> dict[str, Any]:
     """What the handler is told with each part."""
-    asked = msgspec.structs.asdict(order.parameters)
+    asked = msgspec.structs.asdict(call.parameters)
     given = {name: asked[name] for name in CLONING if asked[name] is not None}
     told = {name: asked[name] for name in _TO_THE_HANDLER}
-    if order.parameters.input_type != "text":
-        given["input_type"] = order.parameters.input_type
-    if order.parameters.timestamps:
-        given["timestamps"] = order.parameters.timestamps
-    if order.parameters.pronunciations:
-        given["pronunciations"] = order.parameters.pronunciations
-    return told | given | {"voice": order.speaker.voice, "in_parts": True}
+    if call.parameters.input_type != "text":
+        given["input_type"] = call.parameters.input_type
+    if call.parameters.timestamps:
+        given["timestamps"] = call.parameters.timestamps
+    if call.parameters.pronunciations:
+        given["pronunciations"] = call.parameters.pronunciations
+    return told | given | {"voice": call.speaker.voice, "in_parts": True}

@@ -12,10 +12,10 @@ import msgspec
 
 from sidecar.errors import QueueFull
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import PendingRequest
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Running
 from sidecar.schemas.transcription import Segment, TranscriptionParameters
-from sidecar.speech.voice_activity import Recording, SpeechFinder, SpokenPart
+from sidecar.speech.voice_activity import Recording, SpeechFinder, SpeechStretch
 from sidecar.speech.voices import Listener
 
 AHEAD = 8  # stretches that are queued or in flight
@@ -50,7 +50,7 @@ class Transcription:
         self._listener = listener
         self._parameters = parameters
         self._language = parameters.known_language
-        self._pending: deque[Running] = deque()
+        self._pending: deque[PendingRequest] = deque()
         self._finder = SpeechFinder(scheduler, recording)
         self._replies: list[Reply] = []
 
@@ -75,8 +75,8 @@ class Transcription:
             while pending:
                 yield await self._next()
         finally:
-            for running in pending:
-                running.close()
+            for request in pending:
+                request.close()
 
     async def _next(self) -> Heard:
         reply = await self._pending[0].entries[0].reply
@@ -91,19 +91,19 @@ class Transcription:
     def _detects(self) -> bool:
         return self._language is None and len(self._listener.speech.languages) > 1
 
-    def _queue(self, part: SpokenPart) -> bool:
+    def _queue(self, part: SpeechStretch) -> bool:
         """False: what is pending must be answered first."""
         if self._pending and self._detects:
             return False
         parameters = {name: getattr(self._parameters, name) for name in _TO_THE_HANDLER}
         parameters |= {"language": self._language, "offset": part.start}
         try:
-            running = self._scheduler.start(
-                self._recording.work(self._listener.key, part.pcm, parameters)
+            request = self._scheduler.start(
+                self._recording.request(self._listener.key, part.pcm, parameters)
             )
         except QueueFull:
             if not self._pending:
                 raise
             return False
-        self._pending.append(running)
+        self._pending.append(request)
         return True

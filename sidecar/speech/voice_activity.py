@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Urgency, Work
 from sidecar.speech.segmentation import FRAME_SAMPLES, SAMPLE_RATE, Segmenter, Stretch
 
 FRAME_BYTES = 2 * FRAME_SAMPLES
@@ -20,21 +20,21 @@ class Recording(NamedTuple):
 
     blocks: AsyncIterator[bytes]  # s16le mono at 16 kHz, whole frames but for the last
     voice_activity: str  # the model that finds speech
-    urgency: Urgency
+    scheduling: SchedulingOptions
     streamed: bool = False
     clock: Callable[[], float] = time.monotonic
 
-    def work(self, model: str, pcm: bytes, parameters: dict[str, Any]) -> Work:
+    def request(self, model: str, pcm: bytes, parameters: dict[str, Any]) -> InferenceRequest:
         """A job's part for *model*."""
-        urgency = self.urgency
+        scheduling = self.scheduling
         if self.streamed:
-            urgency = urgency._replace(arrived=self.clock())
-        return Work(
-            model=model, bodies=[pcm], **urgency._asdict(), type="pcm", parameters=[parameters]
+            scheduling = scheduling._replace(arrived=self.clock())
+        return InferenceRequest(
+            model=model, bodies=[pcm], **scheduling._asdict(), type="pcm", parameters=[parameters]
         )
 
 
-class SpokenPart(NamedTuple):
+class SpeechStretch(NamedTuple):
     """A stretch of speech: its first sample's time in seconds, and its samples (s16le)."""
 
     start: float
@@ -64,7 +64,7 @@ class SpeechFinder:
         self._first = 0  # the frame that they begin with
         self.replies: list[Reply] = []  # without their bodies
 
-    async def parts(self) -> AsyncGenerator[SpokenPart, None]:
+    async def parts(self) -> AsyncGenerator[SpeechStretch, None]:
         """The stretches in order.  Raises what the scheduler raises."""
         segmenter = Segmenter()
         parameters: dict[str, Any] = {}
@@ -80,16 +80,16 @@ class SpeechFinder:
 
     async def _activity(self, block: bytes, parameters: dict[str, Any]) -> _Activity:
         recording = self._recording
-        work = recording.work(recording.voice_activity, block, parameters)
-        (reply,) = await self._scheduler.run(work)
+        request = recording.request(recording.voice_activity, block, parameters)
+        (reply,) = await self._scheduler.run(request)
         if not isinstance(reply, Reply):
             raise reply
         self.replies.append(msgspec.structs.replace(reply, body=b""))
         return _activity.decode(reply.body)
 
-    def _cut_out(self, stretch: Stretch) -> SpokenPart:
+    def _cut_out(self, stretch: Stretch) -> SpeechStretch:
         begin, end = ((frame - self._first) * FRAME_BYTES for frame in stretch)
-        return SpokenPart(stretch.start * FRAME_SAMPLES / SAMPLE_RATE, self._kept[begin:end])
+        return SpeechStretch(stretch.start * FRAME_SAMPLES / SAMPLE_RATE, self._kept[begin:end])
 
     def _forget_before(self, frame: int) -> None:
         self._kept = self._kept[(frame - self._first) * FRAME_BYTES :]

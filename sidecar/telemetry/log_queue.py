@@ -52,7 +52,7 @@ class LogQueue(logging.handlers.QueueHandler):
         self.queue.put_nowait(record)
 
 
-class LogFile(logging.handlers.RotatingFileHandler):
+class RotatingLog(logging.handlers.RotatingFileHandler):
     """A file that is rotated by size.  When it cannot be written, standard error says so."""
 
     def __init__(self, path: Path, max_bytes: int, backups: int) -> None:

@@ -9,7 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.settings import Settings
 from sidecar.telemetry.log_lines import JsonFormatter, TextFormatter
-from sidecar.telemetry.log_queue import LogFile, LogQueue
+from sidecar.telemetry.log_queue import LogQueue, RotatingLog
 
 SERVER_LOG = "server.log"
 ERROR_LOG = "server_errors.log"
@@ -57,9 +57,9 @@ def open_logs(settings: Settings) -> Iterator[None]:
 
 
 def _handlers(settings: Settings) -> list[logging.Handler]:
-    def file(name: str) -> LogFile:
+    def file(name: str) -> RotatingLog:
         limit = int(settings.log_max_mb * MB)
-        return LogFile(settings.logs / name, limit, settings.log_backups)
+        return RotatingLog(settings.logs / name, limit, settings.log_backups)
 
     requests, server, errors = file(REQUEST_LOG), file(SERVER_LOG), file(ERROR_LOG)
     handlers: list[logging.Handler] = [requests, server, errors, logging.StreamHandler()]

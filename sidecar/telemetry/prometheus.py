@@ -27,7 +27,7 @@ class ModelMetrics:
         self._engine(seconds)
 
 
-class LaneGauges(NamedTuple):
+class ModelGauges(NamedTuple):
     """One model's state at the moment of a scrape."""
 
     model: str
@@ -107,17 +107,17 @@ class Metrics:
         """Count a failure of the background task *task*."""
         self._background_failures.labels(task).inc()
 
-    def watch(self, read: Callable[[], Iterable[LaneGauges]]) -> None:
+    def watch(self, read: Callable[[], Iterable[ModelGauges]]) -> None:
         """*read* is asked for every model's state at each scrape."""
-        self.registry.register(_Lanes(read))
+        self.registry.register(_ModelGaugeCollector(read))
 
     def text(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class _Lanes(Collector):
-    def __init__(self, read: Callable[[], Iterable[LaneGauges]]) -> None:
+class _ModelGaugeCollector(Collector):
+    def __init__(self, read: Callable[[], Iterable[ModelGauges]]) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:

@@ -64,7 +64,7 @@ def test_a_newer_answer_takes_the_place_of_an_older_one() -> None:
     assert cache.bytes == 20
 
 
-class Work:
+class InferenceRequest:
     """Computes when it is let."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Work:
 
 
 async def test_equal_questions_are_computed_once() -> None:
-    flight, work = SingleFlight[Answer](), Work()
+    flight, work = SingleFlight[Answer](), InferenceRequest()
     asked = [asyncio.create_task(flight.run(b"q", work)) for _ in range(5)]
     await asyncio.sleep(0)
     work.gate.set()
@@ -94,7 +94,7 @@ async def test_equal_questions_are_computed_once() -> None:
 
 
 async def test_other_questions_are_not_held_up() -> None:
-    flight, work, other = SingleFlight[Answer](), Work(), Work()
+    flight, work, other = SingleFlight[Answer](), InferenceRequest(), InferenceRequest()
     waiting = asyncio.create_task(flight.run(b"q", work))
     other.gate.set()
     assert (await flight.run(b"other", other))[0] == Answer("answer 1")
@@ -102,7 +102,7 @@ async def test_other_questions_are_not_held_up() -> None:
 
 
 async def test_the_firsts_failure_is_its_own_and_the_next_computes() -> None:
-    flight, work = SingleFlight[Answer](), Work()
+    flight, work = SingleFlight[Answer](), InferenceRequest()
     work.failures = [ValueError("the first one's own")]
     asked = [asyncio.create_task(flight.run(b"q", work)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -114,7 +114,7 @@ async def test_the_firsts_failure_is_its_own_and_the_next_computes() -> None:
 
 
 async def test_when_the_first_leaves_the_next_computes() -> None:
-    flight, work = SingleFlight[Answer](), Work()
+    flight, work = SingleFlight[Answer](), InferenceRequest()
     first, second = (asyncio.create_task(flight.run(b"q", work)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -124,7 +124,7 @@ async def test_when_the_first_leaves_the_next_computes() -> None:
 
 
 async def test_who_leaves_does_not_disturb_who_computes() -> None:
-    flight, work = SingleFlight[Answer](), Work()
+    flight, work = SingleFlight[Answer](), InferenceRequest()
     first, second = (asyncio.create_task(flight.run(b"q", work)) for _ in range(2))
     await asyncio.sleep(0)
     second.cancel()
@@ -133,7 +133,7 @@ async def test_who_leaves_does_not_disturb_who_computes() -> None:
 
 
 async def test_a_result_is_computed_then_cached_and_both_are_counted() -> None:
-    lookups, work, clock = Lookups(), Work(), Clock()
+    lookups, work, clock = Lookups(), InferenceRequest(), Clock()
     results = ResultCache(lookups, max_bytes=100, max_seconds=60, clock=clock)
     work.gate.set()
     assert lookups.hit_rate is None
@@ -147,7 +147,7 @@ async def test_a_result_is_computed_then_cached_and_both_are_counted() -> None:
 
 
 async def test_what_is_not_to_keep_is_neither_kept_nor_shared() -> None:
-    results, work = ResultCache(Lookups(), max_bytes=100, max_seconds=60), Work()
+    results, work = ResultCache(Lookups(), max_bytes=100, max_seconds=60), InferenceRequest()
     asked = [
         asyncio.create_task(results.get(b"q", work, lambda answer: answer.text != "answer 1"))
         for _ in range(3)

@@ -34,8 +34,8 @@ from sidecar.models.states import MISSING, Gate, State, may_follow
 from sidecar.models.versions import ModelVersions
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import InferenceRequest
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Work
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 from sidecar.settings import Settings
@@ -168,7 +168,9 @@ async def request(world: World, key: str, count: int) -> None:
         if model is None or model.state in MISSING:
             raise ModelNotFound(key)
         world.operations.prepare(model, key)
-        work = Work(key, [b"1"] * count, priority=5, timeout=60, arrived=time.monotonic())
+        work = InferenceRequest(
+            key, [b"1"] * count, priority=5, timeout=60, arrived=time.monotonic()
+        )
         return await world.scheduler.run(work)
 
     world.requests.append(asyncio.create_task(ask()))

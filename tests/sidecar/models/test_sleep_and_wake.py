@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.models.model import Model
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.work import Work
+from sidecar.scheduling.request import InferenceRequest
 from sidecar.services import SERVICES, Services
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
@@ -260,7 +260,7 @@ async def test_of_two_who_put_a_model_to_sleep_at_once_neither_fails(client: Cli
 async def test_who_is_queued_for_a_model_that_sleeps_wakes_it(client: Client) -> None:
     """As an input of a long recording does, when its model was put to sleep in the midst of it."""
     await change(client, "/models/echo/scale", workers=0)
-    work = Work("echo", [b"1"], priority=5, timeout=5, arrived=time.monotonic())
+    work = InferenceRequest("echo", [b"1"], priority=5, timeout=5, arrived=time.monotonic())
     (reply,) = await services_of(client).scheduler.run(work)
     assert isinstance(reply, Reply)
 

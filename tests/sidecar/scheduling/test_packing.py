@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sidecar.errors import InternalError, SidecarError
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import InferenceRequest
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Work
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
@@ -50,7 +50,7 @@ async def ask(
 ) -> list[Reply | SidecarError]:
     REQUEST_ID.set(name)
     return await scheduler.run(
-        Work(
+        InferenceRequest(
             *("echo", [b"7"], 0, 5.0, time.monotonic()),
             traceparent=traceparent,
             parameters=[parameters],

@@ -168,5 +168,5 @@ def test_the_order_is_that_of_priority_plus_age(
     for priority, now in sorted(arrivals, key=lambda arrival: arrival[1]):
         waiting.put([entry(loop, priority=priority)], now=now)
     batch = waiting.take(len(arrivals), 10**6)
-    urgency = [each.priority + (30 - each.enqueued_at) / 2.0 for each in batch]
-    assert urgency == pytest.approx(sorted(urgency, reverse=True))
+    scheduling = [each.priority + (30 - each.enqueued_at) / 2.0 for each in batch]
+    assert scheduling == pytest.approx(sorted(scheduling, reverse=True))

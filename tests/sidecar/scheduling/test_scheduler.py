@@ -22,8 +22,8 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import InferenceRequest
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.scheduling.work import Work
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics
@@ -78,9 +78,11 @@ def scheduler(dispatcher: Dispatcher) -> Scheduler:
     return Scheduler({"echo": Lane(dispatcher)})
 
 
-def work(*values: Any, priority: int = 0, timeout: float = 5.0, alone: bool = False) -> Work:
+def work(
+    *values: Any, priority: int = 0, timeout: float = 5.0, alone: bool = False
+) -> InferenceRequest:
     bodies = [msgspec.json.encode(value) for value in values]
-    return Work("echo", bodies, priority, timeout, time.monotonic(), alone)
+    return InferenceRequest("echo", bodies, priority, timeout, time.monotonic(), alone)
 
 
 def results(replies: list[Reply | SidecarError]) -> list[Any]:

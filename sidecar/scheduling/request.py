@@ -1,4 +1,4 @@
-"""A request at work: its inputs, and the entries that they became."""
+"""A request to a model: its inputs, and the queue entries that they become."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Body, Entry
 
 
-class Urgency(NamedTuple):
-    """How soon a request wants its answer.  *arrived* is on the scheduler's clock."""
+class SchedulingOptions(NamedTuple):
+    """How soon a request needs its answer.  *arrived* is a time of the scheduler's clock."""
 
     priority: float
     timeout: float  # seconds from arrival
@@ -21,11 +21,12 @@ class Urgency(NamedTuple):
     traceparent: str | None = None
 
 
-class Work(msgspec.Struct, frozen=True):
-    """A request's inputs, and how it wants them run.  *arrived* is on the scheduler's clock.
+class InferenceRequest(msgspec.Struct, frozen=True):
+    """The inputs for one model, and how they are to be run.
 
-    *parameters* lie beside *bodies*, or are none at all.  All inputs let others pass for *delay*
-    seconds: long work must not hold up short work.
+    *arrived* is a time of the scheduler's clock.  *parameters* has one item for each of *bodies*,
+    or none at all.  The entries rank as if they had arrived *delay* seconds later, so that long
+    requests do not hold up short ones.
     """
 
     model: str
@@ -40,30 +41,37 @@ class Work(msgspec.Struct, frozen=True):
     delay: float = 0.0
 
 
-class Running:
-    """The entries of one request.  Whoever stops waiting closes it: what is queued never runs."""
+class PendingRequest:
+    """The queue entries of one request.
+
+    Whoever stops waiting for the answers must call `close`; entries still queued then never run.
+    """
 
     def __init__(
-        self, work: Work, entries: list[Entry], dispatcher: Dispatcher, clock: Callable[[], float]
+        self,
+        request: InferenceRequest,
+        entries: list[Entry],
+        dispatcher: Dispatcher,
+        clock: Callable[[], float],
     ) -> None:
         self.entries = entries
-        self._work = work
+        self._request = request
         self._dispatcher = dispatcher
         self._clock = clock
-        self._timer = self._set_timer(work.arrived + work.timeout - clock())
+        self._timer = self._set_timer(request.arrived + request.timeout - clock())
 
     @property
     def answered(self) -> bool:
-        """Whether every entry has its reply, or its error."""
+        """Whether every entry has its reply or its error."""
         return all(entry.reply.done() for entry in self.entries)
 
     def renew(self) -> None:
-        """The time-out counts from now: an answer in parts has one for each part."""
+        """Start the time-out again: an answer that is sent in parts has one for each part."""
         self._timer.cancel()
-        self._timer = self._set_timer(self._work.timeout)
+        self._timer = self._set_timer(self._request.timeout)
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Stop waiting: discard what is queued, and ignore replies that still come."""
         self._timer.cancel()
         if any(entry.queued for entry in self.entries):
             self._dispatcher.discard(self.entries)
@@ -74,6 +82,6 @@ class Running:
         return asyncio.get_running_loop().call_later(max(seconds, 0.0), self._time_out)
 
     def _time_out(self) -> None:
-        error = RequestTimedOut(self._work.timeout, self._clock() - self._work.arrived)
+        error = RequestTimedOut(self._request.timeout, self._clock() - self._request.arrived)
         for entry in self.entries:
             entry.refuse(error)

@@ -15,17 +15,16 @@ from handler_kit.errors import ItemError, LoadError
 from handler_kit.hub_checkpoint import FROM_FOLDER, load_model
 from handler_kit.job import Answer, Item
 from handler_kit.precision import Compared
-from image_kit.labels import best_labels
+from image_kit.classification import ImageScores, PreparedImage, best_labels
 from image_kit.options import ImageOptions
 from image_kit.parameters import ImageParameters, parse_input
 from image_kit.picture import decode_base64, read_picture
-from image_kit.seen import Scores, Seen
 
 LEAST = 1e-30  # a probability; its logarithm is finite
 SAMPLE_SIZES = ((64, 64), (80, 48), (48, 96))  # pixels
 
 
-class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
+class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]):
     """Answers `[{label, score}]`, best first, for each picture.
 
     Under plain TorchServe a body that is no JSON is the picture itself.
@@ -64,7 +63,7 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
             return item.body
         return super().value_of(item)
 
-    def decode(self, value: object, parameters: dict[str, Any]) -> Seen:
+    def decode(self, value: object, parameters: dict[str, Any]) -> PreparedImage:
         """A picture in base64, or in an object {image, parameters}."""
         if isinstance(value, bytes):
             return self._seen(read_picture(value, self.options), ImageParameters())
@@ -72,7 +71,7 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
         data = decode_base64(text, self.options.max_bytes)
         return self._seen(read_picture(data, self.options), asked)
 
-    def plan(self, inputs: Sequence[Seen]) -> list[ForwardPass[list[Seen]]]:
+    def plan(self, inputs: Sequence[PreparedImage]) -> list[ForwardPass[list[PreparedImage]]]:
         """Pictures of one shape share a pass: the processor makes most models' alike."""
         shapes: dict[torch.Size, list[int]] = {}
         for place, seen in enumerate(inputs):
@@ -84,25 +83,25 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
             for members in (places[start : start + most] for start in range(0, len(places), most))
         ]
 
-    def forward(self, batch: list[Seen]) -> Scores:
+    def forward(self, batch: list[PreparedImage]) -> ImageScores:
         """Every label's probability for each picture."""
         pixels = torch.stack([seen.pixels for seen in batch])
         pixels = sent(pixels, self.device, self.dtype).to(memory_format=self._layout)
         logits = self.model(pixel_values=pixels).logits
-        return Scores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
+        return ImageScores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
 
-    def encode(self, outputs: Scores) -> Sequence[Answer | ItemError]:
+    def encode(self, outputs: ImageScores) -> Sequence[Answer | ItemError]:
         """The best labels of each."""
         return [
             Answer(body=msgspec.json.encode(best_labels(scores, self._labels, asked.top_k)))
             for scores, asked in zip(outputs.probabilities, outputs.parameters, strict=True)
         ]
 
-    def compared(self, outputs: Scores) -> list[torch.Tensor]:
+    def compared(self, outputs: ImageScores) -> list[torch.Tensor]:
         """The logits of each picture, but for a constant: the softmax takes it away."""
         return list(outputs.probabilities.clamp(min=LEAST).log())
 
-    def samples(self, count: int) -> list[Seen]:
+    def samples(self, count: int) -> list[PreparedImage]:
         """Pictures of a few sizes and colours."""
         colours = [(40 * n % 256, 90 * n % 256, 160 * n % 256) for n in range(count)]
         sizes = [SAMPLE_SIZES[n % len(SAMPLE_SIZES)] for n in range(count)]
@@ -113,6 +112,6 @@ class ImageHandler(BatchHandler[Seen, list[Seen], Scores]):
         """How many labels it knows, and how large a picture may be."""
         return {"labels": len(self._labels), "max_pixels": self.options.max_pixels}
 
-    def _seen(self, picture: Image.Image, asked: ImageParameters) -> Seen:
+    def _seen(self, picture: Image.Image, asked: ImageParameters) -> PreparedImage:
         pixels = self._processor(picture, return_tensors="pt")["pixel_values"][0]
-        return Seen(pixels, asked)
+        return PreparedImage(pixels, asked)

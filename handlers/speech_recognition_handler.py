@@ -13,13 +13,12 @@ from handler_kit.errors import InvalidInput, ItemError
 from handler_kit.job import Answer, Item
 from handler_kit.precision import Compared
 from handler_kit.wav import Samples, from_pcm, read_wav
-from recognition_kit.clip import PROBE_SECONDS, Clip, Decoding
+from recognition_kit.audio_clip import PROBE_SECONDS, AudioClip, DecodingSettings
 from recognition_kit.options import RecognitionOptions
-from recognition_kit.recogniser import Outcome
-from recognition_kit.recognisers import load_recogniser
+from recognition_kit.recogniser import RecognitionOutput, load_recogniser
 
 
-class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
+class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], RecognitionOutput]):
     """Answers a `Transcript` as JSON for each clip of mono audio: 16-bit PCM, or a WAV file.
 
     Clips that are decoded in the same way share the encoder's pass and the decoding loop; so do
@@ -51,7 +50,7 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
             )
         return read_wav(item.body, rate)
 
-    def decode(self, value: object, parameters: dict[str, Any]) -> Clip:
+    def decode(self, value: object, parameters: dict[str, Any]) -> AudioClip:
         """A clip of any length up to max_seconds; an empty one is silence."""
         assert isinstance(value, np.ndarray)
         asked = self._recogniser.parse(parameters)
@@ -60,37 +59,37 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
             raise InvalidInput(
                 f"The audio lasts {seconds:.1f} s, the limit is {self.options.max_seconds:g} s"
             )
-        return Clip(samples=value, parameters=asked, decoding=self._recogniser.decoding(asked))
+        return AudioClip(samples=value, parameters=asked, decoding=self._recogniser.decoding(asked))
 
-    def plan(self, inputs: Sequence[Clip]) -> list[ForwardPass[list[Clip]]]:
+    def plan(self, inputs: Sequence[AudioClip]) -> list[ForwardPass[list[AudioClip]]]:
         """One pass for all clips whose decoding is the same."""
-        groups: dict[tuple[bool, Decoding], list[int]] = {}
+        groups: dict[tuple[bool, DecodingSettings], list[int]] = {}
         for place, clip in enumerate(inputs):
             groups.setdefault((clip.probe, clip.decoding), []).append(place)
         return [
             ForwardPass(places, [inputs[place] for place in places]) for places in groups.values()
         ]
 
-    def forward(self, batch: list[Clip]) -> Outcome:
+    def forward(self, batch: list[AudioClip]) -> RecognitionOutput:
         """The transcripts, in order."""
         return self._recogniser.transcribe(self.model, batch, self.options.max_pass_clips)
 
-    def encode(self, outputs: Outcome) -> Sequence[Answer | ItemError]:
+    def encode(self, outputs: RecognitionOutput) -> Sequence[Answer | ItemError]:
         """Each transcript as JSON."""
         return [Answer(body=msgspec.json.encode(one)) for one in outputs.transcripts]
 
-    def compared(self, outputs: Outcome) -> list[torch.Tensor]:
+    def compared(self, outputs: RecognitionOutput) -> list[torch.Tensor]:
         """What the network said of the probes."""
         return outputs.logits
 
-    def samples(self, count: int) -> list[Clip]:
+    def samples(self, count: int) -> list[AudioClip]:
         """Short tones in noise."""
         asked, decoding = self._recogniser.probe()
         rate = self._recogniser.sample_rate
         time = np.arange(round(PROBE_SECONDS * rate)) / rate
         noise = np.random.default_rng(0)
         return [
-            Clip(
+            AudioClip(
                 samples=(
                     0.3 * np.sin(2 * np.pi * (220 + 40 * number) * time)
                     + 0.05 * noise.standard_normal(len(time))
@@ -102,7 +101,7 @@ class SpeechRecognitionHandler(BatchHandler[Clip, list[Clip], Outcome]):
             for number in range(count)
         ]
 
-    def shapes(self) -> list[list[Clip]]:
+    def shapes(self) -> list[list[AudioClip]]:
         """A whole window: what is heard of a client's audio is filled up to it with silence."""
         (clip,) = self.samples(1)
         whole = self._recogniser.decoding(clip.parameters).context_samples

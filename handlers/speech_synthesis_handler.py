@@ -19,8 +19,8 @@ from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.outcomes import Spoken, Unspoken, told
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
-from synthesis_kit.text.script import Script, ScriptWriter, Written, text_of
-from synthesis_kit.word_times import TimedWord, heard, timed
+from synthesis_kit.text.script import Script, ScriptPart, ScriptWriter, text_of
+from synthesis_kit.word_times import SpokenWord, heard, timed
 
 SAMPLES = (
     "Good morning.",
@@ -68,7 +68,7 @@ class SpeechSynthesisHandler(
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Script:
         """What is to be said, and how: a text, a list of sentences, or a part of a script."""
-        if isinstance(value, Written):
+        if isinstance(value, ScriptPart):
             return self._writer.rewrite(value, self._asked(parameters))
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
             return self._writer.write_sentences(value, self._asked(parameters))
@@ -120,7 +120,7 @@ class SpeechSynthesisHandler(
 
     def _words(
         self, script: Script, pieces: Sequence[torch.Tensor], pauses: Sequence[int]
-    ) -> Iterator[TimedWord]:
+    ) -> Iterator[SpokenWord]:
         """When each word is spoken, from the beginning of the script's audio."""
         samples = iter(pieces)
         spans = iter(self._network.times(list(script.utterances)))
@@ -204,8 +204,8 @@ class SpeechSynthesisHandler(
         )
 
 
-def _written(body: bytes) -> Written:
+def _written(body: bytes) -> ScriptPart:
     try:
-        return msgspec.json.decode(body, type=Written)
+        return msgspec.json.decode(body, type=ScriptPart)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise InvalidInput("The input must be a part of a script as this handler made it") from exc

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
-from handler_kit.batch_handler import ForwardPass
+from handler_kit.batch_handler import ForwardPass, NumberHandler
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.device import sent
 from handler_kit.errors import InvalidInput, LoadError
-from handler_kit.number_handler import NumberHandler
 from handler_kit.options import TensorOptions
 from handler_kit.tensor_input import Array, TensorInput, stacked
 from handler_kit.tensor_model import first_tensor, load_tensor_model

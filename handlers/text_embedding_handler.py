@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from handler_kit.batch_handler import ForwardPass
+from handler_kit.batch_handler import ForwardPass, NumberHandler
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import InvalidInput
-from handler_kit.number_handler import NumberHandler
 from handler_kit.options import EmbeddingOptions
 from handler_kit.precision import Compared
 from handler_kit.sentence_modules import read_modules

@@ -13,11 +13,10 @@ from handler_kit.job import Answer
 from handler_kit.precision import Compared
 from handler_kit.text_input import read_text, sample_texts
 from text_kit.options import TextOptions
-from text_kit.task import Outcome
-from text_kit.tasks import load_task
+from text_kit.task import TaskOutput, load_task
 
 
-class TextHandler(BatchHandler[Any, list[Any], Outcome]):
+class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
     """Answers what its task says, as JSON, for each text; `handler_options.task` names the task."""
 
     compared_as: ClassVar[Compared] = "logits"
@@ -43,18 +42,18 @@ class TextHandler(BatchHandler[Any, list[Any], Outcome]):
             for places in self._task.plan(inputs)
         ]
 
-    def forward(self, batch: list[Any]) -> Outcome:
+    def forward(self, batch: list[Any]) -> TaskOutput:
         """The answers, in order."""
         return self._task.run(self.model, batch)
 
-    def encode(self, outputs: Outcome) -> Sequence[Answer | ItemError]:
+    def encode(self, outputs: TaskOutput) -> Sequence[Answer | ItemError]:
         """Each answer as JSON."""
         return [
             answer if isinstance(answer, ItemError) else Answer(body=msgspec.json.encode(answer))
             for answer in outputs.finite_answers
         ]
 
-    def compared(self, outputs: Outcome) -> list[torch.Tensor]:
+    def compared(self, outputs: TaskOutput) -> list[torch.Tensor]:
         """What the network said of each text."""
         return outputs.logits
 

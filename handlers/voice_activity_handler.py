@@ -11,17 +11,22 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, Precision, parse_options
 from handler_kit.errors import InvalidInput, ItemError
 from handler_kit.job import Answer, Item
-from handler_kit.one_thread import one_thread
+from handler_kit.threads import one_thread
 from handler_kit.wav import Samples, from_pcm, read_wav
-from recognition_kit.activity.voice_activity import CONTEXT, FRAME, SAMPLE_RATE, load_network
-from recognition_kit.activity.voice_hearing import Judged, Recording, VoiceParameters, hear
-from recognition_kit.activity.voice_state import VoiceState
+from recognition_kit.activity.detection import (
+    ActivityParameters,
+    PieceActivity,
+    RecordingPiece,
+    hear,
+)
+from recognition_kit.activity.network import CONTEXT, FRAME, SAMPLE_RATE, load_network
+from recognition_kit.activity.recording_state import RecordingState
 from recognition_kit.options import VoiceActivityOptions
 
 SAMPLE_FRAMES = 32  # one second
 
 
-class VoiceActivityHandler(BatchHandler[Recording, list[Recording], list[Judged]]):
+class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], list[PieceActivity]]):
     """Answers {probabilities, state} for each piece of 16-bit PCM at 16 kHz, or for a WAV file.
 
     There is one probability for each 32 ms; *state* goes with the next piece of the recording.
@@ -49,11 +54,11 @@ class VoiceActivityHandler(BatchHandler[Recording, list[Recording], list[Judged]
             )
         return read_wav(item.body, SAMPLE_RATE)
 
-    def decode(self, value: object, parameters: dict[str, Any]) -> Recording:
+    def decode(self, value: object, parameters: dict[str, Any]) -> RecordingPiece:
         """A piece in whole frames of 512 samples; a shorter last one is filled with zeros."""
         assert isinstance(value, np.ndarray)
         try:
-            asked = msgspec.convert(parameters, VoiceParameters)
+            asked = msgspec.convert(parameters, ActivityParameters)
         except msgspec.ValidationError as exc:
             raise InvalidInput(f"parameters: {exc}") from exc
         seconds = len(value) / SAMPLE_RATE
@@ -61,30 +66,30 @@ class VoiceActivityHandler(BatchHandler[Recording, list[Recording], list[Judged]
             raise InvalidInput(
                 f"The audio lasts {seconds:.1f} s, the limit is {self.options.max_seconds:g} s"
             )
-        state = VoiceState.first() if asked.state is None else VoiceState.parse(asked.state)
-        return Recording(np.pad(value, (0, -len(value) % FRAME)), state)
+        state = RecordingState.first() if asked.state is None else RecordingState.parse(asked.state)
+        return RecordingPiece(np.pad(value, (0, -len(value) % FRAME)), state)
 
-    def plan(self, inputs: Sequence[Recording]) -> list[ForwardPass[list[Recording]]]:
+    def plan(self, inputs: Sequence[RecordingPiece]) -> list[ForwardPass[list[RecordingPiece]]]:
         """One pass for all."""
         return [ForwardPass(range(len(inputs)), list(inputs))]
 
-    def forward(self, batch: list[Recording]) -> list[Judged]:
+    def forward(self, batch: list[RecordingPiece]) -> list[PieceActivity]:
         """Probabilities and states, in order."""
         with one_thread():
             return hear(self.model, batch, self.device)
 
-    def encode(self, outputs: list[Judged]) -> Sequence[Answer | ItemError]:
+    def encode(self, outputs: list[PieceActivity]) -> Sequence[Answer | ItemError]:
         """Each as JSON."""
         return [Answer(body=msgspec.json.encode(one.answer())) for one in outputs]
 
-    def compared(self, outputs: list[Judged]) -> list[torch.Tensor]:
+    def compared(self, outputs: list[PieceActivity]) -> list[torch.Tensor]:
         """The probabilities of each recording."""
         return [one.probabilities for one in outputs]
 
-    def samples(self, count: int) -> list[Recording]:
+    def samples(self, count: int) -> list[RecordingPiece]:
         """A second of noise each."""
         noise = np.random.default_rng(0).normal(0, 0.1, (count, SAMPLE_FRAMES * FRAME))
-        return [Recording(one, VoiceState.first()) for one in noise.astype(np.float32)]
+        return [RecordingPiece(one, RecordingState.first()) for one in noise.astype(np.float32)]
 
     def details(self) -> dict[str, Any]:
         """What a piece must be."""

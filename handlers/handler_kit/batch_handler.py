@@ -23,8 +23,8 @@ from handler_kit.errors import (
     release_frames,
 )
 from handler_kit.job import Answer, Item, RunBy, Timings
-from handler_kit.json_numbers import parse
-from handler_kit.loading import Loading, Report
+from handler_kit.json_numbers import encode_rows, parse
+from handler_kit.loading import Loading, LoadReport
 from handler_kit.log_lines import protect_output
 from handler_kit.memory import MemoryGauge
 from handler_kit.options import HandlerOptions
@@ -144,7 +144,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             # Convolutions would round fp32 to ten bits, which is less than fp32 promises: answers
             # would depend on the device and on the batch, and voices would be heard to rattle.
             torch.backends.cudnn.allow_tf32 = False
-        self._report: Report = Loading(self).run()
+        self._report: LoadReport = Loading(self).run()
         protect_output()  # libraries that were imported meanwhile have loggers of their own
         self._run_by = RunBy(
             device=str(self.device), precision=self._report.precision, worker=os.getpid()
@@ -286,6 +286,21 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         if is_out_of_memory(exc):
             release_frames(exc)
             give_back(self.device)
+
+
+class NumberHandler(BatchHandler[Input, Batch, torch.Tensor]):
+    """`forward` gives float32 or integers on the CPU, [members, …]."""
+
+    def encode(self, outputs: torch.Tensor) -> Sequence[Answer | ItemError]:
+        """Each row as nested lists, or as a bare number where it is one."""
+        return [
+            body if isinstance(body, ItemError) else Answer(body=body)
+            for body in encode_rows(outputs)
+        ]
+
+    def compared(self, outputs: torch.Tensor) -> list[torch.Tensor]:
+        """Each row."""
+        return list(outputs.float())
 
 
 def _milliseconds_since(started: float) -> float:

@@ -14,21 +14,21 @@ log = logging.getLogger(__name__)
 FAR_MORE = 1.02  # a GPU with less than this much more free memory is no better
 
 
-class Found(NamedTuple):
+class FoundDevice(NamedTuple):
     """A device, and why it is no GPU although TorchServe gave one; None where there is no why."""
 
     device: torch.device
     reason: str | None = None
 
 
-class Cuda(NamedTuple):
+class CudaDevices(NamedTuple):
     """How many devices torch can use; where that is none, *missing* says why."""
 
     usable: int
     missing: str = ""
 
 
-def find_cuda() -> Cuda:
+def find_cuda() -> CudaDevices:
     """Ask torch for its CUDA devices, without taking memory on any.
 
     The driver counts its cards also where torch cannot use them, so `device_count` alone must not
@@ -38,12 +38,12 @@ def find_cuda() -> Cuda:
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
     if usable:
-        return Cuda(torch.cuda.device_count())
+        return CudaDevices(torch.cuda.device_count())
     if said:  # torch warns of a driver that is too old, and names both versions
-        return Cuda(0, str(said[-1].message).partition(" (Triggered internally")[0])
+        return CudaDevices(0, str(said[-1].message).partition(" (Triggered internally")[0])
     if torch.version.cuda is None and torch.version.hip is None:
-        return Cuda(0, f"torch {torch.__version__} is a build without CUDA")
-    return Cuda(0, "torch finds neither a GPU nor a driver for one")
+        return CudaDevices(0, f"torch {torch.__version__} is a build without CUDA")
+    return CudaDevices(0, "torch finds neither a GPU nor a driver for one")
 
 
 def choose_device(
@@ -82,12 +82,12 @@ def roomiest(turn: int, free: Sequence[int]) -> int:
     return best if free[best] > FAR_MORE * free[turn] else turn
 
 
-def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> Found:
+def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> FoundDevice:
     """`choose_device` on this machine, among several GPUs the roomiest.
 
     *in_turn*: the operator named the GPUs, so that TorchServe's choice stands.
     """
-    count, missing = find_cuda() if requested not in ("cpu", "mps") else Cuda(0)
+    count, missing = find_cuda() if requested not in ("cpu", "mps") else CudaDevices(0)
     if gpu_id is not None and gpu_id < count and not in_turn:
         gpu_id = roomiest(gpu_id, _free_memory(count))
     device = choose_device(
@@ -99,8 +99,8 @@ def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> Found:
     )
     if requested == "auto" and gpu_id is not None and not count:
         log.warning("there is a GPU, but the model runs on %s: %s", device, missing)
-        return Found(device, missing)
-    return Found(device)
+        return FoundDevice(device, missing)
+    return FoundDevice(device)
 
 
 def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from handler_kit.memory import Memory
+from handler_kit.memory import MemoryUse
 
 CONTENT_TYPE = "application/octet-stream"
 VERSION = 1
@@ -63,7 +63,7 @@ class RunBy(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     precision: str
     worker: int
-    memory: Memory | msgspec.UnsetType = msgspec.UNSET
+    memory: MemoryUse | msgspec.UnsetType = msgspec.UNSET
 
 
 class _ItemHeader(msgspec.Struct):
@@ -98,7 +98,7 @@ class _JobAnswerHeader(msgspec.Struct):
     precision: str
     worker: int
     timings: Timings
-    memory: Memory | msgspec.UnsetType = msgspec.UNSET
+    memory: MemoryUse | msgspec.UnsetType = msgspec.UNSET
 
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")

@@ -37,7 +37,7 @@ CHECKED_SAMPLES = 4
 COMPILING_PART = 0.6  # of the time a start may take: TorchServe kills a worker that takes longer
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was picked.  *precision_check* is None where precision was not lowered."""
 
     precision: Precision
@@ -86,13 +86,13 @@ class Loading:
         self._began = time.monotonic()
 
     @torch.inference_mode()
-    def run(self) -> Report:
+    def run(self) -> LoadReport:
         """Raises LoadError, or what the model raises on its own samples."""
         self._load()
         check = self._lower_precision()
         threads = self._threads()  # first, as what is compiled holds for so many threads
         acceleration, warmup_ms = self._warm_up()
-        return Report(
+        return LoadReport(
             precision=check.precision if check and check.passed else "fp32",
             precision_check=check,
             compile=acceleration == "compile",

@@ -14,7 +14,7 @@ import torch
 EVERY_SECONDS = 1.0
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that this process holds.  *gpu* is the index of its GPU, None where it uses none.
 
     *gpu_reserved_bytes* is what torch has taken from the driver, *gpu_allocated_bytes* what of it
@@ -36,19 +36,19 @@ class MemoryGauge:
         self._process = psutil.Process()
         self._told_at = float("-inf")
 
-    def read(self) -> Memory:
+    def read(self) -> MemoryUse:
         """Return the figures now."""
         rss = self._process.memory_info().rss
         if self._device.type != "cuda":
-            return Memory(rss_bytes=rss)
-        return Memory(
+            return MemoryUse(rss_bytes=rss)
+        return MemoryUse(
             rss_bytes=rss,
             gpu=self._device.index or 0,
             gpu_allocated_bytes=torch.cuda.memory_allocated(self._device),
             gpu_reserved_bytes=torch.cuda.memory_reserved(self._device),
         )
 
-    def read_if_due(self) -> Memory | None:
+    def read_if_due(self) -> MemoryUse | None:
         """Return the figures, or None if they were told less than EVERY_SECONDS ago."""
         now = self._clock()
         if now - self._told_at < EVERY_SECONDS:

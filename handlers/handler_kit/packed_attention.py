@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 REFUSED = ("position_bias", "sliding_window", "softcap", "s_aux")
 
 
-class Run(NamedTuple):
+class EqualLengths(NamedTuple):
     """*texts* neighbours of *tokens* tokens each."""
 
     texts: int
@@ -28,9 +28,9 @@ class CannotPack(RuntimeError):
     """The model's attention is not the plain one, so its texts cannot share a row."""
 
 
-def runs_of(lengths: Sequence[int]) -> list[Run]:
+def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
     """The runs of equal numbers in *lengths*."""
-    return [Run(len(list(group)), length) for length, group in groupby(lengths)]
+    return [EqualLengths(len(list(group)), length) for length, group in groupby(lengths)]
 
 
 class PackedAttention:
@@ -42,7 +42,7 @@ class PackedAttention:
 
     def __init__(self) -> None:
         self.name = f"packed_{id(self):x}"
-        self._runs: list[Run] = []
+        self._runs: list[EqualLengths] = []
 
     @contextmanager
     def packing(self, lengths: Sequence[int]) -> Iterator[None]:

@@ -15,7 +15,7 @@ Tokens = Sequence[int]
 SHORTEST_FULL_PAD = 16  # texts up to this many tokens are padded to one length
 
 
-class Size(NamedTuple):
+class PassSize(NamedTuple):
     """What one input brings into a pass: *rows* of *length* tokens."""
 
     length: int
@@ -52,7 +52,7 @@ class PackedBatching:
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
         """Cut where a pass is full."""
-        return cut([Size(len(text)) for text in texts], max_tokens, padded=False)
+        return cut([PassSize(len(text)) for text in texts], max_tokens, padded=False)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
         """One row, [1, tokens]."""
@@ -77,7 +77,7 @@ class PaddedBatching:
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
         """Cut where a pass is full, padding included, or padding would double a text."""
-        return cut([Size(len(text)) for text in texts], max_tokens, padded=True)
+        return cut([PassSize(len(text)) for text in texts], max_tokens, padded=True)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
         """Rows [texts, longest] with their mask."""
@@ -136,12 +136,12 @@ _POOLS: dict[str, Callable[[Hidden], torch.Tensor]] = {
 }
 
 
-def cut(sizes: Sequence[Size], max_tokens: int, *, padded: bool) -> list[list[int]]:
+def cut(sizes: Sequence[PassSize], max_tokens: int, *, padded: bool) -> list[list[int]]:
     """Places of *sizes*, shortest first, cut into groups; an input that is too long goes alone."""
     return list(_groups(sizes, max_tokens, padded=padded))
 
 
-def _groups(sizes: Sequence[Size], max_tokens: int, *, padded: bool) -> Iterator[list[int]]:
+def _groups(sizes: Sequence[PassSize], max_tokens: int, *, padded: bool) -> Iterator[list[int]]:
     group: list[int] = []
     rows = tokens = 0
     for place in sorted(range(len(sizes)), key=lambda place: sizes[place].length):

@@ -1,8 +1,7 @@
-"""Pictures for networks: read, bounded, turned upright, and what is seen in them.
+"""Pictures for networks: read, bounded, turned upright, and classified.
 
-picture     bytes to an RGB picture, by Pillow
-parameters  what a request may say beside its picture
-seen        a picture on its way through the network
-labels      a network's numbers as its labels, best first
-options     what ``handler_options`` may say
+picture         bytes to an RGB picture, with Pillow
+parameters      what a request may say beside its picture
+classification  a picture on its way through the network, and the labels that come out
+options         what ``handler_options`` may say
 """

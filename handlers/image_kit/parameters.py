@@ -14,7 +14,7 @@ class ImageParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
 
 
-class ImageInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ImageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The object form of an input."""
 
     image: str
@@ -25,7 +25,7 @@ def parse_input(value: object, parameters: dict[str, Any]) -> tuple[str, ImagePa
     """The picture's text and the parameters.  Raises InvalidInput naming what is wrong."""
     if isinstance(value, dict):
         try:
-            given = msgspec.convert(value, ImageInput)
+            given = msgspec.convert(value, ImageBody)
         except msgspec.ValidationError as exc:
             raise InvalidInput(f"The input must be {{image, parameters}}: {exc}") from exc
         value, parameters = given.image, {**parameters, **given.parameters}

@@ -2,16 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from recognition_kit.clip import Clip, Decoding
+from handler_kit.errors import LoadError
+from handler_kit.model_type import model_type
+from recognition_kit.audio_clip import AudioClip, DecodingSettings
+from recognition_kit.options import RecognitionOptions
 from recognition_kit.parameters import TranscriptionParameters
 from recognition_kit.transcript import Transcript
 
+_CLASSES = {  # by the `model_type` of config.json
+    "whisper": ("whisper.recogniser", "WhisperRecogniser"),
+    "wav2vec2": ("piecewise.ctc", "CtcRecogniser"),
+    "moonshine": ("piecewise.moonshine", "MoonshineRecogniser"),
+}
 
-class Outcome(NamedTuple):
+
+class RecognitionOutput(NamedTuple):
     """A transcript per clip; *logits*, of each piece of a probe, [tokens known] or [steps, tokens
     known], are what the network's precision is judged by."""
 
@@ -32,17 +43,17 @@ class Recogniser(ABC):
         """*raw* as this checkpoint can obey it.  Raises InvalidInput naming the parameter."""
 
     @abstractmethod
-    def decoding(self, asked: TranscriptionParameters) -> Decoding:
+    def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
         """What a clip must have in common with those that share its pass."""
 
     @abstractmethod
-    def probe(self) -> tuple[TranscriptionParameters, Decoding]:
+    def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
         """How clips that check and warm the model are heard: quickly."""
 
     @abstractmethod
     def transcribe(
-        self, network: torch.nn.Module, clips: Sequence[Clip], max_pieces: int
-    ) -> Outcome:
+        self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
+    ) -> RecognitionOutput:
         """What was said in *clips*, whose decoding is the same.
 
         *network* is the recogniser's own, compiled or not; it hears *max_pieces* at once.
@@ -51,3 +62,21 @@ class Recogniser(ABC):
     @abstractmethod
     def details(self) -> dict[str, Any]:
         """What the checkpoint knows."""
+
+
+def load_recogniser(folder: Path, device: torch.device, options: RecognitionOptions) -> Recogniser:
+    """Load the recogniser in *folder* onto *device*, from safetensors only.
+
+    Only the family that config.json names is imported.  Raises LoadError.
+    """
+    family = model_type(folder)
+    if family not in _CLASSES:
+        expected = ", ".join(_CLASSES)
+        raise LoadError(
+            f"config.json: model_type {family!r} is not a speech recogniser; "
+            f"expected one of: {expected}"
+        )
+    module, name = _CLASSES[family]
+    recogniser_class = getattr(import_module(f"recognition_kit.{module}"), name)
+    recogniser: Recogniser = recogniser_class(folder, device, options)
+    return recogniser

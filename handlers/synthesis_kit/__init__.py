@@ -3,14 +3,14 @@
     text/ (script) -> passes -> one of networks/ -> audio
 
 parameters   what a client may ask
-emotions     what an emotion means to a network
-options      what the catalog says of a model
-cloning      somebody else's voice
+options      what ``handler_options`` may say
 utterance    what a network is asked to say, and what every network offers
+prosody      tempo, pitch and energy of an utterance, and what emotions make of them
+cloning      somebody else's voice
 passes       which utterances go through the network together
 word_times   when each word is spoken
-audio        samples as they leave
-outcomes     what a job answers
+audio        utterances' samples as one piece of audio
+outcomes     what a job answers for a script
 text/        from written text to the letters or phonemes that a network reads
 networks/    the networks
 """

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from synthesis_kit.text.script import Part
-from synthesis_kit.word_times import TimedWord
+from synthesis_kit.text.script import TimedPart
+from synthesis_kit.word_times import SpokenWord
 
 MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
 
@@ -14,7 +14,7 @@ MOST_SCRIPTS, MOST_WORDS, LONGEST_WORD = 8, 10, 40  # that are named as left out
 class Unspoken(NamedTuple):
     """A script's parts, to be asked for one by one."""
 
-    parts: list[Part]
+    parts: list[TimedPart]
     left_out: dict[str, list[str]]
 
 
@@ -24,7 +24,7 @@ class Spoken(NamedTuple):
 
     samples: torch.Tensor
     left_out: dict[str, list[str]]
-    words: list[TimedWord] | None = None
+    words: list[SpokenWord] | None = None
 
 
 def told(outcome: Spoken | Unspoken) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from handler_kit.errors import InvalidInput
-from synthesis_kit.emotions import Emotion
+from synthesis_kit.prosody import Emotion
 from synthesis_kit.text.ipa import MAX_WORDS
 
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 LONGEST_BY_SHORTEST = 1.25  # in one pass; beyond it a CPU loses more to padding than it gains
 
 
 def speak_all(
-    network: SpeechNetwork, utterances: Sequence[Utterance], max_symbols: int
+    network: SynthesisNetwork, utterances: Sequence[Utterance], max_symbols: int
 ) -> list[Tensor]:
     """Each utterance's samples, in order; a pass holds at most *max_symbols*, with padding."""
     places = sorted(range(len(utterances)), key=lambda place: network.length(utterances[place]))

@@ -7,24 +7,12 @@ from typing import NamedTuple
 import torch
 
 from synthesis_kit.cloning import Cloning, Embedding
-from synthesis_kit.text.reading import Reader
-from synthesis_kit.word_times import Span, Word
+from synthesis_kit.prosody import Prosody
+from synthesis_kit.text.reading import SymbolReader
+from synthesis_kit.word_times import CountedWord, TimeSpan
 
 SYMBOLS_PER_SECOND = 16.0  # of prose, in every network that we measured: 15 to 20
 EDGE_SECONDS = 0.5  # what an utterance takes besides its symbols: its beginning and its end
-
-
-class Prosody(NamedTuple):
-    """Factors on what a network predicts itself; 1 leaves it as it is.
-
-    *duration* 2 is half as fast; *pitch* 2 an octave higher; *pitch_range* 0 is monotonous;
-    *energy* is added to the logarithm of a sound's loudness, as the network understands it.
-    """
-
-    duration: float = 1.0
-    pitch: float = 1.0
-    pitch_range: float = 1.0
-    energy: float = 0.0
 
 
 class Utterance(NamedTuple):
@@ -41,7 +29,7 @@ class Utterance(NamedTuple):
     seed: int = 0
     speaker: str | None = None
     embedding: Embedding | None = None
-    words: tuple[Word, ...] = ()
+    words: tuple[CountedWord, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -49,7 +37,7 @@ class Utterance(NamedTuple):
         return (EDGE_SECONDS + len(self.symbols) / SYMBOLS_PER_SECOND) * self.prosody.duration
 
 
-class SpeechNetwork(ABC):
+class SynthesisNetwork(ABC):
     """A network that speaks; *model* is what the device holds.
 
     *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart
@@ -71,7 +59,7 @@ class SpeechNetwork(ABC):
     sample_rate: int
 
     @abstractmethod
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """What makes an utterance's symbols of text."""
 
     @abstractmethod
@@ -81,7 +69,7 @@ class SpeechNetwork(ABC):
         Batched equals single.  What the network cannot do in an utterance was refused before.
         """
 
-    def times(self, utterances: Sequence[Utterance]) -> list[list[Span]]:
+    def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
         """When each symbol of each utterance is spoken.  Only of networks that know."""
         raise NotImplementedError
 

@@ -9,30 +9,30 @@ SPREAD_SECONDS = 0.025  # half of a vocoder's window: a sound begins and ends so
 QUIET = 0.01  # of an utterance's peak: below it nobody speaks
 BLOCK_SECONDS = 0.01
 
-Word = tuple[str, int]  # its text, and how many symbols say it, spaces not counted
-Span = tuple[float, float]  # seconds
+CountedWord = tuple[str, int]  # its text, and how many symbols say it, spaces not counted
+TimeSpan = tuple[float, float]  # seconds
 
 
-class TimedWord(NamedTuple):
+class SpokenWord(NamedTuple):
     """Seconds from the beginning of what is spoken."""
 
     word: str
     start: float
     end: float
 
-    def later(self, seconds: float) -> "TimedWord":
+    def later(self, seconds: float) -> "SpokenWord":
         """The same word, *seconds* later, in milliseconds' precision."""
-        return TimedWord(self.word, round(self.start + seconds, 3), round(self.end + seconds, 3))
+        return SpokenWord(self.word, round(self.start + seconds, 3), round(self.end + seconds, 3))
 
 
-def by_piece(pieces: Sequence[str], words: Sequence[Word]) -> list[list[Word]]:
+def by_piece(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[CountedWord]]:
     """*words* of a sentence among its *pieces*; of one that is cut, the rest has no text."""
     rest = iter(words)
-    word: Word | None = None
-    shares: list[list[Word]] = []
+    word: CountedWord | None = None
+    shares: list[list[CountedWord]] = []
     for piece in pieces:
         room = len("".join(piece.split()))
-        share: list[Word] = []
+        share: list[CountedWord] = []
         while room > 0 and (word := word or next(rest, None)):
             text, count = word
             taken = min(count, room)
@@ -44,8 +44,8 @@ def by_piece(pieces: Sequence[str], words: Sequence[Word]) -> list[list[Word]]:
 
 
 def heard(
-    words: Sequence[TimedWord], samples: torch.Tensor, sample_rate: int
-) -> Iterator[TimedWord]:
+    words: Sequence[SpokenWord], samples: torch.Tensor, sample_rate: int
+) -> Iterator[SpokenWord]:
     """*words* as they are heard in their utterance's *samples*.
 
     A network gives the silence before a pause to the last sound before it, a third of a second at
@@ -68,17 +68,19 @@ def heard(
                 last += 1
             start = max(start, first * BLOCK_SECONDS)
             end = min(end, (last + 1) * BLOCK_SECONDS)
-        yield TimedWord(word.word, start, end)
+        yield SpokenWord(word.word, start, end)
 
 
-def _loud(loud: Sequence[bool], word: TimedWord) -> tuple[int | None, int | None]:
+def _loud(loud: Sequence[bool], word: SpokenWord) -> tuple[int | None, int | None]:
     """The first and the last loud block of *word*'s own time."""
     begin, end = int(word.start / BLOCK_SECONDS), int(word.end / BLOCK_SECONDS)
     own = [place for place in range(begin, min(end, len(loud))) if loud[place]]
     return (own[0], own[-1]) if own else (None, None)
 
 
-def timed(symbols: str, words: Sequence[Word], spans: Sequence[Span]) -> Iterator[TimedWord]:
+def timed(
+    symbols: str, words: Sequence[CountedWord], spans: Sequence[TimeSpan]
+) -> Iterator[SpokenWord]:
     """*words* of one utterance; *spans* are its *symbols*'.
 
     A word lasts from its first sound to its last: the pause of a comma is not its own.
@@ -89,4 +91,4 @@ def timed(symbols: str, words: Sequence[Word], spans: Sequence[Span]) -> Iterato
         own = [span for symbol, span in said[place : place + count] if symbol.isalpha()]
         place += count
         if text and own:
-            yield TimedWord(text, own[0][0], own[-1][1])
+            yield SpokenWord(text, own[0][0], own[-1][1])

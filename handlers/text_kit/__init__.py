@@ -2,15 +2,28 @@
 
     task.read (tokens, parameters) -> task.plan -> task.run (network) -> an answer for each
 
-`task` is what the handler asks of any of them; `tasks` picks one by its name in the options.
-`head` says which checkpoints fit a task, `checkpoint` loads one, `row` is a text as tokens and
-how several are padded.
+task                      what the handler asks of a task, and which one the options name
+options                   what ``handler_options`` may say
+parameters                what a client may ask with a text
+checkpoint                loads network and tokenizer
+head                      which checkpoints fit a task
+token_rows                texts as rows of tokens, and several of one length for a pass
 
-Two ways: `reader` reads with one pass of the network (`text_classification`,
-`token_classification` with `entities`, `fill_mask`, `zero_shot_classification`; `scores` are
-what they answer), `writer` writes token by token (`text_generation`, `text2text_generation`;
-`generation_parameters` is what a client may ask of them, `generation_defaults` what the
-checkpoint asks).
+Tasks that read a text with one pass of the network:
+
+reading_task              what they have in common
+text_classification       labels for the whole text
+token_classification      labels for its words
+fill_mask                 what its blank may hold
+zero_shot_classification  labels that the client brings
+scores                    scores as answers
+
+Tasks that write a text token by token:
+
+writing_task              what they have in common
+generation_settings       what the client asks, completed by what the checkpoint says
+text_generation           goes on with the text
+text2text_generation      makes another text of it
 
 A copy of this folder lies in the archives of the handler, so nothing here imports the sidecar.
 """

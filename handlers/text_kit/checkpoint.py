@@ -14,7 +14,7 @@ from text_kit.head import fitting_head
 from text_kit.options import TextOptions
 
 
-class Checkpoint(NamedTuple):
+class TextCheckpoint(NamedTuple):
     """*longest* in tokens: no text that is longer can be run."""
 
     network: Any
@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
             raise InvalidInput(f"The text has {len(ids)} tokens, {self.longest} are allowed")
 
 
-def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) -> Checkpoint:
+def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) -> TextCheckpoint:
     """What lies in *folder*, if it fits the task, in fp32 on *device*.  Raises LoadError."""
     try:
         config = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
@@ -50,7 +50,7 @@ def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) ->
         options.max_pass_tokens,
         _positions(network) or options.max_pass_tokens,
     )
-    return Checkpoint(network, tokenizer, longest)
+    return TextCheckpoint(network, tokenizer, longest)
 
 
 def _set_pad_token(tokenizer: Any, network: Any) -> None:

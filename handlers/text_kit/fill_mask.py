@@ -7,12 +7,12 @@ import msgspec
 import torch
 
 from handler_kit.errors import InvalidInput, LoadError
-from text_kit.checkpoint import Checkpoint
+from text_kit.checkpoint import TextCheckpoint
 from text_kit.options import TextOptions
 from text_kit.parameters import RankingParameters, parse_parameters
-from text_kit.reader import Question, Reader
-from text_kit.row import Row
+from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import short
+from text_kit.token_rows import TokenRow
 
 
 class Filling(msgspec.Struct, frozen=True):
@@ -23,17 +23,17 @@ class Filling(msgspec.Struct, frozen=True):
     sequence: str
 
 
-class FillMask(Reader):
+class FillMask(ReadingTask):
     """Answers `[{token, score, sequence}]`, best first, for a text with one mask token."""
 
-    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raises LoadError for a tokenizer that knows no mask."""
         super().__init__(checkpoint, options)
         if self.tokenizer.mask_token_id is None:
             raise LoadError("task fill_mask: the tokenizer has no mask token")
         self._mask = int(self.tokenizer.mask_token_id)
 
-    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+    def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
         """Raises InvalidInput, also where there is not one mask."""
         asked = parse_parameters(parameters, RankingParameters)
         row = self.row(self.encoded(text))
@@ -41,13 +41,13 @@ class FillMask(Reader):
         if masks != 1:
             name = self.tokenizer.mask_token
             raise InvalidInput(f"The text must hold {name} once, it holds it {masks} times")
-        return Question(text=text, rows=(row,), asked=asked)
+        return EncodedText(text=text, rows=(row,), asked=asked)
 
-    def picked(self, logits: torch.Tensor, row: Row) -> torch.Tensor:
+    def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:
         """What the network says of the mask, [vocabulary]."""
         return logits[list(row.ids).index(self._mask)]
 
-    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Filling]:
+    def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Filling]:
         """The likeliest tokens."""
         likely = logits[0].softmax(0)
         scores, tokens = likely.topk(min(question.asked.top_k, len(likely)))
@@ -60,7 +60,7 @@ class FillMask(Reader):
         """*text* with a blank at its end."""
         return f"{text} {self.tokenizer.mask_token}", {}
 
-    def _filled(self, row: Row, token: int) -> str:
+    def _filled(self, row: TokenRow, token: int) -> str:
         ids = [token if one == self._mask else one for one in row.ids]
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
         return text

@@ -1,14 +1,28 @@
 """What the handler asks of any task."""
 
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from handler_kit.errors import InvalidInput
+from text_kit.checkpoint import load_checkpoint
+from text_kit.options import TaskName, TextOptions
+
+_CLASSES: dict[TaskName, tuple[str, str]] = {
+    "text_classification": ("text_classification", "TextClassification"),
+    "token_classification": ("token_classification", "TokenClassification"),
+    "fill_mask": ("fill_mask", "FillMask"),
+    "zero_shot_classification": ("zero_shot_classification", "ZeroShotClassification"),
+    "text_generation": ("text_generation", "TextGeneration"),
+    "summarization": ("text2text_generation", "Text2TextGeneration"),
+    "text2text_generation": ("text2text_generation", "Text2TextGeneration"),
+}
 
 
-class Outcome(NamedTuple):
+class TaskOutput(NamedTuple):
     """What one pass came to, an entry for each member, in order.
 
     *answers* become JSON; *logits* are what the network said, in fp32 on the CPU.
@@ -41,7 +55,7 @@ class Task(Protocol):
     def plan(self, inputs: Sequence[Any]) -> list[list[int]]:
         """The places of the inputs that share a pass."""
 
-    def run(self, network: Any, inputs: Sequence[Any]) -> Outcome:
+    def run(self, network: Any, inputs: Sequence[Any]) -> TaskOutput:
         """One pass with *network*, which is the task's own, compiled or not."""
 
     def probes(self, texts: Sequence[str]) -> Sequence[Any]:
@@ -49,3 +63,14 @@ class Task(Protocol):
 
     def details(self) -> dict[str, Any]:
         """What `describe` tells of it."""
+
+
+def load_task(folder: Path, device: torch.device, options: TextOptions) -> Task:
+    """Load the checkpoint in *folder*, from safetensors only, for the task that *options* name.
+
+    Only that task's module is imported.  Raises LoadError where the checkpoint does not fit it.
+    """
+    module, name = _CLASSES[options.task]
+    task_class = getattr(import_module(f"text_kit.{module}"), name)
+    task: Task = task_class(load_checkpoint(folder, device, options), options)
+    return task

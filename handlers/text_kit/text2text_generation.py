@@ -3,11 +3,11 @@
 Whether that is a summary, a translation or an answer is a matter of what they were trained for.
 """
 
-from text_kit.generation_parameters import GenerationParameters
-from text_kit.writer import Prompt, Writer
+from text_kit.generation_settings import GenerationParameters
+from text_kit.writing_task import Prompt, WritingTask
 
 
-class Text2TextGeneration(Writer):
+class Text2TextGeneration(WritingTask):
     """Answers `{generated_text}`."""
 
     parameters = GenerationParameters

@@ -6,19 +6,19 @@ from typing import Any
 import torch
 
 from text_kit.parameters import RankingParameters, parse_parameters
-from text_kit.reader import Question, Reader
+from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import Scored, best
 
 
-class TextClassification(Reader):
+class TextClassification(ReadingTask):
     """Answers `[{label, score}]`, best first."""
 
-    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+    def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
         """Raises InvalidInput."""
         asked = parse_parameters(parameters, RankingParameters)
-        return Question(text=text, rows=(self.row(self.encoded(text)),), asked=asked)
+        return EncodedText(text=text, rows=(self.row(self.encoded(text)),), asked=asked)
 
-    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Scored]:
+    def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
         """Labels by their scores."""
         labels = [self.config.id2label[number] for number in range(len(logits[0]))]
         return best(labels, self._scores(logits[0]), question.asked.top_k)

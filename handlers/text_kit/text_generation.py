@@ -1,10 +1,10 @@
 """A text that goes on: networks that only write (GPT-2)."""
 
-from text_kit.generation_parameters import ContinuationParameters
-from text_kit.writer import Prompt, Writer
+from text_kit.generation_settings import ContinuationParameters
+from text_kit.writing_task import Prompt, WritingTask
 
 
-class TextGeneration(Writer):
+class TextGeneration(WritingTask):
     """Answers `{generated_text}`: what was given and what follows it."""
 
     parameters = ContinuationParameters

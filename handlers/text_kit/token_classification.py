@@ -1,19 +1,30 @@
 """What a text's words are: names of people and places, parts of speech."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 import torch
 
 from handler_kit.errors import LoadError
-from text_kit.checkpoint import Checkpoint
-from text_kit.entities import OUTSIDE, Entity, together
+from text_kit.checkpoint import TextCheckpoint
 from text_kit.options import TextOptions
 from text_kit.parameters import parse_parameters
-from text_kit.reader import Question, Reader
-from text_kit.row import Row
+from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import short
+from text_kit.token_rows import TokenRow
+
+OUTSIDE = "O"  # the label of a token that names nothing
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
+    """*start* and *end* count characters of the text, the end not included."""
+
+    entity: str
+    score: float
+    word: str
+    start: int
+    end: int
 
 
 class TaggingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,27 +33,27 @@ class TaggingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     aggregation: Literal["none", "simple"] = "none"
 
 
-class TaggedQuestion(Question, frozen=True, kw_only=True):
+class EncodedTextWithSpans(EncodedText, frozen=True, kw_only=True):
     """Where each token lies in the text, and whether it is one that the tokenizer added."""
 
     spans: Sequence[tuple[int, int]]
     added: Sequence[int]
 
 
-class TokenClassification(Reader):
+class TokenClassification(ReadingTask):
     """Answers `[{entity, score, word, start, end}]`, in the text's order."""
 
-    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raises LoadError for a tokenizer that does not tell where its tokens lie."""
         super().__init__(checkpoint, options)
         if not self.tokenizer.is_fast:
             raise LoadError("task token_classification needs a tokenizer.json")
 
-    def read(self, text: str, parameters: dict[str, Any]) -> TaggedQuestion:
+    def read(self, text: str, parameters: dict[str, Any]) -> EncodedTextWithSpans:
         """Raises InvalidInput."""
         asked = parse_parameters(parameters, TaggingParameters)
         encoding = self.encoded(text, return_offsets_mapping=True, return_special_tokens_mask=True)
-        return TaggedQuestion(
+        return EncodedTextWithSpans(
             text=text,
             rows=(self.row(encoding),),
             asked=asked,
@@ -50,19 +61,19 @@ class TokenClassification(Reader):
             added=encoding["special_tokens_mask"],
         )
 
-    def picked(self, logits: torch.Tensor, row: Row) -> torch.Tensor:
+    def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:
         """Without the padding, [tokens, labels]."""
         return logits[: len(row.ids)]
 
-    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Entity]:
+    def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Entity]:
         """Entities, but for those that are none."""
-        assert isinstance(question, TaggedQuestion)
+        assert isinstance(question, EncodedTextWithSpans)
         tokens = self._tokens(question, logits[0])
         if question.asked.aggregation == "simple":
             tokens = list(together(tokens, self.tokenizer.convert_tokens_to_string))
         return [token for token in tokens if token.entity != OUTSIDE]
 
-    def _tokens(self, question: TaggedQuestion, logits: torch.Tensor) -> list[Entity]:
+    def _tokens(self, question: EncodedTextWithSpans, logits: torch.Tensor) -> list[Entity]:
         scores, labels = logits.softmax(1).max(1)
         ids = question.rows[0].ids
         words = self.tokenizer.convert_ids_to_tokens(ids)
@@ -85,3 +96,36 @@ class TokenClassification(Reader):
             )
             if not added
         ]
+
+
+def together(tokens: Sequence[Entity], joined: Callable[[list[str]], str]) -> Iterator[Entity]:
+    """What neighbours of one tag name, as transformers' strategy "simple" has it.
+
+    B- begins another one, I- and labels without either go on.  The score is the mean.
+    """
+    group: list[Entity] = []
+    for token in tokens:
+        if group and (_begins(token) or _tag(token) != _tag(group[-1])):
+            yield _merged(group, joined)
+            group = []
+        group.append(token)
+    if group:
+        yield _merged(group, joined)
+
+
+def _merged(group: list[Entity], joined: Callable[[list[str]], str]) -> Entity:
+    return Entity(
+        entity=group[0].entity.split("-", 1)[-1],
+        score=short(torch.tensor([token.score for token in group]).mean(0, keepdim=True))[0],
+        word=joined([token.word for token in group]),
+        start=group[0].start,
+        end=group[-1].end,
+    )
+
+
+def _begins(token: Entity) -> bool:
+    return token.entity.startswith("B-")
+
+
+def _tag(token: Entity) -> str:
+    return token.entity[2:] if token.entity.startswith(("B-", "I-")) else token.entity

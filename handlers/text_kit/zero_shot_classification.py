@@ -12,10 +12,10 @@ import torch
 from msgspec import Meta
 
 from handler_kit.errors import InvalidInput, LoadError
-from text_kit.checkpoint import Checkpoint
+from text_kit.checkpoint import TextCheckpoint
 from text_kit.options import TextOptions
 from text_kit.parameters import TopK, parse_parameters
-from text_kit.reader import Question, Reader
+from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import Scored, best
 
 BLANK = "{}"
@@ -35,10 +35,10 @@ class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             raise ValueError(f"hypothesis_template must hold {BLANK} once, where the label goes")
 
 
-class ZeroShotClassification(Reader):
+class ZeroShotClassification(ReadingTask):
     """Answers `[{label, score}]`, best first."""
 
-    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raises LoadError for a network that does not tell what follows from a text."""
         super().__init__(checkpoint, options)
         named = self.config.id2label
@@ -51,7 +51,7 @@ class ZeroShotClassification(Reader):
         self._entailment = entailing[0]
         self._contradiction = -1 if self._entailment == 0 else 0  # as in transformers' pipeline
 
-    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+    def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
         """Raises InvalidInput."""
         asked = parse_parameters(parameters, ZeroShotParameters)
         count = len(asked.candidate_labels)
@@ -63,9 +63,9 @@ class ZeroShotClassification(Reader):
             asked.hypothesis_template.replace(BLANK, label) for label in asked.candidate_labels
         )
         rows = tuple(self.row(self.encoded(text, hypothesis)) for hypothesis in hypotheses)
-        return Question(text=text, rows=rows, asked=asked)
+        return EncodedText(text=text, rows=rows, asked=asked)
 
-    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> list[Scored]:
+    def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
         """Labels by how surely their sentence follows."""
         said = torch.stack(list(logits))
         labels = question.asked.candidate_labels

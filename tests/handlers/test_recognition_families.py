@@ -170,7 +170,7 @@ def test_without_the_sidecar_a_wav_file_of_any_rate_is_heard(loaded: dict[str, L
 
 def test_a_checkpoint_of_another_kind_does_not_load(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(LoadError, match="bert is no model that listens"):
+    with pytest.raises(LoadError, match="'bert' is not a speech recogniser"):
         load(SpeechRecognitionHandler(), tmp_path)
 
 

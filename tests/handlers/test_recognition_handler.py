@@ -131,7 +131,7 @@ def test_network_and_mel_are_those_of_transformers(whisper_folder: Path, speech:
         states = network(expected)
         assert (states - model.model.encoder(expected).last_hidden_state).abs().max() < 1e-4
         whole = model(input_features=expected, decoder_input_ids=tokens).logits[0]
-        cache = network.cache(network.hear(states), 1, 4)
+        cache = network.cache(network.encoder_keys_values(states), 1, 4)
         first = network.step(tokens[:, :2], cache)
         rest = [network.step(tokens[:, [at]], cache) for at in (2, 3)]
         logits = network.logits(torch.cat([first, *rest], dim=1)[0])

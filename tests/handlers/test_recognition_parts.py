@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from handler_kit.wav import Samples
-from recognition_kit.pieces import Piece, cut, halve
+from recognition_kit.audio_pieces import AudioPiece, cut, halve
 from recognition_kit.transcript import Segment, mean_confidence
 from recognition_kit.whisper.alignment import warp
 from recognition_kit.whisper.hypothesis import Hypothesis, compression_ratio
+from recognition_kit.whisper.logit_filter import LogitFilter
 from recognition_kit.whisper.prompts import is_echo, usable, without_repetitions
-from recognition_kit.whisper.rules import Rules
-from recognition_kit.whisper.spans import Span, find_rest, find_spans
+from recognition_kit.whisper.text_spans import TextSpan, find_rest, find_spans
 from recognition_kit.whisper.vocabulary import Vocabulary
-from recognition_kit.whisper.words import split_words
+from recognition_kit.whisper.word_times import split_words
 
 RATE = 16000
 END, START, NO_TIMES = 10, 11, 16
@@ -63,20 +63,24 @@ def test_a_long_clip_is_cut_where_it_is_quiet() -> None:
     ],
 )
 def test_times_come_in_pairs_and_never_go_back(said: list[int], allowed: set[int]) -> None:
-    rules = Rules(VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True)
+    logit_filter = LogitFilter(
+        VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True
+    )
     logits = torch.full((1, T0 + 80), -20.0)
     logits[0, :END] = 20.0  # sure of text: the rule that times win is not asked
     logits[0, END] = 20.0
-    rules.apply(logits, torch.tensor([said], dtype=torch.int64))
+    logit_filter.apply(logits, torch.tensor([said], dtype=torch.int64))
     found = {place for place, value in enumerate(logits[0].tolist()) if value > -math.inf}
     assert found == allowed
 
 
 def test_a_time_is_taken_when_all_times_together_are_likelier_than_any_word() -> None:
-    rules = Rules(VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True)
+    logit_filter = LogitFilter(
+        VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True
+    )
     logits = torch.zeros(1, T0 + 80)
     logits[0, 1] = 3.0
-    rules.apply(logits, torch.tensor([[T0, 1]]))
+    logit_filter.apply(logits, torch.tensor([[T0, 1]]))
     assert logits[0, :T0].max() == -math.inf
 
 
@@ -88,8 +92,8 @@ def test_text_between_times_is_a_span_and_no_time_is_beyond_the_end() -> None:
     said = hypothesis(T0, 1, 2, T0 + 50, T0 + 60, 4, T0 + 400)
     spans = find_spans(said, VOCABULARY, 3.0)
     assert [one._replace(start=round(one.start, 9)) for one in spans] == [
-        Span(0.0, 1.0, 1, 3),
-        Span(1.2, 3.0, 5, 6),
+        TextSpan(0.0, 1.0, 1, 3),
+        TextSpan(1.2, 3.0, 5, 6),
     ]
 
 
@@ -158,7 +162,7 @@ def test_an_echo_is_a_part_of_the_prompt_however_often() -> None:
 def test_a_piece_is_halved_where_it_is_quiet() -> None:
     clip = np.ones(10 * RATE, np.float32)
     clip[int(5.5 * RATE) : int(6 * RATE)] = 0
-    first, second = halve(clip, Piece(RATE, 9 * RATE), RATE)
+    first, second = halve(clip, AudioPiece(RATE, 9 * RATE), RATE)
     assert (first.start, second.end) == (RATE, 9 * RATE)
     assert first.end == second.start
     assert 5.5 * RATE <= first.end <= 6 * RATE

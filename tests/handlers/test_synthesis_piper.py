@@ -16,8 +16,9 @@ from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.piper_network import PiperNetwork
+from synthesis_kit.prosody import Prosody
 from synthesis_kit.text.pronunciation import Pronunciation
-from synthesis_kit.utterance import Prosody, Utterance
+from synthesis_kit.utterance import Utterance
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import (
     ROOT,

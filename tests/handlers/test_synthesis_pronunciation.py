@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from handler_kit.errors import InvalidInput
 from synthesis_kit.text.ipa import pronunciation as symbols_of
-from synthesis_kit.text.pieces import cut
 from synthesis_kit.text.pronunciation import Pronunciation, parted, syllables
+from synthesis_kit.text.text_pieces import cut
 
 PHONEMES = [  # what the lexicon reads right by itself
     ("NASA", "nˈæsə"),

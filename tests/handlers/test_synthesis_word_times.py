@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from handler_kit.wav import Samples, from_pcm
-from synthesis_kit.word_times import TimedWord, by_piece, timed
+from synthesis_kit.word_times import SpokenWord, by_piece, timed
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import load_voice, refusal, unpacked
 from tests.sentences import SENTENCES
@@ -26,10 +26,10 @@ def hibari(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return load_voice("hibari_tts", unpacked("hibari_tts", tmp_path_factory.mktemp("hibari")))
 
 
-def spoken(hibari: Loaded, text: str, **parameters: Any) -> tuple[list[TimedWord], Samples]:
+def spoken(hibari: Loaded, text: str, **parameters: Any) -> tuple[list[SpokenWord], Samples]:
     header, (body,) = hibari.job(text.encode(), type="text", parameters=TIMED | parameters)
     assert header.items[0].error is None
-    return [TimedWord(*each) for each in header.items[0].parameters["words"]], from_pcm(body)
+    return [SpokenWord(*each) for each in header.items[0].parameters["words"]], from_pcm(body)
 
 
 def test_each_word_has_its_time_in_order(hibari: Loaded) -> None:
@@ -84,12 +84,12 @@ def test_a_break_moves_what_follows(hibari: Loaded) -> None:
 def test_a_script_keeps_its_words(hibari: Loaded) -> None:
     asked = TIMED | {"in_parts": True, "only_read": True}
     _, (body,) = hibari.job(TEXT.encode(), type="text", parameters=asked)
-    found: list[TimedWord] = []
+    found: list[SpokenWord] = []
     seconds = 0.0
     for part in msgspec.json.decode(body):
         script = msgspec.json.encode(part["script"])
         header, (pcm,) = hibari.job(script, type="script", parameters=TIMED | {"in_parts": True})
-        found += [TimedWord(*each).later(seconds) for each in header.items[0].parameters["words"]]
+        found += [SpokenWord(*each).later(seconds) for each in header.items[0].parameters["words"]]
         seconds += len(from_pcm(pcm)) / RATE
     whole, _ = spoken(hibari, TEXT)
     assert [each.word for each in found] == WORDS
@@ -121,6 +121,6 @@ def test_words_are_shared_among_pieces() -> None:
 def test_a_words_punctuation_is_not_its_own_time() -> None:
     spans = [(0.0, 0.1), (0.1, 0.2), (0.2, 0.9), (0.9, 1.0), (1.0, 1.1)]
     assert list(timed("ab, c", [("Ab,", 3), ("c", 1)], spans)) == [
-        TimedWord("Ab,", 0.0, 0.2),
-        TimedWord("c", 1.0, 1.1),
+        SpokenWord("Ab,", 0.0, 0.2),
+        SpokenWord("c", 1.0, 1.1),
     ]

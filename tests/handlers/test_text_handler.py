@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from handler_kit.errors import LoadError
-from handler_kit.text_batching import Size, cut
+from handler_kit.text_batching import PassSize, cut
 from handler_kit.text_input import sample_texts
 from tests.checkpoints.text import MOODS
 from tests.checkpoints.text_tokenizers import LONGEST, write_byte_pairs, write_word_pieces
@@ -165,7 +165,7 @@ def test_texts_of_a_job_share_a_pass_with_those_of_like_length(
 
 
 def test_the_rows_of_one_input_count_for_its_pass() -> None:
-    sizes = [Size(10, rows=3), Size(10), Size(10, rows=2), Size(10, rows=9)]
+    sizes = [PassSize(10, rows=3), PassSize(10), PassSize(10, rows=2), PassSize(10, rows=9)]
     assert cut(sizes, 40, padded=True) == [[0, 1], [2], [3]]
 
 

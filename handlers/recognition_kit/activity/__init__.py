@@ -1,6 +1,6 @@
 """Whether anyone speaks.
 
-voice_activity   the network, Silero's
-voice_hearing    one pass over several recordings
-voice_state      what is remembered between two pieces of one recording
+network           Silero's network
+detection         one pass of it over pieces of several recordings
+recording_state   what is remembered between two pieces of one recording
 """

@@ -12,7 +12,7 @@ from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from handler_kit.wav import Samples
 from recognition_kit.options import RecognitionOptions
 from recognition_kit.piecewise.ctc_words import Alphabet, Letter, phrases_of, spoken
-from recognition_kit.piecewise.piecewise import Heard, PiecewiseRecogniser
+from recognition_kit.piecewise.recogniser import PieceOutputs, PiecewiseRecogniser
 
 
 class CtcRecogniser(PiecewiseRecogniser):
@@ -38,11 +38,11 @@ class CtcRecogniser(PiecewiseRecogniser):
         strides = [stride for _, stride in self._convolutions]
         self._seconds_per_frame = float(np.prod(strides)) / self.sample_rate
 
-    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> Heard:
+    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
         """Greedily: what lies between two blanks is one letter, or several alike."""
         groups = [list(pieces)] if self._masked else [[piece] for piece in pieces]
         rows = [row for group in groups for row in self._logits(network, group)]
-        return Heard(
+        return PieceOutputs(
             [phrases_of(self._letters(row), self._seconds_per_frame) for row in rows],
             rows,
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from recognition_kit.piecewise.piecewise import Phrase, SaidWord
+from recognition_kit.piecewise.recogniser import Phrase, PhraseWord
 
 PAUSE_SECONDS = 0.6  # between two words: a new phrase begins
 
@@ -61,7 +61,7 @@ def phrases_of(letters: Sequence[Letter], seconds_per_frame: float) -> list[Phra
 
 def _phrase(words: Sequence[Sequence[Letter]], seconds_per_frame: float) -> Phrase:
     said = [
-        SaidWord(
+        PhraseWord(
             "".join(letter.text for letter in word),
             word[0].first * seconds_per_frame,
             word[-1].last * seconds_per_frame,

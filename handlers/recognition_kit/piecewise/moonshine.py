@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, MoonshineForConditionalGeneration, Wav2V
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from handler_kit.wav import Samples
 from recognition_kit.options import RecognitionOptions
-from recognition_kit.piecewise.piecewise import Heard, Phrase, PiecewiseRecogniser
+from recognition_kit.piecewise.recogniser import Phrase, PieceOutputs, PiecewiseRecogniser
 
 TOKENS_PER_SECOND = 6.5  # nobody speaks faster; beyond it the decoder repeats itself (model card)
 
@@ -34,14 +34,14 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         config: Any = self.network.config
         self._most_tokens = int(config.max_position_embeddings) - 1  # the first token starts
 
-    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> Heard:
+    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
         """Greedily; the logits are those of the first tokens."""
         phrases, first_logits = [], []
         for piece in pieces:
             said = self._generate(network, piece)
             first_logits.append(said.logits[0].float().cpu().flatten())
             phrases.append(self._phrases(said, len(piece) / self.sample_rate))
-        return Heard(phrases, first_logits)
+        return PieceOutputs(phrases, first_logits)
 
     def _generate(self, network: Any, piece: Samples) -> Any:
         inputs = self._extractor(piece, sampling_rate=self.sample_rate, return_tensors="pt")

@@ -1,22 +1,22 @@
 """Whisper.  A recording's way through it:
 
-    pieces (30 s at most) -> mel -> network (encoder) -> listening (decoder: greedy, beam_search)
-        -> spans, words (times) -> transcript
+    audio_pieces (30 s at most) -> mel -> network (encoder)
+        -> piece_decoder (network's decoder, by greedy or beam_search)
+        -> text_spans, word_times (with alignment) -> transcript
 
-whisper       the recogniser that the handler asks
-checkpoint    loads one from a folder: the network, the vocabulary and the mel filters
-network       the modules of encoder and decoder
-mel           spectrograms as the encoder wants them
-vocabulary    the tokens, the languages and the text that they stand for
-prompts       what a client's prompt puts before the first token
-rules         which token may follow
-greedy        decoding by the most probable token
-beam_search   decoding with several hypotheses
-hypothesis    what was heard, and how surely
-listening     decodes a batch of windows, again at higher temperatures where that is needed
-transcriber   leads a recording through all of it
-spans         segments, from the tokens of time
-words         words, from tokens
-alignment     the times of tokens, from attention
-word_times    the times of words, from those of tokens
+recogniser     what the handler asks of a Whisper
+checkpoint     loads one from a folder: the network, the vocabulary and the mel filters
+transcriber    leads clips through all of it
+network        the modules of encoder and decoder, and the decoder's cache
+mel            spectrograms as the encoder was trained on
+vocabulary     the numbers of the special tokens and of the languages
+prompts        what of a client's prompt is used, and whether a text merely repeats it
+logit_filter   which token may follow
+greedy         decoding by the most probable token, or by one drawn at random
+beam_search    decoding with several hypotheses
+hypothesis     the tokens of one decoding, and how probable they are
+piece_decoder  decodes a batch of pieces, again at higher temperatures where that is needed
+text_spans     the stretches of text between the tokens that stand for times
+alignment      when each token was said, from attention
+word_times     when each word was said, from the times of its tokens
 """

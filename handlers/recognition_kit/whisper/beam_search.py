@@ -5,16 +5,18 @@ import math
 import torch
 
 from recognition_kit.whisper.hypothesis import Hypothesis
-from recognition_kit.whisper.network import DecoderCache, SpeechNetwork
-from recognition_kit.whisper.rules import Rules
+from recognition_kit.whisper.logit_filter import LogitFilter
+from recognition_kit.whisper.network import DecoderCache, WhisperNetwork
 
 
 class BeamSearch:
     """Keeps the *width* best hypotheses of every piece until as many have ended."""
 
-    def __init__(self, network: SpeechNetwork, rules: Rules, end: int, width: int) -> None:
+    def __init__(
+        self, network: WhisperNetwork, logit_filter: LogitFilter, end: int, width: int
+    ) -> None:
         self._network = network
-        self._rules = rules
+        self._filter = logit_filter
         self._end = end
         self.width = width
 
@@ -27,7 +29,7 @@ class BeamSearch:
         logits = logits.repeat_interleave(self.width, dim=0)
         said = logits.new_empty((len(logits), 0), dtype=torch.int64)
         for length in range(limit):
-            self._rules.apply(logits, said)
+            self._filter.apply(logits, said)
             rows, tokens = self._advance(beams, logits.log_softmax(dim=1))
             if all(beam.is_full for beam in beams) or length + 1 == limit:
                 break

@@ -12,15 +12,15 @@ from transformers.utils.logging import disable_progress_bar
 from handler_kit.errors import LoadError
 from handler_kit.text_encoder import load_tokenizer
 from recognition_kit.whisper.mel import LogMel, load_mel
-from recognition_kit.whisper.network import SpeechNetwork
+from recognition_kit.whisper.network import WhisperNetwork
 from recognition_kit.whisper.vocabulary import Vocabulary, read_vocabulary
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class WhisperCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a folder holds.  *alignment_heads* are (layer, head): where the decoder looks at the
     moment it writes down; empty where the checkpoint does not tell."""
 
-    network: SpeechNetwork
+    network: WhisperNetwork
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     mel: LogMel
@@ -28,7 +28,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     alignment_heads: tuple[tuple[int, int], ...]
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
+def load_checkpoint(folder: Path, device: torch.device) -> WhisperCheckpoint:
     """The folder's Whisper in fp32 on *device*, from safetensors only.  Raises LoadError."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -43,8 +43,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
     config = whisper.config
     if mel.max_frames != 2 * config.max_source_positions:
         raise LoadError("preprocessor_config.json is of another model: its clips' length differs")
-    return Checkpoint(
-        network=SpeechNetwork(whisper).eval().to(device),
+    return WhisperCheckpoint(
+        network=WhisperNetwork(whisper).eval().to(device),
         tokenizer=tokenizer,
         vocabulary=read_vocabulary(tokenizer, whisper.generation_config, config.vocab_size),
         mel=mel,

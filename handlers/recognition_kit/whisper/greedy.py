@@ -1,16 +1,16 @@
-"""The likeliest token after the other, or one drawn by chance: for several pieces at once."""
+"""The likeliest token after the other, or one drawn at random: for several pieces at once."""
 
 from collections.abc import Sequence
 
 import torch
 
 from recognition_kit.whisper.hypothesis import Hypothesis
-from recognition_kit.whisper.network import DecoderCache, SpeechNetwork
-from recognition_kit.whisper.rules import Rules
+from recognition_kit.whisper.logit_filter import LogitFilter
+from recognition_kit.whisper.network import DecoderCache, WhisperNetwork
 
 
-class Chance:
-    """One stream of chance per piece, so that a piece does not notice the others of its pass."""
+class TokenSampler:
+    """One random stream per piece, so that a piece does not notice the others of its pass."""
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
         self.temperature = temperature
@@ -29,12 +29,16 @@ class GreedyDecoding:
     """One decoding loop.  Rows that have ended leave it when half of those left have."""
 
     def __init__(
-        self, network: SpeechNetwork, rules: Rules, end: int, chance: Chance | None = None
+        self,
+        network: WhisperNetwork,
+        logit_filter: LogitFilter,
+        end: int,
+        sampler: TokenSampler | None = None,
     ) -> None:
         self._network = network
-        self._rules = rules
+        self._filter = logit_filter
         self._end = end
-        self._chance = chance
+        self._sampler = sampler
 
     def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
         """At most *limit* tokens each, from the first *logits* [pieces, tokens known] on."""
@@ -42,7 +46,7 @@ class GreedyDecoding:
         found = [Hypothesis() for _ in pieces]
         said = logits.new_empty((len(pieces), limit), dtype=torch.int64)
         for length in range(limit):
-            self._rules.apply(logits, said[:, :length])
+            self._filter.apply(logits, said[:, :length])
             chosen = self._choose(logits, pieces)
             scores = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
             # Read together: each reading waits for a GPU.  Tokens are exact in float32.
@@ -62,4 +66,4 @@ class GreedyDecoding:
         return found
 
     def _choose(self, logits: torch.Tensor, pieces: Sequence[int]) -> torch.Tensor:
-        return logits.argmax(dim=1) if self._chance is None else self._chance.draw(logits, pieces)
+        return logits.argmax(dim=1) if self._sampler is None else self._sampler.draw(logits, pieces)

@@ -44,7 +44,7 @@ class DecoderCache:
         self.said = [layer.take(rows) for layer in self.said]
 
 
-class SpeechNetwork(torch.nn.Module):
+class WhisperNetwork(torch.nn.Module):
     """Encodes mels when called; decodes step by step.  *whisper* gives the weights."""
 
     def __init__(self, whisper: Any) -> None:
@@ -63,8 +63,8 @@ class SpeechNetwork(torch.nn.Module):
         normed: torch.Tensor = encoder.layer_norm(states)
         return normed
 
-    def hear(self, states: torch.Tensor) -> list[KeysValues]:
-        """What each decoder layer attends to of encoder *states* [clips, positions, width]."""
+    def encoder_keys_values(self, states: torch.Tensor) -> list[KeysValues]:
+        """Return, per decoder layer, what it attends to of *states* [clips, positions, width]."""
         return [
             KeysValues(
                 _heads(layer.encoder_attn, layer.encoder_attn.k_proj(states)).contiguous(),

@@ -7,20 +7,25 @@ from typing import NamedTuple
 import msgspec
 import torch
 
-from handler_kit.one_thread import one_thread
+from handler_kit.threads import one_thread
 from handler_kit.wav import Samples
-from recognition_kit.clip import Clip
-from recognition_kit.pieces import Piece, cut, halve
-from recognition_kit.recogniser import Outcome
+from recognition_kit.audio_clip import AudioClip
+from recognition_kit.audio_pieces import AudioPiece, cut, halve
+from recognition_kit.recogniser import RecognitionOutput
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
 from recognition_kit.whisper.alignment import token_times
-from recognition_kit.whisper.checkpoint import Checkpoint
+from recognition_kit.whisper.checkpoint import WhisperCheckpoint
 from recognition_kit.whisper.hypothesis import Hypothesis
-from recognition_kit.whisper.listening import Heard, Listening, Saying, is_silence
-from recognition_kit.whisper.network import KeysValues, SpeechNetwork
-from recognition_kit.whisper.spans import Span, find_rest, find_spans
+from recognition_kit.whisper.network import KeysValues, WhisperNetwork
+from recognition_kit.whisper.piece_decoder import (
+    DecodedPiece,
+    EncodedPieces,
+    PieceDecoder,
+    is_silence,
+)
+from recognition_kit.whisper.text_spans import TextSpan, find_rest, find_spans
 from recognition_kit.whisper.vocabulary import ENGLISH
-from recognition_kit.whisper.word_times import TimedWord, time_words
+from recognition_kit.whisper.word_times import PieceWord, time_words
 
 CENTISECONDS = 100
 PROBABILITY_DIGITS = 4
@@ -32,7 +37,7 @@ class _Window(NamedTuple):
     """A piece of a clip on its way to the network."""
 
     clip: int
-    piece: Piece
+    piece: AudioPiece
 
 
 class _Part(NamedTuple):
@@ -45,7 +50,7 @@ class _Part(NamedTuple):
 class _Draft:
     """A clip's transcript while it is made."""
 
-    def __init__(self, clip: Clip, *, multilingual: bool) -> None:
+    def __init__(self, clip: AudioClip, *, multilingual: bool) -> None:
         self.clip = clip
         self.language = clip.parameters.wanted_language or (None if multilingual else ENGLISH)
         self.language_probability: float | None = None
@@ -66,18 +71,20 @@ class _Draft:
 class Transcriber:
     """One forward pass of clips whose decoding is the same."""
 
-    def __init__(self, checkpoint: Checkpoint, network: SpeechNetwork, max_pieces: int) -> None:
+    def __init__(
+        self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, max_pieces: int
+    ) -> None:
         self._checkpoint = checkpoint
         self._network = network
         self._max_pieces = max_pieces
         self._vocabulary = checkpoint.vocabulary
         self._rate = checkpoint.mel.sample_rate
 
-    def run(self, clips: Sequence[Clip]) -> Outcome:
+    def run(self, clips: Sequence[AudioClip]) -> RecognitionOutput:
         """What was said in *clips*, in their order."""
         multilingual = self._vocabulary.multilingual
         drafts = [_Draft(clip, multilingual=multilingual) for clip in clips]
-        listening = Listening(self._checkpoint, self._network, clips[0].decoding)
+        decoder = PieceDecoder(self._checkpoint, self._network, clips[0].decoding)
         longest = clips[0].decoding.context_samples
         windows = [
             _Window(number, piece)
@@ -87,23 +94,25 @@ class Transcriber:
         logits: list[torch.Tensor] = []
         while windows:
             now, windows = windows[: self._max_pieces], windows[self._max_pieces :]
-            heard = listening.hear([_samples(clips, window) for window in now])
+            encoded = decoder.encode([_samples(clips, window) for window in now])
             with one_thread(only_if=self._network.width <= SMALL_WIDTH):
-                prefixes = self._prefixes(listening, heard, now, drafts)
+                prefixes = self._prefixes(decoder, encoded, now, drafts)
                 if clips[0].probe:
-                    logits += listening.first_logits(heard, prefixes)
+                    logits += decoder.first_logits(encoded, prefixes)
                 asked = [clips[window.clip].parameters for window in now]
                 divisible = [not clips[0].probe and self._is_divisible(window) for window in now]
-                sayings = listening.write_down(heard, prefixes, asked, divisible)
-                for place, (window, saying) in enumerate(zip(now, sayings, strict=True)):
-                    one = [KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in heard]
-                    windows += self._add(drafts[window.clip], window, saying, listening, one)
-        return Outcome([draft.finish() for draft in drafts], logits)
+                decoded = decoder.decode(encoded, prefixes, asked, divisible)
+                for place, (window, result) in enumerate(zip(now, decoded, strict=True)):
+                    one = [
+                        KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in encoded
+                    ]
+                    windows += self._add(drafts[window.clip], window, result, decoder, one)
+        return RecognitionOutput([draft.finish() for draft in drafts], logits)
 
     def _prefixes(
         self,
-        listening: Listening,
-        heard: Heard,
+        decoder: PieceDecoder,
+        encoded: EncodedPieces,
         windows: Sequence[_Window],
         drafts: Sequence[_Draft],
     ) -> list[list[int]]:
@@ -113,7 +122,7 @@ class Transcriber:
             if drafts[window.clip].language is None:
                 unknown.setdefault(window.clip, place)
         if unknown:
-            found = listening.detect(heard, list(unknown.values()))
+            found = decoder.detect_languages(encoded, list(unknown.values()))
             for clip, (language, probability) in zip(unknown, found, strict=True):
                 drafts[clip].language = language
                 drafts[clip].language_probability = round(probability, PROBABILITY_DIGITS)
@@ -132,32 +141,37 @@ class Transcriber:
         return prefixes
 
     def _add(
-        self, draft: _Draft, window: _Window, saying: Saying, listening: Listening, heard: Heard
+        self,
+        draft: _Draft,
+        window: _Window,
+        decoded: DecodedPiece,
+        decoder: PieceDecoder,
+        encoded: EncodedPieces,
     ) -> list[_Window]:
         """Adds what was said in *window* to *draft*; returns what of it must be heard again."""
-        if saying.to_divide:
+        if decoded.to_divide:
             halves = halve(draft.clip.samples, window.piece, self._rate)
             return [_Window(window.clip, piece) for piece in halves]
-        if is_silence(saying, draft.clip.parameters, self._vocabulary.first_timestamp):
+        if is_silence(decoded, draft.clip.parameters, self._vocabulary.first_timestamp):
             return []
         start, end = window.piece
-        hypothesis = saying.hypothesis
+        hypothesis = decoded.hypothesis
         seconds = (end - start) / self._rate
         spans = find_spans(hypothesis, self._vocabulary, seconds)
         rest = find_rest(hypothesis, self._vocabulary, seconds)
         if rest is not None:
             spans = [span for span in spans if span.end <= rest]
-        words: list[list[TimedWord]] | None = None
+        words: list[list[PieceWord]] | None = None
         if draft.clip.parameters.word_timestamps:
-            words = self._words(draft, spans, hypothesis, seconds, listening, heard)
+            words = self._words(draft, spans, hypothesis, seconds, decoder, encoded)
         parts = [
-            self._part(draft, start, span, saying, words[number] if words else None)
+            self._part(draft, start, span, decoded, words[number] if words else None)
             for number, span in enumerate(spans)
         ]
         draft.parts.append((start, [part for part in parts if part.segment.text]))
         if rest is None:
             return []
-        return [_Window(window.clip, Piece(start + round(rest * self._rate), end))]
+        return [_Window(window.clip, AudioPiece(start + round(rest * self._rate), end))]
 
     def _is_divisible(self, window: _Window) -> bool:
         return window.piece.end - window.piece.start >= DIVISIBLE_SECONDS * self._rate
@@ -166,12 +180,12 @@ class Transcriber:
         self,
         draft: _Draft,
         first_sample: int,
-        span: Span,
-        saying: Saying,
-        words: list[TimedWord] | None,
+        span: TextSpan,
+        decoded: DecodedPiece,
+        words: list[PieceWord] | None,
     ) -> _Part:
         """With *words* the segment lasts from the first of them to the last."""
-        hypothesis = saying.hypothesis
+        hypothesis = decoded.hypothesis
         logprobs = hypothesis.logprobs[span.first : span.last]
         text = self._checkpoint.tokenizer.decode(hypothesis.tokens[span.first : span.last])
         timed = [
@@ -188,7 +202,7 @@ class Transcriber:
             timed[-1].end if timed else self._time(draft, first_sample, span.end),
             text.strip(),
             round(math.exp(math.fsum(logprobs) / len(logprobs)), PROBABILITY_DIGITS),
-            round(saying.no_speech, PROBABILITY_DIGITS),
+            round(decoded.no_speech, PROBABILITY_DIGITS),
             msgspec.UNSET if words is None else timed,
         )
         return _Part(segment, text)
@@ -196,12 +210,12 @@ class Transcriber:
     def _words(
         self,
         draft: _Draft,
-        spans: Sequence[Span],
+        spans: Sequence[TextSpan],
         hypothesis: Hypothesis,
         seconds: float,
-        listening: Listening,
-        heard: Heard,
-    ) -> list[list[TimedWord]]:
+        decoder: PieceDecoder,
+        encoded: EncodedPieces,
+    ) -> list[list[PieceWord]]:
         """The words of each of *spans*; a forced pass over their text tells when."""
         if not spans:
             return []
@@ -209,7 +223,7 @@ class Transcriber:
         language, task = draft.language or ENGLISH, draft.clip.parameters.task
         prefix = vocabulary.prefix(language, task, (), timestamps=False)
         tokens = [token for span in spans for token in hypothesis.tokens[span.first : span.last]]
-        scores = listening.look(heard, [*prefix, *tokens])
+        scores = decoder.attention_scores(encoded, [*prefix, *tokens])
         times = token_times(scores[:, len(prefix) - 1 :], seconds)
         spoken = language if task == "transcribe" else ENGLISH
         return time_words(times, spans, hypothesis, self._checkpoint.tokenizer.decode, spoken)
@@ -222,5 +236,5 @@ class Transcriber:
         return min(round(offset + first_sample / self._rate + seconds, 2), latest)
 
 
-def _samples(clips: Sequence[Clip], window: _Window) -> Samples:
+def _samples(clips: Sequence[AudioClip], window: _Window) -> Samples:
     return clips[window.clip].samples[window.piece.start : window.piece.end]

@@ -1,19 +1,29 @@
-"""Which words were said in a piece, and when."""
+"""Which words were said in a piece, and when.
+
+Tokens become words as in Whisper's own ``tokenizer.py`` (`split_to_word_tokens`) and ``timing.py``.
+"""
 
 import math
-from collections.abc import Sequence
+import string
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
 from recognition_kit.whisper.hypothesis import Hypothesis
-from recognition_kit.whisper.spans import Span
-from recognition_kit.whisper.words import Decode, split_words
+from recognition_kit.whisper.text_spans import TextSpan
 
 LONGEST_MEDIAN_SECONDS = 0.7  # of the words' lengths, as in whisper/timing.py
 LONGEST_IN_MEDIANS = 2.0
 
+WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+OPENING = "\"'“¿([{-"
+CLOSING = "\"'.。,，!！?？:：”)]}、"
+BROKEN = "\ufffd"  # half a character
 
-class TimedWord(NamedTuple):
+Decode = Callable[[Sequence[int]], str]
+
+
+class PieceWord(NamedTuple):
     """A word, stripped; seconds from the piece's start; the mean of its tokens' probabilities."""
 
     word: str
@@ -24,11 +34,11 @@ class TimedWord(NamedTuple):
 
 def time_words(
     times: Sequence[float],
-    spans: Sequence[Span],
+    spans: Sequence[TextSpan],
     hypothesis: Hypothesis,
     decode: Decode,
     language: str,
-) -> list[list[TimedWord]]:
+) -> list[list[PieceWord]]:
     """The words of each of *spans*.
 
     *times* says when each text token of *spans* begins, one after another, and at last when the
@@ -44,13 +54,13 @@ def time_words(
             probability = math.exp(math.fsum(logprobs) / len(logprobs))
             start, end = (times[min(behind + at, len(times) - 1)] for at in (first, last))
             if text.strip():
-                words.append(TimedWord(text.strip(), start, end, probability))
+                words.append(PieceWord(text.strip(), start, end, probability))
         found.append(_trimmed(words, span))
         behind += len(tokens)
     return found
 
 
-def _trimmed(words: list[TimedWord], span: Span) -> list[TimedWord]:
+def _trimmed(words: list[PieceWord], span: TextSpan) -> list[PieceWord]:
     """*words* without the pauses before the first and behind the last, which warping gives them."""
     if not words:
         return words
@@ -67,3 +77,68 @@ def _trimmed(words: list[TimedWord], span: Span) -> list[TimedWord]:
         ends = min(ends, last.start + longest)
     words[-1] = last._replace(end=ends)
     return words
+
+
+class WordTokens(NamedTuple):
+    """A word as it is written, and the places *first* to *last* (not included) of its tokens."""
+
+    text: str
+    first: int
+    last: int
+
+
+def split_words(tokens: Sequence[int], decode: Decode, language: str | None) -> list[WordTokens]:
+    """The words of text *tokens*, with the punctuation that clings to them."""
+    characters = _split_characters(tokens, decode)
+    words = characters if language in WITHOUT_SPACES else _join_parts(characters)
+    return _join_closing(_join_opening(words))
+
+
+def _split_characters(tokens: Sequence[int], decode: Decode) -> list[WordTokens]:
+    """The smallest runs of tokens that are whole characters."""
+    runs = []
+    first = 0
+    for last in range(1, len(tokens) + 1):
+        text = decode(tokens[first:last])
+        if BROKEN not in text or last == len(tokens):
+            runs.append(WordTokens(text, first, last))
+            first = last
+    return runs
+
+
+def _join_parts(runs: Sequence[WordTokens]) -> list[WordTokens]:
+    """A word begins with a space, or is punctuation."""
+    words: list[WordTokens] = []
+    for run in runs:
+        begins = run.text.startswith(" ") or run.text.strip() in string.punctuation
+        if words and not begins:
+            words[-1] = _joined(words[-1], run)
+        else:
+            words.append(run)
+    return words
+
+
+def _join_opening(words: Sequence[WordTokens]) -> list[WordTokens]:
+    joined: list[WordTokens] = []
+    for word in words:
+        before = joined[-1].text if joined else ""
+        if before.startswith(" ") and before.strip() and before.strip() in OPENING:
+            joined[-1] = _joined(joined[-1], word)
+        else:
+            joined.append(word)
+    return joined
+
+
+def _join_closing(words: Sequence[WordTokens]) -> list[WordTokens]:
+    joined: list[WordTokens] = []
+    for word in words:
+        clings = joined and not joined[-1].text.endswith(" ") and word.text in CLOSING
+        if clings and word.text:
+            joined[-1] = _joined(joined[-1], word)
+        else:
+            joined.append(word)
+    return joined
+
+
+def _joined(before: WordTokens, after: WordTokens) -> WordTokens:
+    return WordTokens(before.text + after.text, before.first, after.last)

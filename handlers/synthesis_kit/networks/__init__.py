@@ -1,4 +1,4 @@
-"""The networks that speak, each behind `synthesis_kit.utterance.SpeechNetwork`.
+"""The networks that speak, each behind `synthesis_kit.utterance.SynthesisNetwork`.
 
 loading             picks a network by its checkpoint
 hibari_network      hibari: text and durations to a spectrogram (`hibari_modules`), then to sound

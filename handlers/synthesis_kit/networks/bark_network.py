@@ -18,8 +18,8 @@ from transformers.models.bark.generation_configuration_bark import (
 from handler_kit.errors import LoadError
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from handler_kit.seeded import seeded
-from synthesis_kit.text.reading import LetterReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.text.reading import LetterReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 VOICES_FILE = "voices.safetensors"
 RANDOM = "random"  # a speaker too: somebody, by the seed
@@ -30,8 +30,8 @@ PROMPTS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}  # and th
 Preset = dict[str, Tensor]
 
 
-class BarkNetwork(SpeechNetwork):
-    """`SpeechNetwork` with a BarkModel.
+class BarkNetwork(SynthesisNetwork):
+    """`SynthesisNetwork` with a BarkModel.
 
     One utterance after another: it draws its tokens from one generator, and a batch is as slow
     as its slowest member.
@@ -59,7 +59,7 @@ class BarkNetwork(SpeechNetwork):
         tokenizer = load_tokenizer(AutoTokenizer, folder)
         return cls(bark, tokenizer, _presets(folder / VOICES_FILE, device))
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """All letters, and marks such as [laughs]."""
         return LetterReader(lambda text: text)
 

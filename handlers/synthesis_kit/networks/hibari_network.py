@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from handler_kit.errors import LoadError
-from handler_kit.one_thread import one_thread
+from handler_kit.threads import one_thread
 from synthesis_kit.networks.hibari_modules import (
     FRAMES_PER_STEP,
     VOICED_HZ,
@@ -20,16 +20,16 @@ from synthesis_kit.networks.hibari_modules import (
     HibariModules,
 )
 from synthesis_kit.networks.hibari_vocoder import HOP, SAMPLE_RATE, HibariVocoder
-from synthesis_kit.text.reading import PhonemeReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
-from synthesis_kit.word_times import Span
+from synthesis_kit.text.reading import PhonemeReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
+from synthesis_kit.word_times import TimeSpan
 
 EDGE = 0  # the symbol before the first and behind the last
 LOWEST_HZ = VOICED_HZ + 1
 
 
-class HibariNetwork(SpeechNetwork):
-    """`SpeechNetwork` with hibari's weights."""
+class HibariNetwork(SynthesisNetwork):
+    """`SynthesisNetwork` with hibari's weights."""
 
     controls = frozenset({"speed", "pitch", "emotion"})
     job_seconds = 48.0
@@ -55,7 +55,7 @@ class HibariNetwork(SpeechNetwork):
             raise LoadError(f"no network of hibari's: {exc}") from exc
         return cls(modules.to(device).eval().requires_grad_(requires_grad=False), symbols)
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """Phonemes."""
         return PhonemeReader()
 
@@ -68,12 +68,12 @@ class HibariNetwork(SpeechNetwork):
         with one_thread():
             return self._speak(utterances)
 
-    def times(self, utterances: Sequence[Utterance]) -> list[list[Span]]:
+    def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
         """From the durations that it predicts; an unknown symbol takes no time."""
         with one_thread():
             return [self._spans(each) for each in utterances]
 
-    def _spans(self, utterance: Utterance) -> list[Span]:
+    def _spans(self, utterance: Utterance) -> list[TimeSpan]:
         device = self._vocoder.window.device
         (steps,), _, _ = self._texts(
             [torch.tensor(self._ids(utterance), device=device)], [utterance]
@@ -81,7 +81,7 @@ class HibariNetwork(SpeechNetwork):
         seconds = FRAMES_PER_STEP * HOP / SAMPLE_RATE / utterance.formants
         ends = iter((steps.cumsum(0) * seconds).tolist())
         end = next(ends)  # of the edge
-        spans: list[Span] = []
+        spans: list[TimeSpan] = []
         for symbol in utterance.symbols:
             start, end = end, next(ends) if symbol in self._symbols else end
             spans.append((start, end))

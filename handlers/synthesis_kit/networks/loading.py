@@ -10,7 +10,7 @@ import torch
 from handler_kit.errors import LoadError
 from handler_kit.model_type import model_type
 from synthesis_kit.options import TextStageOptions
-from synthesis_kit.utterance import SpeechNetwork
+from synthesis_kit.utterance import SynthesisNetwork
 
 if TYPE_CHECKING:
     from synthesis_kit.text.text_stage import TextStage
@@ -27,7 +27,7 @@ _CLASSES = {
 
 def load_network(
     name: Literal["auto", "hibari", "piper"], folder: Path, device: torch.device
-) -> SpeechNetwork:
+) -> SynthesisNetwork:
     """The network that lies in *folder*; "auto" is the `model_type` of its config.json.
 
     Raises LoadError.  Only the one that is wanted is imported: transformers alone takes seconds.
@@ -36,7 +36,7 @@ def load_network(
     if family not in _CLASSES:
         raise LoadError(f"{family} is no network that speaks; known are {', '.join(_CLASSES)}")
     module = import_module(f"synthesis_kit.networks.{family}_network")
-    load: Callable[[Path, torch.device], SpeechNetwork] = getattr(module, _CLASSES[family]).load
+    load: Callable[[Path, torch.device], SynthesisNetwork] = getattr(module, _CLASSES[family]).load
     return load(folder, device)
 
 

@@ -16,14 +16,14 @@ from handler_kit.errors import LoadError
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.piper_modules import PiperVits
 from synthesis_kit.networks.vits_batch import mask_of, padded, stretched
-from synthesis_kit.text.reading import PhonemeReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.text.reading import PhonemeReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 PAD, FIRST, LAST = "_", "^", "$"  # Piper's symbols between all others, before and behind them
 
 
-class PiperNetwork(SpeechNetwork):
-    """`SpeechNetwork` with the weights of one Piper voice."""
+class PiperNetwork(SynthesisNetwork):
+    """`SynthesisNetwork` with the weights of one Piper voice."""
 
     controls = frozenset({"speed"})
 
@@ -58,7 +58,7 @@ class PiperNetwork(SpeechNetwork):
         voice.eval()  # type: ignore[no-untyped-call]
         return cls(voice, symbols)
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """Phonemes."""
         return PhonemeReader()
 

@@ -15,8 +15,8 @@ from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from handler_kit.seeded import seeded
 from synthesis_kit.cloning import Embedding
 from synthesis_kit.networks.xvector import XVectorNetwork
-from synthesis_kit.text.reading import LetterReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.text.reading import LetterReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 VOICES_FILE = "speakers.safetensors"
 EXTRA_TOKENS = 2  # the blank that SentencePiece puts in front, and the end
@@ -40,8 +40,8 @@ class SpeakerSpace:
         return self._network.embedding(wav)
 
 
-class SpeechT5Network(SpeechNetwork):
-    """`SpeechNetwork` with SpeechT5 and its HiFi-GAN.
+class SpeechT5Network(SynthesisNetwork):
+    """`SynthesisNetwork` with SpeechT5 and its HiFi-GAN.
 
     One utterance after another: in a batch, transformers drops the same units for all and runs
     the decoder's first layers over everybody's padding.
@@ -81,7 +81,7 @@ class SpeechT5Network(SpeechNetwork):
         network.cloning = SpeakerSpace(size, xvectors)
         return network
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """The letters that the tokenizer knows."""
         return LetterReader(lambda text: "".join(filter(self._knows, text)))
 

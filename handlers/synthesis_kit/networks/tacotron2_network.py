@@ -16,8 +16,8 @@ from transformers import SpeechT5HifiGan
 from handler_kit.errors import LoadError
 from handler_kit.hub_checkpoint import load_model
 from synthesis_kit.networks.tacotron2_modules import Tacotron2, Tacotron2Config
-from synthesis_kit.text.reading import LetterReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.text.reading import LetterReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 # tacotron2/text/symbols.py; behind these come phonemes, which no cleaner of theirs writes
 SYMBOLS = "_-!'(),.:;? " + string.ascii_uppercase + string.ascii_lowercase
@@ -25,8 +25,8 @@ SAID = frozenset(SYMBOLS) - {"_"}
 PRENET_LAYERS = 2
 
 
-class Tacotron2Network(SpeechNetwork):
-    """`SpeechNetwork` with Tacotron 2; the vocoder is a HiFi-GAN in `vocoder/`.
+class Tacotron2Network(SynthesisNetwork):
+    """`SynthesisNetwork` with Tacotron 2; the vocoder is a HiFi-GAN in `vocoder/`.
 
     Encoder and decoder take a batch; the postnet and the vocoder one utterance after another.
     """
@@ -56,7 +56,7 @@ class Tacotron2Network(SpeechNetwork):
             raise LoadError("vocoder: it takes other spectrograms")
         return cls(tacotron.eval().requires_grad_(requires_grad=False).to(device), vocoder)
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """Small letters without accents."""
         return LetterReader(_letters)
 

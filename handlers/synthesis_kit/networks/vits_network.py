@@ -15,14 +15,14 @@ from handler_kit.errors import InvalidInput
 from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.vits_batch import MOST_FRAMES, mask_of, padded, stretched
-from synthesis_kit.text.reading import LetterReader, PhonemeReader, Reader
-from synthesis_kit.utterance import SpeechNetwork, Utterance
+from synthesis_kit.text.reading import LetterReader, PhonemeReader, SymbolReader
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 NEVER_RUN = 1  # of the durations' flows: VitsModel skips it too, as useless
 
 
-class VitsNetwork(SpeechNetwork):
-    """`SpeechNetwork` with a VitsModel; what a row draws is what VitsModel draws for it alone.
+class VitsNetwork(SynthesisNetwork):
+    """`SynthesisNetwork` with a VitsModel; what a row draws is what VitsModel draws for it alone.
 
     The text encoder, the durations and the flow take a batch; the decoder, which has no mask,
     takes one utterance after another.
@@ -48,7 +48,7 @@ class VitsNetwork(SpeechNetwork):
                 parametrize.remove_parametrizations(module, "weight")
         return cls(voice, load_tokenizer(VitsTokenizer, folder))
 
-    def reader(self) -> Reader:
+    def reader(self) -> SymbolReader:
         """Letters; where espeak's phonemes are wanted, misaki's in espeak's symbols: English."""
         return PhonemeReader() if self._tokenizer.phonemize else LetterReader(self._letters)
 

@@ -1,10 +1,10 @@
 """From written text to what a network reads.
 
-script          a request's text, cut into utterances
+script          a request's text as utterances
 ssml            passages of an SSML document
-pieces          cuts long texts where a speaker would pause
-reading         letters or phonemes of a passage, with the words that `english_kit` reads in it
-pronunciation   phonemes of words
+text_pieces     cuts texts where a speaker would pause
+reading         a passage as letters or phonemes; `english_kit` spells out what is in it
+pronunciation   English words as phonemes
 ipa             phonemes that a client gives
-text_stage      a model that rewrites texts before they are read (BART)
+text_stage      a model that rewrites a text before it is read (BART)
 """

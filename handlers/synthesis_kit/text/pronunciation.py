@@ -12,8 +12,8 @@ from hibari.g2p import G2P
 from english_kit.reading import EnglishReader, Reading, pronounced
 from english_kit.scanner import Scanner, reader
 from handler_kit.errors import InvalidInput
-from handler_kit.one_thread import one_thread
-from synthesis_kit.word_times import Word
+from handler_kit.threads import one_thread
+from synthesis_kit.word_times import CountedWord
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Symbols(NamedTuple):
 
     symbols: str
     left_out: Sequence[str] = ()
-    words: Sequence[Word] = ()
+    words: Sequence[CountedWord] = ()
 
 
 class Pronunciation:
@@ -106,7 +106,7 @@ class Pronunciation:
             raise InvalidInput("The text holds what this voice cannot pronounce") from exc
 
 
-def _words(tokens: Sequence[Any]) -> Iterator[Word]:
+def _words(tokens: Sequence[Any]) -> Iterator[CountedWord]:
     """What stands between spaces, and how many symbols say it."""
     text, count = "", 0
     for token in tokens:

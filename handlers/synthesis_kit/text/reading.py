@@ -33,7 +33,7 @@ class Manner(NamedTuple):
     pronunciations: Mapping[str, str] = {}
 
 
-class Reader(Protocol):
+class SymbolReader(Protocol):
     """Makes symbols of text."""
 
     has_phonemes: bool

@@ -8,11 +8,10 @@ from msgspec import Meta
 
 from handler_kit.errors import InvalidInput, LoadError
 from synthesis_kit.cloning import chosen_voice
-from synthesis_kit.emotions import EMOTIONS
 from synthesis_kit.options import SynthesisOptions, VoiceOptions
 from synthesis_kit.parameters import SynthesisParameters
+from synthesis_kit.prosody import EMOTIONS, Prosody
 from synthesis_kit.text.ipa import pronunciation
-from synthesis_kit.text.pieces import cut, sentences
 from synthesis_kit.text.reading import Manner, by_script, unmarked
 from synthesis_kit.text.ssml import (
     LEAST,
@@ -23,29 +22,30 @@ from synthesis_kit.text.ssml import (
     Passage,
     passages,
 )
-from synthesis_kit.utterance import Prosody, SpeechNetwork, Utterance
-from synthesis_kit.word_times import Word, by_piece
+from synthesis_kit.text.text_pieces import cut, sentences
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
+from synthesis_kit.word_times import CountedWord, by_piece
 
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A part of a script as it travels: its sentence's place, its pieces' symbols, and what its
     `ssml.Passage` says of the manner."""
 
     first: int
     continued: bool
     pieces: list[str]
-    words: list[list[Word]] = []
+    words: list[list[CountedWord]] = []
     pause: Annotated[float, Meta(ge=0, le=MAX_PAUSE_SECONDS + 1)] = 0.0
     speed: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     pitch: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     volume: Annotated[float, Meta(ge=QUIETEST, le=LOUDEST)] = 1.0
 
 
-class Part(msgspec.Struct, frozen=True):
+class TimedPart(msgspec.Struct, frozen=True):
     """A part of a script, and about how long it will be; `in_parts` answers consist of these."""
 
     seconds: float
-    script: Written
+    script: ScriptPart
 
 
 class Sentence(NamedTuple):
@@ -104,7 +104,7 @@ def text_of(body: bytes) -> str:
 class ScriptWriter:
     """Turns texts into scripts for the voices of *network*."""
 
-    def __init__(self, options: SynthesisOptions, network: SpeechNetwork) -> None:
+    def __init__(self, options: SynthesisOptions, network: SynthesisNetwork) -> None:
         self._options = options
         self._reader = network.reader()
         self._controls = network.controls
@@ -172,7 +172,7 @@ class ScriptWriter:
         manner = Manner(self._language(asked), asked.normalize_text, is_marked_up)
         left_out: list[str] = []
         pieces: list[list[str]] = []
-        words: list[list[list[Word]]] = []
+        words: list[list[list[CountedWord]]] = []
         for passage in passages:
             said = {
                 word: pronunciation(word, ipa)
@@ -194,7 +194,7 @@ class ScriptWriter:
             continued=asked.continued,
         )
 
-    def rewrite(self, written: Written, asked: SynthesisParameters) -> Script:
+    def rewrite(self, written: ScriptPart, asked: SynthesisParameters) -> Script:
         """The script that *written* is a part of.  Raises InvalidInput."""
         for piece in written.pieces:
             if not 0 < len(piece) <= self._longest:
@@ -212,7 +212,7 @@ class ScriptWriter:
             continued=written.continued,
         )
 
-    def parts(self, script: Script) -> list[Part]:
+    def parts(self, script: Script) -> list[TimedPart]:
         """*script* cut so that each part is one job's: at sentences, and where one of them is too
         long between its pieces."""
         return [
@@ -222,12 +222,12 @@ class ScriptWriter:
         ]
 
     @staticmethod
-    def _part(script: Script, place: int, number: int, pieces: Sequence[Utterance]) -> Part:
+    def _part(script: Script, place: int, number: int, pieces: Sequence[Utterance]) -> TimedPart:
         manner = script.sentences[place].manner
         pause = 0.0 if number else manner.pause
-        return Part(
+        return TimedPart(
             round(pause + sum(piece.seconds for piece in pieces), 3),
-            Written(
+            ScriptPart(
                 script.first + place,
                 continued=number > 0 or (script.continued and place == 0),
                 pieces=[piece.symbols for piece in pieces],
@@ -256,7 +256,7 @@ class ScriptWriter:
     def _spoken(
         self,
         sentences: Sequence[Sequence[str]],
-        words: Sequence[Sequence[Sequence[Word]]],
+        words: Sequence[Sequence[Sequence[CountedWord]]],
         manners: Sequence[Passage],
         first: int,
         asked: SynthesisParameters,
@@ -348,7 +348,7 @@ def _jobs(sentence: Sentence, seconds: float) -> list[list[Utterance]]:
     return groups
 
 
-def _speaker(name: str, voice: VoiceOptions, network: SpeechNetwork) -> str | None:
+def _speaker(name: str, voice: VoiceOptions, network: SynthesisNetwork) -> str | None:
     """Which of the network's speakers *voice* is.  Raises LoadError."""
     if network.speakers is None:
         if voice.speaker is not None:

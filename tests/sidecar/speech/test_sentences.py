@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.speech.sentences import MAX_CHARACTERS, sentences, text_parts
-from synthesis_kit.text.pieces import sentences as handlers_sentences
+from synthesis_kit.text.text_pieces import sentences as handlers_sentences
 
 
 def test_abbreviations_and_numbers_end_no_sentence() -> None:

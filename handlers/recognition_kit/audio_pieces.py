@@ -11,33 +11,33 @@ QUIET_SECONDS = 0.3  # how long it must be quiet to be a good place
 STEP_SECONDS = 0.01
 
 
-class Piece(NamedTuple):
+class AudioPiece(NamedTuple):
     """Samples *start* to *end* of a clip."""
 
     start: int
     end: int
 
 
-def cut(samples: Samples, longest: int, sample_rate: int) -> list[Piece]:
+def cut(samples: Samples, longest: int, sample_rate: int) -> list[AudioPiece]:
     """*samples* in pieces of at most *longest* samples each; none for no samples.
 
     A piece ends at the quietest place of its last seconds.  The last ends where the clip does.
     """
-    pieces: list[Piece] = []
+    pieces: list[AudioPiece] = []
     start = 0
     while len(samples) - start > longest:
         end = _quietest(samples, start + longest, sample_rate)
-        pieces.append(Piece(start, end))
+        pieces.append(AudioPiece(start, end))
         start = end
-    return [*pieces, Piece(start, len(samples))] if len(samples) else []
+    return [*pieces, AudioPiece(start, len(samples))] if len(samples) else []
 
 
-def halve(samples: Samples, piece: Piece, sample_rate: int) -> list[Piece]:
+def halve(samples: Samples, piece: AudioPiece, sample_rate: int) -> list[AudioPiece]:
     """*piece* of *samples* as two, parted at the quietest place of its middle third."""
     third = (piece.end - piece.start) // 3
     latest = piece.end - third
     at = _quietest(samples, latest, sample_rate, searched_seconds=third / sample_rate)
-    return [Piece(piece.start, at), Piece(at, piece.end)]
+    return [AudioPiece(piece.start, at), AudioPiece(at, piece.end)]
 
 
 def _quietest(

@@ -10,7 +10,7 @@ MAX_FALLBACK_TEMPERATURE = 1.0
 FALLBACK_STEP = 0.2
 
 
-class Decoding(msgspec.Struct, frozen=True, kw_only=True):
+class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the pieces of one decoding loop have in common."""
 
     prompt: tuple[int, ...]
@@ -30,10 +30,10 @@ class Decoding(msgspec.Struct, frozen=True, kw_only=True):
         return tried
 
 
-class Clip(msgspec.Struct, frozen=True, kw_only=True):
+class AudioClip(msgspec.Struct, frozen=True, kw_only=True):
     """Mono audio and what is asked of it.  *probe*: it checks or warms the model."""
 
     samples: Samples
     parameters: TranscriptionParameters
-    decoding: Decoding
+    decoding: DecodingSettings
     probe: bool = False

@@ -10,30 +10,30 @@ import msgspec
 import torch
 
 from handler_kit.errors import InvalidInput
-from handler_kit.text_batching import Size, cut
-from text_kit.checkpoint import Checkpoint
+from handler_kit.text_batching import PassSize, cut
+from text_kit.checkpoint import TextCheckpoint
 from text_kit.options import TextOptions
-from text_kit.row import Row, padded, row_of
-from text_kit.task import Outcome
+from text_kit.task import TaskOutput
+from text_kit.token_rows import TokenRow, padded, row_of
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class EncodedText(msgspec.Struct, frozen=True, kw_only=True):
     """One text as the rows that answer it, and what is asked of it."""
 
     text: str
-    rows: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
     asked: Any
 
     @property
-    def size(self) -> Size:
+    def size(self) -> PassSize:
         """What it brings into a pass."""
-        return Size(max(len(row.ids) for row in self.rows), len(self.rows))
+        return PassSize(max(len(row.ids) for row in self.rows), len(self.rows))
 
 
-class Reader(ABC):
+class ReadingTask(ABC):
     """A task says how a text becomes rows, and its rows' logits an answer."""
 
-    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raises LoadError where the checkpoint cannot do the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
@@ -44,11 +44,11 @@ class Reader(ABC):
         self._extra: dict[str, Any] = {"use_cache": False} if "use_cache" in known else {}
 
     @abstractmethod
-    def read(self, text: str, parameters: dict[str, Any]) -> Question:
+    def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
         """Raises InvalidInput."""
 
     @abstractmethod
-    def answer(self, question: Question, logits: Sequence[torch.Tensor]) -> Any:
+    def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> Any:
         """What *logits*, of each row of *question*, mean."""
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
@@ -61,16 +61,16 @@ class Reader(ABC):
         network: torch.nn.Module = self.checkpoint.network
         return network
 
-    def plan(self, inputs: Sequence[Question]) -> list[list[int]]:
+    def plan(self, inputs: Sequence[EncodedText]) -> list[list[int]]:
         """Questions of like lengths share a pass of at most `max_pass_tokens`."""
         return cut([one.size for one in inputs], self.options.max_pass_tokens, padded=True)
 
-    def run(self, network: Any, inputs: Sequence[Question]) -> Outcome:
+    def run(self, network: Any, inputs: Sequence[EncodedText]) -> TaskOutput:
         """The answers; a question whose own rows fill a pass takes several."""
         rows = [row for question in inputs for row in question.rows]
         logits: dict[int, torch.Tensor] = {}
         for places in cut(
-            [Size(len(row.ids)) for row in rows], self.options.max_pass_tokens, padded=True
+            [PassSize(len(row.ids)) for row in rows], self.options.max_pass_tokens, padded=True
         ):
             logits |= zip(places, self._logits(network, [rows[at] for at in places]), strict=True)
         ordered = iter([logits[at] for at in range(len(rows))])
@@ -79,9 +79,9 @@ class Reader(ABC):
             own = [next(ordered) for _ in question.rows]
             answers.append(self.answer(question, own))
             said.append(torch.cat([one.flatten() for one in own]))
-        return Outcome(answers, said)
+        return TaskOutput(answers, said)
 
-    def probes(self, texts: Sequence[str]) -> list[Question]:
+    def probes(self, texts: Sequence[str]) -> list[EncodedText]:
         """*texts*, each as long as the network takes."""
         return [question for text in texts for question in self._fitting(text)]
 
@@ -100,11 +100,11 @@ class Reader(ABC):
         self.checkpoint.check_length(encoding["input_ids"])
         return encoding
 
-    def row(self, encoding: Any) -> Row:
+    def row(self, encoding: Any) -> TokenRow:
         """*encoding* for the network."""
         return row_of(encoding)
 
-    def picked(self, logits: torch.Tensor, row: Row) -> torch.Tensor:  # noqa: ARG002 - others read it
+    def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:  # noqa: ARG002 - others read it
         """Of one row's *logits*, still on the device, what an answer needs."""
         return logits
 
@@ -112,7 +112,7 @@ class Reader(ABC):
     def _types(self) -> bool:
         return self._has_types and "token_type_ids" in self.tokenizer.model_input_names
 
-    def _fitting(self, text: str) -> Iterator[Question]:
+    def _fitting(self, text: str) -> Iterator[EncodedText]:
         """The probe of *text*, without the words at its end that there is no room for; or none."""
         words = text.split()
         while words:
@@ -121,7 +121,7 @@ class Reader(ABC):
                 return
             del words[len(words) * 3 // 4 :]
 
-    def _logits(self, network: Any, rows: Sequence[Row]) -> list[torch.Tensor]:
+    def _logits(self, network: Any, rows: Sequence[TokenRow]) -> list[torch.Tensor]:
         batch = padded(rows, self.tokenizer.pad_token_id, self.checkpoint.device)
         logits = network(**batch, **self._extra).logits
         return [self.picked(one, row).float().cpu() for one, row in zip(logits, rows, strict=True)]

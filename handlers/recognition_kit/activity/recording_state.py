@@ -7,13 +7,13 @@ import numpy as np
 
 from handler_kit.errors import InvalidInput
 from handler_kit.wav import Samples
-from recognition_kit.activity.voice_activity import CONTEXT, WIDTH
+from recognition_kit.activity.network import CONTEXT, WIDTH
 
 _NUMBERS = 2 * WIDTH + CONTEXT
 REFUSED = "state: it is not one that this model gave"
 
 
-class VoiceState(NamedTuple):
+class RecordingState(NamedTuple):
     """The LSTM's states, [128] each, and the last 64 samples: all of one recording's past.
 
     As a string: base64 of their 320 numbers, float32, little-endian, in this order.
@@ -24,17 +24,17 @@ class VoiceState(NamedTuple):
     context: Samples
 
     @classmethod
-    def first(cls) -> "VoiceState":
+    def first(cls) -> "RecordingState":
         """Nothing was heard yet."""
         return cls.from_numbers(np.zeros(_NUMBERS, np.float32))
 
     @classmethod
-    def from_numbers(cls, numbers: Samples) -> "VoiceState":
+    def from_numbers(cls, numbers: Samples) -> "RecordingState":
         """Of 320 numbers."""
         return cls(numbers[:WIDTH], numbers[WIDTH : 2 * WIDTH], numbers[2 * WIDTH :])
 
     @classmethod
-    def parse(cls, text: str) -> "VoiceState":
+    def parse(cls, text: str) -> "RecordingState":
         """What `text` once gave.  Raises InvalidInput."""
         try:
             data = binascii.a2b_base64(text, strict_mode=True)

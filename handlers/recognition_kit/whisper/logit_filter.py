@@ -10,7 +10,7 @@ import torch
 from recognition_kit.whisper.vocabulary import Vocabulary
 
 
-class Rules:
+class LogitFilter:
     """Forbids tokens by setting their logits to −∞."""
 
     def __init__(

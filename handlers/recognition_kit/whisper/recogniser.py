@@ -8,10 +8,10 @@ import msgspec
 import torch
 
 from handler_kit.errors import InvalidInput
-from recognition_kit.clip import PROBE_SECONDS, Clip, Decoding
+from recognition_kit.audio_clip import PROBE_SECONDS, AudioClip, DecodingSettings
 from recognition_kit.options import RecognitionOptions
 from recognition_kit.parameters import TranscriptionParameters, parse_parameters
-from recognition_kit.recogniser import Outcome, Recogniser
+from recognition_kit.recogniser import Recogniser, RecognitionOutput
 from recognition_kit.whisper.checkpoint import load_checkpoint
 from recognition_kit.whisper.prompts import usable
 from recognition_kit.whisper.transcriber import Transcriber
@@ -40,7 +40,7 @@ class WhisperRecogniser(Recogniser):
             raise InvalidInput("word_timestamps: this checkpoint names no alignment heads")
         return asked
 
-    def decoding(self, asked: TranscriptionParameters) -> Decoding:
+    def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
         """What decides the decoder's steps."""
         checkpoint = self._checkpoint
         room = checkpoint.max_positions // 2  # for the prompt, and for the transcript
@@ -48,7 +48,7 @@ class WhisperRecogniser(Recogniser):
         if text := usable(asked.initial_prompt or ""):
             text = " " + text
             prompt = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
-        return Decoding(
+        return DecodingSettings(
             prompt=tuple(prompt[-(room - 1) :]),
             timestamps=asked.enable_timestamps,
             suppress_blank=asked.suppress_blank,
@@ -58,7 +58,7 @@ class WhisperRecogniser(Recogniser):
             context_samples=checkpoint.mel.max_samples,
         )
 
-    def probe(self) -> tuple[TranscriptionParameters, Decoding]:
+    def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
         """A few tokens, without the silence up to 30 s; nothing is tried again."""
         asked = TranscriptionParameters(logprob_threshold=None)
         return asked, msgspec.structs.replace(
@@ -69,8 +69,8 @@ class WhisperRecogniser(Recogniser):
         )
 
     def transcribe(
-        self, network: torch.nn.Module, clips: Sequence[Clip], max_pieces: int
-    ) -> Outcome:
+        self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
+    ) -> RecognitionOutput:
         """One encoder pass and one decoding loop for the pieces of all *clips*."""
         whisper: Any = network
         return Transcriber(self._checkpoint, whisper, max_pieces).run(clips)

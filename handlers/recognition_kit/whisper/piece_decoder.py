@@ -6,21 +6,21 @@ from typing import NamedTuple
 import torch
 
 from handler_kit.wav import Samples
-from recognition_kit.clip import Decoding
+from recognition_kit.audio_clip import DecodingSettings
 from recognition_kit.parameters import TranscriptionParameters
 from recognition_kit.whisper.beam_search import BeamSearch
-from recognition_kit.whisper.checkpoint import Checkpoint
-from recognition_kit.whisper.greedy import Chance, GreedyDecoding
+from recognition_kit.whisper.checkpoint import WhisperCheckpoint
+from recognition_kit.whisper.greedy import GreedyDecoding, TokenSampler
 from recognition_kit.whisper.hypothesis import MAX_COMPRESSION, Hypothesis, compression_ratio
-from recognition_kit.whisper.network import DecoderCache, KeysValues, SpeechNetwork
+from recognition_kit.whisper.logit_filter import LogitFilter
+from recognition_kit.whisper.network import DecoderCache, KeysValues, WhisperNetwork
 from recognition_kit.whisper.prompts import is_echo
-from recognition_kit.whisper.rules import Rules
 
-Heard = list[KeysValues]
+EncodedPieces = list[KeysValues]
 
 
 class Quality(NamedTuple):
-    """How well a saying can stand; the greater of two is the better.
+    """How good a decoding is; of two, the greater is the better.
 
     *can_be*: it is likely, ended by itself, and is no echo of the prompt.
     """
@@ -36,10 +36,10 @@ class Quality(NamedTuple):
         return not self.repeats_not
 
 
-class Saying(NamedTuple):
-    """What was made of one piece, and the chance that there was no speech in it.
+class DecodedPiece(NamedTuple):
+    """What one piece was decoded to, and the probability that it holds no speech.
 
-    *to_divide*: it repeats itself, and must be heard again in shorter pieces.
+    *to_divide*: the text repeats itself, so the piece must be heard again in shorter ones.
     """
 
     hypothesis: Hypothesis
@@ -55,75 +55,79 @@ class _Attempt(NamedTuple):
     prompted: bool
 
 
-class Listening:
+class PieceDecoder:
     """One pass: pieces that share *decoding*, *network* being the checkpoint's, compiled or not."""
 
-    def __init__(self, checkpoint: Checkpoint, network: SpeechNetwork, decoding: Decoding) -> None:
+    def __init__(
+        self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, decoding: DecodingSettings
+    ) -> None:
         self._checkpoint = checkpoint
         self._network = network
         self._decoding = decoding
         self._vocabulary = checkpoint.vocabulary
         weight = network.decoder.embed_tokens.weight
         self._device, self._dtype = weight.device, weight.dtype
-        self._rules = Rules(
+        self._filter = LogitFilter(
             checkpoint.vocabulary,
             self._device,
             timestamps=decoding.timestamps,
             suppress_blank=decoding.suppress_blank,
         )
 
-    def hear(self, pieces: Sequence[Samples]) -> Heard:
+    def encode(self, pieces: Sequence[Samples]) -> EncodedPieces:
         """What the decoder needs of *pieces*: the one time that they are encoded."""
         mel = self._checkpoint.mel(pieces, self._decoding.context_samples)
-        return self._network.hear(self._network(mel.to(self._dtype)))
+        return self._network.encoder_keys_values(self._network(mel.to(self._dtype)))
 
-    def detect(self, heard: Heard, places: Sequence[int]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, encoded: EncodedPieces, places: Sequence[int]
+    ) -> list[tuple[str, float]]:
         """The likeliest language of each of *places*, and its probability among all languages."""
         codes = list(self._vocabulary.languages)
         tokens = list(self._vocabulary.languages.values())
-        _, states = self._start(_take(heard, places), [[self._vocabulary.start]] * len(places), 1)
+        _, states = self._start(_take(encoded, places), [[self._vocabulary.start]] * len(places), 1)
         found = self._network.logits(states[:, -1])[:, tokens].softmax(dim=1).max(dim=1)
         likeliest = zip(found.indices.tolist(), found.values.tolist(), strict=True)
         return [(codes[number], probability) for number, probability in likeliest]
 
-    def write_down(
+    def decode(
         self,
-        heard: Heard,
+        encoded: EncodedPieces,
         prefixes: Sequence[list[int]],
         asked: Sequence[TranscriptionParameters],
         divisible: Sequence[bool],
-    ) -> list[Saying]:
-        """Return a saying for each piece.
+    ) -> list[DecodedPiece]:
+        """Return the best decoding of each piece.
 
         One that repeats itself, or is too unlikely, is tried again: first without the prompt, then
         at higher temperatures (the Whisper paper, 4.5); where none is good, the best counts.  A
         piece that is *divisible* is not tried warmer when it repeats itself: its parts will be.
         """
-        sayings: list[Saying | None] = [None] * len(prefixes)
+        best: list[DecodedPiece | None] = [None] * len(prefixes)
         places = list(range(len(prefixes)))
         for attempt in self._attempts():
             tried = self._try(
-                _take(heard, places),
+                _take(encoded, places),
                 [self._opening(prefixes[place], attempt) for place in places],
                 [asked[place].seed for place in places],
                 attempt.temperature,
             )
             left = []
-            for place, saying in zip(places, tried, strict=True):
-                before = sayings[place]
-                judged = self._judge(saying, asked[place], prompted=attempt.prompted)
+            for place, result in zip(places, tried, strict=True):
+                before = best[place]
+                judged = self._judged(result, asked[place], prompted=attempt.prompted)
                 if before is None or judged.quality > before.quality:
                     no_speech = before.no_speech if before else judged.no_speech
-                    sayings[place] = judged._replace(no_speech=no_speech)
+                    best[place] = judged._replace(no_speech=no_speech)
                 bare = not attempt.prompted
                 if judged.quality.repeats and bare and divisible[place]:
-                    sayings[place] = judged._replace(to_divide=True)
+                    best[place] = judged._replace(to_divide=True)
                 elif not judged.quality.is_good:
                     left.append(place)
             places = left
             if not places:
                 break
-        return [saying for saying in sayings if saying is not None]
+        return [result for result in best if result is not None]
 
     def _attempts(self) -> list["_Attempt"]:
         coolest, *warmer = self._decoding.temperatures
@@ -133,24 +137,28 @@ class Listening:
     def _opening(self, prefix: list[int], attempt: "_Attempt") -> list[int]:
         return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]
 
-    def first_logits(self, heard: Heard, prefixes: Sequence[list[int]]) -> torch.Tensor:
+    def first_logits(self, encoded: EncodedPieces, prefixes: Sequence[list[int]]) -> torch.Tensor:
         """The logits of the first token [pieces, tokens known] on the CPU, in float32."""
-        _, states = self._start(heard, prefixes, 1)
+        _, states = self._start(encoded, prefixes, 1)
         return self._network.logits(states[:, -1]).cpu()
 
-    def look(self, heard: Heard, tokens: list[int]) -> torch.Tensor:
+    def attention_scores(self, encoded: EncodedPieces, tokens: list[int]) -> torch.Tensor:
         """Scores [heads, tokens, positions] of the alignment heads while one piece is said."""
         seen: list[torch.Tensor] = []
-        cache = self._network.cache(heard, 1, len(tokens))
+        cache = self._network.cache(encoded, 1, len(tokens))
         row = torch.tensor([tokens], device=self._device)
         self._network.step(row, cache, self._checkpoint.alignment_heads, seen)
         return torch.cat(seen)
 
     def _try(
-        self, heard: Heard, prefixes: list[list[int]], seeds: list[int], temperature: float
-    ) -> list[Saying]:
+        self,
+        encoded: EncodedPieces,
+        prefixes: list[list[int]],
+        seeds: list[int],
+        temperature: float,
+    ) -> list[DecodedPiece]:
         width = self._decoding.beam_size if temperature == 0 else 1
-        cache, states = self._start(heard, prefixes, width)
+        cache, states = self._start(encoded, prefixes, width)
         logits = self._network.logits(states[:, -1])
         at_start = prefixes[0].index(self._vocabulary.start)
         first = (
@@ -160,35 +168,37 @@ class Listening:
         end, limit = self._vocabulary.end, self._limit(len(prefixes[0]))
         search: BeamSearch | GreedyDecoding
         if width > 1:
-            search = BeamSearch(self._network, self._rules, end, width)
+            search = BeamSearch(self._network, self._filter, end, width)
         else:
-            chance = Chance(seeds, temperature) if temperature else None
-            search = GreedyDecoding(self._network, self._rules, end, chance)
+            sampler = TokenSampler(seeds, temperature) if temperature else None
+            search = GreedyDecoding(self._network, self._filter, end, sampler)
         return [
-            Saying(hypothesis, probability)
+            DecodedPiece(hypothesis, probability)
             for hypothesis, probability in zip(
                 search.run(logits, cache, limit), no_speech, strict=True
             )
         ]
 
     def _start(
-        self, heard: Heard, prefixes: Sequence[list[int]], width: int
+        self, encoded: EncodedPieces, prefixes: Sequence[list[int]], width: int
     ) -> tuple[DecoderCache, torch.Tensor]:
         """A cache that holds *prefixes*, *width* times each, and their states
         [pieces, tokens, width of the network]."""
         length = len(prefixes[0])
-        cache = self._network.cache(heard, width, length + self._limit(length))
+        cache = self._network.cache(encoded, width, length + self._limit(length))
         tokens = torch.tensor(prefixes, device=self._device).repeat_interleave(width, dim=0)
         return cache, self._network.step(tokens, cache)[::width]
 
     def _limit(self, prefix: int) -> int:
         return min(self._decoding.max_tokens, self._checkpoint.max_positions - prefix)
 
-    def _judge(self, saying: Saying, asked: TranscriptionParameters, *, prompted: bool) -> Saying:
-        """How well *saying* can stand: silence can, what is unlikely or repeats itself cannot."""
-        if is_silence(saying, asked, self._vocabulary.first_timestamp):
-            return saying._replace(quality=Quality(is_good=True))
-        hypothesis = saying.hypothesis
+    def _judged(
+        self, decoded: DecodedPiece, asked: TranscriptionParameters, *, prompted: bool
+    ) -> DecodedPiece:
+        """How well *decoded* can stand: silence can, what is unlikely or repeats itself cannot."""
+        if is_silence(decoded, asked, self._vocabulary.first_timestamp):
+            return decoded._replace(quality=Quality(is_good=True))
+        hypothesis = decoded.hypothesis
         first_time = self._vocabulary.first_timestamp
         text = self._checkpoint.tokenizer.decode(
             [token for token in hypothesis.tokens if token < first_time]
@@ -197,7 +207,7 @@ class Listening:
         likely = asked.logprob_threshold is None or mean >= asked.logprob_threshold
         repeats = compression_ratio(text) > MAX_COMPRESSION
         echoes = prompted and is_echo(text, asked.initial_prompt or "")
-        return saying._replace(
+        return decoded._replace(
             quality=Quality(
                 is_good=likely and not repeats and not echoes,
                 can_be=likely and hypothesis.ended and not echoes,
@@ -207,21 +217,21 @@ class Listening:
         )
 
 
-def is_silence(saying: Saying, asked: TranscriptionParameters, first_timestamp: int) -> bool:
+def is_silence(decoded: DecodedPiece, asked: TranscriptionParameters, first_timestamp: int) -> bool:
     """Whether nothing was said: the network thinks so, and is not sure of its words either.
 
     Unlike in Whisper the words alone count, without times and end: these are easy to guess, and
     would carry the one word ("you") that silence is often heard as.  Without a
     logprob_threshold the network's first thought decides.
     """
-    if asked.no_speech_threshold is None or saying.no_speech <= asked.no_speech_threshold:
+    if asked.no_speech_threshold is None or decoded.no_speech <= asked.no_speech_threshold:
         return False
     threshold = asked.logprob_threshold
-    return threshold is None or saying.hypothesis.text_logprob(first_timestamp) < threshold
+    return threshold is None or decoded.hypothesis.text_logprob(first_timestamp) < threshold
 
 
-def _take(heard: Heard, places: Sequence[int]) -> Heard:
-    if len(places) == len(heard[0].keys):
-        return heard
-    rows = torch.tensor(places, device=heard[0].keys.device)
-    return [layer.take(rows) for layer in heard]
+def _take(encoded: EncodedPieces, places: Sequence[int]) -> EncodedPieces:
+    if len(places) == len(encoded[0].keys):
+        return encoded
+    rows = torch.tensor(places, device=encoded[0].keys.device)
+    return [layer.take(rows) for layer in encoded]

@@ -9,7 +9,7 @@ MIN_PROGRESS_SECONDS = 2.0
 MIN_REST_SECONDS = 1.0
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """Places *first* to *last* (not included) in a hypothesis' tokens, all text; seconds in the
     piece."""
 
@@ -19,7 +19,7 @@ class Span(NamedTuple):
     last: int
 
 
-def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> list[Span]:
+def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> list[TextSpan]:
     """The stretches of text between times; no time is beyond *seconds*, the piece's length."""
     spans = []
     start, first = 0.0, 0
@@ -28,10 +28,10 @@ def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -
             continue
         time = min((token - vocabulary.first_timestamp) * SECONDS_PER_TIMESTAMP, seconds)
         if place > first:
-            spans.append(Span(start, time, first, place))
+            spans.append(TextSpan(start, time, first, place))
         start, first = time, place + 1
     if len(hypothesis.tokens) > first:
-        spans.append(Span(start, seconds, first, len(hypothesis.tokens)))
+        spans.append(TextSpan(start, seconds, first, len(hypothesis.tokens)))
     return spans
 
 

@@ -8,48 +8,50 @@ import numpy as np
 import torch
 
 from handler_kit.wav import Samples
-from recognition_kit.activity.voice_activity import CONTEXT, FRAME, Memory
-from recognition_kit.activity.voice_state import VoiceState
+from recognition_kit.activity.network import CONTEXT, FRAME, LstmState
+from recognition_kit.activity.recording_state import RecordingState
 
 FRAMES_AT_ONCE = 512  # the spectra of more do not fit a CPU's caches
 DIGITS = 4
 
 
-class VoiceParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ActivityParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """*state* is that of the answer to the recording's piece before; null begins a recording."""
 
     state: str | None = None
 
 
-class Recording(NamedTuple):
+class RecordingPiece(NamedTuple):
     """A piece of a recording, whole frames of 512 samples, and what was before it."""
 
     samples: Samples
-    state: VoiceState
+    state: RecordingState
 
 
-class VoiceAnswer(msgspec.Struct, frozen=True):
+class ActivityAnswer(msgspec.Struct, frozen=True):
     """The probability of speech in each 32 ms, and what the next piece needs."""
 
     probabilities: list[float]
     state: str
 
 
-class Judged(NamedTuple):
+class PieceActivity(NamedTuple):
     """Probabilities [frames] on the CPU, and the state behind the last."""
 
     probabilities: torch.Tensor
-    state: VoiceState
+    state: RecordingState
 
-    def answer(self) -> VoiceAnswer:
+    def answer(self) -> ActivityAnswer:
         """Four decimals."""
         rounded = [round(one, DIGITS) for one in self.probabilities.tolist()]
-        return VoiceAnswer(rounded, self.state.text)
+        return ActivityAnswer(rounded, self.state.text)
 
 
-def hear(network: Any, recordings: Sequence[Recording], device: torch.device) -> list[Judged]:
+def hear(
+    network: Any, recordings: Sequence[RecordingPiece], device: torch.device
+) -> list[PieceActivity]:
     """What *network* makes of each of *recordings*; one without samples keeps its state."""
-    judged = [Judged(torch.empty(0), recording.state) for recording in recordings]
+    judged = [PieceActivity(torch.empty(0), recording.state) for recording in recordings]
     places = [place for place, recording in enumerate(recordings) if len(recording.samples)]
     if not places:
         return judged
@@ -60,19 +62,19 @@ def hear(network: Any, recordings: Sequence[Recording], device: torch.device) ->
     cell = np.stack([recording.state.cell for recording in heard])
     probabilities, memory = network.judge(
         torch.split(features, [len(one) for one in frames]),
-        Memory(torch.from_numpy(hidden).to(device), torch.from_numpy(cell).to(device)),
+        LstmState(torch.from_numpy(hidden).to(device), torch.from_numpy(cell).to(device)),
     )
     for number, (place, recording) in enumerate(zip(places, heard, strict=True)):
-        state = VoiceState(
+        state = RecordingState(
             memory.hidden[number].cpu().numpy(),
             memory.cell[number].cpu().numpy(),
             recording.samples[-CONTEXT:],
         )
-        judged[place] = Judged(probabilities[number].cpu(), state)
+        judged[place] = PieceActivity(probabilities[number].cpu(), state)
     return judged
 
 
-def frame(recording: Recording) -> torch.Tensor:
+def frame(recording: RecordingPiece) -> torch.Tensor:
     """[frames, 64 + 512]: each frame behind the last samples of the one before it."""
     whole = torch.from_numpy(np.concatenate([recording.state.context, recording.samples]))
     return whole.unfold(0, CONTEXT + FRAME, FRAME)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """The *ids* of one text's tokens; *types* tell two texts apart where the network wants it."""
 
     ids: Sequence[int]
@@ -14,7 +14,7 @@ class Row(NamedTuple):
 
 
 def padded(
-    rows: Sequence[Row], pad_token: int, device: torch.device, *, left: bool = False
+    rows: Sequence[TokenRow], pad_token: int, device: torch.device, *, left: bool = False
 ) -> dict[str, torch.Tensor]:
     """What a network takes, [rows, longest]; *left* fills up before a text, not behind it."""
     longest = max(len(row.ids) for row in rows)
@@ -32,6 +32,6 @@ def padded(
     return {name: torch.tensor(values, device=device) for name, values in columns.items()}
 
 
-def row_of(encoding: Any) -> Row:
+def row_of(encoding: Any) -> TokenRow:
     """What a tokenizer made of one text."""
-    return Row(encoding["input_ids"], encoding.get("token_type_ids"))
+    return TokenRow(encoding["input_ids"], encoding.get("token_type_ids"))

@@ -29,7 +29,7 @@ _LSTM = {
 }
 
 
-class Memory(NamedTuple):
+class LstmState(NamedTuple):
     """The LSTM's states: two of [recordings, 128]."""
 
     hidden: torch.Tensor
@@ -58,8 +58,8 @@ class VoiceActivityNetwork(torch.nn.Module):
         return features[:, :, 0]
 
     def judge(
-        self, recordings: Sequence[torch.Tensor], memory: Memory
-    ) -> tuple[list[torch.Tensor], Memory]:
+        self, recordings: Sequence[torch.Tensor], memory: LstmState
+    ) -> tuple[list[torch.Tensor], LstmState]:
         """For each of *recordings*, features [frames, 128], the probability of speech in each
         frame, [frames], and the memory behind its last.  None may be without frames."""
         packed = pack_sequence(list(recordings), enforce_sorted=False)
@@ -69,7 +69,7 @@ class VoiceActivityNetwork(torch.nn.Module):
             torch.nn.functional.linear(states.relu(), weight, bias).sigmoid()[:, 0]
             for states in unpack_sequence(outputs)
         ]
-        return probabilities, Memory(hidden[0], cell[0])
+        return probabilities, LstmState(hidden[0], cell[0])
 
 
 def load_network(file: Path, device: torch.device) -> VoiceActivityNetwork:

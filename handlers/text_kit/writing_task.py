@@ -11,19 +11,19 @@ import torch
 
 from handler_kit.errors import InvalidInput
 from handler_kit.seeded import seeded
-from handler_kit.text_batching import Size, cut
-from text_kit.checkpoint import Checkpoint
-from text_kit.generation_defaults import GenerationDefaults
-from text_kit.generation_parameters import (
+from handler_kit.text_batching import PassSize, cut
+from text_kit.checkpoint import TextCheckpoint
+from text_kit.generation_settings import (
+    GenerationDefaults,
     GenerationParameters,
-    Settings,
+    GenerationSettings,
     check_new_tokens,
     check_work,
 )
 from text_kit.options import TextOptions
 from text_kit.parameters import parse_parameters
-from text_kit.row import Row, padded
-from text_kit.task import Outcome
+from text_kit.task import TaskOutput
+from text_kit.token_rows import TokenRow, padded
 
 PROBED_TOKENS = 4
 
@@ -40,11 +40,11 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     ids: Sequence[int]
     asked: GenerationParameters
-    settings: Settings
+    settings: GenerationSettings
     probe: bool = False
 
 
-class Writer(ABC):
+class WritingTask(ABC):
     """A task says where the new text has room, and what stands in the answer.
 
     Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the
@@ -54,7 +54,7 @@ class Writer(ABC):
     parameters: ClassVar[type[GenerationParameters]]
     behind: ClassVar[bool]  # whether the new text follows the given one in one row
 
-    def __init__(self, checkpoint: Checkpoint, options: TextOptions) -> None:
+    def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raises LoadError where the checkpoint cannot do the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
@@ -118,11 +118,14 @@ class Writer(ABC):
             )
         ]
 
-    def run(self, network: Any, inputs: Sequence[Prompt]) -> Outcome:
+    def run(self, network: Any, inputs: Sequence[Prompt]) -> TaskOutput:
         """What is written for *inputs*, which have the same settings."""
         settings, device = inputs[0].settings, self.checkpoint.device
         batch = padded(
-            [Row(one.ids) for one in inputs], self.tokenizer.pad_token_id, device, left=self.behind
+            [TokenRow(one.ids) for one in inputs],
+            self.tokenizer.pad_token_id,
+            device,
+            left=self.behind,
         )
         chance = seeded(inputs[0].asked.seed, device) if settings.do_sample else nullcontext()
         started = time.monotonic()
@@ -140,8 +143,8 @@ class Writer(ABC):
             for one, ids in zip(inputs, output.sequences[:, given:].tolist(), strict=True)
         ]
         if not inputs[0].probe:
-            return Outcome(answers, [torch.empty(0)] * len(answers))
-        return Outcome(answers, list(output.logits[0].float().cpu()))
+            return TaskOutput(answers, [torch.empty(0)] * len(answers))
+        return TaskOutput(answers, list(output.logits[0].float().cpu()))
 
     def probes(self, texts: Sequence[str]) -> list[Prompt]:
         """*texts*, for a few tokens, the likeliest."""
@@ -169,9 +172,9 @@ class Writer(ABC):
         )["input_ids"]  # fmt: skip
         return ids
 
-    def _size(self, prompt: Prompt) -> Size:
+    def _size(self, prompt: Prompt) -> PassSize:
         written = prompt.settings.max_new_tokens
-        return Size(len(prompt.ids) + written, prompt.settings.num_beams)
+        return PassSize(len(prompt.ids) + written, prompt.settings.num_beams)
 
     def _answer(self, prompt: Prompt, ids: list[int], *, late: bool) -> Generated | InvalidInput:
         """*late*: whoever has not ended by now was stopped."""
@@ -190,7 +193,7 @@ class Writer(ABC):
         return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
 
 
-def _ends(checkpoint: Checkpoint) -> frozenset[int]:
+def _ends(checkpoint: TextCheckpoint) -> frozenset[int]:
     """The tokens that end a text: none, one or several."""
     ends = checkpoint.network.generation_config.eos_token_id
     if ends is None:

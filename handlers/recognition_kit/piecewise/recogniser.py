@@ -8,11 +8,11 @@ import msgspec
 import torch
 
 from handler_kit.wav import Samples
-from recognition_kit.clip import Clip, Decoding
+from recognition_kit.audio_clip import AudioClip, DecodingSettings
+from recognition_kit.audio_pieces import AudioPiece, cut
 from recognition_kit.options import RecognitionOptions
 from recognition_kit.parameters import TranscriptionParameters, parse_plain
-from recognition_kit.pieces import Piece, cut
-from recognition_kit.recogniser import Outcome, Recogniser
+from recognition_kit.recogniser import Recogniser, RecognitionOutput
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
 
 PIECE_SECONDS = 30.0
@@ -20,7 +20,7 @@ SHORTEST_SECONDS = 0.1  # in less nobody says anything, and some networks fail
 DIGITS = 4
 
 
-class SaidWord(NamedTuple):
+class PhraseWord(NamedTuple):
     """A word; seconds in its piece."""
 
     text: str
@@ -36,10 +36,10 @@ class Phrase(NamedTuple):
     start: float
     end: float
     confidence: float
-    words: list[SaidWord]
+    words: list[PhraseWord]
 
 
-class Heard(NamedTuple):
+class PieceOutputs(NamedTuple):
     """The phrases of each piece, and the logits that the network answered to it."""
 
     phrases: list[list[Phrase]]
@@ -58,16 +58,16 @@ class PiecewiseRecogniser(Recogniser):
     _options: RecognitionOptions
 
     @abstractmethod
-    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> Heard:
+    def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
         """What was said in *pieces*, each as if it were alone."""
 
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
         """Few parameters: what it cannot do is refused."""
         return parse_plain(raw, self._options.languages, word_times=self.word_times)
 
-    def decoding(self, asked: TranscriptionParameters) -> Decoding:  # noqa: ARG002 - all alike
+    def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:  # noqa: ARG002 - all alike
         """The same for all clips."""
-        return Decoding(
+        return DecodingSettings(
             prompt=(),
             timestamps=True,
             suppress_blank=True,
@@ -77,14 +77,14 @@ class PiecewiseRecogniser(Recogniser):
             context_samples=round(self.piece_seconds * self.sample_rate),
         )
 
-    def probe(self) -> tuple[TranscriptionParameters, Decoding]:
+    def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
         """As other clips."""
         asked = TranscriptionParameters()
         return asked, self.decoding(asked)
 
     def transcribe(
-        self, network: torch.nn.Module, clips: Sequence[Clip], max_pieces: int
-    ) -> Outcome:
+        self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
+    ) -> RecognitionOutput:
         """What was said in *clips*."""
         windows = [
             (number, piece)
@@ -103,7 +103,7 @@ class PiecewiseRecogniser(Recogniser):
             for (clip, piece), phrases in zip(now, heard.phrases, strict=True):
                 segments[clip] += [self._segment(clips[clip], piece, each) for each in phrases]
         language = self._options.languages[0] if len(self._options.languages) == 1 else None
-        return Outcome(
+        return RecognitionOutput(
             [
                 Transcript(
                     " ".join(each.text for each in own),
@@ -126,7 +126,7 @@ class PiecewiseRecogniser(Recogniser):
             "word_timestamps": self.word_times,
         }
 
-    def _segment(self, clip: Clip, piece: Piece, phrase: Phrase) -> Segment:
+    def _segment(self, clip: AudioClip, piece: AudioPiece, phrase: Phrase) -> Segment:
         begin = clip.parameters.offset + piece.start / self.sample_rate
         words = [
             Word(

@@ -1,0 +1,131 @@
+"""How a text is written: what the client asks, completed by what the checkpoint says."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from transformers import GenerationConfig
+
+from handler_kit.errors import InvalidInput
+
+TOP_K = 50  # transformers' own default
+_ONLY_SAMPLED = ("temperature", "top_p", "top_k")
+
+
+class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One text's parameters; null asks the checkpoint.
+
+    Without *do_sample* the likeliest token is taken, or with *num_beams* above 1 the likeliest of
+    several texts; with it tokens are drawn, from *seed* on.  *top_k* 0: among all tokens.
+    """
+
+    max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
+    min_new_tokens: Annotated[int, Meta(ge=0)] | None = None
+    do_sample: bool = False
+    temperature: Annotated[float, Meta(gt=0, le=100)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    num_beams: Annotated[int, Meta(ge=1, le=16)] | None = None
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        for name in _ONLY_SAMPLED:
+            if getattr(self, name) is not None and not self.do_sample:
+                raise ValueError(f"{name} needs do_sample true")
+
+
+class ContinuationParameters(GenerationParameters, frozen=True, kw_only=True):
+    """*return_full_text*: what was given stands before what was written."""
+
+    return_full_text: bool = True
+
+
+class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a text is written, with nothing left open; texts with equal ones share a pass."""
+
+    max_new_tokens: int
+    min_new_tokens: int
+    num_beams: int
+    repetition_penalty: float
+    do_sample: bool
+    temperature: float
+    top_p: float
+    top_k: int
+
+
+class GenerationDefaults:
+    """`generation_config.json`, and for lengths that neither knows, *new_tokens*."""
+
+    def __init__(self, network: Any, new_tokens: int, max_seconds: float) -> None:
+        """Takes the lengths out of *network*'s own configuration: with ours they would be two."""
+        own = network.generation_config
+        rewrites = network.config.is_encoder_decoder  # then lengths count one token to begin with
+        longest = own.max_length - 1 if rewrites and own.max_length else None
+        shortest = own.min_length - 1 if rewrites and own.min_length else None
+        self._max_new_tokens = int(own.max_new_tokens or longest or new_tokens)
+        self._min_new_tokens = int(own.min_new_tokens or max(shortest or 0, 0))
+        own.max_length = own.min_length = own.max_new_tokens = own.min_new_tokens = None
+        self._max_seconds = max_seconds
+        self._own = own
+
+    def settings(self, asked: GenerationParameters, room: int) -> GenerationSettings:
+        """*asked* with all that it leaves open; what the client did not ask for fits *room*."""
+        own = self._own
+        most = asked.max_new_tokens or min(self._max_new_tokens, room)
+        least = asked.min_new_tokens
+        sampled = asked.do_sample
+        return GenerationSettings(
+            max_new_tokens=most,
+            min_new_tokens=min(self._min_new_tokens, most) if least is None else least,
+            num_beams=asked.num_beams or own.num_beams or 1,
+            repetition_penalty=asked.repetition_penalty or own.repetition_penalty or 1.0,
+            do_sample=sampled,
+            temperature=(asked.temperature or own.temperature or 1.0) if sampled else 1.0,
+            top_p=(asked.top_p or own.top_p or 1.0) if sampled else 1.0,
+            top_k=_first(asked.top_k, own.top_k, TOP_K) if sampled else TOP_K,
+        )
+
+    def config(self, settings: GenerationSettings, pad_token: int, *, logits: bool) -> Any:
+        """*settings* for transformers, which adds what else the checkpoint says."""
+        return GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=settings.max_new_tokens,
+            min_new_tokens=settings.min_new_tokens,
+            max_time=self._max_seconds,
+            num_beams=settings.num_beams,
+            repetition_penalty=settings.repetition_penalty,
+            do_sample=settings.do_sample,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            num_return_sequences=1,
+            return_dict_in_generate=True,
+            output_logits=logits,
+            pad_token_id=pad_token,
+        )
+
+
+def check_work(settings: GenerationSettings, limit: int) -> None:
+    """Raises InvalidInput where *settings* ask for more tokens in all their beams than *limit*."""
+    if settings.num_beams * settings.max_new_tokens > limit:
+        raise InvalidInput(
+            f"num_beams: {settings.num_beams} times {settings.max_new_tokens} new tokens, "
+            f"the limit is {limit}"
+        )
+
+
+def check_new_tokens(settings: GenerationSettings, limit: int, room: int, tokens: int) -> None:
+    """Raises InvalidInput where *settings* ask for more tokens than there may be, or than fit."""
+    most = settings.max_new_tokens
+    if most > limit:
+        raise InvalidInput(f"max_new_tokens: {most}, the limit is {limit}")
+    if most > room:
+        raise InvalidInput(
+            f"max_new_tokens: {most}, behind a text of {tokens} tokens there is room for {room}"
+        )
+    if settings.min_new_tokens > most:
+        raise InvalidInput(f"min_new_tokens: {settings.min_new_tokens} is more than {most}")
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)

@@ -12,6 +12,7 @@ from aiohttp import web
 from sidecar.access.authenticator import build_authenticator
 from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
+from sidecar.access.throttle import Load
 from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
 from sidecar.caching.result_cache import ResultCache
@@ -25,10 +26,12 @@ from sidecar.models.autoscaler import Autoscaler
 from sidecar.models.catalog_watch import CatalogWatch
 from sidecar.models.history import History
 from sidecar.models.loader import ModelLoader
+from sidecar.models.model import Model
 from sidecar.models.operations import Operations
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
+from sidecar.models.states import MISSING
 from sidecar.models.versions import ModelVersions
 from sidecar.routes import (
     audio,
@@ -65,11 +68,11 @@ from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
+from sidecar.web.admission import AdmissionControl
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.connections import ConnectionRunner
-from sidecar.web.credentials import reading
-from sidecar.web.limits import counting_refusals, in_turn
-from sidecar.web.middleware import GUARD, Handler, around
+from sidecar.web.measurement import Measurement
+from sidecar.web.middleware import GUARD, around
 from sidecar.web.openapi import build_document
 from sidecar.web.route import Route
 from sidecar.web.turns import Turns
@@ -100,8 +103,9 @@ async def create_app(
     app[SERVICES] = services
     app[GUARD] = OriginGuard(settings.allowed_hosts, settings.allowed_origins)
     app[API_DOCUMENT] = _document()
+    measurement = Measurement(services.statistics, services.speech.statistics, services.metrics)
     for route in ROUTES:
-        handler = _held_back(route, services)
+        handler = measurement.measured(route, services.admission.guard(route))
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # and HEAD
         else:
@@ -128,14 +132,6 @@ def _document() -> dict[str, Any]:
     return build_document(ROUTES)
 
 
-def _held_back(route: Route, services: Services) -> Handler:
-    """Return the route's handler behind the checks that it does not make itself."""
-    handler = reading(route.handler) if route.is_open else route.handler
-    if route.limited and services.limits.per_client.limited:
-        handler = counting_refusals(handler)
-    return handler if route.prompt else in_turn(handler, services.turns)
-
-
 def _build_services(settings: Settings, process: TorchServeProcess | None) -> Services:
     downloaded = DownloadedModels(settings.state_dir)
     catalog = load_catalog(settings.models_file, downloaded.records())
@@ -150,6 +146,18 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
     room = MemoryRoom(models, memory_budget(settings, gpus))
     operations = Operations(models, loader, versions, room, engine, nudged)
     scheduler = Scheduler(models)
+    system, draining = SystemSampler(models.worker_pids, gpus), asyncio.Event()
+    downloads, limits = DownloadManager(models, operations, settings), Limits(settings)
+
+    def read_load() -> Load:
+        figures = system.figures
+        return Load(figures.memory_percent, figures.gpus.memory_percent, models.queued)
+
+    def prepare(model: Model, name: str) -> None:
+        if model.state in MISSING:
+            downloads.refuse_missing(model, name)
+        operations.prepare(model, name)
+
     services = Services(
         settings=settings,
         client=client,
@@ -170,11 +178,19 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         ),
         history=history,
         speech=SpeechService(models, scheduler, settings),
-        downloads=DownloadManager(models, operations, settings),
-        authenticator=authenticator,
-        limits=Limits(settings),
-        turns=turns,
-        bodies=BodyBudget(int(settings.max_received_mb * MB), turns),
+        downloads=downloads,
+        admission=AdmissionControl(
+            settings=settings,
+            authenticator=authenticator,
+            limits=limits,
+            bodies=BodyBudget(int(settings.max_received_mb * MB), turns),
+            turns=turns,
+            models=models,
+            draining=draining,
+            read_load=read_load,
+            prepare=prepare,
+        ),
+        limits=limits,
         lookups=lookups,
         results=ResultCache(
             lookups,
@@ -193,8 +209,8 @@ def _build_services(settings: Settings, process: TorchServeProcess | None) -> Se
         statistics=Statistics(),
         metrics=metrics,
         gpus=gpus,
-        system=SystemSampler(models.worker_pids, gpus),
-        draining=asyncio.Event(),
+        system=system,
+        draining=draining,
         background=BackgroundTasks(metrics.background_failed),
     )
     metrics.watch(services.lanes)

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from sidecar.access.authenticator import Authenticator
-from sidecar.access.identity import Identity
 from sidecar.access.limits import Limits
 from sidecar.background import BackgroundTasks
 from sidecar.caching.lookups import Lookups
@@ -33,8 +31,7 @@ from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
-from sidecar.web.body_budget import BodyBudget
-from sidecar.web.turns import Turns
+from sidecar.web.admission import AdmissionControl
 
 
 class Services(NamedTuple):
@@ -54,10 +51,8 @@ class Services(NamedTuple):
     history: History
     speech: SpeechService
     downloads: DownloadManager
-    authenticator: Authenticator
+    admission: AdmissionControl
     limits: Limits
-    turns: Turns
-    bodies: BodyBudget
     lookups: Lookups  # of both caches
     results: ResultCache
     engine_answers: SharedLook[bool]
@@ -84,4 +79,3 @@ class Services(NamedTuple):
 
 
 SERVICES = web.AppKey("services", Services)
-IDENTITY = web.RequestKey("identity", Identity)  # whose credential was good; not there without

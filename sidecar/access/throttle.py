@@ -18,6 +18,14 @@ class Ceiling(NamedTuple):
     gpu_memory_percent: float | None
     queue_depth: int | None
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self != NO_CEILING
+
+
+NO_CEILING = Ceiling(None, None, None)
+
 
 def exceeded(ceiling: Ceiling, load: Load) -> str | None:
     """Which limit is reached, as a sentence; None when none is."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from sidecar.catalog.catalog import Catalog
-from sidecar.errors import ModelNotReady, Unavailable
+from sidecar.errors import ModelNotFound, ModelNotReady, Unavailable
 from sidecar.models.history import History
 from sidecar.models.model import Model, Runtime
 from sidecar.models.states import State
@@ -54,9 +54,16 @@ class ModelRegistry(Mapping[str, Model]):
         key = self.catalog.key_of(name)
         return None if key is None else self._models[key]
 
-    def require(self, name: str, detail: str = "") -> Model:
-        """Return what `find` does.  Raises ModelNotFound, with *detail*, for no model's name."""
-        return self._models[self.catalog.require(name, detail)]
+    def require(self, name: str, detail: str = "", *, called: str | None = None) -> Model:
+        """Return what `find` does.
+
+        Raises ModelNotFound, with *detail*, where no model has this name; it speaks of the name
+        that the client *called* the model, if that is another.
+        """
+        model = self.find(name)
+        if model is None:
+            raise ModelNotFound(called or name, detail)
+        return model
 
     # What comes and goes while the program runs
 

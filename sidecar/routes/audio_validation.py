@@ -14,10 +14,11 @@ from sidecar.schemas.audio import ValidationRequest, ValidationResponse
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_source import AudioSource
+from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
-from sidecar.web.limits import known_client
+from sidecar.web.body_reader import is_form
 from sidecar.web.route import Route, json_response
-from sidecar.web.uploads import Upload, is_form, opened_form
+from sidecar.web.uploads import Upload, opened_form
 
 _request = msgspec.json.Decoder(ValidationRequest)
 
@@ -32,19 +33,19 @@ class Asked(NamedTuple):
 
 async def validate_audio(request: web.Request) -> web.Response:
     """Tells of one file; that it is not valid is an answer, and no error."""
-    services = request.app[SERVICES]
-    async with _read(request, services) as asked:
-        return json_response(await _validated(asked, services, known_client(request)))
+    services, admission = request.app[SERVICES], request[ADMISSION]
+    async with _read(admission, services) as asked:
+        return json_response(await _validated(asked, services, admission.client))
 
 
 @asynccontextmanager
-async def _read(request: web.Request, services: Services) -> AsyncIterator[Asked]:
-    if is_form(request):
-        async with opened_form(request, ValidationRequest) as (asked, upload):
+async def _read(admission: Admission, services: Services) -> AsyncIterator[Asked]:
+    if is_form(admission.request):
+        async with opened_form(admission, ValidationRequest) as (asked, upload):
             yield Asked(asked, upload, "file")
         return
-    asked = await read_json(request, _request, line_breaks=True)
-    in_thread = services.speech.in_threads_of(known_client(request))
+    asked = await read_json(admission, _request, line_breaks=True)
+    in_thread = services.speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
 

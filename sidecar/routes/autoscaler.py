@@ -36,7 +36,8 @@ from sidecar.schemas.autoscaler import (
     SystemChecks,
 )
 from sidecar.services import SERVICES, Services
-from sidecar.web.body import read_as_admin, read_query
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
 
 RECENT = 10
@@ -99,7 +100,7 @@ def status_of(services: Services) -> Status:
 
 async def scale(request: web.Request) -> web.Response:
     """Scales, loads or unloads models, and answers when that is done."""
-    asked = await read_as_admin(request, _scale)
+    asked = await read_change(request[ADMISSION], _scale)
     services = request.app[SERVICES]
     models = [services.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
@@ -148,7 +149,7 @@ async def autoscaler_config(request: web.Request) -> web.Response:
 
 async def change_autoscaler_config(request: web.Request) -> web.Response:
     """Changes what the body names, at once and until the program ends."""
-    patch = await read_as_admin(request, _patch)
+    patch = await read_change(request[ADMISSION], _patch)
     autoscaler = request.app[SERVICES].autoscaler
     autoscaler.config, changed = apply_patch(autoscaler.config, patch)
     return json_response(
@@ -268,13 +269,13 @@ ROUTES = [
         request=AutoscalerConfigPatch,
         response=AutoscalerConfigChanged,
         statuses=(400, 401, 413, 422),
-        credential="required",
+        credential="admin",
     ),
     Route(
         *("POST", "/autoscaler/scale", scale, "Scale, load or unload models"),
         request=ScaleRequest,
         response=ScaleAnswer,
         statuses=(400, 401, 404, 413, 422, 503),
-        credential="required",
+        credential="admin",
     ),
 ]

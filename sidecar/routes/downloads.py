@@ -21,8 +21,8 @@ from sidecar.schemas.downloads import (
 )
 from sidecar.schemas.model_spec import folded
 from sidecar.services import SERVICES, Services
-from sidecar.web.body import read_as_admin, read_query
-from sidecar.web.credentials import require_scope
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(DownloadRequest)
@@ -30,7 +30,7 @@ _request = msgspec.json.Decoder(DownloadRequest)
 
 async def download(request: web.Request) -> web.Response:
     """Begins a download, or tells of the one that goes on."""
-    asked = await read_as_admin(request, _request)
+    asked = await read_change(request[ADMISSION], _request)
     wish, job = await request.app[SERVICES].downloads.ask(asked)
     size = _size_mb(wish, job)
     return json_response(
@@ -73,7 +73,6 @@ async def downloads(request: web.Request) -> web.Response:
 
 async def cancel_download(request: web.Request) -> web.Response:
     """Ends it; what has arrived is kept for the next try."""
-    await require_scope(request, "admin")
     job = await request.app[SERVICES].downloads.cancel(request.match_info["id"])
     return json_response(_status(job))
 
@@ -110,7 +109,6 @@ async def download_info(request: web.Request) -> web.Response:
 
 async def remove_download(request: web.Request) -> web.Response:
     """Unload a downloaded model, and remove its archive and files, and what others left."""
-    await require_scope(request, "admin")
     force = read_query(request, RemoveQuery).force
     services = request.app[SERVICES]
     name = request.match_info["name"]
@@ -179,7 +177,7 @@ ROUTES = [
         response=DownloadAccepted,
         request=DownloadRequest,
         statuses=(400, 401, 403, 404, 409, 413, 422),
-        credential="required",
+        credential="admin",
     ),
     Route(
         "GET",
@@ -203,7 +201,7 @@ ROUTES = [
         "Cancel a download",
         response=DownloadStatus,
         statuses=(401, 403, 404),
-        credential="required",
+        credential="admin",
     ),
     Route(
         "GET",
@@ -220,7 +218,7 @@ ROUTES = [
         "Remove a downloaded model",
         response=Removed,
         statuses=(401, 403, 404, 409, 422),
-        credential="required",
+        credential="admin",
         query=RemoveQuery,
     ),
 ]

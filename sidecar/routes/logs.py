@@ -11,8 +11,8 @@ from sidecar.routes.timestamps import utc
 from sidecar.schemas.logs import LogEmptied, LogFileFacts, LogList, LogQuery
 from sidecar.services import SERVICES
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
+from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_query
-from sidecar.web.credentials import require_scope
 from sidecar.web.route import Route, json_response
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ MB = 2**20
 
 async def logs(request: web.Request) -> web.Response:
     """The log files there are, rotated ones too."""
-    await require_scope(request, "admin")
     settings = request.app[SERVICES].settings
     folder = LogFolder(settings.logs)
 
@@ -40,7 +39,6 @@ async def logs(request: web.Request) -> web.Response:
 
 async def read_log(request: web.Request) -> web.Response:
     """Some lines of one file, as they are."""
-    await require_scope(request, "admin")
     query, name = read_query(request, LogQuery), request.match_info["file"]
     folder = LogFolder(request.app[SERVICES].settings.logs)
     found = await asyncio.to_thread(folder.read, name, query.lines, from_end=query.from_end)
@@ -57,11 +55,12 @@ async def read_log(request: web.Request) -> web.Response:
 
 async def empty_log(request: web.Request) -> web.Response:
     """Empties one file, and says so in server.log."""
-    identity = await require_scope(request, "admin")
     name = request.match_info["file"]
     folder = LogFolder(request.app[SERVICES].settings.logs)
     size = await asyncio.to_thread(folder.empty, name)
-    log.warning("%s was emptied by %s; it held %d bytes", name, identity.subject, size)
+    identity = request[ADMISSION].identity
+    subject = None if identity is None else identity.subject
+    log.warning("%s was emptied by %s; it held %d bytes", name, subject, size)
     return json_response(LogEmptied(True, f"{name} is empty now", size, _mb(size)))
 
 
@@ -90,7 +89,7 @@ ROUTES = [
         "The log files",
         response=LogList,
         statuses=(401, 403),
-        credential="required",
+        credential="admin",
     ),
     Route(
         "GET",
@@ -99,7 +98,7 @@ ROUTES = [
         "Lines of a log file",
         query=LogQuery,
         statuses=(400, 401, 403, 404, 422),
-        credential="required",
+        credential="admin",
         media_type="text/plain",
     ),
     Route(
@@ -109,6 +108,6 @@ ROUTES = [
         "Empty a log file",
         response=LogEmptied,
         statuses=(400, 401, 403, 404),
-        credential="required",
+        credential="admin",
     ),
 ]

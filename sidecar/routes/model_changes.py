@@ -8,7 +8,6 @@ from sidecar.models.model import Model
 from sidecar.models.states import MISSING, State
 from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
-from sidecar.web.limits import prepare_model
 
 
 class OperatorChanges:
@@ -25,7 +24,7 @@ class OperatorChanges:
         Raises ModelNotFound, ModelDownloading, NoRoom, EngineUnavailable, ModelNotReady.
         """
         if model.state in MISSING:
-            prepare_model(self._services, model, model.key)  # says how to get it
+            self._services.downloads.refuse_missing(model, model.key)  # says how to get it
         await self._settle(model)
         if model.loaded:
             return

@@ -35,7 +35,8 @@ from sidecar.schemas.models import (
 )
 from sidecar.services import SERVICES, Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
-from sidecar.web.body import read_as_admin
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import read_change
 from sidecar.web.page import page
 from sidecar.web.route import Route, json_response
 
@@ -144,7 +145,7 @@ async def add_model(request: web.Request) -> web.Response:
     The entry itself cannot be sent: it may name code that the server runs, so it comes from the
     operator's own disk.
     """
-    await read_as_admin(request, _add)
+    await read_change(request[ADMISSION], _add)
     services = request.app[SERVICES]
     try:
         key, spec = await services.catalog_watch.entry(request.match_info["name"])
@@ -167,7 +168,7 @@ async def _build(services: Services, key: str) -> bool:
 
 async def load_model(request: web.Request) -> web.Response:
     """Loads or wakes it, or adds a version; answers when it is READY."""
-    asked = await read_as_admin(request, _load)
+    asked = await read_change(request[ADMISSION], _load)
     found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.version is None:
         await changes.load(found)
@@ -180,7 +181,7 @@ async def load_model(request: web.Request) -> web.Response:
 
 async def unload_model(request: web.Request) -> web.Response:
     """Takes it, or one version, out of memory."""
-    asked = await read_as_admin(request, _unload)
+    asked = await read_change(request[ADMISSION], _unload)
     found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.version is None:
         await changes.unload(found)
@@ -191,7 +192,7 @@ async def unload_model(request: web.Request) -> web.Response:
 
 async def set_default_version(request: web.Request) -> web.Response:
     """Lets requests go to a version that is loaded: forward, or back."""
-    asked = await read_as_admin(request, _default)
+    asked = await read_change(request[ADMISSION], _default)
     found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     await changes.make_default(found, asked.version)
     return json_response(await _details(request.app[SERVICES], found))
@@ -199,7 +200,7 @@ async def set_default_version(request: web.Request) -> web.Response:
 
 async def scale_model(request: web.Request) -> web.Response:
     """Another number of workers; 0 puts it to sleep."""
-    asked = await read_as_admin(request, _scale)
+    asked = await read_change(request[ADMISSION], _scale)
     found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
     if asked.workers:
         await changes.scale(found, asked.workers)
@@ -286,34 +287,34 @@ ROUTES = [
         request=AddRequest,
         response=ModelDetails,
         statuses=(*CHANGES, 409),
-        credential="required",
+        credential="admin",
     ),
     Route(
         *("POST", "/models/{name}/load", load_model, "Load a model, or another version"),
         request=LoadRequest,
         response=ModelDetails,
         statuses=CHANGES,
-        credential="required",
+        credential="admin",
     ),
     Route(
         *("POST", "/models/{name}/unload", unload_model, "Unload a model, or one version"),
         request=UnloadRequest,
         response=ModelDetails,
         statuses=CHANGES,
-        credential="required",
+        credential="admin",
     ),
     Route(
         *("POST", "/models/{name}/default", set_default_version, "Choose the version to use"),
         request=DefaultRequest,
         response=ModelDetails,
         statuses=CHANGES,
-        credential="required",
+        credential="admin",
     ),
     Route(
         *("POST", "/models/{name}/scale", scale_model, "Scale a model; 0 puts it to sleep"),
         request=ScaleModelRequest,
         response=ModelDetails,
         statuses=CHANGES,
-        credential="required",
+        credential="admin",
     ),
 ]

@@ -1,5 +1,6 @@
 """POST /predict: any model of the catalog, one input or a batch."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -22,8 +23,9 @@ from sidecar.schemas.predict import (
 )
 from sidecar.services import SERVICES, Services
 from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
-from sidecar.web.limits import admit_to_model, known_client
+from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 
@@ -47,19 +49,14 @@ class Asked(NamedTuple):
 
 
 async def predict(request: web.Request) -> web.Response:
-    """Runs one request, and tells the statistics how it went."""
-    services = request.app[SERVICES]
-    began = services.statistics.begin()
-    inputs, success = 0, False
-    try:
-        asked = await _checked(await read_json(request, _request), request, services, began)
-        inputs = len(asked.bodies)
-        predicted, origin = await _predicted(request, asked, services)
-        result = _result(predicted.replies, asked.is_batch)
-        success = True
-    finally:
-        taken = services.statistics.end(began, inputs=inputs, success=success)
-    services.metrics.latency("/predict", taken)
+    """Run one request."""
+    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
+    asked = await _checked(await read_json(admission, _request), request, services, call.arrived)
+    call.inputs = len(asked.bodies)
+    predicted, origin = await _predicted(admission, asked, services)
+    result = _result(predicted.replies, asked.is_batch)
+    call.success = True
+    taken = time.monotonic() - call.arrived
     return json_response(_answer(asked, predicted.replies, origin, result, taken))
 
 
@@ -86,26 +83,25 @@ async def _checked(
 
 
 async def _predicted(
-    request: web.Request, asked: Asked, services: Services
+    admission: Admission, asked: Asked, services: Services
 ) -> tuple[Predicted, Origin]:
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
     async def compute() -> Predicted:
-        await admit_to_model(request, asked.model.key, asked.name)
-        return await _run(request, asked, services)
+        await admission.admit_to_model(asked.model.key, asked.name)
+        return await _run(admission, asked, services)
 
     if not asked.model.spec.cache or asked.scheduling.alone:
         return await compute(), "computed"
     key = result_key(services, asked.model.key, asked.inputs)
     async with within(asked.scheduling):
-        return await cached(request, key, compute, Predicted.complete)
+        return await cached(admission.request, key, compute, Predicted.complete)
 
 
-async def _run(request: web.Request, asked: Asked, services: Services) -> Predicted:
+async def _run(admission: Admission, asked: Asked, services: Services) -> Predicted:
     key = asked.model.key
     if asked.model.spec.speaks_or_listens:
-        client = known_client(request)
-        replies = await predict_speech(services, client, key, asked.bodies, asked.scheduling)
+        replies = await predict_speech(services, admission.client, key, asked.bodies, asked.scheduling)
     else:
         replies = await services.scheduler.run(
             InferenceRequest(key, asked.bodies, *asked.scheduling)
@@ -188,5 +184,6 @@ ROUTES = [
         request=PredictRequest,
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
+        measured_as="inference",
     )
 ]

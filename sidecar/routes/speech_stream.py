@@ -28,8 +28,8 @@ from sidecar.speech.service import InThread
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
+from sidecar.web.admission import ADMISSION
 from sidecar.web.event_stream import Event, send_events
-from sidecar.web.limits import known_client
 from sidecar.web.middleware import begin_stream
 
 _encode = msgspec.json.Encoder().encode
@@ -92,7 +92,7 @@ async def send_stream(
             response = web.StreamResponse(headers=headers)
             try:
                 await begin_stream(request, response)
-                in_thread = services.speech.in_threads_of(known_client(request))
+                in_thread = services.speech.in_threads_of(request[ADMISSION].client)
                 samples = await _relay(in_thread, response, encoder, _all(first, parts))
             except (SidecarError, ConnectionError) as exc:
                 _cut_off(request, exc)
@@ -108,7 +108,7 @@ async def send_timed(
     """Send events: the audio with the times of its words, and at the end what it was."""
     started = time.monotonic()
     speaking = SpeechSynthesis(services.scheduler, wanted.order, streamed=True)
-    in_thread = services.speech.in_threads_of(known_client(request))
+    in_thread = services.speech.in_threads_of(request[ADMISSION].client)
     response, whole = await send_events(
         request, _events(in_thread, speaking, wanted, caption_format)
     )

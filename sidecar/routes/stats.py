@@ -4,14 +4,12 @@ from aiohttp import web
 
 from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts
 from sidecar.services import SERVICES
-from sidecar.web.credentials import require_scope
 from sidecar.web.route import Route, json_response
 
 
 async def stats(request: web.Request) -> web.Response:
     """Counts since start, the last minute, and TorchServe's own counts."""
     services = request.app[SERVICES]
-    await require_scope(request, "stats")
     statistics, figures = services.statistics, services.system.figures
     recent = statistics.recent()
     return json_response(
@@ -44,6 +42,6 @@ ROUTES = [
         "What was measured since start and in the last minute",
         response=Stats,
         statuses=(401, 403),
-        credential="required",
+        credential="stats",
     )
 ]

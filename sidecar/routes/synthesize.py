@@ -37,9 +37,10 @@ from sidecar.speech.synthesis import CLONING, LeftOut, SynthesisCall, Synthesize
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
 from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
-from sidecar.web.limits import admit_to_model, known_client
+from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(SynthesisRequest)
@@ -61,27 +62,19 @@ class Made(NamedTuple):
 
 
 async def synthesize(request: web.Request) -> web.StreamResponse:
-    """Speaks one text, and tells the statistics how it went."""
-    services = request.app[SERVICES]
-    began = services.statistics.begin()
-    synthesis: Synthesis | None = None
-    try:
-        asked = await read_json(request, _request, MAX_REQUEST_BYTES)
-        if asked.format is not None:
-            asked = replace(asked, timestamps="word")
-        order = _order(request, asked, services, began)
-        if asked.enable_streaming:
-            response, synthesis = await _streamed(request, asked, order, services)
-        else:
-            response, synthesis = await _whole(request, asked, order, services)
-        return response
-    finally:
-        taken = services.statistics.end(began, inputs=1, success=synthesis is not None)
-        if synthesis is None:
-            services.speech.statistics.failed()
-        else:
-            services.speech.statistics.spoke(synthesis)
-            services.metrics.latency("/synthesize", taken)
+    """Speak one text."""
+    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
+    call.inputs = 1
+    asked = await read_json(admission, _request)
+    if asked.format is not None:
+        asked = replace(asked, timestamps="word")
+    order = _order(request, asked, services, call.arrived)
+    if asked.enable_streaming:
+        response, call.synthesis = await _streamed(admission, asked, order, services)
+    else:
+        response, call.synthesis = await _whole(admission, asked, order, services)
+    call.success = call.synthesis is not None
+    return response
 
 
 def _order(
@@ -107,13 +100,13 @@ def _order(
 
 
 async def _whole(
-    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, services: Services
+    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, services: Services
 ) -> tuple[web.Response, Synthesis]:
-    wanted = wanted_audio(request_head.accept(request), asked.output_format)
+    wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
         raise InvalidInput(f"{field}: an audio file has no place for it; accept application/json")
-    made, origin = await _made(request, asked, order, wanted.format)
+    made, origin = await _made(admission, asked, order, wanted.format, services)
     taken = time.monotonic() - order.scheduling.arrived
     speaking = made.speaking_seconds if origin == "computed" else None
     synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
@@ -128,17 +121,20 @@ async def _whole(
 
 
 async def _made(
-    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, name: OutputFormat
+    admission: Admission,
+    asked: SynthesisRequest,
+    order: SynthesisCall,
+    name: OutputFormat,
+    services: Services,
 ) -> tuple[Made, Origin]:
     """The whole file, and where it came from."""
-    services = request.app[SERVICES]
 
     async def compute() -> Made:
-        await admit_to_model(request, order.speaker.key, order.speaker.name)
+        await admission.admit_to_model(order.speaker.key, order.speaker.name)
         started = time.monotonic()
         spoken = await speak(services.scheduler, order)
         speaking = time.monotonic() - started
-        in_thread = services.speech.in_threads_of(known_client(request))
+        in_thread = services.speech.in_threads_of(admission.client)
         rendered = await render(in_thread, spoken, name, asked.quality)
         return Made(
             rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
@@ -151,18 +147,18 @@ async def _made(
     )
     key = result_key(services, order.speaker.key, b"speech", msgspec.json.encode(exact))
     async with within(order.scheduling):
-        return await cached(request, key, compute)
+        return await cached(admission.request, key, compute)
 
 
 async def _streamed(
-    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, services: Services
+    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, services: Services
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    wanted = wanted_audio(request_head.accept(request), asked.output_format)
-    await admit_to_model(request, order.speaker.key, order.speaker.name)
+    wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
+    await admission.admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, wanted.format, asked.quality)
     if asked.timestamps:
-        return await send_timed(request, services, streamed, asked.format)
-    return await send_stream(request, services, streamed)
+        return await send_timed(admission.request, services, streamed, asked.format)
+    return await send_stream(admission.request, services, streamed)
 
 
 def _text_answer(
@@ -244,6 +240,8 @@ ROUTES = [
         request=SynthesisRequest,
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
+        max_body_bytes=MAX_REQUEST_BYTES,
+        measured_as="synthesis",
         other_media=(
             *sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()}),
             EVENTS,

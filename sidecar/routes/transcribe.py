@@ -30,8 +30,9 @@ from sidecar.speech.transcription import Heard, Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import Listener, check_language
 from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.event_stream import MEDIA_TYPE, Event, send_events
-from sidecar.web.limits import admit_to_model, known_client, prepare_model
+from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _encode = msgspec.json.Encoder().encode
@@ -61,29 +62,22 @@ class Listening(NamedTuple):
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
-    """Writes down one recording, and tells the statistics how it went."""
-    services = request.app[SERVICES]
-    began = services.statistics.begin()
-    success = False
-    try:
-        async with read_request(request, services) as asked:
-            listener = await _listener(request, asked.request, services)
-            client = known_client(request)
-            async with services.speech.audio_source(
-                asked.upload.file, asked.field, client
-            ) as source:
-                traceparent = request_head.traceparent(request)
-                listening = Listening(asked, listener, source, began, traceparent)
-                response, success = await _answer(request, listening, services)
-        return response
-    finally:
-        taken = services.statistics.end(began, inputs=1, success=success)
-        if success:
-            services.metrics.latency("/transcribe", taken)
+    """Write down one recording."""
+    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
+    call.inputs = 1
+    async with read_request(admission, services) as asked:
+        listener = await _listener(admission, asked.request, services)
+        async with services.speech.audio_source(
+            asked.upload.file, asked.field, admission.client
+        ) as source:
+            traceparent = request_head.traceparent(request)
+            listening = Listening(asked, listener, source, call.arrived, traceparent)
+            response, call.success = await _answer(request, listening, services)
+    return response
 
 
 async def _listener(
-    request: web.Request, asked: TranscriptionRequest, services: Services
+    admission: Admission, asked: TranscriptionRequest, services: Services
 ) -> Listener:
     """Who listens.  Raises 400, 404, 429 or 503."""
     listener = services.speech.listener(asked.wanted_model)
@@ -91,8 +85,8 @@ async def _listener(
     if asked.task == "translate" and not listener.speech.translates:
         raise InvalidInput(f"task: {listener.name} does not translate")
     voice_activity = services.models[services.speech.voice_activity()]
-    prepare_model(services, voice_activity, "voice activity")
-    await admit_to_model(request, listener.key, listener.name)
+    admission.prepare(voice_activity, "voice activity")
+    await admission.admit_to_model(listener.key, listener.name)
     return listener
 
 
@@ -203,6 +197,7 @@ ROUTES = [
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
         form=True,
+        measured_as="inference",
         other_media=("text/plain", "application/x-subrip", "text/vtt", MEDIA_TYPE),
     )
 ]

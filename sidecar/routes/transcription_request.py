@@ -5,16 +5,16 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import msgspec
-from aiohttp import web
 from msgspec.structs import replace
 
 from sidecar.routes.input_audio import inline_audio
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
 from sidecar.services import Services
+from sidecar.web.admission import Admission
 from sidecar.web.body import read_json
-from sidecar.web.limits import known_client
-from sidecar.web.uploads import Upload, is_form, opened_form
+from sidecar.web.body_reader import is_form
+from sidecar.web.uploads import Upload, opened_form
 
 _request = msgspec.json.Decoder(TranscriptionRequest)
 
@@ -33,16 +33,16 @@ class Asked(NamedTuple):
 
 
 @asynccontextmanager
-async def read_request(request: web.Request, services: Services) -> AsyncIterator[Asked]:
+async def read_request(admission: Admission, services: Services) -> AsyncIterator[Asked]:
     """The request; its file is there until the block ends.
 
     Raises, in this order: 413, 400, 401, 422; and 400 for what is no base64.
     """
-    if is_form(request):
-        async with opened_form(request, TranscriptionRequest) as (given, upload):
+    if is_form(admission.request):
+        async with opened_form(admission, TranscriptionRequest) as (given, upload):
             yield Asked(given, upload, form=True)
         return
-    asked = await read_json(request, _request, line_breaks=True)
-    in_thread = services.speech.in_threads_of(known_client(request))
+    asked = await read_json(admission, _request, line_breaks=True)
+    in_thread = services.speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, form=False)

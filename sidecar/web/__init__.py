@@ -10,8 +10,8 @@ json_budget   how much structure one JSON body may have
 turns         how many requests begin in one turn of the event loop, and whose
 
 middleware    what happens to every request: its id, its log line, errors as answers
-credentials   who asks
-limits        what a client may have at the same time, and how often
+admission     the door of every route: who asks, within which limits, and whether there is room
+measurement   how inference requests went, for the statistics
 body          a JSON body as a checked value
 uploads       a form or an audio body as checked values
 page          answers with an ETag

@@ -1,7 +1,7 @@
 """A request's JSON body as a checked value.
 
-The checks come in the order that the contract states: declared size and encoding, credential in
-a header, limits of the client, the body itself, its syntax, the credential in it, its fields.
+`admission` has checked the head.  What is left comes in the order that the contract states: the
+body itself, its syntax, the credential in it (which `Admission.accept_token` checks), its fields.
 """
 
 from typing import Protocol, TypeVar
@@ -10,16 +10,14 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
+from sidecar.web.admission import Admission
 from sidecar.web.body_reader import MB, BodyReader, check_declared_size
-from sidecar.web.credentials import check_headers, check_token
 from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
-from sidecar.web.limits import body_share
 from sidecar.web.turns import take_break
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 ANONYMOUS_BYTES = MB  # read to look for a token, where one is needed and no header has it
-ADMIN_BYTES = MB
 FIELDS_BYTES = MB  # of all fields but `inputs` together
 MAX_RULE = 300  # characters; a rule may quote a name that the client made up
 
@@ -59,32 +57,29 @@ _text = msgspec.json.Decoder(str)
 
 
 async def read_json(
-    request: web.Request,
+    admission: Admission,
     decoder: msgspec.json.Decoder[Request],
-    max_bytes: int | None = None,
     *,
     line_breaks: bool = False,
 ) -> Request:
-    """Return the checked body, of at most *max_bytes* (by default what the settings allow).
+    """Return the checked body of an inference request, whose credential *admission* accepts.
 
     *line_breaks*: strings may hold raw line breaks, which count as spaces: ``base64`` of the shell
     writes them.
 
-    Raises, in this order: 413 or 415, 401, 429 or 503, 400, 401, 422.
+    Raises, in this order: 413 or 503, 400, 401, 429, 422.
     """
-    services = request.app[SERVICES]
-    max_bytes = max_bytes or int(services.settings.max_body_mb * MB)
-    asked = await _read(request, decoder, max_bytes, line_breaks=line_breaks)
-    check_timeout(asked, services)
+    asked = await _read(admission, decoder, line_breaks=line_breaks)
+    check_timeout(asked, admission.settings)
     return asked
 
 
-async def read_as_admin(request: web.Request, decoder: msgspec.json.Decoder[Body]) -> Body:
+async def read_change(admission: Admission, decoder: msgspec.json.Decoder[Body]) -> Body:
     """Return the checked body of a request that changes things; no body is an empty object.
 
-    Raises, in this order: 413 or 415, 401, 403, 429 or 503, 400, 401, 403, 422.
+    Raises, in this order: 413 or 503, 400, 401, 403, 429, 422.
     """
-    return await _read(request, decoder, ADMIN_BYTES, scope="admin", empty=b"{}")
+    return await _read(admission, decoder, empty=b"{}")
 
 
 def read_query(request: web.Request, kind: type[Query]) -> Query:
@@ -95,10 +90,10 @@ def read_query(request: web.Request, kind: type[Query]) -> Query:
         raise InvalidFields(field_rule(exc)) from exc
 
 
-def check_timeout(asked: Asked, services: Services) -> None:
+def check_timeout(asked: Asked, settings: Settings) -> None:
     """Raise InvalidFields for a time-out beyond the operator's limit."""
-    if asked.timeout > services.settings.max_timeout_seconds:
-        raise InvalidFields(f"timeout: at most {services.settings.max_timeout_seconds:g} seconds")
+    if asked.timeout > settings.max_timeout_seconds:
+        raise InvalidFields(f"timeout: at most {settings.max_timeout_seconds:g} seconds")
 
 
 def field_rule(exc: msgspec.ValidationError) -> str:
@@ -117,38 +112,35 @@ def _names_field(rule: str) -> bool:
 
 
 async def _read(
-    request: web.Request,
+    admission: Admission,
     decoder: msgspec.json.Decoder[Body],
-    max_bytes: int,
     *,
-    scope: str | None = None,
     empty: bytes = b"",
     line_breaks: bool = False,
 ) -> Body:
-    check_declared_size(request, max_bytes)
-    with body_share(request) as share:
-        reader = BodyReader(request, max_bytes, share)
-        if await check_headers(request, scope):
-            body = await _read_anonymous(reader, request, line_breaks=line_breaks)
+    with admission.body_share() as share:
+        reader = BodyReader(admission.request, admission.max_bytes, share)
+        if admission.needs_credential:
+            body = await _read_anonymous(reader, admission, line_breaks=line_breaks)
         else:
-            body = await _read_whole(reader, request, line_breaks=line_breaks)
+            body = await _read_whole(reader, admission, line_breaks=line_breaks)
         try:
             if len(body) > FIELDS_BYTES:
                 _check_fields_size(body)
             await take_break(len(body))
             asked = decoder.decode(body or empty)
         except msgspec.ValidationError as exc:
-            await check_token(request, _token_of_invalid(body), scope)
+            await admission.accept_token(_token_of_invalid(body))
             raise InvalidFields(field_rule(exc)) from exc
         except NOT_JSON as exc:
             raise InvalidJson(f"body: {exc}") from exc
-    await check_token(request, asked.token, scope)
+    await admission.accept_token(asked.token)
     await take_break(len(body))
     return asked
 
 
 async def _read_anonymous(
-    reader: BodyReader, request: web.Request, *, line_breaks: bool
+    reader: BodyReader, admission: Admission, *, line_breaks: bool
 ) -> bytearray:
     """Read a body that has to bring the credential.
 
@@ -156,15 +148,15 @@ async def _read_anonymous(
     """
     reader.max_bytes = min(reader.max_bytes, ANONYMOUS_BYTES)
     try:
-        check_declared_size(request, reader.max_bytes)
-        return await _read_whole(reader, request, line_breaks=line_breaks)
+        check_declared_size(admission.request, reader.max_bytes)
+        return await _read_whole(reader, admission, line_breaks=line_breaks)
     except PayloadTooLarge:
         raise NotAuthenticated(
             "A request body above 1 MB needs its credential in a header"
         ) from None
 
 
-async def _read_whole(reader: BodyReader, request: web.Request, *, line_breaks: bool) -> bytearray:
+async def _read_whole(reader: BodyReader, admission: Admission, *, line_breaks: bool) -> bytearray:
     body = bytearray()
     budget: JsonBudget | None = None
     async for piece in reader.pieces():
@@ -172,7 +164,7 @@ async def _read_whole(reader: BodyReader, request: web.Request, *, line_breaks: 
         if budget is not None:
             budget.count(piece)
         elif len(body) > SMALL_BYTES:
-            budget = JsonBudget(request.app[SERVICES].settings.max_json_values)
+            budget = JsonBudget(admission.settings.max_json_values)
             budget.count(body)
     return body
 

@@ -12,10 +12,12 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import InvalidBody, PayloadTooLarge, UnsupportedEncoding
+from sidecar.settings import Settings
 from sidecar.web.body_budget import BodyShare
 
 PIECE_BYTES = 1 << 18  # inflated and counted at a time: less than a millisecond of work
 MB = 2**20
+FORM_BYTES = 2 * MB  # of a whole form, besides its file
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # deflate is zlib's form
 
 
@@ -30,6 +32,32 @@ def content_encoding(request: web.Request) -> str | None:
     if name not in _WINDOW_BITS or len(request.headers.getall(hdrs.CONTENT_ENCODING)) > 1:
         raise UnsupportedEncoding(_WINDOW_BITS)
     return name
+
+
+def is_form(request: web.Request) -> bool:
+    """Return whether the body says that it is a multipart form."""
+    return request.content_type == "multipart/form-data"
+
+
+def max_form_bytes(settings: Settings) -> int:
+    """Return how large a whole form may be."""
+    return int(settings.max_upload_mb * MB) + FORM_BYTES
+
+
+def check_declared(request: web.Request, max_bytes: int) -> None:
+    """Check what the head says of the body.
+
+    Raises PayloadTooLarge above *max_bytes*, UnsupportedEncoding for what is not inflated here.
+    """
+    check_declared_size(request, max_bytes)
+    content_encoding(request)
+
+
+def check_form_declared(request: web.Request, settings: Settings) -> None:
+    """Check what the head says of a form.  Raises PayloadTooLarge, UnsupportedEncoding for any."""
+    check_declared_size(request, max_form_bytes(settings))
+    if content_encoding(request) is not None:
+        raise UnsupportedEncoding(())
 
 
 def check_declared_size(request: web.Request, max_bytes: int) -> None:

@@ -5,7 +5,7 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,29 +13,26 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
-from sidecar.access.rate_limiter import Quota
 from sidecar.errors import Draining, SidecarError, exhaustion
-from sidecar.services import IDENTITY, SERVICES, Services
+from sidecar.services import SERVICES, Services
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION
+from sidecar.web.route import Handler
 
 log = logging.getLogger(__name__)
 requests = logging.getLogger(REQUESTS)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
 _serial = itertools.count(1)
 CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
 GUARD = web.AppKey("guard", OriginGuard)
-QUOTA = web.RequestKey("quota", Quota)  # what its client, or its model, may still ask
 SERVER_NAME = "sidecar"  # in place of aiohttp's own, which tells the versions of everything
 NO_ROUTE = "unknown"
 _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
 _OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server leaves before it is done
-HELD = web.RequestKey("held", list[str])  # those for whom it counts as at work
 
 
 @web.middleware
@@ -52,8 +49,6 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         request.app[SERVICES].metrics.answered(_route(request), response.status)
         return response
     finally:
-        for who in request.get(HELD, ()):
-            request.app[SERVICES].limits.leave(who)
         if requests.isEnabledFor(logging.INFO):
             _write_line(request, response, began)
         REQUEST_ID.reset(mark)
@@ -66,7 +61,8 @@ def _write_line(request: web.Request, response: web.StreamResponse | None, began
         status = response.status
         size = response.body_length if response.prepared else response.content_length
     seconds = round(time.perf_counter() - began, 6)
-    identity = request.get(IDENTITY)
+    admission = request.get(ADMISSION)
+    identity = None if admission is None else admission.identity
     subject = None if identity is None else identity.subject
     _log(AccessLine(request.method, _route(request), status, seconds, subject, size))
 
@@ -133,8 +129,8 @@ def stamp(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers of every answer; `begin_stream` does it for a stream."""
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.headers[request_head.REQUEST_ID] = REQUEST_ID.get() or _request_id(request)
-    if (quota := request.get(QUOTA)) is not None:
-        response.headers.update(quota.headers())
+    if (admission := request.get(ADMISSION)) is not None and admission.quota is not None:
+        response.headers.update(admission.quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and request.app[GUARD].is_foreign(origin):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin

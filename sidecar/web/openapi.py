@@ -65,7 +65,7 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
             content["multipart/form-data"] = {"schema": _form(route.request)}
         operation["requestBody"] = {"required": True, "content": content}
     if route.credential is not None or route.is_open:
-        nothing: list[dict[str, Any]] = [] if route.credential == "required" else [{}]
+        nothing: list[dict[str, Any]] = [] if route.scope is not None else [{}]
         operation["security"] = [{"bearer": []}, {"api_key": []}, *nothing]
     return operation
 

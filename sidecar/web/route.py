@@ -7,6 +7,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from aiohttp import hdrs, web
 
+from sidecar.access.identity import SCOPES
+from sidecar.settings import Settings
+from sidecar.web.body_reader import MB
+
+CHANGE_BYTES = MB  # of a body that only changes something here
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -16,17 +23,22 @@ class Route(NamedTuple):
     They are for the document.  *or_response* is the answer's other form.  *form*: the body may be
     multipart as well, with the request's fields and the part `file`.  *other_media* are the
     answer's types besides JSON.
+
+    *credential* is what `web.admission` asks for: nothing (None), one where the settings require
+    it ("optional"), or one that has this scope.  Where there is a *request*, it may come in the
+    body.
     """
 
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Handler
     summary: str
     response: Any = None
     request: Any = None
     query: Any = None
     statuses: tuple[int, ...] = ()  # errors beyond those of every route
-    credential: Literal["optional", "required"] | None = None  # None: the handler asks for none
+    credential: Literal["optional", "stats", "admin"] | None = None
+    max_body_bytes: int | None = None  # of a JSON body; None: what `max_bytes` says
     media_type: str = "application/json"
     or_response: Any = None
     form: bool = False
@@ -34,11 +46,23 @@ class Route(NamedTuple):
     limited: bool = True  # False: health checks and metrics, which no client can use up
     page: bool = False  # computed once in a while, for all who ask
     prompt: bool = False  # answered at once, however many other requests came first
+    measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
 
     @property
     def is_open(self) -> bool:
         """Whether it answers everybody, and only a wrong credential is refused."""
         return self.credential is None and self.limited
+
+    @property
+    def scope(self) -> str | None:
+        """What a credential must allow; None: anything."""
+        return self.credential if self.credential in SCOPES else None
+
+    def max_bytes(self, settings: Settings) -> int:
+        """Return how large a JSON body may be."""
+        if self.max_body_bytes is not None:
+            return self.max_body_bytes
+        return int(settings.max_body_mb * MB) if self.scope is None else CHANGE_BYTES
 
 
 def shown_folder(folder: Path) -> str:

@@ -25,27 +25,17 @@ from sidecar.errors import (
     InvalidForm,
     NotAuthenticated,
     PayloadTooLarge,
-    UnsupportedEncoding,
 )
-from sidecar.services import SERVICES, Services
 from sidecar.web import body
+from sidecar.web.admission import Admission
 from sidecar.web.body import ANONYMOUS_BYTES, check_timeout, field_rule
-from sidecar.web.body_reader import (
-    MB,
-    PIECE_BYTES,
-    BodyReader,
-    check_declared_size,
-    content_encoding,
-)
-from sidecar.web.credentials import check_headers, check_token
-from sidecar.web.limits import body_share
+from sidecar.web.body_reader import MB, PIECE_BYTES, BodyReader, max_form_bytes
 
 CHUNK_BYTES = 1 << 20  # written to disk at a time
 MAX_FIELD_BYTES = 1 << 16
 MAX_PARTS = 33  # 32 fields and the file
 MAX_PREAMBLE_BYTES = 1 << 10  # before the first boundary, where nothing should be
 MAX_BOUNDARY = 70  # characters: RFC 2046, section 5.1.1
-FORM_BYTES = 2 * MB  # of a whole form, besides its file
 MAX_NAME = 255  # characters of a file name that are kept
 
 Asked = TypeVar("Asked", bound=body.Asked)
@@ -59,31 +49,22 @@ class Upload(NamedTuple):
     size: int
 
 
-def is_form(request: web.Request) -> bool:
-    """Return whether the body says that it is a multipart form."""
-    return request.content_type == "multipart/form-data"
-
-
 @asynccontextmanager
 async def opened_form(
-    request: web.Request, kind: type[Asked]
+    admission: Admission, kind: type[Asked]
 ) -> AsyncIterator[tuple[Asked, Upload]]:
     """Give the form's fields as *kind*, and its file, which is there until the block ends.
 
-    Raises, in this order: 413 or 415, 401, 429 or 503, 400, 401, 422.
+    The credential in the form is for *admission* to accept.  Raises, in this order: 413 or 503,
+    400, 401, 429, 422.
     """
-    services = request.app[SERVICES]
-    max_bytes = int(services.settings.max_upload_mb * MB) + FORM_BYTES
-    check_declared_size(request, max_bytes)
-    if content_encoding(request) is not None:
-        raise UnsupportedEncoding(())
-    form = _Form(request, services, needs_token=await check_headers(request))
-    with body_share(request) as share:
+    settings, form = admission.settings, _Form(admission)
+    with admission.body_share() as share:
         try:
-            await form.read(BodyReader(request, max_bytes, share))
-            await check_token(request, form.fields.get("token"))
+            await form.read(BodyReader(admission.request, max_form_bytes(settings), share))
+            await admission.accept_token(form.fields.get("token"))
             asked = _convert(form.fields, kind)
-            check_timeout(asked, services)
+            check_timeout(asked, settings)
             if form.upload is None:
                 raise InvalidFields("file: needs the audio file")
             yield asked, form.upload
@@ -101,15 +82,11 @@ def _convert(fields: dict[str, str], kind: type[Asked]) -> Asked:
 
 
 class _Form:
-    """The parts of one body; fields that are empty count as absent.
+    """The parts of one body; fields that are empty count as absent."""
 
-    *needs_token*: a credential is needed, and no header had it.
-    """
-
-    def __init__(self, request: web.Request, services: Services, *, needs_token: bool) -> None:
-        self._request = request
-        self._needs_token = needs_token
-        self._max_mb = services.settings.max_upload_mb
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._max_mb = admission.settings.max_upload_mb
         self._file: BinaryIO | None = None
         self._unwritten = bytearray()
         self._name = ""  # of the part that is being read
@@ -123,10 +100,10 @@ class _Form:
 
         Raises PayloadTooLarge, InvalidForm, InvalidFields, NotAuthenticated, Overloaded.
         """
-        parser = _parser(self._request)
+        parser = _parser(self._admission.request)
         try:
             async for piece in reader.pieces():
-                if self._needs_token and reader.size > ANONYMOUS_BYTES:
+                if self._admission.needs_credential and reader.size > ANONYMOUS_BYTES:
                     raise NotAuthenticated(
                         "A form above 1 MB needs its credential in a header, or before the file"
                     )
@@ -185,9 +162,8 @@ class _Form:
             raise InvalidForm(f"{self._name}: expected UTF-8") from exc
         if text:
             self.fields[self._name] = text
-        if self._name == "token" and text and self._needs_token:
-            await check_token(self._request, text)
-            self._needs_token = False
+        if self._name == "token" and text and self._admission.needs_credential:
+            await self._admission.accept_token(text)
 
     async def _spool(self, data: bytes) -> None:
         assert self.upload is not None

@@ -105,7 +105,8 @@ async def broken(start: StartSidecar, tmp_path: Path) -> AsyncIterator[Client]:
     settings = replace(whole.app[SERVICES].settings, state_dir=tmp_path / "broken")
     app = await create_app(settings)
     part: Any = Broken()
-    app[SERVICES] = app[SERVICES]._replace(authenticator=part, client=part, engine_answers=part)
+    app[SERVICES].admission.authenticator = part
+    app[SERVICES] = app[SERVICES]._replace(client=part, engine_answers=part)
     client: Client = TestClient(SidecarServer(app))
     await client.start_server()
     yield client

@@ -1,0 +1,276 @@
+"""How a request comes in: who asks, within which limits, and whether there is room for it.
+
+`AdmissionControl.guard` puts the same door before every route.  A request is checked in this
+order, and the first check that fails is its answer:
+
+1.  its turn of the event loop (`turns`)
+2.  what its head says of the body: its size and its encoding
+3.  the credential in a header, and whether it may do this
+4.  the limits of the client, as far as the head tells who that is
+5.  the body, read in pieces that count for its client (`body`, `uploads`)
+6.  the credential in the body, which takes the place of one in a header: 3 and 4 again
+7.  the fields of the body, and the model that it names (the route)
+8.  for a model (`admit_to_model`): whether the server is leaving, the model's limits, the load
+    of the machine, and whether the model is there or can be woken
+
+Whatever a request holds (its place among the concurrent requests of its client and its model) is
+given back when the door closes behind it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiohttp import hdrs, web
+from multidict import istr
+
+from sidecar.access.authenticator import Authenticator
+from sidecar.access.identity import Identity
+from sidecar.access.limits import Allowance, Limits, refuse_exceeded
+from sidecar.access.rate_limiter import Quota
+from sidecar.access.throttle import Load, exceeded
+from sidecar.errors import Draining, InsufficientScope, NotAuthenticated, Overloaded, SidecarError
+from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
+from sidecar.settings import Settings
+from sidecar.web import request_head
+from sidecar.web.body_budget import BodyBudget, BodyShare
+from sidecar.web.body_reader import check_declared, check_form_declared, is_form
+from sidecar.web.route import Handler, Route
+from sidecar.web.turns import Turns
+
+API_KEY = istr("X-API-Key")
+
+
+@dataclass(slots=True, kw_only=True)
+class AdmissionControl:
+    """What admission goes by, and what all requests share: one for the program.
+
+    *read_load* tells how full the machine is.  *prepare* sees to it that a model takes requests,
+    or raises why it cannot; it is given what the client called the model.
+    """
+
+    settings: Settings
+    authenticator: Authenticator
+    limits: Limits
+    bodies: BodyBudget
+    turns: Turns
+    models: ModelRegistry
+    draining: asyncio.Event
+    read_load: Callable[[], Load]
+    prepare: Callable[[Model, str], None]
+
+    def guard(self, route: Route) -> Handler:
+        """Return the handler of *route* behind the door that every route has."""
+        handler = route.handler
+
+        async def admit(request: web.Request) -> web.StreamResponse:
+            admission = request[ADMISSION] = Admission(self, request, route)
+            async with admission:
+                await admission.check_head()
+                return await handler(request)
+
+        return admit
+
+
+class Admission:
+    """One request, from the door until its answer: a context manager.
+
+    *identity* is whose credential was good, if there was one; *quota* what its client, or its
+    model, may still ask.  *needs_credential*: none has come, and without one there is no answer.
+    """
+
+    __slots__ = (
+        "_at_work_as",
+        "_control",
+        "_counted",
+        "_held",
+        "_request",
+        "_route",
+        "identity",
+        "needs_credential",
+        "quota",
+    )
+
+    def __init__(self, control: AdmissionControl, request: web.Request, route: Route) -> None:
+        self._control = control
+        self._request = request
+        self._route = route
+        self._counted = False  # in the rate of its client
+        self._at_work_as: str | None = None  # the client whose concurrent requests it is among
+        self._held: list[str] = []  # those among whose concurrent requests it is
+        self.identity: Identity | None = None
+        self.quota: Quota | None = None
+        self.needs_credential = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Give back what is held.
+
+        A refusal before the client was known counts for its address: a body or a credential that
+        is wrong.  It is answered with TooManyRequests where there were too many of these.
+        """
+        try:
+            if isinstance(exc, SidecarError) and not self._counted and self._route.limited:
+                await self._count_client()
+        finally:
+            for who in self._held:
+                self._control.limits.leave(who)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._control.settings
+
+    @property
+    def request(self) -> web.Request:
+        """What asks to come in."""
+        return self._request
+
+    @property
+    def max_bytes(self) -> int:
+        """How large a JSON body may be."""
+        return self._route.max_bytes(self._control.settings)
+
+    @property
+    def client(self) -> str:
+        """Whom the request counts for, by what is known so far: a subject, else an address."""
+        return self._client(self.identity)
+
+    async def check_head(self) -> None:
+        """Do the checks that need no body.
+
+        Raises, in this order: PayloadTooLarge or UnsupportedEncoding, NotAuthenticated,
+        InsufficientScope, TooManyRequests.
+        """
+        control, route = self._control, self._route
+        if not route.prompt and not control.turns.take():
+            await control.turns.wait(self.client)
+        if not route.limited:
+            return
+        if route.form and is_form(self._request):
+            check_form_declared(self._request, control.settings)
+        elif route.request is not None:
+            check_declared(self._request, self.max_bytes)
+        headers = self._request.headers
+        identity = await control.authenticator.identify_headers(
+            headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
+        )
+        if identity is not None:
+            await self._accept(identity)
+        elif route.is_open:
+            await self._count_client()
+        else:
+            self._enter_address()
+            self.needs_credential = (
+                route.scope is not None or control.settings.require_authentication
+            )
+            if self.needs_credential and route.request is None:
+                raise NotAuthenticated
+
+    async def accept_token(self, token: str | None) -> None:
+        """Check the *token* in the body; it takes the place of a credential in a header.
+
+        Raises NotAuthenticated, InsufficientScope, TooManyRequests.
+        """
+        if token:
+            await self._accept(await self._control.authenticator.identify_token(token))
+            self.needs_credential = False
+        elif self.needs_credential:
+            raise NotAuthenticated
+        elif self.identity is None:
+            await self._count_client()
+
+    def body_share(self) -> BodyShare:
+        """Return the body's share of the memory for all bodies."""
+        return BodyShare(self._control.bodies, lambda: self.client)
+
+    async def admit_to_model(self, key: str, name: str) -> Model:
+        """Return the model *key*, which takes this request; it may be woken for it.
+
+        Raises Draining, TooManyRequests, Overloaded, ModelNotFound for what the client called
+        *name*, ModelDownloading and NoRoom.
+        """
+        control = self._control
+        if control.draining.is_set():
+            raise Draining("the server is shutting down", retry_after=5)
+        model = control.models.require(key, called=name)
+        if (rule := model.spec.limits) is not None:
+            allowance = Allowance.of(rule.requests_per_second, rule.burst, rule.concurrent_requests)
+            await self._count(f"model:{key}", "model", allowance)
+            self._hold(f"model:{key}", allowance)
+        self._refuse_overload()
+        self.prepare(model, name)
+        return model
+
+    def prepare(self, model: Model, name: str) -> None:
+        """See to it that *model*, which the client called *name*, takes requests.
+
+        Raises ModelNotFound, ModelDownloading and NoRoom.
+        """
+        if not model.loaded:  # as it is for nearly every request
+            self._control.prepare(model, name)
+
+    async def _accept(self, identity: Identity) -> None:
+        scope = self._route.scope
+        if scope is not None and not identity.has_scope(scope):
+            raise InsufficientScope(scope)
+        if self.identity != identity:
+            self.identity = identity
+            await self._count_client()
+
+    async def _count_client(self) -> None:
+        """Count this request for its client.  Raises TooManyRequests."""
+        allowance = self._control.limits.per_client
+        if not allowance.limited:
+            return
+        self._counted = True
+        who, before = self.client, self._at_work_as
+        await self._count(who, "client", allowance)
+        if who != before:
+            self._hold(who, allowance)
+            self._at_work_as = who
+            if before in self._held:
+                self._held.remove(before)
+                self._control.limits.leave(before)
+
+    def _enter_address(self) -> None:
+        """Be at work for the address: the body may still tell whose the request is.
+
+        Raises TooManyRequests.
+        """
+        allowance = self._control.limits.per_client
+        if allowance.concurrent_requests is not None:
+            self._at_work_as = self._client(None)
+            self._hold(self._at_work_as, allowance)
+
+    async def _count(self, who: str, name: str, allowance: Allowance) -> None:
+        quota = await self._control.limits.take(name, allowance, who)
+        if quota is not None:
+            self.quota = quota
+            refuse_exceeded(quota)
+
+    def _hold(self, who: str, allowance: Allowance) -> None:
+        if self._control.limits.enter(allowance, who):
+            self._held.append(who)
+
+    def _client(self, identity: Identity | None) -> str:
+        request = self._request
+        return self._control.limits.client(
+            identity, request.remote, request_head.forwarded_for(request)
+        )
+
+    def _refuse_overload(self) -> None:
+        ceiling = self._control.limits.ceiling
+        reason = exceeded(ceiling, self._control.read_load()) if ceiling.limited else None
+        if reason is not None:
+            raise Overloaded(reason, retry_after=2)
+
+
+ADMISSION = web.RequestKey("admission", Admission)

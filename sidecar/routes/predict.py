@@ -88,24 +88,22 @@ async def _predicted(
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
     async def compute() -> Predicted:
-        await admission.admit_to_model(asked.model.key, asked.name)
-        return await _run(admission, asked, services)
+        model = await admission.admit_to_model(asked.model.key, asked.name)
+        return await _run(admission, model, asked, services)
 
     if not asked.model.spec.cache or asked.scheduling.alone:
         return await compute(), "computed"
-    key = result_key(services, asked.model.key, asked.inputs)
+    key = result_key(asked.model, asked.inputs)
     async with within(asked.scheduling):
         return await cached(admission.request, key, compute, Predicted.complete)
 
 
-async def _run(admission: Admission, asked: Asked, services: Services) -> Predicted:
-    key = asked.model.key
-    if asked.model.spec.speaks_or_listens:
-        replies = await predict_speech(services, admission.client, key, asked.bodies, asked.scheduling)
+async def _run(admission: Admission, model: Model, asked: Asked, services: Services) -> Predicted:
+    bodies, scheduling = asked.bodies, asked.scheduling
+    if model.spec.speaks_or_listens:
+        replies = await predict_speech(services, admission.client, model, bodies, scheduling)
     else:
-        replies = await services.scheduler.run(
-            InferenceRequest(key, asked.bodies, *asked.scheduling)
-        )
+        replies = await services.scheduler.run(InferenceRequest(model.key, bodies, *scheduling))
     return Predicted(replies)
 
 

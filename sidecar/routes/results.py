@@ -11,9 +11,10 @@ from aiohttp import web
 from sidecar.caching.answer_cache import Sized
 from sidecar.caching.result_cache import Origin, digest
 from sidecar.errors import RequestTimedOut, SidecarError
+from sidecar.models.model import Model
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import SchedulingOptions
-from sidecar.services import SERVICES, Services
+from sidecar.services import SERVICES
 from sidecar.web.page import wants_fresh
 
 OVERHEAD_BYTES = 512  # of an answer, besides what it holds
@@ -37,9 +38,9 @@ class Predicted:
         return not any(isinstance(each, SidecarError) for each in self.replies)
 
 
-def result_key(services: Services, model: str, *request: bytes) -> bytes:
-    """What stands for a request to the model as it is loaded now."""
-    return digest((model.encode(), services.models[model].identity.encode(), *request))
+def result_key(model: Model, *request: bytes) -> bytes:
+    """Return what stands for a request to *model* as it is loaded now."""
+    return digest((model.key.encode(), model.identity.encode(), *request))
 
 
 async def cached(

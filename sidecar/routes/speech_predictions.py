@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooLong
+from sidecar.models.model import Model
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.speech_stream import warnings
 from sidecar.scheduling.entry import Body, Reply
@@ -55,11 +56,15 @@ class Task(NamedTuple):
 
 
 async def predict_speech(
-    services: Services, client: str, key: str, bodies: Sequence[Body], scheduling: SchedulingOptions
+    services: Services,
+    client: str,
+    model: Model,
+    bodies: Sequence[Body],
+    scheduling: SchedulingOptions,
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
-    run = _RUN[services.models[key].spec.task]
-    tasks = (Task(services, client, key, scheduling, body) for body in bodies)
+    run = _RUN[model.spec.task]
+    tasks = (Task(services, client, model.key, scheduling, body) for body in bodies)
     return await asyncio.gather(*(_outcome(run, task) for task in tasks))
 
 

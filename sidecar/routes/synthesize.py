@@ -140,12 +140,13 @@ async def _made(
             rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
         )
 
-    if not services.models[order.speaker.key].spec.cache:
+    model = services.models.require(order.speaker.key, called=order.speaker.name)
+    if not model.spec.cache:
         return await compute(), "computed"
     exact = replace(
         asked, voice=order.speaker.voice, output_format=name, token=None, priority=0, timeout=60.0
     )
-    key = result_key(services, order.speaker.key, b"speech", msgspec.json.encode(exact))
+    key = result_key(model, b"speech", msgspec.json.encode(exact))
     async with within(order.scheduling):
         return await cached(admission.request, key, compute)
 

@@ -84,7 +84,7 @@ async def _listener(
     check_language(listener.speech, asked.known_language)
     if asked.task == "translate" and not listener.speech.translates:
         raise InvalidInput(f"task: {listener.name} does not translate")
-    voice_activity = services.models[services.speech.voice_activity()]
+    voice_activity = services.models.require(services.speech.voice_activity())
     admission.prepare(voice_activity, "voice activity")
     await admission.admit_to_model(listener.key, listener.name)
     return listener

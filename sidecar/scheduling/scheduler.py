@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from sidecar.errors import RequestTimedOut, SidecarError
+from sidecar.errors import ModelNotFound, RequestTimedOut, SidecarError
 from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.request import InferenceRequest, PendingRequest
@@ -31,8 +31,8 @@ class Scheduler:
     async def run(self, request: InferenceRequest) -> list[Reply | SidecarError]:
         """The reply of each input, or why it has none, in order.
 
-        Raises QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when not all
-        have one in time.  Whoever stops waiting takes with them what is still queued.
+        Raises ModelNotFound, QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when
+        not all have one in time.  Whoever stops waiting takes with them what is still queued.
         """
         pending = self.start(request)
         try:
@@ -43,7 +43,7 @@ class Scheduler:
     def start(self, request: InferenceRequest) -> PendingRequest:
         """Queues a request's inputs; the caller waits for the replies, and closes it.
 
-        Raises QueueFull, ModelNotReady or EngineUnavailable.
+        Raises ModelNotFound, QueueFull, ModelNotReady or EngineUnavailable.
         """
         loop = asyncio.get_running_loop()
         parameters = request.parameters or [{}] * len(request.bodies)
@@ -60,7 +60,10 @@ class Scheduler:
             )
             for body, own in zip(request.bodies, parameters, strict=True)
         ]
-        dispatcher = self._models[request.model].dispatcher
+        model = self._models.get(request.model)
+        if model is None:  # it has left the program since the request found it
+            raise ModelNotFound(request.model)
+        dispatcher = model.dispatcher
         dispatcher.put(entries)
         return PendingRequest(request, entries, dispatcher, self._clock)
 

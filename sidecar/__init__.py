@@ -5,9 +5,8 @@
 The layers, imports go down only:
 
     __main__                 the only place that exits
-    app, lifecycle           builds and wires the program; ends it
+    app, program, lifecycle  the application; its parts, and how they are wired; its end
     configuration            checks and explains the settings, without a start
-    services                 its parts, as the routes are handed them
     background               tasks that run beside the requests, started again when they fail
     routes                   one endpoint each: a request in, an answer out
     web                      connections, bodies within their limits, who may enter, errors

@@ -19,7 +19,7 @@ from sidecar.app import create_app, create_runner
 from sidecar.catalog.catalog import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration
 from sidecar.lifecycle import StopSignals, drain
-from sidecar.services import SERVICES, Services
+from sidecar.program import PROGRAM, Program
 from sidecar.settings import Settings, SettingsError, load_effective
 from sidecar.state_folder import StateFolderTaken, own_state_folder
 from sidecar.telemetry.gpus import Gpus
@@ -112,12 +112,12 @@ async def serve(settings: Settings) -> None:
         acceptor.start()
         _calm_garbage_collector()
         _give_back_large_blocks()
-        services = app[SERVICES]
-        announce = functools.partial(_announce, services)
-        async with services.background.running("announce", announce):
+        program = app[PROGRAM]
+        announce = functools.partial(_announce, program)
+        async with program.background.running("announce", announce):
             await signals.asked.wait()
         # While it still listens: new requests and /readyz hear of it.
-        await drain(app[SERVICES], runner.connections, acceptor.stop, signals.at_once)
+        await drain(program, runner.connections, acceptor.stop, signals.at_once)
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")
@@ -161,12 +161,12 @@ def _bind(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _announce(services: Services) -> None:
+async def _announce(program: Program) -> None:
     """Say where to go, once every auto_load model can answer."""
     with suppress(OSError):  # nobody may read our output
-        print(starting(services.settings), flush=True)  # noqa: T201
-        await services.reconciler.wait_settled()
-        print(BANNER.format(url=_url(services.settings)), flush=True)  # noqa: T201
+        print(starting(program.settings), flush=True)  # noqa: T201
+        await program.reconciler.wait_settled()
+        print(BANNER.format(url=_url(program.settings)), flush=True)  # noqa: T201
 
 
 def starting(settings: Settings) -> str:

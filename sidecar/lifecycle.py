@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from sidecar.errors import Draining
-from sidecar.services import Services
+from sidecar.program import Program
 from sidecar.web.connections import Connections
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class StopSignals:
 
 
 async def drain(
-    services: Services,
+    program: Program,
     connections: Connections,
     stop_listening: Callable[[], Awaitable[None]],
     at_once: asyncio.Event,
@@ -52,10 +52,10 @@ async def drain(
     /readyz, hear that it is leaving.  What is not answered when the time is up, or *at_once*
     is set, is refused, and what has not come whole after *unfinished_seconds* as well.
     """
-    services.draining.set()  # from now on, each answer closes its connection
+    program.draining.set()  # from now on, each answer closes its connection
     before = connections.unanswered()
     began = time.monotonic()
-    until = began + services.settings.drain_seconds
+    until = began + program.settings.drain_seconds
     listening = True
     while not at_once.is_set():
         if listening and not any(each.unanswered for each in before):
@@ -75,7 +75,7 @@ async def drain(
     if connections.unanswered():
         seconds = time.monotonic() - began
         log.warning("not all was answered within %.1f s: the rest is refused", seconds)
-    await services.operations.stop(Draining("the server is shutting down", retry_after=5))
+    await program.operations.stop(Draining("the server is shutting down", retry_after=5))
     await _refuse_rest(connections)
 
 

@@ -19,6 +19,7 @@ ENVIRONMENT_PREFIX = "SIDECAR_"
 CONFIG_VARIABLE = "SIDECAR_CONFIG"  # names a file; not a setting itself
 OTHERS = 0o077  # who may not read a file with a secret
 MIN_SECRET_BYTES = 32
+MB = 2**20  # bytes: what `_mb` in a name means
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]

@@ -7,6 +7,7 @@ reconciler    observes TorchServe and the model store, decides (pure), and has o
 operations    what may be asked of a model; begins one operation at a time for each
 loader        what is done to a model at TorchServe; worker_start: until workers are READY
 versions      the same for versions side by side
+operator_changes  what operators may do to models, each until it is done
 autoscaler    more workers, fewer or none, by the load; scaling: the rule (pure)
 room          who has to leave memory for whom; eviction: the choice (pure)
 load_slots    who may load now, and who waits

@@ -1,10 +1,12 @@
 """GET /audio/health, /tts/health and /audio/models: what speaks and listens, and how it is."""
 
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from aiohttp import web
 
+from sidecar.models.registry import ModelRegistry
 from sidecar.routes.speech_models import (
     SpeechModel,
     capabilities,
@@ -31,19 +33,34 @@ from sidecar.schemas.audio import (
     Voice,
 )
 from sidecar.schemas.synthesis import EMOTIONS, MAX_TEXT
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import INPUT_FORMATS
 from sidecar.speech.output_formats import FORMATS
+from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.system import SystemSampler
 from sidecar.web.route import Route, json_response
 
 LIBRARIES = {name: version(name) for name in ("av", "sentencex")}  # looked up once: on disk
 
 
+@dataclass(frozen=True, slots=True)
+class AudioParts:
+    """What tells of speech."""
+
+    settings: Settings
+    models: ModelRegistry
+    speech_statistics: SpeechStatistics
+    system: SystemSampler
+
+
+PARTS = web.AppKey("audio", AudioParts)
+
+
 async def audio_health(request: web.Request) -> web.Response:
     """Both directions: 200 whatever their state, like /tts/health."""
-    services = request.app[SERVICES]
-    speaking = speech_models(services, "speech_synthesis")
-    listening = speech_models(services, "speech_recognition")
+    parts = request.app[PARTS]
+    speaking = speech_models(parts.models, "speech_synthesis")
+    listening = speech_models(parts.models, "speech_recognition")
     can_speak, can_listen = bool(usable(speaking)), bool(usable(listening))
     both = [*speaking, *listening]
     status = status_of(both)
@@ -59,8 +76,8 @@ async def audio_health(request: web.Request) -> web.Response:
             supported_formats=SupportedFormats(list(INPUT_FORMATS), list(FORMATS)),
             system_info=AudioLimits(
                 f"PyAV {LIBRARIES['av']}",
-                services.system.figures.gpus.memory_available_mb,
-                services.settings.max_audio_seconds,
+                parts.system.figures.gpus.memory_available_mb,
+                parts.settings.max_audio_seconds,
             ),
             audio_available=can_speak or can_listen,
             tts_available=can_speak,
@@ -73,8 +90,8 @@ async def audio_health(request: web.Request) -> web.Response:
 
 async def tts_health(request: web.Request) -> web.Response:
     """Synthesis."""
-    services = request.app[SERVICES]
-    models = speech_models(services, "speech_synthesis")
+    parts = request.app[PARTS]
+    models = speech_models(parts.models, "speech_synthesis")
     speaking = usable(models)
     return json_response(
         TtsHealth(
@@ -83,34 +100,34 @@ async def tts_health(request: web.Request) -> web.Response:
             tts_system=TtsSystem(
                 status_of(models),
                 [model.key for model in speaking],
-                services.settings.default_tts_model,
+                parts.settings.default_tts_model,
                 len(voices_of(speaking)),
             ),
-            models=[_tts_model(model, services) for model in models],
+            models=[_tts_model(model, parts.speech_statistics) for model in models],
             voice_options={model.key: list(model.spec.voices) for model in speaking},
-            performance=_performance(services),
+            performance=_performance(parts.speech_statistics),
             available_voices=voices_of(speaking),
             supported_languages=languages_of(speaking),
             optimizations_enabled=any(_is_optimized(model) for model in models),
             loaded_tts_models=[model.key for model in models if model.loaded],
-            capabilities=capabilities(services),
+            capabilities=capabilities(parts.models, parts.speech_statistics),
         )
     )
 
 
 async def audio_models(request: web.Request) -> web.Response:
     """The speech models of the catalog, those that have no archive yet too."""
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     return json_response(
         AudioModels(
             True,
             now(),
-            services.settings.default_tts_model,
-            services.settings.default_asr_model,
-            [_speaking(model) for model in speech_models(services, "speech_synthesis")],
+            parts.settings.default_tts_model,
+            parts.settings.default_asr_model,
+            [_speaking(model) for model in speech_models(parts.models, "speech_synthesis")],
             [
-                _listening(model, services)
-                for model in speech_models(services, "speech_recognition")
+                _listening(model, parts.settings)
+                for model in speech_models(parts.models, "speech_recognition")
             ],
         )
     )
@@ -120,7 +137,7 @@ def _state(model: SpeechModel) -> AudioModel:
     return AudioModel(model.key, model.state, model.loaded, model.device)
 
 
-def _tts_model(model: SpeechModel, services: Services) -> TtsModel:
+def _tts_model(model: SpeechModel, statistics: SpeechStatistics) -> TtsModel:
     return TtsModel(
         name=model.key,
         status=model.state,
@@ -129,12 +146,11 @@ def _tts_model(model: SpeechModel, services: Services) -> TtsModel:
         supports_voice_cloning="speaker_embedding" in model.speech.controls,
         supported_languages=list(model.speech.languages),
         max_text_length=MAX_TEXT,
-        average_generation_time=services.speech.statistics.average_of(model.key),
+        average_generation_time=statistics.average_of(model.key),
     )
 
 
-def _performance(services: Services) -> TtsPerformance:
-    statistics = services.speech.statistics
+def _performance(statistics: SpeechStatistics) -> TtsPerformance:
     uptime = time.monotonic() - statistics.started
     return TtsPerformance(
         requests_per_minute=statistics.requests / max(uptime / 60, 1),
@@ -171,7 +187,7 @@ def _speaking(model: SpeechModel) -> SpeakingModel:
     )
 
 
-def _listening(model: SpeechModel, services: Services) -> ListeningModel:
+def _listening(model: SpeechModel, settings: Settings) -> ListeningModel:
     spec, speech = model.spec, model.speech
     return ListeningModel(
         name=model.key,
@@ -185,7 +201,7 @@ def _listening(model: SpeechModel, services: Services) -> ListeningModel:
         tasks=["transcribe", "translate"] if speech.translates else ["transcribe"],
         word_timestamps=speech.word_timestamps,
         sample_rate=speech.sample_rate,
-        max_audio_length=services.settings.max_audio_seconds,
+        max_audio_length=settings.max_audio_seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -12,8 +13,8 @@ from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio, Unsupporte
 from sidecar.routes.input_audio import inline_audio
 from sidecar.schemas.audio import ValidationRequest, ValidationResponse
 from sidecar.schemas.inline_audio import no_audio
-from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_source import AudioSource
+from sidecar.speech.service import SpeechService
 from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
 from sidecar.web.body_reader import is_form
@@ -31,26 +32,36 @@ class Asked(NamedTuple):
     field: str
 
 
+@dataclass(frozen=True, slots=True)
+class ValidationParts:
+    """What decodes files."""
+
+    speech: SpeechService
+
+
+PARTS = web.AppKey("audio validation", ValidationParts)
+
+
 async def validate_audio(request: web.Request) -> web.Response:
     """Tells of one file; that it is not valid is an answer, and no error."""
-    services, admission = request.app[SERVICES], request[ADMISSION]
-    async with _read(admission, services) as asked:
-        return json_response(await _validated(asked, services, admission.client))
+    speech, admission = request.app[PARTS].speech, request[ADMISSION]
+    async with _read(admission, speech) as asked:
+        return json_response(await _validated(asked, speech, admission.client))
 
 
 @asynccontextmanager
-async def _read(admission: Admission, services: Services) -> AsyncIterator[Asked]:
+async def _read(admission: Admission, speech: SpeechService) -> AsyncIterator[Asked]:
     if is_form(admission.request):
         async with opened_form(admission, ValidationRequest) as (asked, upload):
             yield Asked(asked, upload, "file")
         return
     asked = await read_json(admission, _request, line_breaks=True)
-    in_thread = services.speech.in_threads_of(admission.client)
+    in_thread = speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
 
 
-async def _validated(asked: Asked, services: Services, client: str) -> ValidationResponse:
+async def _validated(asked: Asked, speech: SpeechService, client: str) -> ValidationResponse:
     answer = ValidationResponse(
         valid=False,
         file_path=asked.upload.name,
@@ -64,7 +75,7 @@ async def _validated(asked: Asked, services: Services, client: str) -> Validatio
     )
     whole = asked.request.check_integrity
     try:
-        async with services.speech.audio_source(
+        async with speech.audio_source(
             asked.upload.file, asked.field, client, strict=whole
         ) as source:
             answer.format = source.facts.format

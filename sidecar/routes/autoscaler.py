@@ -3,14 +3,20 @@
 import time
 import uuid
 from collections import Counter
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
+from sidecar.background import BackgroundTasks
 from sidecar.errors import InvalidFields
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.history import History
 from sidecar.models.model import Model
+from sidecar.models.operator_changes import OperatorChanges
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom
 from sidecar.routes.changed_fields import apply_patch
-from sidecar.routes.model_changes import OperatorChanges
 from sidecar.routes.timestamps import now
 from sidecar.schemas.autoscaler import (
     AutoscalerConfigAnswer,
@@ -35,7 +41,9 @@ from sidecar.schemas.autoscaler import (
     Status,
     SystemChecks,
 )
-from sidecar.services import SERVICES, Services
+from sidecar.telemetry.statistics import Statistics
+from sidecar.telemetry.system import SystemSampler
+from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
@@ -45,67 +53,85 @@ _scale = msgspec.json.Decoder(ScaleRequest)
 _patch = msgspec.json.Decoder(AutoscalerConfigPatch)
 
 
+@dataclass(frozen=True, slots=True)
+class AutoscalerParts:
+    """What scales models, and what it goes by."""
+
+    autoscaler: Autoscaler
+    models: ModelRegistry
+    operator_changes: OperatorChanges
+    history: History
+    room: MemoryRoom
+    engine: EngineWatch
+    background: BackgroundTasks
+    system: SystemSampler
+    statistics: Statistics
+
+
+PARTS = web.AppKey("autoscaler", AutoscalerParts)
+
+
 async def autoscaler_stats(request: web.Request) -> web.Response:
     """What there is, what waits, and what was done."""
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     return json_response(
         AutoscalerStats(
             success=True,
             timestamp=now(),
-            autoscaler=_summary(services),
-            models=_counts(services),
-            resource_usage=_usage(services),
-            scaling_metrics=_metrics(services),
-            queue_metrics=_queues(services),
-            thresholds=services.autoscaler.config.thresholds,
+            autoscaler=_summary(parts),
+            models=_counts(parts),
+            resource_usage=_usage(parts),
+            scaling_metrics=_metrics(parts),
+            queue_metrics=_queues(parts),
+            thresholds=parts.autoscaler.config.thresholds,
         )
     )
 
 
 async def autoscaler_health(request: web.Request) -> web.Response:
     """How its parts are."""
-    services = request.app[SERVICES]
-    config = services.autoscaler.config
-    last = services.history.last
+    parts = request.app[PARTS]
+    config = parts.autoscaler.config
+    last = parts.history.last
     zero: Status = "healthy" if config.enabled and config.zero_scaling_enabled else "disabled"
-    troubles = services.models.troubles()
+    troubles = parts.models.troubles()
     return json_response(
         AutoscalerHealthReport(
-            status=status_of(services),
+            status=status_of(parts),
             timestamp=now(),
             components=Components(
                 ComponentHealth(
-                    "unhealthy" if services.background.down else zero,
+                    "unhealthy" if parts.background.down else zero,
                     last.timestamp if last else None,
                 ),
                 LoaderHealth(
-                    "degraded" if troubles else "healthy", services.models.active_loads, troubles
+                    "degraded" if troubles else "healthy", parts.models.active_loads, troubles
                 ),
             ),
             configuration=config,
-            recent_activity=services.history.since(24.0)[:RECENT],
-            system_checks=SystemChecks(services.engine.up, not services.background.down),
+            recent_activity=parts.history.since(24.0)[:RECENT],
+            system_checks=SystemChecks(parts.engine.up, not parts.background.down),
         )
     )
 
 
-def status_of(services: Services) -> Status:
+def status_of(parts: AutoscalerParts) -> Status:
     """Of the whole autoscaler."""
-    if services.background.down:
+    if parts.background.down:
         return "unhealthy"
-    if not services.autoscaler.config.enabled:
+    if not parts.autoscaler.config.enabled:
         return "disabled"
-    return "degraded" if services.models.troubles() else "healthy"
+    return "degraded" if parts.models.troubles() else "healthy"
 
 
 async def scale(request: web.Request) -> web.Response:
     """Scales, loads or unloads models, and answers when that is done."""
     asked = await read_change(request[ADMISSION], _scale)
-    services = request.app[SERVICES]
-    models = [services.models.require(name) for name in asked.models]
+    parts = request.app[PARTS]
+    models = [parts.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
         raise InvalidFields("target_replicas: only for scale_up and scale_down")
-    changes = OperatorChanges(services, asked.reason)
+    changes = parts.operator_changes
     before = sum(len(model.workers) for model in models)
     steps = [await _step(changes, model, asked) for model in models]
     return json_response(
@@ -126,31 +152,31 @@ async def _step(changes: OperatorChanges, model: Model, asked: ScaleRequest) -> 
     before, began = len(model.workers), time.monotonic()
     match asked.action:
         case "scale_up" | "scale_down" if asked.target_replicas is not None:
-            await changes.scale(model, asked.target_replicas)
+            await changes.scale(model, asked.target_replicas, asked.reason)
         case "scale_up":
-            await changes.grow(model)
+            await changes.grow(model, asked.reason)
         case "scale_down":
-            await changes.shrink(model)
+            await changes.shrink(model, asked.reason)
         case "zero_scale":
-            await changes.put_to_sleep(model)
+            await changes.put_to_sleep(model, asked.reason)
         case "load_model":
-            await changes.load(model)
+            await changes.load(model, asked.reason)
         case "unload_model":
-            await changes.unload(model)
+            await changes.unload(model, asked.reason)
     taken = time.monotonic() - began
     return ScaleStep(model.key, before, len(model.workers), model.state.shown, round(taken, 3))
 
 
 async def autoscaler_config(request: web.Request) -> web.Response:
     """What is in force."""
-    services = request.app[SERVICES]
-    return json_response(AutoscalerConfigAnswer(True, now(), services.autoscaler.config))
+    parts = request.app[PARTS]
+    return json_response(AutoscalerConfigAnswer(True, now(), parts.autoscaler.config))
 
 
 async def change_autoscaler_config(request: web.Request) -> web.Response:
     """Changes what the body names, at once and until the program ends."""
     patch = await read_change(request[ADMISSION], _patch)
-    autoscaler = request.app[SERVICES].autoscaler
+    autoscaler = request.app[PARTS].autoscaler
     autoscaler.config, changed = apply_patch(autoscaler.config, patch)
     return json_response(
         AutoscalerConfigChanged(
@@ -165,10 +191,10 @@ async def change_autoscaler_config(request: web.Request) -> web.Response:
 
 async def autoscaler_history(request: web.Request) -> web.Response:
     """The newest changes, newest first."""
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     asked = read_query(request, HistoryQuery)
     kinds = [kind for kind in asked.event_types.split(",") if kind]
-    events = services.history.since(asked.hours, kinds)
+    events = parts.history.since(asked.hours, kinds)
     end = time.time()
     return json_response(
         AutoscalerHistory(
@@ -180,21 +206,21 @@ async def autoscaler_history(request: web.Request) -> web.Response:
     )
 
 
-def _summary(services: Services) -> AutoscalerSummary:
-    models = services.models.values()
-    config = services.autoscaler.config
+def _summary(parts: AutoscalerParts) -> AutoscalerSummary:
+    models = parts.models.values()
+    config = parts.autoscaler.config
     return AutoscalerSummary(
         enabled=config.enabled,
-        status=status_of(services),
+        status=status_of(parts),
         zero_scaling_enabled=config.zero_scaling_enabled,
         current_scale=sum(len(model.workers) for model in models),
         target_scale=sum(model.target_workers for model in models if model.in_memory),
-        last_scale_event=services.history.last,
+        last_scale_event=parts.history.last,
     )
 
 
-def _counts(services: Services) -> ModelCounts:
-    enabled = services.models.enabled
+def _counts(parts: AutoscalerParts) -> ModelCounts:
+    enabled = parts.models.enabled
     loaded = sum(model.loaded for model in enabled)
     always = [
         model.key for model in enabled if model.spec.pinned or model.spec.idle_seconds is None
@@ -208,8 +234,8 @@ def _counts(services: Services) -> ModelCounts:
     )
 
 
-def _usage(services: Services) -> ResourceUsage:
-    figures, room = services.system.figures, services.room
+def _usage(parts: AutoscalerParts) -> ResourceUsage:
+    figures, room = parts.system.figures, parts.room
     return ResourceUsage(
         cpu_percent=figures.cpu_percent,
         memory_percent=figures.memory_percent,
@@ -219,8 +245,8 @@ def _usage(services: Services) -> ResourceUsage:
     )
 
 
-def _metrics(services: Services) -> ScalingMetrics:
-    history = services.history
+def _metrics(parts: AutoscalerParts) -> ScalingMetrics:
+    history = parts.history
     return ScalingMetrics(
         scale_up_events=history.counts["scale_up"],
         scale_down_events=history.counts["scale_down"],
@@ -233,11 +259,11 @@ def _metrics(services: Services) -> ScalingMetrics:
     )
 
 
-def _queues(services: Services) -> QueueMetrics:
-    models = services.models.enabled
+def _queues(parts: AutoscalerParts) -> QueueMetrics:
+    models = parts.models.enabled
     return QueueMetrics(
-        pending_requests=services.statistics.active,
-        queue_length=services.models.queued,
+        pending_requests=parts.statistics.active,
+        queue_length=parts.models.queued,
         max_queue_length=sum(model.spec.inference.queue_size for model in models),
         longest_wait_ms=round(
             1000 * max((model.dispatcher.first_waits for model in models), default=0.0), 3

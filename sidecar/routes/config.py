@@ -1,9 +1,14 @@
 """GET /config: the settings in force; no secret is among them."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import web
+
+from sidecar.access.limits import Limits
 from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
 from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
@@ -19,21 +24,34 @@ from sidecar.schemas.core import (
     ServerConfig,
 )
 from sidecar.schemas.model_spec import Inference
-from sidecar.services import Services
+from sidecar.settings import MB, Settings
+from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 from sidecar.web.page import page
 from sidecar.web.route import Route, shown_folder
 
-MB = 2**20
 HALF = ("fp16", "bf16")
 
 
-@page
-async def config(services: Services) -> Config:
+@dataclass(frozen=True, slots=True)
+class ConfigParts:
+    """What the settings in force are."""
+
+    settings: Settings
+    models: ModelRegistry
+    limits: Limits
+    gpus: Gpus
+
+
+PARTS = web.AppKey("config", ConfigParts)
+
+
+@page(PARTS)
+async def config(parts: ConfigParts) -> Config:
     """The defaults, each model's effective values, and where the logs are."""
-    settings = services.settings
+    settings = parts.settings
     files = await asyncio.to_thread(LogFolder(settings.logs).files)
-    device, batch = _default_device(services), _default_batch()
+    device, batch = _default_device(parts), _default_batch()
     return Config(
         Configuration(device, batch),
         InferenceConfig(
@@ -41,15 +59,15 @@ async def config(services: Services) -> Config:
         ),
         ServerConfig(settings.host, settings.port, settings.log_level),
         LoggingConfig(settings.log_level, shown_folder(settings.logs), _log_files(files)),
-        {key: _model_config(model) for key, model in services.models.items()},
-        _rate_limiting(services),
+        {key: _model_config(model) for key, model in parts.models.items()},
+        _rate_limiting(parts),
     )
 
 
-def _rate_limiting(services: Services) -> RateLimiting:
-    limits, settings = services.limits, services.settings
+def _rate_limiting(parts: ConfigParts) -> RateLimiting:
+    limits, settings = parts.limits, parts.settings
     per_model = {
-        key: spec.limits for key, spec in services.models.catalog.items() if spec.limits is not None
+        key: spec.limits for key, spec in parts.models.catalog.items() if spec.limits is not None
     }
     limited = limits.per_client.limited or bool(per_model)
     rate = limits.per_client.rate
@@ -68,16 +86,16 @@ def _log_files(files: list[LogStatus]) -> dict[str, LogFile]:
     return {each.name: LogFile(round(each.size / MB, 3), utc(each.modified)) for each in files}
 
 
-def _default_device(services: Services) -> DeviceConfig:
-    runtimes = services.models.runtimes()
+def _default_device(parts: ConfigParts) -> DeviceConfig:
+    runtimes = parts.models.runtimes()
     return DeviceConfig(
-        **_device(services, [runtime.device for runtime in runtimes]),
+        **_device(parts, [runtime.device for runtime in runtimes]),
         use_fp16=any(runtime.precision in HALF for runtime in runtimes),
         use_tensorrt=any(runtime.tensorrt for runtime in runtimes),
     )
 
 
-def _device(services: Services, used: list[str]) -> dict[str, Any]:
+def _device(parts: ConfigParts, used: list[str]) -> dict[str, Any]:
     """What models run on; before any has said it, what the machine has.
 
     A driver alone proves nothing: torch may be a CPU build, or need a newer one.
@@ -85,7 +103,7 @@ def _device(services: Services, used: list[str]) -> dict[str, Any]:
     gpus = sorted(
         int(device.partition(":")[2] or 0) for device in used if device.startswith("cuda")
     )
-    if not used and services.gpus.count:
+    if not used and parts.gpus.count:
         gpus = [0]
     return {
         "device_type": "cuda" if gpus else "cpu",

@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from sidecar.services import SERVICES
+from sidecar.telemetry.prometheus import Metrics
 from sidecar.web.middleware import stamp
 from sidecar.web.route import Route
 
 API_DOCUMENT = web.AppKey("api_document", dict[str, object])
+METRICS = web.AppKey("metrics", Metrics)
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -66,7 +67,7 @@ async def asset(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.Response:
     """The metrics, in Prometheus' text format."""
     return web.Response(
-        body=request.app[SERVICES].metrics.text(),
+        body=request.app[METRICS].text(),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 

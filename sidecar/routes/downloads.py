@@ -1,14 +1,17 @@
 """/models/download and below: models from elsewhere.  What changes things needs scope `admin`."""
 
 import asyncio
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import web
 
 from sidecar.catalog.downloaded import Downloaded
 from sidecar.downloads.job import Job
+from sidecar.downloads.manager import DownloadManager
 from sidecar.downloads.order import MB, Wish
 from sidecar.errors import ModelInUse, ModelNotFound
+from sidecar.models.registry import ModelRegistry
 from sidecar.schemas.downloads import (
     DownloadAccepted,
     DownloadedInfo,
@@ -20,7 +23,6 @@ from sidecar.schemas.downloads import (
     RemoveQuery,
 )
 from sidecar.schemas.model_spec import folded
-from sidecar.services import SERVICES, Services
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
@@ -28,10 +30,21 @@ from sidecar.web.route import Route, json_response
 _request = msgspec.json.Decoder(DownloadRequest)
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadParts:
+    """What fetches models, and where they go."""
+
+    downloads: DownloadManager
+    models: ModelRegistry
+
+
+PARTS = web.AppKey("downloads", DownloadParts)
+
+
 async def download(request: web.Request) -> web.Response:
     """Begins a download, or tells of the one that goes on."""
     asked = await read_change(request[ADMISSION], _request)
-    wish, job = await request.app[SERVICES].downloads.ask(asked)
+    wish, job = await request.app[PARTS].downloads.ask(asked)
     size = _size_mb(wish, job)
     return json_response(
         DownloadAccepted(
@@ -59,13 +72,13 @@ async def download(request: web.Request) -> web.Response:
 
 async def download_status(request: web.Request) -> web.Response:
     """How far it is."""
-    job = request.app[SERVICES].downloads.job(request.match_info["id"])
+    job = request.app[PARTS].downloads.job(request.match_info["id"])
     return json_response(_status(job))
 
 
 async def downloads(request: web.Request) -> web.Response:
     """All that are remembered."""
-    jobs = request.app[SERVICES].downloads.jobs.values()
+    jobs = request.app[PARTS].downloads.jobs.values()
     ordered = sorted(jobs, key=lambda job: job.created_at, reverse=True)
     active = sum(job.active for job in ordered)
     return json_response(Downloads([_status(job) for job in ordered], len(ordered), active))
@@ -73,18 +86,18 @@ async def downloads(request: web.Request) -> web.Response:
 
 async def cancel_download(request: web.Request) -> web.Response:
     """Ends it; what has arrived is kept for the next try."""
-    job = await request.app[SERVICES].downloads.cancel(request.match_info["id"])
+    job = await request.app[PARTS].downloads.cancel(request.match_info["id"])
     return json_response(_status(job))
 
 
 async def download_info(request: web.Request) -> web.Response:
     """What is known of one model."""
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     detail = "name: no such model in the catalog"
-    model = services.models.require(request.match_info["name"], detail)
-    records = await asyncio.to_thread(services.downloads.downloaded.records)
+    model = parts.models.require(request.match_info["name"], detail)
+    records = await asyncio.to_thread(parts.downloads.downloaded.records)
     key, spec, record = model.key, model.spec, records.get(model.key)
-    last = services.downloads.last(key)
+    last = parts.downloads.last(key)
     return json_response(
         DownloadedInfo(
             name=key,
@@ -110,27 +123,27 @@ async def download_info(request: web.Request) -> web.Response:
 async def remove_download(request: web.Request) -> web.Response:
     """Unload a downloaded model, and remove its archive and files, and what others left."""
     force = read_query(request, RemoveQuery).force
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     name = request.match_info["name"]
-    records = await asyncio.to_thread(services.downloads.downloaded.records)
-    key = services.models.catalog.key_of(name) or folded(name)
-    _check_removable(services, key, records.get(key), force=force)
-    await services.downloads.remove(key)
+    records = await asyncio.to_thread(parts.downloads.downloaded.records)
+    key = parts.models.catalog.key_of(name) or folded(name)
+    _check_removable(parts, key, records.get(key), force=force)
+    await parts.downloads.remove(key)
     return json_response(Removed(True, f"{key} is removed", key))
 
 
 def _check_removable(
-    services: Services, key: str, record: Downloaded | None, *, force: bool
+    parts: DownloadParts, key: str, record: Downloaded | None, *, force: bool
 ) -> None:
     """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
-    model = services.models.get(key)
+    model = parts.models.get(key)
     state = model.state.shown if model else None
-    if record is None and not services.downloads.has_unfinished(key):
+    if record is None and not parts.downloads.has_unfinished(key):
         raise ModelNotFound(key, "name: it was not downloaded", state=state)
     if record is None:
         return  # only what is left of downloads goes
     in_use = state in ("loading", "ready", "idle")
-    if in_use and not force and not services.models.catalog.is_own(key):
+    if in_use and not force and not parts.models.catalog.is_own(key):
         raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
 
 

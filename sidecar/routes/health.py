@@ -1,10 +1,18 @@
 """GET /health, /livez and /readyz.  None needs a token, none is ever cached."""
 
+import asyncio
 import time
+from dataclasses import dataclass
 from typing import Literal
 
 from aiohttp import web
 
+from sidecar.background import BackgroundTasks
+from sidecar.caching.shared_look import SharedLook
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.history import History
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
 from sidecar.schemas.core import (
     AutoscalerComponents,
     AutoscalerHealth,
@@ -15,15 +23,34 @@ from sidecar.schemas.core import (
     Probe,
     ZeroScaler,
 )
-from sidecar.services import SERVICES, Services
+from sidecar.telemetry.gpus import Gpus
+from sidecar.telemetry.statistics import Statistics
 from sidecar.web.route import Route, json_response
+
+
+@dataclass(frozen=True, slots=True)
+class HealthParts:
+    """What can be unwell."""
+
+    models: ModelRegistry
+    autoscaler: Autoscaler
+    reconciler: Reconciler
+    history: History
+    background: BackgroundTasks
+    engine_answers: SharedLook[bool]
+    gpus: Gpus
+    statistics: Statistics
+    draining: asyncio.Event
+
+
+PARTS = web.AppKey("health", HealthParts)
 
 
 async def health(request: web.Request) -> web.Response:
     """All checks; 200 when every one is well, else 503 with the same body."""
-    services = request.app[SERVICES]
-    checks = await _checks(services)
-    statistics, alive = services.statistics, not services.background.down
+    parts = request.app[PARTS]
+    checks = await _checks(parts)
+    statistics, alive = parts.statistics, not parts.background.down
     body = Health(
         checks.all,
         checks,
@@ -31,33 +58,31 @@ async def health(request: web.Request) -> web.Response:
         EngineStats(statistics.finished, statistics.average, statistics.active),
         AutoscalerHealth(
             healthy=alive,
-            state=_scaling_state(services),
+            state=_scaling_state(parts),
             components=AutoscalerComponents(
-                _zero_scaler(services),
-                ModelLoaderHealth(
-                    "healthy" if alive else "unhealthy", services.models.active_loads
-                ),
+                _zero_scaler(parts),
+                ModelLoaderHealth("healthy" if alive else "unhealthy", parts.models.active_loads),
             ),
         ),
-        services.models.troubles(),
+        parts.models.troubles(),
     )
     return json_response(body, 200 if checks.all else 503)
 
 
-def _scaling_state(services: Services) -> Literal["running", "disabled", "draining", "failed"]:
-    if services.background.down:
+def _scaling_state(parts: HealthParts) -> Literal["running", "disabled", "draining", "failed"]:
+    if parts.background.down:
         return "failed"
-    if services.draining.is_set():
+    if parts.draining.is_set():
         return "draining"
-    return "running" if services.autoscaler.config.enabled else "disabled"
+    return "running" if parts.autoscaler.config.enabled else "disabled"
 
 
-def _zero_scaler(services: Services) -> ZeroScaler:
-    config, last = services.autoscaler.config, services.history.last
+def _zero_scaler(parts: HealthParts) -> ZeroScaler:
+    config, last = parts.autoscaler.config, parts.history.last
     status: Literal["healthy", "unhealthy", "disabled"] = "healthy"
     if not (config.enabled and config.zero_scaling_enabled):
         status = "disabled"
-    elif services.background.down:
+    elif parts.background.down:
         status = "unhealthy"
     return ZeroScaler(status, last.timestamp if last else None)
 
@@ -69,24 +94,24 @@ async def livez(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Healthy and not draining."""
-    services = request.app[SERVICES]
-    ready = not services.draining.is_set() and (await _checks(services)).all
+    parts = request.app[PARTS]
+    ready = not parts.draining.is_set() and (await _checks(parts)).all
     return json_response(Probe("ok" if ready else "unavailable"), 200 if ready else 503)
 
 
-async def _checks(services: Services) -> Checks:
-    ready = not services.background.down and services.reconciler.settled
-    return Checks(await services.engine_answers.get(), ready, _device_is_usable(services))
+async def _checks(parts: HealthParts) -> Checks:
+    ready = not parts.background.down and parts.reconciler.settled
+    return Checks(await parts.engine_answers.get(), ready, _device_is_usable(parts))
 
 
-def _device_is_usable(services: Services) -> bool:
+def _device_is_usable(parts: HealthParts) -> bool:
     """A GPU is there when a loaded model runs on one, or one of auto_load cannot do without."""
-    runtimes = services.models.runtimes()
+    runtimes = parts.models.runtimes()
     on_gpu = any(runtime.device.startswith("cuda") for runtime in runtimes)
-    catalog = services.models.catalog
+    catalog = parts.models.catalog
     wanted = [catalog[key].requirements for key in catalog.auto_load()]
     needed = on_gpu or any(requirement.gpu_required for requirement in wanted)
-    return not needed or services.gpus.count > 0
+    return not needed or parts.gpus.count > 0
 
 
 ROUTES = [

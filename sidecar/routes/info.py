@@ -1,8 +1,15 @@
 """GET /info: the machine, what is loaded, and which features are in force."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from aiohttp import web
+
+from sidecar.access.limits import Limits
+from sidecar.caching.lookups import Lookups
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom
 from sidecar.routes.speech_models import (
     capabilities,
     languages_of,
@@ -21,41 +28,59 @@ from sidecar.schemas.core import (
     TtsMetrics,
     TtsService,
 )
-from sidecar.services import Services
+from sidecar.settings import Settings
+from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.system import SystemSampler
 from sidecar.web.page import page
 from sidecar.web.route import Route
 
 
-@page
-async def info(services: Services) -> Info:
+@dataclass(frozen=True, slots=True)
+class InfoParts:
+    """What /info tells of."""
+
+    settings: Settings
+    models: ModelRegistry
+    room: MemoryRoom
+    speech_statistics: SpeechStatistics
+    limits: Limits
+    lookups: Lookups
+    system: SystemSampler
+
+
+PARTS = web.AppKey("info", InfoParts)
+
+
+@page(PARTS)
+async def info(parts: InfoParts) -> Info:
     """Everything about this server that is not a setting."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return Info(now, _server_config(services), _performance(services), _tts_service(services))
+    return Info(now, _server_config(parts), _performance(parts), _tts_service(parts))
 
 
-def _server_config(services: Services) -> InfoServerConfig:
-    enabled = [spec for spec in services.models.catalog.values() if spec.enabled]
+def _server_config(parts: InfoParts) -> InfoServerConfig:
+    enabled = [spec for spec in parts.models.catalog.values() if spec.enabled]
     automatic = any("auto" in (spec.precision, spec.compile) for spec in enabled)
     return InfoServerConfig(
-        optimization_level=_optimization_level(services),
-        caching_strategy=_caching(services),
-        tts_backend=_tts_backend(services),
+        optimization_level=_optimization_level(parts),
+        caching_strategy=_caching(parts),
+        tts_backend=_tts_backend(parts),
         auto_optimization=automatic,
-        server_features=_features(services, automatic=automatic),
+        server_features=_features(parts, automatic=automatic),
     )
 
 
-def _caching(services: Services) -> Literal["off", "conservative", "aggressive"]:
+def _caching(parts: InfoParts) -> Literal["off", "conservative", "aggressive"]:
     """Nothing is kept, pages are, or results of models too."""
-    settings = services.settings
-    if settings.result_cache_mb and any(spec.cache for spec in services.models.catalog.values()):
+    settings = parts.settings
+    if settings.result_cache_mb and any(spec.cache for spec in parts.models.catalog.values()):
         return "aggressive"
     return "conservative" if settings.page_cache_seconds else "off"
 
 
-def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
+def _optimization_level(parts: InfoParts) -> Literal["low", "medium", "high"]:
     """Of lowered precision and compilation, how much a loaded model uses: none, one, both."""
-    runtimes = services.models.runtimes()
+    runtimes = parts.models.runtimes()
     used = max(
         ((each.precision != "fp32") + (each.compile or each.tensorrt) for each in runtimes),
         default=0,
@@ -63,63 +88,63 @@ def _optimization_level(services: Services) -> Literal["low", "medium", "high"]:
     return ("low", "medium", "high")[used]
 
 
-def _features(services: Services, *, automatic: bool) -> list[str]:
-    runtimes = services.models.runtimes()
+def _features(parts: InfoParts, *, automatic: bool) -> list[str]:
+    runtimes = parts.models.runtimes()
     features = ["batch_processing", "inflight_batching", "priority_queue", "request_timeouts"]
     if automatic:
         features.append("auto_optimization")
     if any(runtime.device.startswith("cuda") for runtime in runtimes):
         features.append("gpu_acceleration")
-    if services.limits.per_client.limited:
+    if parts.limits.per_client.limited:
         features.append("rate_limiting")
-    if _caching(services) == "aggressive":
+    if _caching(parts) == "aggressive":
         features.append("result_caching")
-    if services.settings.require_authentication:
+    if parts.settings.require_authentication:
         features.append("authentication")
-    if usable(speech_models(services, "speech_synthesis")):
+    if usable(speech_models(parts.models, "speech_synthesis")):
         features += ["tts_synthesis", "audio_streaming"]
-    if usable(speech_models(services, "speech_recognition")):
+    if usable(speech_models(parts.models, "speech_recognition")):
         features.append("speech_recognition")
     return features
 
 
-def _performance(services: Services) -> PerformanceMetrics:
-    figures = services.system.figures
+def _performance(parts: InfoParts) -> PerformanceMetrics:
+    figures = parts.system.figures
     return PerformanceMetrics(
-        cache_hit_rate=services.lookups.hit_rate,
-        models_in_memory=sum(model.loaded for model in services.models.values()),
+        cache_hit_rate=parts.lookups.hit_rate,
+        models_in_memory=sum(model.loaded for model in parts.models.values()),
         system_metrics=SystemMetrics(
             figures.cpu_percent, figures.memory_percent, figures.memory_available_gb
         ),
         gpu_metrics=GpuMetrics(
             figures.gpus.count > 0,
             figures.gpus.count,
-            _gpu_memory_mb(services),
+            _gpu_memory_mb(parts),
             figures.gpus.utilization,
         ),
-        tts_metrics=_tts_metrics(services),
+        tts_metrics=_tts_metrics(parts),
     )
 
 
-def _gpu_memory_mb(services: Services) -> float | None:
+def _gpu_memory_mb(parts: InfoParts) -> float | None:
     """What the workers hold on all GPUs, by the driver, else by themselves; null: not known."""
-    told = services.system.figures.gpus.memory_allocated_mb
-    held = [mb for each in services.room.residents() for mb in each.gpu_memory_mb.values()]
+    told = parts.system.figures.gpus.memory_allocated_mb
+    held = [mb for each in parts.room.residents() for mb in each.gpu_memory_mb.values()]
     return sum(held) if told is None and held else told
 
 
-def _tts_backend(services: Services) -> Literal["pytorch", "huggingface_transformers"] | None:
+def _tts_backend(parts: InfoParts) -> Literal["pytorch", "huggingface_transformers"] | None:
     """Whose network the default voice is."""
-    default = services.models.catalog.key_of(services.settings.default_tts_model)
-    for model in speech_models(services, "speech_synthesis"):
+    default = parts.models.catalog.key_of(parts.settings.default_tts_model)
+    for model in speech_models(parts.models, "speech_synthesis"):
         if model.key == default:
             return model.speech.backend
     return None
 
 
-def _tts_metrics(services: Services) -> TtsMetrics:
-    statistics = services.speech.statistics
-    models = speech_models(services, "speech_synthesis")
+def _tts_metrics(parts: InfoParts) -> TtsMetrics:
+    statistics = parts.speech_statistics
+    models = speech_models(parts.models, "speech_synthesis")
     average = statistics.average
     return TtsMetrics(
         sum(model.loaded for model in models),
@@ -128,10 +153,10 @@ def _tts_metrics(services: Services) -> TtsMetrics:
     )
 
 
-def _tts_service(services: Services) -> TtsService:
-    models = speech_models(services, "speech_synthesis")
+def _tts_service(parts: InfoParts) -> TtsService:
+    models = speech_models(parts.models, "speech_synthesis")
     speaking = usable(models)
-    able = capabilities(services)
+    able = capabilities(parts.models, parts.speech_statistics)
     return TtsService(
         status_of(models),
         voices_of(speaking),

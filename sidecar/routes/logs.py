@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from sidecar.errors import LogNotFound
 from sidecar.routes.timestamps import utc
 from sidecar.schemas.logs import LogEmptied, LogFileFacts, LogList, LogQuery
-from sidecar.services import SERVICES
+from sidecar.settings import MB, Settings
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_query
@@ -17,12 +17,12 @@ from sidecar.web.route import Route, json_response
 
 log = logging.getLogger(__name__)
 
-MB = 2**20
+SETTINGS = web.AppKey("settings", Settings)
 
 
 async def logs(request: web.Request) -> web.Response:
     """The log files there are, rotated ones too."""
-    settings = request.app[SERVICES].settings
+    settings = request.app[SETTINGS]
     folder = LogFolder(settings.logs)
 
     def look() -> list[LogFileFacts]:
@@ -40,7 +40,7 @@ async def logs(request: web.Request) -> web.Response:
 async def read_log(request: web.Request) -> web.Response:
     """Some lines of one file, as they are."""
     query, name = read_query(request, LogQuery), request.match_info["file"]
-    folder = LogFolder(request.app[SERVICES].settings.logs)
+    folder = LogFolder(request.app[SETTINGS].logs)
     found = await asyncio.to_thread(folder.read, name, query.lines, from_end=query.from_end)
     return web.Response(
         body=found.text,
@@ -56,7 +56,7 @@ async def read_log(request: web.Request) -> web.Response:
 async def empty_log(request: web.Request) -> web.Response:
     """Empties one file, and says so in server.log."""
     name = request.match_info["file"]
-    folder = LogFolder(request.app[SERVICES].settings.logs)
+    folder = LogFolder(request.app[SETTINGS].logs)
     size = await asyncio.to_thread(folder.empty, name)
     identity = request[ADMISSION].identity
     subject = None if identity is None else identity.subject

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.order import MB, PARTIAL
 from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import MISSING
 from sidecar.schemas.downloads import (
     AvailableCategories,
@@ -30,18 +32,29 @@ from sidecar.schemas.downloads import (
     TtsFeatures,
 )
 from sidecar.schemas.model_spec import ModelSpec
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
 from sidecar.web.route import Route, json_response, shown_folder
 
 SMALLEST = 3  # models that are quickest to have
 
 
+@dataclass(frozen=True, slots=True)
+class StockParts:
+    """Which models there are, and where they lie."""
+
+    models: ModelRegistry
+    settings: Settings
+
+
+PARTS = web.AppKey("model stock", StockParts)
+
+
 async def available_models(request: web.Request) -> web.Response:
     """The models that come from elsewhere, downloaded or not."""
-    services = request.app[SERVICES]
+    registry = request.app[PARTS].models
     models = {
         key: _available(model)
-        for key, model in services.models.items()
+        for key, model in registry.items()
         if model.enabled and model.spec.source != "builtin"
     }
     speaking = [key for key, model in models.items() if model.tts_features]
@@ -96,10 +109,10 @@ def _tts_features(spec: ModelSpec) -> TtsFeatures | None:
 
 async def managed_models(request: web.Request) -> web.Response:
     """The models that have an archive."""
-    services = request.app[SERVICES]
+    registry = request.app[PARTS].models
     models = [
         _managed(model)
-        for model in services.models.values()
+        for model in registry.values()
         if model.enabled and model.state not in MISSING
     ]
     speaking = [model.name for model in models if model.is_tts]
@@ -137,13 +150,13 @@ def _managed(model: Model) -> ManagedModel:
 
 async def cache_info(request: web.Request) -> web.Response:
     """What the models take on disk."""
-    return json_response(await asyncio.to_thread(_cache_info, request.app[SERVICES]))
+    return json_response(await asyncio.to_thread(_cache_info, request.app[PARTS]))
 
 
-def _cache_info(services: Services) -> CacheInfo:
-    store = services.settings.model_store
-    base = DownloadedModels(services.settings.state_dir).base
-    models = [_cached(key, spec, store, base) for key, spec in services.models.catalog.items()]
+def _cache_info(parts: StockParts) -> CacheInfo:
+    store = parts.settings.model_store
+    base = DownloadedModels(parts.settings.state_dir).base
+    models = [_cached(key, spec, store, base) for key, spec in parts.models.catalog.items()]
     models = [model for model in models if model.size_mb > 0]
     total = sum(model.size_mb for model in models)
     speaking = [model for model in models if model.is_tts]
@@ -154,7 +167,7 @@ def _cache_info(services: Services) -> CacheInfo:
         total_size_mb=round(total, 3),
         free_disk_mb=round(shutil.disk_usage(_nearest(store)).free / MB, 3),
         models=models,
-        partial_downloads=_partial(services.settings.state_dir / PARTIAL),
+        partial_downloads=_partial(parts.settings.state_dir / PARTIAL),
         tts_specific=CachedTts(
             len(speaking),
             [model.name for model in speaking],

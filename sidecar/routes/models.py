@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,8 +13,12 @@ from sidecar.archives.build_process import build_archive
 from sidecar.catalog.catalog import CatalogError
 from sidecar.catalog.model_store import archive_mark
 from sidecar.errors import EntryRefused
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.catalog_watch import CatalogWatch
 from sidecar.models.model import Model
-from sidecar.routes.model_changes import OperatorChanges
+from sidecar.models.operator_changes import OperatorChanges
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.versions import ModelVersions
 from sidecar.routes.speech_models import SpeechModel, speech_models
 from sidecar.routes.timestamps import now
 from sidecar.schemas.model_spec import ModelSpec
@@ -33,7 +38,7 @@ from sidecar.schemas.models import (
     UnloadRequest,
     WorkerFacts,
 )
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
 from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change
@@ -56,10 +61,25 @@ _default = msgspec.json.Decoder(DefaultRequest)
 _scale = msgspec.json.Decoder(ScaleModelRequest)
 
 
-@page
-async def models(services: Services) -> Models:
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """What knows of models, and changes them."""
+
+    settings: Settings
+    models: ModelRegistry
+    versions: ModelVersions
+    autoscaler: Autoscaler
+    catalog_watch: CatalogWatch
+    operator_changes: OperatorChanges
+
+
+PARTS = web.AppKey("models", ModelParts)
+
+
+@page(PARTS)
+async def models(parts: ModelParts) -> Models:
     """Every model of the catalog, and its state."""
-    specs = dict(services.models.catalog)
+    specs = dict(parts.models.catalog)
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for key, spec in specs.items():
         groups[_category(spec)].append(key)
@@ -68,12 +88,12 @@ async def models(services: Services) -> Models:
         timestamp=now(),
         total_models=len(specs),
         available_models=[key for key, spec in specs.items() if spec.enabled],
-        models_info={key: _summary(services, key, spec) for key, spec in specs.items()},
+        models_info={key: _summary(parts.models[key], spec) for key, spec in specs.items()},
         model_groups=dict(groups),
         specialized_models=_specialized(specs),
-        audio_models=_audio(services),
+        audio_models=_audio(parts.models),
         deployment_info=DeploymentInfo(
-            services.models.catalog.auto_load(),
+            parts.models.catalog.auto_load(),
             [key for key, spec in specs.items() if spec.load_priority <= HIGH_PRIORITY],
         ),
     )
@@ -83,14 +103,14 @@ def _category(spec: ModelSpec) -> str:
     return CATEGORIES.get(spec.task, OTHERS)
 
 
-def _summary(services: Services, key: str, spec: ModelSpec) -> ModelSummary:
+def _summary(model: Model, spec: ModelSpec) -> ModelSummary:
     return ModelSummary(
         spec.display_name,
         spec.task,
         _category(spec),
         spec.enabled,
         spec.task == "speech_synthesis",
-        services.models[key].state.shown,
+        model.state.shown,
     )
 
 
@@ -107,9 +127,9 @@ def _specialized(specs: dict[str, ModelSpec]) -> SpecializedModels:
     )
 
 
-def _audio(services: Services) -> AudioModelsSummary:
-    speaking = speech_models(services, "speech_synthesis")
-    listening = speech_models(services, "speech_recognition")
+def _audio(registry: ModelRegistry) -> AudioModelsSummary:
+    speaking = speech_models(registry, "speech_synthesis")
+    listening = speech_models(registry, "speech_recognition")
     return AudioModelsSummary(
         tts_detailed={model.key: _speaking(model) for model in speaking},
         stt_detailed={model.key: _listening(model) for model in listening},
@@ -135,8 +155,8 @@ def _handlers(found: list[SpeechModel]) -> list[str]:
 
 async def model(request: web.Request) -> web.Response:
     """One model: what it is, and how it is."""
-    services = request.app[SERVICES]
-    return json_response(await _details(services, _asked(request)))
+    parts = request.app[PARTS]
+    return json_response(await _details(parts, _asked(request)))
 
 
 async def add_model(request: web.Request) -> web.Response:
@@ -146,74 +166,78 @@ async def add_model(request: web.Request) -> web.Response:
     operator's own disk.
     """
     await read_change(request[ADMISSION], _add)
-    services = request.app[SERVICES]
+    parts = request.app[PARTS]
     try:
-        key, spec = await services.catalog_watch.entry(request.match_info["name"])
+        key, spec = await parts.catalog_watch.entry(request.match_info["name"])
         rebuilt = False
         if spec.enabled and not spec.is_downloaded:
-            rebuilt = await _build(services, key)
-        found = await services.catalog_watch.take(key, spec, rebuilt=rebuilt)
+            rebuilt = await _build(parts, key)
+        found = await parts.catalog_watch.take(key, spec, rebuilt=rebuilt)
     except (CatalogError, BuildError) as exc:
         raise EntryRefused(str(exc)) from exc
-    return json_response(await _details(services, found))
+    return json_response(await _details(parts, found))
 
 
-async def _build(services: Services, key: str) -> bool:
+async def _build(parts: ModelParts, key: str) -> bool:
     """Build the archive of *key* unless it is current; return whether it is another one now."""
-    store = services.settings.model_store
+    store = parts.settings.model_store
     before = await asyncio.to_thread(archive_mark, store, key)
-    await build_archive(services.settings, key)
+    await build_archive(parts.settings, key)
     return await asyncio.to_thread(archive_mark, store, key) != before
 
 
 async def load_model(request: web.Request) -> web.Response:
     """Loads or wakes it, or adds a version; answers when it is READY."""
     asked = await read_change(request[ADMISSION], _load)
-    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
+    parts, found = request.app[PARTS], _asked(request)
+    changes, reason = parts.operator_changes, asked.reason
     if asked.version is None:
-        await changes.load(found)
+        await changes.load(found, reason)
     else:
-        await changes.add_version(found, asked.version)
+        await changes.add_version(found, asked.version, reason)
         if asked.default:
-            await changes.make_default(found, asked.version)
-    return json_response(await _details(request.app[SERVICES], found))
+            await changes.make_default(found, asked.version, reason)
+    return json_response(await _details(parts, found))
 
 
 async def unload_model(request: web.Request) -> web.Response:
     """Takes it, or one version, out of memory."""
     asked = await read_change(request[ADMISSION], _unload)
-    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
+    parts, found = request.app[PARTS], _asked(request)
+    changes, reason = parts.operator_changes, asked.reason
     if asked.version is None:
-        await changes.unload(found)
+        await changes.unload(found, reason)
     else:
         await changes.remove_version(found, asked.version)
-    return json_response(await _details(request.app[SERVICES], found))
+    return json_response(await _details(parts, found))
 
 
 async def set_default_version(request: web.Request) -> web.Response:
     """Lets requests go to a version that is loaded: forward, or back."""
     asked = await read_change(request[ADMISSION], _default)
-    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
-    await changes.make_default(found, asked.version)
-    return json_response(await _details(request.app[SERVICES], found))
+    parts, found = request.app[PARTS], _asked(request)
+    changes, reason = parts.operator_changes, asked.reason
+    await changes.make_default(found, asked.version, reason)
+    return json_response(await _details(parts, found))
 
 
 async def scale_model(request: web.Request) -> web.Response:
     """Another number of workers; 0 puts it to sleep."""
     asked = await read_change(request[ADMISSION], _scale)
-    found, changes = _asked(request), OperatorChanges(request.app[SERVICES], asked.reason)
+    parts, found = request.app[PARTS], _asked(request)
+    changes, reason = parts.operator_changes, asked.reason
     if asked.workers:
-        await changes.scale(found, asked.workers)
+        await changes.scale(found, asked.workers, reason)
     else:
-        await changes.put_to_sleep(found)
-    return json_response(await _details(request.app[SERVICES], found))
+        await changes.put_to_sleep(found, reason)
+    return json_response(await _details(parts, found))
 
 
 def _asked(request: web.Request) -> Model:
-    return request.app[SERVICES].models.require(request.match_info["name"])
+    return request.app[PARTS].models.require(request.match_info["name"])
 
 
-async def _details(services: Services, found: Model) -> ModelDetails:
+async def _details(parts: ModelParts, found: Model) -> ModelDetails:
     spec, runtime, workers = found.spec, found.runtime, found.spec.inference.workers
     return ModelDetails(
         success=True,
@@ -228,7 +252,7 @@ async def _details(services: Services, found: Model) -> ModelDetails:
         license=spec.license,
         state=found.state.shown,
         version=found.version or spec.version,
-        loaded_versions=await _versions(services, found),
+        loaded_versions=await _versions(parts, found),
         error=found.error,
         device=runtime.device if runtime else None,
         precision=runtime.precision if runtime else None,
@@ -240,7 +264,7 @@ async def _details(services: Services, found: Model) -> ModelDetails:
         },
         min_workers=workers.min,
         max_workers=workers.max,
-        **_activity(services, found),
+        **_activity(parts, found),
         sleeps_after_seconds=None if spec.pinned else spec.idle_seconds,
         pinned=spec.pinned,
         cache=spec.cache,
@@ -252,24 +276,24 @@ def _rounded(megabytes: float | None) -> float | None:
     return None if megabytes is None else round(megabytes, 1)
 
 
-def _activity(services: Services, found: Model) -> dict[str, Any]:
+def _activity(parts: ModelParts, found: Model) -> dict[str, Any]:
     if not found.enabled:
         return {"queued": 0, "in_flight": 0, "idle_seconds": None}
     dispatcher = found.dispatcher
     return {
         "queued": len(dispatcher.queue),
         "in_flight": dispatcher.in_flight,
-        "idle_seconds": services.autoscaler.idle_seconds(found),
+        "idle_seconds": parts.autoscaler.idle_seconds(found),
     }
 
 
-async def _versions(services: Services, found: Model) -> list[str]:
+async def _versions(parts: ModelParts, found: Model) -> list[str]:
     """As TorchServe lists them; while it cannot, the one that answers."""
     if not found.wanted:
         return []
     known = [found.version] if found.version else []
     try:
-        return await services.versions.loaded(found.key) or known
+        return await parts.versions.loaded(found.key) or known
     except (EngineGone, EngineRefused):
         return known
 

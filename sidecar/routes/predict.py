@@ -2,26 +2,30 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from sidecar.caching.result_cache import Origin
+from sidecar.caching.result_cache import Origin, ResultCache
 from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
 from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
+from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.predict import (
     BatchInfo,
     ModelInfo,
     PredictRequest,
     PredictResponse,
 )
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
+from sidecar.speech.service import SpeechService
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
@@ -48,12 +52,26 @@ class Asked(NamedTuple):
     scheduling: SchedulingOptions
 
 
+@dataclass(frozen=True, slots=True)
+class PredictParts:
+    """What runs models, or has run them before."""
+
+    settings: Settings
+    models: ModelRegistry
+    scheduler: Scheduler
+    speech: SpeechService
+    results: ResultCache
+
+
+PARTS = web.AppKey("predict", PredictParts)
+
+
 async def predict(request: web.Request) -> web.Response:
     """Run one request."""
-    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
-    asked = await _checked(await read_json(admission, _request), request, services, call.arrived)
+    parts, admission, call = request.app[PARTS], request[ADMISSION], request[CALL]
+    asked = await _checked(await read_json(admission, _request), request, parts, call.arrived)
     call.inputs = len(asked.bodies)
-    predicted, origin = await _predicted(admission, asked, services)
+    predicted, origin = await _predicted(admission, asked, parts)
     result = _result(predicted.replies, asked.is_batch)
     call.success = True
     taken = time.monotonic() - call.arrived
@@ -61,14 +79,14 @@ async def predict(request: web.Request) -> web.Response:
 
 
 async def _checked(
-    asked: PredictRequest, request: web.Request, services: Services, began: float
+    asked: PredictRequest, request: web.Request, parts: PredictParts, began: float
 ) -> Asked:
     """Raises 400, 404 or 422."""
-    model = services.models.find(asked.model_name)
+    model = parts.models.find(asked.model_name)
     rank = model.spec.input_rank if model else 1
     inputs = bytes(asked.inputs)
     await take_break(len(inputs))
-    bodies, is_batch = split_inputs(inputs, rank=rank, limit=services.settings.max_inputs)
+    bodies, is_batch = split_inputs(inputs, rank=rank, limit=parts.settings.max_inputs)
     if model is None:
         raise ModelNotFound(asked.model_name)
     await take_break(len(inputs))
@@ -83,27 +101,27 @@ async def _checked(
 
 
 async def _predicted(
-    admission: Admission, asked: Asked, services: Services
+    admission: Admission, asked: Asked, parts: PredictParts
 ) -> tuple[Predicted, Origin]:
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
     async def compute() -> Predicted:
-        model = await admission.admit_to_model(asked.model.key, asked.name)
-        return await _run(admission, model, asked, services)
+        await admission.admit_to_model(asked.model.key, asked.name)
+        return await _run(admission.client, asked, parts)
 
     if not asked.model.spec.cache or asked.scheduling.alone:
         return await compute(), "computed"
     key = result_key(asked.model, asked.inputs)
     async with within(asked.scheduling):
-        return await cached(admission.request, key, compute, Predicted.complete)
+        return await cached(parts.results, admission.request, key, compute, Predicted.complete)
 
 
-async def _run(admission: Admission, model: Model, asked: Asked, services: Services) -> Predicted:
-    bodies, scheduling = asked.bodies, asked.scheduling
+async def _run(client: str, asked: Asked, parts: PredictParts) -> Predicted:
+    model, bodies, scheduling = asked.model, asked.bodies, asked.scheduling
     if model.spec.speaks_or_listens:
-        replies = await predict_speech(services, admission.client, model, bodies, scheduling)
+        replies = await predict_speech(parts.speech, client, model, bodies, scheduling)
     else:
-        replies = await services.scheduler.run(InferenceRequest(model.key, bodies, *scheduling))
+        replies = await parts.scheduler.run(InferenceRequest(model.key, bodies, *scheduling))
     return Predicted(replies)
 
 

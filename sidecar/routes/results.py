@@ -9,12 +9,11 @@ from typing import TypeVar
 from aiohttp import web
 
 from sidecar.caching.answer_cache import Sized
-from sidecar.caching.result_cache import Origin, digest
+from sidecar.caching.result_cache import Origin, ResultCache, digest
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.models.model import Model
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import SchedulingOptions
-from sidecar.services import SERVICES
 from sidecar.web.page import wants_fresh
 
 OVERHEAD_BYTES = 512  # of an answer, besides what it holds
@@ -44,13 +43,13 @@ def result_key(model: Model, *request: bytes) -> bytes:
 
 
 async def cached(
+    results: ResultCache,
     request: web.Request,
     key: bytes,
     compute: Callable[[], Awaitable[Answer]],
     keep: Callable[[Answer], bool] = lambda _: True,
 ) -> tuple[Answer, Origin]:
     """The kept answer, or what *compute* makes; a client may ask for one of its own."""
-    results = request.app[SERVICES].results
     ask = results.renew if wants_fresh(request) else results.get
     return await ask(key, compute, keep)
 

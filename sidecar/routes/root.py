@@ -1,12 +1,18 @@
 """GET /: what this is, and what answers."""
 
+import asyncio
+from dataclasses import dataclass
 from typing import Literal
 
+from aiohttp import web
+
 import sidecar
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
 from sidecar.routes.speech_models import speech_models, usable
 from sidecar.routes.timestamps import now
 from sidecar.schemas.core import Root, TtsSupport
-from sidecar.services import Services
+from sidecar.settings import Settings
 from sidecar.web.page import page
 from sidecar.web.route import Route
 
@@ -50,23 +56,36 @@ ENDPOINTS = {
 }
 
 
-@page
-async def root(services: Services) -> Root:
+@dataclass(frozen=True, slots=True)
+class RootParts:
+    """What the front page tells of."""
+
+    settings: Settings
+    models: ModelRegistry
+    reconciler: Reconciler
+    draining: asyncio.Event
+
+
+PARTS = web.AppKey("root", RootParts)
+
+
+@page(PARTS)
+async def root(parts: RootParts) -> Root:
     """The front page."""
     return Root(
         MESSAGE,
         sidecar.__version__,
-        status_of(services),
+        status_of(parts),
         now(),
-        services.settings.environment,
-        _tts_support(services),
+        parts.settings.environment,
+        _tts_support(parts.models),
         ENDPOINTS,
     )
 
 
-def _tts_support(services: Services) -> TtsSupport:
+def _tts_support(models: ModelRegistry) -> TtsSupport:
     """What speaks now or when it is woken; a feature stands here only while it is true."""
-    speaking = usable(speech_models(services, "speech_synthesis"))
+    speaking = usable(speech_models(models, "speech_synthesis"))
     features = ["Voice synthesis", "Multiple audio formats"] if speaking else []
     if any((model.device or "").startswith("cuda") for model in speaking):
         features.insert(0, "GPU acceleration")
@@ -74,13 +93,13 @@ def _tts_support(services: Services) -> TtsSupport:
     return TtsSupport(enabled=bool(speaking), supported_models=names, features=features)
 
 
-def status_of(services: Services) -> Literal["starting", "running", "degraded", "draining"]:
+def status_of(parts: RootParts) -> Literal["starting", "running", "degraded", "draining"]:
     """The program's state in one word."""
-    if services.draining.is_set():
+    if parts.draining.is_set():
         return "draining"
-    if services.reconciler.settled:
+    if parts.reconciler.settled:
         return "running"
-    return "degraded" if services.reconciler.was_settled else "starting"
+    return "degraded" if parts.reconciler.was_settled else "starting"
 
 
 ROUTES = [Route("GET", "/", root, "What this is, and what answers", response=Root, page=True)]

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import State
 from sidecar.schemas.audio import SpeechCapabilities, Status
 from sidecar.schemas.model_spec import ModelSpec, Speech
-from sidecar.services import Services
 from sidecar.speech.voices import SpeechTask, models_of, speech_of
+from sidecar.telemetry.speech_statistics import SpeechStatistics
 
 
 class SpeechModel(NamedTuple):
@@ -52,11 +53,9 @@ class SpeechModel(NamedTuple):
         return self.model.runtime.device if self.model.runtime else None
 
 
-def speech_models(services: Services, task: SpeechTask) -> list[SpeechModel]:
+def speech_models(models: ModelRegistry, task: SpeechTask) -> list[SpeechModel]:
     """The enabled models of *task*, in load order."""
-    return [
-        SpeechModel(services.models[key]) for key, _ in models_of(services.models.catalog, task)
-    ]
+    return [SpeechModel(models[key]) for key, _ in models_of(models.catalog, task)]
 
 
 def usable(models: Iterable[SpeechModel]) -> list[SpeechModel]:
@@ -74,15 +73,15 @@ def languages_of(models: Iterable[SpeechModel]) -> list[str]:
     return _once(language for model in models for language in model.speech.languages)
 
 
-def capabilities(services: Services) -> SpeechCapabilities:
+def capabilities(models: ModelRegistry, statistics: SpeechStatistics) -> SpeechCapabilities:
     """What the voices that can speak now can do."""
-    speaking = usable(speech_models(services, "speech_synthesis"))
+    speaking = usable(speech_models(models, "speech_synthesis"))
     return SpeechCapabilities(
         text_to_speech=bool(speaking),
         voice_cloning=any("speaker_embedding" in model.speech.controls for model in speaking),
         emotion_synthesis=any("emotion" in model.speech.controls for model in speaking),
         streaming=bool(speaking),
-        real_time=_real_time(services),
+        real_time=_real_time(statistics),
     )
 
 
@@ -94,9 +93,9 @@ def status_of(models: list[SpeechModel]) -> Status:
     return "healthy" if len(usable(there)) == len(there) else "unhealthy"
 
 
-def _real_time(services: Services) -> bool | None:
+def _real_time(statistics: SpeechStatistics) -> bool | None:
     """Whether synthesis was faster than its audio; None before any."""
-    factor = services.speech.statistics.real_time_factor
+    factor = statistics.real_time_factor
     return None if factor is None else factor < 1
 
 

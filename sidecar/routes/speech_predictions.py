@@ -28,9 +28,9 @@ from sidecar.schemas.transcription import (
     TranscriptionParameters,
     VoiceActivityPrediction,
 )
-from sidecar.services import Services
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.rendering import render
+from sidecar.speech.service import SpeechService
 from sidecar.speech.synthesis import SynthesisCall, speak
 from sidecar.speech.transcript import Transcript
 from sidecar.speech.transcription import Transcription
@@ -48,7 +48,7 @@ Parameters = TypeVar("Parameters")
 class Task(NamedTuple):
     """One input of *client* for the speech model *key*."""
 
-    services: Services
+    speech: SpeechService
     client: str
     key: str
     scheduling: SchedulingOptions
@@ -56,7 +56,7 @@ class Task(NamedTuple):
 
 
 async def predict_speech(
-    services: Services,
+    speech: SpeechService,
     client: str,
     model: Model,
     bodies: Sequence[Body],
@@ -64,7 +64,7 @@ async def predict_speech(
 ) -> list[Reply | SidecarError]:
     """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
     run = _RUN[model.spec.task]
-    tasks = (Task(services, client, model.key, scheduling, body) for body in bodies)
+    tasks = (Task(speech, client, model.key, scheduling, body) for body in bodies)
     return await asyncio.gather(*(_outcome(run, task) for task in tasks))
 
 
@@ -78,7 +78,7 @@ async def _outcome(run: Callable[[Task], Awaitable[Reply]], task: Task) -> Reply
 
 
 async def _speak(task: Task) -> Reply:
-    services = task.services
+    speech = task.speech
     if len(task.body) > MAX_REQUEST_BYTES:
         raise InvalidInput(f"inputs: at most {MAX_REQUEST_BYTES} bytes, a voice to clone included")
     given = _decoded(_spoken, task.body, "text, or an object {text, parameters}")
@@ -86,12 +86,12 @@ async def _speak(task: Task) -> Reply:
     if len(text) > MAX_TEXT:
         raise TextTooLong("inputs", MAX_TEXT, len(text))
     parameters = _parameters(raw, SynthesisParameters)
-    speaker = services.speech.speaker(task.key, parameters.voice)
+    speaker = speech.speaker(task.key, parameters.voice)
     check_language(speaker.speech, parameters.language)
-    longest = services.settings.max_speech_seconds
+    longest = speech.max_speech_seconds
     order = SynthesisCall(text, speaker, parameters, task.scheduling, longest)
-    spoken = await speak(services.scheduler, order)
-    in_thread = services.speech.in_threads_of(task.client)
+    spoken = await speak(speech.scheduler, order)
+    in_thread = speech.in_threads_of(task.client)
     rendered = await render(
         in_thread, spoken, parameters.output_format or "wav", parameters.quality
     )
@@ -109,18 +109,18 @@ async def _speak(task: Task) -> Reply:
 
 
 async def _transcribe(task: Task) -> Reply:
-    services = task.services
+    speech = task.speech
     audio: Body | msgspec.Raw = task.body
     raw: dict[str, Any] = {}
     if audio[:1] == b"{":
         given = _decoded(_heard, task.body, "a data URI, or an object {audio, parameters}")
         audio, raw = given.audio, given.parameters
     parameters = _parameters(raw, TranscriptionParameters)
-    listener = services.speech.listener(task.key)
+    listener = speech.listener(task.key)
     check_language(listener.speech, parameters.known_language)
     transcript = Transcript()
     async with _recording(task, audio) as (recording, source):
-        transcription = Transcription(services.scheduler, recording, listener, parameters)
+        transcription = Transcription(speech.scheduler, recording, listener, parameters)
         async with aclosing(transcription.heard()) as parts:
             async for heard in parts:
                 transcript.add(heard)
@@ -135,7 +135,7 @@ async def _transcribe(task: Task) -> Reply:
 
 async def _find_speech(task: Task) -> Reply:
     async with _recording(task, task.body) as (recording, _):
-        finder = SpeechFinder(task.services.scheduler, recording)
+        finder = SpeechFinder(task.speech.scheduler, recording)
         async with aclosing(finder.parts()) as parts:
             times = [SpeechTimes(round(p.start, 3), round(p.end, 3)) async for p in parts]
     return _reply(VoiceActivityPrediction(times), finder.replies)
@@ -152,7 +152,7 @@ _RUN: Mapping[str, Callable[[Task], Awaitable[Reply]]] = {
 async def _recording(
     task: Task, audio: Body | msgspec.Raw
 ) -> AsyncIterator[tuple[Recording, AudioSource]]:
-    speech = task.services.speech
+    speech = task.speech
     upload = await inline_audio(audio, "inputs", speech.in_threads_of(task.client))
     async with speech.audio_source(upload.file, "inputs", task.client) as source:
         yield Recording(source.blocks(), speech.voice_activity(), task.scheduling), source

@@ -20,11 +20,10 @@ from sidecar.schemas.synthesis import (
     SpokenWhole,
     SpokenWord,
 )
-from sidecar.services import Services
 from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.service import InThread
+from sidecar.speech.service import InThread, SpeechService
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
@@ -72,7 +71,7 @@ def warnings(left_out: LeftOut) -> list[str]:
 
 
 async def send_stream(
-    request: web.Request, services: Services, wanted: Streamed
+    request: web.Request, speech: SpeechService, wanted: Streamed
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """The answer, sent; no synthesis when it ended early.
 
@@ -81,7 +80,7 @@ async def send_stream(
     """
     order = wanted.order
     started = time.monotonic()
-    speaking = SpeechSynthesis(services.scheduler, order, streamed=True)
+    speaking = SpeechSynthesis(speech.scheduler, order, streamed=True)
     async with aclosing(speaking.replies()) as parts:
         first = await anext(parts)
         rate = first.parameters["sample_rate"]
@@ -92,7 +91,7 @@ async def send_stream(
             response = web.StreamResponse(headers=headers)
             try:
                 await begin_stream(request, response)
-                in_thread = services.speech.in_threads_of(request[ADMISSION].client)
+                in_thread = speech.in_threads_of(request[ADMISSION].client)
                 samples = await _relay(in_thread, response, encoder, _all(first, parts))
             except (SidecarError, ConnectionError) as exc:
                 _cut_off(request, exc)
@@ -103,12 +102,15 @@ async def send_stream(
 
 
 async def send_timed(
-    request: web.Request, services: Services, wanted: Streamed, caption_format: CaptionFormat | None
+    request: web.Request,
+    speech: SpeechService,
+    wanted: Streamed,
+    caption_format: CaptionFormat | None,
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """Send events: the audio with the times of its words, and at the end what it was."""
     started = time.monotonic()
-    speaking = SpeechSynthesis(services.scheduler, wanted.order, streamed=True)
-    in_thread = services.speech.in_threads_of(request[ADMISSION].client)
+    speaking = SpeechSynthesis(speech.scheduler, wanted.order, streamed=True)
+    in_thread = speech.in_threads_of(request[ADMISSION].client)
     response, whole = await send_events(
         request, _events(in_thread, speaking, wanted, caption_format)
     )

@@ -1,16 +1,34 @@
 """GET /stats: what was measured.  Needs the scope `stats` or `admin`."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
-from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts
-from sidecar.services import SERVICES
+from sidecar.caching.shared_look import SharedLook
+from sidecar.models.registry import ModelRegistry
+from sidecar.schemas.core import PerformanceReport, Stats, StatsCounts, TorchServeStats
+from sidecar.telemetry.statistics import Statistics
+from sidecar.telemetry.system import SystemSampler
 from sidecar.web.route import Route, json_response
+
+
+@dataclass(frozen=True, slots=True)
+class StatsParts:
+    """What was measured."""
+
+    statistics: Statistics
+    models: ModelRegistry
+    system: SystemSampler
+    torchserve_counts: SharedLook[TorchServeStats | None]
+
+
+PARTS = web.AppKey("stats", StatsParts)
 
 
 async def stats(request: web.Request) -> web.Response:
     """Counts since start, the last minute, and TorchServe's own counts."""
-    services = request.app[SERVICES]
-    statistics, figures = services.statistics, services.system.figures
+    parts = request.app[PARTS]
+    statistics, figures = parts.statistics, parts.system.figures
     recent = statistics.recent()
     return json_response(
         Stats(
@@ -19,7 +37,7 @@ async def stats(request: web.Request) -> web.Response:
                 statistics.total_seconds,
                 statistics.average,
                 statistics.active,
-                services.models.queued,
+                parts.models.queued,
                 figures.memory_usage_mb,
             ),
             PerformanceReport(
@@ -29,7 +47,7 @@ async def stats(request: web.Request) -> web.Response:
                 recent.p99,
                 figures.device_utilization(),
             ),
-            await services.torchserve_counts.get(),
+            await parts.torchserve_counts.get(),
         )
     )
 

@@ -2,14 +2,16 @@
 
 import base64
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from sidecar.caching.result_cache import Origin
+from sidecar.caching.result_cache import Origin, ResultCache
 from sidecar.errors import InvalidInput, TextTooLong
+from sidecar.models.registry import ModelRegistry
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
 from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, send_timed, warnings
 from sidecar.routes.timestamps import now
@@ -29,10 +31,10 @@ from sidecar.schemas.synthesis import (
     SynthesisResponse,
     VoiceInfo,
 )
-from sidecar.services import SERVICES, Services
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.rendering import Rendered, render
+from sidecar.speech.service import SpeechService
 from sidecar.speech.synthesis import CLONING, LeftOut, SynthesisCall, SynthesizedSpeech, speak
 from sidecar.speech.voices import check_language
 from sidecar.telemetry.speech_statistics import Synthesis
@@ -61,30 +63,42 @@ class Made(NamedTuple):
         return len(self.rendered.data) + OVERHEAD_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class SynthesisParts:
+    """What speaks, or has spoken before."""
+
+    models: ModelRegistry
+    speech: SpeechService
+    results: ResultCache
+
+
+PARTS = web.AppKey("synthesize", SynthesisParts)
+
+
 async def synthesize(request: web.Request) -> web.StreamResponse:
     """Speak one text."""
-    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
+    parts, admission, call = request.app[PARTS], request[ADMISSION], request[CALL]
     call.inputs = 1
     asked = await read_json(admission, _request)
     if asked.format is not None:
         asked = replace(asked, timestamps="word")
-    order = _order(request, asked, services, call.arrived)
+    order = _order(request, asked, parts, call.arrived)
     if asked.enable_streaming:
-        response, call.synthesis = await _streamed(admission, asked, order, services)
+        response, call.synthesis = await _streamed(admission, asked, order, parts)
     else:
-        response, call.synthesis = await _whole(admission, asked, order, services)
+        response, call.synthesis = await _whole(admission, asked, order, parts)
     call.success = call.synthesis is not None
     return response
 
 
 def _order(
-    request: web.Request, asked: SynthesisRequest, services: Services, began: float
+    request: web.Request, asked: SynthesisRequest, parts: SynthesisParts, began: float
 ) -> SynthesisCall:
     """The checked order.  Raises 400 or 404."""
     if len(asked.words) > MAX_TEXT:
         field = "inputs" if asked.text is None else "text"
         raise TextTooLong(field, MAX_TEXT, len(asked.words))
-    speaker = services.speech.speaker(asked.wanted_model, asked.voice)
+    speaker = parts.speech.speaker(asked.wanted_model, asked.voice)
     check_language(speaker.speech, asked.language)
     for name in CLONING:
         if getattr(asked, name) is not None and name not in speaker.speech.controls:
@@ -94,19 +108,17 @@ def _order(
     scheduling = SchedulingOptions(
         asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
     )
-    return SynthesisCall(
-        asked.words, speaker, asked, scheduling, services.settings.max_speech_seconds
-    )
+    return SynthesisCall(asked.words, speaker, asked, scheduling, parts.speech.max_speech_seconds)
 
 
 async def _whole(
-    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, services: Services
+    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
 ) -> tuple[web.Response, Synthesis]:
     wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
         raise InvalidInput(f"{field}: an audio file has no place for it; accept application/json")
-    made, origin = await _made(admission, asked, order, wanted.format, services)
+    made, origin = await _made(admission, asked, order, wanted.format, parts)
     taken = time.monotonic() - order.scheduling.arrived
     speaking = made.speaking_seconds if origin == "computed" else None
     synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
@@ -125,22 +137,22 @@ async def _made(
     asked: SynthesisRequest,
     order: SynthesisCall,
     name: OutputFormat,
-    services: Services,
+    parts: SynthesisParts,
 ) -> tuple[Made, Origin]:
     """The whole file, and where it came from."""
 
     async def compute() -> Made:
         await admission.admit_to_model(order.speaker.key, order.speaker.name)
         started = time.monotonic()
-        spoken = await speak(services.scheduler, order)
+        spoken = await speak(parts.speech.scheduler, order)
         speaking = time.monotonic() - started
-        in_thread = services.speech.in_threads_of(admission.client)
+        in_thread = parts.speech.in_threads_of(admission.client)
         rendered = await render(in_thread, spoken, name, asked.quality)
         return Made(
             rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
         )
 
-    model = services.models.require(order.speaker.key, called=order.speaker.name)
+    model = parts.models.require(order.speaker.key, called=order.speaker.name)
     if not model.spec.cache:
         return await compute(), "computed"
     exact = replace(
@@ -148,18 +160,18 @@ async def _made(
     )
     key = result_key(model, b"speech", msgspec.json.encode(exact))
     async with within(order.scheduling):
-        return await cached(admission.request, key, compute)
+        return await cached(parts.results, admission.request, key, compute)
 
 
 async def _streamed(
-    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, services: Services
+    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
     await admission.admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, wanted.format, asked.quality)
     if asked.timestamps:
-        return await send_timed(admission.request, services, streamed, asked.format)
-    return await send_stream(admission.request, services, streamed)
+        return await send_timed(admission.request, parts.speech, streamed, asked.format)
+    return await send_stream(admission.request, parts.speech, streamed)
 
 
 def _text_answer(

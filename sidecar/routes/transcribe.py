@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -22,8 +23,8 @@ from sidecar.schemas.transcription import (
     TranscriptionRequest,
     TranscriptionResponse,
 )
-from sidecar.services import SERVICES, Services
 from sidecar.speech.audio_source import AudioSource
+from sidecar.speech.service import SpeechService
 from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript
 from sidecar.speech.transcription import Heard, Transcription
@@ -47,58 +48,65 @@ class Listening(NamedTuple):
     began: float
     traceparent: str | None
 
-    def heard(self, services: Services) -> AsyncGenerator[Heard, None]:
+    def heard(self, speech: SpeechService) -> AsyncGenerator[Heard, None]:
         """What is said, stretch by stretch."""
         request = self.asked.request
         recording = Recording(
             self.source.blocks(),
-            services.speech.voice_activity(),
+            speech.voice_activity(),
             SchedulingOptions(
                 request.priority, request.timeout, self.began, traceparent=self.traceparent
             ),
             streamed=request.stream,
         )
-        return Transcription(services.scheduler, recording, self.listener, request).heard()
+        return Transcription(speech.scheduler, recording, self.listener, request).heard()
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionParts:
+    """What listens."""
+
+    speech: SpeechService
+
+
+PARTS = web.AppKey("transcribe", TranscriptionParts)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Write down one recording."""
-    services, admission, call = request.app[SERVICES], request[ADMISSION], request[CALL]
+    speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
-    async with read_request(admission, services) as asked:
-        listener = await _listener(admission, asked.request, services)
-        async with services.speech.audio_source(
-            asked.upload.file, asked.field, admission.client
-        ) as source:
+    async with read_request(admission, speech) as asked:
+        listener = await _listener(admission, asked.request, speech)
+        async with speech.audio_source(asked.upload.file, asked.field, admission.client) as source:
             traceparent = request_head.traceparent(request)
             listening = Listening(asked, listener, source, call.arrived, traceparent)
-            response, call.success = await _answer(request, listening, services)
+            response, call.success = await _answer(request, listening, speech)
     return response
 
 
 async def _listener(
-    admission: Admission, asked: TranscriptionRequest, services: Services
+    admission: Admission, asked: TranscriptionRequest, speech: SpeechService
 ) -> Listener:
     """Who listens.  Raises 400, 404, 429 or 503."""
-    listener = services.speech.listener(asked.wanted_model)
+    listener = speech.listener(asked.wanted_model)
     check_language(listener.speech, asked.known_language)
     if asked.task == "translate" and not listener.speech.translates:
         raise InvalidInput(f"task: {listener.name} does not translate")
-    voice_activity = services.models.require(services.speech.voice_activity())
-    admission.prepare(voice_activity, "voice activity")
+    admission.prepare(speech.voice_activity(), "voice activity")
     await admission.admit_to_model(listener.key, listener.name)
     return listener
 
 
 async def _answer(
-    request: web.Request, listening: Listening, services: Services
+    request: web.Request, listening: Listening, speech: SpeechService
 ) -> tuple[web.StreamResponse, bool]:
     """The answer, and whether all of it could be sent."""
     asked = listening.asked.request
     if asked.stream:
-        return await send_events(request, _events(listening, services))
+        return await send_events(request, _events(listening, speech))
     transcript = Transcript()
-    async with aclosing(listening.heard(services)) as parts:
+    async with aclosing(listening.heard(speech)) as parts:
         async for heard in parts:
             transcript.add(heard)
     if asked.response_format == "json":
@@ -109,10 +117,10 @@ async def _answer(
     return response, True
 
 
-async def _events(listening: Listening, services: Services) -> AsyncGenerator[Event, None]:
+async def _events(listening: Listening, speech: SpeechService) -> AsyncGenerator[Event, None]:
     """Each segment when it is ready; at the end the answer that there is without streaming."""
     transcript = Transcript()
-    async with aclosing(listening.heard(services)) as parts:
+    async with aclosing(listening.heard(speech)) as parts:
         async for heard in parts:
             transcript.add(heard)
             for segment in heard.segments:

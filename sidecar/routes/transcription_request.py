@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sidecar.routes.input_audio import inline_audio
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
-from sidecar.services import Services
+from sidecar.speech.service import SpeechService
 from sidecar.web.admission import Admission
 from sidecar.web.body import read_json
 from sidecar.web.body_reader import is_form
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 @asynccontextmanager
-async def read_request(admission: Admission, services: Services) -> AsyncIterator[Asked]:
+async def read_request(admission: Admission, speech: SpeechService) -> AsyncIterator[Asked]:
     """The request; its file is there until the block ends.
 
     Raises, in this order: 413, 400, 401, 422; and 400 for what is no base64.
@@ -43,6 +43,6 @@ async def read_request(admission: Admission, services: Services) -> AsyncIterato
             yield Asked(given, upload, form=True)
         return
     asked = await read_json(admission, _request, line_breaks=True)
-    in_thread = services.speech.in_threads_of(admission.client)
+    in_thread = speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
     yield Asked(replace(asked, inputs=no_audio()), upload, form=False)

@@ -17,7 +17,6 @@ from sidecar.speech.voices import (
     find_speaker,
     find_voice_activity,
 )
-from sidecar.telemetry.speech_statistics import SpeechStatistics
 
 InThread = Callable[..., Awaitable[Any]]
 
@@ -27,7 +26,7 @@ class SpeechService:
 
     def __init__(self, models: ModelRegistry, scheduler: Scheduler, settings: Settings) -> None:
         self.scheduler = scheduler
-        self.statistics = SpeechStatistics()
+        self.max_speech_seconds = settings.max_speech_seconds
         self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from aiohttp import hdrs, web
 from multidict import istr
@@ -32,8 +32,7 @@ from sidecar.access.limits import Allowance, Limits, refuse_exceeded
 from sidecar.access.rate_limiter import Quota
 from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, InsufficientScope, NotAuthenticated, Overloaded, SidecarError
-from sidecar.models.model import Model
-from sidecar.models.registry import ModelRegistry
+from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.web import request_head
 from sidecar.web.body_budget import BodyBudget, BodyShare
@@ -44,12 +43,29 @@ from sidecar.web.turns import Turns
 API_KEY = istr("X-API-Key")
 
 
+class AdmittingModel(Protocol):
+    """A model, as far as admission knows it."""
+
+    spec: ModelSpec
+
+    @property
+    def loaded(self) -> bool:
+        """Whether workers of it are READY."""
+
+
+class AdmittingModels(Protocol):
+    """All models, as far as admission knows them."""
+
+    def require(self, name: str, detail: str = "", *, called: str | None = None) -> AdmittingModel:
+        """Return the model *name*, which the client *called* so.  Raises ModelNotFound."""
+
+
 @dataclass(slots=True, kw_only=True)
 class AdmissionControl:
     """What admission goes by, and what all requests share: one for the program.
 
-    *read_load* tells how full the machine is.  *prepare* sees to it that a model takes requests,
-    or raises why it cannot; it is given what the client called the model.
+    *read_load* tells how full the machine is.  *prepare* is given a model's key and what the
+    client called it; it sees to it that the model takes requests, or raises why it cannot.
     """
 
     settings: Settings
@@ -57,10 +73,10 @@ class AdmissionControl:
     limits: Limits
     bodies: BodyBudget
     turns: Turns
-    models: ModelRegistry
+    models: AdmittingModels
     draining: asyncio.Event
     read_load: Callable[[], Load]
-    prepare: Callable[[Model, str], None]
+    prepare: Callable[[str, str], None]
 
     def guard(self, route: Route) -> Handler:
         """Return the handler of *route* behind the door that every route has."""
@@ -191,8 +207,8 @@ class Admission:
         """Return the body's share of the memory for all bodies."""
         return BodyShare(self._control.bodies, lambda: self.client)
 
-    async def admit_to_model(self, key: str, name: str) -> Model:
-        """Return the model *key*, which takes this request; it may be woken for it.
+    async def admit_to_model(self, key: str, name: str) -> None:
+        """See to it that the model *key* takes this request; it may be woken for it.
 
         Raises Draining, TooManyRequests, Overloaded, ModelNotFound for what the client called
         *name*, ModelDownloading and NoRoom.
@@ -206,16 +222,15 @@ class Admission:
             await self._count(f"model:{key}", "model", allowance)
             self._hold(f"model:{key}", allowance)
         self._refuse_overload()
-        self.prepare(model, name)
-        return model
+        if not model.loaded:  # as it is for nearly every request
+            control.prepare(key, name)
 
-    def prepare(self, model: Model, name: str) -> None:
-        """See to it that *model*, which the client called *name*, takes requests.
+    def prepare(self, key: str, name: str) -> None:
+        """See to it that the model *key*, which the client called *name*, takes requests.
 
         Raises ModelNotFound, ModelDownloading and NoRoom.
         """
-        if not model.loaded:  # as it is for nearly every request
-            self._control.prepare(model, name)
+        self._control.prepare(key, name)
 
     async def _accept(self, identity: Identity) -> None:
         scope = self._route.scope

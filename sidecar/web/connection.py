@@ -26,8 +26,7 @@ from sidecar.errors import (
     SidecarError,
     UnknownExpectation,
 )
-from sidecar.services import Services
-from sidecar.web.middleware import refuse_unrouted, refuse_unserved
+from sidecar.web.middleware import ServerContext, refuse_unrouted, refuse_unserved
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
 PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
@@ -56,12 +55,12 @@ class Connection(web.RequestHandler):
         "_stalled_seconds",
         "_unsent_bytes",
         "_watched_body",
-        "services",
+        "context",
     )
 
-    def __init__(self, manager: web.Server, services: Services, **options: Any) -> None:
+    def __init__(self, manager: web.Server, context: ServerContext, **options: Any) -> None:
         super().__init__(manager, **options)
-        self.services = services
+        self.context = context
         self._body: StreamReader | None = None  # of the request whose head came last
         self._answered: StreamReader | None = None  # of the request that was answered last
         self._deaf = False  # whatever else the client sends is not looked at
@@ -142,10 +141,10 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send *resp*; the connection is closed behind it where no further request can come."""
         if isinstance(resp, web.HTTPExpectationFailed):  # before any middleware saw the request
-            resp = refuse_unrouted(self.services, request, UNKNOWN_EXPECTATION)
+            resp = refuse_unrouted(self.context, request, UNKNOWN_EXPECTATION)
         content = request.content
         broken = self._deaf or content.exception() is not None
-        if (broken or self._half_closed or self.services.draining.is_set()) and not self._messages:
+        if (broken or self._half_closed or self.context.draining.is_set()) and not self._messages:
             resp.force_close()
         self._answered = content
         result = await super().finish_response(request, resp, start_time)
@@ -172,7 +171,7 @@ class Connection(web.RequestHandler):
             exc = InternalError()
         if isinstance(exc, HttpProcessingError):
             exc = MalformedRequest(_first_line(message or exc.message))
-        return refuse_unrouted(self.services, request, exc)
+        return refuse_unrouted(self.context, request, exc)
 
     def check(self, seconds: float, transport: asyncio.Transport) -> None:
         """Enforce the time limits.  *seconds* have passed since the last check.
@@ -242,7 +241,7 @@ class Connection(web.RequestHandler):
         if not self._head_begun and self._request_count:
             return
         self._head_seconds += seconds
-        limit = self.services.settings.header_timeout_seconds
+        limit = self.context.settings.header_timeout_seconds
         if self._head_seconds < limit:
             return
         if self._head_begun:
@@ -251,7 +250,7 @@ class Connection(web.RequestHandler):
             self.force_close()  # it never asked anything: there is nothing to answer
 
     def _check_body(self, seconds: float) -> None:
-        body, settings = self._body, self.services.settings
+        body, settings = self._body, self.context.settings
         assert body is not None
         if body is not self._watched_body:
             self._watched_body, self._body_bytes = body, 0
@@ -274,7 +273,7 @@ class Connection(web.RequestHandler):
         unsent = transport.get_write_buffer_size()
         if unsent and unsent >= self._unsent_bytes:
             self._stalled_seconds += seconds
-            if self._stalled_seconds >= self.services.settings.write_timeout_seconds:
+            if self._stalled_seconds >= self.context.settings.write_timeout_seconds:
                 transport.abort()
         else:
             self._stalled_seconds = 0.0

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.services import SERVICES, Services
 from sidecar.web.connection import Connection
+from sidecar.web.middleware import SERVER, ServerContext
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +23,21 @@ class Connections(web.Server):
     It calls the `check` of each twice a second.
     """
 
-    def __init__(self, server: web.Server, services: Services, **options: Any) -> None:
+    def __init__(self, server: web.Server, context: ServerContext, **options: Any) -> None:
         super().__init__(
             server.request_handler,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
-            keepalive_timeout=services.settings.keep_alive_seconds,
+            keepalive_timeout=context.settings.keep_alive_seconds,
             **options,
         )
-        self.services = services
+        self.context = context
         self._timer: asyncio.TimerHandle | None = None
         self._checked_at = 0.0
 
     def __call__(self) -> Connection:
         """Return what serves a new connection."""
-        return Connection(self, self.services, loop=self._loop, **self._kwargs)
+        return Connection(self, self.context, loop=self._loop, **self._kwargs)
 
     def __iter__(self) -> Iterator[Connection]:
         return (each for each in self.connections if isinstance(each, Connection))
@@ -113,4 +113,4 @@ class ConnectionRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         options = {name: self._kwargs[name] for name in self._kwargs if name not in OF_SERVER}
-        return Connections(server, self.app[SERVICES], **options)
+        return Connections(server, self.app[SERVER], **options)

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -14,9 +15,10 @@ from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
 from sidecar.errors import Draining, SidecarError, exhaustion
-from sidecar.services import SERVICES, Services
+from sidecar.settings import Settings
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.logs import REQUESTS
+from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION
@@ -28,11 +30,26 @@ requests = logging.getLogger(REQUESTS)
 _PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
 _serial = itertools.count(1)
 CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
-GUARD = web.AppKey("guard", OriginGuard)
 SERVER_NAME = "sidecar"  # in place of aiohttp's own, which tells the versions of everything
 NO_ROUTE = "unknown"
 _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
 _OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server leaves before it is done
+
+
+@dataclass(frozen=True, slots=True)
+class ServerContext:
+    """What every request and every connection has to do with.
+
+    *draining* is set when the server is leaving: each answer closes its connection then.
+    """
+
+    settings: Settings
+    guard: OriginGuard
+    metrics: Metrics
+    draining: asyncio.Event
+
+
+SERVER = web.AppKey("server", ServerContext)
 
 
 @web.middleware
@@ -46,7 +63,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _guarded(request, handler)
         if not response.prepared:
             stamp(request, response)
-        request.app[SERVICES].metrics.answered(_route(request), response.status)
+        request.app[SERVER].metrics.answered(_route(request), response.status)
         return response
     finally:
         if requests.isEnabledFor(logging.INFO):
@@ -86,14 +103,14 @@ def refuse_unserved(request: web.Request) -> None:
 
 
 def refuse_unrouted(
-    services: Services, request: web.BaseRequest, exc: SidecarError
+    server: ServerContext, request: web.BaseRequest, exc: SidecarError
 ) -> web.Response:
     """Return the answer to what never reached a route, stamped, counted and in the log."""
     response = error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
     response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.force_close()  # what follows on the connection may not be what it seems
-    services.metrics.answered(NO_ROUTE, exc.status)
+    server.metrics.answered(NO_ROUTE, exc.status)
     if requests.isEnabledFor(logging.INFO):
         mark = REQUEST_ID.set(request_id)
         _log(AccessLine(request.method, NO_ROUTE, exc.status, 0.0, None, response.content_length))
@@ -104,7 +121,7 @@ def refuse_unrouted(
 async def begin_stream(request: web.Request, response: web.StreamResponse) -> None:
     """Send the head of a streamed answer."""
     stamp(request, response)
-    if request.app[SERVICES].draining.is_set():
+    if request.app[SERVER].draining.is_set():
         response.force_close()
     await response.prepare(request)
 
@@ -132,7 +149,7 @@ def stamp(request: web.Request, response: web.StreamResponse) -> None:
     if (admission := request.get(ADMISSION)) is not None and admission.quota is not None:
         response.headers.update(admission.quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and request.app[GUARD].is_foreign(origin):
+    if origin is not None and request.app[SERVER].guard.is_foreign(origin):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers[hdrs.VARY] = hdrs.ORIGIN
 
@@ -140,7 +157,7 @@ def stamp(request: web.Request, response: web.StreamResponse) -> None:
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     headers = request.headers
     try:
-        request.app[GUARD].check(headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN))
+        request.app[SERVER].guard.check(headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN))
         request_head.check_target(request)
         if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
             return _preflight()
@@ -214,7 +231,7 @@ def _body(
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
     if exc.status in (401, 403, 429, 503):
-        request.app[SERVICES].metrics.rejected(type(exc).__name__)
+        request.app[SERVER].metrics.rejected(type(exc).__name__)
     return error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
 
 

@@ -2,41 +2,70 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 
-from sidecar.services import SERVICES, Services
+from sidecar.caching.lookups import Lookups
+from sidecar.caching.snapshot import Snapshot
 from sidecar.web import request_head
 
 _encode = msgspec.json.Encoder().encode
-Compute = Callable[[Services], Awaitable[Any]]
+Parts = TypeVar("Parts")
 
 
-def page(compute: Compute) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler of a page that *compute* makes, a msgspec type; with ETag and 304."""
+class PageCache:
+    """The newest page of each path, for *seconds*."""
 
-    @functools.wraps(compute)
-    async def handler(request: web.Request) -> web.Response:
-        services = request.app[SERVICES]
+    def __init__(self, lookups: Lookups, seconds: float) -> None:
+        self._lookups = lookups
+        self._snapshots: dict[str, Snapshot] = {}
+        self.seconds = seconds
 
-        async def encoded() -> bytes:
-            return _encode(await compute(services))
+    def snapshot(self, path: str) -> Snapshot:
+        """Return what is kept of the page at *path*."""
+        if path not in self._snapshots:
+            self._snapshots[path] = Snapshot(self._lookups, seconds=self.seconds)
+        return self._snapshots[path]
 
-        newest = await services.pages[request.path].get(encoded, fresh=wants_fresh(request))
-        seconds = services.settings.page_cache_seconds
-        headers = {hdrs.ETAG: newest.etag, hdrs.CACHE_CONTROL: f"max-age={seconds:g}"}
-        if _has(request, newest.etag):
-            return web.Response(status=304, headers=headers)
-        headers[hdrs.CONTENT_TYPE] = "application/json"
-        return web.Response(body=newest.body, headers=headers)
 
-    return handler
+PAGES = web.AppKey("pages", PageCache)
+
+
+def page(
+    key: web.AppKey[Parts],
+) -> Callable[
+    [Callable[[Parts], Awaitable[Any]]], Callable[[web.Request], Awaitable[web.Response]]
+]:
+    """Make a handler of what computes a page, a msgspec type; with ETag and 304.
+
+    It is given the parts that the application has under *key*.
+    """
+
+    def decorate(
+        compute: Callable[[Parts], Awaitable[Any]],
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        @functools.wraps(compute)
+        async def handler(request: web.Request) -> web.Response:
+            async def encoded() -> bytes:
+                return _encode(await compute(request.app[key]))
+
+            pages = request.app[PAGES]
+            newest = await pages.snapshot(request.path).get(encoded, fresh=wants_fresh(request))
+            headers = {hdrs.ETAG: newest.etag, hdrs.CACHE_CONTROL: f"max-age={pages.seconds:g}"}
+            if _has(request, newest.etag):
+                return web.Response(status=304, headers=headers)
+            headers[hdrs.CONTENT_TYPE] = "application/json"
+            return web.Response(body=newest.body, headers=headers)
+
+        return handler
+
+    return decorate
 
 
 def wants_fresh(request: web.Request) -> bool:
-    """Whether the client asks for an answer of its own: RFC 9111, section 5.2.1."""
+    """Return whether the client asks for an answer of its own: RFC 9111, section 5.2.1."""
     asked = request_head.cache_control(request)
     return "no-cache" in asked or "no-store" in asked
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from blockbuster import blockbuster_ctx
 
 from sidecar.app import create_app, create_runner
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from sidecar.settings import Settings
 from tests.fake_torchserve import FakeTorchServe
 
@@ -98,14 +98,14 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
         await client.start_server()
         clients.append(client)
         if ready:
-            await app[SERVICES].reconciler.wait_settled()
+            await app[PROGRAM].reconciler.wait_settled()
         return client
 
     yield start
     for client in clients:
         await client.close()
         assert client.app is not None
-        assert client.app[SERVICES].history.illegal == 0  # no model made a step that must not be
+        assert client.app[PROGRAM].history.illegal == 0  # no model made a step that must not be
 
 
 @pytest.fixture

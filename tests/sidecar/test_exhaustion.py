@@ -20,7 +20,7 @@ import jwt
 import pytest
 
 from sidecar.errors import Exhausted, exhaustion
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.integration.server import Server
 from tests.sidecar.conftest import CATALOG, SECRET, Client
@@ -68,7 +68,7 @@ async def test_a_handler_that_finds_the_disk_full_answers_503_and_names_the_caus
     client: Client,
 ) -> None:
     assert client.app is not None
-    services = client.app[SERVICES]
+    services = client.app[PROGRAM]
 
     async def fail(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

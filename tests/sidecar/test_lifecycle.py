@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientConnectorError, ClientSession, TCPConnector
 
 from sidecar.lifecycle import drain
-from sidecar.services import SERVICES, Services
+from sidecar.program import PROGRAM, Program
 from sidecar.web.acceptor import Acceptor
 from sidecar.web.connections import Connections
 from tests.fake_torchserve import FakeTorchServe
@@ -19,9 +19,9 @@ from tests.sidecar.web.test_refusals_by_limits import bearer
 BODY = {"model_name": "echo", "inputs": [1, 2, 3], "timeout": 30}
 
 
-def services_of(client: Client) -> Services:
+def services_of(client: Client) -> Program:
     assert client.app is not None
-    services: Services = client.app[SERVICES]
+    services: Program = client.app[PROGRAM]
     return services
 
 

@@ -1,5 +1,6 @@
 """What strangers are told: no path of the machine, nothing of an error, nothing for a guess."""
 
+import dataclasses
 import logging
 import os
 import time
@@ -13,8 +14,9 @@ from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
 from sidecar.app import ROUTES, create_app
+from sidecar.program import PROGRAM
+from sidecar.routes import health
 from sidecar.routes.documents import ASSET_ROUTES
-from sidecar.services import SERVICES
 from sidecar.settings import Settings
 from sidecar.telemetry.logs import ERROR_LOG, open_logs
 from sidecar.web.route import Route
@@ -102,11 +104,11 @@ async def test_guesses_on_an_open_route_count_for_the_address(start: StartSideca
 async def broken(start: StartSidecar, tmp_path: Path) -> AsyncIterator[Client]:
     """A sidecar of which every route raises, but for those that ask nothing of any part."""
     whole = await start()  # for the same settings
-    settings = replace(whole.app[SERVICES].settings, state_dir=tmp_path / "broken")
+    settings = replace(whole.app[PROGRAM].settings, state_dir=tmp_path / "broken")
     app = await create_app(settings)
     part: Any = Broken()
-    app[SERVICES].admission.authenticator = part
-    app[SERVICES] = app[SERVICES]._replace(client=part, engine_answers=part)
+    app[PROGRAM].admission.authenticator = part
+    app[health.PARTS] = dataclasses.replace(app[health.PARTS], engine_answers=part)
     client: Client = TestClient(SidecarServer(app))
     await client.start_server()
     yield client

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.catalog.model_store import archive_version
 from sidecar.models.states import State
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from sidecar.state_folder import own_state_folder
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
@@ -157,7 +157,7 @@ async def test_a_new_entry_of_an_edited_file_is_taken_and_a_wrong_file_is_not(
 ) -> None:
     client = await serve(start, folder)
     assert client.app is not None
-    watch = client.app[SERVICES].catalog_watch
+    watch = client.app[PROGRAM].catalog_watch
     folder.models_file.write_text('{"models": {')
     await watch.look()
     assert await ask(client) == 200

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.models.load_slots import Claim, LoadSlots
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import ECHO, StartSidecar
 
@@ -116,7 +116,7 @@ async def test_models_that_keep_failing_do_not_delay_the_waking_of_a_good_one(
     torchserve.archives.add("good.mar")
     client = await start(catalog=catalog, loads_at_once=2)
     assert client.app is not None
-    services = client.app[SERVICES]
+    services = client.app[PROGRAM]
     for key in bad:
         services.models[key].suspect = True  # it has failed before
         services.operations.load(services.models[key], "it is wanted")

@@ -9,12 +9,12 @@ import pytest
 from sidecar.errors import ModelNotReady
 from sidecar.models.model import Model
 from sidecar.models.states import State
-from sidecar.services import Services
+from sidecar.program import Program
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
 
-Operation = Callable[[Services, Model], Coroutine[Any, Any, None]]
+Operation = Callable[[Program, Model], Coroutine[Any, Any, None]]
 GONE = ModelNotReady("model_name: other is removed", retry_after=5)
 
 
@@ -69,26 +69,26 @@ async def test_a_disabled_model_stays_disabled_when_its_files_are_deleted(client
     assert model.state is State.DISABLED
 
 
-async def sleep(services: Services, model: Model) -> None:
+async def sleep(services: Program, model: Model) -> None:
     services.operations.put_to_sleep(model, "to see it")
     await end(model)
 
 
-async def unload(services: Services, model: Model) -> None:
+async def unload(services: Program, model: Model) -> None:
     services.operations.unload(model, "to see it")
     await end(model)
 
 
-async def scale_down(services: Services, model: Model) -> None:
+async def scale_down(services: Program, model: Model) -> None:
     services.operations.scale(model, 1, "to see it")
     await end(model)
 
 
-async def remove(services: Services, model: Model) -> None:
+async def remove(services: Program, model: Model) -> None:
     await services.operations.remove(model, GONE, nothing_to_delete)
 
 
-async def install(services: Services, model: Model) -> None:
+async def install(services: Program, model: Model) -> None:
     await services.operations.install(model.key, model.spec, GONE)
 
 

@@ -8,9 +8,9 @@ import jwt
 import pytest
 
 from sidecar.models.model import Model
+from sidecar.program import PROGRAM, Program
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
-from sidecar.services import SERVICES, Services
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
 
@@ -18,9 +18,9 @@ SLEEPY = CATALOG | {"echo": ECHO | {"idle_seconds": 0.2}}
 QUICK = {"autoscale_seconds": 0.02}
 
 
-def services_of(client: Client) -> Services:
+def services_of(client: Client) -> Program:
     assert client.app is not None
-    services: Services = client.app[SERVICES]
+    services: Program = client.app[PROGRAM]
     return services
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import sidecar
 from sidecar.app import ROUTES
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 
@@ -111,7 +111,7 @@ async def test_livez_is_always_200_and_readyz_goes_red_when_draining(client: Cli
     assert await get(client, "/livez") == {"status": "ok"}
     assert await get(client, "/readyz") == {"status": "ok"}
     assert client.app is not None
-    client.app[SERVICES].draining.set()
+    client.app[PROGRAM].draining.set()
     assert await get(client, "/livez") == {"status": "ok"}
     assert await get(client, "/readyz", 503) == {"status": "unavailable"}
     assert (await get(client, "/"))["status"] == "draining"
@@ -242,7 +242,7 @@ async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_ag
     client: Client,
 ) -> None:
     assert client.app is not None
-    services = client.app[SERVICES]
+    services = client.app[PROGRAM]
     look = services.reconciler.look
 
     async def fail() -> None:

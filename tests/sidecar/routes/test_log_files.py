@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 import pytest
 
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from sidecar.settings import Settings
 from sidecar.telemetry.logs import open_logs
 from tests.fake_torchserve import FakeTorchServe, Refuse
@@ -208,7 +208,7 @@ async def test_a_line_about_a_job_has_the_ids_of_all_its_requests(
     client: Client, torchserve: FakeTorchServe, folder: Path
 ) -> None:
     assert client.app is not None
-    models = client.app[SERVICES].models
+    models = client.app[PROGRAM].models
     torchserve.hold()
     requests: list[asyncio.Task[Any]] = []
     for waiting, name in enumerate(("first", "second", "third")):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.errors import ModelNotReady
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
 
@@ -239,7 +239,7 @@ async def test_a_full_queue_answers_503_at_once_with_retry_after(
         await asyncio.sleep(0.01)
     waiting += [asyncio.create_task(client.post("/predict", json=body)) for _ in range(8)]
     assert client.app is not None
-    while client.app[SERVICES].models.queued < 64:
+    while client.app[PROGRAM].models.queued < 64:
         await asyncio.sleep(0.01)
     response = await client.post("/predict", json=body)
     assert response.status == 503
@@ -258,7 +258,7 @@ async def test_a_client_who_leaves_takes_what_was_queued_along(
         await asyncio.sleep(0.01)
     left = asyncio.create_task(ask(client, inputs="left"))
     assert client.app is not None
-    models = client.app[SERVICES].models
+    models = client.app[PROGRAM].models
     while not models.queued:
         await asyncio.sleep(0.01)
     left.cancel()

@@ -6,11 +6,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from sidecar.errors import ModelNotFound, ModelNotReady
+from sidecar.program import PROGRAM, Program
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.model_spec import ModelSpec
-from sidecar.services import SERVICES, Services
 from sidecar.web.admission import ADMISSION
-from sidecar.web.middleware import GUARD, around
+from sidecar.web.middleware import SERVER, around
 from sidecar.web.route import Route
 from tests.sidecar.conftest import ECHO, Client
 
@@ -23,21 +23,21 @@ async def nothing_to_delete() -> None:
 
 
 @pytest.fixture
-async def services(client: Client) -> Services:
+async def services(client: Client) -> Program:
     """A program with the downloaded model `own`."""
     assert client.app is not None
-    services: Services = client.app[SERVICES]
+    services: Program = client.app[PROGRAM]
     await services.operations.install("own", SPEC, GONE)
     await services.reconciler.look()
     return services
 
 
-async def remove_own(services: Services) -> None:
+async def remove_own(services: Program) -> None:
     await services.operations.remove(services.models["own"], GONE, nothing_to_delete)
 
 
 async def test_a_model_that_is_removed_before_its_request_is_admitted_is_not_found(
-    client: Client, services: Services
+    client: Client, services: Program
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
         model = services.models.require("tests/own")
@@ -46,9 +46,8 @@ async def test_a_model_that_is_removed_before_its_request_is_admitted_is_not_fou
         raise AssertionError("the model is gone")
 
     app = web.Application(middlewares=[around])
-    app[SERVICES] = services
     assert client.app is not None
-    app[GUARD] = client.app[GUARD]
+    app[SERVER] = client.app[SERVER]
     app.router.add_get("/", services.admission.guard(Route("GET", "/", handler, "")))
     async with TestClient(TestServer(app)) as other:
         response = await other.get("/")
@@ -58,7 +57,7 @@ async def test_a_model_that_is_removed_before_its_request_is_admitted_is_not_fou
 
 
 async def test_a_model_that_is_removed_before_its_inputs_are_queued_is_not_found(
-    services: Services,
+    services: Program,
 ) -> None:
     await remove_own(services)
     with pytest.raises(ModelNotFound):

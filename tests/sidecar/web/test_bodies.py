@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_refusals_by_limits import bearer
 
@@ -160,7 +160,7 @@ async def test_bodies_that_are_being_received_are_bounded_and_small_ones_always_
         yield b'"}'
 
     held = asyncio.create_task(client.post("/predict", data=half()))
-    bodies = client.server.app[SERVICES].admission.bodies  # type: ignore[attr-defined]
+    bodies = client.server.app[PROGRAM].admission.bodies  # type: ignore[attr-defined]
     while bodies.held < MB:
         await asyncio.sleep(0)
     second = await client.post("/predict", data=_in_chunks(b" " * (MB)))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from sidecar.web.connections import Connections
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import Client, StartSidecar
@@ -264,7 +264,7 @@ async def test_a_client_that_closed_altogether_is_found_out_and_its_request_is_d
 ) -> None:
     client = await start()
     assert client.app is not None
-    active = client.app[SERVICES].statistics
+    active = client.app[PROGRAM].statistics
     torchserve.hold()
     raw = await (await Raw.connect(client)).send(WHOLE)
     async with asyncio.timeout(SOON):

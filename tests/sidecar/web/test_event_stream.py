@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from sidecar.services import SERVICES
 from sidecar.web.event_stream import Event, send_events
+from sidecar.web.middleware import SERVER
 from tests.sidecar.conftest import Client
 
 
@@ -30,7 +30,7 @@ async def test_leaving_ends_a_stream_without_an_error(client: Client, before_eve
 
     assert client.app is not None
     app = web.Application()
-    app[SERVICES] = client.app[SERVICES]
+    app[SERVER] = client.app[SERVER]
     app.router.add_get("/", handler)
     async with TestClient(TestServer(app)) as other:
         with pytest.raises(aiohttp.ClientError):

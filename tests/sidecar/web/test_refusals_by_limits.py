@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from sidecar.services import SERVICES
+from sidecar.program import PROGRAM
 from sidecar.settings import Secret
 from sidecar.telemetry.gpus import GpuFigures
 from tests.fake_torchserve import FakeTorchServe
@@ -170,7 +170,7 @@ async def test_a_model_has_limits_for_all_clients_together(start: StartSidecar) 
 async def test_a_machine_that_is_too_full_takes_no_more_work(start: StartSidecar) -> None:
     client = await start(throttle_memory_percent=90.0, throttle_gpu_memory_percent=80.0)
     assert client.app is not None
-    system = client.app[SERVICES].system
+    system = client.app[PROGRAM].system
     well = system.figures
     system.figures = type(well)(50.0, 95.0, 1.0, None, None, GpuFigures())
     refused = await client.post("/predict", json=BODY)

@@ -1,53 +1,70 @@
-"""What an operator may do to a model: each waits until it is done."""
+"""What operators may do to models: load, unload and scale them, and change their versions."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from sidecar.errors import EngineUnavailable, InvalidFields, ModelNotFound, ModelNotReady, NoRoom
 from sidecar.models.model import Model
+from sidecar.models.operations import Operations
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.room import MemoryRoom
 from sidecar.models.states import MISSING, State
-from sidecar.services import Services
 from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.torchserve.engine_watch import EngineWatch
 
 
 class OperatorChanges:
-    """*reason* goes into the history."""
+    """Does what an operator asks for, and returns when it is done.
 
-    def __init__(self, services: Services, reason: str) -> None:
-        self._services = services
-        self._operations = services.operations
-        self._reason = reason
+    Each *reason* goes into the history.  *refuse_missing* raises how to get a model that has no
+    archive; it is given what the operator called it.
+    """
 
-    async def load(self, model: Model) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        reconciler: Reconciler,
+        room: MemoryRoom,
+        engine: EngineWatch,
+        *,
+        refuse_missing: Callable[[Model, str], None],
+    ) -> None:
+        self._operations = operations
+        self._reconciler = reconciler
+        self._room = room
+        self._engine = engine
+        self._refuse_missing = refuse_missing
+
+    async def load(self, model: Model, reason: str) -> None:
         """Load or wake it.
 
         Raises ModelNotFound, ModelDownloading, NoRoom, EngineUnavailable, ModelNotReady.
         """
         if model.state in MISSING:
-            self._services.downloads.refuse_missing(model, model.key)  # says how to get it
+            self._refuse_missing(model, model.key)
         await self._settle(model)
         if model.loaded:
             return
-        self._operations.wake(model, self._reason)
+        self._operations.wake(model, reason)
         await self._settle(model)
         if not model.loaded:
             raise ModelNotReady(f"model_name: {model.key}: {model.error or 'not READY'}")
 
-    async def unload(self, model: Model) -> None:
+    async def unload(self, model: Model, reason: str) -> None:
         """Take it out of memory; the next request loads it again."""
         await self._settle(model)
         if model.state in (State.READY, State.IDLE, State.FAILED):
-            self._operations.unload(model, self._reason)
+            self._operations.unload(model, reason)
             await self._settle(model)
 
-    async def put_to_sleep(self, model: Model) -> None:
+    async def put_to_sleep(self, model: Model, reason: str) -> None:
         """End all its workers, unless somebody asks meanwhile."""
         await self._settle(model)
         if model.state is State.READY:
-            self._operations.put_to_sleep(model, self._reason)
+            self._operations.put_to_sleep(model, reason)
             await self._settle(model)
 
-    async def scale(self, model: Model, workers: int) -> None:
+    async def scale(self, model: Model, workers: int, reason: str) -> None:
         """Let it have *workers*, within its limits.
 
         Raises InvalidFields, NoRoom, ModelNotReady.
@@ -56,43 +73,43 @@ class OperatorChanges:
         if not limits.min <= workers <= limits.max:
             bounds = f"{limits.min} to {limits.max}"
             raise InvalidFields(f"workers: {model.key} has {bounds}, see models.json")
-        await self.load(model)
-        if workers > len(model.workers) and not self._services.room.has_room(model, workers):
+        await self.load(model, reason)
+        if workers > len(model.workers) and not self._room.has_room(model, workers):
             raise NoRoom(f"workers: the budget has no room for {workers} of {model.key}")
         if workers != len(model.workers):
-            self._operations.scale(model, workers, self._reason)
+            self._operations.scale(model, workers, reason)
             await self._settle(model)
             if model.target_workers != workers:
                 raise ModelNotReady(f"workers: {workers} did not start; workers.log says why")
 
-    async def grow(self, model: Model) -> None:
+    async def grow(self, model: Model, reason: str) -> None:
         """Add a worker; the first ones, if it has none.  Raises what `scale` raises."""
         had_none = not model.workers
-        await self.load(model)
+        await self.load(model, reason)
         if not had_none:
-            await self.scale(model, len(model.workers) + 1)
+            await self.scale(model, len(model.workers) + 1, reason)
 
-    async def shrink(self, model: Model) -> None:
+    async def shrink(self, model: Model, reason: str) -> None:
         """End a worker, while it has more than it must have."""
         if len(model.workers) > max(model.spec.inference.workers.min, 1):
-            await self.scale(model, len(model.workers) - 1)
+            await self.scale(model, len(model.workers) - 1, reason)
 
-    async def add_version(self, model: Model, version: str) -> None:
+    async def add_version(self, model: Model, version: str, reason: str) -> None:
         """Load *version* beside the others.  Raises VersionNotFound, InvalidInput."""
-        await self.load(model)
+        await self.load(model, reason)
         workers = len(model.workers) + model.target_workers
-        if not self._services.room.has_room(model, workers):
+        if not self._room.has_room(model, workers):
             raise NoRoom(f"version: the budget has no room for the workers of {version}")
         await self._change_versions(model, self._operations.add_version(model, version))
 
-    async def make_default(self, model: Model, version: str) -> None:
+    async def make_default(self, model: Model, version: str, reason: str) -> None:
         """Let requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.
 
         A version that fails is no hindrance: this is the way back from it.
         """
         await self._settle(model)
         if model.state is not State.FAILED:
-            await self.load(model)
+            await self.load(model, reason)
         await self._change_versions(model, self._operations.make_default(model, version))
 
     async def remove_version(self, model: Model, version: str) -> None:
@@ -105,7 +122,7 @@ class OperatorChanges:
             await change
         except (EngineGone, EngineRefused) as exc:
             raise EngineUnavailable("TorchServe did not do it; server.log says why") from exc
-        await self._services.reconciler.refresh(model)
+        await self._reconciler.refresh(model)
 
     def _check(self, model: Model) -> None:
         state = model.state
@@ -115,7 +132,7 @@ class OperatorChanges:
             raise ModelNotFound(model.key, "model_name: it has no archive", state=state.shown)
         if state in (State.REMOVING, State.REMOVED):
             raise ModelNotReady(f"model_name: {model.key} is being removed", retry_after=5)
-        if not self._services.engine.up:
+        if not self._engine.up:
             raise EngineUnavailable("TorchServe does not answer")
 
     async def _settle(self, model: Model) -> None:
@@ -127,7 +144,7 @@ class OperatorChanges:
         while True:
             while model.operation is not None:
                 await asyncio.wait({model.operation})
-            await self._services.reconciler.refresh(model)  # which may begin something
+            await self._reconciler.refresh(model)  # which may begin something
             if model.operation is None:
                 break
         self._check(model)

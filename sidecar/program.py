@@ -1,0 +1,285 @@
+"""The parts of one running program, and how they are wired.
+
+Only those see the whole who start and end it: `app`, `lifecycle` and `__main__`.  Each group of
+endpoints gets the parts that it works with, by `Program.provide`.
+"""
+
+import asyncio
+from dataclasses import fields
+from functools import cached_property
+from typing import TypeVar
+
+from aiohttp import web
+
+from sidecar.access.authenticator import build_authenticator
+from sidecar.access.limits import Limits
+from sidecar.access.origins import OriginGuard
+from sidecar.access.throttle import Load
+from sidecar.background import BackgroundTasks
+from sidecar.caching.lookups import Lookups
+from sidecar.caching.result_cache import ResultCache
+from sidecar.caching.shared_look import SharedLook
+from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.downloads.manager import DownloadManager
+from sidecar.models.autoscaler import Autoscaler
+from sidecar.models.catalog_watch import CatalogWatch
+from sidecar.models.history import History
+from sidecar.models.loader import ModelLoader
+from sidecar.models.model import Model
+from sidecar.models.operations import Operations
+from sidecar.models.operator_changes import OperatorChanges
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
+from sidecar.models.room import MemoryRoom, memory_budget
+from sidecar.models.states import MISSING
+from sidecar.models.versions import ModelVersions
+from sidecar.scheduling.dispatcher import DispatcherFactory
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.autoscaler import AutoscalerConfigBody
+from sidecar.schemas.core import TorchServeStats
+from sidecar.settings import MB, Settings
+from sidecar.speech.service import SpeechService
+from sidecar.telemetry.gpus import Gpus
+from sidecar.telemetry.prometheus import Metrics, ModelGauges
+from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.statistics import Statistics
+from sidecar.telemetry.system import SystemSampler
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.key_file import KeyFile
+from sidecar.torchserve.process import TorchServeProcess
+from sidecar.web.admission import AdmissionControl
+from sidecar.web.body_budget import BodyBudget
+from sidecar.web.measurement import Measurement
+from sidecar.web.page import PageCache
+from sidecar.web.turns import Turns
+
+ENGINE_LOOK_SECONDS = 0.5  # how old what /health and /readyz say of TorchServe may be
+COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
+
+Group = TypeVar("Group")
+
+
+class Program:
+    """Builds each part when it is first asked for, from the parts that it needs itself.
+
+    *process* is the TorchServe that we run ourselves; None: it runs already.  Raises CatalogError
+    and SettingsError, before there is anything that has to be closed.
+    """
+
+    def __init__(self, settings: Settings, process: TorchServeProcess | None) -> None:
+        self.settings = settings
+        self.process = process
+        downloaded = DownloadedModels(settings.state_dir)
+        self.catalog = load_catalog(settings.models_file, downloaded.records())  # at the start
+        self.authenticator = build_authenticator(settings)
+        self.draining = asyncio.Event()  # the server is leaving
+        self.nudged = asyncio.Event()  # the reconciler ought to look at once
+        self.lookups = Lookups()  # of both caches
+        self.statistics = Statistics()
+        self.speech_statistics = SpeechStatistics()
+        self.metrics = Metrics()
+        self.gpus = Gpus()
+        self.turns = Turns()
+
+    def provide(self, group: type[Group]) -> Group:
+        """Return a *group*, a dataclass whose fields are named after the parts that they hold."""
+        return group(**{each.name: getattr(self, each.name) for each in fields(group)})  # type: ignore[arg-type]
+
+    # TorchServe
+
+    @cached_property
+    def client(self) -> TorchServeClient:
+        """Asks TorchServe."""
+        settings, process = self.settings, self.process
+        if process is None:
+            urls = (settings.inference_url, settings.management_url, settings.metrics_url)
+            return TorchServeClient(*urls, KeyFile(settings.torchserve_key_file))
+        return TorchServeClient(
+            process.url("inference"),
+            process.url("management"),
+            process.url("metrics"),
+            KeyFile(process.key_file),
+        )
+
+    @cached_property
+    def engine(self) -> EngineWatch:
+        """Knows whether TorchServe answers."""
+        return EngineWatch(self.client)
+
+    @cached_property
+    def engine_answers(self) -> SharedLook[bool]:
+        """Asks whether TorchServe answers, for all who want to know now."""
+        return SharedLook(self.engine.answers, seconds=ENGINE_LOOK_SECONDS)
+
+    @cached_property
+    def torchserve_counts(self) -> SharedLook[TorchServeStats | None]:
+        """Asks for TorchServe's own counts; None: its metrics API does not answer."""
+
+        async def counts() -> TorchServeStats | None:
+            try:
+                return await self.client.counts()
+            except (EngineGone, EngineRefused):
+                return None
+
+        return SharedLook(counts, seconds=COUNTS_LOOK_SECONDS)
+
+    # Models
+
+    @cached_property
+    def history(self) -> History:
+        """Remembers what became of models."""
+        return History(self.metrics.illegal_transition)
+
+    @cached_property
+    def models(self) -> ModelRegistry:
+        """Every model."""
+        dispatchers = DispatcherFactory(self.settings, self.client, self.metrics)
+        models = ModelRegistry(self.catalog, dispatchers, self.history, self.nudged)
+        self.metrics.watch(lambda: [_gauges(model) for model in models.enabled])
+        return models
+
+    @cached_property
+    def loader(self) -> ModelLoader:
+        """Loads models and unloads them."""
+        return ModelLoader(self.client, self.gpus, self.settings.loads_at_once)
+
+    @cached_property
+    def versions(self) -> ModelVersions:
+        """Loads versions of models side by side."""
+        return ModelVersions(self.client, self.settings.model_store)
+
+    @cached_property
+    def room(self) -> MemoryRoom:
+        """Knows how much memory models may take."""
+        return MemoryRoom(self.models, memory_budget(self.settings, self.gpus))
+
+    @cached_property
+    def operations(self) -> Operations:
+        """Begins what is done to models."""
+        return Operations(
+            self.models, self.loader, self.versions, self.room, self.engine, self.nudged
+        )
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Compares what is wanted of models with what is."""
+        return Reconciler(
+            self.models, self.operations, self.loader, self.engine, self.settings, self.nudged
+        )
+
+    @cached_property
+    def autoscaler(self) -> Autoscaler:
+        """Decides how many workers models have."""
+        config = AutoscalerConfigBody(zero_scaling_enabled=self.settings.zero_scaling)
+        return Autoscaler(
+            self.models, self.operations, self.room, config, self.settings.autoscale_seconds
+        )
+
+    @cached_property
+    def catalog_watch(self) -> CatalogWatch:
+        """Takes new entries of models.json."""
+        return CatalogWatch(self.models, self.operations, self.settings)
+
+    @cached_property
+    def downloads(self) -> DownloadManager:
+        """Fetches models from elsewhere."""
+        return DownloadManager(self.models, self.operations, self.settings)
+
+    @cached_property
+    def operator_changes(self) -> OperatorChanges:
+        """Does to models what operators ask for."""
+        return OperatorChanges(
+            self.operations,
+            self.reconciler,
+            self.room,
+            self.engine,
+            refuse_missing=self.downloads.refuse_missing,
+        )
+
+    # Requests
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Counts what clients do."""
+        return Limits(self.settings)
+
+    @cached_property
+    def guard(self) -> OriginGuard:
+        """Keeps foreign web pages out."""
+        return OriginGuard(self.settings.allowed_hosts, self.settings.allowed_origins)
+
+    @cached_property
+    def bodies(self) -> BodyBudget:
+        """Bounds the memory that request bodies take."""
+        return BodyBudget(int(self.settings.max_received_mb * MB), self.turns)
+
+    @cached_property
+    def admission(self) -> AdmissionControl:
+        """Lets requests in."""
+        return self.provide(AdmissionControl)
+
+    @cached_property
+    def measurement(self) -> Measurement:
+        """Counts and times inference requests."""
+        return Measurement(self.statistics, self.speech_statistics, self.metrics)
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """Queues inputs, and brings their replies."""
+        return Scheduler(self.models)
+
+    @cached_property
+    def speech(self) -> SpeechService:
+        """Finds voices and recognisers, and encodes and decodes audio."""
+        return SpeechService(self.models, self.scheduler, self.settings)
+
+    @cached_property
+    def results(self) -> ResultCache:
+        """Keeps results of models that say `cache`."""
+        return ResultCache(
+            self.lookups,
+            max_bytes=int(self.settings.result_cache_mb * MB),
+            max_seconds=self.settings.result_cache_seconds,
+        )
+
+    @cached_property
+    def pages(self) -> PageCache:
+        """Keeps the pages that are the same for everybody."""
+        return PageCache(self.lookups, self.settings.page_cache_seconds)
+
+    def read_load(self) -> Load:
+        """Return how full the machine is."""
+        figures = self.system.figures
+        return Load(figures.memory_percent, figures.gpus.memory_percent, self.models.queued)
+
+    def prepare(self, key: str, name: str) -> None:
+        """See to it that the model *key*, which the client called *name*, takes requests.
+
+        Raises ModelNotFound, ModelDownloading and NoRoom.
+        """
+        model = self.models.require(key, called=name)
+        if model.state in MISSING:
+            self.downloads.refuse_missing(model, name)
+        self.operations.prepare(model, name)
+
+    # Beside the requests
+
+    @cached_property
+    def system(self) -> SystemSampler:
+        """Measures the machine."""
+        return SystemSampler(self.models.worker_pids, self.gpus)
+
+    @cached_property
+    def background(self) -> BackgroundTasks:
+        """Runs tasks; readiness is red while any of them is down."""
+        return BackgroundTasks(self.metrics.background_failed)
+
+
+def _gauges(model: Model) -> ModelGauges:
+    dispatcher = model.dispatcher
+    return ModelGauges(model.key, len(dispatcher.queue), dispatcher.in_flight, dispatcher.workers)
+
+
+PROGRAM = web.AppKey("program", Program)

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sidecar.downloads.order import DownloadFailed, DownloadInterrupted
+from sidecar.downloads.messages import DownloadFailed, DownloadInterrupted
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 MAX_URL = 2048

@@ -16,19 +16,19 @@ from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers
-from sidecar.downloads.asking import source_of, wish_of
-from sidecar.downloads.fetch_process import read_order
-from sidecar.downloads.fetching import Fetching
-from sidecar.downloads.order import (
+from sidecar.downloads.fetch_process import read_task
+from sidecar.downloads.fetcher import Fetcher
+from sidecar.downloads.messages import (
     PARTIAL,
-    Done,
     DownloadFailed,
-    Failed,
-    Order,
-    Progress,
+    FetchDone,
+    FetchFailed,
+    FetchProgress,
+    FetchTask,
     Report,
-    place_of,
+    download_settings,
 )
+from sidecar.downloads.resolution import resolve_request, source_of
 from sidecar.errors import SidecarError
 from sidecar.schemas.downloads import DownloadRequest
 from sidecar.settings import Settings, SettingsError, load_settings
@@ -60,14 +60,14 @@ def main(arguments: Sequence[str]) -> int:
 def _fetch() -> int:
     """The server's process: an order on standard input, reports on standard output."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it builds is removed
-    order = read_order(sys.stdin)
+    task = read_task(sys.stdin)
 
     def say(report: Report) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.buffer.flush()
 
     try:
-        Fetching(order, say).run()
+        Fetcher(task, say).run()
     except KeyboardInterrupt:
         return 130
     return 0
@@ -136,13 +136,13 @@ def _download_one(
         revision=options.revision,
         sha256=options.sha256,
     )
-    wish = wish_of(asked, catalog, settings.download_hosts)
-    if archive_path(settings.model_store, wish.key).is_file() and not options.force:
-        print(f"{wish.key} is here already; --force downloads it again")  # noqa: T201
+    target = resolve_request(asked, catalog, settings.download_hosts)
+    if archive_path(settings.model_store, target.key).is_file() and not options.force:
+        print(f"{target.key} is here already; --force downloads it again")  # noqa: T201
         return 0
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bar = _Bar(wish.key)
-    Fetching(Order(wish=wish, place=place_of(settings)), bar.show).run()
+    bar = _Bar(target.key)
+    Fetcher(FetchTask(target=target, place=download_settings(settings)), bar.show).run()
     return bar.end()
 
 
@@ -187,7 +187,7 @@ class _Bar:
 
     def show(self, report: Report) -> None:
         """One report."""
-        if isinstance(report, Progress):
+        if isinstance(report, FetchProgress):
             self._bar.total = report.total_bytes
             self._bar.n = report.done_bytes
             self._bar.set_description(f"{self._key}: {report.message}")
@@ -196,10 +196,10 @@ class _Bar:
             self._message = report.message
             return
         self._bar.close()
-        if isinstance(report, Done):
+        if isinstance(report, FetchDone):
             size = report.record.size_bytes / 2**20
             print(f"{self._key}: {size:.1f} MB, ready to be loaded", flush=True)  # noqa: T201
-        elif isinstance(report, Failed):
+        elif isinstance(report, FetchFailed):
             self._failed = True
             print(f"models: {self._key}: {report.error}", file=sys.stderr)  # noqa: T201
 

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from sidecar.downloads.order import MB, Progress, Report
+from sidecar.downloads.messages import MB, FetchProgress, Report
 from sidecar.downloads.transfer import check_disk, too_large
 
 REPORT_SECONDS = 0.25
 DISK_CHECK_BYTES = 16 * MB
 
 
-class Counter:
+class ProgressCounter:
     """Tells *say* of every step, and of bytes a few times a second."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Counter:
         self._total = (self._total or 0) + size
         self._report()
 
-    def took(self, size: int) -> None:
+    def add(self, size: int) -> None:
         """Count *size* bytes more on disk.
 
         Raises DownloadFailed when the disk becomes too full, or the model too large.
@@ -63,7 +63,7 @@ class Counter:
     def _report(self) -> None:
         self._reported = self._clock()
         self._say(
-            Progress(
+            FetchProgress(
                 state=self._state,
                 message=self._message,
                 done_bytes=max(self._done, 0),

@@ -9,7 +9,7 @@ import msgspec
 from safetensors import safe_open
 
 from sidecar.downloads.kinds import Kind, kind_of
-from sidecar.downloads.order import DownloadFailed, Wish
+from sidecar.downloads.messages import DownloadFailed, DownloadTarget
 from sidecar.schemas.model_spec import ModelSpec
 
 LISTENS_AT = 16_000  # Hz
@@ -31,29 +31,29 @@ class Card(NamedTuple):
     languages: tuple[str, ...] = ()
 
 
-def describe(wish: Wish, folder: Path, card: Card) -> ModelSpec:
+def describe(target: DownloadTarget, folder: Path, card: Card) -> ModelSpec:
     """The entry for the model in *folder*.  Raises DownloadFailed."""
     config = read_json(folder / "config.json")
     if config is None:
         raise DownloadFailed("it has no config.json, so it is unclear what the model is")
-    kind = kind_of(config, wish.task, card.pipeline)
-    if wish.must_speak and kind.task != "speech_synthesis":
+    kind = kind_of(config, target.task, card.pipeline)
+    if target.must_speak and kind.task != "speech_synthesis":
         raise DownloadFailed(f"a model that does {kind.task} cannot be made to speak")
     entry: dict[str, Any] = {
-        "display_name": wish.name,
-        "description": f"{kind.architecture} from {wish.shown_id}",
-        "source": wish.source,
-        "model_id": wish.model_id if wish.source == "huggingface" else None,
-        "path": wish.key,
+        "display_name": target.name,
+        "description": f"{kind.architecture} from {target.shown_id}",
+        "source": target.source,
+        "model_id": target.model_id if target.source == "huggingface" else None,
+        "path": target.key,
         "revision": card.commit,
         "license": card.license,
         "task": kind.task,
         "handler": kind.handler,
-        "handler_options": _options(kind, folder) | wish.options,
+        "handler_options": _options(kind, folder) | target.options,
         "speech": _speech(kind, config, folder, card),
     }
     try:
-        return msgspec.convert(entry | wish.config, ModelSpec)
+        return msgspec.convert(entry | target.config, ModelSpec)
     except msgspec.ValidationError as exc:
         raise DownloadFailed(f"config: {exc}") from exc
 

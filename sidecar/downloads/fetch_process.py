@@ -18,7 +18,14 @@ from typing import TextIO
 
 import msgspec
 
-from sidecar.downloads.order import Failed, Order, Progress, Report, decode_path, encode_path
+from sidecar.downloads.messages import (
+    FetchFailed,
+    FetchProgress,
+    FetchTask,
+    Report,
+    decode_path,
+    encode_path,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +58,7 @@ class FetchProcess:
                 async with asyncio.timeout(waiting):
                     line = await self._process.stdout.readline()
             except TimeoutError:
-                yield Failed(f"nothing arrived for {waiting:g} seconds", kept=True)
+                yield FetchFailed(f"nothing arrived for {waiting:g} seconds", kept=True)
                 return
             if not line:
                 break
@@ -59,14 +66,14 @@ class FetchProcess:
                 report = _reports.decode(line)
             except msgspec.DecodeError:
                 continue  # a library printed something
-            said_last = not isinstance(report, Progress)
-            if isinstance(report, Progress):
+            said_last = not isinstance(report, FetchProgress)
+            if isinstance(report, FetchProgress):
                 waiting = silent_seconds if report.state == "downloading" else None
             yield report
         code = await self._process.wait()
         if not said_last:
             log.error("the process that downloads ended with code %d", code)
-            yield Failed(f"the process that downloads ended with code {code}")
+            yield FetchFailed(f"the process that downloads ended with code {code}")
 
     @property
     def exit_code(self) -> int | None:
@@ -92,7 +99,7 @@ class FetchProcess:
 
 
 @asynccontextmanager
-async def fetching(order: Order) -> AsyncIterator[FetchProcess]:
+async def running(task: FetchTask) -> AsyncIterator[FetchProcess]:
     """The process for *order*, which ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -107,7 +114,7 @@ async def fetching(order: Order) -> AsyncIterator[FetchProcess]:
     try:
         assert process.stdin is not None
         with suppress(ConnectionError):
-            process.stdin.write(encode_order(order) + b"\n")
+            process.stdin.write(encode_task(task) + b"\n")
             await process.stdin.drain()
         yield running
     finally:
@@ -119,14 +126,14 @@ def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if ALLOWED_VARIABLES.fullmatch(name)}
 
 
-def encode_order(order: Order) -> bytes:
+def encode_task(task: FetchTask) -> bytes:
     """One line."""
-    return msgspec.json.encode(order, enc_hook=encode_path)
+    return msgspec.json.encode(task, enc_hook=encode_path)
 
 
-def read_order(source: TextIO) -> Order:
+def read_task(source: TextIO) -> FetchTask:
     """The order on the process's input; from now on the process ends when that closes."""
-    order = msgspec.json.decode(source.readline(), type=Order, dec_hook=decode_path)
+    task = msgspec.json.decode(source.readline(), type=FetchTask, dec_hook=decode_path)
 
     def watch() -> None:
         while os.read(source.fileno(), 1):  # no buffered reading: its lock would outlive us
@@ -134,7 +141,7 @@ def read_order(source: TextIO) -> Order:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-    return order
+    return task
 
 
 def _signal_group(leader: int, number: signal.Signals) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.messages import DownloadFailed
 
 ABSOLUTE = re.compile(r"(?<![\w/:.-])/(?:[^\s/'\"]+/)*([^\s/'\"]+)")
 MAX_NAME = 200  # bytes of one part; file systems take 255, and we append to it

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 from sidecar.downloads.address_guard import AddressGuard, host_of
 from sidecar.downloads.describing import Card
 from sidecar.downloads.file_names import wanted
-from sidecar.downloads.order import DownloadFailed, DownloadInterrupted, Place
+from sidecar.downloads.messages import DownloadFailed, DownloadInterrupted, DownloadSettings
 from sidecar.downloads.transfer import Remote, Transfer, broken_answer, guard_client
 
 UNREACHABLE = (
@@ -49,7 +49,7 @@ class Repository(NamedTuple):
 class Hub:
     """One hub.  Its own host may be asked by http and have a private address."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DownloadSettings) -> None:
         self._endpoint = place.endpoint or constants.ENDPOINT
         self._token = place.token
         self.guard = AddressGuard([*place.hosts, host_of(self._endpoint)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.messages import DownloadFailed
 from sidecar.schemas.model_spec import Handler, Task
 
 HANDLER_OF: Mapping[Task, Handler] = {

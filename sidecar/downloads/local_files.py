@@ -5,12 +5,12 @@ import stat
 from pathlib import Path
 
 from sidecar.downloads.file_names import ARCHIVES, checked_name, wanted
-from sidecar.downloads.order import MB, DownloadFailed, Place
+from sidecar.downloads.messages import MB, DownloadFailed, DownloadSettings
 from sidecar.downloads.transfer import check_disk, too_large
 from sidecar.downloads.unpacking import unpack
 
 
-def copy(name: str, place: Place, target: Path) -> None:
+def copy(name: str, place: DownloadSettings, target: Path) -> None:
     """The files of the model *name* into *target*.  Raises DownloadFailed."""
     source = _found(name, place.local_dir)
     if source.is_file():

@@ -12,10 +12,24 @@ from sidecar.catalog.catalog import CatalogError
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers
-from sidecar.downloads.asking import catalog_wish, source_of, wish_of
-from sidecar.downloads.fetch_process import fetching
-from sidecar.downloads.job import KEPT, Job, encode_jobs, load_jobs, write_jobs
-from sidecar.downloads.order import PARTIAL, Done, Failed, Order, Progress, Wish, place_of
+from sidecar.downloads.fetch_process import running
+from sidecar.downloads.messages import (
+    PARTIAL,
+    DownloadTarget,
+    FetchDone,
+    FetchFailed,
+    FetchProgress,
+    FetchTask,
+    download_settings,
+)
+from sidecar.downloads.record import (
+    KEPT,
+    DownloadRecord,
+    encode_records,
+    load_records,
+    write_records,
+)
+from sidecar.downloads.resolution import catalog_target, resolve_request, source_of
 from sidecar.errors import (
     DownloadInTheWay,
     DownloadNotFound,
@@ -33,7 +47,7 @@ from sidecar.settings import Settings
 
 log = logging.getLogger(__name__)
 
-JOBS_FILE = "downloads.json"
+RECORDS_FILE = "downloads.json"
 LOOK_SECONDS = 2.0  # how soon what scripts/models downloaded is noticed
 PAUSE_SECONDS = 300.0  # after a failure, before a request may start the same download again
 LONGEST_RETRY_SECONDS = 60
@@ -59,50 +73,50 @@ class DownloadManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
         self._stamp: int | None = None
-        self._place = place_of(settings)
-        self._file = settings.state_dir / JOBS_FILE
+        self._place = download_settings(settings)
+        self._file = settings.state_dir / RECORDS_FILE
         self.downloaded = DownloadedModels(settings.state_dir)
-        self.jobs = {job.id: job for job in load_jobs(self._file)}
+        self.records = {record.id: record for record in load_records(self._file)}
 
-    def job(self, download_id: str) -> Job:
+    def record(self, download_id: str) -> DownloadRecord:
         """Raises DownloadNotFound."""
-        if download_id not in self.jobs:
+        if download_id not in self.records:
             raise DownloadNotFound
-        return self.jobs[download_id]
+        return self.records[download_id]
 
-    def active(self, key: str) -> Job | None:
+    def active(self, key: str) -> DownloadRecord | None:
         """The download of *key* that goes on."""
-        return next((job for job in self._of(key) if job.active), None)
+        return next((record for record in self._of(key) if record.active), None)
 
-    def last(self, key: str) -> Job | None:
+    def last(self, key: str) -> DownloadRecord | None:
         """The newest download of *key*."""
-        return max(self._of(key), key=lambda job: job.created_at, default=None)
+        return max(self._of(key), key=lambda record: record.created_at, default=None)
 
-    async def ask(self, asked: DownloadRequest) -> tuple[Wish, Job | None]:
+    async def ask(self, asked: DownloadRequest) -> tuple[DownloadTarget, DownloadRecord | None]:
         """The wish, and its download: a new one, or the one that goes on already.
 
         No download where the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound, DownloadInTheWay.
         """
-        wish = wish_of(asked, self._models.catalog, self._settings.download_hosts)
-        archive = archive_path(self._settings.model_store, wish.key)
+        target = resolve_request(asked, self._models.catalog, self._settings.download_hosts)
+        archive = archive_path(self._settings.model_store, target.key)
         here = await asyncio.to_thread(archive.is_file)
-        going = self.active(wish.key)
-        if going is not None and not going.wish.is_same(wish):
-            raise DownloadInTheWay(f"name: {wish.key} is being downloaded as {going.id}")
+        going = self.active(target.key)
+        if going is not None and not going.target.is_same(target):
+            raise DownloadInTheWay(f"name: {target.key} is being downloaded as {going.id}")
         if going is None and (asked.force or not here):
-            going = self.begin(wish)
-        return wish, going
+            going = self.begin(target)
+        return target, going
 
-    def begin(self, wish: Wish) -> Job:
+    def begin(self, target: DownloadTarget) -> DownloadRecord:
         """A new download."""
-        job = Job(id=secrets.token_hex(8), wish=wish, created_at=self._clock())
-        ended = [each for each in self.jobs.values() if not each.active]
+        record = DownloadRecord(id=secrets.token_hex(8), target=target, created_at=self._clock())
+        ended = [each for each in self.records.values() if not each.active]
         for old in sorted(ended, key=lambda each: each.created_at)[:-KEPT]:
-            del self.jobs[old.id]
-        self.jobs[job.id] = job
-        self._start(job)
-        return job
+            del self.records[old.id]
+        self.records[record.id] = record
+        self._start(record)
+        return record
 
     def refuse_missing(self, model: Model, name: str) -> NoReturn:
         """Refuse a request for *model*, which has no archive; begin its download, if it may be.
@@ -111,31 +125,33 @@ class DownloadManager:
         says how to get it.
         """
         key, spec = model.key, model.spec
-        job = self.active(key)
-        if job is None and self._may_begin(key, spec):
-            job = self.begin(catalog_wish(key, spec, max_mb=self._settings.auto_download_max_mb))
-        if job is not None:
-            wait = min(max(int(job.seconds_left or 5), 2), LONGEST_RETRY_SECONDS)
-            raise ModelDownloading(name, job.id, wait)
+        record = self.active(key)
+        if record is None and self._may_begin(key, spec):
+            record = self.begin(
+                catalog_target(key, spec, max_mb=self._settings.auto_download_max_mb)
+            )
+        if record is not None:
+            wait = min(max(int(record.seconds_left or 5), 2), LONGEST_RETRY_SECONDS)
+            raise ModelDownloading(name, record.id, wait)
         raise ModelNotFound(name, self._how_to_get(key, spec), state="available")
 
-    async def cancel(self, download_id: str) -> Job:
+    async def cancel(self, download_id: str) -> DownloadRecord:
         """End a download; what has arrived is kept.  Nothing happens to one that has ended."""
-        job = self.job(download_id)
-        task = self._tasks.get(job.id)
+        record = self.record(download_id)
+        task = self._tasks.get(record.id)
         if task is not None:
-            self._cancelled.add(job.id)
+            self._cancelled.add(record.id)
             task.cancel()
             await asyncio.wait([task])
-            if job.active:  # it had not begun
-                self._cancelled.discard(job.id)
-                job.end("cancelled", "cancelled", self._clock())
+            if record.active:  # it had not begun
+                self._cancelled.discard(record.id)
+                record.end("cancelled", "cancelled", self._clock())
                 await self._save()
-        return job
+        return record
 
     def has_unfinished(self, key: str) -> bool:
         """Return whether a download of *key* goes on, or is remembered that brought no model."""
-        return any(job.state != "completed" for job in self._of(key))
+        return any(record.state != "completed" for record in self._of(key))
 
     async def remove(self, key: str) -> None:
         """Remove all that was downloaded as *key*, and what is left of downloads that failed.
@@ -149,18 +165,24 @@ class DownloadManager:
         if key in await asyncio.to_thread(self.downloaded.records):
             await self._remove(key)
         await asyncio.to_thread(leftovers.clear, self._partial(key))
-        for job in self._of(key):
-            if not job.active and job.state != "completed":
-                del self.jobs[job.id]
+        for record in self._of(key):
+            if not record.active and record.state != "completed":
+                del self.records[record.id]
         await self._save()
 
     async def run(self) -> None:
         """Go on with what was not finished, and notice what `scripts/models` did."""
-        unfinished = {job.wish.key for job in self.jobs.values() if job.state != "completed"}
+        unfinished = {
+            record.target.key for record in self.records.values() if record.state != "completed"
+        }
         base = self._settings.state_dir / PARTIAL
         await asyncio.to_thread(leftovers.sweep, base, unfinished)
-        for job in [job for job in self.jobs.values() if job.active and job.id not in self._tasks]:
-            self._start(job)
+        for record in [
+            record
+            for record in self.records.values()
+            if record.active and record.id not in self._tasks
+        ]:
+            self._start(record)
         self._stamp = await asyncio.to_thread(self.downloaded.stamp)
         try:
             while True:
@@ -172,8 +194,8 @@ class DownloadManager:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _of(self, key: str) -> Iterable[Job]:
-        return [job for job in self.jobs.values() if job.wish.key == key]
+    def _of(self, key: str) -> Iterable[DownloadRecord]:
+        return [record for record in self.records.values() if record.target.key == key]
 
     def _may_begin(self, key: str, spec: ModelSpec) -> bool:
         """Whether a request may start the download of this model of models.json."""
@@ -205,68 +227,68 @@ class DownloadManager:
         reason = ModelNotReady(f"model_name: {key} is removed", retry_after=5)
         await self._operations.remove(model, reason, delete)
 
-    def _start(self, job: Job) -> None:
-        key = job.wish.key
+    def _start(self, record: DownloadRecord) -> None:
+        key = record.target.key
         model = self._models.get(key)
         if model is not None and model.state is State.AVAILABLE:
             model.mark_downloading()
-        task = asyncio.create_task(self._work(job), name=f"download {key}")
-        self._tasks[job.id] = task
-        task.add_done_callback(lambda _: self._ended(job))
+        task = asyncio.create_task(self._work(record), name=f"download {key}")
+        self._tasks[record.id] = task
+        task.add_done_callback(lambda _: self._ended(record))
 
-    def _ended(self, job: Job) -> None:
-        del self._tasks[job.id]
-        model = self._models.get(job.wish.key)
+    def _ended(self, record: DownloadRecord) -> None:
+        del self._tasks[record.id]
+        model = self._models.get(record.target.key)
         if model is not None and model.state is State.DOWNLOADING:
             model.mark_available()
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, record: DownloadRecord) -> None:
         """One download to its end.  A stop of the program leaves it as it is, to go on later."""
         try:
             await self._save()
             async with self._slots:
-                await self._fetch(job)
+                await self._fetch(record)
         except asyncio.CancelledError:
-            if job.id not in self._cancelled:
+            if record.id not in self._cancelled:
                 raise
-            self._cancelled.discard(job.id)
-            job.end("cancelled", "cancelled", self._clock())
-            await asyncio.to_thread(leftovers.tidy, self._partial(job.wish.key))
+            self._cancelled.discard(record.id)
+            record.end("cancelled", "cancelled", self._clock())
+            await asyncio.to_thread(leftovers.tidy, self._partial(record.target.key))
         except Exception:
-            log.exception("%s: its download failed", job.wish.key)
-            job.fail(Failed("an error inside the server; its log says more"), self._clock())
+            log.exception("%s: its download failed", record.target.key)
+            record.fail(FetchFailed("an error inside the server; its log says more"), self._clock())
         await self._save()
 
-    async def _fetch(self, job: Job) -> None:
-        order = Order(wish=job.wish, place=self._place)
+    async def _fetch(self, record: DownloadRecord) -> None:
+        task = FetchTask(target=record.target, place=self._place)
         began, since_bytes = self._clock(), None
-        silent_seconds = SILENT_SECONDS if job.wish.source in ("huggingface", "url") else None
-        async with fetching(order) as process:
+        silent_seconds = SILENT_SECONDS if record.target.source in ("huggingface", "url") else None
+        async with running(task) as process:
             async for report in process.reports(silent_seconds):
-                if isinstance(report, Progress):
+                if isinstance(report, FetchProgress):
                     if since_bytes is None and report.done_bytes:
                         began, since_bytes = self._clock(), report.done_bytes
-                    job.advance(report, self._clock() - began, since_bytes or 0)
+                    record.advance(report, self._clock() - began, since_bytes or 0)
                 else:
-                    await self._finish(job, report)
+                    await self._finish(record, report)
 
-    async def _finish(self, job: Job, report: Done | Failed) -> None:
-        key = job.wish.key
-        if isinstance(report, Failed):
+    async def _finish(self, record: DownloadRecord, report: FetchDone | FetchFailed) -> None:
+        key = record.target.key
+        if isinstance(report, FetchFailed):
             log.warning("%s: not downloaded: %s", key, report.error)
             if not report.kept:
                 await asyncio.to_thread(leftovers.clear, self._partial(key))
-            job.fail(report, self._clock())
+            record.fail(report, self._clock())
             return
         try:
             await self._install(key, report.record)
         except CatalogError as exc:
             await asyncio.to_thread(self._delete, key)
-            job.fail(Failed(str(exc)), self._clock())
+            record.fail(FetchFailed(str(exc)), self._clock())
             return
-        log.info("%s: downloaded %s", key, job.wish.shown_id)
-        job.done_bytes = job.total_bytes or job.done_bytes
-        job.end("completed", "completed", self._clock())
+        log.info("%s: downloaded %s", key, record.target.shown_id)
+        record.done_bytes = record.total_bytes or record.done_bytes
+        record.end("completed", "completed", self._clock())
 
     async def _install(self, key: str, record: Downloaded) -> None:
         """Let *key* be used from now on.  Raises CatalogError when one of its names is taken."""
@@ -275,7 +297,9 @@ class DownloadManager:
 
     async def _save(self) -> None:
         async with self._writing:
-            await asyncio.to_thread(write_jobs, self._file, encode_jobs(self.jobs.values()))
+            await asyncio.to_thread(
+                write_records, self._file, encode_records(self.records.values())
+            )
 
     async def _notice(self) -> None:
         """Models that another program downloaded since the last look."""

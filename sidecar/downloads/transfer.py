@@ -22,7 +22,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from msgspec import Meta
 
 from sidecar.downloads.address_guard import AddressGuard, host_of
-from sidecar.downloads.order import MB, DownloadFailed, DownloadInterrupted
+from sidecar.downloads.messages import MB, DownloadFailed, DownloadInterrupted
 
 ATTEMPTS = 3
 CHUNK_BYTES = 1 << 16  # what a cut may lose; the client's own 10 MB are minutes on a slow line
@@ -44,10 +44,10 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     blob_id: Annotated[str, Meta(pattern="^[0-9a-f]{40}$")] | None = None
 
 
-class Room(Protocol):
+class ByteCounter(Protocol):
     """What is told of every piece that arrives, and may refuse to take more."""
 
-    def took(self, size: int) -> None:
+    def add(self, size: int) -> None:
         """*size* more bytes are on disk; less than 0: they were thrown away."""
 
 
@@ -173,7 +173,7 @@ class Transfer:
     def __init__(
         self,
         guard: AddressGuard,
-        room: Room,
+        room: ByteCounter,
         *,
         max_mb: float,
         window_seconds: float = WINDOW_SECONDS,
@@ -187,7 +187,7 @@ class Transfer:
         """Raises DownloadFailed; what has arrived stays for the next attempt."""
         if target.exists():
             if (remote.sha256 or remote.blob_id) and _is_whole(target, remote):
-                self._room.took(target.stat().st_size)
+                self._room.add(target.stat().st_size)
                 return
             target.unlink()  # another file of that name, or nobody can tell
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -229,14 +229,14 @@ class Transfer:
         except HfHubHTTPError as exc:
             if not size or exc.response.status_code != RANGE_NOT_SATISFIABLE:
                 raise
-            self._room.took(-size)
+            self._room.add(-size)
             self._get_from(remote, partial, 0, headers)
 
     def _get_from(
         self, remote: Remote, partial: "_Partial", size: int, headers: dict[str, str]
     ) -> None:
         with partial.path.open("ab" if size else "wb") as file:
-            self._room.took(size)
+            self._room.add(size)
             counted = _Counted(file, self._room, remote.size)
             try:
                 http_get(
@@ -248,7 +248,7 @@ class Transfer:
                 )
             except httpx2.TransportError:
                 # The next attempt counts them again.
-                self._room.took(-size - counted.written)
+                self._room.add(-size - counted.written)
                 raise
             except HfHubHTTPError:  # an OSError too
                 raise
@@ -272,7 +272,7 @@ class _Counted:
     It takes no more than *size* bytes, if that is known: more can come out of a compressed body.
     """
 
-    def __init__(self, file: BinaryIO, room: Room, size: int | None) -> None:
+    def __init__(self, file: BinaryIO, room: ByteCounter, size: int | None) -> None:
         self._file = file
         self._room = room
         self._size = size
@@ -301,7 +301,7 @@ class _Counted:
 
     def _count(self, size: int) -> None:
         self.written += size
-        self._room.took(size)
+        self._room.add(size)
 
 
 class _Partial:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from sidecar.downloads.file_names import ZIPS, checked_name, wanted
-from sidecar.downloads.order import MB, DownloadFailed
+from sidecar.downloads.messages import MB, DownloadFailed
 from sidecar.downloads.transfer import check_disk
 
 MAX_MEMBERS = 10_000

@@ -7,7 +7,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from sidecar.downloads.address_guard import host_of
 from sidecar.downloads.file_names import archive_name
-from sidecar.downloads.order import DownloadFailed, DownloadInterrupted
+from sidecar.downloads.messages import DownloadFailed, DownloadInterrupted
 from sidecar.downloads.transfer import Remote, Transfer
 
 PASSING = (408, 429)  # with all from 500 on: statuses of trouble that may pass

@@ -7,9 +7,9 @@ import msgspec
 from aiohttp import web
 
 from sidecar.catalog.downloaded import Downloaded
-from sidecar.downloads.job import Job
 from sidecar.downloads.manager import DownloadManager
-from sidecar.downloads.order import MB, Wish
+from sidecar.downloads.messages import MB, DownloadTarget
+from sidecar.downloads.record import DownloadRecord
 from sidecar.errors import ModelInUse, ModelNotFound
 from sidecar.models.registry import ModelRegistry
 from sidecar.schemas.downloads import (
@@ -44,26 +44,26 @@ PARTS = web.AppKey("downloads", DownloadParts)
 async def download(request: web.Request) -> web.Response:
     """Begins a download, or tells of the one that goes on."""
     asked = await read_change(request[ADMISSION], _request)
-    wish, job = await request.app[PARTS].downloads.ask(asked)
-    size = _size_mb(wish, job)
+    target, record = await request.app[PARTS].downloads.ask(asked)
+    size = _size_mb(target, record)
     return json_response(
         DownloadAccepted(
             success=True,
-            download_id=job.id if job else None,
-            message=_message(wish, job),
-            model_name=wish.key,
-            source=wish.source,
-            model_id=wish.shown_id,
-            status=job.state if job else "already_exists",
-            estimated_time=_rounded(job.seconds_left) if job else 0.0,
+            download_id=record.id if record else None,
+            message=_message(target, record),
+            model_name=target.key,
+            source=target.source,
+            model_id=target.shown_id,
+            status=record.state if record else "already_exists",
+            estimated_time=_rounded(record.seconds_left) if record else 0.0,
             download_info=DownloadInfo(
-                download_id=job.id if job else None,
-                model_type=wish.spec.task if wish.spec else wish.task,
-                description=wish.spec.description if wish.spec else None,
+                download_id=record.id if record else None,
+                model_type=target.spec.task if target.spec else target.task,
+                description=target.spec.description if target.spec else None,
                 estimated_size_mb=size,
-                supports_voice_cloning=False if wish.spec else None,
-                vocoder_included=wish.vocoder is not None,
-                vocoder_models=[wish.vocoder] if wish.vocoder else [],
+                supports_voice_cloning=False if target.spec else None,
+                vocoder_included=target.vocoder is not None,
+                vocoder_models=[target.vocoder] if target.vocoder else [],
             ),
             error=None,
         )
@@ -72,22 +72,22 @@ async def download(request: web.Request) -> web.Response:
 
 async def download_status(request: web.Request) -> web.Response:
     """How far it is."""
-    job = request.app[PARTS].downloads.job(request.match_info["id"])
-    return json_response(_status(job))
+    record = request.app[PARTS].downloads.record(request.match_info["id"])
+    return json_response(_status(record))
 
 
 async def downloads(request: web.Request) -> web.Response:
     """All that are remembered."""
-    jobs = request.app[PARTS].downloads.jobs.values()
-    ordered = sorted(jobs, key=lambda job: job.created_at, reverse=True)
-    active = sum(job.active for job in ordered)
-    return json_response(Downloads([_status(job) for job in ordered], len(ordered), active))
+    records = request.app[PARTS].downloads.records.values()
+    ordered = sorted(records, key=lambda record: record.created_at, reverse=True)
+    active = sum(record.active for record in ordered)
+    return json_response(Downloads([_status(record) for record in ordered], len(ordered), active))
 
 
 async def cancel_download(request: web.Request) -> web.Response:
     """Ends it; what has arrived is kept for the next try."""
-    job = await request.app[PARTS].downloads.cancel(request.match_info["id"])
-    return json_response(_status(job))
+    record = await request.app[PARTS].downloads.cancel(request.match_info["id"])
+    return json_response(_status(record))
 
 
 async def download_info(request: web.Request) -> web.Response:
@@ -147,34 +147,34 @@ def _check_removable(
         raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
 
 
-def _status(job: Job) -> DownloadStatus:
+def _status(record: DownloadRecord) -> DownloadStatus:
     return DownloadStatus(
-        download_id=job.id,
-        model_name=job.wish.key,
-        source=job.wish.source,
-        model_id=job.wish.shown_id,
-        status=job.state,
-        progress=round(job.progress, 4),
-        bytes_done=job.done_bytes,
-        bytes_total=job.total_bytes,
-        eta=_rounded(job.seconds_left),
-        message=job.message,
-        error=job.error,
-        created_at=job.created_at,
-        finished_at=job.finished_at,
+        download_id=record.id,
+        model_name=record.target.key,
+        source=record.target.source,
+        model_id=record.target.shown_id,
+        status=record.state,
+        progress=round(record.progress, 4),
+        bytes_done=record.done_bytes,
+        bytes_total=record.total_bytes,
+        eta=_rounded(record.seconds_left),
+        message=record.message,
+        error=record.error,
+        created_at=record.created_at,
+        finished_at=record.finished_at,
     )
 
 
-def _message(wish: Wish, job: Job | None) -> str:
-    if job is None:
-        return f"{wish.key} is here already; force downloads it again"
-    return f"{wish.key} is being downloaded from {wish.source}"
+def _message(target: DownloadTarget, record: DownloadRecord | None) -> str:
+    if record is None:
+        return f"{target.key} is here already; force downloads it again"
+    return f"{target.key} is being downloaded from {target.source}"
 
 
-def _size_mb(wish: Wish, job: Job | None) -> float | None:
-    if job is not None and job.total_bytes is not None:
-        return round(job.total_bytes / MB, 3)
-    return wish.spec.size_mb if wish.spec else None
+def _size_mb(target: DownloadTarget, record: DownloadRecord | None) -> float | None:
+    if record is not None and record.total_bytes is not None:
+        return round(record.total_bytes / MB, 3)
+    return target.spec.size_mb if target.spec else None
 
 
 def _rounded(seconds: float | None) -> float | None:

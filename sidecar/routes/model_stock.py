@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
-from sidecar.downloads.order import MB, PARTIAL
+from sidecar.downloads.messages import MB, PARTIAL
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import MISSING

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from transformers import DistilBertConfig, DistilBertModel
 
-from sidecar.downloads.order import Place, Wish
+from sidecar.downloads.messages import DownloadSettings, DownloadTarget
 from tests.hub import FakeHub
 
 Files = dict[str, bytes]
@@ -79,10 +79,10 @@ def dumped(value: Any) -> bytes:
 
 
 @pytest.fixture
-def place(tmp_path: Path, hub: FakeHub) -> Place:
+def place(tmp_path: Path, hub: FakeHub) -> DownloadSettings:
     """An operator's settings, with *hub*."""
     (tmp_path / "var").mkdir(exist_ok=True)
-    return Place(
+    return DownloadSettings(
         state_dir=tmp_path / "var",
         model_store=tmp_path / "store",
         models_file=tmp_path / "models.json",
@@ -95,7 +95,7 @@ def place(tmp_path: Path, hub: FakeHub) -> Place:
     )
 
 
-def wish(**values: Any) -> Wish:
+def target(**values: Any) -> DownloadTarget:
     """For the tiny model, unless *values* say something else."""
     usual: dict[str, Any] = {
         "key": "tiny",
@@ -103,4 +103,4 @@ def wish(**values: Any) -> Wish:
         "model_id": TINY,
         "name": "tiny",
     }
-    return Wish(**usual | values)
+    return DownloadTarget(**usual | values)

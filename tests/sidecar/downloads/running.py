@@ -2,26 +2,33 @@
 
 import asyncio
 
-from sidecar.downloads.fetching import Fetching
-from sidecar.downloads.order import Done, Failed, Order, Place, Report, Wish
+from sidecar.downloads.fetcher import Fetcher
+from sidecar.downloads.messages import (
+    DownloadSettings,
+    DownloadTarget,
+    FetchDone,
+    FetchFailed,
+    FetchTask,
+    Report,
+)
 
 
-async def fetch(wish: Wish, place: Place) -> list[Report]:
+async def fetch(target: DownloadTarget, place: DownloadSettings) -> list[Report]:
     """All reports."""
     reports: list[Report] = []
-    await asyncio.to_thread(Fetching(Order(wish=wish, place=place), reports.append).run)
+    await asyncio.to_thread(Fetcher(FetchTask(target=target, place=place), reports.append).run)
     return reports
 
 
-async def succeed(wish: Wish, place: Place) -> Done:
+async def succeed(target: DownloadTarget, place: DownloadSettings) -> FetchDone:
     """The last report, which is no failure."""
-    last = (await fetch(wish, place))[-1]
-    assert isinstance(last, Done), last
+    last = (await fetch(target, place))[-1]
+    assert isinstance(last, FetchDone), last
     return last
 
 
-async def fail(wish: Wish, place: Place) -> str:
+async def fail(target: DownloadTarget, place: DownloadSettings) -> str:
     """The sentence of the failure."""
-    last = (await fetch(wish, place))[-1]
-    assert isinstance(last, Failed), last
+    last = (await fetch(target, place))[-1]
+    assert isinstance(last, FetchFailed), last
     return last.error

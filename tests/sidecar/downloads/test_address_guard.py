@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.downloads.address_guard import AddressGuard, is_private, leads_inside
-from sidecar.downloads.order import DownloadFailed
+from sidecar.downloads.messages import DownloadFailed
 
 PUBLIC = """
     1.1.1.1  8.8.8.8  93.184.215.14  172.15.255.255  172.32.0.1  192.0.1.1  192.1.0.1

@@ -19,11 +19,11 @@ from filelock import FileLock
 from safetensors.numpy import save
 
 from sidecar.downloads import leftovers
-from sidecar.downloads.order import MB, DownloadFailed, Place
+from sidecar.downloads.messages import MB, DownloadFailed, DownloadSettings
 from sidecar.downloads.soundness import check_settings, check_weights
 from sidecar.downloads.unpacking import MAX_MEMBERS, unpack
 from tests.hub import FakeHub
-from tests.sidecar.downloads.conftest import TINY, Files, wish
+from tests.sidecar.downloads.conftest import TINY, Files, target
 from tests.sidecar.downloads.running import fail, succeed
 
 ZEROS = bytes(80 * MB)
@@ -120,32 +120,34 @@ def test_too_many_files_and_two_of_one_name_are_refused(tmp_path: Path, kind: st
 
 
 async def test_a_bomb_at_an_address_leaves_nothing_behind(
-    hub: FakeHub, place: Place, tmp_path: Path
+    hub: FakeHub, place: DownloadSettings, tmp_path: Path
 ) -> None:
     hub.add("files", {"m.zip": zip_bomb(tmp_path / "m.zip").read_bytes()})
     named = msgspec.structs.replace(place, hosts=(hub.host,))
-    assert "unpacked" in await fail(wish(source="url", model_id=f"{hub.url}/files/m.zip"), named)
+    assert "unpacked" in await fail(target(source="url", model_id=f"{hub.url}/files/m.zip"), named)
     assert not (place.state_dir / "downloads" / "tiny").exists()
     assert not (place.state_dir / "models" / "tiny").exists()
 
 
-async def test_a_redirect_in_a_circle_is_a_clear_refusal(hub: FakeHub, place: Place) -> None:
+async def test_a_redirect_in_a_circle_is_a_clear_refusal(
+    hub: FakeHub, place: DownloadSettings
+) -> None:
     named = msgspec.structs.replace(place, hosts=(hub.host,))
     address = f"{hub.url}/files/m.zip"
     hub.redirect_to = address
-    assert "redirects in a circle" in await fail(wish(source="url", model_id=address), named)
+    assert "redirects in a circle" in await fail(target(source="url", model_id=address), named)
     hub.redirect_to = "https://example.com:0/m.zip"
-    assert "port must be a number" in await fail(wish(source="url", model_id=address), named)
+    assert "port must be a number" in await fail(target(source="url", model_id=address), named)
     hub.redirect_to = "https://0177.0.0.1/m.zip"
-    assert "no web address" in await fail(wish(source="url", model_id=address), named)
+    assert "no web address" in await fail(target(source="url", model_id=address), named)
 
 
 async def test_a_model_that_is_larger_than_the_limit_is_not_fetched(
-    hub: FakeHub, checkpoint: Files, place: Place
+    hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
     small = msgspec.structs.replace(place, max_mb=0.1)
-    assert "SIDECAR_MAX_DOWNLOAD_MB" in await fail(wish(), small)
+    assert "SIDECAR_MAX_DOWNLOAD_MB" in await fail(target(), small)
     assert hub.gets("model.safetensors") == []
 
 
@@ -162,21 +164,21 @@ async def test_a_model_that_is_larger_than_the_limit_is_not_fetched(
     ],
 )
 async def test_a_hub_whose_description_is_damaged_is_said_in_a_sentence(
-    hub: FakeHub, checkpoint: Files, place: Place, spoiled: dict[str, Any]
+    hub: FakeHub, checkpoint: Files, place: DownloadSettings, spoiled: dict[str, Any]
 ) -> None:
     hub.add(TINY, checkpoint)
     hub.listed = lambda info: info | spoiled
-    assert await fail(wish(), place)
+    assert await fail(target(), place)
 
 
 async def test_a_download_that_fails_leaves_the_model_that_is_there(
-    hub: FakeHub, checkpoint: Files, place: Place
+    hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
-    await succeed(wish(), place)
+    await succeed(target(), place)
     before = below(place.state_dir / "models")
     hub.add(TINY, checkpoint | {"model.safetensors": checkpoint["model.safetensors"][:-1]})
-    assert "model.safetensors is damaged" in await fail(wish(), place)
+    assert "model.safetensors is damaged" in await fail(target(), place)
     assert below(place.state_dir / "models") == before
     assert (place.model_store / "tiny.mar").exists()
     assert not (place.state_dir / "downloads" / "tiny").exists()

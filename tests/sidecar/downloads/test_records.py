@@ -10,9 +10,9 @@ import pytest
 
 from sidecar.catalog.catalog import load_catalog
 from sidecar.catalog.downloaded import REGISTRY, Downloaded, DownloadedModels
-from sidecar.downloads.job import Job, encode_jobs, load_jobs
+from sidecar.downloads.record import DownloadRecord, encode_records, load_records
 from sidecar.schemas.model_spec import ModelSpec
-from tests.sidecar.downloads.conftest import wish
+from tests.sidecar.downloads.conftest import target
 
 SPEC = {
     "display_name": "Tiny",
@@ -44,11 +44,11 @@ DAMAGED = [b"spoiled", b"", b"7", b'["\\ud800"]', b"[" * 90_000]  # as a whole
 def test_a_bad_job_costs_itself_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, reason: str
 ) -> None:
-    good = encode_jobs([Job(id="1", wish=wish(), created_at=1.0)])[1:-1]
+    good = encode_records([DownloadRecord(id="1", target=target(), created_at=1.0)])[1:-1]
     path = tmp_path / "downloads.json"
     path.write_bytes(b"[" + BAD[reason] + b"," + good + b"]")
     with caplog.at_level(logging.WARNING):
-        jobs = load_jobs(path)
+        jobs = load_records(path)
     assert len(caplog.records) == 1
     assert "downloads.json" in caplog.text
     assert [job.id for job in jobs] == ["1"]
@@ -75,7 +75,7 @@ def test_a_damaged_file_counts_as_empty_and_is_kept_for_a_person(
     tmp_path: Path, data: bytes
 ) -> None:
     (tmp_path / "downloads.json").write_bytes(data)
-    assert load_jobs(tmp_path / "downloads.json") == []
+    assert load_records(tmp_path / "downloads.json") == []
     (tmp_path / REGISTRY).write_bytes(data)
     models = DownloadedModels(tmp_path)
     assert models.records() == {}
@@ -89,9 +89,11 @@ def test_a_registry_key_that_is_no_name_is_left_out(tmp_path: Path, key: str) ->
     records = {key: GOOD, "tiny": GOOD}
     (tmp_path / REGISTRY).write_bytes(msgspec.json.encode(records))
     assert DownloadedModels(tmp_path).records() == {"tiny": GOOD}
-    job = json.loads(msgspec.json.encode(Job(id="1", wish=wish(key=key), created_at=1.0)))
+    job = json.loads(
+        msgspec.json.encode(DownloadRecord(id="1", target=target(key=key), created_at=1.0))
+    )
     (tmp_path / "downloads.json").write_text(json.dumps([job]))
-    assert load_jobs(tmp_path / "downloads.json") == []
+    assert load_records(tmp_path / "downloads.json") == []
 
 
 def test_a_registry_key_that_torchserve_cannot_have_does_not_stop_the_start(
@@ -107,6 +109,6 @@ def test_a_registry_key_that_torchserve_cannot_have_does_not_stop_the_start(
     ["https://[::1/a.zip", "https://[x]/a.zip", "", "//", "https://a:b@[/x", "http://[v]"],
 )
 def test_an_address_that_is_none_can_still_be_shown(address: str) -> None:
-    shown: Any = wish(source="url", model_id=address).shown_id
+    shown: Any = target(source="url", model_id=address).shown_id
     assert isinstance(shown, str)
     assert "b@" not in shown

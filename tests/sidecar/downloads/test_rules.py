@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sidecar.downloads.address_guard import AddressGuard
-from sidecar.downloads.counter import Counter
+from sidecar.downloads.counter import ProgressCounter
 from sidecar.downloads.file_names import wanted, without_folders
 from sidecar.downloads.kinds import HANDLER_OF, kind_of
-from sidecar.downloads.order import DownloadFailed, Report
+from sidecar.downloads.messages import DownloadFailed, Report
 from sidecar.downloads.unpacking import unpack
 
 GOOD = ["config.json", "model.safetensors"]
@@ -255,18 +255,18 @@ def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_meanwhile_ends_a_download(tmp_path: Path) -> None:
-    counter = Counter(lambda _: None, tmp_path, min_free_mb=1e9, max_mb=1e9)
-    counter.took(1)
+    counter = ProgressCounter(lambda _: None, tmp_path, min_free_mb=1e9, max_mb=1e9)
+    counter.add(1)
     with pytest.raises(DownloadFailed, match="too full"):
-        counter.took(2**25)
+        counter.add(2**25)
 
 
 def test_progress_is_said_a_few_times_a_second(tmp_path: Path) -> None:
     said: list[Report] = []
     now = 0.0
-    counter = Counter(said.append, tmp_path, min_free_mb=0.0, max_mb=1.0, clock=lambda: now)
+    counter = ProgressCounter(said.append, tmp_path, min_free_mb=0.0, max_mb=1.0, clock=lambda: now)
     for _ in range(100):
-        counter.took(1000)
+        counter.add(1000)
         now += 0.01
     assert len(said) == 4
 

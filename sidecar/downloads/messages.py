@@ -23,7 +23,7 @@ class DownloadInterrupted(DownloadFailed):
     """A host was away, or the connection broke off: the next try goes on with what arrived."""
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Which model is wanted.  *spec* is the catalog's; without it, the model's config decides.
 
     *config* are fields of a models.json entry, *options* are handler options, and both win
@@ -44,7 +44,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     max_mb: float | None = None
 
-    def is_same(self, other: "Wish") -> bool:
+    def is_same(self, other: "DownloadTarget") -> bool:
         """Whether both are for the same files; the first one's limit does not matter."""
         return msgspec.structs.replace(self, max_mb=None) == msgspec.structs.replace(
             other, max_mb=None
@@ -65,7 +65,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's part: where files come from and go to."""
 
     state_dir: Path
@@ -79,14 +79,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     min_free_mb: float
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class FetchTask(msgspec.Struct, frozen=True, kw_only=True):
     """All that the process needs.  It goes through a pipe: the token is in no argument."""
 
-    wish: Wish
-    place: Place
+    target: DownloadTarget
+    place: DownloadSettings
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+class FetchProgress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     """How far it is.  *total_bytes* is None while nobody knows."""
 
     state: Literal["downloading", "converting"]
@@ -95,13 +95,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     total_bytes: int | None
 
 
-class Done(msgspec.Struct, frozen=True, tag="done"):
+class FetchDone(msgspec.Struct, frozen=True, tag="done"):
     """The archive is in the model store, the record in the registry."""
 
     record: Downloaded
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
+class FetchFailed(msgspec.Struct, frozen=True, tag="failed"):
     """Why there is no model, in a sentence.
 
     *kept*: what has arrived stays on the disk, for the next try or because it is another's.
@@ -111,12 +111,12 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     kept: bool = False
 
 
-Report = Progress | Done | Failed
+Report = FetchProgress | FetchDone | FetchFailed
 
 
-def place_of(settings: Settings) -> Place:
+def download_settings(settings: Settings) -> DownloadSettings:
     """The operator's part, from the settings."""
-    return Place(
+    return DownloadSettings(
         state_dir=settings.state_dir.resolve(),
         model_store=settings.model_store.resolve(),
         models_file=settings.models_file.resolve(),

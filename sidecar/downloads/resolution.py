@@ -8,7 +8,7 @@ import msgspec
 from sidecar.catalog.catalog import Catalog, unfit_key
 from sidecar.downloads.address_guard import AddressGuard, parse_address
 from sidecar.downloads.file_names import archive_name, checked_name
-from sidecar.downloads.order import DownloadFailed, Source, Wish
+from sidecar.downloads.messages import DownloadFailed, DownloadTarget, Source
 from sidecar.errors import InvalidFields, ModelNotFound
 from sidecar.schemas.downloads import DownloadRequest
 from sidecar.schemas.model_spec import ModelSpec, folded
@@ -26,7 +26,9 @@ ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go 
 }
 
 
-def wish_of(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Wish:
+def resolve_request(
+    asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]
+) -> DownloadTarget:
     """Return what *asked* means.  *hosts* are the ones that the operator named.
 
     Raises InvalidFields, or ModelNotFound for a model that should be in the catalog.
@@ -38,27 +40,29 @@ def wish_of(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) ->
     key = _key_in_catalog(asked, catalog)
     if key is None:
         return _new(asked, catalog, hosts)
-    wish = catalog_wish(key, catalog[key], task=asked.task, revision=asked.revision)
+    target = catalog_target(key, catalog[key], task=asked.task, revision=asked.revision)
     if asked.vocoder_model or asked.include_vocoder:
-        wish = msgspec.structs.replace(wish, vocoder=asked.vocoder_model or wish.vocoder or "")
-    return msgspec.structs.replace(wish, must_speak=asked.auto_convert_tts)
+        target = msgspec.structs.replace(
+            target, vocoder=asked.vocoder_model or target.vocoder or ""
+        )
+    return msgspec.structs.replace(target, must_speak=asked.auto_convert_tts)
 
 
-def catalog_wish(
+def catalog_target(
     key: str,
     spec: ModelSpec,
     *,
     task: str | None = None,
     revision: str | None = None,
     max_mb: float | None = None,
-) -> Wish:
+) -> DownloadTarget:
     """The wish for a model of models.json.  Raises InvalidFields when it needs no download."""
     source = source_of(spec)
     if source is None:
         raise InvalidFields(f"model_id: {key} needs no download; scripts/build_archives makes it")
     if task is not None and folded(task) != spec.task:
         raise InvalidFields(f"task: {key} does {spec.task}")
-    return Wish(
+    return DownloadTarget(
         key=key,
         source=source,
         model_id=spec.model_id or key,
@@ -99,7 +103,7 @@ def _is_entry(spec: ModelSpec) -> bool:
     return source_of(spec) == "huggingface"
 
 
-def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Wish:
+def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> DownloadTarget:
     key = folded(asked.name)
     if not KEY.fullmatch(key):
         raise InvalidFields("name: letters, digits, - and _, beginning with a letter or a digit")
@@ -117,7 +121,7 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Wi
         raise InvalidFields("model_id: a hub's models are called owner/name")
     assert asked.source in ("huggingface", "url", "local")
     with_vocoder = asked.include_vocoder or asked.vocoder_model
-    return Wish(
+    return DownloadTarget(
         key=key,
         source=asked.source,
         model_id=asked.model_id,

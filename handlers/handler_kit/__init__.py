@@ -17,9 +17,12 @@ memory             what a worker holds of the machine's and the GPU's memory
 
 Loading a model:
 
-loading            precision, threads, acceleration and warm-up, one after another
+loading            lowering, threads, acceleration and warm-up, one after another
 device             picks the CPU or a GPU
-precision          picks a lower precision, and checks it against fp32
+choices            what was found out by trying, kept beside the model for the next load
+lowering           the model from fp32 to the precision that it is served in
+precision          which lowered precisions may pay, and how near to fp32 they must be
+int8               linear layers in 8 bits
 acceleration       torch.compile and TensorRT
 threads            how many cores a worker may use, and where a single thread is faster
 hub_checkpoint     checkpoints in the layout of the Hugging Face hub

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 import torch
 
+from handler_kit.choices import Choices
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import find_device, give_back
 from handler_kit.errors import (
@@ -62,12 +63,13 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
     plain_type: ClassVar[str] = "json"  # of a body that is no job
-    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16"})
+    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16", "int8"})
     compared_as: ClassVar[Compared] = "numbers"
 
     config: HandlerConfig
     options: HandlerOptions
     folder: Path
+    choices: Choices
     device: torch.device
     dtype: torch.dtype  # of the model's floating-point inputs
     model: Any  # the callable, compiled or not
@@ -134,6 +136,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         self.options = self.read_options(self.config)
         self.folder = Path(system["model_dir"])
         limit_threads(self.config.workers)
+        self.choices = Choices(self.folder, msgspec.structs.asdict(self.config))
         self.device, self._device_reason = find_device(
             self.config.device,
             system.get("gpu_id"),

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from handler_kit.errors import LoadError
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Switch = Literal["auto", "off", "on"]
 Options = TypeVar("Options", bound=msgspec.Struct)
 

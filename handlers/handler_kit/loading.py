@@ -19,26 +19,21 @@ from handler_kit.acceleration import (
     is_required,
     run_within,
 )
+from handler_kit.choices import Choices
 from handler_kit.config import HandlerConfig, Precision
 from handler_kit.device import give_back
 from handler_kit.errors import LoadError, is_out_of_memory, release_frames
-from handler_kit.precision import (
-    DTYPES,
-    Compared,
-    PrecisionCheck,
-    check_precision,
-    choose_precision,
-)
+from handler_kit.lowering import Lowering
+from handler_kit.precision import Compared, PrecisionCheck
 from handler_kit.threads import keep_useful_threads, limit_threads
 
 log = logging.getLogger(__name__)
 
-CHECKED_SAMPLES = 4
 COMPILING_PART = 0.6  # of the time a start may take: TorchServe kills a worker that takes longer
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was picked.  *precision_check* is None where precision was not lowered."""
+    """What was picked.  *precision_check* is None where no lowered precision was tried."""
 
     precision: Precision
     precision_check: PrecisionCheck | None
@@ -52,6 +47,7 @@ class Loadable(Protocol):
     """What loading needs of a handler."""
 
     config: HandlerConfig
+    choices: Choices
     precisions: ClassVar[frozenset[Precision]]
     compared_as: ClassVar[Compared]
     device: torch.device
@@ -88,57 +84,18 @@ class Loading:
     @torch.inference_mode()
     def run(self) -> LoadReport:
         """Raises LoadError, or what the model raises on its own samples."""
-        self._load()
-        check = self._lower_precision()
+        lowering = Lowering(self.handler, self._outputs)
+        lowering.run()
         threads = self._threads()  # first, as what is compiled holds for so many threads
         acceleration, warmup_ms = self._warm_up()
         return LoadReport(
-            precision=check.precision if check and check.passed else "fp32",
-            precision_check=check,
+            precision=lowering.precision,
+            precision_check=lowering.check,
             compile=acceleration == "compile",
             tensorrt=acceleration == "tensorrt",
             warmup_ms=warmup_ms,
             threads=threads,
         )
-
-    def _load(self) -> None:
-        self.handler.dtype = torch.float32
-        self.handler.model = self.handler.load_model()
-
-    def _lower_precision(self) -> PrecisionCheck | None:
-        wanted = choose_precision(self.config, self.handler.device, self.handler.precisions)
-        if wanted == "fp32":
-            return None
-        samples = self.handler.samples(CHECKED_SAMPLES)
-        if not samples:
-            log.warning("no sample to check %s with, staying at fp32", wanted)
-            return PrecisionCheck(wanted, None, passed=False)
-        reference = self._outputs(samples)
-        check = self._lowered(wanted, samples, reference)
-        if not check.passed:
-            log.warning("staying at fp32: %s", check)
-            self._unload()
-            self._load()
-        give_back(self.handler.device)
-        return check
-
-    def _unload(self) -> None:
-        """Free the weights, whoever refers to the model: two of it may not fit on the device."""
-        self.handler.model.to("meta")
-        give_back(self.handler.device)
-
-    def _lowered(
-        self, wanted: Precision, samples: list[Any], reference: list[torch.Tensor]
-    ) -> PrecisionCheck:
-        try:
-            self.handler.dtype = DTYPES[wanted]
-            self.handler.model.to(self.handler.dtype)
-            lowered = self._outputs(samples)
-            return check_precision(wanted, self.handler.compared_as, reference, lowered)
-        except Exception as exc:
-            log.warning("the model does not run in %s", wanted, exc_info=True)
-            release_frames(exc)
-            return PrecisionCheck(wanted, None, passed=False)
 
     def _warm_up(self) -> tuple[Acceleration, float]:
         """The acceleration that works, and how long the first passes took in milliseconds."""

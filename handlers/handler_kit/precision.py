@@ -1,4 +1,4 @@
-"""Lower precision where it pays, checked against fp32 before anyone is served."""
+"""Which lowered precisions may pay, and how near to fp32 they must be."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -26,33 +26,57 @@ class PrecisionCheck(msgspec.Struct, frozen=True):
     """How near the lowered model is to fp32, at the worst of all samples.
 
     *score_change* is how far a probability moved, for models whose outputs are logits; both are
-    None where nothing could be compared.
+    None where nothing could be compared.  *speedup* is how many times as fast as in fp32 it is,
+    None where that was not measured.
     """
 
     precision: Precision
     cosine: float | None
     passed: bool
     score_change: float | None = None
+    speedup: float | None = None
 
 
-def choose_precision(
+def precisions_to_try(
     config: HandlerConfig, device: torch.device, possible: Collection[Precision]
-) -> Precision:
-    """What *config* asks for; "auto" is fp32 on a CPU, half precision on a GPU.
+) -> tuple[Precision, ...]:
+    """Return the lowered precisions that *config* asks for, or for "auto" those that may pay.
 
-    Raises LoadError for a precision that is not *possible* with the handler.
+    On a CPU these are the ones that its instructions are made for, and on a GPU one half precision.
+    Raises LoadError for a precision that is not *possible* with the handler, or not on *device*.
     """
-    if config.precision != "auto":
-        if config.precision not in possible:
+    on_cpu = device.type == "cpu"
+    asked = config.precision
+    if asked != "auto":
+        if asked not in possible:
             raise LoadError(
-                f"precision {config.precision}: this handler runs in {', '.join(sorted(possible))}"
+                f"precision {asked}: this handler runs in {', '.join(sorted(possible))}"
             )
-        return config.precision
-    if device.type == "cpu" or possible == {"fp32"}:
-        return "fp32"
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bf16"
-    return "fp16"
+        if asked == "int8" and not (on_cpu and "int8" in processor_precisions()):
+            raise LoadError(
+                "precision int8: it needs a CPU with AVX-512 VNNI, and the model to run there"
+            )
+        return () if asked == "fp32" else (asked,)
+    if on_cpu:
+        may_pay = processor_precisions()
+        if config.compile == "on":  # no compiler knows the kernels of int8
+            possible = set(possible) - {"int8"}
+    elif device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        may_pay = ("bf16",)
+    else:
+        may_pay = ("fp16",)
+    return tuple(precision for precision in may_pay if precision in possible)
+
+
+def processor_precisions() -> tuple[Precision, ...]:
+    """Return the lowered precisions that this processor has instructions for."""
+    has = torch.cpu.get_capabilities()
+    found: list[Precision] = []
+    if has.get("avx512_vnni"):  # without it the kernel's sums overflow
+        found.append("int8")
+    if any(has.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")):  # the last one: Arm
+        found.append("bf16")
+    return tuple(found)
 
 
 def check_precision(

@@ -24,7 +24,7 @@ class ModelChanges(
     load_priority: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     requirements: Requirements | UnsetType = UNSET
     inference: Inference | UnsetType = UNSET
-    precision: Literal["auto", "fp32", "fp16", "bf16"] | UnsetType = UNSET
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] | UnsetType = UNSET
     compile: Literal["auto", "off", "on"] | UnsetType = UNSET
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] | UnsetType = UNSET
 

@@ -162,7 +162,7 @@ class ModelSpec(_Entry, frozen=True):
     inference: Inference = Inference()
     limits: ModelLimits | None = None
     cache: bool = False  # its results may be kept: equal requests have equal answers
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
     compile: Literal["auto", "off", "on"] = "auto"
     tensorrt: Literal["auto", "off", "on"] = "off"
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"

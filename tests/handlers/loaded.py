@@ -20,7 +20,11 @@ EXAMPLE_OPTIONS = {
 
 
 class FakeContext:
-    """What TorchServe's context offers, as plain attributes to look at afterwards."""
+    """What TorchServe's context offers, as plain attributes to look at afterwards.
+
+    Without a GPU models run in fp32 unless *config* says otherwise: "auto" is measured there, and
+    may differ from run to run.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,8 @@ class FakeContext:
         headers: dict[str, str] | None = None,
     ) -> None:
         self.system_properties: dict[str, Any] = {"model_dir": str(model_dir), "gpu_id": gpu_id}
+        if config and gpu_id is None:
+            config = {"precision": "fp32"} | config
         self.model_yaml_config: dict[str, Any] | None = config and {"handler": config}
         self.headers = headers or {}
         self.statuses: dict[int, int] = {}

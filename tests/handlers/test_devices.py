@@ -52,7 +52,7 @@ def test_a_family_answers_on_the_device_as_on_the_cpu(
     name: str, folders: Callable[[str], Path]
 ) -> None:
     family, folder = FAMILIES[name], folders(name)
-    on_cpu = answers(load(family, folder, device="cpu"), family)
+    on_cpu = answers(load(family, folder, device="cpu", precision="fp32"), family)
     with pretended_cuda() as traffic:
         loaded = load(family, folder, precision="fp32")
         assert loaded.describe()["device"] == "cuda:0"

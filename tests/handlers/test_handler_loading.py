@@ -1,6 +1,8 @@
 """What a handler picks at load, and what it refuses."""
 
+import os
 import re
+import shutil
 import threading
 import time
 import warnings
@@ -18,17 +20,24 @@ from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
-from handler_kit.precision import Compared, check_precision, choose_precision, cosine_of
+from handler_kit.int8 import Int8Linear, Quantized
+from handler_kit.precision import (
+    Compared,
+    check_precision,
+    cosine_of,
+    precisions_to_try,
+    processor_precisions,
+)
 from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.checkpoints import moonshine
-from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample
+from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample, load_from
 from tests.handlers.pretended_cuda import pretended_cuda
 from tests.handlers.recognising import RATE, write_small_whisper
 from tests.needs import need_compiler
 
 WARM_UP_PASSES = (1, 16)  # inputs: alone, and in the largest batch
-ALL: set[Precision] = {"fp32", "fp16", "bf16"}
+ALL: set[Precision] = {"fp32", "fp16", "bf16", "int8"}
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 
@@ -112,15 +121,172 @@ def test_without_a_sample_precision_is_not_lowered(load_example: LoadExample) ->
     assert described["precision"] == "fp32"
 
 
-def test_auto_precision_is_fp32_on_a_cpu_and_fp16_where_bf16_is_unknown() -> None:
-    assert choose_precision(HandlerConfig(), CPU, ALL) == "fp32"
-    assert choose_precision(HandlerConfig(), torch.device("mps"), ALL) == "fp16"
+@pytest.mark.parametrize(
+    ("capabilities", "tried"),
+    [
+        ({}, ()),
+        ({"avx512_vnni": True}, ("int8",)),
+        ({"avx512_vnni": True, "avx512_bf16": True}, ("int8", "bf16")),
+        ({"amx_bf16": True}, ("bf16",)),
+        ({"avx_vnni": True, "avx512_bf16": False}, ()),
+        ({"neon": True, "bf16": True}, ("bf16",)),
+    ],
+)
+def test_auto_precision_tries_what_the_processor_is_made_for(
+    capabilities: dict[str, bool], tried: tuple[Precision, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert precisions_to_try(HandlerConfig(), CPU, ALL) == tried
+    assert precisions_to_try(HandlerConfig(precision="fp32"), CPU, ALL) == ()
+    compiled = precisions_to_try(HandlerConfig(compile="on"), CPU, ALL)
+    assert compiled == tuple(each for each in tried if each != "int8")
+
+
+def test_auto_precision_is_fp16_where_bf16_is_unknown() -> None:
+    assert precisions_to_try(HandlerConfig(), torch.device("mps"), ALL) == ("fp16",)
 
 
 def test_a_handler_that_knows_only_fp32_stays_there_and_refuses_anything_else() -> None:
-    assert choose_precision(HandlerConfig(), torch.device("mps"), {"fp32"}) == "fp32"
+    assert precisions_to_try(HandlerConfig(), torch.device("mps"), {"fp32"}) == ()
     with pytest.raises(LoadError, match="precision bf16: this handler runs in fp32"):
-        choose_precision(HandlerConfig(precision="bf16"), CPU, {"fp32"})
+        precisions_to_try(HandlerConfig(precision="bf16"), CPU, {"fp32"})
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_int8_is_refused_where_there_is_no_instruction_for_it(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vnni = device != CPU
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": vnni})
+    with pytest.raises(LoadError, match="precision int8: it needs a CPU with AVX-512 VNNI"):
+        precisions_to_try(HandlerConfig(precision="int8"), device, ALL)
+
+
+@pytest.fixture
+def example_copy(example_folder: Path, tmp_path: Path) -> Path:
+    """The example model in a folder of its own, where nothing has been chosen yet."""
+    return shutil.copytree(
+        example_folder, tmp_path / "model", ignore=shutil.ignore_patterns("choices*")
+    )
+
+
+class Slow(FaultyHandler):
+    """Takes longer in fp32 than lowered; *loads* counts how often its model was read."""
+
+    loads = 0
+
+    def load_model(self) -> torch.nn.Module:
+        self.loads += 1
+        return super().load_model()
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        until = time.process_time() + (0.03 if self.dtype == torch.float32 else 0.01)
+        while time.process_time() < until:
+            pass
+        return super().forward(batch)
+
+
+class SlowAndSlipping(Slow, Slipping):
+    """Is faster where it is lowered, but wrong."""
+
+
+class SlowWhenLowered(Slow):
+    """Has nothing to win."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        for _ in range(1 if self.dtype == torch.float32 else 3):
+            outputs = super().forward(batch)
+        return outputs
+
+
+@pytest.fixture
+def knows_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor has instructions for bf16 and for nothing else."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+
+
+@pytest.mark.usefixtures("knows_bf16")
+@pytest.mark.parametrize(
+    ("kind", "precision"), [(Slow, "bf16"), (SlowAndSlipping, "fp32"), (SlowWhenLowered, "fp32")]
+)
+def test_auto_lowers_on_a_cpu_only_what_is_near_and_measured_to_be_faster(
+    example_copy: Path, kind: type[Slow], precision: str
+) -> None:
+    described = load_from(example_copy, kind, precision="auto").describe()
+    assert described["precision"] == precision
+    assert described["precision_check"]["precision"] == "bf16"
+    assert described["precision_check"]["passed"] is (kind is not SlowAndSlipping)
+
+
+@pytest.mark.usefixtures("knows_bf16")
+def test_what_was_measured_is_not_measured_again_at_a_wake(example_copy: Path) -> None:
+    first, again = (load_from(example_copy, SlowWhenLowered, precision="auto") for _ in range(2))
+    assert [loaded.handler.loads for loaded in (first, again)] == [2, 1]  # type: ignore[attr-defined]
+    assert again.describe()["precision_check"] == first.describe()["precision_check"]
+
+
+@pytest.mark.usefixtures("knows_bf16")
+@pytest.mark.parametrize("changed", ["weights", "settings", "processor", "file"])
+def test_what_was_measured_of_something_else_is_measured_again(
+    example_copy: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"precision": "auto"}
+    load_from(example_copy, SlowWhenLowered, **settings)
+    if changed == "weights":
+        os.utime(example_copy / "model.safetensors", ns=(1, 1))
+    elif changed == "settings":
+        settings["max_batch_size"] = 3
+    elif changed == "processor":
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    else:
+        (example_copy / "choices.json").write_text("[1]")
+    assert load_from(example_copy, SlowWhenLowered, **settings).handler.loads == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("knows_bf16")
+def test_a_folder_that_cannot_be_written_only_costs_the_measuring(example_copy: Path) -> None:
+    (example_copy / "choices.json").mkdir()
+    assert load_from(example_copy, Slow, precision="auto").describe()["precision"] == "bf16"
+
+
+need_vnni = pytest.mark.skipif(
+    "int8" not in processor_precisions(), reason="the processor has no AVX-512 VNNI"
+)
+
+
+@need_vnni
+def test_a_row_in_int8_is_near_and_does_not_notice_its_neighbours() -> None:
+    chance = torch.Generator().manual_seed(0)
+    linear = torch.nn.Linear(96, 40)
+    small, large = (torch.randn(3, 96, generator=chance) * factor for factor in (0.01, 100))
+    with torch.inference_mode():
+        rounded = Int8Linear(linear)
+        alone, beside = rounded(small), rounded(torch.cat([small, large]))[:3]
+        assert torch.equal(alone, beside)
+        assert float((alone - linear(small)).norm() / linear(small).norm()) < 0.02
+        assert torch.equal(rounded(torch.zeros(2, 96)), linear.bias.expand(2, -1))
+        assert rounded(torch.randn(2, 5, 96)).shape == (2, 5, 40)
+
+
+@need_vnni
+def test_layers_in_int8_are_put_back_as_they_were() -> None:
+    shared = torch.nn.Linear(4, 4)
+    layer = torch.nn.TransformerEncoderLayer(4, 1, 4)
+    model = torch.nn.Sequential(shared, torch.nn.ReLU(), shared, layer)
+    quantized = Quantized(model)
+    assert len(quantized) == 2
+    assert model[0] is model[2]
+    assert model[0] is not shared
+    assert model[3].linear1 is layer.linear1
+    quantized.undo()
+    assert model[0] is model[2] is shared
+
+
+@need_vnni
+def test_a_model_in_int8_answers_nearly_as_in_fp32(load_example: LoadExample) -> None:
+    low, full = load_example(precision="int8"), load_example(precision="fp32")
+    assert low.describe()["precision"] == "int8"
+    assert low.results([1, 2, 3]) == pytest.approx(full.results([1, 2, 3]), abs=0.02)
 
 
 ZEROS, ONES = torch.zeros(3), torch.ones(3)
@@ -471,7 +637,7 @@ def test_an_archive_made_by_hand_needs_no_config() -> None:
         ({"devise": "cpu"}, "devise"),
         ({"workers": 0}, r"\$.workers"),
         ({"device": "tpu"}, r"\$.device"),
-        ({"precision": "int8"}, r"\$.precision"),
+        ({"precision": "int4"}, r"\$.precision"),
         ({"compile": 1}, r"\$.compile"),
         ("my_handler.py", "handler"),
     ],

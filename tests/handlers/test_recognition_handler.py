@@ -18,6 +18,7 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from transformers.utils.logging import disable_progress_bar
 
 from handler_kit.errors import LoadError
+from handler_kit.precision import processor_precisions
 from handler_kit.wav import Samples, to_pcm
 from recognition_kit.whisper.checkpoint import load_checkpoint
 from speech_recognition_handler import SpeechRecognitionHandler
@@ -136,6 +137,24 @@ def test_network_and_mel_are_those_of_transformers(whisper_folder: Path, speech:
         rest = [network.step(tokens[:, [at]], cache) for at in (2, 3)]
         logits = network.logits(torch.cat([first, *rest], dim=1)[0])
     assert (logits - whole).abs().max() < 1e-3
+
+
+@pytest.mark.skipif("int8" not in processor_precisions(), reason="no AVX-512 VNNI here")
+def test_in_int8_the_same_is_heard_at_the_same_times(
+    whisper_folder: Path, recogniser: Loaded, speech: Samples
+) -> None:
+    low = load(SpeechRecognitionHandler(), whisper_folder, precision="int8")
+    assert low.describe()["precision"] == "int8"
+    (found,), (expected,) = (
+        answers(loaded, speech, word_timestamps=True) for loaded in (low, recogniser)
+    )
+    assert errors(SPOKEN, found) == 0
+    times = [
+        [word["start"] for segment in answer["segments"] for word in segment["words"]]
+        for answer in (found, expected)
+    ]
+    assert times[0] == pytest.approx(times[1], abs=0.1)
+    assert found["confidence"] == pytest.approx(expected["confidence"], abs=0.1)
 
 
 def test_the_text_is_that_of_transformers_generate(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 
 class KeysValues(NamedTuple):
@@ -52,6 +52,10 @@ class WhisperNetwork(torch.nn.Module):
         self.encoder = whisper.model.encoder
         self.decoder = whisper.model.decoder
         self.width: int = whisper.config.d_model
+        embedding = self.decoder.embed_tokens
+        tokens, width = embedding.weight.shape
+        self.vocabulary = torch.nn.Linear(width, tokens, bias=False, device="meta")
+        self.vocabulary.weight = embedding.weight
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
         """*mel* [clips, bins, frames] to states [clips, frames / 2, width]."""
@@ -115,7 +119,8 @@ class WhisperNetwork(torch.nn.Module):
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits [rows, tokens known] in float32 of decoder *states* [rows, width]."""
-        return linear(states, self.decoder.embed_tokens.weight).float()
+        logits: torch.Tensor = self.vocabulary(states)
+        return logits.float()
 
 
 def _heads(attention: Any, states: torch.Tensor) -> torch.Tensor:

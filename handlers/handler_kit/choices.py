@@ -1,0 +1,70 @@
+"""What was found out by trying, kept beside the model: a wake does not try it again."""
+
+import hashlib
+import json
+import logging
+import platform
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import torch
+
+log = logging.getLogger(__name__)
+
+FILE = "choices.json"
+Choice = TypeVar("Choice")
+
+
+class Choices:
+    """The choices in *folder*, a model's own; they hold for this machine, torch and *settings*.
+
+    What cannot be read or written is tried again at the next load.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        self._path = folder / FILE
+        self._key = _key(folder, settings)
+        self._found = self._read()
+
+    def recall(self, name: str, kind: type[Choice]) -> Choice | None:
+        """Return what was kept as *name*, or None."""
+        try:
+            return msgspec.convert(self._found[name], kind)
+        except (KeyError, msgspec.ValidationError):
+            return None
+
+    def keep(self, name: str, choice: object) -> None:
+        """Keep *choice* as *name*, for the next load."""
+        self._found[name] = msgspec.to_builtins(choice)
+        body = msgspec.json.encode({"key": self._key, "choices": self._found})
+        try:
+            # Workers of one model may load at the same time: none reads half a file.
+            folder = self._path.parent
+            with tempfile.NamedTemporaryFile(prefix=FILE, dir=folder, delete=False) as file:
+                file.write(body)
+            Path(file.name).replace(self._path)
+        except OSError as exc:
+            log.info("what was chosen is not kept: %s", exc)
+
+    def _read(self) -> dict[str, object]:
+        try:
+            kept = json.loads(self._path.read_bytes())
+            found = kept["choices"] if kept["key"] == self._key else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _key(folder: Path, settings: Mapping[str, object]) -> str:
+    """What the choices depend on: another one makes them void."""
+    files = sorted(
+        (str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(FILE)
+    )
+    machine = (platform.machine(), torch.cpu.get_capabilities(), torch.get_num_threads())
+    everything = repr((files, machine, torch.__version__, msgspec.to_builtins(settings)))
+    return hashlib.sha256(everything.encode()).hexdigest()

@@ -64,6 +64,10 @@ _STOPPED = {
     "Corp": "Corporation",
     "Co": "Company",
     "Bros": "Brothers",
+    "Mgr": "Manager",
+    "Attn": "Attention",
+    "attn": "attention",
+    "prof": "professor",
     "Mfg": "Manufacturing",
     "Dept": "Department",
     "dept": "department",
@@ -155,9 +159,17 @@ _NUMBERED = {
     "div": "division",
     "lot": "lot",
     "box": "box",
+    "mk": "mark",
+    "nr": "number",
+    "b": "born",
+    "d": "died",
 }
-_STOPLESS_NUMBERED = "nos|fig|figs|pp|vol|vols|pg|pgs|rte|rm"
+_BIRTHS = frozenset({"b", "d"})  # b. 1920
+_OFTEN_AHEAD = frozenset({"Bros", "Asst", "asst", "Univ", "univ", "Dept", "dept", "Intl", "intl"})
+
+_STOPLESS_NUMBERED = "nos|fig|figs|pp|vol|vols|pg|pgs|rte|rm|mk"
 _LETTERED = "figs?|vols?|app|sect?|ch|chap|eqs?|tab|rm|apt|ste|ex|ref|para|bk|div|nos"  # fig. A
+_YEAR_FOLLOWS = re.compile(r"\s[12]\d{3}\b")
 _DIGIT_FOLLOWS = re.compile(r"\s?\d")
 _NUMBER_FOLLOWS = re.compile(r"\s?[#(§]?(?:\d|[A-Z]\d|[IVX]+\b(?!\s[a-z]))")
 _LETTER_FOLLOWS = re.compile(
@@ -201,12 +213,11 @@ def _stopped(found: re.Match[str]) -> str | None:
         return None
     if name in {"temp", "Temp"} and not re.match(r"\s(?:\d|of|was|is|:)|:", behind(found, 5)):
         return None
-    keeps = (
-        ""
-        if name in {"Sr", "vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste"}
-        else kept_stop(found)
-    )
-    return _STOPPED[name] + keeps
+    if name in {"Sr", "vs", "Vs", "approx", "incl", "excl", "cf", "Cf", "Apt", "Ste", "Attn"}:
+        return _STOPPED[name]
+    if name in _OFTEN_AHEAD:
+        return _STOPPED[name] + ("." if stop and _begins_sentence(behind(found, 12)) else "")
+    return _STOPPED[name] + kept_stop(found)
 
 
 def _numbered(found: re.Match[str]) -> str | None:
@@ -217,10 +228,24 @@ def _numbered(found: re.Match[str]) -> str | None:
     if not stop:
         usual = usual and re.fullmatch(_STOPLESS_NUMBERED, low) is not None
         follows = _DIGIT_FOLLOWS
+    if low in _BIRTHS:
+        follows = _YEAR_FOLLOWS
     if not usual or not follows.match(behind(found, 8)):
         return None
     said = _NUMBERED[low]
     return said.capitalize() if name[0].isupper() else said
+
+
+def _doctor(found: re.Match[str]) -> str | None:
+    """Ask the Dr. about it."""
+    if not re.search(r"\b(?:the|an?|my|your|his|her|our|their)\s$", before(found, 8)):
+        return None
+    return "doctor" + kept_stop(found)
+
+
+def _against(found: re.Match[str]) -> str | None:
+    """Roe v. Wade."""
+    return "versus" if re.search(r"[A-Z][\w.'’]*\s$", before(found, 24)) else None
 
 
 def _et_cetera(found: re.Match[str]) -> str:
@@ -234,12 +259,11 @@ def _phd(found: re.Match[str]) -> str:
 
 
 def _initials(found: re.Match[str]) -> str | None:
-    """U.S., J. R. R.; "e.g." and "i.e." are spelled as well."""
-    letters = re.sub(r"[.\s]", "", found[0])
-    if letters in {"eg", "ie"}:
-        return found[0]
+    """U.S., J. R. R., M.D.s."""
+    letters = re.sub(r"[.\s]", "", found[1])
     after = behind(found, 12)
-    return " ".join(letters.upper()) + ("." if _begins_sentence(after) else "")
+    ending = found[2] or ("." if _begins_sentence(after) else "")
+    return " ".join(letters.upper()) + ending
 
 
 def _initial(found: re.Match[str]) -> str | None:
@@ -269,7 +293,9 @@ def _alternatives(names: "dict[str, str]") -> str:
 
 READERS: list[Reader] = [
     reader(rf"(?<![\w.'’])({_alternatives(_TITLES)})(\.?)(?=\s[A-Z])", _title, "l"),
+    reader(r"(?<![\w.'’])[Dd]r\.(?!\w)", _doctor, "l"),
     reader(r"(?<![\w.'’])(St|Dr|Mt)(\.?)(?!\w)", _street, "l"),
+    reader(r"(?<!\w)Est\.(?=\sin\s\d)", "Established", "l"),
     reader(
         rf"(?<![\w.'’])({_alternatives(_NUMBERED)})(\.(?=\d)|\.?(?![\w'’]))",
         _numbered,
@@ -287,6 +313,9 @@ READERS: list[Reader] = [
         _phd,
         "l",
     ),
-    reader(r"(?<![\w.])(?:[^\W\d_]\.){2,8}(?!\w)", _initials, "l"),
+    reader(r"(?<![\w.])[eE]\.\s?g\.(?!\w)", "for example", "l"),
+    reader(r"(?<![\w.])[iI]\.\s?e\.(?!\w)", "that is", "l"),
+    reader(r"(?<![\w.])((?:[^\W\d_]\.){2,8})(s(?!\w))?(?!\w)", _initials, "l"),
+    reader(r"(?<!\w)vs?\.(?=\s[A-Z])", _against, "l"),
     reader(r"(?<![\w.'’])([A-Z])\.(?=\s?[A-Z][\w.])", _initial, "l"),
 ]

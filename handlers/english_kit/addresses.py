@@ -56,12 +56,15 @@ def _part(part: str) -> str:
 
 
 def _web(found: re.Match[str]) -> str:
-    address = re.sub(r"^\w+://", "", found[0]).rstrip("/")
-    return said(address) if address else said(found[0])
+    written = found[0].replace("’", "'")
+    ending = "'s" if written.endswith("'s") else ""
+    address = re.sub(r"^\w+://", "", written.removesuffix(ending)).rstrip("/")
+    return said(address or written) + ending
 
 
 def _machine(found: re.Match[str]) -> str:
     port = f" port {whole(found[2])}" if found[2] else ""
+    port += f" slash {whole(found[3])}" if found[3] else ""
     return " dot ".join(map(whole, found[1].split("."))) + port
 
 
@@ -77,10 +80,12 @@ READERS: list[Reader] = [
         "l",
         any_case=True,
     ),
-    reader(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?(?!\.?\w)", _machine, "d"),
+    reader(
+        r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?(?:/(\d{1,3}))?(?!\.?\w)", _machine, "d"
+    ),
     reader(
         rf"(?<![\w.])(?:[a-z0-9][a-z0-9-]{{0,62}}+\.){{1,8}}(?:{_TOP})\b(?!\.?\w)"
-        rf"(?::\d{{1,5}})?(?:[/?#][^\s<>()\"]{{0,2000}})?{_END}",
+        rf"(?::\d{{1,5}})?(?:[/?#][^\s<>()\"]{{0,2000}})?{_END}(?:['’]s(?!\w))?",
         _web,
         "ld",
         any_case=True,
@@ -91,10 +96,15 @@ READERS: list[Reader] = [
         "ld_-",
     ),
     reader(
-        r"(?<![\w/])(?:~|\.{1,2})?/(?:[\w.-]{1,64}+/){1,16}[\w-]{0,64}",
+        r"(?<![\w/])(?:/(?:[\w.-]{1,64}+/){1,16}|(?:~|\.{1,2})/(?:[\w.-]{1,64}+/){0,16})"
+        r"[\w-]{0,64}(?:\.\w{1,16}){0,3}",
         lambda found: said(found[0]),
         "~./",
     ),
+    reader(
+        r"(?<!\w)[A-Za-z]:\\[\w\\-]{0,200}(?:\.\w{1,16}){0,3}", lambda found: said(found[0]), "l"
+    ),
     reader(r"(?<!\S)\.(?=[A-Za-z])", "dot", "."),
+    reader(r"(?<=[a-z0-9_])\.(?=[a-z_]\w|h>)", "dot", "."),
     reader(r"(?<![\w@])@(?=[^\W\d])[\w.]{0,63}\w", lambda found: said(found[0]), "@"),
 ]

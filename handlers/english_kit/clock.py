@@ -3,22 +3,30 @@
 import re
 
 from english_kit.dates import date
-from english_kit.numerals import cardinal
+from english_kit.numerals import cardinal, spelled
 from english_kit.scanner import Reader, before, behind, kept_stop, reader
 
 _HALF = r"(?:\s?([AaPp])(?:\.\s?[Mm]\.?|[Mm]\b\.?))"
 _ZONES = "UTC|GMT|EST|EDT|CST|CDT|MST|MDT|PST|PDT|CET|CEST|BST|IST|JST|ET|PT|CT|MT"
 
 
-def time(hour: int, minute: int, second: int | None = None, half: str | None = None) -> str:
-    """14:30 as "fourteen thirty"; *half* is the A or P of a half day."""
+def time(hour: int, minute: int, second: str | None = None, half: str | None = None) -> str:
+    """14:30 as "fourteen thirty"; *half* is the A or P of a half day.
+
+    *second* as it is written, which may have a fraction.
+    """
     if minute == 0 and second is None:
         words = _full_hour(hour, half)
     else:
-        words = cardinal(hour) + _minutes(minute, second)
+        words = cardinal(hour) + _minutes(minute, has_seconds=second is not None)
     if second is not None:
-        words += f" and {cardinal(second)} second{'' if second == 1 else 's'}"
+        words += f" and {_seconds(second)} second{'' if second.lstrip('0') == '1' else 's'}"
     return f"{words} {half.upper()} M" if half else words
+
+
+def _seconds(written: str) -> str:
+    whole, _, fraction = written.partition(".")
+    return cardinal(int(whole)) + (f" point {spelled(fraction)}" if fraction else "")
 
 
 def _full_hour(hour: int, half: str | None) -> str:
@@ -29,9 +37,9 @@ def _full_hour(hour: int, half: str | None) -> str:
     return f"{cardinal(hour)} o'clock" if hour <= 12 else f"{cardinal(hour)} hundred"
 
 
-def _minutes(minute: int, second: int | None) -> str:
+def _minutes(minute: int, *, has_seconds: bool) -> str:
     if minute == 0:
-        return " hundred" if second is None else ""
+        return "" if has_seconds else " hundred"
     return f" oh {cardinal(minute)}" if minute < 10 else f" {cardinal(minute)}"
 
 
@@ -43,9 +51,9 @@ def _stop(found: re.Match[str]) -> str:
 
 def _time(found: re.Match[str]) -> str | None:
     hour, minute, second, half = found.groups()
-    if int(hour) > 24 or int(minute) > 59 or (second and int(second) > 59):
+    if int(hour) > 24 or int(minute) > 59 or (second and float(second) >= 60):
         return None
-    said = time(int(hour), int(minute), int(second) if second else None, half)
+    said = time(int(hour), int(minute), second or None, half)
     return said + (_stop(found) if half else "")
 
 
@@ -95,10 +103,10 @@ def _french(found: re.Match[str]) -> str | None:
 def _stamp(found: re.Match[str]) -> str | None:
     """2024-03-04T14:30:00Z; fractions of a second and offsets are said too."""
     day = date(int(found[1]), int(found[2]), int(found[3]))
-    hour, minute, second = int(found[4]), int(found[5]), int(found[6] or 0)
-    if day is None or hour > 24 or minute > 59 or second > 59:
+    hour, minute, second = int(found[4]), int(found[5]), found[6] or "0"
+    if day is None or hour > 24 or minute > 59 or float(second) >= 60:
         return None
-    said = f"{day} at {time(hour, minute, second or None)}"
+    said = f"{day} at {time(hour, minute, second if float(second) else None)}"
     zone = found[7]
     if zone == "Z":
         return f"{said} U T C"
@@ -117,12 +125,51 @@ def _zone(found: re.Match[str]) -> str | None:
 
 
 def _ratio(found: re.Match[str]) -> str:
-    return " to ".join(cardinal(int(each)) for each in found[0].split(":"))
+    between = " divided by " if re.match(r"\s?=", behind(found, 2)) else " to "
+    return between.join(cardinal(int(each)) for each in found[0].split(":"))
 
+
+def _elapsed(found: re.Match[str]) -> str | None:
+    """2:03.5, of a race."""
+    if int(found[2]) > 59:
+        return None
+    minutes = _minutes(int(found[2]), has_seconds=True)
+    return f"{cardinal(int(found[1]))}{minutes} point {spelled(found[3])}"
+
+
+def _verse(found: re.Match[str]) -> str:
+    """John 3:16, Gen. 1:1-3."""
+    number, book, chapter, first, last = found.groups()
+    ahead = f"{_NUMBERED_BOOK[number]} " if number else ""
+    said = f"{ahead}{_BOOKS.get(book, book)} {cardinal(int(chapter))} {cardinal(int(first))}"
+    return said + (f" to {cardinal(int(last))}" if last else "")
+
+
+_BOOKS = {
+    "Gen": "Genesis", "Ex": "Exodus", "Exod": "Exodus", "Lev": "Leviticus", "Num": "Numbers",
+    "Deut": "Deuteronomy", "Josh": "Joshua", "Sam": "Samuel", "Ps": "Psalm", "Prov": "Proverbs",
+    "Eccl": "Ecclesiastes", "Isa": "Isaiah", "Jer": "Jeremiah", "Ezek": "Ezekiel", "Dan": "Daniel",
+    "Matt": "Matthew", "Mt": "Matthew", "Mk": "Mark", "Lk": "Luke", "Jn": "John", "Rom": "Romans",
+    "Cor": "Corinthians", "Gal": "Galatians", "Eph": "Ephesians", "Phil": "Philippians",
+    "Col": "Colossians", "Thess": "Thessalonians", "Tim": "Timothy", "Heb": "Hebrews",
+    "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
+}  # fmt: skip
+_WHOLE_BOOKS = (
+    "Judges|Ruth|Kings|Chronicles|Ezra|Nehemiah|Esther|Job|Psalms|Lamentations|Hosea|Joel|Amos"
+    "|Obadiah|Jonah|Micah|Nahum|Habakkuk|Zephaniah|Haggai|Zechariah|Malachi|Luke|John|Acts|Titus"
+    "|Philemon|Jude"
+)
+_NUMBERED_BOOK = {"1": "First", "2": "Second", "3": "Third"}
+_BOOK = "|".join([*(f"{short}|{book}" for short, book in _BOOKS.items()), _WHOLE_BOOKS])
 
 READERS: list[Reader] = [
     reader(
-        r"(?<![\w.-])([12]\d{3})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?"
+        rf"(?<!\w)(?:([123]) )?({_BOOK})\.? (\d{{1,3}}):(\d{{1,3}})(?:[-–](\d{{1,3}}))?(?![\d:])",
+        _verse,
+        "ld",
+    ),
+    reader(
+        r"(?<![\w.-])([12]\d{3})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d{1,9})?))?"
         r"\s?(Z|[+-]\d\d:?\d\d)?(?![\w:])",
         _stamp,
         "d",
@@ -139,17 +186,30 @@ READERS: list[Reader] = [
         _span,
         "d",
     ),
+    reader(r"(?<![\w:.])(\d\d):(\d\d)\s?(?:hours|hrs)(?!\w)", _military, "d"),
+    reader(r"(?<![\w:.])(\d{1,2}):(\d\d)\.(\d{1,3})(?![\w:])", _elapsed, "d"),
     reader(
-        rf"(?<![\w:.])(\d{{1,2}}):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?(?![\d:])"
-        rf"(?:{_HALF}|\s?[hH](?!\w))?(?!\w)",
+        rf"(?<![\w:.])(\d{{1,2}}):(\d\d)(?::(\d\d(?:\.\d{{1,9}})?))?(?![\d:])"
+        rf"(?:{_HALF}|\s?[hH](?!\w))?(?!\w(?<!Z))",
         _time,
         "d",
     ),
     reader(rf"(?<![\w:.])(\d{{1,2}})\.(\d\d)(){_HALF}", _time, "d"),
+    reader(
+        r"(?<=\b[aA]t )(\d{1,2})\.([0-5]\d)()()"
+        r"(?=[,;!?)]|\.?$|\.\s|\s(?:on|sharp|today|tomorrow|tonight|every|this|and we|in the)\b)",
+        _time,
+        "d",
+    ),
     reader(rf"(?<![\w:.,])(\d{{1,2}}){_HALF}(?!\w)", _hour, "d"),
-    reader(r"(?<![\w:.])(\d\d):?(\d\d)\s?(?:hours|hrs)(?!\w)", _military, "d"),
+    reader(
+        r"(?<![\w:.])(\d\d)(\d\d)\s?(?:hours|hrs)(?!\w|\s(?:of|ago|per|an?|later|each|every)\b)",
+        _military,
+        "d",
+    ),
     reader(r"(?<![\w:.])(\d{1,2})h(\d\d)(?!\w)", _french, "d"),
     reader(r"(?<![\w:.])\d{1,4}(?::\d{1,4}){1,3}(?![\w:]|\.\d)", _ratio, "d"),
     reader(r"[-–—](?=\s?(?:noon|midnight|present|now|today)\b)", "to", "-–—"),
     reader(rf"(?<=[\dmM.] )(?:{_ZONES})(?!\w)", _zone, "l"),
+    reader(r"(?<=:\d\d)Z(?!\w)", "U T C", "l"),
 ]

@@ -51,6 +51,12 @@ def _iso(found: re.Match[str]) -> str | None:
     return date(int(found[1]), int(found[2]), int(found[3]))
 
 
+def _named_month(found: re.Match[str]) -> str | None:
+    """4-Jan-2024, Jan-04-2024."""
+    day = int(found["day"])
+    return date(_full_year(found["year"]), MONTHS.index(month_name(found["month"])) + 1, day)
+
+
 def _full_year(written: str) -> int:
     number = int(written)
     if len(written) > 2:
@@ -139,6 +145,12 @@ def _two_years(found: re.Match[str]) -> str:
     return f"{year(int(found[1]))} to {year(int(found[2]))}"
 
 
+def _next_year(found: re.Match[str]) -> str | None:
+    """2023/24."""
+    first, last = int(found[1]), int(found[2])
+    return f"{year(first)} to {cardinal(last)}" if last == (first + 1) % 100 else None
+
+
 def _years(found: re.Match[str]) -> str:
     """1914–1918, and 2020-21."""
     first, last = found.groups()
@@ -175,6 +187,17 @@ READERS: list[Reader] = [
     reader(rf"(?:(?<=[\dhdt] )|(?<=[\dhdt]))[-–—](?=\s?{_MONTH}\s\d)", _dated_range, "-–—"),
     reader(r"(?<![\w.-])([12]\d{3})-(\d{2})-(\d{2})(?![\w-])", _iso, "d"),
     reader(r"(?<![\w.-])([12]\d{3})/(\d{2})/(\d{2})(?![\w/-])", _iso, "d"),
+    reader(r"(?<![\w.-])((?:19|20)\d\d)\.(\d{2})\.(\d{2})(?![\w-]|\.\d)", _iso, "d"),
+    reader(
+        rf"(?<![\w.-])(?P<day>{_DAY})-(?P<month>{_MONTH})-(?P<year>[12]\d{{3}}|\d\d)(?![\w-])",
+        _named_month,
+        "d",
+    ),
+    reader(
+        rf"(?<![\w.-])(?P<month>{_MONTH})-(?P<day>{_DAY})-(?P<year>[12]\d{{3}})(?![\w-])",
+        _named_month,
+        "l",
+    ),
     reader(
         r"(?<![\w./])(\d{1,2})(?P<parted>[/.])(\d{1,2})(?P=parted)([12]\d{3}|\d{2})(?![\w/]|\.\d)",
         _numeric,
@@ -202,7 +225,12 @@ READERS: list[Reader] = [
     ),
     reader(r"(?<![\w./])(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/])", _month_of, "d"),
     reader(r"(?<![\w./])((?:19|20)\d\d)/((?:19|20)\d\d)(?![\w/])", _two_years, "d"),
+    reader(r"(?<![\w./])((?:19|20)\d\d)/(\d\d)(?![\w/])", _next_year, "d"),
     reader(r"(?<![\w.,])([12]\d\d0)['’]?s(?!\w)", _decade, "d"),
+    reader(r"(?:(?<=[Tt]he )|(?<=early )|(?<=late ))['’]?00['’]?s(?!\w)", "two thousands", "d'’"),
+    reader(
+        r"(?<=\ds)\s?[-–—](?=\s?['’]?\d{2,4}s\b)|(?<=\ds )[-–—](?=\s?['’]?\d{2,4}s\b)", "to", "-–—"
+    ),
     reader(r"(?<!\w)['’]([2-9]0)['’]?s(?!\w)", _decade, "'’"),
     reader(r"(?<![\w.,])([2-9]0)s(?!\w)", _tens, "d"),
     reader(

@@ -4,10 +4,11 @@ and told; a single Greek letter has an English name."""
 import re
 import unicodedata
 
-from english_kit.scanner import LEFT_OUT, Reader, reader
+from english_kit.scanner import LEFT_OUT, LETTER, Reader, reader
 
 _GREEK = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)(?: WITH.*)?")
-_OTHER = r"[^\W\d_A-Za-zªº\u00c0-\u024f\u1e00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff\u0250-\u02af]"
+_LATIN = r"A-Za-zªº\u00c0-\u024f\u1e00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff\u0250-\u02af"
+_OTHER = rf"(?={LETTER})[^\W\d_{_LATIN}]"
 _SCRIPT_NAMES = {
     "CJK": "Chinese characters",
     "HIRAGANA": "Japanese",
@@ -22,8 +23,9 @@ def script(letters: str) -> str:
     return _SCRIPT_NAMES.get(first, first.capitalize())
 
 
-def _greek_letter(found: re.Match[str]) -> str | None:
-    name = _GREEK.fullmatch(unicodedata.name(found[0], ""))
+def greek_letter(letter: str) -> str | None:
+    """The English name of a Greek letter."""
+    name = _GREEK.fullmatch(unicodedata.name(letter, ""))
     if name is None:
         return None
     said = name[1].lower()
@@ -36,7 +38,11 @@ def _left_out(found: re.Match[str]) -> str:  # noqa: ARG001
 
 # Marks and joiners belong to the letters that they stand on.
 READERS: list[Reader] = [
-    reader(rf"(?!(?:{_OTHER}){{2}})[\u0370-\u03ff\u1f00-\u1fff]", _greek_letter, "l"),
+    reader(
+        rf"(?!(?:{_OTHER}){{2}})[\u0370-\u03ff\u1f00-\u1fff]",
+        lambda found: greek_letter(found[0]),
+        "l",
+    ),
     reader(
         rf"{_OTHER}(?:{_OTHER}|[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u065f\u0900-\u0dff"
         r"\u0e31-\u0e4e\u0f18-\u0fbc\u1000-\u109f\u200c\u200d\u3099\u309a\u30fc々〆ー])*",

@@ -2,7 +2,9 @@
 
 import re
 
-from english_kit.numerals import amount, cardinal, spelled, whole
+from english_kit.addresses import said
+from english_kit.dates import MONTHS
+from english_kit.numerals import cardinal, letters_and_digits, spelled, whole, year
 from english_kit.scanner import Reader, before, reader
 
 _SEPARATOR = r"[-–‑. /\N{NO-BREAK SPACE}]"
@@ -10,12 +12,17 @@ _LABELS = (
     "zip|zip code|postal code|postcode|post code|pin|code|passcode|password|account|acct|order"
     "|invoice|ticket|tracking|serial|confirmation|reference|ref|case|id|passport|extension|ext"
     "|routing|isbn|ssn|social security|phone|telephone|tel|fax|mobile|cell|call|dial|text|flight"
-    "|badge|license|licence|vin|otp|booking|ending in|ends in|ending with|policy|member|customer"
+    "|badge|license|licence|vin|otp|booking|ending in|ends in|ending with|ending|policy|member"
+    "|customer|cvv|cvc|cvv2|itin|ein|issn|imei|upc|sku|pmid|vat|tax|area code|dial code"
 )
 _LABELLED = re.compile(
     rf"(?<!\w)(?:{_LABELS})s?\.?"
     r"(?:\s(?:number|num|no|code|id|is not|is|was|will be|ends in|ending in))*"
     r"\.?(?:\s?[:#=])?\s?#?\s?$",
+    re.IGNORECASE,
+)
+_ROOMS = re.compile(
+    r"\b(?:room|rm\.|suite|apartment|flight|bus|route|rte\.|highway|hwy\.|interstate|error|http|US-)\s?$",
     re.IGNORECASE,
 )
 _ALPHABET_KEYS = re.compile(r"[A-Z]{2,}|\d+")
@@ -94,6 +101,71 @@ def _postal(found: re.Match[str]) -> str:
     return f"{' '.join(found[1])} {grouped(found[2])}"
 
 
+def _masked(found: re.Match[str]) -> str:
+    """**** **** **** 4242, XXX-XX-6789."""
+    return f"ending in {spelled(found[1])}"
+
+
+def _expiry(found: re.Match[str]) -> str:
+    """exp 05/27, of a card."""
+    said = "valid through" if found[1] else "expires"
+    return f"{said} {MONTHS[int(found[2]) - 1]} {year(2000 + int(found[3]))}"
+
+
+def _coded(found: re.Match[str]) -> str | None:
+    """order #A1B2C3."""
+    if not _LABELLED.search(before(found, 60)):
+        return None
+    return f"number {letters_and_digits(found[1])}"
+
+
+def _flight(found: re.Match[str]) -> str:
+    """flight UA 123."""
+    return f"{letters_and_digits(found[1])} {spelled(found[2])}"
+
+
+def _document(found: re.Match[str]) -> str:
+    """doi:10.1038/nphys1170."""
+    return f"D O I {said(found[1])}"
+
+
+def _preprint(found: re.Match[str]) -> str:
+    return f"archive {spelled(found[1])} point {spelled(found[2])}"
+
+
+def _postal_behind(found: re.Match[str]) -> str | None:
+    """75008 Paris; but 20000 Leagues, 50000 People went."""
+    return None if found[0].endswith("000") else spelled(found[0])
+
+
+def _internet_address(found: re.Match[str]) -> str:
+    """fe80::1, by its groups."""
+    return " ".join(
+        "colon" if each == ":" else "colon colon" if each == "::" else letters_and_digits(each)
+        for each in re.findall(r"::|:|[^:]+", found[0])
+    )
+
+
+def _color(found: re.Match[str]) -> str:
+    return f"hash {letters_and_digits(found[1])}"
+
+
+def _model(found: re.Match[str]) -> str:
+    """Boeing 737-800, RTX 4090."""
+    return " ".join(
+        _three(each) if len(each) == 3 else year(int(each)) for each in found[0].split("-")
+    )
+
+
+def _three(digits: str) -> str:
+    """305 as "three oh five", 737 as "seven thirty-seven"."""
+    head, tail = digits[0], digits[1:]
+    if tail == "00":
+        return cardinal(int(digits))
+    rest = f"oh {cardinal(int(tail))}" if tail[0] == "0" else cardinal(int(tail))
+    return f"{cardinal(int(head))} {rest}"
+
+
 def _hexadecimal(found: re.Match[str]) -> str:
     return " ".join(cardinal(int(each)) if each.isdecimal() else each.upper() for each in found[0])
 
@@ -108,19 +180,39 @@ def _characters(found: re.Match[str]) -> str:
 
 def _room(found: re.Match[str]) -> str | None:
     """room 305 as "three oh five"."""
-    if not re.search(r"\b(?:room|suite|apartment|flight|bus)\s$", before(found, 12), re.IGNORECASE):
-        return None
-    head, tail = found[0][0], found[0][1:]
-    if tail == "00":
-        return amount(found[0])
-    rest = f"oh {cardinal(int(tail))}" if tail[0] == "0" else cardinal(int(tail))
-    return f"{cardinal(int(head))} {rest}"
+    return _three(found[0]) if _ROOMS.search(before(found, 12)) else None
 
 
 _G = rf"{_SEPARATOR}?"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 READERS: list[Reader] = [
+    reader(r"(?i:doi:?\s?)(10\.\d{4,9}/[\w./()-]{1,100})(?<![.,;)])", _document, "l"),
+    reader(r"arXiv:\s?(\d{4})\.(\d{4,5})(?!\w)", _preprint, "l"),
+    reader(
+        r"(?<![\w:.])(?=[\da-fA-F:]{0,40}::|(?:[\da-fA-F]{1,4}:){7})(?=[\da-fA-F:]{0,40}\d)"
+        r"(?:[\da-fA-F]{1,4})?(?:::?[\da-fA-F]{1,4}){1,8}(?:::)?(?![\w:])",
+        _internet_address,
+        "dl:",
+    ),
+    reader(r"#((?=[A-Z\d-]{0,20}\d)(?=[\d-]{0,20}[A-Z])[A-Z\d-]{3,24})(?!\w)", _coded, "#"),
+    reader(r"#([\da-fA-F]{6}|[\dA-F]{3})(?<=[A-Fa-f\d])(?<!#\d{3})(?<!#\d{6})(?!\w)", _color, "#"),
+    reader(r"(?:[*Xx•]{2,4}[ -]){1,3}(\d{4})(?!\w)", _masked, "l*•"),
+    reader(
+        r"(?<!\w)(?:[Ee]xp(?:ires?|iry)?(?: date)?|([Vv]alid (?:thru|through|until)))[.:]? "
+        r"(0[1-9]|1[0-2])/(\d\d)(?![\d/])",
+        _expiry,
+        "l",
+    ),
+    reader(r"(?<=[Ff]light )([A-Z]{2}|[A-Z]\d) ?(\d{1,4})(?!\w)", _flight, "l"),
+    reader(
+        r"(?:(?<=Boeing )|(?<=Airbus )|(?<=Porsche )|(?<=Peugeot )|(?<=RTX )|(?<=GTX )|(?<=RFC ))"
+        r"(?:[1-9]\d{2}(?:-[1-9]\d{2})?|[1-9]\d{3})(?![\w-]|[.,]\d)",
+        _model,
+        "d",
+    ),
+    reader(r"(?<![\w.,$€£-])\d{5}(?=\s[A-Z][a-zé]{2,20}(?:[,;]|\.?$))", _postal_behind, "d"),
+    reader(r"(?<![\w.-])\d{4} [A-Z]{2}(?=,? [A-Z][a-z])", lambda found: _code(found[0]), "d"),
     reader(rf"(?<![\w-]){_UUID}(?![\w-])", _characters, "dl"),
     reader(
         r"(?<![\w:])[0-9a-fA-F]{2}(?:(?P<between>[:-])[0-9a-fA-F]{2})(?:(?P=between)[0-9a-fA-F]{2}){4}(?![\w:-])",
@@ -152,7 +244,13 @@ READERS: list[Reader] = [
         "d(",
     ),
     reader(r"(?<![\w.-])(?:1 )?[2-9]\d{2} \d{3} \d{4}(?![\w-]|[.,]\d)", _telephone, "d"),
-    reader(r"(?<![\w.-])\d{3}[-‑]\d{4}(?![\w-]|\.\d)", _telephone, "d"),
+    reader(r"(?<![\w.-])\d{3}(?:[-‑]\d| 0)\d{3}(?![\w-]|\.\d)", _telephone, "d"),
+    reader(r"(?<![\w.-])\(\d{2}\) \d{4,5}-\d{4}(?![\w-])", _telephone, "("),
+    reader(
+        r"(?<![\w.-])(?:8 )?(?:\(\d{3,5}\) ?)?\d{2,3}-\d{2}-\d{2}(?![\w-]|\s?=)",
+        lambda found: _telephone(found) if len(re.sub(r"\D", "", found[0])) > 6 else None,
+        "d(",
+    ),
     reader(
         rf"(?<![\w.])\(0\d{{1,5}}\){_G}\d{{2,9}}(?:{_SEPARATOR}\d{{2,6}}){{0,4}}(?![\w-])",
         _telephone,
@@ -193,7 +291,7 @@ READERS: list[Reader] = [
         _labelled,
         "d",
     ),
-    reader(r"(?<![\w.,-])9-?1-?1(?=\W)", "nine one one", "d"),
+    reader(r"(?<![\w.,-])(?:911|9-1-1)(?!\w|[-.,]\d|\s(?:people|[a-z]+s)\b)", "nine one one", "d"),
     reader(
         rf"(?<![\w.])(v|V(?=\d{{1,6}}\.\d))(\d{{1,6}}(?:\.\d{{1,6}}){{0,6}}){_STAGE}(?!\.?\w)",
         _version,

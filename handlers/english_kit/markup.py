@@ -18,7 +18,17 @@ _TAGS = (
     "|option|p|picture|pre|q|s|samp|script|section|select|small|source|span|strike|strong|style|sub"
     "|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
-_TAG = re.compile(rf"</?({_TAGS})(?:\s[^<>]{{0,1000}})?\s?/?>", re.IGNORECASE)
+# What looks like attributes: "a <b and c> d" is no tag.
+_ATTRIBUTES = (
+    r"(?:\s{1,9}[\w:@.-]{1,64}(?:\s?=\s?(?:\"[^\"<>]{0,1000}\"|'[^'<>]{0,1000}'|[^\s\"'<>]{1,1000}))"
+    r"|\s(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted"
+    r"|open|readonly|required|reversed|selected)){0,40}\s{0,9}"
+)
+_TAG = re.compile(rf"</?({_TAGS}){_ATTRIBUTES}/?>", re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"\salt\s?=\s?(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+# Elements that HTML does not know: marks, where they are closed.
+_CLOSED = re.compile(r"</([A-Za-z][\w.:-]{0,63})\s?>")
+_UNKNOWN_TAG = re.compile(rf"</?([A-Za-z][\w.:-]{{0,63}}){_ATTRIBUTES}/?>")
 _HIDDEN = re.compile(
     r"<!--.{0,5000}?-->|<(script|style|head)\b[^<>]{0,1000}>.{0,5000}?</\1>|<!DOCTYPE[^<>]{0,500}>",
     re.IGNORECASE | re.DOTALL,
@@ -30,7 +40,7 @@ _IMAGE_OR_LINK = re.compile(
     r"|\[[^\[\]\n]{0,200}\])"
 )
 _NOTE = re.compile(r"\[\^[\w-]{1,32}\](?::\s)?")
-_REFERENCE = re.compile(r"^ {0,3}\[([^\[\]\n]{1,200})\]:\s\S{1,2000}.{0,200}$", re.MULTILINE)
+_REFERENCE = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]{1,200})\]:\s\S{1,2000}.{0,200}$", re.MULTILINE)
 _FENCE = re.compile(r"^\s{0,3}(?:```|~~~)[^\n`]{0,100}$\n?", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]{0,3}([-*_=])(?:[ \t]?\1){2,200}[ \t]*$", re.MULTILINE)
 _TABLE_RULE = re.compile(
@@ -73,6 +83,9 @@ def plain(text: str) -> str:
         text = _HIDDEN.sub(" ", text)
         text = _AUTOLINK.sub(lambda found: found[1].removeprefix("mailto:"), text)
         text = _TAG.sub(_break, text)
+        closed = set(_CLOSED.findall(text))
+        if closed:
+            text = _UNKNOWN_TAG.sub(lambda tag: "" if tag[1] in closed else tag[0], text)
     if "&" in text:
         text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     if "[" in text:
@@ -123,6 +136,8 @@ def _break(found: re.Match[str]) -> str:
     name = found[1].lower()
     if name in _LINES:
         return "\n"
+    if name == "img" and (alternative := _ALTERNATIVE.search(found[0])):
+        return alternative[1] or alternative[2] or ""
     return "\n\n" if re.fullmatch(_BLOCKS, name) else ""
 
 

@@ -2,13 +2,14 @@
 
 import re
 
-from english_kit.numerals import SIGNED, amount, cardinal
+from english_kit.numerals import SIGNED, amount, cardinal, ordinal
 from english_kit.scanner import Reader, before, behind, reader
 
-_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
-_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_RAISED_SET = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
-_LOWERED_SET = "₀₁₂₃₄₅₆₇₈₉"
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿˣʸⁱ", "0123456789+-nxyi", strict=True))
+_LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌ₐₑᵢⱼₖₘₙₒₚₓ", "0123456789+-=aeijkmnopx", strict=True))
+_RAISED_SET = "".join(_RAISED)
+_LOWERED_SET = "".join(_LOWERED)
+_SIGN_NAMES = {"+": "plus", "-": "minus", "=": "equals"}
 _COMPARED = {
     "===": "is identical to",
     "!==": "is not identical to",
@@ -23,6 +24,8 @@ _COMPARED = {
     "⇒": "implies",
     "⇔": "if and only if",
     "<->": "to and from",
+    "<-": "from",
+    "::": "colon colon",
     "↔": "to and from",
     "=": "equals",
     "≠": "is not equal to",
@@ -44,8 +47,6 @@ _COMPARED = {
     "×": "times",
     "⋅": "times",
     "÷": "divided by",
-    "**": "to the power of",
-    "^": "to the power of",
     "∈": "is in",
     "∉": "is not in",
     "⊂": "is a subset of",
@@ -83,15 +84,50 @@ def _prefixed(found: re.Match[str]) -> str:
 
 def _power(found: re.Match[str]) -> str:
     exponent = "".join(_RAISED[each] for each in found[0])
+    if exponent.isdecimal() and not re.search(r"[\w)\]}²³]\s?$", before(found, 2)):
+        return amount(exponent)  # an isotope: ¹⁴C
     if exponent == "2":
         return "squared"
     if exponent == "3":
         return "cubed"
+    if exponent[-1] in "+-":
+        return _parts(exponent)  # an ion: Fe²⁺
     if not exponent.lstrip("+-").isdecimal():
-        return "to the power of " + " ".join(
-            {"+": "plus", "-": "minus"}.get(each, each) for each in exponent
-        )
+        return f"to the power of {_parts(exponent)}"
     return f"to the power of {amount(exponent)}"
+
+
+def _parts(index: str) -> str:
+    """What stands above or below, part by part."""
+    return " ".join(
+        _SIGN_NAMES.get(each) or (cardinal(int(each)) if each.isdecimal() else each)
+        for each in re.findall(r"\d+|.", index)
+    )
+
+
+def _higher_root(found: re.Match[str]) -> str:
+    """³√8."""
+    number = int("".join(_RAISED[each] for each in found[1]))
+    name = {2: "square", 3: "cube"}.get(number) or ordinal(number)
+    return f"the {name} root of"
+
+
+def _bounded(found: re.Match[str]) -> str:
+    """∫₀¹, ∑ᵢ₌₁ⁿ."""
+    lowest = _parts("".join(_LOWERED[each] for each in found[2]))
+    highest = _parts("".join(_RAISED[each] for each in found[3])) if found[3] else ""
+    name = _PREFIXED[found[1]].removesuffix(" of")
+    return f"{name} from {lowest} to {highest} of" if highest else f"{name} over {lowest} of"
+
+
+def _double_sign(found: re.Match[str]) -> str:  # noqa: ARG001
+    return "asterisk asterisk"
+
+
+def _ion(found: re.Match[str]) -> str | None:
+    """Cl-, and the grade B-."""
+    named = re.search(r"(?:^|[^\w])(?:[A-F]|Cl|Br|OH|HCO|NO)$", before(found, 5))
+    return "minus" if named else None
 
 
 def _absolute(found: re.Match[str]) -> str:
@@ -105,8 +141,7 @@ def _caret(found: re.Match[str]) -> str:
 
 
 def _index(found: re.Match[str]) -> str:
-    digits = "".join(_LOWERED[each] for each in found[0])
-    return cardinal(int(digits))
+    return _parts("".join(_LOWERED[each] for each in found[0]))
 
 
 def _minus(found: re.Match[str]) -> str:  # noqa: ARG001
@@ -148,8 +183,16 @@ def _about(found: re.Match[str]) -> str:  # noqa: ARG001
 
 READERS: list[Reader] = [
     reader(r"\|([a-zA-Z]|[-−]?\d{1,9})\|", _absolute, "|"),
-    reader(rf"[{_RAISED_SET}]{{1,20}}", _power, _RAISED_SET),
-    reader(rf"[{_LOWERED_SET}]{{1,20}}", _index, _LOWERED_SET),
+    reader(r"([⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})√", _higher_root, _RAISED_SET),
+    reader(rf"([∫∑∏])([{_LOWERED_SET}]{{1,8}})([{_RAISED_SET}]{{1,8}})?", _bounded, "∫∑∏"),
+    reader(rf"[{_RAISED_SET}]{{1,20}}", _power, f"l{_RAISED_SET}"),
+    reader(rf"[{_LOWERED_SET}]{{1,20}}", _index, f"l{_LOWERED_SET}"),
+    reader(
+        r"(?<=\d)!(?=\s?[=+*/×÷^)−-])|(?<=\b[a-z])!(?=\s?[=+*/×÷^)−-]|\s[a-z])", "factorial", "!"
+    ),
+    reader(r"(?<=\b[a-zA-Z])(?:''|″|’’)(?=\s?[=(]|\s[+*/−-])", "double prime", "'’″"),
+    reader(r"(?<=\b[a-zA-Z])['’′](?=\s?[=(]|\s[+*/−-])", "prime", "'’′"),
+    reader(r"(?<=[\w)\]] )%(?=\s[\w(])(?=\s\d|\s[a-z]\b)", "modulo", "%"),
     reader(rf"(?<=[\w)\]])\s?(?:\^|\*\*)\s?\(?({SIGNED})\)?(?=\W|$)", _caret, "^*"),
     reader("[" + "".join(_PREFIXED) + "]", _prefixed, "".join(_PREFIXED)),
     reader(r"(?<![\d)])(?<![\d)] )(?<!\b[a-zπ] )(?<!\b[a-zπ])[~≈∼]\s?(?=[\d$€£])", _about, "~≈∼"),
@@ -166,7 +209,12 @@ READERS: list[Reader] = [
     ),
     reader(r"[-−](?=[^\W\d_](?!\w))(?<![\w)\]][-−])(?<!\w [-−])", _minus, "-−"),
     reader(r"(?<=[\w)\]²³∞] )[-–](?=\s)", _spaced_minus, "-–"),
-    reader(r"(?<=\b[A-F])[-−](?=[\s.,;:)]|$)", _minus, "-−"),  # the grade B-
+    reader(r"[-−](?=[\s.,;:)]|$)", _ion, "-−"),
+    reader(r"(?<=\b[a-z])--(?=[\s;)]|$)", "minus minus", "-"),
+    reader(r"(?<=\bT)[-−–](?=\d)", "minus", "-−–"),
+    reader(r"(?<=\d)(?:\.{2,3}|…)(?=\d)", "to", ".…"),
+    reader(r"(?:(?<=[\w)\]])|(?<=[\w)\]] ))(?:\^|\*\*)(?=\s?[-−\w(√])", "to the power of", "^*"),
+    reader(r"\*\*", _double_sign, "*"),
     reader(r"(?<=\b[a-z])[-−](?=\d)|(?<=[)\]²³])[-−](?=[\w(])|[-−](?=[√∞πσ(])|−", _minus, "-−"),
     reader(r"/|∕|⁄", _slash, "/∕⁄"),
     reader("∞", "infinity", "∞"),

@@ -2,8 +2,15 @@
 
 import re
 
-from english_kit.numerals import SIGNED, SIGNED_BEGINS, amount, cardinal, is_one
-from english_kit.quantities import ATTRIBUTED, VULGAR, VULGAR_CHARACTERS, fraction_of, vulgar
+from english_kit.numerals import SIGNED, SIGNED_BEGINS, amount, cardinal, is_one, year
+from english_kit.quantities import (
+    VULGAR,
+    VULGAR_CHARACTERS,
+    fraction_of,
+    in_equation,
+    is_attributed,
+    vulgar,
+)
 from english_kit.scanner import Reader, before, behind, reader
 
 _PREFIXES = {
@@ -81,6 +88,26 @@ _OWN = {
     "fps": ("frame per second", "frames per second"),
     "dpi": ("dot per inch", "dots per inch"),
     "gal": ("gallon", "gallons"),
+    "kgs": ("kilogram", "kilograms"),
+    "KG": ("kilogram", "kilograms"),
+    "kms": ("kilometer", "kilometers"),
+    "KM": ("kilometer", "kilometers"),
+    "gm": ("gram", "grams"),
+    "gms": ("gram", "grams"),
+    "mls": ("milliliter", "milliliters"),
+    "mmHg": ("millimeter of mercury", "millimeters of mercury"),
+    "K": ("kelvin", "kelvin"),
+    "Nm": ("newton meter", "newton meters"),
+    "N·m": ("newton meter", "newton meters"),
+    "kΩ": ("kilohm", "kilohms"),
+    "MΩ": ("megohm", "megohms"),
+    "ac": ("acre", "acres"),
+    "sq cm": ("square centimeter", "square centimeters"),
+    "sq in": ("square inch", "square inches"),
+    "sq yd": ("square yard", "square yards"),
+    "cu. ft.": ("cubic foot", "cubic feet"),
+    "cu in": ("cubic inch", "cubic inches"),
+    "cu m": ("cubic meter", "cubic meters"),
     "qt": ("quart", "quarts"),
     "pt": ("pint", "pints"),
     "tbsp": ("tablespoon", "tablespoons"),
@@ -153,7 +180,6 @@ _GLUED_ONLY = frozenset(
         "mo",
         "pp",
         "s",
-        "l",
         "MP",
         "bar",
         "bit",
@@ -243,14 +269,12 @@ def _allowed(unit: str, space: str) -> bool:
 def _measure(found: re.Match[str]) -> str | None:
     """25s, -3.5 km/h, 1½ cups, 3/4 in."""
     number, space, unit, per = found.groups()
-    if unit == "in" or not _allowed(unit, space):
-        return None
-    if unit in {"C", "F"} and (space or not re.search(r"\d\d|[-−+]", number)):
+    if unit == "in" or not _allowed(unit, space) or _is_no_measure(found):
         return None
     part = fraction_of(number)
     hyphen = "-" in space
     single = is_one(number) if part is None else part.single
-    single = single or hyphen or (not space and ATTRIBUTED.match(behind(found, 16)) is not None)
+    single = single or hyphen or is_attributed(found)
     said = _names(unit, per, single=single)
     if said is None:
         return None
@@ -258,6 +282,19 @@ def _measure(found: re.Match[str]) -> str | None:
         article = "an" if said[0] in "aeiou" else "a"
         return f"{part.said} of {article} {said}"
     return f"{amount(number) if part is None else part.said} {said}"
+
+
+def _is_no_measure(found: re.Match[str]) -> bool:
+    """Seat 14C, 300K people, 2x + 3y, 7 % 3."""
+    number, space, unit, _ = found.groups()
+    if unit in {"C", "F"}:
+        is_place = _PLACES.search(before(found, 14)) is not None
+        return bool(space or is_place or not re.search(r"\d\d|[-−+]", number))
+    if unit == "K":
+        return not space
+    if unit == "%":
+        return bool(space and re.match(r"\s\d", behind(found, 2)))
+    return unit in {"y", "d", "w"} and in_equation(found)
 
 
 def _range(found: re.Match[str]) -> str | None:
@@ -287,6 +324,19 @@ def _feet(found: re.Match[str]) -> str:
     feet, inches = found.groups()
     named = "foot" if feet == "1" or inches else "feet"
     return f"{cardinal(int(feet))} {named}" + (f" {amount(inches)}" if inches else "")
+
+
+def _angle(found: re.Match[str]) -> str:
+    """37°46'30"N, 122.4194° W."""
+    degrees, minutes, seconds, side = found.groups()
+    parts = [(degrees, "degree"), (minutes, "minute"), (seconds, "second")]
+    said = [f"{amount(each)} {name}{'' if is_one(each) else 's'}" for each, name in parts if each]
+    return " ".join([*said, *([_SIDES[side]] if side else [])])
+
+
+def _side_ahead(found: re.Match[str]) -> str:
+    """N 40° 42'."""
+    return _SIDES[found[0]]
 
 
 def _bare_feet(found: re.Match[str]) -> str | None:
@@ -352,7 +402,9 @@ def _scaled(found: re.Match[str]) -> str | None:
     is_place = _PLACES.search(before(found, 14)) or re.match(r"\s[A-Z]", behind(found, 2))
     if found[2] in "BM" and is_place:
         return None  # apartment 4B, 221B Baker Street
-    if found[0] in {"2K", "4K", "8K"}:
+    if re.search(r"\w[-–]$", before(found, 2)):
+        return None  # the processor i7-9700K
+    if found[0] in {"2K", "4K", "8K"} or (found[2] in "kK" and _RACE.match(behind(found, 10))):
         return f"{amount(found[1])} K"
     return f"{amount(found[1])} {_SCALES[found[2]]}"
 
@@ -364,7 +416,27 @@ def _by(found: re.Match[str]) -> str | None:
         return None
     if ahead[-1:].isspace() != after[:1].isspace() and found[0] in "xX":
         return None  # 2 x86 processors
-    return "times" if re.match(r"[\s\d.x×]{1,30}=", after) else "by"
+    is_product = re.match(r"[\s\d.x×]{1,30}=|\s?10(?:\^|\*\*|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻])", after)
+    return "times" if is_product else "by"
+
+
+def _pixels(found: re.Match[str]) -> str:
+    """1920x1080 as "nineteen twenty by ten eighty"."""
+    return " by ".join(year(int(each)) if len(each) > 3 else _pair(each) for each in found.groups())
+
+
+def _pair(digits: str) -> str:
+    """720 as "seven twenty", 800 as "eight hundred"."""
+    if digits[1:] == "00":
+        return cardinal(int(digits))
+    last = cardinal(int(digits[1:]))
+    return f"{cardinal(int(digits[0]))} {'oh ' if digits[1] == '0' else ''}{last}"
+
+
+def _lines(found: re.Match[str]) -> str:
+    """1080p."""
+    digits = found[1]
+    return f"{year(int(digits)) if len(digits) > 3 else _pair(digits)} {found[2].upper()}"
 
 
 _PLACES = re.compile(
@@ -372,6 +444,8 @@ _PLACES = re.compile(
     r"|exit|#)\s?$",
     re.IGNORECASE,
 )
+_SIDES = {"N": "north", "S": "south", "E": "east", "W": "west"}
+_RACE = re.compile(r"\s(?:run|race|walk|runner|marathon|swim|row)\b")
 _SPACE = r"((?:[-‑]|[ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}])?)"
 _IN = rf"({SIGNED}(?:[ -]?{VULGAR}|[ -]\d{{1,2}}/\d{{1,2}})?|{VULGAR}|\d{{1,2}}/\d{{1,2}}){_SPACE}"
 
@@ -382,6 +456,13 @@ READERS: list[Reader] = [
         _duration,
         "d",
     ),
+    reader(
+        r"(?<![\w.])(\d{1,3}(?:\.\d{1,8})?)\s?°\s?(?:(\d{1,2}(?:\.\d{1,6})?)\s?['′’]"
+        r"\s?(?:(\d{1,2}(?:\.\d{1,6})?)\s?(?:\"|″|”|''|′′)\s?)?)?([NSEW])?(?!\w)(?<![°\s])",
+        _angle,
+        "d",
+    ),
+    reader(r"(?<!\w)[NSEW](?=\s\d{1,3}(?:\.\d{1,8})?\s?°)", _side_ahead, "l"),
     reader(r"(?<![\w.])(\d{1,2})['′’]\s?(\d{1,2}(?:\.\d)?)(?:\"|″|”|'')", _feet, "d"),
     reader(
         r"(?<![\w.])(\d{1,3})\s?(?:ft|feet|foot)\.?\s(\d{1,2})\s?in(?:ch|ches)?\b\.?(?!\w)",
@@ -404,7 +485,7 @@ READERS: list[Reader] = [
     reader(rf"({SIGNED})([kKMB]|mn|bn)(?![\w.])", _scaled, SIGNED_BEGINS),
     reader(rf"({SIGNED})([kKMB])(?=\.(?:\s|$))", _scaled, SIGNED_BEGINS),
     reader(
-        r"(?<![\w/.])(?:km/h|m/s|km²|m²|m³|cm²|cm³|kWh|°C|°F)(?!\w)",
+        r"(?<![\w/.])(?:km/h|m/s|mmHg|km²|m²|m³|cm²|cm³|kWh|°C|°F)(?!\w)",
         lambda found: _names(*_bare(found[0]), single=False),
         "l°",
     ),
@@ -412,6 +493,13 @@ READERS: list[Reader] = [
         r"(?<=[a-z])/(min|sec|hr|hour|minute|second|day|week|month|year|person|user)(?!\w)",
         lambda found: f"per {_UNITS[found[1]][0] if found[1] in _UNITS else found[1]}",
         "/",
+    ),
+    reader(r"(?<![\w.,-])(\d{3,4})\s?[x×]\s?(\d{3,4})(?![\w.,]\d|[\w%]|\s?=)", _pixels, "d"),
+    reader(r"(?<![\w.,-])(480|720|1080|1440|2160|4320)([pi])(?!\w)", _lines, "d"),
+    reader(
+        r"(?<![\w.,])(\d{1,5})[x×](?=\d{1,5}\s?(?:[kcm]?m|ft|in|k?g|ml)(?!\w))",
+        lambda found: f"{amount(found[1])} by",
+        "d",
     ),
     reader(r"[xX×✕](?=\s?\.?\d)", _by, "l×✕"),
 ]

@@ -13,8 +13,8 @@ from english_kit.numerals import (
     halves,
     whole,
 )
-from english_kit.quantities import ATTRIBUTED
-from english_kit.scanner import Reader, behind, reader
+from english_kit.quantities import is_attributed
+from english_kit.scanner import Reader, reader
 
 
 class Currency(NamedTuple):
@@ -120,7 +120,9 @@ _SCALES = {
     "t": "trillion",
     "tn": "trillion",
 }
-_SCALE = r"(?:\s?(hundred|thousand|million|billion|trillion|[kKmMbBtT]n?|MM|[mM]io)(?![\w]))?"
+_SCALE = (
+    r"(?:\s?(hundred|thousand|million|billion|trillion|lakh|crore|[kKmMbBtT]n?|MM|[mM]io)(?![\w]))?"
+)
 _PER = "month|mo|year|yr|hour|hr|h|day|week|wk|night|minute|min|second|person|user|head|piece"
 _PER_WORDS = {
     "mo": "month",
@@ -142,12 +144,18 @@ _SYMBOL_BEGINS = "l" + "".join({each[0] for each in _SYMBOLS if not each[0].isal
 _DASHES = r"(?:[.,](?:[-–—]{1,2}|--))?"  # CHF 5.–
 
 
+# Where these are spent a point parts thousands: 10.000 €.
+_POINTED = (_EURO, _FRANC, _SYMBOLS["kr"], _SYMBOLS["zł"], _SYMBOLS["R$"], _SYMBOLS["₺"])
+
+
 def said(number: str, name: str, scale: str | None = None) -> str:
     """*number*, unsigned, of the currency that is written as *name*."""
     currency = _NAMES[name]
     if scale:
         return f"{amount(number)} {_SCALES.get(scale.lower(), scale)} {currency.many}"
     units, parts = halves(number)
+    if len(parts) == 3 and "." in number and 0 < len(units) < 4 and currency in _POINTED:
+        units, parts = units + parts, ""
     units = units or "0"
     if parts and (len(parts) != 2 or not currency.part):
         return f"{amount(number)} {currency.many}"
@@ -167,10 +175,14 @@ def _per(unit: str | None) -> str:
     return f" per {_PER_WORDS.get(unit, unit)}" if unit else ""
 
 
-def _ahead(found: re.Match[str]) -> str:
+def _ahead(found: re.Match[str]) -> str | None:
     """-$5, $-5, US$1.5M, CHF 12.50, $5/month; a $5 bill."""
-    outer, name, inner, number, scale, per = found.groups()
-    if ATTRIBUTED.match(behind(found, 16)) and not per and (scale or "." not in number):
+    outer, name, inner, number, scale, code, per = found.groups()
+    if code and _NAMES[name].one in _NAMES[code].one:
+        name = code  # $5 USD
+    elif code:
+        return None
+    if is_attributed(found) and not per and (scale or "." not in number):
         scaled = f" {_SCALES.get(scale.lower(), scale)}" if scale else ""
         return f"{_minus(outer or inner)}{amount(number)}{scaled} {_NAMES[name].one}"
     return _minus(outer or inner) + said(number, name, scale) + _per(per)
@@ -217,7 +229,7 @@ READERS: list[Reader] = [
     ),
     reader(
         rf"({SIGN})?(?<![^\W\d_])(?<!\$)({_SYMBOL}|(?:{_CODE})(?=[{MINUS}\s]?[{MINUS}\d$€£¥]))(?:(?<=[A-Z])\s?[$€£¥])?"
-        rf"\s?([{MINUS}])?({NUMBER}){_DASHES}{_SCALE}{_RATE}",
+        rf"\s?([{MINUS}])?({NUMBER}){_DASHES}{_SCALE}(?:\s({_CODE})(?!\w))?{_RATE}",
         _ahead,
         f"{_SYMBOL_BEGINS}{MINUS}+±",
     ),

@@ -5,19 +5,18 @@ What stays in capitals is an acronym: a voice's lexicon says it as a word, or sp
 
 import re
 import unicodedata
-from collections.abc import Callable
 
-from english_kit.numerals import spelled, whole, year
-from english_kit.scanner import LETTER, Reader, before, behind, reader
-
-Known = Callable[[str], bool]
+from english_kit.foreign import greek_letter
+from english_kit.numerals import letters_and_digits, spelled, whole, year
+from english_kit.scanner import LETTER, Known, Reader, before, behind, reader
 
 LONGEST_ACRONYM = 5  # letters; a longer word in capitals that nobody knows is a word
 # Short words that people write in capitals for emphasis; other known ones are acronyms (IT, US).
 _EMPHASISED = re.compile("AN|AS|AT|BE|BY|DO|GO|HE|IF|MY|NO|OF|OH|ON|SO|TO|UP|WE")
+_FUNCTION_WORDS = re.compile(f"{_EMPHASISED.pattern}|AM|IN|IS|IT|ME|OR|US")
 # Known as words, said letter by letter when they stand in capitals among others that do not.
 _SPELLED_WORDS = re.compile(
-    "AD|AM|AR|CIS|DOE|ED|ER|IN|IS|IT|LA|LED|MA|ME|MI|MOD|MOT|OR|PA|SEC|US|WHO"
+    "AD|AM|AR|CIS|DOE|ED|ER|ID|IN|IS|IT|LA|LED|MA|ME|MI|MOD|MOT|OR|PA|SEC|US|WHO"
 )
 _BETWEEN = frozenset("BCDEFGMPV")  # businesses, consumers, peers: B2B, P2P
 _FOLDED = str.maketrans(
@@ -29,6 +28,7 @@ _FOLDED = str.maketrans(
     }
 )  # fmt: skip
 _CAMEL = re.compile(rf"[A-Z]{{2,}}(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|{LETTER}+")
+_LOWERED_DIGITS = tuple("₀₁₂₃₄₅₆₇₈₉")
 _RUNS = re.compile(rf"{LETTER}+|\d+")
 _WORDS_NEAR = re.compile(rf"{LETTER}+(?:['’]{LETTER}+)*")
 
@@ -85,6 +85,8 @@ class NameReader:
                 return year(int(part))
             return whole(part) if len(part) < 4 else spelled(part)
         if part.isupper() and len(part) > 1:
+            if _SPELLED_WORDS.fullmatch(part):
+                return letters(part)
             return part if len(part) <= LONGEST_ACRONYM and not self.is_word(part) else part.lower()
         return part
 
@@ -106,6 +108,8 @@ class NameReader:
         return " ".join(said)
 
     def _letters_beside_digits(self, run: str) -> str:
+        if not run.isascii() and any(greek_letter(each) for each in run):
+            return " ".join(greek_letter(each) or each.upper() for each in run)  # 2πr
         if len(run) > 2 and self.is_word(run) and not run.isupper():
             return run
         if re.search("[a-z][A-Z]", run):
@@ -117,6 +121,8 @@ class NameReader:
     def _capitals(self, found: re.Match[str]) -> str:
         """An acronym, or a word that is shouted."""
         word, ending = found[1], (found[2] or "").replace("’", "'")
+        if behind(found, 1) in _LOWERED_DIGITS:
+            return letters(word)  # SO₂
         if not ending and self._is_shouted(found, word):
             return self._shouted(word)
         if not ending and _SPELLED_WORDS.fullmatch(word):
@@ -142,10 +148,16 @@ class NameReader:
         after = " ".join(_line_behind(found).split()[:4])
         near = [*_WORDS_NEAR.findall(ahead)[-2:], *_WORDS_NEAR.findall(after)[:2]]
         loud = [each for each in near if each.isupper() and (len(each) > 1 or each in "AI")]
-        known = [each for each in loud if len(each) > 1 and self.is_word(each)]
+        known = [each for each in loud if self._is_plain_word(each)]
         if not near or not known:
             return False
         return len(loud) == len(near) or (len(loud) >= 2 and len(word) > 2)
+
+    def _is_plain_word(self, word: str) -> bool:
+        """Whether *word* in capitals is rather a word that is shouted than an acronym."""
+        if len(word) < 3:
+            return _FUNCTION_WORDS.fullmatch(word) is not None
+        return self.is_word(word)
 
     def _word(self, found: re.Match[str]) -> str:
         word = found[0].replace("’", "'")
@@ -172,11 +184,6 @@ def _digits(run: str) -> str:
     if len(run) == 4 and "1900" <= run <= "2099":
         return year(int(run))
     return whole(run) if len(run) < 3 else spelled(run)
-
-
-def letters_and_digits(text: str) -> str:
-    """Each letter and each digit for itself."""
-    return " ".join(spelled(each) if each.isdecimal() else each.upper() for each in text)
 
 
 def _and(found: re.Match[str]) -> str:

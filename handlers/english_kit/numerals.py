@@ -17,25 +17,29 @@ MINUS = "-−‐‑‒"  # what people type as a minus sign
 _FORMS = (
     rf"\d{{1,3}}(?:[{THIN}'’]\d{{3}}){{1,6}}(?:[.,]\d{{1,18}})?",  # 1 234 567,8 and 1'234'567
     r"\d{1,3}(?: \d{3}){2,6}(?:[.,]\d{1,18})?",  # plain spaces: two groups, or a round thousand
-    r"\d{1,3} 000",
+    r"\d{1,3} 000(?![.,]\d)",
+    r"\d{1,3} \d{3},\d{1,2}",
+    r"\d{1,3}(?:_\d{3}){1,6}",
     r"[1-9]\d{0,2}(?:,\d{3}){1,6}(?:\.\d{1,18})?",  # 1,234,567.8
     r"[1-9]\d?(?:,\d{2}){1,4},\d{3}(?:\.\d{1,18})?",  # lakhs: 1,00,000
     r"[1-9]\d{0,2}(?:\.\d{3}){1,6},\d{1,2}",  # 1.234,56
     r"[1-9]\d{0,2}(?:\.\d{3}){2,6}",  # 1.234.567
-    r"(?<!\d,)(?:\d{1,15},(?:\d{1,2}|\d{4,18})|0,\d{3})(?!,\d)",  # a decimal comma, no list
+    # a decimal comma; [1,2] and (3,4) are lists
+    r"(?<!\d,)(?<!\[)(?!(?<=\()[1-9]\d{0,2},\d{1,3}\))(?:\d{1,15},(?:\d{1,2}|\d{4,18})|0,\d{3})(?!,\d)",
     r"\d{1,18}\.\d{1,18}",
     r"(?<![\d\w.])\.\d{1,18}",
-    r"\d{1,18}",
+    r"(?<!\S),\d{1,2}",
+    r"\d{1,40}",
 )
 # Most numbers are digits that nothing continues; they come first, and no other form is tried then.
 NUMBER = (
-    rf"(?=[\d.])(?>\d{{1,18}}(?!\d|[.,]\d|['’ {THIN}]\d{{3}})|"
+    rf"(?=[\d.]|(?<!\S),\d)(?>\d{{1,40}}(?!\d|[.,]\d|['’ {THIN}_]\d{{3}})|"
     + "|".join(rf"(?:{form})(?!\d)" for form in _FORMS)
     + ")"
 )
 SIGN = rf"(?:(?<![\w)\]}}%°])[{MINUS}+±])"
 SIGNED = rf"{SIGN}?{NUMBER}"
-NUMBER_BEGINS = "d."
+NUMBER_BEGINS = "d.,"
 SIGNED_BEGINS = f"{NUMBER_BEGINS}{MINUS}+±"
 _SIGNS = {"+": "plus ", "±": "plus or minus "} | dict.fromkeys(MINUS, "minus ")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
@@ -63,6 +67,11 @@ def spelled(digits: str) -> str:
     return " ".join(numbers.ONES[int(digit)] for digit in digits)
 
 
+def letters_and_digits(text: str) -> str:
+    """Each letter and each digit for itself."""
+    return " ".join(spelled(each) if each.isdecimal() else each.upper() for each in text)
+
+
 def whole(digits: str) -> str:
     """A whole number; digit by digit where it is too long, or begins with a zero."""
     if len(digits) > LONGEST or (len(digits) > 1 and digits[0] == "0"):
@@ -72,7 +81,7 @@ def whole(digits: str) -> str:
 
 def halves(written: str) -> tuple[str, str]:
     """The digits before and behind the decimal sign of an unsigned NUMBER."""
-    body = re.sub(rf"[{THIN} '’]", "", written)
+    body = re.sub(rf"[{THIN} '’_]", "", written)
     comma, point = body.rfind(","), body.rfind(".")
     if comma >= 0 and point >= 0:
         sign = max(comma, point)

@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 from english_kit.dates import MONTHS
 from english_kit.numerals import (
+    MINUS,
     NUMBER,
+    SIGN,
     SIGNED,
     SIGNED_BEGINS,
     amount,
     cardinal,
     ordinal,
     plural_of_tens,
+    spelled,
     whole,
     year,
 )
@@ -23,6 +26,9 @@ _SLASH = "[/⁄∕]"
 VULGAR = rf"[{VULGAR_CHARACTERS}]"
 _OPERATORS = "=+*×÷^√<>≤≥≈≠·"
 _PARTS = {2: "half", 3: "third", 4: "quarter"}
+_DATED = re.compile(
+    r"\b(?:on|due|by|(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,?)\s$"
+)
 _YEAR_WORDS = re.compile(
     r"\b(?:in|since|by|year|from|until|till|before|after|around|circa|of|during|and|to|late|early"
     r"|mid|spring|summer|autumn|fall|winter)[\s-]$",
@@ -33,15 +39,26 @@ _COUNTED = re.compile(
     r"(?:[a-z]{2,}\s)?(?:[a-z]{2,}s|people|men|women|children)\b"
 )
 # What a measure or an amount stands before in the singular: a 5km run, a $5 bill.
-ATTRIBUTED = re.compile(
+_ATTRIBUTED = re.compile(
     r"\s(?:run|race|walk|hike|swim|ride|drive|bulb|lamp|bottle|bag|box|can|jar|pack|bill|note|coin"
     r"|deal|fine|loan|check|cheque|gift|ticket|screen|monitor|display|battery|engine|motor|radius"
-    r"|charger|adapter|cable|file|disk|card|budget|fund|contract|investment|house|lawsuit|prize)\b"
+    r"|charger|adapter|cable|file|disk|card|budget|fund|contract|investment|house|lawsuit|prize|lens|film|camera|pipe|hose|wire|rope|pole|ladder|wall|fence"
+    r"|tank|angle|turn|view|dash|sprint|break|delay|wait|drop|rise|limit|oven|pause|window|gap)s?\b"
+)
+_COUNTS = re.compile(
+    r"\s(?!ago\b|or\b|and\b|of\b|in\b|at\b|to\b|on\b|for\b|from\b|by\b|is\b|was\b)[a-z]{2}"
 )
 _MEASURED = re.compile(
     r"\s(?:cup|mile|pound|teaspoon|tablespoon|pint|quart|gallon|yard|minute|dollar|kilometer|meter"
     r"|liter|gram|kilo|second|year|(inch|hour|ounce|acre))\b"
 )
+
+
+def is_attributed(found: re.Match[str]) -> bool:
+    """Whether a measure or an amount stands before what it is of: a 5 ft pole, 50mm lenses."""
+    after = behind(found, 16)
+    counted = re.search(r"\b[Aa]n?\s$", before(found, 3)) and _COUNTS.match(after)
+    return bool(counted or _ATTRIBUTED.match(after))
 
 
 class Fraction(NamedTuple):
@@ -116,13 +133,15 @@ def _slashed(found: re.Match[str]) -> str | None:
     """3/8, 12/25 (Christmas), 8/2 = 4, 4/5 stars, 10/10."""
     over, under = int(found[1]), int(found[2])
     after = behind(found, 12)
+    from_dates = _DATED.search(before(found, 14)) is not None
     if in_equation(found):
         return f"{cardinal(over)} divided by {cardinal(under)}"
-    if re.match(r"\s(?:stars?|points?)\b", after) or (over == under != 0):
+    if re.match(r"\s(?:stars?|points?)\b", after) or (over == under != 0 and not from_dates):
         return f"{cardinal(over)} out of {cardinal(under)}"
-    from_dates = re.search(r"\b(?:on|due|by)\s$", before(found, 8)) is not None
     possible = 1 <= over <= 12 and 1 <= under <= 31
-    usual = under <= 10 or under in {16, 32, 64, 100}
+    usual = under <= 10 or under in {16, 32, 64, 100, 1000}
+    if under == 10 and 0 < over < under and _COUNTED.match(behind(found)) and not from_dates:
+        return f"{cardinal(over)} out of {cardinal(under)}"  # 9/10 dentists
     if 0 < over < under and usual and not (from_dates and possible):
         return _of_what(found, Fraction(_parts(over, under), single=True))
     if possible and (from_dates or over < under):
@@ -138,7 +157,7 @@ def in_equation(found: re.Match[str]) -> bool:
 
 def _ordinal(found: re.Match[str]) -> str:
     number = int(re.sub(r"\D", "", found[1]))
-    said = ordinal(number)
+    said = ("minus " if found[1][0] in MINUS else "") + ordinal(number)
     if not found[2]:
         return said
     return f"{said}'s" if "'" in found[2] or "’" in found[2] else f"{said}s"
@@ -172,11 +191,25 @@ def _year(found: re.Match[str]) -> str | None:
 
 
 def _power_of_ten(found: re.Match[str]) -> str:
-    return f"{amount(found[1])} times ten to the power of {amount(found[2])}"
+    exponent = amount(found[2].removeprefix("+"))
+    return f"{amount(found[1])} times ten to the power of {exponent}"
 
 
 def _plain(found: re.Match[str]) -> str:
+    """A long number without groups is rather a telephone's or a card's than a count."""
+    digits = found[0].lstrip(MINUS + "+±")
+    if digits.isdecimal() and len(digits) >= 10 and not digits.endswith("00000"):
+        return amount(found[0][: -len(digits)] + "0").removesuffix("zero") + _in_groups(digits)
     return amount(found[0])
+
+
+def _in_groups(digits: str) -> str:
+    """Digit by digit, with pauses: as Americans group ten of them, else by four."""
+    if len(digits) == 10:
+        groups = [digits[:3], digits[3:6], digits[6:]]
+    else:
+        groups = re.findall(r"\d{1,4}", digits)
+    return ", ".join(map(spelled, groups))
 
 
 def _plural(found: re.Match[str]) -> str:
@@ -191,16 +224,28 @@ def _times(found: re.Match[str]) -> str:
     return f"{amount(found[1])} times"
 
 
+def _times_range(found: re.Match[str]) -> str:
+    """3-5x."""
+    return f"{amount(found[1])} to {amount(found[2])} times"
+
+
+def _record(found: re.Match[str]) -> str:
+    """3-0-1, of games won, lost and drawn."""
+    return ", ".join(cardinal(int(each)) for each in found.groups())
+
+
 _ORDINAL_END = "(?:st|nd|rd|th|ST|ND|RD|TH|ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)"
 
 READERS: list[Reader] = [
-    reader(rf"(?<![\w.])({NUMBER}){_ORDINAL_END}(s|['’]s)?(?!\w)", _ordinal, "d"),
+    reader(rf"(?<![\w.])({SIGN}?{NUMBER}){_ORDINAL_END}(s|['’]s)?(?!\w)", _ordinal, SIGNED_BEGINS),
     reader(r"(?<![\w.])(\d{1,6})[ºª]()(?![CF])", _ordinal, "d"),
     reader(rf"(?<![\w./]){SIGNED}[ -]?{VULGAR}", _said_fraction, SIGNED_BEGINS),
     reader(rf"(?<!\w){VULGAR}", _said_fraction, VULGAR_CHARACTERS),
     reader(rf"{SIGNED}[ -]\d{{1,2}}{_SLASH}\d{{1,2}}(?![\w/])", _said_fraction, SIGNED_BEGINS),
     reader(rf"(?<![\w.,/])(\d{{1,4}}) ?{_SLASH} ?(\d{{1,4}})(?![\w/]|[.,]\d)", _slashed, "d"),
     reader(rf"({SIGNED})[eE]([+−-]?\d{{1,3}})(?!\w)", _power_of_ten, SIGNED_BEGINS),
+    reader(rf"({SIGNED})\s?[-–]\s?({NUMBER})x(?!\w)", _times_range, SIGNED_BEGINS),
+    reader(r"(?<![\w.-])(\d{1,2})[-–](\d{1,2})[-–](\d{1,2})(?![\w-]|\s?=)", _record, "d"),
     reader(rf"({SIGNED})(\s?[-–—−]\s?)([-−]?{NUMBER})(?![\w]|[-–]\d)", _range, SIGNED_BEGINS),
     reader(r"#(?=\d{1,12}(?![^\W_]))", "number", "#"),
     reader(r"(?<!\w)([A-Z])[-–]([A-Z])(?![\w-])", r"\1 to \2", "l"),

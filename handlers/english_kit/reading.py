@@ -17,12 +17,12 @@ from english_kit import (
     measures,
     money,
     quantities,
-    roman,
     sayings,
     signs,
 )
-from english_kit.names import Known, NameReader
-from english_kit.scanner import LEFT_OUT, PRONOUNCED, Piece, Reader, Scanner, reader
+from english_kit.names import NameReader
+from english_kit.roman import RomanReader
+from english_kit.scanner import LEFT_OUT, PRONOUNCED, Known, Piece, Reader, Scanner, reader
 
 _ENDS = tuple(".!?:;…—,")
 _LEFT_BEHIND = re.compile(r"[.,;:!?…](?:\s?[.,;:!?…])+")  # of words that are not there any more
@@ -55,7 +55,7 @@ class EnglishReader:
                 *measures.READERS,
                 *quantities.READERS[:-2],
                 *abbreviations.READERS,
-                *roman.READERS,
+                *RomanReader(known).readers(),
                 *foreign.READERS,
                 *NameReader(known).readers(),
                 *quantities.READERS[-2:],

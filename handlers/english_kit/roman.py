@@ -3,12 +3,10 @@
 import re
 
 from english_kit.numerals import cardinal, ordinal, year
-from english_kit.scanner import Reader, before, behind, reader
+from english_kit.scanner import Known, Reader, before, behind, reader
 
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_NUMERAL = (
-    r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?![\w])(?!['’]\w)"
-)
+_NUMERAL = r"(?=[IVXLCDM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 # Rulers and popes have a number of their own; all else has a place in a row.
 _RULERS = re.compile(
     "Abbas|Abdullah|Adrian|Afonso|Albert|Alexander|Alexios|Alfonso|Amenhotep|Anne|Artaxerxes"
@@ -43,6 +41,12 @@ _NO_ROW = re.compile(
 )
 _PART = re.compile(f"(?:{_PARTS})", re.IGNORECASE)
 _TITLED = re.compile(rf"\b(?:{_TITLES})\s(?:[A-Z]\w+[\s-]){{0,2}}$", re.IGNORECASE)
+_TWO_NAMES = re.compile(r"(?:^|[^\w'’ ] ?|\b[a-z]\w* )([A-Z][a-z]+) [A-Z][a-z]+,? $")
+# Given names that are words as well.
+_GIVEN = re.compile(
+    "Art|Bill|Bob|Dean|Don|Drew|Earl|Frank|Gene|Grace|Grant|Guy|Harry|Jack|Jay|Jean|Jim|John|Josh"
+    "|Ken|Lance|Mark|Max|Miles|Nick|Pat|Pete|Ray|Rich|Rob|Robin|Rod|Rose|Sam|Stan|Ted|Tom|Tony|Will"
+)
 _LAST_WORD = re.compile(r"([^\W\d_]+)(\.?)[\s-]$")
 _NO_NUMERALS = frozenset(
     {
@@ -81,29 +85,64 @@ def worth(numeral: str) -> int:
     )
 
 
-def _said(found: re.Match[str]) -> str | None:
-    numeral = found[0]
-    ahead, after = before(found), behind(found)
-    word = _LAST_WORD.search(ahead)
-    if re.match(r"(?:\s|-)(?:century|centuries|dynasty)\b", after) and numeral != "I":
-        return ordinal(worth(numeral))
-    name = word[1] if word else ""
-    if _PART.fullmatch(name) and not (
-        numeral == "I"
-        and re.match(r"\s[a-z]", after)
-        and name.islower()
-        and not _PART_GOES_ON.match(after)
-    ):
-        return cardinal(worth(numeral))
-    if _is_ruler(name, ahead) and not name.isupper():
-        if len(numeral) > 1 or numeral in "VX" or _BEHIND_RULER.match(after):
+class RomanReader:
+    """Needs to know which words there are: who is named by words that are none is a person."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def readers(self) -> list[Reader]:
+        """In their order."""
+        first, *others = _READERS
+        numeral = reader(rf"(?<![\w'’])({_NUMERAL})(['’]s)?(?!\w|['’]\w)", self._said, "l")
+        return [first, numeral, *others]
+
+    def _said(self, found: re.Match[str]) -> str | None:
+        said = self._words(found)
+        if said is None or not found[2]:
+            return said
+        return f"{said}'s" if said.startswith("the ") else None
+
+    def _words(self, found: re.Match[str]) -> str | None:
+        numeral = found[1]
+        ahead, after = before(found), behind(found)
+        word = _LAST_WORD.search(ahead)
+        if re.match(r"(?:\s|-)(?:century|centuries|dynasty)\b", after) and numeral != "I":
+            return ordinal(worth(numeral))
+        name = word[1] if word else ""
+        if numeral == "X" and name in {"Generation", "Gen"}:
+            return None
+        if _PART.fullmatch(name) and not _is_pronoun(numeral, name, after):
+            return cardinal(worth(numeral))
+        if _is_ruler(name, ahead) and not name.isupper():
+            reigned = found[2] or numeral not in "CDILM" or _BEHIND_RULER.match(after)
+            return f"the {ordinal(worth(numeral))}" if reigned else None
+        if len(numeral) > 1 and numeral not in _NO_NUMERALS and self._is_person(ahead):
             return f"the {ordinal(worth(numeral))}"
-        return None
-    return _after_no_ruler(numeral, name, ahead)
+        return _after_no_ruler(numeral, name, ahead)
+
+    def _is_person(self, ahead: str) -> bool:
+        """Thurston Howell III; but Star Wars, Resident Evil and Super Bowl are words."""
+        names = _TWO_NAMES.search(ahead)
+        if names is None:
+            return False
+        return bool(_GIVEN.fullmatch(names[1])) or not self._known(names[1].lower())
+
+
+def _is_pronoun(numeral: str, part: str, after: str) -> bool:
+    """Whether "I" goes on with the sentence: on this page I read."""
+    goes_on = re.match(r"\s[a-z]", after) and not _PART_GOES_ON.match(after)
+    return numeral == "I" and part.islower() and goes_on is not None
 
 
 def _after_no_ruler(numeral: str, name: str, ahead: str) -> str | None:
-    if len(numeral) > 4 and worth(numeral) > 1000:
+    if (
+        len(numeral) > 3
+        and (len(numeral) > 4 or ahead.endswith("opyright "))
+        and worth(numeral) > 1000
+    ):
+        return year(worth(numeral))
+    if re.fullmatch("MM[XIVL]{1,6}|MCM[XIVL]{1,8}", numeral) and len(numeral) > 3:
         return year(worth(numeral))
     if numeral in _NO_NUMERALS or len(numeral) < 2:
         return cardinal(worth(numeral)) if numeral in "VX" and _in_title(name, ahead) else None
@@ -133,6 +172,11 @@ def _ordinal_numeral(found: re.Match[str]) -> str:
     return ordinal(worth(found[1]))
 
 
+def _listed(found: re.Match[str]) -> str:
+    """iii) and the like at the beginning of a line."""
+    return cardinal(worth(found[1].upper()))
+
+
 def _enumerated(found: re.Match[str]) -> str:
     return f"({cardinal(worth(found[1].upper()))})"
 
@@ -156,9 +200,9 @@ def _row(found: re.Match[str]) -> str | None:
     )
 
 
-READERS: list[Reader] = [
+_READERS: list[Reader] = [
     reader(r"(?<!\w)([IVX]{1,5})(\s?[-–]\s?|\s(?:and|to|&)\s)([IVX]{1,5})(?!\w)", _row, "l"),
-    reader(rf"(?<![\w'’]){_NUMERAL}", _said, "l"),
+    reader(r"(?<!\S)(ii|iii|iv|vi|vii|viii|ix|xi|xii)(?=\)\s)", _listed, "l"),
     reader(r"(?<!\w)([IVX]{1,6})(?:st|nd|rd|th)(?!\w)", _ordinal_numeral, "l"),
     reader(r"(?=[ivxl]{1,7}(?!\w))(?:xl|l?x{0,3})(?:ix|iv|v?i{0,3})(?!['’]\w)", _small, "l"),
     reader(r"\((ii|iii|iv|vi|vii|viii|ix|xi|xii)\)", _enumerated, "("),

@@ -8,8 +8,7 @@ import re
 
 from english_kit.dates import MONTHS
 from english_kit.identifiers import grouped
-from english_kit.names import letters_and_digits
-from english_kit.numerals import cardinal, ordinal, spelled, whole, year
+from english_kit.numerals import cardinal, letters_and_digits, ordinal, spelled, whole, year
 from english_kit.signs import name
 
 _AS_READ = frozenset({"time", "currency", "unit", "fraction", "address", "money", "duration"})

@@ -15,10 +15,11 @@ _GROUPED = 8  # readers; behind one that says None the rest of its group is trie
 
 # A letter: \w has raised, lowered and circled digits and fractions as well.
 LETTER = (
-    "[^\\W\\d_²³¹¼-¾\u2070-\u2079\u2080-\u2089\u2150-\u218b\u2460-\u249b\u24ea-\u24ff\u2776-\u2793"
+    "[^\\W\\d_²³¹¼-¾\u02b8\u02e3\u2070-\u209f\u2150-\u218b\u2460-\u249b\u24ea-\u24ff\u2776-\u2793"
     "\u3220-\u3229\u3248-\u324f\u3251-\u325f\u3280-\u3289\u32b1-\u32bf]"
 )
 
+Known = Callable[[str], bool]  # whether a voice's lexicon has a word
 Say = Callable[[re.Match[str]], str | None]
 
 

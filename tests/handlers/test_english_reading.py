@@ -21,12 +21,12 @@ from english_kit import (
     measures,
     money,
     quantities,
-    roman,
     sayings,
     signs,
 )
 from english_kit.names import NameReader
 from english_kit.reading import EnglishReader
+from english_kit.roman import RomanReader
 from english_kit.say_as import KINDS, said_as
 from english_kit.scanner import LEFT_OUT, beginning
 from synthesis_kit.text.pronunciation import known_words
@@ -34,7 +34,7 @@ from synthesis_kit.text.pronunciation import known_words
 PAIRS = Path(__file__).with_name("english_pairs.tsv")
 MODULES = (
     *(abbreviations, addresses, clock, dates, foreign, identifiers, mathematics, measures, money),
-    *(quantities, roman, sayings, signs),
+    *(quantities, sayings, signs),
 )
 WORD = re.compile(r"[^\W_]+")
 WORDS = "the house of Smith was no x dog Sun May NASA she Dr. St. I fig".split()
@@ -101,7 +101,7 @@ def pairs() -> Iterator[tuple[str, str, str]]:
 
 def test_there_are_pairs_of_every_kind() -> None:
     kinds = [kind for kind, _, _ in pairs()]
-    assert len(kinds) > 600
+    assert len(kinds) > 1500
     assert len(set(kinds)) > 20
 
 
@@ -212,6 +212,7 @@ def test_a_reader_is_asked_wherever_its_kind_stands() -> None:
         *(each for module in MODULES for each in module.READERS),
         *signs.KEYCAPS,
         *NameReader(str.islower).readers(),
+        *RomanReader(str.islower).readers(),
     ]
     passed_by = {
         (text[place:], each.pattern.pattern)
@@ -227,15 +228,19 @@ def test_a_reader_is_asked_wherever_its_kind_stands() -> None:
     assert sorted(passed_by) == []
 
 
+def seconds(reader: EnglishReader, text: str) -> float:
+    started = time.process_time()
+    reader.read(text)
+    return time.process_time() - started
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_time_grows_with_the_text_and_no_faster(reader: EnglishReader, run: str) -> None:
     reader.read(run * 100)  # compiles the patterns
     taken = []
     for size in STEPS:
         text = (run * size)[:size]
-        started = time.process_time()
-        reader.read(text)
-        taken.append(time.process_time() - started)
+        taken.append(min(seconds(reader, text) for _ in range(3)))
     assert taken[1] < 12 * taken[0] + 0.1, "four times the text"
     assert taken[1] < 0.25
 

@@ -1,14 +1,21 @@
-"""Who asks, and from where.
+"""Who asks, from where, and how much they may ask.
 
-authenticator  any credential → an identity
-identity       a caller and its scopes
-jwt_verifier   a JWT → an identity
-signing_keys   what a JWT is checked with: a secret, a public key, or …
-jwks_keys      … the keys at a JWKS address
-api_keys       keys kept as SHA-256, in a file that only its owner reads
-private_file   such a file, written in one move
-private_folder the state folder, which only its owner enters
-origins        which hosts and web pages may ask
-command_line   scripts/token
-explanation    a credential in words, for scripts/token inspect
+authenticator   turns any credential into an identity
+identity        a caller and its scopes
+jwt_verifier    turns a JWT into an identity
+signing_keys    what a JWT is checked with: a secret, a public key, or …
+jwks_keys       … the keys at a JWKS address
+api_keys        API keys, kept as SHA-256 in a file that only its owner can read
+private_file    reading such a file
+private_folder  the state folder, which only its owner can enter
+origins         which hosts and web pages may send requests
+
+limits          the limits of one client or one model, put together from:
+client_address  the address that a request is counted for, behind proxies too
+rate_limiter    requests per second
+concurrency     requests at the same time
+throttle        how full the machine may be to take more work (pure)
+
+command_line    scripts/token; __main__ runs it
+explanation     a credential in words, for scripts/token inspect
 """

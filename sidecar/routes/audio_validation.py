@@ -24,7 +24,7 @@ from sidecar.web.uploads import Upload, opened_form
 _request = msgspec.json.Decoder(ValidationRequest)
 
 
-class Asked(NamedTuple):
+class ValidationCall(NamedTuple):
     """A checked request and its file."""
 
     request: ValidationRequest
@@ -50,18 +50,20 @@ async def validate_audio(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def _read(admission: Admission, speech: SpeechService) -> AsyncIterator[Asked]:
+async def _read(admission: Admission, speech: SpeechService) -> AsyncIterator[ValidationCall]:
     if is_form(admission.request):
         async with opened_form(admission, ValidationRequest) as (asked, upload):
-            yield Asked(asked, upload, "file")
+            yield ValidationCall(asked, upload, "file")
         return
     asked = await read_json(admission, _request, line_breaks=True)
     in_thread = speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
-    yield Asked(replace(asked, inputs=no_audio()), upload, "inputs")
+    yield ValidationCall(replace(asked, inputs=no_audio()), upload, "inputs")
 
 
-async def _validated(asked: Asked, speech: SpeechService, client: str) -> ValidationResponse:
+async def _validated(
+    asked: ValidationCall, speech: SpeechService, client: str
+) -> ValidationResponse:
     answer = ValidationResponse(
         valid=False,
         file_path=asked.upload.name,

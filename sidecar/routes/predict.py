@@ -37,7 +37,7 @@ _request = msgspec.json.Decoder(PredictRequest)
 _encode = msgspec.json.Encoder().encode
 
 
-class Asked(NamedTuple):
+class PredictCall(NamedTuple):
     """A checked request.
 
     *name* is what the client called *model*; *inputs* is the field of that name, cut into
@@ -80,7 +80,7 @@ async def predict(request: web.Request) -> web.Response:
 
 async def _checked(
     asked: PredictRequest, request: web.Request, parts: PredictParts, began: float
-) -> Asked:
+) -> PredictCall:
     """Raises 400, 404 or 422."""
     model = parts.models.find(asked.model_name)
     rank = model.spec.input_rank if model else 1
@@ -97,11 +97,11 @@ async def _checked(
         not asked.enable_batching,
         request_head.traceparent(request),
     )
-    return Asked(asked.model_name, model, inputs, bodies, is_batch, scheduling)
+    return PredictCall(asked.model_name, model, inputs, bodies, is_batch, scheduling)
 
 
 async def _predicted(
-    admission: Admission, asked: Asked, parts: PredictParts
+    admission: Admission, asked: PredictCall, parts: PredictParts
 ) -> tuple[Predicted, Origin]:
     """The replies, and where they came from.  Raises RequestTimedOut and 503."""
 
@@ -116,7 +116,7 @@ async def _predicted(
         return await cached(parts.results, admission.request, key, compute, Predicted.complete)
 
 
-async def _run(client: str, asked: Asked, parts: PredictParts) -> Predicted:
+async def _run(client: str, asked: PredictCall, parts: PredictParts) -> Predicted:
     model, bodies, scheduling = asked.model, asked.bodies, asked.scheduling
     if model.spec.speaks_or_listens:
         replies = await predict_speech(parts.speech, client, model, bodies, scheduling)
@@ -126,7 +126,7 @@ async def _run(client: str, asked: Asked, parts: PredictParts) -> Predicted:
 
 
 def _answer(
-    asked: Asked,
+    asked: PredictCall,
     replies: Sequence[Reply | SidecarError],
     origin: Origin,
     result: msgspec.Raw,
@@ -161,7 +161,9 @@ def _refused(error: SidecarError) -> bytes:
     return _encode(refusal)
 
 
-def _model_info(asked: Asked, replies: Sequence[Reply | SidecarError], origin: Origin) -> ModelInfo:
+def _model_info(
+    asked: PredictCall, replies: Sequence[Reply | SidecarError], origin: Origin
+) -> ModelInfo:
     answered = next(reply for reply in replies if isinstance(reply, Reply))
     return ModelInfo(
         asked.name,
@@ -172,14 +174,16 @@ def _model_info(asked: Asked, replies: Sequence[Reply | SidecarError], origin: O
     )
 
 
-def _path(asked: Asked, origin: Origin) -> Literal["optimized", "direct", "cached", "coalesced"]:
+def _path(
+    asked: PredictCall, origin: Origin
+) -> Literal["optimized", "direct", "cached", "coalesced"]:
     if origin != "computed":
         return origin
     return "direct" if asked.scheduling.alone else "optimized"
 
 
 def _batch_info(
-    asked: Asked, max_batch_size: int, replies: Sequence[Reply | SidecarError]
+    asked: PredictCall, max_batch_size: int, replies: Sequence[Reply | SidecarError]
 ) -> BatchInfo:
     answered = [reply for reply in replies if isinstance(reply, Reply)]
     jobs = {(reply.job, reply.worker) for reply in answered}

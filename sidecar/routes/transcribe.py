@@ -11,7 +11,7 @@ from aiohttp import web
 
 from sidecar.errors import InvalidInput
 from sidecar.routes.timestamps import now
-from sidecar.routes.transcription_request import Asked, read_request
+from sidecar.routes.transcription_request import TranscriptionCall, read_request
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.transcription import (
     InputAudio,
@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 class Listening(NamedTuple):
     """One request at work.  *began* is on the statistics' clock."""
 
-    asked: Asked
+    asked: TranscriptionCall
     listener: Listener
     source: AudioSource
     began: float

@@ -19,7 +19,7 @@ from sidecar.web.uploads import Upload, opened_form
 _request = msgspec.json.Decoder(TranscriptionRequest)
 
 
-class Asked(NamedTuple):
+class TranscriptionCall(NamedTuple):
     """A checked request and its file.  *form*: it came as multipart."""
 
     request: TranscriptionRequest
@@ -33,16 +33,18 @@ class Asked(NamedTuple):
 
 
 @asynccontextmanager
-async def read_request(admission: Admission, speech: SpeechService) -> AsyncIterator[Asked]:
+async def read_request(
+    admission: Admission, speech: SpeechService
+) -> AsyncIterator[TranscriptionCall]:
     """The request; its file is there until the block ends.
 
     Raises, in this order: 413, 400, 401, 422; and 400 for what is no base64.
     """
     if is_form(admission.request):
         async with opened_form(admission, TranscriptionRequest) as (given, upload):
-            yield Asked(given, upload, form=True)
+            yield TranscriptionCall(given, upload, form=True)
         return
     asked = await read_json(admission, _request, line_breaks=True)
     in_thread = speech.in_threads_of(admission.client)
     upload = await inline_audio(asked.inputs, "inputs", in_thread)
-    yield Asked(replace(asked, inputs=no_audio()), upload, form=False)
+    yield TranscriptionCall(replace(asked, inputs=no_audio()), upload, form=False)

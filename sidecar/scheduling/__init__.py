@@ -1,8 +1,12 @@
 """What runs when.
 
-entry          one input that waits, and the reply it owns
-request_queue  the bounded priority queue of one model
-job            the bytes that go to the handler and come back
-dispatcher     takes what waits as soon as a slot is free: in-flight batching
-scheduler      a request in, its answers out
+request         a request to a model: its inputs, and the queue entries that they become
+scheduler       takes requests and returns their answers
+entry           one input that waits, and the reply that it owns
+request_queue   the bounded priority queue of one model (pure)
+dispatcher      sends what waits as soon as a slot is free: in-flight batching
+job_runner      runs one job: a batch goes to TorchServe, each entry gets its own answer
+job             the bytes that go to the handler and come back
+job_errors      what clients are told when a job or one of its items fails
+circuit_breaker stops sending to a model whose jobs keep failing (pure)
 """

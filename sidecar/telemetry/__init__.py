@@ -1,9 +1,15 @@
-"""What is measured, and where it is told.
+"""What is measured and logged, and how it can be read.
 
-statistics  requests since start and in the last minute, for /stats and /health
-prometheus  the same and more as metrics, for /metrics
-system      processor, memory and processes, by psutil
-gpus        NVIDIA's GPUs, by NVML; visible_gpus: which of them TorchServe may use
-logs        the log files, by a thread: log_queue, log_lines, request_id
-log_folder  the same files, to be read and emptied
+statistics         requests since the start and in the last minute, for /stats and /health
+speech_statistics  the same for speech synthesis
+prometheus         metrics, for /metrics
+histogram          histograms that cost the hot path little
+system             processor, memory and processes, by psutil
+gpus               NVIDIA's GPUs, by NVML
+visible_gpus       CUDA_VISIBLE_DEVICES in the form that TorchServe can read
+logs               sets the log files up
+log_queue          takes lines to the thread that writes them, so that nobody waits for a disk
+log_lines          the format of a line, as text or JSON
+log_folder         lists, reads and empties the log files, for /logs
+request_id         the id of the request that is being served
 """

@@ -1,8 +1,10 @@
 """Everything that knows TorchServe.
 
-client    its inference, management and metrics APIs
-key_file  the tokens it makes at each start
-process   starting, watching and stopping one of our own
-java      which Java runs it
-metrics   what its metrics API counted
+client        its inference, management and metrics APIs
+key_file      the tokens that it makes at each start
+metrics       what its metrics API counted
+engine_watch  whether it answers, by its pings
+process       starts and stops one of our own
+supervisor    keeps that one running: starts it again when it dies or freezes
+java          finds the Java that runs it
 """

@@ -30,7 +30,7 @@ class Credited(Protocol):
         """The credential that takes the place of one in the headers."""
 
 
-class Asked(Credited, Protocol):
+class TimedRequest(Credited, Protocol):
     """What every inference request has."""
 
     @property
@@ -46,7 +46,7 @@ class _Bulk(msgspec.Struct):
     inputs: msgspec.Raw = msgspec.Raw()
 
 
-Request = TypeVar("Request", bound=Asked)
+Request = TypeVar("Request", bound=TimedRequest)
 Query = TypeVar("Query")
 Body = TypeVar("Body", bound=Credited)
 _WITHOUT_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -90,7 +90,7 @@ def read_query(request: web.Request, kind: type[Query]) -> Query:
         raise InvalidFields(field_rule(exc)) from exc
 
 
-def check_timeout(asked: Asked, settings: Settings) -> None:
+def check_timeout(asked: TimedRequest, settings: Settings) -> None:
     """Raise InvalidFields for a time-out beyond the operator's limit."""
     if asked.timeout > settings.max_timeout_seconds:
         raise InvalidFields(f"timeout: at most {settings.max_timeout_seconds:g} seconds")

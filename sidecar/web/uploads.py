@@ -38,7 +38,7 @@ MAX_PREAMBLE_BYTES = 1 << 10  # before the first boundary, where nothing should 
 MAX_BOUNDARY = 70  # characters: RFC 2046, section 5.1.1
 MAX_NAME = 255  # characters of a file name that are kept
 
-Asked = TypeVar("Asked", bound=body.Asked)
+Parsed = TypeVar("Parsed", bound=body.TimedRequest)
 
 
 class Upload(NamedTuple):
@@ -51,8 +51,8 @@ class Upload(NamedTuple):
 
 @asynccontextmanager
 async def opened_form(
-    admission: Admission, kind: type[Asked]
-) -> AsyncIterator[tuple[Asked, Upload]]:
+    admission: Admission, kind: type[Parsed]
+) -> AsyncIterator[tuple[Parsed, Upload]]:
     """Give the form's fields as *kind*, and its file, which is there until the block ends.
 
     The credential in the form is for *admission* to accept.  Raises, in this order: 413 or 503,
@@ -72,7 +72,7 @@ async def opened_form(
             await form.close()
 
 
-def _convert(fields: dict[str, str], kind: type[Asked]) -> Asked:
+def _convert(fields: dict[str, str], kind: type[Parsed]) -> Parsed:
     if "inputs" in fields:
         raise InvalidFields("inputs: in a form, the audio is the part file")
     try:

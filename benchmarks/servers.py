@@ -20,6 +20,7 @@ from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import render_config
+from sidecar.torchserve.worker_log import WorkerLog
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 90.0
@@ -140,7 +141,7 @@ async def _register(urls: list[str], keys: KeyFile, variants: tuple[Direct, ...]
                 batch_size=variant.batch_size,
                 batch_delay_ms=variant.delay_ms,
             )
-            await WorkerStart(client).start(variant.name, 1, 1, START_SECONDS)
+            await WorkerStart(client, WorkerLog(None)).start(variant.name, 1, 1, START_SECONDS)
 
 
 def _answers(url: str) -> bool:

@@ -6,6 +6,7 @@ The layers, imports go down only:
 
     __main__                 the only place that exits
     app, program, lifecycle  the application; its parts, and how they are wired; its end
+    announcement             what the terminal says at the start
     configuration            checks and explains the settings, without a start
     background               tasks that run beside the requests, started again when they fail
     routes                   one endpoint each: a request in, an answer out
@@ -16,7 +17,7 @@ The layers, imports go down only:
     scheduling, caching      what runs when; what was answered before
     telemetry                what is measured
     torchserve               client and process of TorchServe
-    errors, settings, schemas, backoff, lateness, records, state_folder, whole_file
+    errors, settings, schemas, backoff, lateness, records, state_folder, validation, whole_file
 
 `access` (who asks), `catalog` (which models there are) and `archives` (what happens when archives
 are built) stand beside them.

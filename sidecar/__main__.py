@@ -13,13 +13,13 @@ from contextlib import suppress
 
 import uvloop
 
-from sidecar.access.origins import answered_hosts
 from sidecar.access.private_folder import make_private
+from sidecar.announcement import announce
 from sidecar.app import create_app, create_runner
-from sidecar.catalog.catalog import CatalogError
+from sidecar.catalog.entries import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration
 from sidecar.lifecycle import StopSignals, drain
-from sidecar.program import PROGRAM, Program
+from sidecar.program import PROGRAM
 from sidecar.settings import Settings, SettingsError, load_effective
 from sidecar.state_folder import StateFolderTaken, own_state_folder
 from sidecar.telemetry.gpus import Gpus
@@ -32,7 +32,6 @@ from sidecar.web.acceptor import BACKLOG, Acceptor, raise_descriptor_limit
 PRIVATE = 0o077
 M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LARGE_BLOCK_BYTES = 4 << 20
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class PortTaken(RuntimeError):
@@ -113,8 +112,8 @@ async def serve(settings: Settings) -> None:
         _calm_garbage_collector()
         _give_back_large_blocks()
         program = app[PROGRAM]
-        announce = functools.partial(_announce, program)
-        async with program.background.running("announce", announce):
+        announcing = functools.partial(announce, program, functools.partial(print, flush=True))
+        async with program.background.running("announce", announcing):
             await signals.asked.wait()
         # While it still listens: new requests and /readyz hear of it.
         await drain(program, runner.connections, acceptor.stop, signals.at_once)
@@ -160,35 +159,6 @@ def _bind(settings: Settings) -> socket.socket:
         ) from exc
     return listener
 
-
-async def _announce(program: Program) -> None:
-    """Say where to go, once every auto_load model can answer."""
-    with suppress(OSError):  # nobody may read our output
-        print(starting(program.settings), flush=True)  # noqa: T201
-        await program.reconciler.wait_settled()
-        print(BANNER.format(url=_url(program.settings)), flush=True)  # noqa: T201
-
-
-def starting(settings: Settings) -> str:
-    """Return what is said at the start; where others can call, by which names they may."""
-    lines = [f"Starting on {_url(settings)} ..."]
-    if settings.host not in LOOPBACK:
-        hosts = answered_hosts(settings.allowed_hosts)
-        lines.append(f"Answers requests to {hosts}; SIDECAR_ALLOWED_HOSTS adds names")
-    return "\n".join(lines)
-
-
-def _url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.port}"
-
-
-BANNER = """
-Ready: {url}
-  try      curl {url}/predict -d '{{"model_name": "example", "inputs": [1, 2, 3, 4, 5]}}'
-  look     {url}/docs (every route, with forms)
-  token    scripts/token create --subject me --scope stats --hours 1 (for {url}/stats)
-  stop     Ctrl-C
-"""
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

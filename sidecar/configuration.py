@@ -7,6 +7,7 @@ from typing import Any
 from sidecar.access.authenticator import build_authenticator
 from sidecar.access.signing_keys import uses_development_secret
 from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.entries import CatalogError
 from sidecar.settings import Effective, Secret, Settings, SettingsError
 
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of an address: ``https://user:password@host``
@@ -14,7 +15,9 @@ PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of an address: ``https://user
 
 def check_configuration(settings: Settings) -> None:
     """Raises SettingsError, CatalogError or OSError with a sentence.  Makes and changes nothing."""
-    load_catalog(settings.models_file)
+    broken = load_catalog(settings.models_file).broken
+    if broken:
+        raise CatalogError("\n".join(broken.values()))
     if not uses_development_secret(settings):  # that one is made at the first start
         build_authenticator(settings)
     config = settings.torchserve_config

@@ -137,6 +137,13 @@ class VersionNotFound(SidecarError):
         )
 
 
+class InvalidVersion(SidecarError):
+    """What cannot be done with a version: the default cannot go, a broken one cannot be loaded."""
+
+    status = 400
+    error = "This cannot be done with this version"
+
+
 class PayloadTooLarge(SidecarError):
     """The body is over the configured size."""
 

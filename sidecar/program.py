@@ -5,6 +5,7 @@ endpoints gets the parts that it works with, by `Program.provide`.
 """
 
 import asyncio
+import logging
 from dataclasses import fields
 from functools import cached_property
 from typing import TypeVar
@@ -49,6 +50,7 @@ from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClien
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
+from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
 from sidecar.web.admission import AdmissionControl
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.measurement import Measurement
@@ -59,6 +61,8 @@ ENGINE_LOOK_SECONDS = 0.5  # how old what /health and /readyz say of TorchServe 
 COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
 
 Group = TypeVar("Group")
+
+log = logging.getLogger(__name__)
 
 
 class Program:
@@ -73,6 +77,8 @@ class Program:
         self.process = process
         downloaded = DownloadedModels(settings.state_dir)
         self.catalog = load_catalog(settings.models_file, downloaded.records())  # at the start
+        for sentence in self.catalog.broken.values():
+            log.error("left out: %s", sentence)
         self.authenticator = build_authenticator(settings)
         self.draining = asyncio.Event()  # the server is leaving
         self.nudged = asyncio.Event()  # the reconciler ought to look at once
@@ -114,6 +120,12 @@ class Program:
         return SharedLook(self.engine.answers, seconds=ENGINE_LOOK_SECONDS)
 
     @cached_property
+    def worker_log(self) -> WorkerLog:
+        """Tells why a model could not be loaded."""
+        ours = self.settings.logs / WORKERS_LOG
+        return WorkerLog(self.settings.torchserve_worker_log if self.process is None else ours)
+
+    @cached_property
     def torchserve_counts(self) -> SharedLook[TorchServeStats | None]:
         """Asks for TorchServe's own counts; None: its metrics API does not answer."""
 
@@ -143,12 +155,12 @@ class Program:
     @cached_property
     def loader(self) -> ModelLoader:
         """Loads models and unloads them."""
-        return ModelLoader(self.client, self.gpus, self.settings.loads_at_once)
+        return ModelLoader(self.client, self.gpus, self.settings, self.worker_log)
 
     @cached_property
     def versions(self) -> ModelVersions:
         """Loads versions of models side by side."""
-        return ModelVersions(self.client, self.settings.model_store)
+        return ModelVersions(self.client, self.settings.model_store, self.worker_log)
 
     @cached_property
     def room(self) -> MemoryRoom:

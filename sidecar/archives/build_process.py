@@ -46,6 +46,4 @@ def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, st
         "MODEL_STORE": settings.model_store,
         "STATE_DIR": settings.state_dir,
     }
-    return inherited | {
-        f"{ENVIRONMENT_PREFIX}{name}": str(path.absolute()) for name, path in places.items()
-    }
+    return inherited | {f"{ENVIRONMENT_PREFIX}{name}": str(path) for name, path in places.items()}

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-HANDLERS = Path(__file__).resolve().parents[2] / "handlers"
+from sidecar.catalog.handler_options import HANDLERS
 
 
 def files_of(handler: str) -> list[Path]:

@@ -7,21 +7,26 @@ from pathlib import Path
 import msgspec
 
 from sidecar.catalog.downloaded import Downloaded, merged
+from sidecar.catalog.entries import CatalogError, read_entries, unfit_key
 from sidecar.errors import ModelNotFound
 from sidecar.schemas.model_spec import CatalogFile, ModelSpec, folded
+from sidecar.validation import nearest
 
 NONE_DOWNLOADED: Mapping[str, Downloaded] = {}
-
-
-class CatalogError(ValueError):
-    """models.json is wrong; the message names the entry and the field."""
+NOTHING_BROKEN: Mapping[str, str] = {}
 
 
 class Catalog(Mapping[str, ModelSpec]):
     """The models by key, in load order.  It never changes: a change is another catalog."""
 
-    def __init__(self, specs: Mapping[str, ModelSpec], own: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        specs: Mapping[str, ModelSpec],
+        own: Iterable[str] = (),
+        broken: Mapping[str, str] = NOTHING_BROKEN,
+    ) -> None:
         self._own = frozenset(own)
+        self.broken = broken  # entries of models.json that are wrong, and why, by key
         self._specs = dict(sorted(specs.items(), key=lambda each: (each[1].load_priority, each[0])))
         self._keys = _keys_by_name(self._specs)
 
@@ -45,8 +50,15 @@ class Catalog(Mapping[str, ModelSpec]):
         """Return what `key_of` does.  Raises ModelNotFound, with *detail*, for no model's name."""
         key = self.key_of(name)
         if key is None:
-            raise ModelNotFound(name, detail)
+            raise ModelNotFound(name, detail or self._why_unknown(name))
         return key
+
+    def _why_unknown(self, name: str) -> str:
+        """Return why no model has *name*: its entry is wrong, or the name is mistyped."""
+        if name in self.broken:
+            return f"model_name: {self.broken[name]}"
+        near = nearest(folded(name), self._keys)
+        return f"model_name: no such model in the catalog{near}"
 
     def is_own(self, key: str) -> bool:
         """Return whether *key* is here only because it was downloaded: not by models.json."""
@@ -56,16 +68,17 @@ class Catalog(Mapping[str, ModelSpec]):
         """Return the catalog with an entry of models.json as it is now.  Raises CatalogError."""
         if self.is_own(key):
             raise CatalogError(f"models.json: {key}: a model that was downloaded has this name")
-        return Catalog({**self._specs, key: spec}, self._own)
+        broken = {known: why for known, why in self.broken.items() if known != key}
+        return Catalog({**self._specs, key: spec}, self._own, broken)
 
     def with_download(self, key: str, spec: ModelSpec) -> "Catalog":
         """Return the catalog with a model that was downloaded.  Raises CatalogError."""
-        return Catalog({**self._specs, key: spec}, {*self._own, key})
+        return Catalog({**self._specs, key: spec}, {*self._own, key}, self.broken)
 
     def without(self, key: str) -> "Catalog":
         """Return the catalog without a downloaded model, whose files are gone."""
         specs = {known: spec for known, spec in self._specs.items() if known != key}
-        return Catalog(specs, self._own - {key})
+        return Catalog(specs, self._own - {key}, self.broken)
 
     def auto_load(self) -> list[str]:
         """Return the enabled models to load at start, in load order."""
@@ -85,47 +98,34 @@ def _keys_by_name(specs: Mapping[str, ModelSpec]) -> dict[str, str]:
     return keys
 
 
-def unfit_key(key: str) -> str | None:
-    """Why *key* cannot be a model's key; None when it can."""
-    if "token" in key:
-        return "a key must not hold 'token': TorchServe takes its calls for calls of its token API"
-    return None
-
-
 def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOADED) -> Catalog:
     """The catalog in *path*, with the *downloaded* models that it does not have itself.
 
-    Raises CatalogError naming the entry and the field.
+    Entries that are wrong are left out, and stand in `broken`.  Raises CatalogError when the file
+    as a whole cannot be read.
     """
     try:
         data = path.read_bytes()
     except OSError as exc:
         raise CatalogError(f"{path}: {exc.strerror}") from exc
-    specs = parse_specs(data, path.name)
+    read = read_entries(data, path.name)
     together = merged(
-        specs, {key: each for key, each in downloaded.items() if unfit_key(key) is None}
+        read.specs, {key: each for key, each in downloaded.items() if unfit_key(key) is None}
     )
-    return Catalog(together, own=together.keys() - specs.keys())
+    return Catalog(together, own=together.keys() - read.specs.keys(), broken=read.broken)
 
 
 def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
-    """The catalog that *data* holds.  Raises CatalogError naming the entry and the field."""
+    """The catalog that *data* holds.  Raises CatalogError for the first entry that is wrong."""
     return Catalog(parse_specs(data, name))
 
 
 def parse_specs(data: bytes, name: str) -> dict[str, ModelSpec]:
-    """The entries of models.json.  Raises CatalogError naming the entry and the field."""
-    try:
-        file = msgspec.json.decode(data, type=CatalogFile)
-    except msgspec.DecodeError as exc:
-        raise CatalogError(f"{name}: {exc}") from exc
-    specs: dict[str, ModelSpec] = {}
-    for key, raw in file.models.items():
-        try:
-            specs[key] = msgspec.json.decode(raw, type=ModelSpec)
-        except msgspec.DecodeError as exc:
-            raise CatalogError(f"{name}: {key}: {exc}") from exc
-    return specs
+    """The entries of models.json.  Raises CatalogError for the first one that is wrong."""
+    read = read_entries(data, name)
+    for sentence in read.broken.values():
+        raise CatalogError(sentence)
+    return read.specs
 
 
 def catalog_schema() -> dict[str, object]:

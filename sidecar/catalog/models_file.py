@@ -8,7 +8,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from sidecar.catalog.catalog import CatalogError, parse_specs
+from sidecar.catalog.catalog import parse_specs
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.json_places import find_places
 from sidecar.whole_file import write_whole
 

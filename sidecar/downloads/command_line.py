@@ -12,8 +12,9 @@ from tqdm import tqdm
 from sidecar.archives import __main__ as building
 from sidecar.archives.adding import add_entries, read_entries, tell_of_server
 from sidecar.archives.archive import BuildError
-from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
+from sidecar.catalog.catalog import Catalog, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers
 from sidecar.downloads.fetch_process import read_task

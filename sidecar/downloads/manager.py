@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from sidecar.catalog.catalog import CatalogError
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.downloads import leftovers
 from sidecar.downloads.fetch_process import running

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from sidecar.catalog.catalog import Catalog, unfit_key
+from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.entries import unfit_key
 from sidecar.downloads.address_guard import AddressGuard, parse_address
 from sidecar.downloads.file_names import archive_name, checked_name
 from sidecar.downloads.messages import DownloadFailed, DownloadTarget, Source

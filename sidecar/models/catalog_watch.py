@@ -3,7 +3,8 @@
 import asyncio
 import logging
 
-from sidecar.catalog.catalog import Catalog, CatalogError, load_catalog
+from sidecar.catalog.catalog import Catalog, load_catalog
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.models_file import ModelsFile
 from sidecar.errors import ModelNotFound, ModelNotReady
 from sidecar.models.model import Model

@@ -8,14 +8,18 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from sidecar.catalog.entry_files import find_fault
 from sidecar.models.history import Change
 from sidecar.models.load_slots import Claim, LoadSlots
 from sidecar.models.model import Model, Runtime
 from sidecar.models.states import State, may_follow
 from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.schemas.autoscaler import EventType
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
+from sidecar.torchserve.worker_log import WorkerLog, shown
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +33,15 @@ class ModelLoader:
         self,
         client: TorchServeClient,
         gpus: Gpus,
-        loads_at_once: int,
+        settings: Settings,
+        worker_log: WorkerLog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._workers = WorkerStart(client, clock)
+        self._workers = WorkerStart(client, worker_log, clock)
         self._gpus = gpus
-        self._slots = LoadSlots(loads_at_once)
+        self._slots = LoadSlots(settings.loads_at_once)
+        self._models_file = settings.models_file
         self._clock = clock
 
     async def describe(self, model: Model) -> ModelState | None:
@@ -74,7 +80,7 @@ class ModelLoader:
             except EngineGone as exc:
                 log.warning("%s: TorchServe went away while it was loaded: %s", model.key, exc)
             except EngineRefused as exc:
-                await self._load_refused(model, exc.status, began)
+                await self._load_refused(model, exc, began)
             except LoadFailed as exc:
                 await self._fail(model, str(exc), began)
             else:
@@ -105,12 +111,16 @@ class ModelLoader:
                 await self._client.unregister(model.key, each.model_version)
         await self._client.unregister(model.key)
 
-    async def _load_refused(self, model: Model, status: int, began: float) -> None:
-        if status == 404:
-            model.mark_available("its archive is not in the model store")
+    async def _load_refused(self, model: Model, refusal: EngineRefused, began: float) -> None:
+        if refusal.status == 404:
+            fault = await asyncio.to_thread(self._find_fault, model.spec)
+            model.mark_available(fault or "its archive is not in the model store")
             model.retry.wait(self._clock(), NO_ARCHIVE_RETRY_SECONDS)
-        elif status != 409:  # 409: registered already, which was the aim
-            await self._fail(model, "it cannot be loaded; workers.log says why", began)
+        elif refusal.status != 409:  # 409: registered already, which was the aim
+            await self._fail(model, f"TorchServe does not take it: {shown(refusal.message)}", began)
+
+    def _find_fault(self, spec: ModelSpec) -> str | None:
+        return find_fault(spec, self._models_file.resolve().parent)
 
     async def _fail(self, model: Model, error: str, began: float) -> None:
         """TorchServe would go on starting its workers again and again: it is told not to."""

@@ -37,6 +37,7 @@ LEVELS: Mapping[State, int] = {
     State.RESTARTING: logging.WARNING,
     State.FAILED: logging.ERROR,
 }
+TRIED_AGAIN = frozenset({State.LOADING, State.WAKING, State.RESTARTING})  # what failed before
 LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that free memory
 
 _REVISIONS = itertools.count()
@@ -89,7 +90,7 @@ class Model:
         self.version: str | None = None
         self.workers: list[WorkerState] = []  # those that are READY
         self.runtime: Runtime | None = None
-        self.error: str | None = None  # why it failed, or is not here
+        self.error: str | None = None  # why it failed, or is not here; kept while it is tried again
         self.wanted = spec.enabled and spec.auto_load  # it is to be loaded, or asleep
         self.target_workers = max(spec.inference.workers.min, 1)  # when it is awake
         self.retry = Retry()
@@ -278,7 +279,10 @@ class Model:
         self._move(State.IDLE, reason, change=change, version=self.version)
 
     def mark_failed(self, error: str, *, change: Change | None = None) -> None:
-        """It cannot be loaded; it is tried again after a pause that grows."""
+        """It cannot be loaded; it is tried again after a pause that grows.
+
+        The log tells an error once, however often it comes back.
+        """
         self.suspect = True
         pause = self.retry.failed(self._clock())
         self._move(State.FAILED, error, refusal=self._not_ready(error, pause), change=change)
@@ -324,13 +328,13 @@ class Model:
         if self._state is State.FAILED:
             self._move(State.RESTARTING, "another version is the default")
 
-    def lose_torchserve(self) -> None:
+    def lose_torchserve(self, reason: str) -> None:
         """TorchServe does not answer: nothing can be asked, and what it held is lost."""
         if not self.enabled:
             return
         if self._unreachable is None:
             self.renew()
-        self._unreachable = EngineUnavailable("TorchServe does not answer; it is being restarted")
+        self._unreachable = EngineUnavailable(reason)
         self.retry.now()
         held = self._state in (*IN_MEMORY, State.FAILED) and self.operation is None
         if held and self.wanted:
@@ -368,9 +372,11 @@ class Model:
                 self._report_illegal(before, after, reason)
             self._state = after
             self._history.add_transition(self.key, before, after, reason)
-            _log_transition(self.key, before, after, reason, change)
+            told = self.error is not None and (after in TRIED_AGAIN or reason == self.error)
+            _log_transition(self.key, before, after, reason, change, quiet=told)
         self.version, self.workers, self.runtime = version, workers or [], runtime
-        self.error = None
+        if after not in TRIED_AGAIN:
+            self.error = None
         if refusal is not None:
             self._refusal = refusal
         if change is not None:
@@ -438,10 +444,9 @@ def _first_state(spec: ModelSpec) -> State:
 
 
 def _log_transition(
-    key: str, before: State, after: State, reason: str, change: Change | None
+    key: str, before: State, after: State, reason: str, change: Change | None, *, quiet: bool
 ) -> None:
-    """Write one line.  A wanted model without an archive is tried every few seconds: quietly."""
-    quiet = {before, after} == {State.AVAILABLE, State.LOADING}
+    """Write one line; *quiet*: it only tells again what was told when it first failed."""
     level = logging.DEBUG if quiet else LEVELS.get(after, logging.INFO)
     taken = f" after {change.seconds:.1f} s" if change else ""
     log.log(level, "%s: %s -> %s%s (%s)", key, before, after, taken, reason)

@@ -111,7 +111,7 @@ class Operations:
         self._begin(model, self._versions.replace(model), "replace")
 
     async def add_version(self, model: Model, version: str) -> None:
-        """Load *version* beside the others.  Raises VersionNotFound, InvalidInput."""
+        """Load *version* beside the others.  Raises VersionNotFound, InvalidVersion."""
         await self._perform(model, partial(self._versions.add, model, version), "add a version")
 
     async def make_default(self, model: Model, version: str) -> None:
@@ -120,7 +120,7 @@ class Operations:
         await self._perform(model, work, "make default")
 
     async def remove_version(self, model: Model, version: str) -> None:
-        """Unload *version*.  Raises VersionNotFound, InvalidInput for the default."""
+        """Unload *version*.  Raises VersionNotFound, InvalidVersion for the default."""
         work = partial(self._versions.remove, model, version)
         await self._perform(model, work, "remove a version")
 

@@ -80,7 +80,7 @@ class OperatorChanges:
             self._operations.scale(model, workers, reason)
             await self._settle(model)
             if model.target_workers != workers:
-                raise ModelNotReady(f"workers: {workers} did not start; workers.log says why")
+                raise ModelNotReady(f"workers: {workers} did not start; server.log says why")
 
     async def grow(self, model: Model, reason: str) -> None:
         """Add a worker; the first ones, if it has none.  Raises what `scale` raises."""
@@ -95,7 +95,7 @@ class OperatorChanges:
             await self.scale(model, len(model.workers) - 1, reason)
 
     async def add_version(self, model: Model, version: str, reason: str) -> None:
-        """Load *version* beside the others.  Raises VersionNotFound, InvalidInput."""
+        """Load *version* beside the others.  Raises VersionNotFound, InvalidVersion."""
         await self.load(model, reason)
         workers = len(model.workers) + model.target_workers
         if not self._room.has_room(model, workers):
@@ -113,7 +113,7 @@ class OperatorChanges:
         await self._change_versions(model, self._operations.make_default(model, version))
 
     async def remove_version(self, model: Model, version: str) -> None:
-        """Unload *version*.  Raises VersionNotFound, InvalidInput for the default."""
+        """Unload *version*.  Raises VersionNotFound, InvalidVersion for the default."""
         self._check(model)
         await self._change_versions(model, self._operations.remove_version(model, version))
 

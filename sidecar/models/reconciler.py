@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 UNSETTLED_POLL_SECONDS = 0.25
 SWARM_SECONDS = 0.05  # nudges come in swarms
+LOST = {  # what clients are told, by who runs TorchServe
+    "managed": "TorchServe does not answer; it is being restarted",
+    "external": "TorchServe does not answer; it is asked again until it does",
+}
 
 
 class Step(Enum):
@@ -111,16 +115,22 @@ class Reconciler:
         self._clock = clock
         self._archives = ArchiveWatch()
         self._settled_once = asyncio.Event()
+        self._tried_once = asyncio.Event()
 
     @property
     def settled(self) -> bool:
-        """Whether TorchServe answers and every auto_load model can be used."""
-        return self._engine.up and self._models.all_usable
+        """Whether TorchServe answers and the auto_load models can be used, as the settings ask."""
+        every_one = self._settings.requires_all_models
+        return self._engine.up and self._models.are_usable(every_one=every_one)
 
     @property
     def was_settled(self) -> bool:
         """Whether they were, once at least."""
         return self._settled_once.is_set()
+
+    async def wait_tried(self) -> None:
+        """Wait until every auto_load model can be used, or has failed, for the first time."""
+        await self._tried_once.wait()
 
     async def wait_settled(self) -> None:
         """Wait until they are for the first time."""
@@ -144,6 +154,8 @@ class Reconciler:
             for model in list(self._models.values()):
                 self._operations.wake_waiting(model)  # before anything that takes time
             await self.look()
+            if self._engine.up and self._models.all_tried:
+                self._tried_once.set()
             if self.settled:
                 self._settled_once.set()
             steady = self.settled and self._engine.steady
@@ -162,7 +174,7 @@ class Reconciler:
             if not self._engine.up:
                 if was_up:
                     log.warning("TorchServe does not answer")
-                self._models.lose_torchserve()
+                self._models.lose_torchserve(LOST[self._settings.torchserve])
             return
         self._models.find_torchserve()
         marks = await self._look_at_archives()

@@ -129,11 +129,11 @@ class ModelRegistry(Mapping[str, Model]):
         for model in self.values():
             model.find_torchserve()
 
-    def lose_torchserve(self) -> None:
+    def lose_torchserve(self, reason: str) -> None:
         """Note that TorchServe does not answer: nothing can be asked of any model."""
         self._torchserve_answers = False
         for model in self.values():
-            model.lose_torchserve()
+            model.lose_torchserve(reason)
 
     async def stop(self, reason: Unavailable) -> None:
         """Refuse all that waits or is in flight, for good."""
@@ -142,9 +142,21 @@ class ModelRegistry(Mapping[str, Model]):
         await asyncio.gather(*(model.dispatcher.cancel_jobs() for model in self._enabled))
 
     @property
-    def all_usable(self) -> bool:
-        """Whether every auto_load model takes requests, or is woken by one."""
-        return all(self[key].usable for key in self.catalog.auto_load())
+    def all_tried(self) -> bool:
+        """Whether every auto_load model can be used, or has failed before."""
+        wanted = [self[key] for key in self.catalog.auto_load()]
+        return all(model.usable or model.error is not None for model in wanted)
+
+    def are_usable(self, *, every_one: bool) -> bool:
+        """Return whether the auto_load models take requests, or are woken by one.
+
+        *every_one*: one that cannot be loaded counts, and so does an entry of models.json that is
+        wrong.  Else those that cannot be loaded do not count, as long as another one is usable.
+        """
+        wanted = [self[key] for key in self.catalog.auto_load()]
+        if every_one:
+            return not self.catalog.broken and all(model.usable for model in wanted)
+        return self.all_tried and (not wanted or any(model.usable for model in wanted))
 
     @property
     def enabled(self) -> list[Model]:
@@ -173,8 +185,13 @@ class ModelRegistry(Mapping[str, Model]):
         return [pid for model in self.values() for pid in model.pids]
 
     def troubles(self) -> dict[str, str]:
-        """Return why models cannot be loaded, or keep dying, by key."""
+        """Return what is wrong with entries, or why models cannot be loaded, or die, by key.
+
+        A model without an archive is no trouble unless it is to be loaded at the start.
+        """
         now = self._clock()
-        found = {key: model.crashes.trouble(now) for key, model in self.items()}
-        found |= {key: model.error for key, model in self.items() if model.state is State.FAILED}
+        found: dict[str, str | None] = dict(self.catalog.broken)
+        for key, model in self.items():
+            missing = model.state is State.AVAILABLE and not model.wanted
+            found[key] = (None if missing else model.error) or model.crashes.trouble(now)
         return {key: text for key, text in found.items() if text}

@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 
 from sidecar.catalog.model_store import archive_path, archive_version, find_version
-from sidecar.errors import InvalidInput, ModelNotReady, VersionNotFound
+from sidecar.errors import InvalidVersion, ModelNotReady, VersionNotFound
 from sidecar.models.loader import paused
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.torchserve.client import EngineRefused, TorchServeClient
+from sidecar.torchserve.worker_log import WorkerLog, shown
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 class ModelVersions:
     """No request fails by what is done here: jobs go to a version that is READY, or wait."""
 
-    def __init__(self, client: TorchServeClient, model_store: Path) -> None:
+    def __init__(self, client: TorchServeClient, model_store: Path, worker_log: WorkerLog) -> None:
         self._client = client
-        self._workers = WorkerStart(client)
+        self._workers = WorkerStart(client, worker_log)
         self._model_store = model_store
 
     async def loaded(self, key: str) -> list[str]:
@@ -27,7 +28,7 @@ class ModelVersions:
         return sorted(each.model_version for each in await self._client.versions(key))
 
     async def add(self, model: Model, version: str) -> None:
-        """Load *version* beside what is there.  Raises VersionNotFound, InvalidInput."""
+        """Load *version* beside what is there.  Raises VersionNotFound, InvalidVersion."""
         name = await asyncio.to_thread(find_version, self._model_store, model.key, version)
         if name is None:
             raise VersionNotFound(model.key, version)
@@ -45,11 +46,11 @@ class ModelVersions:
         model.trust_again()
 
     async def remove(self, model: Model, version: str) -> None:
-        """Unload *version*, but not the default.  Raises VersionNotFound, InvalidInput."""
+        """Unload *version*, but not the default.  Raises VersionNotFound, InvalidVersion."""
         if version not in await self.loaded(model.key):
             raise VersionNotFound(model.key, version)
         if version == model.version:
-            raise InvalidInput(f"version: {version} is the default; make another one that first")
+            raise InvalidVersion(f"version: {version} is the default; make another one that first")
         await self._unregister(model, version)
 
     async def replace(self, model: Model) -> None:
@@ -83,7 +84,7 @@ class ModelVersions:
                 raise
 
     async def _load(self, model: Model, archive: str, version: str) -> None:
-        """Raises InvalidInput when it cannot be loaded; nothing of it is left then."""
+        """Raises InvalidVersion when it cannot be loaded; nothing of it is left then."""
         key, seconds = model.key, model.spec.inference.startup_timeout_seconds
         most = max(model.target_workers, model.spec.inference.workers.max)
         try:
@@ -91,17 +92,17 @@ class ModelVersions:
         except EngineRefused as exc:
             if exc.status == 409:  # it is loaded already
                 return
-            raise _not_loadable(archive) from exc
+            raise _not_loadable(archive, shown(exc.message)) from exc
         try:
             await self._workers.start(key, model.target_workers, most, seconds, version)
         except LoadFailed as exc:
             await self._client.unregister(key, version)
-            raise _not_loadable(archive) from exc
+            raise _not_loadable(archive, str(exc)) from exc
 
     async def _unregister(self, model: Model, version: str) -> None:
         async with paused(model, f"version {version} is unloaded"):  # its workers may hold jobs
             await self._client.unregister(model.key, version)
 
 
-def _not_loadable(archive: str) -> InvalidInput:
-    return InvalidInput(f"version: {archive} cannot be loaded; workers.log says why")
+def _not_loadable(archive: str, reason: str) -> InvalidVersion:
+    return InvalidVersion(f"version: {archive} cannot be loaded: {reason}")

@@ -5,21 +5,29 @@ import time
 from collections.abc import Callable
 
 from sidecar.torchserve.client import ModelState, TorchServeClient
+from sidecar.torchserve.worker_log import WorkerLog
 
 LOOK_SECONDS = 0.03
 
 
 class LoadFailed(Exception):
-    """A model could not be brought up; the message is for people."""
+    """A model could not be brought up; the message, its handler's if it has one, is for people."""
 
 
 class WorkerStart:
-    """Starts workers; TorchServe tries those that die as they load again, and we give up."""
+    """Starts workers; TorchServe tries those that die as they load again, and we give up.
+
+    *worker_log* holds what a handler said of its failure.
+    """
 
     def __init__(
-        self, client: TorchServeClient, clock: Callable[[], float] = time.monotonic
+        self,
+        client: TorchServeClient,
+        worker_log: WorkerLog,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._worker_log = worker_log
         self._clock = clock
 
     async def start(
@@ -30,16 +38,18 @@ class WorkerStart:
         Raises LoadFailed when none is in *seconds*, or when they die more than once each;
         EngineRefused or EngineGone.
         """
+        since = await asyncio.to_thread(self._worker_log.end)
         await self._client.scale(key, least, most, version)
-        return await self._wait(key, 1, least, seconds, version)
+        return await self._wait(key, 1, least, seconds, version, since)
 
     async def scale(self, key: str, workers: int, seconds: float) -> ModelState:
         """Let it have *workers*, not zero; return once all are READY.  Raises what `start` does."""
+        since = await asyncio.to_thread(self._worker_log.end)
         await self._client.scale(key, workers, workers)
-        return await self._wait(key, workers, workers, seconds, None)
+        return await self._wait(key, workers, workers, seconds, None, since)
 
     async def _wait(
-        self, key: str, wanted: int, started: int, seconds: float, version: str | None
+        self, key: str, wanted: int, started: int, seconds: float, version: str | None, since: int
     ) -> ModelState:
         until, seen = self._clock() + seconds, set[int]()
         late = False
@@ -51,9 +61,13 @@ class WorkerStart:
             if len(known.ready) >= wanted:
                 return known
             if _deaths(known, seen) > started:
-                raise LoadFailed("it cannot be loaded; workers.log says why")
+                raise LoadFailed(await self._why(key, since, "its workers die as they load"))
             await asyncio.sleep(LOOK_SECONDS)
-        raise LoadFailed("no worker was READY in time; workers.log says why")
+        raise LoadFailed(await self._why(key, since, f"no worker was READY within {seconds:g} s"))
+
+    async def _why(self, key: str, since: int, seen: str) -> str:
+        reason = await asyncio.to_thread(self._worker_log.find_reason, key, since)
+        return reason or f"{seen}; {self._worker_log.where()} may say why"
 
 
 def _deaths(known: ModelState, seen: set[int]) -> int:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.archives.archive import BuildError
 from sidecar.archives.build_process import build_archive
-from sidecar.catalog.catalog import CatalogError
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_mark
 from sidecar.errors import EntryRefused
 from sidecar.models.autoscaler import Autoscaler

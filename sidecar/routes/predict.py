@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.caching.result_cache import Origin, ResultCache
-from sidecar.errors import InvalidInput, ModelNotFound, SidecarError
+from sidecar.errors import InvalidInput, SidecarError
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.routes.inputs import split_inputs
@@ -88,7 +88,7 @@ async def _checked(
     await take_break(len(inputs))
     bodies, is_batch = split_inputs(inputs, rank=rank, limit=parts.settings.max_inputs)
     if model is None:
-        raise ModelNotFound(asked.model_name)
+        model = parts.models.require(asked.model_name)  # which says why there is none
     await take_break(len(inputs))
     scheduling = SchedulingOptions(
         asked.priority,

@@ -6,7 +6,14 @@ import msgspec
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_]*$",
+        max_length=64,
+        description="small letters, digits and _, of which the first is no _",
+    ),
+]
 
 
 Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
@@ -148,7 +155,9 @@ class ModelSpec(_Entry, frozen=True):
     convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
     size_mb: Annotated[float, Meta(gt=0)] | None = None  # of what is downloaded
     vocoder: str | None = None  # source "huggingface": a second repository, fetched with it
-    version: Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$")] = "1.0"
+    version: Annotated[
+        str, Meta(pattern=r"^\d+(\.\d+)*$", description="numbers with dots between them, as 1.0")
+    ] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
     verified: bool = False  # it was run with its real weights where this was made
@@ -165,7 +174,13 @@ class ModelSpec(_Entry, frozen=True):
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
     compile: Literal["auto", "off", "on"] = "auto"
     tensorrt: Literal["auto", "off", "on"] = "off"
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+            description="auto, cpu, mps, cuda, or a certain GPU, as cuda:1",
+        ),
+    ] = "auto"
     gpu_ids: tuple[
         Annotated[int, Meta(ge=0)], ...
     ] = ()  # workers take these in turn; none: the roomiest

@@ -9,6 +9,7 @@ from sidecar.models.worker_start import WorkerStart
 from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
+from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe
 from tests.integration.server import Server
 
@@ -38,7 +39,7 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def load(client: TorchServeClient) -> None:
     await client.register("example.mar", "copy")
-    await WorkerStart(client).start("copy", 1, 1, 60)
+    await WorkerStart(client, WorkerLog(None)).start("copy", 1, 1, 60)
 
 
 async def test_registered_models_are_described_with_their_ready_workers(

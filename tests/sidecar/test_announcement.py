@@ -1,6 +1,6 @@
 """What an operator reads first."""
 
-from sidecar.__main__ import starting
+from sidecar.announcement import starting
 from sidecar.settings import Settings
 
 

@@ -67,7 +67,10 @@ def test_what_is_printed_can_be_a_file(tmp_path: Path) -> None:
     [
         ({"SIDECAR_CONFIG": "{folder}/nowhere.toml"}, "nowhere.toml: No such file"),
         ({"SIDECAR_PROT": "1"}, "SIDECAR_PROT is not a setting"),
-        ({"SIDECAR_MODELS_FILE": "{folder}/broken.json"}, "broken.json: "),
+        (
+            {"SIDECAR_MODELS_FILE": "{folder}/broken.json"},
+            "broken.json, line 1, column 13: a: the field display_name is missing",
+        ),
         ({"SIDECAR_MODELS_FILE": "{folder}/nowhere.json"}, "nowhere.json: No such file"),
         ({"SIDECAR_ENVIRONMENT": "production"}, "production needs a credential source"),
         ({"SIDECAR_JWT_PUBLIC_KEY_FILE": "{folder}/no.pem"}, "SIDECAR_JWT_PUBLIC_KEY_FILE: "),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sidecar.archives.handler_code import HANDLERS
+from sidecar.catalog.handler_options import HANDLERS
 
 PROGRAM = HANDLERS / "handler_kit" / "unpickling.py"
 PICKLED = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin|\w+\.ckpt")

@@ -62,7 +62,7 @@ def test_a_spoiled_archive_is_not_current(tmp_path: Path) -> None:
 def test_pickles_and_hidden_files_of_a_folder_stay_out(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in ("config.json", "pytorch_model.bin", "old.pkl", ".secret"):
+    for name in ("config.json", "model.pt", "pytorch_model.bin", "old.pkl", ".secret"):
         (folder / name).write_text("{}")
     with zipfile.ZipFile(build(tmp_path, local("model"))) as content:
         names = set(content.namelist())

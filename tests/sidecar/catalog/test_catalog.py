@@ -8,7 +8,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from sidecar.catalog.catalog import CatalogError, catalog_schema, load_catalog, parse_catalog
+from sidecar.catalog.catalog import catalog_schema, load_catalog, parse_catalog
+from sidecar.catalog.entries import CatalogError
 
 ROOT = Path(__file__).parents[3]
 ENTRY: dict[str, Any] = {

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.catalog.catalog import CatalogError, load_catalog
+from sidecar.catalog.catalog import load_catalog
+from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.json_places import find_duplicate, find_places, line_and_column
 from sidecar.catalog.models_file import ModelsFile, with_entries
 from tests.sidecar.catalog.test_catalog import ENTRY, ROOT

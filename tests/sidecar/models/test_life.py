@@ -44,6 +44,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
+from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe
 
 SPEC = ModelSpec(
@@ -83,14 +84,17 @@ class World:
         self.requests: list[asyncio.Task[Any]] = []
         self.changes: set[asyncio.Task[None]] = set()
         self.paused: dict[Model, asyncio.Task[None] | None] = {}  # by which operation, last
-        configured = Settings(model_store=store)
+        configured, log = Settings(model_store=store, loads_at_once=1), WorkerLog(None)
         self.history, nudged, clock = History(), asyncio.Event(), self.clock
         factory = DispatcherFactory(configured, client, Metrics(), clock)
         self.models = ModelRegistry(Catalog(SPECS), factory, self.history, nudged, clock)
-        loader, engine = ModelLoader(client, Gpus(), 1, clock), EngineWatch(client, clock)
+        loader, engine = (
+            ModelLoader(client, Gpus(), configured, log, clock),
+            EngineWatch(client, clock),
+        )
         room = MemoryRoom(self.models, Budget(models=IN_MEMORY_AT_MOST))
         self.operations = Operations(
-            self.models, loader, ModelVersions(client, store), room, engine, nudged, clock
+            self.models, loader, ModelVersions(client, store, log), room, engine, nudged, clock
         )
         self.reconciler = Reconciler(
             self.models, self.operations, loader, engine, configured, nudged, clock

@@ -127,7 +127,9 @@ async def test_when_no_worker_becomes_ready_all_who_wait_are_told_why(
     assert statuses == [503] * 5
     assert torchserve.scalings[-1] == ("echo", 0)
     health = await (await client.get("/health")).json()
-    assert health["failing_models"] == {"echo": "no worker was READY in time; workers.log says why"}
+    assert health["failing_models"] == {
+        "echo": "no worker was READY within 1 s; the log of TorchServe may say why"
+    }
     torchserve.workers_status = "READY"
     await change(client, "/models/echo/load")
     assert await ask(client) == 200
@@ -144,7 +146,7 @@ async def test_a_load_that_fails_is_told_and_tried_again(
     shown = await (await client.get("/models/other")).json()
     assert (shown["state"], shown["error"]) == (
         "failed",
-        "it cannot be loaded; workers.log says why",
+        "its workers die as they load; the log of TorchServe may say why",
     )
     torchserve.broken = set()
     await change(client, "/models/other/load")
@@ -177,7 +179,7 @@ async def test_workers_that_die_as_they_load_are_not_asked_for_any_longer(
     client = await start(catalog=CATALOG | {"echo": ECHO | {"inference": {"workers": {"max": 2}}}})
     torchserve.ready_at_most = 1
     refused = await change(client, "/models/echo/scale", 503, workers=2)
-    assert refused["detail"] == "workers: 2 did not start; workers.log says why"
+    assert refused["detail"] == "workers: 2 did not start; server.log says why"
     assert torchserve.scalings[-2:] == [("echo", 2), ("echo", 1)]
     shown = await (await client.get("/models/echo")).json()
     assert (shown["state"], len(shown["workers"])) == ("ready", 1)

@@ -30,6 +30,7 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/synthesize": ({"text": "Hello."}, 404),
     "/transcribe": ({"inputs": CLIP}, 404),
     "/audio/validate": ({"inputs": CLIP}, 200),
+    "/models/{name}/add": (None, 409),  # no archive of the echo can be built
     "/models/{name}/scale": ({"workers": 1}, 200),
     "/models/{name}/default": ({"version": "1.0"}, 200),
     "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),

@@ -1,0 +1,159 @@
+"""The entries of models.json, each read and checked by itself: one that is wrong spoils no other.
+
+A fault is told with the line and the column, the entry, the field and the rule.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from sidecar.catalog.handler_options import read_options
+from sidecar.catalog.json_places import find_duplicate, find_places, line_and_column
+from sidecar.schemas.model_spec import ModelSpec, Name
+from sidecar.validation import Misfit, explain_misfit
+
+TASKS: Mapping[str, tuple[str, ...]] = {  # by handler; the others' options name the task
+    "tensor_handler": ("tensor",),
+    "text_embedding_handler": ("embedding",),
+    "text_handler": (
+        *("text_classification", "token_classification", "fill_mask", "zero_shot_classification"),
+        *("text_generation", "summarization", "text2text_generation"),
+    ),
+    "image_handler": ("image_classification",),
+    "speech_synthesis_handler": ("speech_synthesis",),
+    "speech_recognition_handler": ("speech_recognition",),
+    "voice_activity_handler": ("voice_activity",),
+}
+
+
+class CatalogError(ValueError):
+    """models.json is wrong; the message names the entry and the field."""
+
+
+class Entries(NamedTuple):
+    """Those that are right, and why the others are not, by key."""
+
+    specs: dict[str, ModelSpec]
+    broken: dict[str, str]
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    models: dict[str, msgspec.Raw]
+    schema: str = msgspec.field(default="", name="$schema")
+
+
+def read_entries(data: bytes, name: str) -> Entries:
+    """Return the entries in *data*, the file *name*.
+
+    Raises CatalogError when *data* as a whole is no catalog.
+    """
+    text, file = _read_file(data, name)
+    found, names = Entries({}, {}), dict[str, str]()
+    for key, raw in file.models.items():
+        read = _read_entry(key, raw)
+        if isinstance(read, ModelSpec) and (taken := _take_names(names, key, read)) is not None:
+            read = Misfit((), taken)
+        if isinstance(read, ModelSpec):
+            found.specs[key] = read
+        else:
+            place = _place(text, ("models", key, *read.path))
+            found.broken[key] = f"{name}, {place}: {key}: {read}"
+    return found
+
+
+def unfit_key(key: str) -> str | None:
+    """Return why *key* cannot be a model's key; None when it can."""
+    if "token" in key:
+        return "a key must not hold 'token': TorchServe takes its calls for calls of its token API"
+    try:
+        msgspec.convert(key, Name)
+    except msgspec.ValidationError as exc:
+        return f"the name of an entry: {explain_misfit(exc, Name)}"
+    return None
+
+
+def _read_file(data: bytes, name: str) -> tuple[str, _File]:
+    try:
+        file = msgspec.json.decode(data, type=_File)
+        text = data.decode()
+    except msgspec.ValidationError as exc:
+        misfit = explain_misfit(exc, _File)
+        raise CatalogError(f"{name}, {_place(data.decode(), misfit.path)}: {misfit}") from exc
+    except msgspec.DecodeError as exc:
+        raise CatalogError(f"{name}, {_spoiled_place(data)}: {exc}") from exc
+    if (twice := find_duplicate(text)) is not None:
+        raise CatalogError(f"{name}, {_place(text, twice)}: {twice[-1]} is there twice")
+    return text, file
+
+
+def _read_entry(key: str, raw: msgspec.Raw) -> ModelSpec | Misfit:
+    if (reason := unfit_key(key)) is not None:
+        return Misfit((), reason)
+    try:
+        spec = msgspec.json.decode(raw, type=ModelSpec)
+    except msgspec.ValidationError as exc:
+        return explain_misfit(exc, ModelSpec)
+    tasks = TASKS[spec.handler]
+    if spec.task not in tasks:
+        return Misfit(
+            ("task",),
+            f"{spec.task} does not fit {spec.handler}, which does {', '.join(tasks)}; "
+            f"{_handler_of(spec.task)} does {spec.task}",
+        )
+    if not spec.handler_options:  # an archive that was made by hand brings its own
+        return spec
+    options = read_options(spec.handler, spec.handler_options)
+    if isinstance(options, Misfit):
+        return options
+    return _with_rank(spec, raw)
+
+
+def _with_rank(spec: ModelSpec, raw: msgspec.Raw) -> ModelSpec | Misfit:
+    """Return *spec* with the rank that its input's shape has, or a misfit when it says another."""
+    shape = spec.handler_options.get("input", {}).get("shape")
+    if spec.handler != "tensor_handler" or shape is None or spec.input_rank == len(shape):
+        return spec
+    if "input_rank" in msgspec.json.decode(raw):
+        return Misfit(
+            ("input_rank",),
+            f"{spec.input_rank} does not fit the shape {list(shape)}, which has {len(shape)} "
+            "dimensions; leave input_rank out, it follows from the shape",
+        )
+    return msgspec.structs.replace(spec, input_rank=len(shape))
+
+
+def _handler_of(task: str) -> str:
+    return next(handler for handler, tasks in TASKS.items() if task in tasks)
+
+
+def _take_names(names: dict[str, str], key: str, spec: ModelSpec) -> str | None:
+    """Enter the names of *key* into *names*; return which of them another model has, if any."""
+    own = spec.names(key)
+    for name in sorted(own):
+        if (owner := names.get(name, key)) != key:
+            return f"the name {name!r} is also {owner}'s"
+    names |= dict.fromkeys(own, key)
+    return None
+
+
+def _place(text: str, path: tuple[str | int, ...]) -> str:
+    """Return where the value at *path* is, or the nearest one around it that is there."""
+    places = find_places(text)
+    while path and path not in places:
+        path = path[:-1]
+    line, column = line_and_column(text, places[path].start)
+    return f"line {line}, column {column}"
+
+
+def _spoiled_place(data: bytes) -> str:
+    """Return where *data* ceases to be JSON."""
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError as exc:
+        digits = str(exc).rpartition("(byte ")[2].rstrip(")")
+        at = int(digits) if digits.isdecimal() else len(data)
+        text = data[:at].decode(errors="replace")
+        line, column = line_and_column(text, len(text))
+        return f"line {line}, column {column}"
+    return "line 1, column 1"

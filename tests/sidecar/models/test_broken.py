@@ -1,0 +1,165 @@
+"""One entry or one model that is broken: the others are served, and everybody is told once."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.announcement import announce
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
+from tests.sidecar.torchserve.test_worker_log import failure
+
+WRONG = CATALOG | {"wrong": ECHO | {"task": "tensr"}}
+LOST = CATALOG | {"other": ECHO}
+SENTENCE = "my_net has no model class MyNett"
+
+
+async def ready(client: Client) -> int:
+    return (await client.get("/readyz")).status
+
+
+async def health(client: Client) -> dict[str, str]:
+    failing: dict[str, str] = (await (await client.get("/health")).json())["failing_models"]
+    return failing
+
+
+async def until_true(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("strict", "status"), [(None, 200), (True, 503)])
+async def test_a_wrong_entry_is_left_out_and_a_setting_decides_whether_that_is_ready(
+    start: StartSidecar, strict: bool | None, status: int
+) -> None:
+    client = await start(catalog=WRONG, ready=False, require_all_models=strict)
+    await until("ready", client)
+    assert await ask(client) == 200
+    assert await ready(client) == status
+    said = "wrong: task: 'tensr' is not allowed; allowed are "
+    assert said in (await health(client))["wrong"]
+    refused = await client.post("/predict", json={"model_name": "wrong", "inputs": 1})
+    assert refused.status == 404
+    assert said in (await refused.json())["detail"]
+    shown = await client.get("/models/wrong")
+    assert (shown.status, said in (await shown.json())["detail"]) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 200),
+        ({"require_all_models": True}, 503),
+        ({"environment": "production"}, 503),
+        ({"environment": "production", "require_all_models": False}, 200),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded_counts_as_the_setting_says(
+    start: StartSidecar, torchserve: FakeTorchServe, settings: dict[str, Any], status: int
+) -> None:
+    torchserve.broken = {"other.mar"}
+    client = await start(catalog=LOST, ready=False, **settings)
+    await until("failed", client, "other")
+    await until("ready", client)
+    assert await ready(client) == status
+    assert list(await health(client)) == ["other"]
+    model_of(client, "other").retry.now()
+    torchserve.slow = {"other.mar"}
+    services_of(client).reconciler.nudge()
+    await until("loading", client, "other")
+    assert await ready(client) == status  # also while it is tried again
+    assert list(await health(client)) == ["other"]
+
+
+async def test_a_server_of_which_no_model_can_be_loaded_is_not_ready(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.broken = {"echo.mar"}
+    client = await start(ready=False)
+    await until("failed", client)
+    assert await ready(client) == 503
+
+
+async def test_the_handlers_own_sentence_is_told_in_every_place_and_logged_once(
+    start: StartSidecar,
+    torchserve: FakeTorchServe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    log = tmp_path / "workers.log"
+    client = await start(torchserve_worker_log=log)
+    torchserve.broken = {"other.mar"}
+    for _ in range(4):
+        loading = asyncio.create_task(change(client, "/models/other/load", 503))
+        while not loading.done():
+            with log.open("a") as file:
+                file.write(failure("other", SENTENCE))
+            await asyncio.sleep(0.01)
+        assert SENTENCE in (await loading)["detail"]
+    shown = await (await client.get("/models/other")).json()
+    assert (shown["state"], shown["error"]) == ("failed", SENTENCE)
+    assert (await health(client))["other"] == SENTENCE
+    assert caplog.text.count(SENTENCE) == 1
+
+
+async def test_a_model_whose_files_are_missing_says_which(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    lost = {
+        **ECHO,
+        "source": "local",
+        "path": "my_models/net",
+        "handler_options": {"module": "my_net", "class": "MyNet"},
+    }
+    client = await start(catalog=CATALOG | {"lost": lost})
+    await until("available", client, "lost")
+    assert (await health(client))["lost"] == "path: my_models/net is not there"
+
+
+async def test_the_terminal_says_what_is_not_ready_and_when_it_is(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.broken = {"other.mar"}
+    client = await start(catalog=LOST, ready=False, require_all_models=True)
+    said: list[str] = []
+    announcing = asyncio.create_task(announce(services_of(client), said.append))
+    await until_true(lambda: len(said) == 2)
+    assert said[0].startswith("Starting on ")
+    assert "Not ready: " in said[1]
+    assert "SIDECAR_REQUIRE_ALL_MODELS=false" in said[1]
+    assert "  other: its workers die as they load" in said[1]
+    torchserve.broken = set()
+    await change(client, "/models/other/load")
+    await announcing
+    assert said[2].startswith("\nReady: ")
+    assert "other" not in said[2]
+
+
+async def test_the_terminal_of_a_ready_server_names_what_is_not_served(
+    start: StartSidecar,
+) -> None:
+    client = await start(catalog=WRONG)
+    said: list[str] = []
+    await announce(services_of(client), said.append)
+    assert len(said) == 2
+    assert "Not served:\n  wrong: models-0.json, line 1, column " in said[1]
+
+
+async def test_a_changed_file_heals_a_wrong_entry(
+    start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
+) -> None:
+    client = await start(catalog=WRONG)
+    torchserve.archives.add("wrong.mar")
+    healed = CATALOG | {"wrong": ECHO | {"auto_load": False}}
+    (tmp_path / "models-0.json").write_text(json.dumps({"models": healed}))
+    await services_of(client).catalog_watch.look()
+    assert await health(client) == {}
+    assert await ask(client, "wrong") == 200

@@ -50,10 +50,10 @@ class Catalog(Mapping[str, ModelSpec]):
         """Return what `key_of` does.  Raises ModelNotFound, with *detail*, for no model's name."""
         key = self.key_of(name)
         if key is None:
-            raise ModelNotFound(name, detail or self._why_unknown(name))
+            raise ModelNotFound(name, detail or self.why_unknown(name))
         return key
 
-    def _why_unknown(self, name: str) -> str:
+    def why_unknown(self, name: str) -> str:
         """Return why no model has *name*: its entry is wrong, or the name is mistyped."""
         if name in self.broken:
             return f"model_name: {self.broken[name]}"

@@ -57,12 +57,12 @@ class ModelRegistry(Mapping[str, Model]):
     def require(self, name: str, detail: str = "", *, called: str | None = None) -> Model:
         """Return what `find` does.
 
-        Raises ModelNotFound, with *detail*, where no model has this name; it speaks of the name
-        that the client *called* the model, if that is another.
+        Raises ModelNotFound, with *detail* or why there is none, where no model has this name; it
+        speaks of the name that the client *called* the model, if that is another.
         """
         model = self.find(name)
         if model is None:
-            raise ModelNotFound(called or name, detail)
+            raise ModelNotFound(called or name, detail or self.catalog.why_unknown(name))
         return model
 
     # What comes and goes while the program runs

@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from handler_kit.batch_handler import ForwardPass, NumberHandler
+from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
-from handler_kit.errors import InvalidInput
+from handler_kit.errors import InvalidInput, ItemError
+from handler_kit.job import Answer
+from handler_kit.json_numbers import encode_rows
 from handler_kit.options import EmbeddingOptions
 from handler_kit.precision import Compared
-from handler_kit.sentence_modules import read_modules
+from handler_kit.sentence_modules import Embedded, read_modules
 from handler_kit.text_batching import Tokens
 from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
 from handler_kit.text_input import check_texts, read_text, sample_texts
@@ -18,8 +20,8 @@ from handler_kit.text_input import check_texts, read_text, sample_texts
 LONGEST_CHECKED = 512  # tokens
 
 
-class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
-    """Answers a list of floats per text, as many as the model's hidden size."""
+class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
+    """Answer a list of floats per text, as many as the model's hidden size, and its tokens."""
 
     compared_as: ClassVar[Compared] = "vectors"
     options: EmbeddingOptions
@@ -78,10 +80,23 @@ class TextEmbeddingHandler(NumberHandler[str, list[Tokens]]):
         groups = self._batching.groups(texts, self.options.max_pass_tokens)
         return [ForwardPass(places, [texts[place] for place in places]) for places in groups]
 
-    def forward(self, batch: list[Tokens]) -> torch.Tensor:
-        """Vectors [texts, hidden size]."""
+    def forward(self, batch: list[Tokens]) -> Embedded:
+        """Return the vectors, [texts, hidden size]."""
         hidden = self._batching.run(self.model, batch, self.device)
-        return self._modules.vectors(hidden).cpu()
+        return Embedded(self._modules.vectors(hidden).cpu(), [len(text) for text in batch])
+
+    def encode(self, outputs: Embedded) -> Sequence[Answer | ItemError]:
+        """Return each vector as a list; the parameter `tokens` says how many were read for it."""
+        return [
+            body
+            if isinstance(body, ItemError)
+            else Answer(body=body, parameters={"tokens": tokens})
+            for body, tokens in zip(encode_rows(outputs.vectors), outputs.tokens, strict=True)
+        ]
+
+    def compared(self, outputs: Embedded) -> list[torch.Tensor]:
+        """Return each vector."""
+        return list(outputs.vectors.float())
 
     def samples(self, count: int) -> list[str]:
         """Texts of mixed lengths."""

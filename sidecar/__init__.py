@@ -12,6 +12,7 @@ The layers, imports go down only:
     routes                   one endpoint each: a request in, an answer out
     web                      connections, bodies within their limits, who may enter, errors
     speech                   text to audio and audio to text, in pieces
+    openai                   what OpenAI's names and instructions mean here
     models                   every model: its state, queue and workers, from catalog to end
     downloads                models from elsewhere, in a process of their own
     scheduling, caching      what runs when; what was answered before

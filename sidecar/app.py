@@ -27,6 +27,11 @@ from sidecar.routes import (
     synthesize,
     transcribe,
 )
+from sidecar.routes.openai import embeddings as openai_embeddings
+from sidecar.routes.openai import models as openai_models
+from sidecar.routes.openai import speech as openai_speech
+from sidecar.routes.openai import transcription as openai_transcription
+from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.settings import Settings
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
@@ -43,6 +48,7 @@ ROUTES: list[Route] = [
         *(root, predict, synthesize, transcribe, audio, audio_validation),
         *(health, info, stats, config, models, downloads, model_stock),
         *(autoscaler, logs, documents),
+        *(openai_models, openai_embeddings, openai_speech, openai_transcription),
     )
     for route in module.ROUTES
 ]
@@ -86,6 +92,8 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[logs.SETTINGS] = program.settings
     app[model_stock.PARTS] = program.provide(model_stock.StockParts)
     app[models.PARTS] = program.provide(models.ModelParts)
+    app[NAMES] = program.provide(OpenAINames)
+    app[openai_models.PARTS] = program.provide(openai_models.ListingParts)
     app[predict.PARTS] = program.provide(predict.PredictParts)
     app[root.PARTS] = program.provide(root.RootParts)
     app[stats.PARTS] = program.provide(stats.StatsParts)

@@ -41,6 +41,14 @@ class Spoken:
         self.told = told or {}
 
 
+class Told:
+    """A value for an answer, and what is *told* with it: the parameters of a reply."""
+
+    def __init__(self, value: Any, told: dict[str, Any]) -> None:
+        self.value = value
+        self.told = told
+
+
 class Unspoken:
     """A script for an answer: the parts that are to be asked for one by one."""
 
@@ -179,6 +187,9 @@ class FakeTorchServe:
                 elif isinstance(answer, Unspoken):
                     body = msgspec.json.encode(answer.parts)
                     header |= {"parameters": {"unspoken": True} | answer.told}
+                elif isinstance(answer, Told):
+                    body = msgspec.json.encode(answer.value)
+                    header |= {"parameters": answer.told}
                 else:
                     body = msgspec.json.encode(answer)
             except Refuse as exc:

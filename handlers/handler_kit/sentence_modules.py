@@ -5,7 +5,7 @@ is not known here would change the vectors, so that it is refused by its name.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,13 @@ ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid", "LeakyReLU
 LAYER_NORM_EPSILON = 1e-5
 
 Step = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Embedded(NamedTuple):
+    """The vectors of some texts, [texts, numbers], and how many tokens of each were read."""
+
+    vectors: torch.Tensor
+    tokens: Sequence[int]
 
 
 class SentenceModules(NamedTuple):

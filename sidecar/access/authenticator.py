@@ -17,6 +17,7 @@ from sidecar.errors import NotAuthenticated
 from sidecar.settings import Settings, SettingsError
 
 REMEMBERED = 10_000
+JWT_DOTS = 2  # between the three parts of a signed JWT (RFC 7515, section 3.1)
 MAX_CREDENTIAL_LENGTH = 8192  # a longer one could keep the event loop busy
 
 
@@ -43,13 +44,17 @@ class Authenticator:
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
 
     async def identify_headers(
-        self, authorization: str | None, api_key: str | None
+        self, authorization: str | None, api_key: str | None, *, placeholders: bool = False
     ) -> Identity | None:
         """Return who asks, by the headers Authorization and X-API-Key; None without either.
 
+        With *placeholders*, a bearer token that can be no credential of this server counts as
+        absent: OpenAI's clients send one whether it is needed or not.
         Raises NotAuthenticated when the credential is wrong, Unavailable when it cannot be
         checked now.
         """
+        if placeholders and authorization and _is_placeholder(authorization):
+            authorization = None
         credential = _bearer(authorization)
         if credential is not None:
             return await self.identify_token(credential)
@@ -102,6 +107,15 @@ def _bearer(authorization: str | None) -> str | None:
     if scheme.lower() != "bearer" or not credential:
         raise NotAuthenticated("The Authorization header must hold a Bearer token", invalid=True)
     return credential
+
+
+def _is_placeholder(authorization: str) -> bool:
+    """Whether an Authorization header holds a bearer token that is neither an API key nor a JWT."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    return (
+        scheme.lower() == "bearer" and not token.startswith(PREFIX) and token.count(".") != JWT_DOTS
+    )
 
 
 def build_authenticator(

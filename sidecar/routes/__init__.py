@@ -19,11 +19,13 @@ model_stock            GET /models/available, /models/managed and /models/cache/
 downloads              /models/download and what belongs to it
 autoscaler             /autoscaler/…
 logs                   /logs
+openai                 /v1/…, as OpenAI's clients call it
 
 What several of them share:
 
 inputs                 tells one input from a batch, on the bytes
 input_audio            audio inside JSON
+listening              a recording at work: who listens to it, and what is heard
 wanted_audio           what the header Accept asks for
 results                results that were kept
 speech_models          which models speak and listen, and their states

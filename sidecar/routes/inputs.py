@@ -24,29 +24,31 @@ _OTHERS = b'["{tfn'  # what a value of another kind begins with
 STEP_BYTES = 1 << 20  # copied at a time
 
 
-def split_inputs(raw: bytes, *, rank: int, limit: int) -> tuple[list[Body], bool]:
+def split_inputs(
+    raw: bytes, *, rank: int, limit: int, field: str = "inputs"
+) -> tuple[list[Body], bool]:
     """Return the inputs in *raw*, each as its own JSON, and whether they came as a batch.
 
-    *raw* is valid JSON.  Raises InvalidFields for null, an empty list, mixed kinds, or more than
-    *limit* inputs.
+    *raw* is valid JSON that came in *field*.  Raises InvalidFields for null, an empty list, mixed
+    kinds, or more than *limit* inputs.
     """
     depth, place = _opening(raw)
     first = raw[place : place + 1]
     if depth == 0:
         if first == b"n":
-            raise InvalidFields("inputs: must not be null")
+            raise InvalidFields(f"{field}: must not be null")
         return [raw], False
     if first == b"]" and depth == 1:
-        raise InvalidFields("inputs: must not be empty")
+        raise InvalidFields(f"{field}: must not be empty")
     if depth == 1 and first not in (b'"', b"{"):
         if first not in _NUMBER or not _only_numbers(raw, place):
             raise InvalidFields(
-                "inputs: a list must hold numbers, or lists, strings or objects alone"
+                f"{field}: a list must hold numbers, or lists, strings or objects alone"
             )
         return [raw], False
     if depth <= rank and first not in (b'"', b"{"):
         return [raw], False
-    return _batch(raw, limit), True
+    return _batch(raw, limit, field), True
 
 
 def _opening(raw: bytes) -> tuple[int, int]:
@@ -68,23 +70,23 @@ def _only_numbers(raw: bytes, start: int) -> bool:
     return True
 
 
-def _batch(raw: bytes, limit: int) -> list[Body]:
-    items: list[Body] = [memoryview(item) for item in _items(raw, limit)]
+def _batch(raw: bytes, limit: int, field: str) -> list[Body]:
+    items: list[Body] = [memoryview(item) for item in _items(raw, limit, field)]
     kinds = {_KINDS.get(item[0], "other values") for item in items}
     if len(kinds) > 1 or "other values" in kinds:
         raise InvalidFields(
-            f"inputs: a batch must be of one kind, not {' and '.join(sorted(kinds))}"
+            f"{field}: a batch must be of one kind, not {' and '.join(sorted(kinds))}"
         )
     return items
 
 
-def _items(raw: bytes, limit: int) -> Sequence[msgspec.Raw]:
+def _items(raw: bytes, limit: int, field: str) -> Sequence[msgspec.Raw]:
     if raw.count(b",") < limit:
         return _split.decode(raw)
     try:
         found = _split_at_most(limit).decode(raw)
     except msgspec.ValidationError:
-        raise InvalidFields(f"inputs: at most {limit} inputs in one request") from None
+        raise InvalidFields(f"{field}: at most {limit} inputs in one request") from None
     return [item for item in msgspec.structs.astuple(found) if item is not _NOTHING]
 
 

@@ -71,7 +71,7 @@ async def predict(request: web.Request) -> web.Response:
     parts, admission, call = request.app[PARTS], request[ADMISSION], request[CALL]
     asked = await _checked(await read_json(admission, _request), request, parts, call.arrived)
     call.inputs = len(asked.bodies)
-    predicted, origin = await _predicted(admission, asked, parts)
+    predicted, origin = await predicted_replies(admission, asked, parts)
     result = _result(predicted.replies, asked.is_batch)
     call.success = True
     taken = time.monotonic() - call.arrived
@@ -100,10 +100,13 @@ async def _checked(
     return PredictCall(asked.model_name, model, inputs, bodies, is_batch, scheduling)
 
 
-async def _predicted(
+async def predicted_replies(
     admission: Admission, asked: PredictCall, parts: PredictParts
 ) -> tuple[Predicted, Origin]:
-    """The replies, and where they came from.  Raises RequestTimedOut and 503."""
+    """Return the replies, and where they came from.
+
+    Raises RequestTimedOut, and what `Admission.admit_to_model` and the scheduler raise.
+    """
 
     async def compute() -> Predicted:
         await admission.admit_to_model(asked.model.key, asked.name)

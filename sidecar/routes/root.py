@@ -27,6 +27,14 @@ ENDPOINTS = {
         "health": "/audio/health",
         "tts_health": "/tts/health",
     },
+    "openai": {
+        "models": "/v1/models",
+        "embeddings": "/v1/embeddings",
+        "speech": "/v1/audio/speech",
+        "voices": "/v1/audio/voices",
+        "transcriptions": "/v1/audio/transcriptions",
+        "translations": "/v1/audio/translations",
+    },
     "models": {
         "list": "/models",
         "download": "/models/download",

@@ -3,9 +3,9 @@
 import base64
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
@@ -101,19 +101,53 @@ async def send_stream(
     return response, Synthesis(order.speaker.key, taken, samples / rate, ended - started)
 
 
-async def send_timed(
-    request: web.Request,
-    speech: SpeechService,
-    wanted: Streamed,
-    caption_format: CaptionFormat | None,
+class EventForm(Protocol):
+    """How the events of a stream of speech are written."""
+
+    def part(self, data: bytes, words: Sequence[SpokenWord]) -> Event:
+        """Return the event for the next bytes of the file and the words that are said in them."""
+
+    def whole(self, speaking: SpeechSynthesis, sample_rate: int) -> Event:
+        """Return the event that ends the stream; *sample_rate* is the file's."""
+
+
+class TimedEvents(NamedTuple):
+    """The audio with the times of its words, and at the end what it was."""
+
+    format: OutputFormat
+    caption_format: CaptionFormat | None
+
+    def part(self, data: bytes, words: Sequence[SpokenWord]) -> Event:
+        """Return the event `audio`."""
+        return Event("audio", _encode(SpokenPart(base64.b64encode(data).decode(), list(words))))
+
+    def whole(self, speaking: SpeechSynthesis, sample_rate: int) -> Event:
+        """Return the event `done`."""
+        return Event(
+            "done",
+            _encode(
+                SpokenWhole(
+                    success=True,
+                    format=self.format,
+                    sample_rate=sample_rate,
+                    duration=round(speaking.seconds, 3),
+                    warnings=warnings(speaking.left_out),
+                    captions=captions(speaking.words, self.caption_format)
+                    if self.caption_format
+                    else msgspec.UNSET,
+                )
+            ),
+        )
+
+
+async def send_speech_events(
+    request: web.Request, speech: SpeechService, wanted: Streamed, form: EventForm
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    """Send events: the audio with the times of its words, and at the end what it was."""
+    """Send the audio as events; no synthesis when it ended early."""
     started = time.monotonic()
     speaking = SpeechSynthesis(speech.scheduler, wanted.order, streamed=True)
     in_thread = speech.in_threads_of(request[ADMISSION].client)
-    response, whole = await send_events(
-        request, _events(in_thread, speaking, wanted, caption_format)
-    )
+    response, whole = await send_events(request, _events(in_thread, speaking, wanted, form))
     if not whole:
         return response, None
     ended = time.monotonic()
@@ -123,10 +157,7 @@ async def send_timed(
 
 
 async def _events(
-    in_thread: InThread,
-    speaking: SpeechSynthesis,
-    wanted: Streamed,
-    caption_format: CaptionFormat | None,
+    in_thread: InThread, speaking: SpeechSynthesis, wanted: Streamed, form: EventForm
 ) -> AsyncGenerator[Event, None]:
     async with aclosing(speaking.replies()) as parts:
         first = await anext(parts)
@@ -135,24 +166,10 @@ async def _events(
             told = 0
             async for part in _all(first, parts):
                 data = await in_thread(encoder.encode, part.body)
-                yield _audio_event(data, speaking.words[told:])
+                yield form.part(data, speaking.words[told:])
                 told = len(speaking.words)
-            yield _audio_event(await in_thread(encoder.finish), [])
-            done = SpokenWhole(
-                success=True,
-                format=wanted.format,
-                sample_rate=encoder.sample_rate,
-                duration=round(speaking.seconds, 3),
-                warnings=warnings(speaking.left_out),
-                captions=captions(speaking.words, caption_format)
-                if caption_format
-                else msgspec.UNSET,
-            )
-    yield Event("done", _encode(done))
-
-
-def _audio_event(data: bytes, words: list[SpokenWord]) -> Event:
-    return Event("audio", _encode(SpokenPart(base64.b64encode(data).decode(), words)))
+            yield form.part(await in_thread(encoder.finish), [])
+            yield form.whole(speaking, encoder.sample_rate)
 
 
 async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Reply]:

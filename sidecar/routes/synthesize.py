@@ -13,7 +13,14 @@ from sidecar.caching.result_cache import Origin, ResultCache
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.models.registry import ModelRegistry
 from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
-from sidecar.routes.speech_stream import Streamed, audio_headers, send_stream, send_timed, warnings
+from sidecar.routes.speech_stream import (
+    Streamed,
+    TimedEvents,
+    audio_headers,
+    send_speech_events,
+    send_stream,
+    warnings,
+)
 from sidecar.routes.timestamps import now
 from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.request import SchedulingOptions
@@ -82,7 +89,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     asked = await read_json(admission, _request)
     if asked.format is not None:
         asked = replace(asked, timestamps="word")
-    order = _order(request, asked, parts, call.arrived)
+    order = checked_order(request, asked, parts.speech)
     if asked.enable_streaming:
         response, call.synthesis = await _streamed(admission, asked, order, parts)
     else:
@@ -91,14 +98,17 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _order(
-    request: web.Request, asked: SynthesisRequest, parts: SynthesisParts, began: float
+def checked_order(
+    request: web.Request, asked: SynthesisRequest, speech: SpeechService
 ) -> SynthesisCall:
-    """The checked order.  Raises 400 or 404."""
+    """Return what is to be spoken, and by whom.
+
+    Raises TextTooLong, InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice.
+    """
     if len(asked.words) > MAX_TEXT:
         field = "inputs" if asked.text is None else "text"
         raise TextTooLong(field, MAX_TEXT, len(asked.words))
-    speaker = parts.speech.speaker(asked.wanted_model, asked.voice)
+    speaker = speech.speaker(asked.wanted_model, asked.voice)
     check_language(speaker.speech, asked.language)
     for name in CLONING:
         if getattr(asked, name) is not None and name not in speaker.speech.controls:
@@ -106,9 +116,12 @@ def _order(
                 f"{name}: {speaker.name} does not take it; /audio/models tells who does"
             )
     scheduling = SchedulingOptions(
-        asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
+        asked.priority,
+        asked.timeout,
+        request[CALL].arrived,
+        traceparent=request_head.traceparent(request),
     )
-    return SynthesisCall(asked.words, speaker, asked, scheduling, parts.speech.max_speech_seconds)
+    return SynthesisCall(asked.words, speaker, asked, scheduling, speech.max_speech_seconds)
 
 
 async def _whole(
@@ -170,7 +183,8 @@ async def _streamed(
     await admission.admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, wanted.format, asked.quality)
     if asked.timestamps:
-        return await send_timed(admission.request, parts.speech, streamed, asked.format)
+        timed = TimedEvents(wanted.format, asked.format)
+        return await send_speech_events(admission.request, parts.speech, streamed, timed)
     return await send_stream(admission.request, parts.speech, streamed)
 
 

@@ -2,6 +2,8 @@
 
 from functools import cache
 
+LONGEST_CODE = 3  # letters
+
 # ISO 639-1 where there is one, as Whisper has it; then ISO 639-2 codes and English names.
 _NAMES = """
 en eng english; zh zho chi cmn chinese mandarin; de deu ger german; es spa spanish castilian;
@@ -36,6 +38,21 @@ def language_code(name: str) -> str:
     plain = name.strip().lower().replace("_", "-")
     base = plain.partition("-")[0]
     return _codes().get(plain) or _codes().get(base) or plain
+
+
+def language_name(code: str) -> str:
+    """Return the English name of the language *code*, in small letters; else *code* itself."""
+    return _english().get(code, code)
+
+
+@cache
+def _english() -> dict[str, str]:
+    """The first name of each language that is not one of its codes."""
+    lines = (line.split() for line in _NAMES.split(";"))
+    return {
+        line[0]: next((name for name in line if len(name) > LONGEST_CODE), line[-1])
+        for line in lines
+    }
 
 
 @cache

@@ -10,6 +10,7 @@ json_budget   how much structure one JSON body may have
 turns         how many requests begin in one turn of the event loop, and whose
 
 middleware    what happens to every request: its id, its log line, errors as answers
+error_forms   how an error is written, by the clients that read it
 admission     the door of every route: who asks, within which limits, and whether there is room
 measurement   how inference requests went, for the statistics
 body          a JSON body as a checked value

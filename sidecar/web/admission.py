@@ -176,7 +176,9 @@ class Admission:
             check_declared(self._request, self.max_bytes)
         headers = self._request.headers
         identity = await control.authenticator.identify_headers(
-            headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
+            headers.get(hdrs.AUTHORIZATION),
+            headers.get(API_KEY),
+            placeholders=route.placeholders,
         )
         if identity is not None:
             await self._accept(identity)

@@ -44,6 +44,7 @@ class _Token(msgspec.Struct):
 
 class _Bulk(msgspec.Struct):
     inputs: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()  # OpenAI's word for it
 
 
 Request = TypeVar("Request", bound=TimedRequest)
@@ -170,10 +171,10 @@ async def _read_whole(reader: BodyReader, admission: Admission, *, line_breaks: 
 
 
 def _check_fields_size(body: bytearray) -> None:
-    """Raise PayloadTooLarge when other fields than `inputs` make the body large."""
-    inputs = memoryview(_bulk.decode(body).inputs)
-    if len(body) - len(inputs) > FIELDS_BYTES:
-        raise PayloadTooLarge("body: at most 1 MB for all fields but inputs together")
+    """Raise PayloadTooLarge when other fields than `inputs` or `input` make the body large."""
+    bulk = _bulk.decode(body)
+    if len(body) - len(memoryview(bulk.inputs)) - len(memoryview(bulk.input)) > FIELDS_BYTES:
+        raise PayloadTooLarge("body: at most 1 MB for all fields but the inputs together")
 
 
 def _token_of_invalid(body: bytearray) -> str | None:

@@ -9,7 +9,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
-from sidecar.web.middleware import begin_stream, error_body
+from sidecar.web.error_forms import Fault, form_of
+from sidecar.web.middleware import begin_stream
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +18,15 @@ MEDIA_TYPE = "text/event-stream"
 
 
 class Event(NamedTuple):
-    """*data* is JSON, which holds no line break."""
+    """*data* is JSON, which holds no line break; without a *name* the data tells what it is."""
 
     name: str
     data: bytes
 
     def encode(self) -> bytes:
         """As it is sent."""
+        if not self.name:
+            return b"data: %b\n\n" % self.data
         return b"event: %b\ndata: %b\n\n" % (self.name.encode(), self.data)
 
 
@@ -49,7 +52,8 @@ async def send_events(
                 whole = True
             except SidecarError as exc:
                 log.warning("a stream of %s ended early: %s", request.path, exc)
-                await response.write(Event("error", msgspec.json.encode(error_body(exc))).encode())
+                body = form_of(request.path).body(Fault.of(exc))
+                await response.write(Event("error", msgspec.json.encode(body)).encode())
                 whole = False
             await response.write_eof()
         except ConnectionError:  # the client has left

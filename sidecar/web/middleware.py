@@ -22,6 +22,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION
+from sidecar.web.error_forms import OWN, ErrorForm, Fault, form_of
 from sidecar.web.route import Handler
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ _serial = itertools.count(1)
 CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
 SERVER_NAME = "sidecar"  # in place of aiohttp's own, which tells the versions of everything
 NO_ROUTE = "unknown"
+_INTERNAL = Fault(500, "Internal server error", HTTPStatus(500).phrase)
 _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
 _OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server leaves before it is done
 
@@ -106,7 +108,7 @@ def refuse_unrouted(
     server: ServerContext, request: web.BaseRequest, exc: SidecarError
 ) -> web.Response:
     """Return the answer to what never reached a route, stamped, counted and in the log."""
-    response = error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
+    response = error_response(request, Fault.of(exc), exc.headers)
     response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.force_close()  # what follows on the connection may not be what it seems
@@ -128,7 +130,7 @@ async def begin_stream(request: web.Request, response: web.StreamResponse) -> No
 
 def bare_answer(exc: SidecarError) -> bytes:
     """Return a refusal as the bytes of a whole answer, for a connection that nobody serves."""
-    body = msgspec.json.encode(error_body(exc))
+    body = msgspec.json.encode(OWN.body(Fault.of(exc)))
     headers = {
         hdrs.CONTENT_TYPE: "application/json",
         hdrs.CONTENT_LENGTH: str(len(body)),
@@ -167,7 +169,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPError as exc:
         if exc.status >= 500:
             log.exception("%s %s was answered with %d", request.method, _route(request), exc.status)
-        return _http_error(exc)
+        return _http_error(request, exc)
     except web.HTTPException:
         raise
     except asyncio.CancelledError:
@@ -185,62 +187,41 @@ def _failure(request: web.Request, exc: Exception) -> web.Response:
         log.warning("%s %s: refused: %r", request.method, _route(request), exc)
         return _refusal(request, refusal)
     log.error("unhandled error: %s %s", request.method, _route(request), exc_info=exc)
-    return error_response(500, "Internal server error")
+    return error_response(request, _INTERNAL)
 
 
 def error_response(
-    status: int,
-    error: str,
-    detail: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    extra: Mapping[str, Any] | None = None,
+    request: web.BaseRequest, fault: Fault, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return an error in the one format."""
+    """Return an error in the form that the clients of this route read."""
+    form = form_of(request.path)
     return web.Response(
-        body=_encoded(_body(status, error, detail, extra)),
-        status=status,
+        body=_encoded(form, fault),
+        status=form.status(fault.status),
         headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
     )
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    """Encode *body*, without its sentences if they hold text that cannot be encoded."""
+def _encoded(form: ErrorForm, fault: Fault) -> bytes:
+    """Encode *fault*, without its sentences if they hold text that cannot be encoded."""
     try:
-        return msgspec.json.encode(body)
+        return msgspec.json.encode(form.body(fault))
     except UnicodeEncodeError:
-        status = body["status_code"]
-        return msgspec.json.encode(_body(status, HTTPStatus(status).phrase, None, None))
-
-
-def error_body(exc: SidecarError) -> dict[str, Any]:
-    """The same format, for a stream that has begun."""
-    return _body(exc.status, exc.message, exc.detail, exc.extra)
-
-
-def _body(
-    status: int, error: str, detail: str | None, extra: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    body = {
-        "success": False,
-        "error": error,
-        "detail": detail or HTTPStatus(status).phrase,
-        "status_code": status,
-    }
-    return body | dict(extra or {})
+        return msgspec.json.encode(form.body(fault.bare()))
 
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
     if exc.status in (401, 403, 429, 503):
         request.app[SERVER].metrics.rejected(type(exc).__name__)
-    return error_response(exc.status, exc.message, exc.detail, exc.headers, exc.extra)
+    return error_response(request, Fault.of(exc), exc.headers)
 
 
-def _http_error(exc: web.HTTPError) -> web.Response:
+def _http_error(request: web.Request, exc: web.HTTPError) -> web.Response:
     """aiohttp's own 404, 405, 400: our body, its headers."""
     allowed = exc.headers.get(hdrs.ALLOW)
     headers = {str(hdrs.ALLOW): allowed} if allowed else None
     detail = f"method: this route has {allowed}" if allowed else f"path: {exc.reason}"
-    return error_response(exc.status, exc.reason, detail, headers)
+    return error_response(request, Fault(exc.status, exc.reason, detail), headers)
 
 
 def _preflight() -> web.Response:

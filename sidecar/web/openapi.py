@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 import sidecar
-from sidecar.schemas.predict import ErrorBody
+from sidecar.web.error_forms import form_of
 from sidecar.web.route import Route
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
@@ -21,10 +21,15 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
     types = {
         kind
         for route in routes
-        for kind in (route.request, route.response, route.or_response)
+        for kind in (
+            None if route.form == "only" else route.request,
+            route.response,
+            route.or_response,
+        )
         if kind
     }
-    ordered = [ErrorBody, *sorted(types, key=lambda kind: kind.__name__)]
+    errors = {form_of(route.path).schema for route in routes}
+    ordered = sorted(types | errors, key=lambda kind: kind.__name__)
     references, components = msgspec.json.schema_components(
         ordered, ref_template="#/components/schemas/{name}"
     )
@@ -60,7 +65,9 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.request is not None:
-        content = {"application/json": {"schema": schemas[route.request]}}
+        content: dict[str, Any] = {}
+        if route.form != "only":
+            content["application/json"] = {"schema": schemas[route.request]}
         if route.form:
             content["multipart/form-data"] = {"schema": _form(route.request)}
         operation["requestBody"] = {"required": True, "content": content}
@@ -103,10 +110,12 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 def _form(request: Any) -> dict[str, Any]:
     """The multipart body: the request's fields as text, and the file."""
-    fields = dict(_plain_schema(request)["properties"])
+    schema = _plain_schema(request)
+    fields = dict(schema["properties"])
     fields.pop("inputs", None)
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    return {"type": "object", "properties": fields | {"file": file}, "required": ["file"]}
+    required = ["file", *schema.get("required", ())]
+    return {"type": "object", "properties": fields | {"file": file}, "required": required}
 
 
 def _plain_schema(kind: Any) -> dict[str, Any]:
@@ -120,9 +129,11 @@ def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     too_many = {429} if route.limited else set()
     with_body = WITH_BODY if route.request is not None else set()
     credential = {401, 503} if route.is_open else set()  # a wrong one; one that cannot be checked
-    for status in sorted({*EVERY_ROUTE, *too_many, *credential, *with_body, *route.statuses}):
+    form = form_of(route.path)
+    statuses = {*EVERY_ROUTE, *too_many, *credential, *with_body, *route.statuses}
+    for status in sorted(map(form.status, statuses)):
         own_body = status == 503 and route.path in ("/health", "/readyz")
-        schema = schemas[route.response if own_body else ErrorBody]
+        schema = schemas[route.response if own_body else form.schema]
         errors[str(status)] = {
             "description": HTTPStatus(status).phrase,
             "content": {"application/json": {"schema": schema}},

@@ -21,8 +21,8 @@ class Route(NamedTuple):
     """Method, path and handler; *request*, *query* and *response* are msgspec types.
 
     They are for the document.  *or_response* is the answer's other form.  *form*: the body may be
-    multipart as well, with the request's fields and the part `file`.  *other_media* are the
-    answer's types besides JSON.
+    multipart as well, or must be ("only"), with the request's fields and the part `file`.
+    *other_media* are the answer's types besides JSON.
 
     *credential* is what `web.admission` asks for: nothing (None), one where the settings require
     it ("optional"), or one that has this scope.  Where there is a *request*, it may come in the
@@ -41,12 +41,13 @@ class Route(NamedTuple):
     max_body_bytes: int | None = None  # of a JSON body; None: what `max_bytes` says
     media_type: str = "application/json"
     or_response: Any = None
-    form: bool = False
+    form: Literal["only"] | bool = False
     other_media: tuple[str, ...] = ()
     limited: bool = True  # False: health checks and metrics, which no client can use up
     page: bool = False  # computed once in a while, for all who ask
     prompt: bool = False  # answered at once, however many other requests came first
     measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
+    placeholders: bool = False  # a bearer token that can be no credential here counts as absent
 
     @property
     def is_open(self) -> bool:

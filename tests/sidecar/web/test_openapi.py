@@ -31,6 +31,10 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/transcribe": ({"inputs": CLIP}, 404),
     "/audio/validate": ({"inputs": CLIP}, 200),
     "/models/{name}/add": (None, 409),  # no archive of the echo can be built
+    "/v1/embeddings": ({"model": "echo", "input": "Hello."}, 400),
+    "/v1/audio/speech": ({"model": "tts-1", "input": "Hello."}, 404),
+    "/v1/audio/transcriptions": ({"model": "whisper-1"}, 400),  # JSON, and it must be a form
+    "/v1/audio/translations": ({"model": "whisper-1"}, 400),
     "/models/{name}/scale": ({"workers": 1}, 200),
     "/models/{name}/default": ({"version": "1.0"}, 200),
     "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),
@@ -149,7 +153,7 @@ async def test_security_says_whether_a_credential_is_needed(client: Client, rout
     extra: dict[str, Any] = {"json": GOOD} if route.request else {}
     response = await client.request(route.method, url_of(route), **extra)
     assert (response.status == 401) == ({} not in security)
-    wrong = {"Authorization": "Bearer wrong"}
+    wrong = {"Authorization": "Bearer a.wrong.token"}
     response = await client.request(route.method, url_of(route), headers=wrong, **extra)
     assert (response.status == 401) == (security != [{}])
 

@@ -1,0 +1,42 @@
+"""The field `instructions`: what of it is an emotion that a voice can have."""
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from sidecar.schemas.synthesis import Emotion
+
+_WORDS: Mapping[Emotion, str] = MappingProxyType(
+    {
+        "neutral": "neutral neutrally emotionless matter-of-fact monotone monotonous",
+        "happy": "happy happily cheerful cheerfully cheery joyful joyfully jolly merry upbeat glad",
+        "sad": "sad sadly sorrowful sorrowfully mournful melancholic melancholy gloomy tearful",
+        "angry": "angry angrily furious furiously mad enraged irate outraged",
+        "excited": "excited excitedly enthusiastic enthusiastically thrilled energetic ecstatic",
+        "calm": "calm calmly soothing soothingly relaxed relaxing serene serenely peaceful",
+    }
+)
+_EMOTIONS = {word: emotion for emotion, words in _WORDS.items() for word in words.split()}
+_WORD = re.compile(r"[a-z]+(?:[-'’][a-z]+)*")
+_NEGATION = re.compile(r"not|no|never|without|avoid|less|neither|nor|stop|.*n['’]t")
+_REACH = 4  # words, over which a negation counts
+_CLAUSE = re.compile(r"[.;:!?,\n]| but | rather | instead ")
+
+
+def emotion_of(instructions: str) -> Emotion | None:
+    """Return the emotion that *instructions* ask for; None where they ask for none, or for several.
+
+    "Speak in a cheerful tone" is happy; "don't sound sad" is no emotion, and so is a text that
+    begins sadly and ends happily: one voice cannot follow it.
+    """
+    clauses = _CLAUSE.split(f" {instructions.lower()} ")
+    asked = {emotion for clause in clauses for emotion in _emotions_in(_WORD.findall(clause))}
+    return asked.pop() if len(asked) == 1 else None
+
+
+def _emotions_in(words: list[str]) -> Iterator[Emotion]:
+    """Yield the emotions that a clause of *words* asks for, without those that it denies."""
+    for place, word in enumerate(words):
+        denied = any(map(_NEGATION.fullmatch, words[max(place - _REACH, 0) : place]))
+        if word in _EMOTIONS and not denied:
+            yield _EMOTIONS[word]

@@ -1,0 +1,75 @@
+"""OpenAI's names of models and voices, as aliases of what is in the catalog.
+
+A model or a voice of our own that has such a name keeps it.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sidecar.catalog.catalog import Catalog
+
+SPEAKING = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
+LISTENING = (
+    *("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+    "gpt-4o-transcribe-diarize",
+)
+EMBEDDING = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+_TASKS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(SPEAKING, "speech_synthesis")
+    | dict.fromkeys(LISTENING, "speech_recognition")
+    | dict.fromkeys(EMBEDDING, "embedding")
+)
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+# By what OpenAI's voices sound like; a model speaks with the first of these that it has.
+_WOMAN = ("female", "default")
+_MAN = ("male", "default")
+_VOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "alloy": ("default",),
+        "ash": ("warm", *_MAN),
+        "ballad": ("warm", *_MAN),
+        "cedar": ("deep", *_MAN),
+        "coral": _WOMAN,
+        "echo": _MAN,
+        "fable": ("warm", *_MAN),
+        "marin": _WOMAN,
+        "nova": ("bright", *_WOMAN),
+        "onyx": ("deep", *_MAN),
+        "sage": _WOMAN,
+        "shimmer": ("bright", *_WOMAN),
+        "verse": _MAN,
+    }
+)
+VOICES = tuple(_VOICES)
+
+
+def model_of(catalog: Catalog, name: str, defaults: Mapping[str, str]) -> str:
+    """Return the catalog's name for the model *name*: OpenAI's names mean the default model.
+
+    *defaults* has the default model of some tasks; of another task it is the first enabled model.
+    A name that is not OpenAI's, or that one of our own models has, stays as it is.
+    """
+    task = _task_of(name)
+    if task is None or catalog.key_of(name) is not None:
+        return name
+    if (default := defaults.get(task)) is not None:
+        return default
+    enabled = (key for key, spec in catalog.items() if spec.enabled and spec.task == task)
+    return next(enabled, name)
+
+
+def voice_of(name: str, voices: tuple[str, ...]) -> str:
+    """Return which of a model's *voices* the voice *name* is.
+
+    A name that is not OpenAI's, or that one of *voices* has, stays as it is.
+    """
+    if name in voices or name not in _VOICES:
+        return name
+    return next((each for each in _VOICES[name] if each in voices), voices[0])
+
+
+def _task_of(name: str) -> str | None:
+    """Return the task of OpenAI's model *name*, with or without the date of a snapshot."""
+    return _TASKS.get(_SNAPSHOT.sub("", name))

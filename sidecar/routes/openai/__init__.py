@@ -1,0 +1,10 @@
+"""OpenAI's API: its requests and answers, translated from and to what the other routes do.
+
+They speak, hear and predict by the same functions as /synthesize, /transcribe and /predict.
+
+models         GET /v1/models and /v1/models/{name}
+embeddings     POST /v1/embeddings
+speech         POST /v1/audio/speech and GET /v1/audio/voices
+transcription  POST /v1/audio/transcriptions and /v1/audio/translations
+names          what OpenAI's names of models and voices mean here
+"""

@@ -1,0 +1,144 @@
+"""POST /v1/embeddings: texts as vectors."""
+
+import array
+import base64
+import math
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import InvalidFields, InvalidInput, SidecarError
+from sidecar.routes.inputs import split_inputs
+from sidecar.routes.openai.names import NAMES
+from sidecar.routes.predict import PARTS, PredictCall, predicted_replies
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.request import SchedulingOptions
+from sidecar.schemas.openai.embeddings import (
+    Embeddings,
+    EmbeddingsRequest,
+    TextEmbedding,
+    TokenUsage,
+)
+from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import read_json
+from sidecar.web.measurement import CALL
+from sidecar.web.route import Route, json_response
+from sidecar.web.turns import take_break
+
+_request = msgspec.json.Decoder(EmbeddingsRequest)
+_vector = msgspec.json.Decoder(list[float])
+_encode = msgspec.json.Encoder().encode
+PASS_NUMBERS = 1 << 15  # decoded and written anew before others have their turn
+LENGTH_TOLERANCE = 1e-3  # of a vector that counts as one of length 1
+
+
+async def embed(request: web.Request) -> web.Response:
+    """Answer with one vector for each text."""
+    parts, admission, call = request.app[PARTS], request[ADMISSION], request[CALL]
+    wanted = await read_json(admission, _request)
+    asked = await _checked(request, wanted, parts.settings.max_inputs)
+    call.inputs = len(asked.bodies)
+    predicted, _ = await predicted_replies(admission, asked, parts)
+    replies = _all_there(predicted.replies)
+    vectors = await _vectors(wanted, replies)
+    call.success = True
+    return json_response(
+        Embeddings(
+            "list",
+            [TextEmbedding("embedding", place, vector) for place, vector in enumerate(vectors)],
+            wanted.model,
+            _usage(replies),
+        )
+    )
+
+
+async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: int) -> PredictCall:
+    """Raises InvalidFields, InvalidInput and ModelNotFound."""
+    inputs = bytes(wanted.input)
+    await take_break(len(inputs))
+    bodies, is_batch = split_inputs(inputs, rank=1, limit=max_inputs, field="input")
+    if any(body[:1] != b'"' for body in bodies):
+        raise InvalidFields("input: expected a text or a list of texts; tokens are not taken")
+    model = request.app[NAMES].require(wanted.model)
+    if model.spec.task != "embedding":
+        raise InvalidInput(f"model: {wanted.model} makes no embeddings")
+    scheduling = SchedulingOptions(
+        wanted.priority,
+        wanted.timeout,
+        request[CALL].arrived,
+        traceparent=request_head.traceparent(request),
+    )
+    return PredictCall(wanted.model, model, inputs, bodies, is_batch, scheduling)
+
+
+def _all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
+    """The replies.  Raises the first error among them: OpenAI's answer has no place for one."""
+    for reply in replies:
+        if isinstance(reply, SidecarError):
+            raise reply.with_traceback(None)
+    return [reply for reply in replies if isinstance(reply, Reply)]
+
+
+async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[msgspec.Raw]:
+    """The vectors as JSON; those that the model made are passed on as they are."""
+    as_base64 = wanted.encoding_format == "base64"
+    if not as_base64 and wanted.dimensions is None:
+        return [msgspec.Raw(reply.body) for reply in replies]
+    vectors, numbers = [], 0
+    for reply in replies:
+        vector = _vector.decode(reply.body)
+        if wanted.dimensions is not None:
+            vector = cut(vector, wanted.dimensions)
+        vectors.append(msgspec.Raw(_encode(_base64(vector) if as_base64 else vector)))
+        numbers += len(vector)
+        if numbers > PASS_NUMBERS:
+            await take_break(sys.maxsize)
+            numbers = 0
+    return vectors
+
+
+def cut(vector: list[float], dimensions: int) -> list[float]:
+    """Return the first *dimensions* numbers of *vector*; one of length 1 stays one of length 1.
+
+    Raises InvalidInput when it has not so many.
+    """
+    if dimensions > len(vector):
+        raise InvalidInput(f"dimensions: the model has {len(vector)}")
+    kept = vector[:dimensions]
+    length = math.hypot(*kept)
+    if not length or abs(math.hypot(*vector) - 1) > LENGTH_TOLERANCE:
+        return kept
+    return [number / length for number in kept]
+
+
+def _base64(vector: list[float]) -> str:
+    """The numbers as little-endian 32-bit floats in base64."""
+    numbers = array.array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _usage(replies: Sequence[Reply]) -> TokenUsage:
+    """The tokens that the handler counted."""
+    tokens = sum(reply.parameters["tokens"] for reply in replies)
+    return TokenUsage(tokens, tokens)
+
+
+ROUTES = [
+    Route(
+        "POST",
+        "/v1/embeddings",
+        embed,
+        "Turn texts into vectors",
+        response=Embeddings,
+        request=EmbeddingsRequest,
+        statuses=(400, 401, 404, 413, 500, 503, 504),
+        credential="optional",
+        placeholders=True,
+        measured_as="inference",
+    )
+]

@@ -1,0 +1,26 @@
+"""GET /v1/models and /v1/models/{id}."""
+
+from typing import Literal
+
+import msgspec
+
+
+class ListedModel(msgspec.Struct):
+    """One model.  *created*: when its archive was written, in epoch seconds; null without one.
+
+    *owned_by* is who published it, by its hub id; *state* and *task* are ours.
+    """
+
+    id: str
+    object: Literal["model"]
+    created: int | None
+    owned_by: str
+    task: str
+    state: str
+
+
+class ModelListing(msgspec.Struct):
+    """The enabled models that are here, in load order."""
+
+    object: Literal["list"]
+    data: list[ListedModel]

@@ -1,0 +1,74 @@
+"""POST /v1/audio/speech and GET /v1/audio/voices."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sidecar.schemas.openai.requests import ModelId, OpenAIRequest
+from sidecar.schemas.synthesis import Factor, Text
+
+SpeechFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+VoiceName = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class CustomVoice(msgspec.Struct, frozen=True):
+    """A voice by its id, the other way in which OpenAI's clients name one."""
+
+    id: VoiceName
+
+
+class SpeechRequest(OpenAIRequest, frozen=True, kw_only=True):
+    """A text to speak."""
+
+    input: Text
+    model: ModelId
+    voice: Annotated[
+        VoiceName | CustomVoice | None,
+        Meta(description="OpenAI's names, and the model's own; null: the model's first"),
+    ] = None
+    response_format: Annotated[SpeechFormat | None, Meta(description="null: mp3")] = None
+    speed: Annotated[Factor | None, Meta(description="2.0 takes half the time; null: 1.0")] = None
+    instructions: Annotated[
+        Annotated[str, Meta(max_length=4096)] | None,
+        Meta(description="How to speak; where it names one emotion, the voice has it"),
+    ] = None
+    stream_format: Annotated[
+        Literal["audio", "sse"] | None,
+        Meta(description="sse: as server-sent events; null: audio, the file as it is made"),
+    ] = None
+
+    @property
+    def voice_name(self) -> str | None:
+        """The voice's name, in whichever form it came."""
+        return self.voice.id if isinstance(self.voice, CustomVoice) else self.voice
+
+
+class SpeechAudioDelta(msgspec.Struct, tag="speech.audio.delta"):
+    """The next bytes of the file, in base64."""
+
+    audio: str
+
+
+class SpeechAudioDone(msgspec.Struct, tag="speech.audio.done"):
+    """All of it has been sent.  A voice here counts no tokens."""
+
+    usage: None = None
+
+
+class ListedVoice(msgspec.Struct):
+    """One voice of one model.  *id* is what /v1/audio/speech takes."""
+
+    id: str
+    object: Literal["audio.voice"]
+    name: str
+    model: str
+    description: str
+
+
+class VoiceListing(msgspec.Struct):
+    """Every voice that can speak now, and what OpenAI's names mean with the default model."""
+
+    object: Literal["list"]
+    data: list[ListedVoice]
+    aliases: dict[str, str]

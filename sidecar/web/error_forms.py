@@ -1,0 +1,86 @@
+"""How an error is written: in our own form, or in that which the clients of some routes read.
+
+The status is told by the error; a form may use another for it, as its clients know it.
+"""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sidecar.errors import SidecarError
+from sidecar.schemas.openai.errors import ErrorType, OpenAIError
+from sidecar.schemas.predict import ErrorBody
+
+
+class Fault(NamedTuple):
+    """What went wrong.  *detail* and *extra* are those of `SidecarError`."""
+
+    status: int
+    error: str
+    detail: str
+    extra: Mapping[str, Any] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, exc: SidecarError) -> "Fault":
+        """Return what *exc* tells."""
+        return cls(exc.status, exc.message, exc.detail, exc.extra)
+
+    def bare(self) -> "Fault":
+        """Return the same without its sentences, which may hold what cannot be encoded."""
+        phrase = HTTPStatus(self.status).phrase
+        return Fault(self.status, phrase, phrase)
+
+
+class ErrorForm(NamedTuple):
+    """*body* writes an error, *schema* is its type for the API document.
+
+    *statuses* has those that are another here.
+    """
+
+    schema: type
+    body: Callable[[Fault], dict[str, Any]]
+    statuses: Mapping[int, int] = MappingProxyType({})
+
+    def status(self, status: int) -> int:
+        """Return the status that the clients of this form know for *status*."""
+        return self.statuses.get(status, status)
+
+
+def form_of(path: str) -> ErrorForm:
+    """Return the form of errors below *path*."""
+    return _OPENAI if path.startswith("/v1/") else OWN
+
+
+def _own_body(fault: Fault) -> dict[str, Any]:
+    return {
+        "success": False,
+        "error": fault.error,
+        "detail": fault.detail,
+        "status_code": fault.status,
+        **fault.extra,
+    }
+
+
+_TYPES: Mapping[int, ErrorType] = MappingProxyType(
+    {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+)
+_PARAMS = MappingProxyType({"inputs": "input", "model_name": "model"})
+_CODES = MappingProxyType({401: "invalid_api_key", 429: "rate_limit_exceeded"})
+
+
+def _openai_body(fault: Fault) -> dict[str, Any]:
+    field, separator, _ = fault.detail.partition(": ")
+    unknown_model = fault.status == 404 and "model_info" in fault.extra
+    usual: ErrorType = "server_error" if fault.status >= 500 else "invalid_request_error"
+    facts = {
+        "message": f"{fault.error} ({fault.detail})" if separator else fault.error,
+        "type": _TYPES.get(fault.status, usual),
+        "param": _PARAMS.get(field, field) if separator else None,
+        "code": "model_not_found" if unknown_model else _CODES.get(fault.status),
+    }
+    return {"error": {**fault.extra, **facts}}
+
+
+OWN = ErrorForm(ErrorBody, _own_body)
+_OPENAI = ErrorForm(OpenAIError, _openai_body, MappingProxyType({422: 400}))

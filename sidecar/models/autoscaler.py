@@ -45,11 +45,22 @@ class Autoscaler:
 
     def think(self) -> None:
         """Think once over every model that is ready and to which nothing is being done."""
+        self._keep_the_budget()
         if not self.config.enabled:
             return
         for model in self._models.values():
             if model.state is State.READY and model.operation is None:
                 self._think_over(model)
+
+    def _keep_the_budget(self) -> None:
+        """Put models to sleep that turned out larger than the budget; it holds for every model.
+
+        What a model needs is known once it is loaded: until then it is a guess.
+        """
+        for key in self._room.surplus():
+            model = self._models[key]
+            if model.state is State.READY and model.operation is None:
+                self._operations.put_to_sleep(model, "more memory is held than the budget has")
 
     def _think_over(self, model: Model) -> None:
         policy, load = self._policy(model), self._load(model)

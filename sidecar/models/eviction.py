@@ -64,6 +64,33 @@ def room_for(newcomer: Newcomer, residents: Sequence[Resident], budget: Budget) 
     return leaving
 
 
+def surplus(residents: Sequence[Resident], budget: Budget) -> list[str]:
+    """Return who has to leave because *residents* turned out larger than *budget*.
+
+    The choice is that of `room_for`; who is pinned or busy stays, and counts.
+    """
+    staying = [each for each in residents if each.pinned or each.busy]
+    leaving: list[str] = []
+    movable = [each for each in residents if each not in staying]
+    for each in sorted(movable, key=lambda each: (each.load_priority, -each.used_at)):
+        if _holds([*staying, each], budget):
+            staying.append(each)
+        else:
+            leaving.insert(0, each.key)
+    return leaving
+
+
+def _holds(residents: Sequence[Resident], budget: Budget) -> bool:
+    """Return whether what *residents* hold is within *budget*; how many they are is no matter."""
+    memory_mb = sum(each.memory_mb for each in residents)
+    gpus_mb = [
+        sum(each.gpu_memory_mb.get(gpu, 0.0) for each in residents)
+        for gpu in range(len(budget.gpu_memory_mb))
+    ]
+    within = all(held <= most for held, most in zip(gpus_mb, budget.gpu_memory_mb, strict=True))
+    return within and (budget.memory_mb is None or memory_mb <= budget.memory_mb)
+
+
 def _fits(newcomer: Newcomer, staying: Sequence[Resident], budget: Budget) -> bool:
     memory_mb = newcomer.workers * newcomer.memory_mb + sum(each.memory_mb for each in staying)
     return (

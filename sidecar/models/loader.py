@@ -18,6 +18,7 @@ from sidecar.schemas.autoscaler import EventType
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
+from sidecar.telemetry.system import resident_bytes
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
 from sidecar.torchserve.worker_log import WorkerLog, shown
 
@@ -56,18 +57,21 @@ class ModelLoader:
     ) -> None:
         """Let *model* be what TorchServe says, unless something else is begun meanwhile."""
         pids = {worker.pid for worker in known.ready}
-        runtime, held = model.runtime, dict[int, float]()
+        runtime, held, rss = model.runtime, dict[int, float](), dict[int, int]()
         if known.ready:
             if runtime is None or pids.difference(model.pids):
                 runtime = await self._describe_runtime(model.key) or runtime
             held = await asyncio.to_thread(self._gpus.held_mb, pids)
+            rss = await asyncio.to_thread(resident_bytes, pids)
         others = model.operation not in (None, asyncio.current_task())
         if others or not (model.state is State.READY or may_follow(model.state, State.READY)):
             return
         model.crashes.saw(pids, self._clock())
         if known.ready:
             version, workers = known.model_version, known.ready
-            model.mark_ready(version, workers, runtime, held, reason, change=change)
+            model.mark_ready(
+                *(version, workers, runtime, held, reason), rss_bytes=rss, change=change
+            )
         else:
             model.mark_away(known.model_version)
 

@@ -37,6 +37,7 @@ LEVELS: Mapping[State, int] = {
     State.RESTARTING: logging.WARNING,
     State.FAILED: logging.ERROR,
 }
+NOT_SEEN: Mapping[int, int] = {}
 TRIED_AGAIN = frozenset({State.LOADING, State.WAKING, State.RESTARTING})  # what failed before
 LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that free memory
 
@@ -97,7 +98,10 @@ class Model:
         self.crashes = CrashLoop()
         self._revision = next(_REVISIONS)
         self.suspect = False  # it failed: what TorchServe holds of it is not used again
-        self.memory_mb = float(spec.requirements.min_memory_mb)  # of a worker, once it was seen
+        self.memory_mb = float(
+            spec.requirements.min_memory_mb
+        )  # of a worker: declared, or measured
+        self.seen_rss_bytes: Mapping[int, int] = {}  # of its processes, as this machine sees them
         self.gpu_memory_mb = float(spec.requirements.min_gpu_memory_mb)  # the same
         self.held_gpu_mb: dict[int, float] = {}  # by all its workers, of each GPU
         self.ready_at: float | None = None  # when a worker was last seen READY
@@ -175,12 +179,14 @@ class Model:
         return GATES[self._state] if self._unreachable is None else Gate.CLOSED
 
     def worker_memory_mb(self, worker: WorkerState) -> float | None:
-        """Return what *worker* holds, in 2^20 bytes: as it says itself, else as TorchServe does.
+        """Return what *worker* holds, in 2^20 bytes; None while nobody has measured it.
 
-        None: nobody has measured it yet.
+        It says so itself; that of a handler which is not ours is seen from outside, if it runs on
+        this machine, or told by TorchServe.
         """
         told = self.dispatcher.worker_memory.get(worker.pid)
-        held = worker.memory_usage if told is None else told.rss_bytes
+        seen = self.seen_rss_bytes.get(worker.pid, worker.memory_usage)
+        held = seen if told is None else told.rss_bytes
         return held / 2**20 or None
 
     def newcomer(self, workers: int | None = None) -> Newcomer:
@@ -250,9 +256,10 @@ class Model:
         gpu_mb: dict[int, float],
         reason: str,
         *,
+        rss_bytes: Mapping[int, int] = NOT_SEEN,
         change: Change | None = None,
     ) -> None:
-        """*workers* of it take jobs; they hold *gpu_mb* of each GPU."""
+        """*workers* of it take jobs; they hold *gpu_mb* of each GPU, and *rss_bytes* by process."""
         if not self.loaded:
             self.awake_since = self._clock()
         self.ready_at = self._clock()
@@ -262,8 +269,9 @@ class Model:
             State.READY, reason, change=change, version=version, workers=workers, runtime=runtime
         )
         told = self._take_told_memory()
-        measured = [self.worker_memory_mb(worker) or 0.0 for worker in workers]
-        self.memory_mb = max(*measured, 0.0, float(self.spec.requirements.min_memory_mb))
+        self.seen_rss_bytes = rss_bytes
+        measured = list(filter(None, map(self.worker_memory_mb, workers)))
+        self.memory_mb = max(measured, default=self.memory_mb)
         self._hold_gpu_memory(gpu_mb or _reserved_mb(told))
 
     def mark_away(self, version: str) -> None:

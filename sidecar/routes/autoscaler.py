@@ -239,7 +239,7 @@ def _usage(parts: AutoscalerParts) -> ResourceUsage:
     return ResourceUsage(
         cpu_percent=figures.cpu_percent,
         memory_percent=figures.memory_percent,
-        models_memory_mb=round(sum(each.memory_mb for each in room.residents()), 1),
+        models_memory_mb=None if (held := room.measured_mb()) is None else round(held, 1),
         memory_budget_mb=room.budget.memory_mb,
         gpu_memory_budget_mb=list(room.budget.gpu_memory_mb),
     )

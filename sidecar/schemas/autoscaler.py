@@ -73,7 +73,7 @@ class ResourceUsage(msgspec.Struct):
 
     cpu_percent: float | None
     memory_percent: float
-    models_memory_mb: float
+    models_memory_mb: float | None
     memory_budget_mb: float | None
     gpu_memory_budget_mb: list[float]  # of each GPU; empty: no limit, or no GPU
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 import psutil
@@ -97,6 +98,15 @@ class SystemSampler:
 def usable_cores() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
+    """Return the memory that those workers among *pids* hold that run on this machine."""
+    held: dict[int, int] = {}
+    for process in _processes(pids):
+        with suppress(psutil.Error):
+            held[process.pid] = process.memory_info().rss
+    return held
 
 
 def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:

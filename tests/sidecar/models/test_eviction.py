@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.models.eviction import Budget, Newcomer, Resident, room_for
+from sidecar.models.eviction import Budget, Newcomer, Resident, room_for, surplus
 
 
 def resident(key: str, mb: float = 100, used_at: float = 0, **more: Any) -> Resident:
@@ -78,3 +78,27 @@ def test_what_is_still_loading_has_its_room_already() -> None:
     asks = Newcomer(workers=1, memory_mb=1, gpu_memory_mb=30)
     assert room_for(asks, residents, Budget(gpu_memory_mb=[40, 40])) == []
     assert room_for(asks, residents, Budget(gpu_memory_mb=[40])) is None
+
+
+@pytest.mark.parametrize(
+    ("residents", "budget", "leaving"),
+    [
+        ([OLD, NEW], Budget(), []),
+        ([OLD, NEW], Budget(memory_mb=200), []),
+        ([NEW, OLD], Budget(memory_mb=199), ["old"]),
+        ([NEW, OLD], Budget(memory_mb=99), ["old", "new"]),
+        ([resident("pinned", 150, pinned=True), NEW], Budget(memory_mb=200), ["new"]),
+        ([resident("busy", 300, busy=True)], Budget(memory_mb=200), []),
+        ([resident("first", used_at=0, load_priority=1), NEW], Budget(memory_mb=100), ["new"]),
+        ([OLD, NEW], Budget(models=1), []),  # as many as there may be are loaded at the most
+        (
+            [resident("a", gpu_memory_mb={0: 60}, used_at=1), resident("b", gpu_memory_mb={0: 60})],
+            Budget(gpu_memory_mb=[100]),
+            ["b"],
+        ),
+    ],
+)
+def test_who_leaves_when_models_turn_out_larger_than_the_budget(
+    residents: list[Resident], budget: Budget, leaving: list[str]
+) -> None:
+    assert surplus(residents, budget) == leaving

@@ -39,7 +39,9 @@ async def test_what_is_larger_than_the_budget_is_never_loaded(start: StartSideca
     client = await start(catalog=CATALOG | {"other": large}, memory_budget_mb=100)
     response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
     assert response.status == 503
-    assert (await response.json())["detail"] == "model_name: other: it is too large"
+    assert (await response.json())[
+        "detail"
+    ] == "model_name: other: it is too large: it needs 101 MB, and the budget is 100 MB"
 
 
 async def test_at_the_start_nobody_leaves_for_another_and_whoever_stays_out_is_woken_by_a_request(

@@ -1,12 +1,13 @@
 """What workers measure of their own memory: told, and budgeted, in front of the fake TorchServe."""
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
 
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.conftest import StartSidecar
+from tests.sidecar.conftest import ECHO, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, model_of, services_of
 
 MB = 2**20
@@ -93,3 +94,94 @@ async def test_what_a_worker_held_is_forgotten_when_it_has_gone(
     async with asyncio.timeout(10):
         while pid in model.dispatcher.worker_memory:
             await asyncio.sleep(0.01)
+
+
+FIVE = {name: ECHO | {"auto_load": True} for name in ("one", "two", "three", "four", "five")}
+WEIGHED = {"device": "cpu", "precision": "fp32", "memory": {"rss_bytes": 280 * MB}}
+
+
+async def in_memory(client: Any) -> list[str]:
+    return [key for key, model in services_of(client).models.items() if model.in_memory]
+
+
+async def until_in_memory(client: Any, count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(await in_memory(client)) != count:
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def weighed(torchserve: FakeTorchServe) -> FakeTorchServe:
+    """Every worker says that it holds 280 MB."""
+    torchserve.archives |= {f"{name}.mar" for name in FIVE}
+    torchserve.described = WEIGHED
+    return torchserve
+
+
+@pytest.mark.usefixtures("weighed")
+async def test_models_that_declare_nothing_share_a_budget_that_fits_one(
+    start: StartSidecar,
+) -> None:
+    client = await start(catalog=FIVE, memory_budget_mb=300, autoscale_seconds=0.02)
+    await until_in_memory(client, 1)
+    for name in (*FIVE, "one", "five"):
+        assert await ask(client, name) == 200
+        await until_in_memory(client, 1)
+    stats = await page(client, "/autoscaler/stats")
+    usage = stats["resource_usage"]
+    assert (usage["models_memory_mb"], usage["memory_budget_mb"]) == (280.0, 300.0)
+
+
+@pytest.mark.usefixtures("weighed")
+async def test_all_whom_the_budget_fits_stay(start: StartSidecar) -> None:
+    client = await start(catalog=FIVE, memory_budget_mb=5 * 280, autoscale_seconds=0.02)
+    for _ in range(10):
+        services_of(client).autoscaler.think()
+    assert len(await in_memory(client)) == 5
+
+
+async def test_a_model_that_turns_out_too_large_is_refused_with_both_figures(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.described = WEIGHED
+    client = await start(memory_budget_mb=200, autoscale_seconds=0.02)
+    await until_in_memory(client, 0)
+    refused = await client.post("/predict", json={"model_name": "echo", "inputs": 1})
+    assert refused.status == 503
+    detail = (await refused.json())["detail"]
+    assert detail == (
+        "model_name: echo: it is too large: it needs 280 MB, and the budget is 200 MB"
+    )
+
+
+async def test_memory_that_nobody_has_measured_is_null_and_not_zero(start: StartSidecar) -> None:
+    client = await start()
+    usage = (await page(client, "/autoscaler/stats"))["resource_usage"]
+    assert usage["models_memory_mb"] is None
+
+
+@pytest.mark.usefixtures("weighed")
+async def test_a_pinned_model_stays_and_the_others_leave_for_it(start: StartSidecar) -> None:
+    catalog = FIVE | {"five": ECHO | {"pinned": True}}
+    client = await start(catalog=catalog, memory_budget_mb=300, autoscale_seconds=0.02)
+    async with asyncio.timeout(5):
+        while await in_memory(client) != ["five"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_says_nothing_is_measured_from_outside(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    """As the handler of somebody else's archive, whose process this machine can see."""
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "input()", "model_service_worker"), stdin=asyncio.subprocess.PIPE
+    )
+    client = await start()
+    torchserve.models["echo"]["pids"] = [worker.pid]
+    async with asyncio.timeout(5):
+        while model_of(client).pids != [worker.pid]:
+            await asyncio.sleep(0.01)
+    (told,) = (await page(client, "/models/echo"))["workers"]
+    assert 1 < told["memory_mb"] < 200
+    worker.kill()
+    await worker.wait()

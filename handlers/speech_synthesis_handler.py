@@ -43,7 +43,7 @@ class SpeechSynthesisHandler(
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain", "script"})
     plain_type: ClassVar[str] = "plain"
-    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
+    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "int8"})
     options: SynthesisOptions
 
     def read_options(self, config: HandlerConfig) -> SynthesisOptions:

@@ -64,7 +64,8 @@ class Lowering:
             return
         samples = handler.samples(CHECKED_SAMPLES)
         if not samples:
-            log.warning("no sample to check %s with, staying at fp32", " or ".join(wanted))
+            level = logging.INFO if handler.config.precision == "auto" else logging.WARNING
+            log.log(level, "no sample to check %s with, staying at fp32", " or ".join(wanted))
             self.check = PrecisionCheck(wanted[0], None, passed=False)
         elif handler.config.precision == "auto" and handler.device.type == "cpu":
             self._take_the_fastest(wanted, samples)

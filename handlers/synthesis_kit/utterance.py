@@ -45,7 +45,7 @@ class SynthesisNetwork(ABC):
     the voice of somebody else.  *by_steps*: it makes one utterance after the other, step by step,
     which takes seconds on a CPU: nothing is tried out with it when it is loaded.
     *job_seconds* is how many seconds of speech one core makes in one or two.  *knows_times*: it
-    can tell when each symbol is spoken.
+    can tell when each symbol is spoken.  *speaks_side_by_side*: `speak` may run in several threads.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -55,6 +55,7 @@ class SynthesisNetwork(ABC):
     by_steps: bool = False
     job_seconds: float = 15.0
     knows_times: bool = False
+    speaks_side_by_side: bool = False
     model: torch.nn.Module
     sample_rate: int
 

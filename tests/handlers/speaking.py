@@ -23,11 +23,13 @@ def unpacked(key: str, folder: Path) -> Path:
     return folder
 
 
-def load_voice(key: str, folder: Path, **options: Any) -> Loaded:
+def load_voice(
+    key: str, folder: Path, config: dict[str, Any] | None = None, /, **options: Any
+) -> Loaded:
     """The handler with the catalog's own options for *key*, on half the cores."""
     given = load_catalog(ROOT / "models.json")[key].handler_options | options
-    config = {"options": given, "max_batch_size": 8, "warmup_iterations": 0, "workers": 2}
-    return Loaded(SpeechSynthesisHandler(), FakeContext(folder, config))
+    settings = {"options": given, "max_batch_size": 8, "warmup_iterations": 0, "workers": 2}
+    return Loaded(SpeechSynthesisHandler(), FakeContext(folder, settings | (config or {})))
 
 
 def say(handler: Loaded, text: str, **parameters: Any) -> Samples:

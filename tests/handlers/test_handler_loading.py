@@ -28,7 +28,13 @@ from handler_kit.precision import (
     precisions_to_try,
     processor_precisions,
 )
-from handler_kit.threads import keep_useful_threads, limit_threads, parse_cpu_max, usable_cores
+from handler_kit.threads import (
+    each_on_one_thread,
+    keep_useful_threads,
+    limit_threads,
+    parse_cpu_max,
+    usable_cores,
+)
 from speech_recognition_handler import SpeechRecognitionHandler
 from tests.checkpoints import moonshine
 from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExample, load_from
@@ -280,6 +286,15 @@ def test_layers_in_int8_are_put_back_as_they_were() -> None:
     assert model[3].linear1 is layer.linear1
     quantized.undo()
     assert model[0] is model[2] is shared
+
+
+@need_vnni
+def test_a_module_that_stays_exact_keeps_its_layers() -> None:
+    exact = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    exact.stays_exact = True  # type: ignore[assignment]
+    model = torch.nn.Sequential(exact, torch.nn.Linear(4, 4))
+    assert len(Quantized(model)) == 1
+    assert type(exact[0]) is torch.nn.Linear
 
 
 @need_vnni
@@ -724,6 +739,26 @@ def test_small_work_is_left_to_one_thread(seconds: float, kept: int) -> None:
     try:
         assert keep_useful_threads(run, 2) == kept
         assert torch.get_num_threads() == kept
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_work_side_by_side_keeps_its_order_on_one_thread_each(threads: int) -> None:
+    met = threading.Barrier(threads)  # broken, if they do not run at once
+
+    def work(number: int) -> tuple[int, int, bool]:
+        met.wait(30)
+        return number, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            assert each_on_one_thread(work, range(4)) == [(n, 1, True) for n in range(4)]
+        assert torch.get_num_threads() == threads
+        with pytest.raises(ZeroDivisionError):
+            each_on_one_thread(lambda number: 1 // number, [1, 0])
     finally:
         torch.set_num_threads(before)
 

@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handler_kit.errors import LoadError
+from handler_kit.precision import MAX_DISTANCE, processor_precisions
 from handler_kit.wav import Samples, from_pcm, read_wav
 from sidecar.speech.sentences import sentences
 from sidecar.speech.synthesis import longest_speech
@@ -43,6 +45,31 @@ def test_a_batch_of_mixed_texts_sounds_as_each_alone(hibari: Loaded) -> None:
     together = say_all(hibari, *inputs)
     alone = [say_all(hibari, one)[0] for one in inputs]
     assert max(map(farthest, together, alone)) < EQUAL
+
+
+def test_passes_side_by_side_sound_as_in_turn(hibari: Loaded) -> None:
+    inputs = [{"text": text, "parameters": {"seed": 1}} for text in SENTENCES[:6]]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        in_turn = say_all(hibari, *inputs)
+        torch.set_num_threads(3)
+        side_by_side = say_all(hibari, *inputs)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert max(map(farthest, side_by_side, in_turn)) < EQUAL
+
+
+@pytest.mark.skipif("int8" not in processor_precisions(), reason="no AVX-512 VNNI here")
+def test_in_int8_a_voice_says_the_same_in_the_same_time(hibari: Loaded) -> None:
+    folder = hibari.handler.folder
+    low = load_voice("hibari_tts", folder, {"precision": "int8"})
+    assert low.describe()["precision"] == "int8"
+    for text in SENTENCES[:8]:
+        exact, lowered = (say(each, text, seed=1) for each in (hibari, low))
+        assert exact.shape == lowered.shape
+        assert np.linalg.norm(exact - lowered) <= MAX_DISTANCE * np.linalg.norm(exact)
 
 
 def test_sentence_by_sentence_is_the_whole_text(hibari: Loaded) -> None:

@@ -34,6 +34,7 @@ class HibariNetwork(SynthesisNetwork):
     controls = frozenset({"speed", "pitch", "emotion"})
     job_seconds = 48.0
     knows_times = True
+    speaks_side_by_side = True
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:

@@ -35,15 +35,15 @@ class HibariVocoder(nn.Module):
 
         The noise is drawn on the CPU from *seed*, so that every device gives the same.
         """
-        harmonic, theta, noise, free, phase = frames.T.chunk(HEADS)
+        harmonic, theta, noise, free, phase = frames.chunk(HEADS, dim=1)
         source = torch.stft(
             pulses(pitch), FFT, HOP, window=self.window, center=True, return_complex=True
-        )[:, : frames.shape[0]]
-        spectrum = source / (FFT / 4) * torch.polar(_exp(harmonic), math.pi * torch.tanh(theta))
-        spectrum = spectrum + _noise(noise.shape, seed).to(noise.device) * _exp(noise)
-        spectrum = spectrum + torch.polar(_exp(free), phase)
+        ).T[: frames.shape[0]]
+        spectrum = source * _polar(_exp(harmonic) / (FFT / 4), math.pi * torch.tanh(theta))
+        spectrum += _noise(noise.shape, seed).to(noise.device) * _exp(noise)
+        spectrum += _polar(_exp(free), phase)
         length = frames.shape[0] * HOP
-        return torch.istft(spectrum, FFT, HOP, window=self.window, center=True, length=length)
+        return torch.istft(spectrum.T, FFT, HOP, window=self.window, center=True, length=length)
 
 
 def pulses(pitch: Tensor) -> Tensor:
@@ -73,6 +73,11 @@ def _exp(values: Tensor) -> Tensor:
     return torch.exp(values.clamp(max=LOUDEST))
 
 
+def _polar(length: Tensor, angle: Tensor) -> Tensor:
+    """Return what `torch.polar` does, in less than half its time on a CPU."""
+    return torch.complex(length * torch.cos(angle), length * torch.sin(angle))
+
+
 def _noise(shape: torch.Size, seed: int) -> Tensor:
-    drawn = torch.randn(2, *shape, generator=torch.Generator().manual_seed(seed))
-    return torch.complex(drawn[0], drawn[1])
+    drawn = torch.randn(*shape, 2, generator=torch.Generator().manual_seed(seed))
+    return torch.view_as_complex(drawn)

@@ -103,6 +103,21 @@ def test_a_prompt_does_not_take_the_place_of_what_is_said(
     assert errors(SPOKEN, answer) <= 0.1
 
 
+@pytest.mark.parametrize(
+    ("prompt", "timed"),
+    [
+        ("Ever tried. Ever failed. No matter.", True),
+        ("Samuel Beckett: Ever tried. Ever failed. No matter. Try again. Fail again.", False),
+        ("No matter. Try again.", False),
+    ],
+)
+def test_what_the_prompt_says_before_is_written_down_as_well(
+    recogniser: Loaded, speech: Samples, prompt: str, timed: bool
+) -> None:
+    (answer,) = answers(recogniser, speech, initial_prompt=prompt, enable_timestamps=timed)
+    assert errors(SPOKEN, answer) == 0
+
+
 def test_what_is_said_again_and_again_is_written_as_often(
     recogniser: Loaded, speech: Samples
 ) -> None:

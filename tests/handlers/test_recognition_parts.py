@@ -12,7 +12,7 @@ from recognition_kit.transcript import Segment, mean_confidence
 from recognition_kit.whisper.alignment import warp
 from recognition_kit.whisper.hypothesis import Hypothesis, compression_ratio
 from recognition_kit.whisper.logit_filter import LogitFilter
-from recognition_kit.whisper.prompts import is_echo, usable, without_repetitions
+from recognition_kit.whisper.prompts import is_cut, is_echo, usable, without_repetitions
 from recognition_kit.whisper.text_spans import TextSpan, find_rest, find_spans
 from recognition_kit.whisper.vocabulary import Vocabulary
 from recognition_kit.whisper.word_times import split_words
@@ -148,6 +148,22 @@ def test_a_prompt_says_everything_once(text: str, once: str) -> None:
 def test_a_prompt_that_only_repeats_itself_is_none() -> None:
     assert usable("la " * 100) == ""
     assert usable("Samuel Beckett, Worstward Ho.") == "Samuel Beckett, Worstward Ho."
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "cut"),
+    [
+        ("Fail again.", "Ever tried. No matter.", True),
+        ("Fail again.", "No matter.", True),  # and what came before it
+        ("Ever tried. No matter. Fail again.", "No matter.", False),
+        ("Fail again.", "Waiting for Godot.", False),  # the prompt is not to blame
+        ("Ever tried. No matter. Phail again.", "Phail again", False),  # its spelling counts
+        ("Fail again.", "", False),
+        ("Tried. No matter. Fail again.", "Ever", True),
+    ],
+)
+def test_words_that_only_the_prompt_kept_away_are_missed(text: str, prompt: str, cut: bool) -> None:
+    assert is_cut(text, "Ever tried. No matter. Fail again.", prompt) is cut
 
 
 def test_an_echo_is_a_part_of_the_prompt_however_often() -> None:

@@ -14,7 +14,7 @@ from recognition_kit.whisper.greedy import GreedyDecoding, TokenSampler
 from recognition_kit.whisper.hypothesis import MAX_COMPRESSION, Hypothesis, compression_ratio
 from recognition_kit.whisper.logit_filter import LogitFilter
 from recognition_kit.whisper.network import DecoderCache, KeysValues, WhisperNetwork
-from recognition_kit.whisper.prompts import is_echo
+from recognition_kit.whisper.prompts import is_cut, is_echo
 
 EncodedPieces = list[KeysValues]
 
@@ -99,11 +99,14 @@ class PieceDecoder:
     ) -> list[DecodedPiece]:
         """Return the best decoding of each piece.
 
-        One that repeats itself, or is too unlikely, is tried again: first without the prompt, then
-        at higher temperatures (the Whisper paper, 4.5); where none is good, the best counts.  A
-        piece that is *divisible* is not tried warmer when it repeats itself: its parts will be.
+        What was decoded behind the client's prompt is decoded without it as well, and stands only
+        if nothing of the speech was dropped for being in the prompt.  One that repeats itself, or
+        is too unlikely, is tried again: first without the prompt, then at higher temperatures (the
+        Whisper paper, 4.5); where none is good, the best counts.  A piece that is *divisible* is
+        not tried warmer when it repeats itself: its parts will be.
         """
         best: list[DecodedPiece | None] = [None] * len(prefixes)
+        prompted: dict[int, DecodedPiece] = {}  # good, and yet to be compared
         places = list(range(len(prefixes)))
         for attempt in self._attempts():
             tried = self._try(
@@ -120,7 +123,12 @@ class PieceDecoder:
                     no_speech = before.no_speech if before else judged.no_speech
                     best[place] = judged._replace(no_speech=no_speech)
                 bare = not attempt.prompted
-                if judged.quality.repeats and bare and divisible[place]:
+                if place in prompted:
+                    best[place] = self._uncut(prompted.pop(place), judged, asked[place])
+                elif attempt.prompted and judged.quality.is_good and judged.hypothesis.tokens:
+                    prompted[place] = judged
+                    left.append(place)
+                elif judged.quality.repeats and bare and divisible[place]:
                     best[place] = judged._replace(to_divide=True)
                 elif not judged.quality.is_good:
                     left.append(place)
@@ -128,6 +136,20 @@ class PieceDecoder:
             if not places:
                 break
         return [result for result in best if result is not None]
+
+    def _uncut(
+        self, prompted: DecodedPiece, bare: DecodedPiece, asked: TranscriptionParameters
+    ) -> DecodedPiece:
+        """Return *prompted*, or *bare* if that is good and has words which the prompt swallowed."""
+        texts = self._text(prompted.hypothesis), self._text(bare.hypothesis)
+        is_better = bare.quality.is_good and is_cut(*texts, asked.initial_prompt or "")
+        return bare._replace(no_speech=prompted.no_speech) if is_better else prompted
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        first_time = self._vocabulary.first_timestamp
+        return self._checkpoint.tokenizer.decode(
+            [token for token in hypothesis.tokens if token < first_time]
+        )
 
     def _attempts(self) -> list["_Attempt"]:
         coolest, *warmer = self._decoding.temperatures
@@ -199,10 +221,7 @@ class PieceDecoder:
         if is_silence(decoded, asked, self._vocabulary.first_timestamp):
             return decoded._replace(quality=Quality(is_good=True))
         hypothesis = decoded.hypothesis
-        first_time = self._vocabulary.first_timestamp
-        text = self._checkpoint.tokenizer.decode(
-            [token for token in hypothesis.tokens if token < first_time]
-        )
+        text = self._text(hypothesis)
         mean = hypothesis.mean_logprob
         likely = asked.logprob_threshold is None or mean >= asked.logprob_threshold
         repeats = compression_ratio(text) > MAX_COMPRESSION

@@ -1,6 +1,8 @@
 """A client's prompt: what stands before the transcript, and must not become it."""
 
 import re
+from collections.abc import Iterator
+from difflib import SequenceMatcher
 
 from recognition_kit.whisper.hypothesis import MAX_COMPRESSION, compression_ratio
 
@@ -40,6 +42,28 @@ def is_echo(text: str, prompt: str) -> bool:
     """Whether *text* is nothing but a part of *prompt*, said once or again and again."""
     said, given = _words(without_repetitions(text)), _words(prompt)
     return len(said) >= MIN_ECHO_WORDS and f" {' '.join(said)} " in f" {' '.join(given)} "
+
+
+def is_cut(text: str, unprompted: str, prompt: str) -> bool:
+    """Whether *text*, decoded behind *prompt*, lacks words for being in the prompt.
+
+    A decoder takes for said what stands before its transcript, and what comes before that.
+    *unprompted* is what it heard without: words in a row that only stand there were dropped if
+    some of them stand in the prompt in that order.
+    """
+    said, heard, given = _words(text), _words(unprompted), _words(prompt)
+    length = min(MIN_ECHO_WORDS, len(given))
+    prompted = set(_rows(given, length))
+    changes = SequenceMatcher(None, heard, said, autojunk=False).get_opcodes()
+    return any(
+        change == "delete" and not prompted.isdisjoint(_rows(heard[first:last], length))
+        for change, first, last, *_ in changes
+    )
+
+
+def _rows(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
+    """Return all *length* words that follow each other."""
+    return zip(*(words[start:] for start in range(length)), strict=False)
 
 
 def _key(word: str) -> str:

@@ -18,7 +18,7 @@ The layers, imports go down only:
     scheduling, caching      what runs when; what was answered before
     telemetry                what is measured
     torchserve               client and process of TorchServe
-    errors, settings, schemas, backoff, lateness, records, state_folder, validation, whole_file
+    errors, settings, schemas, timing, durable_files, state_folder, validation
 
 `access` (who asks), `catalog` (which models there are) and `archives` (what happens when archives
 are built) stand beside them.

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import uvloop
 
-from sidecar.access.private_folder import make_private
+from sidecar.access.private_files import make_private
 from sidecar.announcement import announce
 from sidecar.app import create_app, create_runner
 from sidecar.catalog.entries import CatalogError

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sidecar.backoff import Backoff
+from sidecar.timing import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class BackgroundTasks:
                 if _was_cancelled(exc):
                     raise
                 if self._clock() - began >= STABLE_SECONDS:
-                    backoff.succeeded()
-                pause = backoff.failed()
+                    backoff.record_success()
+                pause = backoff.record_failure()
                 log.exception(
                     "the background task %s has failed; starting it again in %g s", name, pause
                 )

@@ -131,7 +131,7 @@ class Program:
 
         async def counts() -> TorchServeStats | None:
             try:
-                return await self.client.counts()
+                return await self.client.fetch_counts()
             except (EngineGone, EngineRefused):
                 return None
 
@@ -142,7 +142,7 @@ class Program:
     @cached_property
     def history(self) -> History:
         """Remembers what became of models."""
-        return History(self.metrics.illegal_transition)
+        return History(self.metrics.count_illegal_transition)
 
     @cached_property
     def models(self) -> ModelRegistry:
@@ -286,7 +286,7 @@ class Program:
     @cached_property
     def background(self) -> BackgroundTasks:
         """Runs tasks; readiness is red while any of them is down."""
-        return BackgroundTasks(self.metrics.background_failed)
+        return BackgroundTasks(self.metrics.count_background_failure)
 
 
 def _gauges(model: Model) -> ModelGauges:

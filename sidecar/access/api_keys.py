@@ -17,11 +17,10 @@ from pathlib import Path
 import msgspec
 
 from sidecar.access.identity import Identity
-from sidecar.access.private_file import read_private
+from sidecar.access.private_files import read_private
+from sidecar.durable_files import decoded_record, write_whole
 from sidecar.errors import NotAuthenticated, Unavailable
-from sidecar.records import decoded_record
 from sidecar.settings import SettingsError
-from sidecar.whole_file import write_whole
 
 PREFIX = "sk_"
 KEY_BYTES = 32

@@ -1,11 +1,11 @@
 """The limits of one client, and of one model, together."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sidecar.access.client_address import Network, client_address, parse_networks
-from sidecar.access.concurrency import Concurrency
 from sidecar.access.identity import Identity
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling
@@ -34,6 +34,26 @@ class Allowance(NamedTuple):
 
 
 NO_LIMIT = Allowance()
+
+
+class Concurrency:
+    """How many requests are in progress, by the client or model that they count for."""
+
+    def __init__(self) -> None:
+        self._in_progress: Counter[str] = Counter()
+
+    def enter(self, who: str, limit: int) -> bool:
+        """Return whether one more may begin; if so, count it until `leave`."""
+        if self._in_progress[who] >= limit:
+            return False
+        self._in_progress[who] += 1
+        return True
+
+    def leave(self, who: str) -> None:
+        """Count one request less."""
+        self._in_progress[who] -= 1
+        if not self._in_progress[who]:
+            del self._in_progress[who]
 
 
 class Limits:

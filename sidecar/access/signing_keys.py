@@ -9,9 +9,9 @@ import jwt
 from jwt.algorithms import get_default_algorithms
 
 from sidecar.access.jwks_keys import JwksKeys
-from sidecar.access.private_file import read_private
+from sidecar.access.private_files import read_private
+from sidecar.durable_files import create_whole
 from sidecar.settings import MIN_SECRET_BYTES, Settings, SettingsError
-from sidecar.whole_file import create_whole
 
 
 class SigningKeys(Protocol):

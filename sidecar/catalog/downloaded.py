@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from sidecar.records import decoded_record
+from sidecar.durable_files import decoded_record, write_whole
 from sidecar.schemas.model_spec import ModelSpec, Name
-from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 

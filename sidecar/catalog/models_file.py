@@ -11,7 +11,7 @@ from filelock import FileLock
 from sidecar.catalog.catalog import parse_specs
 from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.json_places import find_places
-from sidecar.whole_file import write_whole
+from sidecar.durable_files import write_whole
 
 LOCK = "models_file.lock"  # in the state folder: no other file appears beside models.json
 INDENT = "  "

@@ -12,7 +12,7 @@ The server's side:
 The process's side (`python -m sidecar.downloads fetch`):
 
     fetcher          one task from beginning to end: fetch, convert, build
-    hub, web_file, local_files, unpacking    where files come from
+    hub, local_files, unpacking    where files come from
     transfer         one file: resumed, checked, within the disk's room
     counter          how far it is: reports bytes, and stops at the limits
     soundness        whether the files that arrived are whole

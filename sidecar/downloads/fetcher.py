@@ -1,5 +1,6 @@
 """One order from beginning to end: fetch, convert, build.  Runs in a process of its own."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -9,16 +10,17 @@ from pathlib import Path
 import msgspec
 from filelock import Timeout
 from huggingface_hub import close_session
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from sidecar.archives import archive, package_source
 from sidecar.archives.conversion import pickled
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.model_store import archive_path
-from sidecar.downloads import leftovers, local_files, soundness, unpacking, web_file
-from sidecar.downloads.address_guard import AddressGuard
+from sidecar.downloads import leftovers, local_files, soundness, unpacking
+from sidecar.downloads.address_guard import AddressGuard, host_of
 from sidecar.downloads.counter import ProgressCounter
 from sidecar.downloads.describing import Card, describe, read_json
-from sidecar.downloads.file_names import PICKLED, without_folders
+from sidecar.downloads.file_names import PICKLED, archive_name, without_folders
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
 from sidecar.downloads.messages import (
@@ -31,10 +33,11 @@ from sidecar.downloads.messages import (
     FetchTask,
     Report,
 )
-from sidecar.downloads.transfer import Transfer, check_disk, too_large
+from sidecar.downloads.transfer import Remote, Transfer, check_disk, too_large
 from sidecar.schemas.model_spec import ModelSpec
 
 PACKAGES = "packages"  # and wheels
+PASSING = (408, 429)  # and all from 500 on: statuses of a failure that may pass
 BUILT_COPIES = 3  # of a model's files in the store, while its archive is built
 
 
@@ -148,7 +151,7 @@ class Fetcher:
         self._counter.begin("downloading", "downloading")
         target, place = self._target, self._place
         transfer = Transfer(AddressGuard(place.hosts), self._counter, max_mb=place.max_mb)
-        file = web_file.fetch(target.model_id, target.sha256, self._folder, transfer)
+        file = _fetch_archive(target.model_id, target.sha256, self._folder, transfer)
         self._counter.begin("converting", f"unpacking {file.name}")
         unpacking.unpack(file, whole, place.min_free_mb, place.max_mb)
 
@@ -219,6 +222,20 @@ class Fetcher:
         )
         self._models.put(self._target.key, record)
         return record
+
+
+def _fetch_archive(url: str, sha256: str | None, folder: Path, transfer: Transfer) -> Path:
+    """Fetch the file at *url* into *folder*, and return its path.  Raises DownloadFailed."""
+    target = folder / hashlib.sha256(url.encode()).hexdigest()[:16] / archive_name(url)
+    try:
+        transfer.fetch(Remote(url=url, sha256=sha256), target, {})
+    except HfHubHTTPError as exc:
+        status = exc.response.status_code
+        failure = DownloadInterrupted if status in PASSING or status >= 500 else DownloadFailed
+        raise failure(f"{host_of(url)} answered {status}") from exc
+    except OfflineModeIsEnabled as exc:
+        raise DownloadInterrupted("HF_HUB_OFFLINE is set: nothing is downloaded") from exc
+    return target
 
 
 def size_of(folder: Path) -> int:

@@ -7,9 +7,8 @@ from pathlib import Path
 import msgspec
 
 from sidecar.downloads.messages import DownloadTarget, FetchFailed, FetchProgress
-from sidecar.records import decoded_record
+from sidecar.durable_files import decoded_record, write_whole
 from sidecar.schemas.downloads import State
-from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 

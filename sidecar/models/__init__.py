@@ -16,6 +16,5 @@ room              which models must leave memory for another
 eviction          the choice of those (pure)
 load_slots        who may load now, and who waits
 crash_loop        detects workers that keep dying (pure)
-retry             when to try again what failed (pure)
 history           what has happened to the models
 """

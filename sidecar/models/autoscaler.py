@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sidecar.lateness import was_late
 from sidecar.models.model import Model
 from sidecar.models.operations import Operations
 from sidecar.models.registry import ModelRegistry
@@ -12,6 +11,7 @@ from sidecar.models.room import MemoryRoom
 from sidecar.models.scaling import ScalingPolicy, Workload, desired_workers, fewer_would_do
 from sidecar.models.states import State
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
+from sidecar.timing import was_late
 
 
 class Autoscaler:

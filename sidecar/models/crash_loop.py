@@ -17,24 +17,24 @@ class CrashLoop:
         self._alive: frozenset[int] = frozenset()
         self._deaths: deque[float] = deque()
 
-    def saw(self, pids: Collection[int], now: float) -> None:
-        """The processes of the READY workers now."""
+    def observe(self, pids: Collection[int], now: float) -> None:
+        """Take in which processes the READY workers are now; those that are gone have died."""
         seen = frozenset(pids)
         self._deaths.extend([now] * len(self._alive - seen))
         self._alive = seen
 
     def forget(self) -> None:
-        """All workers were ended by us, or with TorchServe: these are no deaths."""
+        """Forget the workers: we or TorchServe ended them, and that does not count as dying."""
         self._alive = frozenset()
 
     def deaths(self, now: float) -> int:
-        """How many there were in the window."""
+        """Return how many deaths there were in the window."""
         while self._deaths and self._deaths[0] <= now - WINDOW_SECONDS:
             self._deaths.popleft()
         return len(self._deaths)
 
     def trouble(self, now: float) -> str | None:
-        """A sentence when that is too many."""
+        """Return a sentence about the deaths if they are too many, else None."""
         deaths = self.deaths(now)
         if deaths < MANY_DEATHS:
             return None

@@ -66,7 +66,7 @@ class ModelLoader:
         others = model.operation not in (None, asyncio.current_task())
         if others or not (model.state is State.READY or may_follow(model.state, State.READY)):
             return
-        model.crashes.saw(pids, self._clock())
+        model.crashes.observe(pids, self._clock())
         if known.ready:
             version, workers = known.model_version, known.ready
             model.mark_ready(
@@ -119,7 +119,7 @@ class ModelLoader:
         if refusal.status == 404:
             fault = await asyncio.to_thread(self._find_fault, model.spec)
             model.mark_available(fault or "its archive is not in the model store")
-            model.retry.wait(self._clock(), NO_ARCHIVE_RETRY_SECONDS)
+            model.retry.postpone(self._clock(), NO_ARCHIVE_RETRY_SECONDS)
         elif refusal.status != 409:  # 409: registered already, which was the aim
             await self._fail(model, f"TorchServe does not take it: {shown(refusal.message)}", began)
 

@@ -14,7 +14,6 @@ from sidecar.errors import EngineUnavailable, ModelNotReady, Unavailable
 from sidecar.models.crash_loop import CrashLoop
 from sidecar.models.eviction import Newcomer
 from sidecar.models.history import Change, History
-from sidecar.models.retry import Retry
 from sidecar.models.states import (
     GATES,
     IN_MEMORY,
@@ -28,10 +27,13 @@ from sidecar.models.states import (
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.job import WorkerMemory
 from sidecar.schemas.model_spec import ModelSpec
+from sidecar.timing import Retry
 from sidecar.torchserve.client import WorkerState
 
 log = logging.getLogger(__name__)
 
+FIRST_RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 300.0
 RESTART_GRACE_SECONDS = 15.0  # that workers which died have until their queue is refused
 LEVELS: Mapping[State, int] = {
     State.RESTARTING: logging.WARNING,
@@ -94,7 +96,7 @@ class Model:
         self.error: str | None = None  # why it failed, or is not here; kept while it is tried again
         self.wanted = spec.enabled and spec.auto_load  # it is to be loaded, or asleep
         self.target_workers = max(spec.inference.workers.min, 1)  # when it is awake
-        self.retry = Retry()
+        self.retry = Retry(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         self.crashes = CrashLoop()
         self._revision = next(_REVISIONS)
         self.suspect = False  # it failed: what TorchServe holds of it is not used again
@@ -245,7 +247,7 @@ class Model:
     def mark_waking(self, reason: str) -> None:
         """It is loaded because somebody asked: at once, whatever failed before."""
         self.wanted = True
-        self.retry.now()
+        self.retry.end_pause()
         self._move(State.WAKING, reason, version=self.version)
 
     def mark_ready(
@@ -264,7 +266,7 @@ class Model:
             self.awake_since = self._clock()
         self.ready_at = self._clock()
         self.suspect = False
-        self.retry.succeeded()
+        self.retry.record_success()
         self._move(
             State.READY, reason, change=change, version=version, workers=workers, runtime=runtime
         )
@@ -292,7 +294,7 @@ class Model:
         The log tells an error once, however often it comes back.
         """
         self.suspect = True
-        pause = self.retry.failed(self._clock())
+        pause = self.retry.record_failure(self._clock())
         self._move(State.FAILED, error, refusal=self._not_ready(error, pause), change=change)
         self.error = error
 
@@ -332,7 +334,7 @@ class Model:
     def trust_again(self) -> None:
         """Another version, which is READY, answers for it."""
         self.suspect = False
-        self.retry.succeeded()
+        self.retry.record_success()
         if self._state is State.FAILED:
             self._move(State.RESTARTING, "another version is the default")
 
@@ -343,7 +345,7 @@ class Model:
         if self._unreachable is None:
             self.renew()
         self._unreachable = EngineUnavailable(reason)
-        self.retry.now()
+        self.retry.end_pause()
         held = self._state in (*IN_MEMORY, State.FAILED) and self.operation is None
         if held and self.wanted:
             self.mark_loading("TorchServe does not answer")

@@ -196,7 +196,7 @@ class Operations:
         """A pinned model is tried again soon, any other when it is asked."""
         model.mark_archived("there is no room for it", refuse=reason)
         if model.spec.pinned:
-            model.retry.wait(self._clock(), ROOM_RETRY_SECONDS)
+            model.retry.postpone(self._clock(), ROOM_RETRY_SECONDS)
         else:
             log.warning("%s is not loaded: %s", model.key, reason.detail)
             model.wanted = False

@@ -142,7 +142,7 @@ class Reconciler:
 
     def restart(self) -> None:
         """Begin anew: TorchServe has ended, or has been started."""
-        self._engine.changed()
+        self._engine.forget_answers()
         for model in self._models.values():
             model.renew()
         self.nudge()

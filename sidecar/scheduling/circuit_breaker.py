@@ -1,13 +1,13 @@
-"""Stops asking what keeps failing.  Pure: time is an argument.
+"""A breaker that stops sending jobs to a model that keeps failing.  Pure: time is an argument.
 
-Closed: all is well.  Open: after some failures in a row nothing is asked for a while.  Half
-open: that while is over, and one job is the probe; it closes the breaker, or opens it for twice
-as long.
+Closed: all is well.  Open: after several failures in a row no job is sent for a while.  Half
+open: that time is over, and one job is sent as a probe; its success closes the breaker, its
+failure opens it for twice as long.
 """
 
 from typing import Literal
 
-from sidecar.backoff import Backoff
+from sidecar.timing import Backoff
 
 FAILURES = 5
 FIRST_PAUSE_SECONDS = 1.0
@@ -17,7 +17,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 
 class CircuitBreaker:
-    """What the last jobs of one model came to."""
+    """Whether jobs may be sent to one model, by how its last ones ended."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -26,28 +26,28 @@ class CircuitBreaker:
         self._opened_at: float | None = None
 
     def state(self, now: float) -> BreakerState:
-        """What may be asked now."""
+        """Return whether jobs may be sent: all, none, or one."""
         if self._opened_at is None:
             return "closed"
         return "half_open" if now >= self._opened_at + self._pause else "open"
 
     def seconds_left(self, now: float) -> float:
-        """How long it stays open."""
+        """Return how many seconds it stays open."""
         return 0.0 if self._opened_at is None else max(0.0, self._opened_at + self._pause - now)
 
-    def succeeded(self) -> None:
-        """A job was answered."""
+    def record_success(self) -> None:
+        """Count an answered job, which closes the breaker."""
         self._failures = 0
-        self._backoff.succeeded()
+        self._backoff.record_success()
         self._opened_at = None
 
-    def failed(self, now: float) -> bool:
-        """A job was not; whether that opened the breaker."""
+    def record_failure(self, now: float) -> bool:
+        """Count a failed job; return whether that opened the breaker."""
         state = self.state(now)
         if state == "open":
             return False  # sent before it opened
         self._failures += 1
         if state == "closed" and self._failures < FAILURES:
             return False
-        self._opened_at, self._pause = now, self._backoff.failed()
+        self._opened_at, self._pause = now, self._backoff.record_failure()
         return True

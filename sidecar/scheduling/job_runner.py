@@ -91,8 +91,8 @@ class JobRunner:
             if not batch:
                 return
             header, bodies = await self._ask(job, len(batch))
-            self._breaker.succeeded()
-            self._took(batch, started, header.timings)
+            self._breaker.record_success()
+            self._record_job(batch, started, header.timings)
             if header.memory is not None:
                 self.memory[header.worker] = header.memory
             self._answer(batch, header, bodies)
@@ -101,11 +101,11 @@ class JobRunner:
             full = Exhausted("the server has no connection left for TorchServe")
             self._try_again(batch, full, alone=False)
         except EngineGone as exc:
-            self._failed()
+            self._record_failure()
             gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
             self._try_again(batch, gone, alone=exc.reached)
         except EngineRefused as exc:
-            self._failed()
+            self._record_failure()
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
             log.error(  # noqa: TRY400 - a sentence says it all
@@ -153,13 +153,13 @@ class JobRunner:
         )
         return decode_answer(answer, items)
 
-    def _took(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
+    def _record_job(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
         # The handler's own time: ours holds the wait behind the job before, too.
         in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
         self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
-        self._metrics.job(len(batch), self._clock() - started)
+        self._metrics.observe_job(len(batch), self._clock() - started)
         for entry in batch:
-            self._metrics.queue_wait(started - entry.enqueued_at)
+            self._metrics.observe_queue_wait(started - entry.enqueued_at)
 
     def _answer(
         self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
@@ -200,9 +200,9 @@ class JobRunner:
         )
         self._try_again(batch, job_error(self._model, refusal), alone=True)
 
-    def _failed(self) -> None:
+    def _record_failure(self) -> None:
         self._on_trouble()
-        if self._breaker.failed(self._clock()):
+        if self._breaker.record_failure(self._clock()):
             log.error("%s: jobs keep failing; none are sent for a while", self._model)
 
     def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:

@@ -1,4 +1,4 @@
-"""The metrics at /metrics.  One registry a program, so that two in one process do not mix."""
+"""The metrics at /metrics, with a registry for each program: two in one process stay apart."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -14,15 +14,15 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class ModelMetrics:
-    """What the dispatcher of one model observes; its series are looked up once."""
+    """What is observed of one model's jobs; the series are looked up once."""
 
     def __init__(self, wait: Series, engine: Series, size: Series) -> None:
-        self.queue_wait = wait.observe
+        self.observe_queue_wait = wait.observe
         self._engine = engine.observe
         self._size = size.observe
 
-    def job(self, items: int, seconds: float) -> None:
-        """One job of *items* took *seconds* from sending it to having its answer."""
+    def observe_job(self, items: int, seconds: float) -> None:
+        """Observe one job of *items*, *seconds* from sending it to receiving its answer."""
         self._size(items)
         self._engine(seconds)
 
@@ -78,41 +78,41 @@ class Metrics:
         return histogram
 
     def model(self, key: str) -> ModelMetrics:
-        """The observers for the model *key*."""
+        """Return the observers for the model *key*."""
         return ModelMetrics(
             self._queue_wait.of(key), self._engine.of(key), self._batch_size.of(key)
         )
 
-    def latency(self, route: str, seconds: float) -> None:
-        """One answer on *route* took *seconds*."""
+    def observe_latency(self, route: str, seconds: float) -> None:
+        """Observe an answer on *route* that took *seconds*."""
         self._latency.of(route).observe(seconds)
 
-    def answered(self, route: str, status: int) -> None:
-        """One answer."""
+    def count_answer(self, route: str, status: int) -> None:
+        """Count an answer."""
         counter = self._answers.get((route, status))
         if counter is None:
             counter = self._requests.labels(route, status)
             self._answers[route, status] = counter
         counter.inc()
 
-    def rejected(self, reason: str) -> None:
-        """One refusal."""
+    def count_rejection(self, reason: str) -> None:
+        """Count a refusal."""
         self._rejections.labels(reason).inc()
 
-    def illegal_transition(self) -> None:
-        """Count a step of a model that ought not to be."""
+    def count_illegal_transition(self) -> None:
+        """Count a step of a model that the table of transitions does not have."""
         self._illegal_transitions.inc()
 
-    def background_failed(self, task: str) -> None:
+    def count_background_failure(self, task: str) -> None:
         """Count a failure of the background task *task*."""
         self._background_failures.labels(task).inc()
 
     def watch(self, read: Callable[[], Iterable[ModelGauges]]) -> None:
-        """*read* is asked for every model's state at each scrape."""
+        """Call *read* at each scrape, for the gauges of all models."""
         self.registry.register(_ModelGaugeCollector(read))
 
     def text(self) -> bytes:
-        """Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Synthesis(NamedTuple):
-    """One answered request.  Times in seconds.
+    """An answered request.  Times in seconds.
 
     *taken* is from its arrival to the end, *audio* how long the audio lasts, *speaking* from
     the first sentence's queueing to the last one's audio, without our encoder; None when the
@@ -21,7 +21,7 @@ class Synthesis(NamedTuple):
 
 
 class SpeechStatistics:
-    """What /info and /tts/health tell of synthesis."""
+    """What /info and /tts/health say about synthesis."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.started = clock()
@@ -31,8 +31,8 @@ class SpeechStatistics:
         self._speaking_seconds = 0.0
         self._taken: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
-    def spoke(self, synthesis: Synthesis) -> None:
-        """A request was answered."""
+    def record_synthesis(self, synthesis: Synthesis) -> None:
+        """Count an answered request."""
         self.requests += 1
         if synthesis.speaking is not None:
             self._audio_seconds += synthesis.audio
@@ -41,8 +41,8 @@ class SpeechStatistics:
         sums[0] += synthesis.taken
         sums[1] += 1
 
-    def failed(self) -> None:
-        """A request was not."""
+    def record_failure(self) -> None:
+        """Count a failed request."""
         self.requests += 1
         self.failures += 1
 
@@ -52,7 +52,7 @@ class SpeechStatistics:
         return _mean(list(self._taken.values()))
 
     def average_of(self, model: str) -> float | None:
-        """The same of one model."""
+        """Return the mean seconds of one model's successes; None before the first."""
         return _mean([self._taken[model]]) if model in self._taken else None
 
     @property

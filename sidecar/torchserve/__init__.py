@@ -2,7 +2,6 @@
 
 client        its inference, management and metrics APIs
 key_file      the tokens that it makes at each start
-metrics       what its metrics API counted
 worker_log    what its workers wrote about loads that failed
 engine_watch  whether it answers, by its pings
 process       starts and stops one of our own

@@ -14,11 +14,11 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.errors import exhaustion
-from sidecar.schemas.core import TorchServeStats
+from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
 from sidecar.torchserve.key_file import KeyFile, Purpose
-from sidecar.torchserve.metrics import parse_counts
 
 QUICK_SECONDS = 5.0
 SCALE_SECONDS = 20.0  # workers that go are waited for
@@ -263,10 +263,10 @@ class TorchServeClient:
         """
         await self._management.call("DELETE", _path(model, version), seconds=SCALE_SECONDS)
 
-    async def counts(self) -> TorchServeStats:
-        """What TorchServe counted.  Raises EngineRefused or EngineGone."""
+    async def fetch_counts(self) -> TorchServeStats:
+        """Return what TorchServe has counted.  Raises EngineRefused or EngineGone."""
         body = await self._metrics.call("GET", "/metrics", seconds=QUICK_SECONDS)
-        return parse_counts(body.decode())
+        return _parse_counts(body.decode())
 
     def forget_keys(self) -> None:
         """TorchServe starts anew: so do its tokens."""
@@ -288,3 +288,26 @@ def _refusal(status: int, body: bytes) -> EngineRefused:
     except msgspec.DecodeError:
         said = _Refusal()
     return EngineRefused(status, said.type, said.message)
+
+
+def _parse_counts(text: str) -> TorchServeStats:
+    """Return the counters in *text*, Prometheus' format (metrics_mode=prometheus)."""
+    models: dict[str, TorchServeModelCounts] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.labels.get("model_name")
+            if name is None:
+                continue
+            counts = models.setdefault(name, TorchServeModelCounts(0, 0.0, 0.0))
+            if sample.name == "ts_inference_requests_total":
+                counts.jobs += int(sample.value)
+            elif sample.name.startswith("ts_inference_latency_microseconds"):
+                counts.inference_seconds += sample.value / 1e6
+            elif sample.name.startswith("ts_queue_latency_microseconds"):
+                counts.queue_seconds += sample.value / 1e6
+    return TorchServeStats(
+        jobs=sum(model.jobs for model in models.values()),
+        inference_seconds=sum(model.inference_seconds for model in models.values()),
+        queue_seconds=sum(model.queue_seconds for model in models.values()),
+        models=models,
+    )

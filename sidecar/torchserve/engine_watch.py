@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from sidecar.lateness import was_late
+from sidecar.timing import was_late
 from sidecar.torchserve.client import QUICK_SECONDS, EngineOutOfReach, TorchServeClient
 
 SLOW_SECONDS = 1.0  # a miss that took longer was no refusal: it may be the machine's load
@@ -29,7 +29,7 @@ class EngineWatch:
 
     @property
     def steady(self) -> bool:
-        """Whether the last ping was answered."""
+        """Whether it is up and answered the last ping."""
         return self.up and not self._misses
 
     async def ping(self) -> bool:
@@ -61,6 +61,6 @@ class EngineWatch:
         except EngineOutOfReach:
             return self.up
 
-    def changed(self) -> None:
-        """TorchServe has ended, or has been started."""
+    def forget_answers(self) -> None:
+        """Forget when it answered: TorchServe has ended, or has been started."""
         self.answered_at = None

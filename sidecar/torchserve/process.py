@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from sidecar.durable_files import write_whole
 from sidecar.settings import Settings
-from sidecar.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from sidecar.backoff import Backoff
-from sidecar.lateness import was_late
+from sidecar.timing import Backoff, was_late
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.process import TorchServeProcess
 
@@ -55,8 +54,8 @@ class Supervisor:
             self.deaths += 1
             self._on_change()
             if self._clock() - began >= STABLE_SECONDS:
-                backoff.succeeded()
-            pause = backoff.failed()
+                backoff.record_success()
+            pause = backoff.record_failure()
             log.error("TorchServe %s; starting it again in %.1f s", end, pause)
             await asyncio.sleep(pause)
 

@@ -53,10 +53,10 @@ class Measurement(NamedTuple):
     def _end(self, call: InferenceCall, route: Route) -> None:
         taken = self.statistics.end(call.arrived, inputs=call.inputs, success=call.success)
         if call.success:
-            self.metrics.latency(route.path, taken)
+            self.metrics.observe_latency(route.path, taken)
         if route.measured_as != "synthesis":
             return
         if call.synthesis is None:
-            self.speech.failed()
+            self.speech.record_failure()
         else:
-            self.speech.spoke(call.synthesis)
+            self.speech.record_synthesis(call.synthesis)

@@ -65,7 +65,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _guarded(request, handler)
         if not response.prepared:
             stamp(request, response)
-        request.app[SERVER].metrics.answered(_route(request), response.status)
+        request.app[SERVER].metrics.count_answer(_route(request), response.status)
         return response
     finally:
         if requests.isEnabledFor(logging.INFO):
@@ -112,7 +112,7 @@ def refuse_unrouted(
     response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.force_close()  # what follows on the connection may not be what it seems
-    server.metrics.answered(NO_ROUTE, exc.status)
+    server.metrics.count_answer(NO_ROUTE, exc.status)
     if requests.isEnabledFor(logging.INFO):
         mark = REQUEST_ID.set(request_id)
         _log(AccessLine(request.method, NO_ROUTE, exc.status, 0.0, None, response.content_length))
@@ -212,7 +212,7 @@ def _encoded(form: ErrorForm, fault: Fault) -> bytes:
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
     if exc.status in (401, 403, 429, 503):
-        request.app[SERVER].metrics.rejected(type(exc).__name__)
+        request.app[SERVER].metrics.count_rejection(type(exc).__name__)
     return error_response(request, Fault.of(exc), exc.headers)
 
 

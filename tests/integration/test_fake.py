@@ -94,9 +94,9 @@ async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) 
 async def test_counts_are_per_model(client: TorchServeClient) -> None:
     await load(client)
     job = encode_job([ItemHeader("0", 3)], [b"[1]"])
-    before = (await client.counts()).models.get("copy")
+    before = (await client.fetch_counts()).models.get("copy")
     await client.predict("copy", job, 10)
-    after = (await client.counts()).models["copy"]
+    after = (await client.fetch_counts()).models["copy"]
     assert after.jobs - (before.jobs if before else 0) == 1
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.access.client_address import client_address, parse_networks
-from sidecar.access.concurrency import Concurrency
-from sidecar.access.limits import Allowance
+from sidecar.access.limits import Allowance, Concurrency
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling, Load, exceeded
 from tests.needs import need_program

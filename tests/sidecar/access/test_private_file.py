@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.access.private_file import read_private
+from sidecar.access.private_files import read_private
+from sidecar.durable_files import create_whole, write_whole
 from sidecar.settings import SettingsError
-from sidecar.whole_file import create_whole, write_whole
 
 ROOT = Path(__file__).parents[3]
 MAKE_SECRETS = """

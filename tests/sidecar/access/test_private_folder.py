@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.access.private_folder import make_private
+from sidecar.access.private_files import make_private
 
 
 def mode(path: Path) -> int:

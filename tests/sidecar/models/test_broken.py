@@ -70,7 +70,7 @@ async def test_a_model_that_cannot_be_loaded_counts_as_the_setting_says(
     await until("ready", client)
     assert await ready(client) == status
     assert list(await health(client)) == ["other"]
-    model_of(client, "other").retry.now()
+    model_of(client, "other").retry.end_pause()
     torchserve.slow = {"other.mar"}
     services_of(client).reconciler.nudge()
     await until("loading", client, "other")

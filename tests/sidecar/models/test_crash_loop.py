@@ -7,30 +7,30 @@ def test_another_process_is_a_death_and_many_are_a_crash_loop() -> None:
     loop = CrashLoop()
     for number in range(MANY_DEATHS + 1):
         assert loop.trouble(float(number)) is None
-        loop.saw([1000 + number], float(number))
+        loop.observe([1000 + number], float(number))
     assert loop.deaths(4.0) == MANY_DEATHS
     assert loop.trouble(4.0) == "its workers died 3 times in the last 2 minutes"
 
 
 def test_a_worker_that_comes_or_stays_is_no_death() -> None:
     loop = CrashLoop()
-    loop.saw([], 0.0)
-    loop.saw([1], 1.0)
-    loop.saw([1, 2], 2.0)
+    loop.observe([], 0.0)
+    loop.observe([1], 1.0)
+    loop.observe([1, 2], 2.0)
     assert loop.deaths(3.0) == 0
 
 
 def test_deaths_are_forgotten_after_the_window() -> None:
     loop = CrashLoop()
-    loop.saw([1, 2, 3], 0.0)
-    loop.saw([], 1.0)
+    loop.observe([1, 2, 3], 0.0)
+    loop.observe([], 1.0)
     assert loop.trouble(1.0)
     assert loop.trouble(1.0 + WINDOW_SECONDS) is None
 
 
 def test_an_end_that_we_asked_for_is_no_death() -> None:
     loop = CrashLoop()
-    loop.saw([1, 2, 3], 0.0)
+    loop.observe([1, 2, 3], 0.0)
     loop.forget()
-    loop.saw([4], 1.0)
+    loop.observe([4], 1.0)
     assert loop.deaths(1.0) == 0

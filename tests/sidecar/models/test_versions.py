@@ -58,7 +58,7 @@ async def test_a_failed_default_is_taken_out_with_the_others_and_loaded_again(
     await change(both, "/models/echo/load", version="2.0")
     await set_default(both, "2.0")
     model_of(both).mark_failed("as if its workers had died")
-    model_of(both).retry.now()
+    model_of(both).retry.end_pause()
     services_of(both).reconciler.nudge()
     await until("ready", both)
     assert torchserve.models["echo"]["modelVersion"] == "1.0"

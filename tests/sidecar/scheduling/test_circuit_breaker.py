@@ -5,7 +5,9 @@ from sidecar.scheduling.circuit_breaker import FAILURES, LAST_PAUSE_SECONDS, Cir
 
 def open_breaker(now: float) -> CircuitBreaker:
     breaker = CircuitBreaker()
-    assert [breaker.failed(now) for _ in range(FAILURES)] == [False] * (FAILURES - 1) + [True]
+    assert [breaker.record_failure(now) for _ in range(FAILURES)] == [False] * (FAILURES - 1) + [
+        True
+    ]
     return breaker
 
 
@@ -18,17 +20,17 @@ def test_failures_in_a_row_open_it() -> None:
 def test_a_success_between_them_keeps_it_closed() -> None:
     breaker = CircuitBreaker()
     for _ in range(3 * FAILURES):
-        breaker.failed(0.0)
-        breaker.succeeded()
+        breaker.record_failure(0.0)
+        breaker.record_success()
     assert breaker.state(0.0) == "closed"
 
 
 def test_after_its_pause_one_job_is_the_probe_and_closes_it() -> None:
     breaker = open_breaker(10.0)
     assert breaker.state(11.0) == "half_open"
-    breaker.succeeded()
+    breaker.record_success()
     assert breaker.state(11.0) == "closed"
-    assert not breaker.failed(11.0)
+    assert not breaker.record_failure(11.0)
 
 
 def test_each_probe_that_fails_doubles_the_pause_up_to_a_limit() -> None:
@@ -36,12 +38,12 @@ def test_each_probe_that_fails_doubles_the_pause_up_to_a_limit() -> None:
     for _ in range(8):
         pauses.append(breaker.seconds_left(now))
         now += pauses[-1]
-        assert breaker.failed(now)
+        assert breaker.record_failure(now)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     assert max(pauses) == LAST_PAUSE_SECONDS
 
 
 def test_jobs_that_were_sent_before_it_opened_change_nothing() -> None:
     breaker = open_breaker(10.0)
-    assert not breaker.failed(10.5)
+    assert not breaker.record_failure(10.5)
     assert breaker.seconds_left(10.5) == 0.5

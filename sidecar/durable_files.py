@@ -1,19 +1,41 @@
-"""Files that are there whole or not at all, whatever fails while they are written.
+"""Files that outlive the program: written whole or not at all, and read record by record.
 
 Nothing else in the sidecar writes a file that must outlive it.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes can raise
+
+
+def decoded_record(data: bytes | msgspec.Raw, kind: type[Value], where: str) -> Value | None:
+    """Return the JSON *data* as *kind*; None, with a line in the log, when it is something else.
+
+    Read record by record, a file with a bad record loses nothing but that record.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except UNDECODABLE as exc:
+        log.warning("%s: left out, it cannot be read: %s", where, exc)
+        return None
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Put *data* into *path*, in place of what is there; it is on the disk then.
 
-    Raises OSError that names *path*; then *path* is as it was, and nothing else is left behind.
+    Raises OSError that names *path*; then *path* is as it was, and no other file is left behind.
     """
     with _temporary(path, data) as temporary:
         temporary.chmod(mode)
@@ -21,7 +43,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def create_whole(path: Path, data: bytes) -> bool:
-    """Like `write_whole`, but leave what is there already; return whether *data* was written."""
+    """Do what `write_whole` does, but keep an existing file; return whether *data* was written."""
     with _temporary(path, data) as temporary:
         try:
             os.link(temporary, path)
@@ -32,7 +54,7 @@ def create_whole(path: Path, data: bytes) -> bool:
 
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """Yield a file of *data* beside *path*; what becomes of it lasts once the block has ended."""
+    """Yield a file of *data* beside *path*; where the block puts it is on the disk at its end."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

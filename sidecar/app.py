@@ -16,12 +16,14 @@ from sidecar.routes import (
     config,
     documents,
     downloads,
+    handler_requests,
     health,
     info,
     logs,
     model_stock,
     models,
     predict,
+    predictions,
     root,
     stats,
     synthesize,
@@ -45,7 +47,7 @@ HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their ans
 ROUTES: list[Route] = [
     route
     for module in (
-        *(root, predict, synthesize, transcribe, audio, audio_validation),
+        *(root, predict, predictions, synthesize, transcribe, audio, audio_validation),
         *(health, info, stats, config, models, downloads, model_stock),
         *(autoscaler, logs, documents),
         *(openai_models, openai_embeddings, openai_speech, openai_transcription),
@@ -87,6 +89,7 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[documents.API_DOCUMENT] = _document()
     app[documents.METRICS] = program.metrics
     app[downloads.PARTS] = program.provide(downloads.DownloadParts)
+    app[handler_requests.PARTS] = program.provide(handler_requests.HandlerParts)
     app[health.PARTS] = program.provide(health.HealthParts)
     app[info.PARTS] = program.provide(info.InfoParts)
     app[logs.SETTINGS] = program.settings

@@ -15,7 +15,7 @@ PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of an address: ``https://user
 
 def check_configuration(settings: Settings) -> None:
     """Raises SettingsError, CatalogError or OSError with a sentence.  Makes and changes nothing."""
-    broken = load_catalog(settings.models_file).broken
+    broken = load_catalog(settings.models_file, store=settings.model_store).broken
     if broken:
         raise CatalogError("\n".join(broken.values()))
     if not uses_development_secret(settings):  # that one is made at the first start

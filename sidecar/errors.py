@@ -8,14 +8,14 @@ answer.  *error* is one sentence for people, *detail* names the field and the ru
 import errno
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 
 class SidecarError(Exception):
     """A request that cannot be answered as asked.  Subclasses set *status* and *error*."""
 
-    status: ClassVar[int] = 500
-    error: ClassVar[str] = "Internal server error"
+    status: int = 500
+    error: str = "Internal server error"
 
     def __init__(
         self,
@@ -79,6 +79,16 @@ class InvalidInput(SidecarError):
 
     status = 400
     error = "The model cannot take this input"
+
+
+class HandlerRefused(SidecarError):
+    """A handler that is not ours answered an input with a status of its own."""
+
+    error = "The model's handler refused the input"
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(f"inputs: {detail}")
 
 
 class NotAuthenticated(SidecarError):

@@ -76,7 +76,12 @@ class Program:
         self.settings = settings
         self.process = process
         downloaded = DownloadedModels(settings.state_dir)
-        self.catalog = load_catalog(settings.models_file, downloaded.records())  # at the start
+        self.catalog = load_catalog(  # at the start
+            settings.models_file,
+            downloaded.records(),
+            settings.model_store,
+            serve_archives=settings.offers_archives,
+        )
         for sentence in self.catalog.broken.values():
             log.error("left out: %s", sentence)
         self.authenticator = build_authenticator(settings)

@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
     torchserve_worker_log: Path | None = None  # of an external one: what its workers print
     poll_seconds: Positive = 2.0
+    serve_archives: bool | None = None  # None: where TorchServe is managed
 
     # Downloads
     hub_endpoint: str | None = None  # None: the public hub
@@ -206,6 +207,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.require_all_models is None:
             return self.environment == "production"
         return self.require_all_models
+
+    @property
+    def offers_archives(self) -> bool:
+        """Whether archives of the model store that no catalog has are models too."""
+        managed = self.torchserve == "managed"
+        return managed if self.serve_archives is None else self.serve_archives
 
     @property
     def secret_file(self) -> Path:

@@ -6,7 +6,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ INFERENCE_KEY = "inference-key"
 MANAGEMENT_KEY = "management-key"
 
 Answer = Callable[[Any], Any]
+Respond = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
 class Refuse(Exception):
@@ -57,6 +58,11 @@ class Unspoken:
         self.told = told or {}
 
 
+async def echo(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer as a handler that gives back what it is given."""
+    return web.Response(body=body, content_type=request.content_type)
+
+
 class FakeTorchServe:
     """Its three APIs on one port.  *answer* makes each item's result from its input."""
 
@@ -65,6 +71,10 @@ class FakeTorchServe:
         self.answer = answer
         self.jobs: list[list[Any]] = []  # the inputs of each job, in the order of arrival
         self.items: list[list[dict[str, Any]]] = []  # of each job, as its header has them
+        self.respond: Respond = echo  # of a handler that reads no jobs
+        self.requests: list[web.Request] = []  # that it had
+        self.busy = 0  # of these, how many now
+        self.most_busy = 0
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
         self.described: dict[str, Any] = {"device": "cpu", "precision": "fp32"}  # by a handler
@@ -124,6 +134,8 @@ class FakeTorchServe:
         app = web.Application(client_max_size=2**30, middlewares=[self._unless_away])
         app.router.add_get("/ping", self._ping)
         app.router.add_post("/predictions/{model}", self._predict)
+        app.router.add_post("/predictions/{model}/{version}", self._predict)
+        app.router.add_post("/explanations/{model}", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/all", self._describe_all)
@@ -152,12 +164,14 @@ class FakeTorchServe:
             {"status": "Healthy"}
         )
 
-    async def _predict(self, request: web.Request) -> web.Response:
+    async def _predict(self, request: web.Request) -> web.StreamResponse:
         if refused := self._refused(request, self.inference_key):
             return refused
         body = await request.read()
         if request.match_info["model"] not in self.models:
-            return _error(404, "ModelNotFoundException", "Model not found")
+            return error(404, "ModelNotFoundException", "Model not found")
+        if body[:4] != MAGIC:
+            return await self._respond(request, body)
         items, values = _read_job(body)
         self.jobs.append(values)
         self.items.append(items)
@@ -169,11 +183,21 @@ class FakeTorchServe:
             model["atWork"].discard(job)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
-            return _error(*refusal, "Worker died.")
+            return error(*refusal, "Worker died.")
         if self.wrong_bytes is not None:
             return web.Response(body=self.wrong_bytes)
         worker = next(iter(model["pids"]), 1)
         return web.Response(body=self._answer(items, values, worker))
+
+    async def _respond(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        self.requests.append(request)
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            await self._gate.wait()
+            return await self.respond(request, body)
+        finally:
+            self.busy -= 1
 
     def _answer(self, items: list[dict[str, Any]], values: list[Any], worker: int) -> bytes:
         headers, bodies = [], []
@@ -215,11 +239,11 @@ class FakeTorchServe:
             return refused
         query = request.query
         if query["url"] not in self.archives:
-            return _error(404, "ModelNotFoundException", f"Model not found at: {query['url']}")
+            return error(404, "ModelNotFoundException", f"Model not found at: {query['url']}")
         name, version = query["model_name"], self.versions.get(query["url"], "1.0")
         others = self.others.setdefault(name, {})
         if name in self.models and version in (self.models[name]["modelVersion"], *others):
-            return _error(409, "ConflictStatusException", "already registered")
+            return error(409, "ConflictStatusException", "already registered")
         assert query["initial_workers"] == "0"  # more would be waited for in an event loop
         model = {
             "modelName": name,
@@ -244,7 +268,7 @@ class FakeTorchServe:
             return refused
         model = self._find(request)
         if model is None:
-            return _error(404, "ModelNotFoundException", "Model not found")
+            return error(404, "ModelNotFoundException", "Model not found")
         shown = self._shown(model)
         if request.query.get("customized") == "true":
             worker = next(iter(model["pids"]), 0)
@@ -280,7 +304,7 @@ class FakeTorchServe:
             return refused
         name = request.match_info["model"]
         if name not in self.models:
-            return _error(404, "ModelNotFoundException", "Model not found")
+            return error(404, "ModelNotFoundException", "Model not found")
         found = [self.models[name], *self.others.get(name, {}).values()]
         return web.json_response([self._shown(model) for model in found])
 
@@ -288,7 +312,7 @@ class FakeTorchServe:
         if refused := self._refused(request, MANAGEMENT_KEY):
             return refused
         if self.refuses_defaults:
-            return _error(500, "InternalServerException", "not now")
+            return error(500, "InternalServerException", "not now")
         name, version = request.match_info["model"], request.match_info["version"]
         before, others = self.models[name], self.others[name]
         if version != before["modelVersion"]:
@@ -301,7 +325,7 @@ class FakeTorchServe:
             return refused
         model = self._find(request)
         if model is None:
-            return _error(404, "ModelNotFoundException", "Model not found")
+            return error(404, "ModelNotFoundException", "Model not found")
         assert request.query["synchronous"] == "false"
         least, most = (int(request.query[name]) for name in ("min_worker", "max_worker"))
         if least < len(model["pids"]):
@@ -320,9 +344,9 @@ class FakeTorchServe:
         if version is not None and others.pop(version, None) is not None:
             return web.json_response({"status": "unregistered"})
         if others:
-            return _error(403, "InvalidModelVersionException", "Can't remove default version")
+            return error(403, "InvalidModelVersionException", "Can't remove default version")
         if name not in self.models:
-            return _error(404, "ModelNotFoundException", "Model not found")
+            return error(404, "ModelNotFoundException", "Model not found")
         self._end_workers(self.models.pop(name))
         return web.json_response({"status": "unregistered"})
 
@@ -342,7 +366,7 @@ class FakeTorchServe:
     def _refused(request: web.Request, key: str) -> web.Response | None:
         if request.headers.get("Authorization") == f"Bearer {key}":
             return None
-        return _error(400, "InvalidKeyException", "Token Authorization failed.")
+        return error(400, "InvalidKeyException", "Token Authorization failed.")
 
 
 def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -359,5 +383,6 @@ def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
     return items, values
 
 
-def _error(status: int, kind: str, message: str) -> web.Response:
+def error(status: int, kind: str, message: str) -> web.Response:
+    """Return an error as TorchServe words it."""
     return web.json_response({"code": status, "type": kind, "message": message}, status=status)

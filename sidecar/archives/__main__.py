@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         downloaded = DownloadedModels(settings.state_dir)
-        catalog = load_catalog(settings.models_file, downloaded.records())
+        catalog = load_catalog(settings.models_file, downloaded.records(), settings.model_store)
         keys = [_key(catalog, name) for name in options.models]
     except (SettingsError, CatalogError) as exc:
         print(f"build_archives: {exc}", file=sys.stderr)  # noqa: T201
@@ -75,6 +75,8 @@ def _key(catalog: Catalog, name: str) -> str:
 
 def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
     """Whether it is built unasked: also a downloaded model whose files are here."""
+    if spec.is_own:
+        return False
     if spec.is_downloaded:
         return spec.enabled and downloaded.to_build(key, spec) is not None
     return spec.enabled and not spec.optional
@@ -90,6 +92,9 @@ def _build(
         spec, base = files, downloaded.base
     elif spec.is_downloaded:
         print(f"build_archives: {key} is not here; scripts/models download {key}", file=sys.stderr)  # noqa: T201
+        return False
+    if spec.is_own:
+        print(f"build_archives: {key}: torch-model-archiver makes its archive", file=sys.stderr)  # noqa: T201
         return False
     try:
         if version is not None:

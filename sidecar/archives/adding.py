@@ -63,7 +63,7 @@ def add_entries(
     Returns the entries.  Raises CatalogError, BuildError and OSError; models.json is as it was
     then.
     """
-    specs = parse_specs(json.dumps({"models": entries}).encode(), where)
+    specs = parse_specs(json.dumps({"models": entries}).encode(), where, settings.model_store)
     for key, spec in specs.items():
         catalog = catalog.with_entry(key, spec)  # refuses a name that another model has
     for key, spec in specs.items():
@@ -78,7 +78,12 @@ def add_entries(
 def build_unless_current(settings: Settings, key: str, spec: ModelSpec, say: Say) -> None:
     """Build the archive of *key* from the operator's own files.  Raises BuildError."""
     base, path = settings.models_file.resolve().parent, archive_path(settings.model_store, key)
-    if not spec.enabled or spec.is_downloaded or archive.is_current(path, key, spec, base):
+    if (
+        spec.is_own
+        or not spec.enabled
+        or spec.is_downloaded
+        or archive.is_current(path, key, spec, base)
+    ):
         return
     say(f"building {path}")
     archive.build(path, key, spec, base=base, cache=settings.state_dir / "packages")

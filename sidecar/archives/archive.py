@@ -22,10 +22,10 @@ from sidecar.archives import package_source
 from sidecar.archives.handler_code import files_of
 from sidecar.catalog.entry_files import find_fault
 from sidecar.catalog.handler_options import HANDLERS
+from sidecar.catalog.own_archives import BUILD_FILE
 from sidecar.schemas.model_spec import ModelSpec, Package
 
 CONVERSIONS = Path(__file__).parent / "conversion"
-BUILD_FILE = "build.json"
 MAX_RETRY_SECONDS = 30  # how long TorchServe goes on restarting a worker that cannot load
 DIRECT_QUEUE = 1024  # TorchServe's own queue, for those who call it without the sidecar
 

@@ -1,6 +1,7 @@
 """models.json, read and checked; and the names by which people ask for a model."""
 
 import inspect
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import msgspec
 
 from sidecar.catalog.downloaded import Downloaded, merged
 from sidecar.catalog.entries import CatalogError, read_entries, unfit_key
+from sidecar.catalog.own_archives import find_archives
 from sidecar.errors import ModelNotFound
-from sidecar.schemas.model_spec import CatalogFile, ModelSpec, folded
+from sidecar.schemas.model_spec import ArchiveName, CatalogFile, ModelSpec, Name, folded
 from sidecar.validation import nearest
+
+log = logging.getLogger(__name__)
 
 NONE_DOWNLOADED: Mapping[str, Downloaded] = {}
 NOTHING_BROKEN: Mapping[str, str] = {}
@@ -24,8 +28,10 @@ class Catalog(Mapping[str, ModelSpec]):
         specs: Mapping[str, ModelSpec],
         own: Iterable[str] = (),
         broken: Mapping[str, str] = NOTHING_BROKEN,
+        found: Iterable[str] = (),
     ) -> None:
         self._own = frozenset(own)
+        self.found = frozenset(found)  # archives that no entry has, offered by themselves
         self.broken = broken  # entries of models.json that are wrong, and why, by key
         self._specs = dict(sorted(specs.items(), key=lambda each: (each[1].load_priority, each[0])))
         self._keys = _keys_by_name(self._specs)
@@ -69,16 +75,16 @@ class Catalog(Mapping[str, ModelSpec]):
         if self.is_own(key):
             raise CatalogError(f"models.json: {key}: a model that was downloaded has this name")
         broken = {known: why for known, why in self.broken.items() if known != key}
-        return Catalog({**self._specs, key: spec}, self._own, broken)
+        return Catalog({**self._specs, key: spec}, self._own, broken, self.found - {key})
 
     def with_download(self, key: str, spec: ModelSpec) -> "Catalog":
         """Return the catalog with a model that was downloaded.  Raises CatalogError."""
-        return Catalog({**self._specs, key: spec}, {*self._own, key}, self.broken)
+        return Catalog({**self._specs, key: spec}, {*self._own, key}, self.broken, self.found)
 
     def without(self, key: str) -> "Catalog":
         """Return the catalog without a downloaded model, whose files are gone."""
         specs = {known: spec for known, spec in self._specs.items() if known != key}
-        return Catalog(specs, self._own - {key}, self.broken)
+        return Catalog(specs, self._own - {key}, self.broken, self.found)
 
     def auto_load(self) -> list[str]:
         """Return the enabled models to load at start, in load order."""
@@ -89,7 +95,8 @@ def _keys_by_name(specs: Mapping[str, ModelSpec]) -> dict[str, str]:
     """Raises CatalogError for a key that is unfit, and for a name that two models have."""
     keys: dict[str, str] = {}
     for key, spec in specs.items():
-        if (reason := unfit_key(key)) is not None:
+        kind = ArchiveName if spec.is_own else Name
+        if (reason := unfit_key(key, kind)) is not None:
             raise CatalogError(f"models.json: {key}: {reason}")
         for name in sorted(spec.names(key)):
             owner = keys.setdefault(name, key)
@@ -98,8 +105,17 @@ def _keys_by_name(specs: Mapping[str, ModelSpec]) -> dict[str, str]:
     return keys
 
 
-def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOADED) -> Catalog:
+def load_catalog(
+    path: Path,
+    downloaded: Mapping[str, Downloaded] = NONE_DOWNLOADED,
+    store: Path | None = None,
+    *,
+    serve_archives: bool = False,
+) -> Catalog:
     """The catalog in *path*, with the *downloaded* models that it does not have itself.
+
+    Entries with the handler `own` are completed by their archives in *store*; with
+    *serve_archives*, the other archives there are models too.
 
     Entries that are wrong are left out, and stand in `broken`.  Raises CatalogError when the file
     as a whole cannot be read.
@@ -108,11 +124,23 @@ def load_catalog(path: Path, downloaded: Mapping[str, Downloaded] = NONE_DOWNLOA
         data = path.read_bytes()
     except OSError as exc:
         raise CatalogError(f"{path}: {exc.strerror}") from exc
-    read = read_entries(data, path.name)
+    read = read_entries(data, path.name, store)
     together = merged(
         read.specs, {key: each for key, each in downloaded.items() if unfit_key(key) is None}
     )
-    return Catalog(together, own=together.keys() - read.specs.keys(), broken=read.broken)
+    own = together.keys() - read.specs.keys()
+    found: Mapping[str, ModelSpec] = {}
+    if serve_archives and store is not None:
+        found = _offered(store, together)
+    return Catalog({**together, **found}, own=own, broken=read.broken, found=found)
+
+
+def _offered(store: Path, specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """The archives that no entry has."""
+    found = find_archives(store, specs)
+    for reason in found.left_out:
+        log.warning("%s: not offered: %s", store, reason)
+    return found.specs
 
 
 def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
@@ -120,9 +148,12 @@ def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
     return Catalog(parse_specs(data, name))
 
 
-def parse_specs(data: bytes, name: str) -> dict[str, ModelSpec]:
-    """The entries of models.json.  Raises CatalogError for the first one that is wrong."""
-    read = read_entries(data, name)
+def parse_specs(data: bytes, name: str, store: Path | None = None) -> dict[str, ModelSpec]:
+    """The entries of models.json; archives with handlers of their own are in *store*.
+
+    Raises CatalogError for the first one that is wrong.
+    """
+    read = read_entries(data, name, store)
     for sentence in read.broken.values():
         raise CatalogError(sentence)
     return read.specs

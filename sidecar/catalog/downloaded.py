@@ -109,7 +109,9 @@ def merged(
     names = {name for key, spec in specs.items() for name in spec.names(key)}
     for key, record in downloaded.items():
         own = record.spec.names(key)
-        if key not in specs and names.isdisjoint(own):
+        if record.spec.is_own:
+            log.warning("%s: left out, no download may bring a handler", key)
+        elif key not in specs and names.isdisjoint(own):
             entries[key] = record.spec
             names |= own
         elif key not in specs:

@@ -4,13 +4,15 @@ A fault is told with the line and the column, the entry, the field and the rule.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from sidecar.catalog.handler_options import read_options
 from sidecar.catalog.json_places import find_duplicate, find_places, line_and_column
-from sidecar.schemas.model_spec import ModelSpec, Name
+from sidecar.catalog.own_archives import own_entry
+from sidecar.schemas.model_spec import ArchiveName, ModelSpec, Name
 from sidecar.validation import Misfit, explain_misfit
 
 TASKS: Mapping[str, tuple[str, ...]] = {  # by handler; the others' options name the task
@@ -43,15 +45,19 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     schema: str = msgspec.field(default="", name="$schema")
 
 
-def read_entries(data: bytes, name: str) -> Entries:
+def read_entries(data: bytes, name: str, store: Path | None = None) -> Entries:
     """Return the entries in *data*, the file *name*.
+
+    Those with the handler `own` are completed by their archives in *store*.
 
     Raises CatalogError when *data* as a whole is no catalog.
     """
     text, file = _read_file(data, name)
     found, names = Entries({}, {}), dict[str, str]()
     for key, raw in file.models.items():
-        read = _read_entry(key, raw)
+        entry = msgspec.json.decode(raw)
+        is_own = isinstance(entry, dict) and entry.get("handler") == "own"
+        read = _read_own(key, entry, store) if is_own else _read_entry(key, raw)
         if isinstance(read, ModelSpec) and (taken := _take_names(names, key, read)) is not None:
             read = Misfit((), taken)
         if isinstance(read, ModelSpec):
@@ -62,14 +68,14 @@ def read_entries(data: bytes, name: str) -> Entries:
     return found
 
 
-def unfit_key(key: str) -> str | None:
-    """Return why *key* cannot be a model's key; None when it can."""
+def unfit_key(key: str, kind: Any = Name) -> str | None:
+    """Return why *key* cannot be a model's key, of this *kind*; None when it can."""
     if "token" in key:
         return "a key must not hold 'token': TorchServe takes its calls for calls of its token API"
     try:
-        msgspec.convert(key, Name)
+        msgspec.convert(key, kind)
     except msgspec.ValidationError as exc:
-        return f"the name of an entry: {explain_misfit(exc, Name)}"
+        return f"the name of an entry: {explain_misfit(exc, kind)}"
     return None
 
 
@@ -107,6 +113,20 @@ def _read_entry(key: str, raw: msgspec.Raw) -> ModelSpec | Misfit:
     if isinstance(options, Misfit):
         return options
     return _with_rank(spec, raw)
+
+
+def _read_own(key: str, entry: dict[str, Any], store: Path | None) -> ModelSpec | Misfit:
+    if (reason := unfit_key(key, ArchiveName)) is not None:
+        return Misfit((), reason)
+    try:
+        spec = msgspec.convert(own_entry(key, entry, store), ModelSpec)
+    except msgspec.ValidationError as exc:
+        return explain_misfit(exc, ModelSpec)
+    if spec.handler_options:
+        return Misfit(
+            ("handler_options",), "a handler of its own reads the archive's model-config.yaml"
+        )
+    return spec
 
 
 def _with_rank(spec: ModelSpec, raw: msgspec.Raw) -> ModelSpec | Misfit:

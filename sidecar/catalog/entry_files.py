@@ -22,6 +22,8 @@ def find_fault(spec: ModelSpec, base: Path) -> str | None:
 
     *base* is the folder of models.json.  Files are read, and none of their code is run.
     """
+    if spec.is_own:
+        return None
     options = read_options(spec.handler, spec.handler_options)
     if isinstance(options, Misfit):
         return str(options)

@@ -1,16 +1,21 @@
 """Where archives lie."""
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-MANIFEST = "MAR-INF/MANIFEST.json"
+from sidecar.catalog.own_archives import (
+    ArchiveFacts,
+    UnreadableArchive,
+    archives_in,
+    read_archive,
+)
 
 
 def archive_path(store: Path, key: str, version: str | None = None) -> Path:
-    """Where *key*'s archive lies in the model store: its own, or that of another *version*."""
+    """Where *key*'s archive lies in the model store: its own, or that of another *version*.
+
+    So it is called if this program built it.
+    """
     return store / (f"{key}.mar" if version is None else f"{key}-{version}.mar")
 
 
@@ -21,36 +26,42 @@ class ArchiveMark(NamedTuple):
     size: int
 
 
-def archive_mark(store: Path, key: str) -> ArchiveMark | None:
-    """Of *key*'s archive; None when there is none."""
+def archive_mark(path: Path) -> ArchiveMark | None:
+    """Of the archive or folder *path*; None when there is none."""
     try:
-        status = archive_path(store, key).stat()
+        status = path.stat()
+        if not path.is_dir():
+            return ArchiveMark(status.st_mtime_ns, status.st_size)
+        inside = [file.stat() for file in path.rglob("*")]
     except OSError:
         return None
-    return ArchiveMark(status.st_mtime_ns, status.st_size)
+    newest = max((each.st_mtime_ns for each in inside), default=0)
+    return ArchiveMark(max(newest, status.st_mtime_ns), sum(each.st_size for each in inside))
 
 
 def archive_version(path: Path) -> str | None:
     """The model's version in the archive's manifest; None for what is no whole archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=_Manifest)
-    except (OSError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):
-        return None
-    return manifest.model.version
+    facts = _facts(path)
+    return None if facts is None else facts.version
 
 
 def find_version(store: Path, key: str, version: str) -> str | None:
-    """The archive that holds *version*: `<key>-<version>.mar` or `<key>.mar`; None: neither."""
+    """The archive that holds *version* of *key*; None: there is none.
+
+    By its name it is `<key>-<version>.mar` or `<key>.mar`; any other one names the model itself.
+    """
     for path in (archive_path(store, key, version), archive_path(store, key)):
         if archive_version(path) == version:
+            return path.name
+    for path in archives_in(store):
+        facts = _facts(path)
+        if facts is not None and not facts.ours and (facts.name, facts.version) == (key, version):
             return path.name
     return None
 
 
-class _Model(msgspec.Struct):
-    version: str = msgspec.field(name="modelVersion")
-
-
-class _Manifest(msgspec.Struct):
-    model: _Model
+def _facts(path: Path) -> ArchiveFacts | None:
+    try:
+        return read_archive(path)
+    except UnreadableArchive:
+        return None

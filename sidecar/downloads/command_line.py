@@ -45,7 +45,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load_settings()
         downloaded = DownloadedModels(settings.state_dir)
-        catalog = load_catalog(settings.models_file, downloaded.records())
+        catalog = load_catalog(
+            settings.models_file,
+            downloaded.records(),
+            settings.model_store,
+            serve_archives=settings.serve_archives is not False,
+        )
         return int(options.run(options, settings, catalog))
     except SidecarError as exc:
         print(f"models: {exc.detail}", file=sys.stderr)  # noqa: T201

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from contextlib import suppress
+from typing import NamedTuple
 
 from sidecar.catalog.catalog import Catalog, load_catalog
 from sidecar.catalog.entries import CatalogError
@@ -18,8 +20,13 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 
 
+class _Stamp(NamedTuple):
+    file: tuple[int, int] | None
+    store: int | None
+
+
 class CatalogWatch:
-    """Takes new entries of models.json into the program.
+    """Takes new entries of models.json into the program, and archives that no entry has.
 
     An entry that has changed is taken only when somebody asks for it by name, because the model
     is away for a moment then; one that has gone stays until the next start.
@@ -34,17 +41,18 @@ class CatalogWatch:
     ) -> None:
         self._models = models
         self._operations = operations
+        self._settings = settings
         self._path = settings.models_file
         self._file = ModelsFile(settings.models_file, settings.state_dir)
-        self._stamp = self._file.stamp()
+        self._stamp = self._seen()
         self._look_seconds = look_seconds
 
     async def run(self) -> None:
         """Look on and on."""
         while True:
             await asyncio.sleep(self._look_seconds)
-            stamp = await asyncio.to_thread(self._file.stamp)
-            if stamp not in (None, self._stamp):
+            stamp = await asyncio.to_thread(self._seen)
+            if stamp != self._stamp and stamp.file is not None:
                 self._stamp = stamp
                 await self.look()
 
@@ -71,7 +79,21 @@ class CatalogWatch:
         return self._models[key]
 
     async def _read(self) -> Catalog:
-        return await asyncio.to_thread(load_catalog, self._path)
+        settings = self._settings
+        return await asyncio.to_thread(
+            load_catalog,
+            self._path,
+            store=settings.model_store,
+            serve_archives=settings.offers_archives,
+        )
+
+    def _seen(self) -> "_Stamp":
+        """Return what changes when models.json does, or what lies in a store that is offered."""
+        store = None
+        if self._settings.offers_archives:
+            with suppress(OSError):
+                store = self._settings.model_store.stat().st_mtime_ns
+        return _Stamp(self._file.stamp(), store)
 
     async def look(self) -> None:
         """Take what is new in models.json; what is wrong with it is logged, and changes nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from sidecar.torchserve.worker_log import WorkerLog, shown
 
 log = logging.getLogger(__name__)
 
+SENDING_MS = 0.25  # that one request takes on its way to TorchServe
 NO_ARCHIVE_RETRY_SECONDS = 5.0  # one may be built any moment
 
 
@@ -59,7 +61,7 @@ class ModelLoader:
         pids = {worker.pid for worker in known.ready}
         runtime, held, rss = model.runtime, dict[int, float](), dict[int, int]()
         if known.ready:
-            if runtime is None or pids.difference(model.pids):
+            if not model.spec.is_own and (runtime is None or pids.difference(model.pids)):
                 runtime = await self._describe_runtime(model.key) or runtime
             held = await asyncio.to_thread(self._gpus.held_mb, pids)
             rss = await asyncio.to_thread(resident_bytes, pids)
@@ -96,12 +98,12 @@ class ModelLoader:
     async def _bring_up(self, model: Model) -> ModelState:
         key, inference = model.key, model.spec.inference
         known = await self._client.describe(key)
-        foreign = known is not None and known.batch_size != 1  # it has batches of its own
+        foreign = known is not None and known.batch_size != model.spec.torchserve_batch_size
         if foreign or (known is not None and model.suspect):
             await self._unregister(model)
             known = None
         if known is None:
-            await self._client.register(f"{key}.mar", key)
+            await register(self._client, model, model.spec.archive_name(key))
         target = model.target_workers
         most = max(target, inference.workers.max)
         return await self._workers.start(key, target, most, inference.startup_timeout_seconds)
@@ -210,6 +212,26 @@ class ModelLoader:
         except (EngineGone, EngineRefused, msgspec.DecodeError) as exc:
             log.warning("%s: says nothing of itself: %s", key, exc)
             return None
+
+
+async def register(client: TorchServeClient, model: Model, archive: str) -> None:
+    """Register *archive* as *model*, without workers.  Raises EngineRefused or EngineGone.
+
+    TorchServe makes batches only for handlers that are not ours: then the first request waits for
+    others, for as long as it takes the sidecar to send a batch, and no longer than it was told.
+    """
+    if not model.spec.is_own:
+        await client.register(archive, model.key)
+        return
+    inference = model.spec.inference
+    delay = math.ceil(inference.batch_size * SENDING_MS)
+    await client.register(
+        archive,
+        model.key,
+        batch_size=inference.batch_size,
+        batch_delay_ms=max(1, min(inference.batch_delay_ms, delay)),
+        timeouts=(inference.job_timeout_seconds, inference.startup_timeout_seconds),
+    )
 
 
 @asynccontextmanager

@@ -53,6 +53,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     at_work: bool  # an operation is under way
     needs_wake: bool  # entries wait that only a wake can answer
     retry_due: bool
+    batch_size: int = 1  # with which we register it
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ def _keep_loaded(known: Known, observed: Observed) -> Step:
         return Step.REPLACE
     if ready and reported is not None and reported.asleep:
         return Step.NOTE_SLEEP
-    ours = reported is not None and reported.batch_size == 1 and not reported.asleep
+    ours = reported is not None and reported.batch_size == known.batch_size and not reported.asleep
     if ours and known.state is not State.FAILED:
         return Step.TAKE_OVER
     return Step.LOAD if known.retry_due else Step.NOTHING
@@ -187,16 +188,18 @@ class Reconciler:
 
     async def _look_at_archives(self) -> dict[str, ArchiveMark | None]:
         """Return the archives of those models to which they matter now."""
-        keys = [
-            key
+        store = self._settings.model_store
+        paths = {
+            key: store / model.spec.archive_name(key)
             for key, model in self._models.items()
             if model.state is State.AVAILABLE
             or (self._settings.watch_model_store and model.state is State.READY)
-        ]
-        if not keys:
+        }
+        if not paths:
             return {}
-        store = self._settings.model_store
-        return await asyncio.to_thread(lambda: {key: archive_mark(store, key) for key in keys})
+        return await asyncio.to_thread(
+            lambda: {key: archive_mark(path) for key, path in paths.items()}
+        )
 
     async def _reconcile(self, model: Model, mark: ArchiveMark | None) -> None:
         try:
@@ -213,6 +216,7 @@ class Reconciler:
             at_work=model.operation is not None,
             needs_wake=model.needs_wake,
             retry_due=model.retry.due(self._clock()),
+            batch_size=model.spec.torchserve_batch_size,
         )
 
     async def _observe(self, model: Model, mark: ArchiveMark | None) -> Observed:

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from sidecar.catalog.model_store import archive_path, archive_version, find_version
+from sidecar.catalog.model_store import archive_version, find_version
 from sidecar.errors import InvalidVersion, ModelNotReady, VersionNotFound
-from sidecar.models.loader import paused
+from sidecar.models.loader import paused, register
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.torchserve.client import EngineRefused, TorchServeClient
@@ -59,7 +59,7 @@ class ModelVersions:
         A new version is loaded beside the old one first.  The same version cannot be: requests
         wait until it is loaded again.
         """
-        path = archive_path(self._model_store, model.key)
+        path = self._model_store / model.spec.archive_name(model.key)
         version, old = await asyncio.to_thread(archive_version, path), model.version
         if version is None or old is None:
             log.warning("%s: what lies in the model store is no archive", model.key)
@@ -88,7 +88,7 @@ class ModelVersions:
         key, seconds = model.key, model.spec.inference.startup_timeout_seconds
         most = max(model.target_workers, model.spec.inference.workers.max)
         try:
-            await self._client.register(archive, key)
+            await register(self._client, model, archive)
         except EngineRefused as exc:
             if exc.status == 409:  # it is loaded already
                 return

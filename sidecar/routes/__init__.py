@@ -8,6 +8,8 @@ config                 GET /config
 documents              GET /openapi.json, /docs and /metrics
 predict                POST /predict
 speech_predictions     POST /predict with speech models
+own_predictions        POST /predict with handlers that are not ours
+predictions            POST /predictions and /explanations, GET /ping: TorchServe's inference API
 synthesize             POST /synthesize
 speech_stream          its stream, sentence by sentence
 transcribe             POST /transcribe
@@ -23,6 +25,7 @@ openai                 /v1/…, as OpenAI's clients call it
 
 What several of them share:
 
+handler_requests       whole requests to handlers that are not ours
 inputs                 tells one input from a batch, on the bytes
 input_audio            audio inside JSON
 listening              a recording at work: who listens to it, and what is heard

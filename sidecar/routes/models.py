@@ -11,7 +11,7 @@ from aiohttp import web
 from sidecar.archives.archive import BuildError
 from sidecar.archives.build_process import build_archive
 from sidecar.catalog.entries import CatalogError
-from sidecar.catalog.model_store import archive_mark
+from sidecar.catalog.model_store import archive_mark, archive_path
 from sidecar.errors import EntryRefused
 from sidecar.models.autoscaler import Autoscaler
 from sidecar.models.catalog_watch import CatalogWatch
@@ -52,6 +52,7 @@ CATEGORIES = {
     "speech_synthesis": "audio",
     "speech_recognition": "audio",
     "voice_activity": "audio",
+    "own": "custom",
 }
 OTHERS = "nlp"
 _add = msgspec.json.Decoder(AddRequest)
@@ -171,19 +172,21 @@ async def add_model(request: web.Request) -> web.Response:
         key, spec = await parts.catalog_watch.entry(request.match_info["name"])
         rebuilt = False
         if spec.enabled and not spec.is_downloaded:
-            rebuilt = await _build(parts, key)
+            rebuilt = await _build(parts, key, spec)
         found = await parts.catalog_watch.take(key, spec, rebuilt=rebuilt)
     except (CatalogError, BuildError) as exc:
         raise EntryRefused(str(exc)) from exc
     return json_response(await _details(parts, found))
 
 
-async def _build(parts: ModelParts, key: str) -> bool:
+async def _build(parts: ModelParts, key: str, spec: ModelSpec) -> bool:
     """Build the archive of *key* unless it is current; return whether it is another one now."""
-    store = parts.settings.model_store
-    before = await asyncio.to_thread(archive_mark, store, key)
+    if spec.is_own:  # somebody else makes it
+        return False
+    path = archive_path(parts.settings.model_store, key)
+    before = await asyncio.to_thread(archive_mark, path)
     await build_archive(parts.settings, key)
-    return await asyncio.to_thread(archive_mark, store, key) != before
+    return await asyncio.to_thread(archive_mark, path) != before
 
 
 async def load_model(request: web.Request) -> web.Response:

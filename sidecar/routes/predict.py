@@ -9,10 +9,11 @@ import msgspec
 from aiohttp import web
 
 from sidecar.caching.result_cache import Origin, ResultCache
-from sidecar.errors import InvalidInput, SidecarError
+from sidecar.errors import HandlerRefused, InvalidInput, SidecarError
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.routes.inputs import split_inputs
+from sidecar.routes.own_predictions import predict_own
 from sidecar.routes.results import Predicted, cached, result_key, within
 from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
@@ -121,7 +122,9 @@ async def predicted_replies(
 
 async def _run(client: str, asked: PredictCall, parts: PredictParts) -> Predicted:
     model, bodies, scheduling = asked.model, asked.bodies, asked.scheduling
-    if model.spec.speaks_or_listens:
+    if model.spec.is_own:
+        replies = await predict_own(parts.scheduler, model, bodies, scheduling)
+    elif model.spec.speaks_or_listens:
         replies = await predict_speech(parts.speech, client, model, bodies, scheduling)
     else:
         replies = await parts.scheduler.run(InferenceRequest(model.key, bodies, *scheduling))
@@ -159,7 +162,8 @@ def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.
 
 
 def _refused(error: SidecarError) -> bytes:
-    message = error.detail.removeprefix("inputs: ") if isinstance(error, InvalidInput) else ""
+    told = isinstance(error, InvalidInput | HandlerRefused)
+    message = error.detail.removeprefix("inputs: ") if told else ""
     refusal: dict[str, Any] = {"error": message or error.message}
     return _encode(refusal)
 

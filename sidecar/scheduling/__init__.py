@@ -5,7 +5,9 @@ scheduler       takes requests and returns their answers
 entry           one input that waits, and the reply that it owns
 request_queue   the bounded priority queue of one model (pure)
 dispatcher      sends what waits as soon as a slot is free: in-flight batching
+runner          what becomes of entries that were sent and not answered
 job_runner      runs one job: a batch goes to TorchServe, each entry gets its own answer
+request_runner  forwards one request to a handler that is not ours
 job             the bytes that go to the handler and come back
 job_errors      what clients are told when a job or one of its items fails
 circuit_breaker stops sending to a model whose jobs keep failing (pure)

@@ -15,8 +15,10 @@ from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.job import WorkerMemory
-from sidecar.scheduling.job_runner import JobLimits, JobRunner
+from sidecar.scheduling.job_runner import JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.request_runner import RequestRunner
+from sidecar.scheduling.runner import JobLimits, Runner
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics, ModelMetrics
@@ -54,7 +56,8 @@ class Dispatcher:
         self._jobs: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
         self._breaker = CircuitBreaker()
-        self._runner = JobRunner(
+        runner: type[Runner] = RequestRunner if limits.by_torchserve else JobRunner
+        self._runner = runner(
             model,
             client,
             metrics,
@@ -90,7 +93,7 @@ class Dispatcher:
     @property
     def slots(self) -> int:
         """How many jobs may be in flight."""
-        return self._workers * (2 if self._runner.jobs_are_short else 1)
+        return self._runner.slots(self._workers)
 
     def open(self, workers: int) -> None:
         """Take entries, and send what waits: *workers* are READY."""
@@ -156,8 +159,10 @@ class Dispatcher:
         self._pump_scheduled = False
         if not self._workers and len(self.queue):
             self._on_waiting()
-        while len(self._jobs) < self._free_slots() and len(self.queue):
-            batch = self.queue.take(self._limits.items, self._limits.bytes)
+        while len(self._jobs) < self._free_slots() and (first := self.queue.first) is not None:
+            if not self._runner.admit(first, len(self._jobs)):
+                return
+            batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
             if not batch:
                 return
             job = asyncio.create_task(self._runner.run(batch))
@@ -224,9 +229,10 @@ class DispatcherFactory:
             self._client,
             self._metrics.model(key),
             JobLimits(
-                spec.inference.max_batch_size,
+                spec.torchserve_batch_size if spec.is_own else spec.inference.max_batch_size,
                 int(settings.max_job_mb * MB),
                 spec.inference.job_timeout_seconds,
+                by_torchserve=spec.is_own,
             ),
             on_trouble=on_trouble,
             on_waiting=on_waiting,

@@ -1,7 +1,8 @@
 """One input on its way: what it carries, and the reply it owns."""
 
 import asyncio
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ import msgspec
 from sidecar.errors import SidecarError
 from sidecar.scheduling.job import Timings
 from sidecar.telemetry.request_id import REQUEST_ID
+from sidecar.torchserve.client import ForwardedRequest
 
 Body = bytes | memoryview  # one input, as the job carries it
+Payload = Body | ForwardedRequest  # or a whole request, for a handler that is not ours
 NUMBER_BYTES = 20  # of a number in JSON, about
 
 
@@ -24,6 +27,23 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     worker: int  # process id
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     timings: Timings | None = None  # of the whole job
+
+
+class Forwarded(Reply, frozen=True, gc=False):
+    """The response of a handler that is not ours; *pieces* are those of a streamed body."""
+
+    status: int = 200
+    reason: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    pieces: "Pieces | None" = None
+
+
+class Pieces(AsyncIterator[bytes]):
+    """A body that is still on its way."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Nobody takes pieces any more."""
 
 
 class Entry:
@@ -50,7 +70,7 @@ class Entry:
 
     def __init__(
         self,
-        body: Body,
+        body: Payload,
         reply: asyncio.Future[Reply],
         *,
         priority: float = 0,

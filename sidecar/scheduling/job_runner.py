@@ -1,34 +1,26 @@
-"""One job: a batch of entries goes to TorchServe, and each gets its own answer.
-
-A job that fails as a whole says nothing about who made it fail.  So each of its members is
-tried once more, alone where the job may have reached a worker.
-"""
+"""One job: a batch of entries goes to TorchServe, and each gets its own answer."""
 
 import logging
-import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import cast
 
-from sidecar.errors import EngineUnavailable, Exhausted, InternalError, SidecarError, Unavailable
-from sidecar.scheduling.circuit_breaker import CircuitBreaker
-from sidecar.scheduling.entry import Entry, Reply
+from sidecar.errors import EngineUnavailable, Exhausted, InternalError, Unavailable
+from sidecar.scheduling.entry import Body, Entry, Reply
 from sidecar.scheduling.job import (
     AnswerHeader,
     ItemHeader,
     JobAnswerHeader,
     MalformedAnswer,
     Timings,
-    WorkerMemory,
     decode_answer,
     encode_job,
 )
 from sidecar.scheduling.job_errors import item_error, job_error
-from sidecar.telemetry.prometheus import ModelMetrics
+from sidecar.scheduling.runner import Runner, asked_by
 from sidecar.torchserve.client import (
     EngineGone,
     EngineOutOfReach,
     EngineRefused,
-    TorchServeClient,
 )
 
 log = logging.getLogger(__name__)
@@ -36,45 +28,17 @@ log = logging.getLogger(__name__)
 SHORT_JOB_SECONDS = 0.010
 SMOOTHING = 0.1
 JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
-MAX_ATTEMPTS = 2
 MAX_CAUSE = 500  # characters of what a handler tells of a failure
 
 
-class JobLimits(NamedTuple):
-    """The largest job of a model, and how long it may take."""
-
-    items: int
-    bytes: int
-    seconds: float
-
-
-class JobRunner:
+class JobRunner(Runner):
     """Runs the jobs of one model; several may run at a time."""
 
-    def __init__(
-        self,
-        model: str,
-        client: TorchServeClient,
-        metrics: ModelMetrics,
-        limits: JobLimits,
-        breaker: CircuitBreaker,
-        *,
-        queue_again: Callable[[Entry], bool],
-        on_trouble: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._model = model
-        self._client = client
-        self._metrics = metrics
-        self._limits = limits
-        self._breaker = breaker
-        self._queue_again = queue_again
-        self._on_trouble = on_trouble
-        self._clock = clock
-        self._serial = 0
-        self.memory: dict[int, WorkerMemory] = {}  # by process id, what each told last
-        self.in_flight = 0  # entries inside jobs
-        self._mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
+    _mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
+
+    def slots(self, workers: int) -> int:
+        """Return how many jobs may be in flight: two for a worker where they are short."""
+        return workers * (2 if self.jobs_are_short else 1)
 
     @property
     def jobs_are_short(self) -> bool:
@@ -97,7 +61,7 @@ class JobRunner:
                 self.memory[header.worker] = header.memory
             self._answer(batch, header, bodies)
         except EngineOutOfReach as exc:
-            log.warning("a job of %s was not sent: %s", self._model, exc, extra=_asked_by(batch))
+            log.warning("a job of %s was not sent: %s", self._model, exc, extra=asked_by(batch))
             full = Exhausted("the server has no connection left for TorchServe")
             self._try_again(batch, full, alone=False)
         except EngineGone as exc:
@@ -109,13 +73,11 @@ class JobRunner:
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
             log.error(  # noqa: TRY400 - a sentence says it all
-                "%s: %s", self._model, exc, extra=_asked_by(batch)
+                "%s: %s", self._model, exc, extra=asked_by(batch)
             )
             self._give_up(batch, InternalError())
         except Exception:
-            log.exception(
-                "a job of %s failed in the sidecar", self._model, extra=_asked_by(members)
-            )
+            log.exception("a job of %s failed in the sidecar", self._model, extra=asked_by(members))
             self._give_up(members, InternalError())
         finally:
             self.in_flight -= len(members)
@@ -141,7 +103,7 @@ class JobRunner:
                 "%s: an input cannot be put into a job: %s",
                 self._model,
                 type(exc).__name__,
-                extra=_asked_by([entry]),
+                extra=asked_by([entry]),
             )
             entry.refuse(InternalError())
             return False
@@ -190,41 +152,15 @@ class JobRunner:
                 self._model,
                 item.status,
                 cause,
-                extra=_asked_by([entry]),
+                extra=asked_by([entry]),
             )
         entry.refuse(error)
 
     def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:
         log.warning(
-            "a job of %d for %s: %s", len(batch), self._model, refusal, extra=_asked_by(batch)
+            "a job of %d for %s: %s", len(batch), self._model, refusal, extra=asked_by(batch)
         )
         self._try_again(batch, job_error(self._model, refusal), alone=True)
-
-    def _record_failure(self) -> None:
-        self._on_trouble()
-        if self._breaker.record_failure(self._clock()):
-            log.error("%s: jobs keep failing; none are sent for a while", self._model)
-
-    def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
-        """Each once more: a repeat is safe, since models keep nothing of a request.
-
-        *alone*: whoever made the job fail must not harm the others.
-        """
-        for entry in batch:
-            entry.attempts += 1
-            entry.alone = entry.alone or alone
-            if entry.abandoned:
-                continue
-            if entry.attempts >= MAX_ATTEMPTS or not self._queue_again(entry):
-                entry.refuse(error)
-
-    @staticmethod
-    def _give_up(
-        batch: Sequence[Entry], error: SidecarError, *, unless_queued: bool = False
-    ) -> None:
-        for entry in batch:
-            if not (unless_queued and entry.queued):
-                entry.refuse(error)
 
 
 def _job_of(batch: Sequence[Entry]) -> bytes:
@@ -239,10 +175,4 @@ def _job_of(batch: Sequence[Entry]) -> bytes:
         )
         for index, entry in enumerate(batch)
     ]
-    return encode_job(items, [entry.body for entry in batch])
-
-
-def _asked_by(batch: Sequence[Entry]) -> dict[str, str]:
-    """For a log line: the requests that share the job, in place of the one that it began in."""
-    ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
-    return {"request_id": ",".join(ids)}
+    return encode_job(items, cast("Sequence[Body]", [entry.body for entry in batch]))

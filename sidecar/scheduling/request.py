@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.errors import RequestTimedOut
 from sidecar.scheduling.dispatcher import Dispatcher
-from sidecar.scheduling.entry import Body, Entry
+from sidecar.scheduling.entry import Entry, Payload
 
 
 class SchedulingOptions(NamedTuple):
@@ -30,7 +30,7 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     """
 
     model: str
-    bodies: Sequence[Body]
+    bodies: Sequence[Payload]
     priority: float
     timeout: float
     arrived: float

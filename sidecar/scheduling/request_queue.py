@@ -30,7 +30,9 @@ class RequestQueue:
     @property
     def first(self) -> Entry | None:
         """Who goes next; None when nobody waits."""
-        return next((entry for _, _, entry in self._heap[:1] if entry.queued), None)
+        while self._heap and not self._heap[0][2].queued:
+            heapq.heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
 
     def put(self, entries: Sequence[Entry], now: float) -> None:
         """Takes in all *entries* or none.  Raises QueueFull."""

@@ -9,6 +9,7 @@ models         /models and /models/{name}
 downloads      /models/download and what belongs to it
 autoscaler     /autoscaler/…
 logs           /logs
+torchserve     TorchServe's own API
 openai         /v1/…, as OpenAI's clients call it
 model_spec     models.json
 inline_audio   an audio file inside JSON

@@ -14,6 +14,14 @@ Name = Annotated[
         description="small letters, digits and _, of which the first is no _",
     ),
 ]
+ArchiveName = Annotated[
+    str,
+    Meta(  # what torch-model-archiver allows
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        max_length=128,
+        description="letters, digits, _, - and ., of which the first is a letter or digit",
+    ),
+]
 
 
 Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
@@ -44,6 +52,9 @@ class Inference(_Entry, frozen=True):
 
     *max_batch_size* is the largest job the sidecar forms.  *batch_size* and
     *batch_delay_ms* are what TorchServe uses when it is called without the sidecar.
+
+    With the handler `own`, TorchServe forms the batches: of up to *batch_size* requests, of which
+    the first waits for the others for *batch_delay_ms* at most.
     """
 
     max_batch_size: Count = 16
@@ -125,6 +136,7 @@ Task = Literal[
     "speech_synthesis",
     "speech_recognition",
     "voice_activity",
+    "own",
 ]
 Handler = Literal[
     "tensor_handler",
@@ -134,6 +146,7 @@ Handler = Literal[
     "speech_synthesis_handler",
     "speech_recognition_handler",
     "voice_activity_handler",
+    "own",  # whatever the archive brings: it is given TorchServe's ordinary rows
 ]
 
 
@@ -142,7 +155,7 @@ class ModelSpec(_Entry, frozen=True):
 
     display_name: str
     description: str
-    source: Literal["builtin", "package", "local", "huggingface", "url"]
+    source: Literal["builtin", "package", "local", "huggingface", "url", "archive"]
     task: Task
     handler: Handler
     handler_options: dict[str, Any] = {}
@@ -151,12 +164,18 @@ class ModelSpec(_Entry, frozen=True):
     revision: str | None = None
     license: str | None = None
     package: Package | None = None
+    archive: ArchiveName | None = None  # source "archive": a file or folder of the model store
     path: str | None = None  # relative to models.json; with a package: what lies beside its weights
     convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
     size_mb: Annotated[float, Meta(gt=0)] | None = None  # of what is downloaded
     vocoder: str | None = None  # source "huggingface": a second repository, fetched with it
     version: Annotated[
-        str, Meta(pattern=r"^\d+(\.\d+)*$", description="numbers with dots between them, as 1.0")
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+            max_length=64,
+            description="numbers with dots between them, as 1.0",
+        ),
     ] = "1.0"
     enabled: bool = True
     optional: bool = False  # its archive is built only when it is asked for by name
@@ -196,6 +215,10 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError("source huggingface needs the field model_id")
         if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
             raise ValueError(f"task {self.task} needs the field speech")
+        if len({self.source == "archive", self.task == "own", self.is_own}) > 1:
+            raise ValueError("handler own, task own and source archive go together")
+        if self.archive is not None and not self.is_own:
+            raise ValueError("archive goes with handler own")
         if self.optional and self.auto_load:
             raise ValueError("an optional model cannot be auto_load")
         if self.gpu_ids and self.device not in ("auto", "cuda"):
@@ -212,9 +235,23 @@ class ModelSpec(_Entry, frozen=True):
         return self.source in ("huggingface", "url")
 
     @property
+    def is_own(self) -> bool:
+        """Whether its archive holds a handler that is not ours."""
+        return self.handler == "own"
+
+    @property
     def can_be_missing(self) -> bool:
-        """Whether its archive is made only when it is asked for."""
-        return self.optional or self.is_downloaded
+        """Whether its archive is made only when it is asked for, or lies there by itself."""
+        return self.optional or self.is_downloaded or self.is_own
+
+    @property
+    def torchserve_batch_size(self) -> int:
+        """How many requests TorchServe puts together; the jobs for our handlers are batches."""
+        return self.inference.batch_size if self.is_own else 1
+
+    def archive_name(self, key: str) -> str:
+        """Return the name of its archive in the model store; *key* is the model's."""
+        return self.archive or f"{key}.mar"
 
     @property
     def speaks_or_listens(self) -> bool:
@@ -230,7 +267,7 @@ class ModelSpec(_Entry, frozen=True):
 class CatalogFile(_Entry, frozen=True):
     """models.json as a whole; entries are decoded one by one, to name the one that is wrong."""
 
-    models: dict[Name, msgspec.Raw]
+    models: dict[ArchiveName, msgspec.Raw]
     schema: Annotated[str, Meta(description="for editors")] = msgspec.field(
         default="", name="$schema"
     )

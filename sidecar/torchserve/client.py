@@ -8,13 +8,17 @@ again and tried once more: a client of ours never sees that.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
+from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from sidecar.errors import exhaustion
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
@@ -26,11 +30,14 @@ UNPACK_SECONDS = 300.0  # a registration unpacks the archive
 CONNECT_SECONDS = 2.0
 # Connections to each API, so that no crowd can use up our descriptors; who finds none free waits,
 # within its time limit.  Pings have their own: whatever else is asked, TorchServe's life is seen.
+MAX_FORWARDED = 1024  # requests to handlers that are not ours
 MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2
 MAX_PINGS = 2
 AT_ONCE_BYTES = 1 << 19
+WRONG_KEY = "InvalidKeyException"
+AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class EngineGone(Exception):
@@ -58,6 +65,35 @@ class EngineRefused(Exception):
         self.message = message
 
 
+class ForwardedRequest(msgspec.Struct, frozen=True):
+    """A request that goes to TorchServe as it is.  *path* is that of TorchServe, with its query."""
+
+    path: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    method: str = "POST"
+
+    def __bytes__(self) -> bytes:
+        return self.body
+
+    def __len__(self) -> int:
+        return len(self.body) + sum(len(name) + len(value) for name, value in self.headers)
+
+
+class EngineResponse(msgspec.Struct):
+    """What TorchServe answered; *pieces* are those of a streamed body, which is not in *body*."""
+
+    status: int
+    reason: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    pieces: AsyncIterator[bytes] | None = None
+
+    def refusal(self) -> EngineRefused:
+        """Return what TorchServe says in *body*; its kind is empty where a handler says it."""
+        return _refusal(self.status, self.body)
+
+
 class WorkerState(msgspec.Struct, rename="camel"):
     """One worker process, as the management API describes it."""
 
@@ -65,6 +101,7 @@ class WorkerState(msgspec.Struct, rename="camel"):
     status: str
     pid: int = 0
     memory_usage: int = 0  # bytes
+    gpu: bool = False
 
 
 class ModelState(msgspec.Struct, rename="camel"):
@@ -128,7 +165,7 @@ class _Api:
         try:
             return await self._call(method, path, seconds, params, data)
         except EngineRefused as exc:
-            if exc.kind != "InvalidKeyException":
+            if exc.kind != WRONG_KEY:
                 raise
         self._keys.reload()
         return await self._call(method, path, seconds, params, data)
@@ -145,19 +182,73 @@ class _Api:
         if data is not None:
             headers = {**headers, "Content-Type": "application/octet-stream"}
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        try:
+        with _gone(method, path):
             async with self._session.request(
                 method, path, params=params, data=_body(data), headers=headers, timeout=limit
             ) as response:
                 body = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            if exhaustion(exc) is not None:
-                raise EngineOutOfReach(f"{method} {path}: {exc}") from exc
-            reached = not isinstance(exc, aiohttp.ClientConnectorError)
-            raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
         if response.status >= 300:
             raise _refusal(response.status, body)
         return body
+
+    @asynccontextmanager
+    async def open(
+        self, request: ForwardedRequest, seconds: float
+    ) -> AsyncIterator[EngineResponse]:
+        """Give the response to *request*.  Raises EngineGone."""
+        limit = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=seconds)
+        for attempt in range(2):
+            headers = CIMultiDict(request.headers)
+            headers.update(self._keys.headers(self._purpose) if self._purpose else {})
+            with _gone(request.method, request.path):
+                async with self._session.request(
+                    request.method,
+                    URL(request.path, encoded=True),
+                    data=_body(request.body),
+                    headers=headers,
+                    timeout=limit,
+                    auto_decompress=False,
+                    skip_auto_headers=AUTOMATIC_HEADERS,
+                    allow_redirects=False,
+                ) as response:
+                    opened = await _opened(response)
+                    refused = opened.status == 400 and not attempt
+                    if refused and opened.refusal().kind == WRONG_KEY:
+                        self._keys.reload()
+                        continue
+                    yield opened
+                    return
+
+
+@contextmanager
+def _gone(method: str, path: str) -> Iterator[None]:
+    """Raises EngineGone for what aiohttp raises when TorchServe does."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        if exhaustion(exc) is not None:
+            raise EngineOutOfReach(f"{method} {path}: {exc}") from exc
+        reached = not isinstance(exc, aiohttp.ClientConnectorError)
+        raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
+
+
+async def _opened(response: aiohttp.ClientResponse) -> EngineResponse:
+    headers = [(name, value) for name, value in response.headers.items()]
+    streamed = response.headers.get(hdrs.TRANSFER_ENCODING, "").lower() == "chunked"
+    return EngineResponse(
+        response.status,
+        response.reason or "",
+        headers,
+        b"" if streamed else await response.read(),
+        _pieces(response) if streamed else None,
+    )
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Raises EngineGone."""
+    with _gone(response.method, response.url.path):
+        async for piece in response.content.iter_any():
+            yield piece
 
 
 class TorchServeClient:
@@ -167,6 +258,7 @@ class TorchServeClient:
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
         self._inference = _Api(inference_url, keys, "inference", MAX_JOBS)
+        self._forwarding = _Api(inference_url, keys, "inference", MAX_FORWARDED)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
         self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
         self._metrics = _Api(metrics_url, keys, None, MAX_METRICS_CALLS)
@@ -178,7 +270,10 @@ class TorchServeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        for api in (self._inference, self._pings, self._management, self._metrics):
+        for api in (
+            *(self._inference, self._forwarding, self._pings),
+            *(self._management, self._metrics),
+        ):
             await api.close()
 
     async def ping(self) -> bool:
@@ -196,6 +291,18 @@ class TorchServeClient:
         return await self._inference.call(
             "POST", f"/predictions/{model}", data=job, seconds=seconds
         )
+
+    @asynccontextmanager
+    async def forward(
+        self, request: ForwardedRequest, seconds: float
+    ) -> AsyncIterator[EngineResponse]:
+        """Give TorchServe's response to *request*, whatever its status.
+
+        *seconds* may pass until it begins, and between two of its pieces.  Raises EngineGone, also
+        while the pieces are read.
+        """
+        async with self._forwarding.open(request, seconds) as response:
+            yield response
 
     async def describe(
         self, model: str, version: str | None = None, *, customized: bool = False
@@ -216,11 +323,18 @@ class TorchServeClient:
         return msgspec.json.decode(body, type=list[ModelState])[0]
 
     async def register(
-        self, archive: str, model: str, *, batch_size: int = 1, batch_delay_ms: int = 1
+        self,
+        archive: str,
+        model: str,
+        *,
+        batch_size: int = 1,
+        batch_delay_ms: int = 1,
+        timeouts: tuple[int, int] | None = None,
     ) -> None:
         """Registers *archive* (a file name in the model store), without workers.
 
-        Our jobs are batches already.  Raises EngineRefused or EngineGone.
+        The jobs for our handlers are batches already.  *timeouts*: seconds for an answer, and for
+        a start, where the archive has no settings itself.  Raises EngineRefused or EngineGone.
         """
         params = {
             "url": archive,
@@ -229,6 +343,8 @@ class TorchServeClient:
             "max_batch_delay": str(batch_delay_ms),
             "initial_workers": "0",
         }
+        if timeouts is not None:
+            params["response_timeout"], params["startup_timeout"] = map(str, timeouts)
         await self._management.call("POST", "/models", params=params, seconds=UNPACK_SECONDS)
 
     async def scale(self, model: str, least: int, most: int, version: str | None = None) -> None:

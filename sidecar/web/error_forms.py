@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sidecar.errors import SidecarError
 from sidecar.schemas.openai.errors import ErrorType, OpenAIError
 from sidecar.schemas.predict import ErrorBody
+from sidecar.schemas.torchserve import TorchServeError
 
 
 class Fault(NamedTuple):
@@ -49,7 +50,12 @@ class ErrorForm(NamedTuple):
 
 def form_of(path: str) -> ErrorForm:
     """Return the form of errors below *path*."""
+    if path.startswith(TORCHSERVE_PATHS):
+        return _TORCHSERVE
     return _OPENAI if path.startswith("/v1/") else OWN
+
+
+TORCHSERVE_PATHS = ("/predictions/", "/explanations/")
 
 
 def _own_body(fault: Fault) -> dict[str, Any]:
@@ -82,5 +88,26 @@ def _openai_body(fault: Fault) -> dict[str, Any]:
     return {"error": {**fault.extra, **facts}}
 
 
+_KINDS: Mapping[int, str] = MappingProxyType(
+    {
+        400: "BadRequestException",
+        401: "InvalidKeyException",
+        403: "InvalidKeyException",
+        404: "ModelNotFoundException",
+        405: "MethodNotAllowedException",
+        422: "BadRequestException",
+        503: "ServiceUnavailableException",
+        504: "RequestTimeoutException",
+    }
+)
+
+
+def _torchserve_body(fault: Fault) -> dict[str, Any]:
+    """TorchServe's three fields, beside our own."""
+    kind = _KINDS.get(fault.status, "InternalServerException")
+    return {"code": fault.status, "type": kind, "message": fault.error, **_own_body(fault)}
+
+
 OWN = ErrorForm(ErrorBody, _own_body)
 _OPENAI = ErrorForm(OpenAIError, _openai_body, MappingProxyType({422: 400}))
+_TORCHSERVE = ErrorForm(TorchServeError, _torchserve_body)

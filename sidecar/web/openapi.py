@@ -12,6 +12,7 @@ from sidecar.web.error_forms import form_of
 from sidecar.web.route import Route
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
+OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # they tell how bad it is
 WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
 
 
@@ -132,7 +133,7 @@ def _errors(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     form = form_of(route.path)
     statuses = {*EVERY_ROUTE, *too_many, *credential, *with_body, *route.statuses}
     for status in sorted(map(form.status, statuses)):
-        own_body = status == 503 and route.path in ("/health", "/readyz")
+        own_body = (status, route.path) in OWN_BODIES
         schema = schemas[route.response if own_body else form.schema]
         errors[str(status)] = {
             "description": HTTPStatus(status).phrase,

@@ -50,7 +50,7 @@ async def show_openai_model(request: web.Request) -> web.Response:
 
 def _listed(model: Model, settings: Settings) -> ListedModel:
     """The model's facts; the look at its archive blocks."""
-    mark = archive_mark(settings.model_store, model.key)
+    mark = archive_mark(settings.model_store / model.spec.archive_name(model.key))
     owner, slash, _ = (model.spec.model_id or "").partition("/")
     return ListedModel(
         id=model.key,

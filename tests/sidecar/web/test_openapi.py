@@ -27,6 +27,9 @@ NOWHERE = {"source": "tts_auto", "model_id": "nobody", "name": "nobody"}
 # And what comes back where no model speaks, and nothing was downloaded.
 ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/predict": (GOOD, 200),
+    "/predictions/{name}": (GOOD, 200),
+    "/predictions/{name}/{version}": (GOOD, 200),
+    "/explanations/{name}": (GOOD, 200),
     "/synthesize": ({"text": "Hello."}, 404),
     "/transcribe": ({"inputs": CLIP}, 404),
     "/audio/validate": ({"inputs": CLIP}, 200),
@@ -45,7 +48,7 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
 }
 
 
-IN_PATHS = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
+IN_PATHS = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody", "{version}": "1.0"}
 
 
 def url_of(route: Route) -> str:

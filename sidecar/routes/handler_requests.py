@@ -1,0 +1,214 @@
+"""A request to a model whose handler is not ours: in as it came, out as the handler made it.
+
+TorchServe itself takes bodies apart, so multipart forms, text and pictures reach the handler as
+they always did.  What stays here: who asks, how large, how urgent, and when.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import hdrs, web
+from multidict import CIMultiDict, istr
+
+from sidecar.errors import (
+    InvalidFields,
+    ModelNotFound,
+    NotAuthenticated,
+    SidecarError,
+)
+from sidecar.models.model import Model
+from sidecar.models.reconciler import Reconciler
+from sidecar.models.registry import ModelRegistry
+from sidecar.scheduling.entry import Forwarded
+from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.priority import Priority
+from sidecar.speech.service import SpeechService
+from sidecar.torchserve.client import ForwardedRequest
+from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION, Admission
+from sidecar.web.body_reader import BodyReader
+from sidecar.web.measurement import CALL
+from sidecar.web.middleware import begin_stream
+
+PRIORITY = istr("X-Priority")
+TIMEOUT = istr("X-Timeout")
+# Those of a connection, those that TorchServe gets from us, and credentials, which are ours alone.
+NOT_FORWARDED = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te"),
+        *("trailer", "transfer-encoding", "upgrade", "host", "expect"),
+        *("content-length", "content-encoding", "authorization", "x-api-key"),
+    }
+)
+NOT_PASSED_ON = frozenset(
+    {
+        *("connection", "keep-alive", "transfer-encoding", "content-length"),
+        *("date", "server", "x-request-id"),
+    }
+)
+_SENDABLE = re.compile(r"[\t\x20-\x7e]*")
+_number = msgspec.json.Decoder(Priority)
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerParts:
+    """What answers in TorchServe's place."""
+
+    models: ModelRegistry
+    scheduler: Scheduler
+    speech: SpeechService
+    reconciler: Reconciler
+    draining: asyncio.Event
+
+
+PARTS = web.AppKey("handlers", HandlerParts)
+
+
+def wanted_model(request: web.Request, name: str) -> Model:
+    """Return the model that is called *name*.  Raises ModelNotFound."""
+    model = request.app[PARTS].models.find(name)
+    if model is None:
+        raise ModelNotFound(name)
+    return model
+
+
+async def read_body(admission: Admission) -> bytes:
+    """Return the whole body; its credential can only be in a header.
+
+    Raises, in this order: 401, 429, 413 or 503, 400.
+    """
+    if admission.needs_credential:
+        raise NotAuthenticated
+    await admission.accept_token(None)
+    body = bytearray()
+    with admission.body_share() as share:
+        async for piece in BodyReader(admission.request, admission.max_bytes, share).pieces():
+            body += piece
+    return bytes(body)
+
+
+def options_of(request: web.Request) -> SchedulingOptions:
+    """Return how soon the request wants its answer, by its headers.  Raises InvalidFields."""
+    longest = request[ADMISSION].settings.max_timeout_seconds
+    return SchedulingOptions(
+        _priority(request.headers.get(PRIORITY)),
+        _timeout(request.headers.get(TIMEOUT), longest),
+        request[CALL].arrived,
+        traceparent=request_head.traceparent(request),
+    )
+
+
+def _priority(given: str | None) -> float:
+    if given is None:
+        return 0
+    try:
+        return float(_number.decode(given))
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise InvalidFields("X-Priority: expected a whole number from 0 to 10") from None
+
+
+def _timeout(given: str | None, longest: float) -> float:
+    if given is None:
+        return longest
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= longest:
+        raise InvalidFields(f"X-Timeout: expected more than 0 and at most {longest:g} seconds")
+    return seconds
+
+
+def forwarded_request(request: web.Request, path: str, body: bytes) -> ForwardedRequest:
+    """Return what TorchServe gets of *request* at its own *path*; the query goes with it."""
+    query = request.rel_url.raw_query_string
+    headers = [
+        (name, value)
+        for name, value in request.headers.items()
+        if name.lower() not in NOT_FORWARDED
+        and _SENDABLE.fullmatch(name)
+        and _SENDABLE.fullmatch(value)
+    ]
+    return ForwardedRequest(f"{path}?{query}" if query else path, headers, body)
+
+
+async def answer(
+    request: web.Request, key: str, name: str, path: str, body: bytes
+) -> web.StreamResponse:
+    """Return the response of the model *key*, which the client called *name*, to *body*.
+
+    *path* is TorchServe's.  Raises 404, 422, 429, 503 and RequestTimedOut.
+    """
+    admission, options = request[ADMISSION], options_of(request)
+    await admission.admit_to_model(key, name)
+    forwarded = forwarded_request(request, path, body)
+    pending = request.app[PARTS].scheduler.start(InferenceRequest(key, [forwarded], *options))
+    try:
+        reply = await pending.entries[0].reply
+        assert isinstance(reply, Forwarded), "an own model's runner answers so"
+        if reply.pieces is not None:
+            return await _stream(request, reply, options.timeout)
+        return _HandlerResponse(
+            body=reply.body, status=reply.status, reason=reply.reason, headers=_headers(reply)
+        )
+    finally:
+        leave(pending)
+
+
+def leave(pending: PendingRequest) -> None:
+    """Stop waiting, and take no pieces of a streamed body any more."""
+    for entry in pending.entries:
+        done = entry.reply.done() and not entry.reply.cancelled() and not entry.reply.exception()
+        reply = entry.reply.result() if done else None
+        if isinstance(reply, Forwarded) and reply.pieces is not None:
+            reply.pieces.leave()
+    pending.close()
+
+
+async def _stream(request: web.Request, reply: Forwarded, seconds: float) -> web.StreamResponse:
+    """Send a body piece by piece; each may take as long as the whole time-out."""
+    response = _HandlerStream(status=reply.status, reason=reply.reason, headers=_headers(reply))
+    assert reply.pieces is not None
+    await begin_stream(request, response)
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                piece = await anext(reply.pieces, None)
+        except (TimeoutError, SidecarError):
+            response.force_close()
+            if request.transport is not None:
+                request.transport.close()  # a body without an end is how HTTP says "cut short"
+            return response
+        if piece is None:
+            await response.write_eof()
+            return response
+        await response.write(piece)
+
+
+def _headers(reply: Forwarded) -> CIMultiDict[str]:
+    return CIMultiDict(
+        (name, value)
+        for name, value in reply.headers
+        if name.lower() not in NOT_PASSED_ON and value.isprintable()
+    )
+
+
+class _AsTheHandlerSaid(web.StreamResponse):
+    """A response without the content type that aiohttp guesses where the handler named none."""
+
+    async def _prepare_headers(self) -> None:
+        named = hdrs.CONTENT_TYPE in self.headers
+        await super()._prepare_headers()
+        if not named:
+            self.headers.popall(hdrs.CONTENT_TYPE, None)
+
+
+class _HandlerResponse(_AsTheHandlerSaid, web.Response):
+    """A whole answer."""
+
+
+class _HandlerStream(_AsTheHandlerSaid):
+    """An answer in pieces."""

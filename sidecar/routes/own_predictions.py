@@ -1,0 +1,175 @@
+"""POST /predict for a model whose handler is not ours: each input is a request of its own."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from sidecar.errors import (
+    HandlerRefused,
+    InvalidInput,
+    OutOfMemory,
+    RequestTimedOut,
+    SidecarError,
+    Unavailable,
+)
+from sidecar.models.model import Model
+from sidecar.routes.handler_requests import leave
+from sidecar.scheduling.entry import Body, Forwarded, Reply
+from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.torchserve.client import ForwardedRequest
+
+MAX_TOLD = 500  # characters of what a handler says of its refusal
+BYTES = "application/octet-stream"
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
+
+
+class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
+    """An input of bytes: ``{"data": "<base64>"}``."""
+
+    data: str
+
+
+class _Said(msgspec.Struct):
+    """How handlers, and TorchServe, tell what is wrong."""
+
+    message: str = ""
+    error: str = ""
+
+
+_bytes = msgspec.json.Decoder(_Bytes)
+_said = msgspec.json.Decoder(_Said)
+
+
+async def predict_own(
+    scheduler: Scheduler,
+    model: Model,
+    bodies: Sequence[Body],
+    options: SchedulingOptions,
+    version: str | None = None,
+) -> list[Reply | SidecarError]:
+    """The reply of each input, or why it has none, in order.
+
+    Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
+    """
+    path = f"/predictions/{model.key}"
+    if version is not None:
+        path += f"/{quote(version)}"
+    requests = [request_of(path, bytes(body)) for body in bodies]
+    sent = [each for each in requests if isinstance(each, ForwardedRequest)]
+    pending = scheduler.start(InferenceRequest(model.key, sent, *options))
+    device = device_of(model)
+    try:
+        entries = iter(pending.entries)
+        outcomes: list[Reply | SidecarError] = []
+        for each in requests:
+            if isinstance(each, SidecarError):
+                outcomes.append(each)
+                continue
+            try:
+                reply = await next(entries).reply
+                assert isinstance(reply, Forwarded), "an own model's runner answers so"
+                outcomes.append(await _reply(reply, device))
+            except RequestTimedOut:
+                raise
+            except SidecarError as exc:
+                outcomes.append(exc)
+        return outcomes
+    finally:
+        leave(pending)
+
+
+def device_of(model: Model) -> str:
+    """Return what runs the model, as TorchServe says of its workers."""
+    return "cuda" if any(worker.gpu for worker in model.workers) else "cpu"
+
+
+def request_of(path: str, body: bytes) -> ForwardedRequest | SidecarError:
+    """Return what TorchServe gets of one input: JSON as it is, or the bytes that it stands for.
+
+    A data URI stands for bytes of its type, and an object with the field `data` alone for bytes.
+    """
+    try:
+        media_type, content = _content(body)
+    except (ValueError, binascii.Error):
+        return InvalidInput("inputs: expected base64 in the data URI, or in the field data")
+    return ForwardedRequest(path, [("Content-Type", media_type)], content)
+
+
+def _content(body: bytes) -> tuple[str, bytes]:
+    """Raises ValueError."""
+    if body.startswith(b'"data:'):
+        head, comma, data = _text.decode(body).partition(",")
+        if not comma or not head.endswith(";base64") or not head.isascii():
+            raise ValueError
+        media_type = head.removeprefix("data:").removesuffix(";base64")
+        return media_type or BYTES, base64.b64decode(data, validate=True)
+    if body.startswith(b"{"):
+        try:
+            given = _bytes.decode(body)
+        except msgspec.ValidationError:
+            return "application/json", body
+        return BYTES, base64.b64decode(given.data, validate=True)
+    return "application/json", body
+
+
+async def _reply(reply: Forwarded, device: str) -> Reply:
+    """Return the handler's response as /predict shows it.  Raises what the handler refused."""
+    body = reply.body
+    if reply.pieces is not None:
+        body = b"".join([piece async for piece in reply.pieces])
+    if reply.status >= 400:
+        raise _refusal(reply.status, body)
+    media_type = {name.lower(): value for name, value in reply.headers}.get("content-type")
+    return Reply(
+        _as_json(body, media_type),
+        device=device,
+        forward_pass=1,
+        job=reply.job,
+        worker=0,
+    )
+
+
+def _refusal(status: int, body: bytes) -> SidecarError:
+    told = _told(body)[:MAX_TOLD]
+    if status == 507:
+        return OutOfMemory("inputs: try fewer or smaller ones")
+    if status == 503:
+        return Unavailable(f"inputs: {told}")
+    return HandlerRefused(status, told)
+
+
+def _told(body: bytes) -> str:
+    """Return the sentence in an answer that is an error, or the text that it is."""
+    try:
+        said = _said.decode(body)
+        return said.message or said.error or body.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _as_json(body: bytes, media_type: str | None) -> bytes:
+    """Return JSON as it is, and anything else as a data URI of its type.
+
+    TorchServe names no type of what handlers return as a list or an object, which is JSON then.
+    """
+    if media_type is None or media_type.partition(";")[0].strip().endswith("json"):
+        try:
+            return bytes(_raw.decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    kind = media_type or ("text/plain;charset=utf-8" if _is_text(body) else BYTES)
+    return _encode(f"data:{kind.replace(' ', '')};base64,{base64.b64encode(body).decode()}")
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

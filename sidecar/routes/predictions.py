@@ -1,0 +1,150 @@
+"""TorchServe's inference API: /predictions, /explanations and /ping, for its clients."""
+
+import base64
+from collections.abc import Callable
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.errors import InvalidInput, InvalidJson, SidecarError
+from sidecar.models.model import Model
+from sidecar.routes.handler_requests import (
+    PARTS,
+    answer,
+    options_of,
+    read_body,
+    wanted_model,
+)
+from sidecar.routes.speech_predictions import predict_speech
+from sidecar.scheduling.request import InferenceRequest
+from sidecar.schemas.torchserve import Ping
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import NOT_JSON
+from sidecar.web.measurement import CALL
+from sidecar.web.route import Route
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
+_encode = msgspec.json.Encoder().encode
+OF_A_HANDLER: dict[str, Any] = {
+    "request": msgspec.Raw,
+    "response": msgspec.Raw,
+    "other_media": ("*/*",),
+    "statuses": (400, 401, 404, 413, 415, 422, 503, 504),
+    "credential": "optional",
+    "measured_as": "inference",
+}
+
+
+async def predictions(request: web.Request) -> web.StreamResponse:
+    """Answer with what the model's handler makes of the body."""
+    return await _run(request, "predictions")
+
+
+async def predictions_of_version(request: web.Request) -> web.StreamResponse:
+    """Answer with what the handler of this version makes of the body."""
+    return await _run(request, "predictions")
+
+
+async def explanations(request: web.Request) -> web.StreamResponse:
+    """Answer with what the handler's explanation of the body is."""
+    return await _run(request, "explanations")
+
+
+async def _run(
+    request: web.Request, api: Literal["predictions", "explanations"]
+) -> web.StreamResponse:
+    name, version = request.match_info["name"], request.match_info.get("version")
+    behind = "" if version is None else f"/{quote(version)}"
+    return await respond(request, name, lambda model: f"/{api}/{model.key}{behind}")
+
+
+async def respond(
+    request: web.Request, name: str, path_of: Callable[[Model], str]
+) -> web.StreamResponse:
+    """Answer the whole request from the model that is called *name*.
+
+    *path_of* gives TorchServe's path for it.  For a model whose handler is ours the body is one
+    input, and the answer its result.
+    """
+    call = request[CALL]
+    body = await read_body(request[ADMISSION])
+    model = wanted_model(request, name)
+    call.inputs = 1
+    if model.spec.is_own:
+        response = await answer(request, model.key, name, path_of(model), body)
+    else:
+        response = await _answer_of_ours(request, model, name, body)
+    call.success = response.status < 400
+    return response
+
+
+async def _answer_of_ours(
+    request: web.Request, model: Model, name: str, body: bytes
+) -> web.StreamResponse:
+    parts, admission, options = request.app[PARTS], request[ADMISSION], options_of(request)
+    given = as_json(body, request.content_type)
+    await admission.admit_to_model(model.key, name)
+    if model.spec.speaks_or_listens:
+        (reply,) = await predict_speech(parts.speech, admission.client, model, [given], options)
+    else:
+        (reply,) = await parts.scheduler.run(InferenceRequest(model.key, [given], *options))
+    if isinstance(reply, SidecarError):
+        raise reply
+    return web.Response(body=reply.body, headers={hdrs.CONTENT_TYPE: "application/json"})
+
+
+def as_json(body: bytes, media_type: str) -> bytes:
+    """Return *body* as one input of /predict: JSON, a text, or a data URI.
+
+    Raises InvalidJson and InvalidInput.
+    """
+    if media_type.startswith("text/"):
+        try:
+            return _encode(body.decode())
+        except UnicodeDecodeError as exc:
+            raise InvalidInput("body: expected UTF-8") from exc
+    if media_type.startswith(("image/", "audio/")):
+        return _encode(f"data:{media_type};base64,{base64.b64encode(body).decode()}")
+    try:
+        return bytes(_raw.decode(body))
+    except NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc
+
+
+async def ping(request: web.Request) -> web.Response:
+    """Answer as TorchServe's /ping does: 200 while it runs and every model that is wanted loads."""
+    parts = request.app[PARTS]
+    healthy = parts.reconciler.settled and not parts.draining.is_set()
+    body = msgspec.json.format(_encode(Ping("Healthy" if healthy else "Unhealthy")), indent=2)
+    return web.Response(
+        body=body + b"\n",
+        status=200 if healthy else 500,
+        headers={hdrs.CONTENT_TYPE: "application/json"},
+    )
+
+
+ROUTES = [
+    Route(
+        *("POST", "/predictions/{name}", predictions),
+        "TorchServe's predictions: any body, the handler's answer",
+        **OF_A_HANDLER,
+    ),
+    Route(
+        *("POST", "/predictions/{name}/{version}", predictions_of_version),
+        "The same of one version",
+        **OF_A_HANDLER,
+    ),
+    Route(
+        *("POST", "/explanations/{name}", explanations),
+        "TorchServe's explanations",
+        **OF_A_HANDLER,
+    ),
+    Route(
+        *("GET", "/ping", ping, "TorchServe's health check"),
+        response=Ping,
+        limited=False,
+        prompt=True,
+    ),
+]

@@ -1,0 +1,228 @@
+"""One request to a handler that is not ours: TorchServe makes the batches.
+
+As many requests are in flight as all workers can hold, and one batch more, so that a worker that
+is free finds a full batch at once.  All others wait in the queue here, in order of their rank.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from enum import Enum, auto
+from typing import cast
+
+from sidecar.errors import (
+    EngineUnavailable,
+    Exhausted,
+    InternalError,
+    ModelNotReady,
+    SidecarError,
+    Unavailable,
+    WorkerDied,
+)
+from sidecar.scheduling.entry import Entry, Forwarded, Pieces
+from sidecar.scheduling.runner import Runner, asked_by
+from sidecar.torchserve.client import (
+    MAX_FORWARDED,
+    EngineGone,
+    EngineOutOfReach,
+    EngineRefused,
+    EngineResponse,
+    ForwardedRequest,
+)
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0  # TorchServe ends a batch at its limit; we hang up only after that
+PIECES_AHEAD = 16  # of a streamed body, that its client has not taken yet
+BUSY_SECONDS = 0.02  # until a request is sent again that TorchServe had no room for
+WORKER_DIED = "Worker died."  # nothing else tells it from an exception of status 500
+
+
+class _Verdict(Enum):
+    """What a response is."""
+
+    ANSWER = auto()  # the handler's, or TorchServe's word on this request alone
+    BATCH_FAILED = auto()  # whose request made it fail is not said
+    WORKER_DIED = auto()
+    BUSY = auto()  # TorchServe's own queue is full, or no worker has a ticket
+    MODEL_GONE = auto()
+
+
+class RequestRunner(Runner):
+    """Forwards requests of one model; *limits.items* is the size of TorchServe's batches."""
+
+    _alone = False  # whoever is in flight is to have no company
+
+    @property
+    def most_entries(self) -> int:
+        """How many entries are sent together: TorchServe takes requests one by one."""
+        return 1
+
+    def slots(self, workers: int) -> int:
+        """Return how many requests may be in flight: a batch for each worker, and one ahead."""
+        return min(self._limits.items * (workers + 1), MAX_FORWARDED) if workers else 0
+
+    def admit(self, entry: Entry, jobs: int) -> bool:
+        """Return whether *entry* gets no company that it, or another, must not have."""
+        if jobs and self._limits.items > 1 and (self._alone or entry.alone):
+            return False
+        self._alone = entry.alone
+        return True
+
+    async def run(self, members: Sequence[Entry]) -> None:
+        """Forward one request.  It is answered, refused, or queued again."""
+        (entry,) = members
+        self.in_flight += 1
+        try:
+            await self._forward(entry)
+        except EngineOutOfReach as exc:
+            log.warning(
+                "a request to %s was not sent: %s", self._model, exc, extra=asked_by([entry])
+            )
+            full = Exhausted("the server has no connection left for TorchServe")
+            self._try_again([entry], full, alone=False)
+        except EngineGone as exc:
+            self._record_failure()
+            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            self._try_again([entry], gone, alone=exc.reached)
+        except Exception:
+            log.exception(
+                "a request to %s failed in the sidecar", self._model, extra=asked_by([entry])
+            )
+            entry.refuse(InternalError())
+        finally:
+            self.in_flight -= 1
+            self._give_up([entry], Unavailable("the server is stopping"), unless_queued=True)
+
+    async def _forward(self, entry: Entry) -> None:
+        """Raises EngineGone."""
+        started, seconds = self._clock(), 2 * self._limits.seconds + GRACE_SECONDS
+        request = cast("ForwardedRequest", entry.body)
+        async with self._client.forward(request, seconds) as response:
+            self._metrics.observe_job(1, self._clock() - started)
+            self._metrics.observe_queue_wait(started - entry.enqueued_at)
+            if response.pieces is not None:
+                self._breaker.record_success()
+                await self._pass_on(entry, response, response.pieces, seconds)
+                return
+        refusal = response.refusal() if response.status >= 400 else None
+        match _verdict(refusal):
+            case _Verdict.BATCH_FAILED if self._limits.items > 1 and not entry.alone:
+                self._try_again([entry], InternalError(), alone=True)
+            case _Verdict.ANSWER | _Verdict.BATCH_FAILED:
+                self._breaker.record_success()
+                entry.answer(self._forwarded(response))
+            case _Verdict.BUSY:
+                self._on_trouble()  # there may be no worker any more
+                await asyncio.sleep(BUSY_SECONDS)
+                if not self._queue_again(entry):
+                    entry.refuse(self._not_ready())
+            case _Verdict.MODEL_GONE:
+                self._again_after(entry, refusal, self._not_ready())
+            case _Verdict.WORKER_DIED:
+                self._again_after(entry, refusal, WorkerDied("inputs: tried twice"))
+
+    def _again_after(
+        self, entry: Entry, refusal: EngineRefused | None, error: SidecarError
+    ) -> None:
+        self._record_failure()
+        log.warning("a request to %s: %s", self._model, refusal, extra=asked_by([entry]))
+        self._try_again([entry], error, alone=True)
+
+    def _not_ready(self) -> ModelNotReady:
+        return ModelNotReady(f"model_name: no worker of {self._model} took the request")
+
+    async def _pass_on(
+        self, entry: Entry, response: EngineResponse, pieces: AsyncIterator[bytes], seconds: float
+    ) -> None:
+        """Hand over a streamed body as it comes; to the end, also when nobody listens.
+
+        The worker works on it to its end in any case, and its place must not be given to others.
+        """
+        stream = PieceStream(seconds)
+        if entry.abandoned:
+            stream.leave()
+        entry.answer(self._forwarded(response, stream))
+        try:
+            async for piece in pieces:
+                await stream.put(piece)
+        except EngineGone:
+            self._record_failure()
+            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            await stream.put(gone)
+        else:
+            await stream.put(None)
+
+    def _forwarded(
+        self, response: EngineResponse, stream: "PieceStream | None" = None
+    ) -> Forwarded:
+        self._serial += 1
+        return Forwarded(
+            response.body,
+            device="",
+            forward_pass=0,
+            job=self._serial,
+            worker=0,
+            status=response.status,
+            reason=response.reason,
+            headers=response.headers,
+            pieces=stream,
+        )
+
+
+def _verdict(refusal: EngineRefused | None) -> _Verdict:
+    match refusal:
+        case None:
+            return _Verdict.ANSWER
+        case EngineRefused(status=500, kind="InternalServerException", message=text) if (
+            text == WORKER_DIED
+        ):
+            return _Verdict.WORKER_DIED
+        case EngineRefused(kind="InternalServerException"):
+            return _Verdict.BATCH_FAILED
+        case EngineRefused(status=503, kind="ServiceUnavailableException"):
+            return _Verdict.BUSY
+        case EngineRefused(status=404, kind="ModelNotFoundException"):
+            return _Verdict.MODEL_GONE
+        case _:
+            return _Verdict.ANSWER
+
+
+class PieceStream(Pieces):
+    """A streamed body on its way from TorchServe to the client: an async iterator of its pieces.
+
+    A few wait for a client that is slow.  One that takes none for *seconds* counts as gone.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: asyncio.Queue[bytes | SidecarError | None] = asyncio.Queue(PIECES_AHEAD)
+        self._left = False
+
+    def __aiter__(self) -> "PieceStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece.  Raises EngineUnavailable when the body is cut short."""
+        piece = await self._waiting.get()
+        if piece is None:
+            raise StopAsyncIteration
+        if isinstance(piece, SidecarError):
+            raise piece
+        return piece
+
+    async def put(self, piece: bytes | SidecarError | None) -> None:
+        """Add a piece, its end (None) or what cuts it short; wait while too many wait already."""
+        if self._left:
+            return
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._waiting.put(piece)
+        except TimeoutError:
+            self._left = True
+
+    def leave(self) -> None:
+        """Nobody takes pieces any more."""
+        self._left = True
+        while not self._waiting.empty():
+            self._waiting.get_nowait()

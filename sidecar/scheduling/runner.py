@@ -1,0 +1,113 @@
+"""What becomes of entries that were sent to TorchServe and not answered.
+
+What fails as a whole says nothing about who made it fail.  So each entry is tried once more, alone
+where a worker may have begun with it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sidecar.errors import SidecarError
+from sidecar.scheduling.circuit_breaker import CircuitBreaker
+from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.job import WorkerMemory
+from sidecar.telemetry.prometheus import ModelMetrics
+from sidecar.torchserve.client import TorchServeClient
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2
+
+
+class JobLimits(NamedTuple):
+    """The largest job of a model, and how long it may take.
+
+    *by_torchserve*: it forms the jobs itself, of requests that it is sent one by one.
+    """
+
+    items: int
+    bytes: int
+    seconds: float
+    by_torchserve: bool = False
+
+
+class Runner:
+    """Sends entries of one model to TorchServe; several jobs may run at a time.
+
+    *on_trouble* is called when one has failed there.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        client: TorchServeClient,
+        metrics: ModelMetrics,
+        limits: JobLimits,
+        breaker: CircuitBreaker,
+        *,
+        queue_again: Callable[[Entry], bool],
+        on_trouble: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._client = client
+        self._metrics = metrics
+        self._limits = limits
+        self._breaker = breaker
+        self._queue_again = queue_again
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._serial = 0
+        self.memory: dict[int, WorkerMemory] = {}  # by process id, what each told last
+        self.in_flight = 0  # entries inside jobs
+
+    @property
+    def most_entries(self) -> int:
+        """How many entries one job may hold."""
+        return self._limits.items
+
+    def slots(self, workers: int) -> int:
+        """Return how many jobs may be in flight while *workers* are READY."""
+        raise NotImplementedError
+
+    def admit(self, entry: Entry, jobs: int) -> bool:  # noqa: ARG002 - for a runner that minds
+        """Return whether *entry* may be sent now, beside *jobs* in flight."""
+        return True
+
+    async def run(self, members: Sequence[Entry]) -> None:
+        """Run one job.  Every entry of *members* is answered, refused, or queued again."""
+        raise NotImplementedError
+
+    def _record_failure(self) -> None:
+        self._on_trouble()
+        if self._breaker.record_failure(self._clock()):
+            log.error("%s: jobs keep failing; none are sent for a while", self._model)
+
+    def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
+        """Each once more: a repeat is safe, since models keep nothing of a request.
+
+        *alone*: whoever made the job fail must not harm the others.
+        """
+        for entry in batch:
+            entry.attempts += 1
+            entry.alone = entry.alone or alone
+            if entry.abandoned:
+                continue
+            if entry.attempts >= MAX_ATTEMPTS or not self._queue_again(entry):
+                entry.refuse(error)
+
+    @staticmethod
+    def _give_up(
+        batch: Sequence[Entry], error: SidecarError, *, unless_queued: bool = False
+    ) -> None:
+        for entry in batch:
+            if not (unless_queued and entry.queued):
+                entry.refuse(error)
+
+
+def asked_by(batch: Sequence[Entry]) -> dict[str, str]:
+    """For a log line: the requests that share the job, in place of the one that it began in."""
+    ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
+    return {"request_id": ",".join(ids)}

@@ -1,0 +1,6 @@
+"""Archives with handlers of their own: under plain TorchServe, and under the sidecar.
+
+handlers   one file each, of the kinds that people have
+archives   how torch-model-archiver packs them, and what each is asked
+plain      `torchserve --start`, as its users start it
+"""

@@ -1,0 +1,122 @@
+"""`torchserve --start` on free ports, as its users start it: without tokens, with every archive."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sidecar.torchserve.java import find_java_home
+from tests.integration.server import free_port, wait_for
+from tests.own_archives.archives import ARCHIVES, Ask
+
+
+class Response(NamedTuple):
+    """What a client sees of a response."""
+
+    status: int
+    content_type: str | None
+    body: bytes
+
+
+def ask(port: int, request: Ask, seconds: float = 60.0) -> Response:
+    """Send *request* to the server on *port*."""
+    return send(
+        port, f"/{request.api}/own_{request.model}", request.body, dict(request.headers), seconds
+    )
+
+
+def send(
+    port: int, path: str, body: bytes, headers: dict[str, str], seconds: float = 60.0
+) -> Response:
+    """POST *body*, with no other headers than a client has to send."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.putrequest("POST", path, skip_accept_encoding=True)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        response = connection.getresponse()
+        return Response(response.status, response.getheader("Content-Type"), response.read())
+    finally:
+        connection.close()
+
+
+class Plain(NamedTuple):
+    """A running TorchServe: its ports."""
+
+    port: int
+    management: int
+    metrics: int
+
+
+@contextmanager
+def plain_torchserve(folder: Path, store: Path) -> Iterator[Plain]:
+    """Run TorchServe, until every archive of *store* is loaded."""
+    folder.mkdir()
+    (folder / "tmp").mkdir()
+    plain = Plain(free_port(), free_port(), free_port())
+    addresses = zip(("inference", "management", "metrics"), plain, strict=True)
+    config = folder / "config.properties"
+    config.write_text(
+        "\n".join(
+            [
+                *(f"{api}_address=http://127.0.0.1:{number}" for api, number in addresses),
+                "grpc_inference_port=0",
+                "grpc_management_port=0",
+                "load_models=all",
+                "default_workers_per_model=1",
+                "disable_system_metrics=true",
+            ]
+        )
+    )
+    environment = os.environ | {
+        "JAVA_HOME": str(find_java_home()),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TMPDIR": str(folder / "tmp"),
+        "TEMP": str(folder / "tmp"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth"]
+    command += ["--ts-config", str(config), "--model-store", str(store)]
+    log = folder / "output.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: process.poll() is not None or _loaded(plain), log)
+        yield plain
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _loaded(plain: Plain) -> bool:
+    """Whether every registered model has all its workers READY; it registers them one by one."""
+    try:
+        names = [each["modelName"] for each in _get(plain.management, "/models")["models"]]
+        states = [_get(plain.management, f"/models/{name}")[0] for name in names]
+    except (OSError, KeyError, ValueError):
+        return False
+    ready = [
+        sum(worker["status"] == "READY" for worker in state["workers"]) >= state["minWorkers"]
+        for state in states
+    ]
+    return len(ready) == len(ARCHIVES) and all(ready)
+
+
+def _get(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return json.loads(answer.read())

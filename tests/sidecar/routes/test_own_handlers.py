@@ -1,0 +1,344 @@
+"""Models whose handlers are not ours: requests reach them as they came, and so do answers."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.fake_torchserve import FakeTorchServe, echo, error
+from tests.sidecar.conftest import CATALOG, Client, StartSidecar
+
+OWN: dict[str, Any] = {"handler": "own", "auto_load": True}
+NONE: Mapping[str, str] = {}
+JSON = {"Content-Type": "application/json"}
+Start = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def start_own(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path) -> Start:
+    """Starts a sidecar with the model `Mine`, of batches of *batch_size*."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "Mine.mar").touch()
+    torchserve.archives.add("Mine.mar")
+
+    async def start_own(batch_size: int = 1, **settings: Any) -> Client:
+        entry = OWN | {"inference": {"batch_size": batch_size, "queue_size": 8}}
+        catalog = {"Mine": entry, "echo": CATALOG["echo"]}
+        return await start(catalog=catalog, model_store=store, **settings)
+
+    return start_own
+
+
+def ask(
+    client: Client, body: bytes = b"x", headers: Mapping[str, str] = NONE
+) -> "asyncio.Task[tuple[int, bytes]]":
+    """Asks `Mine`, in a task of its own."""
+
+    async def ask() -> tuple[int, bytes]:
+        response = await client.post("/predictions/Mine", data=body, headers=headers)
+        return response.status, await response.read()
+
+    return asyncio.create_task(ask())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_the_whole_request_reaches_the_handler_but_its_credentials(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own()
+    headers = {"Content-Type": "image/png", "X-Mine": "yes", "X-API-Key": "sk_0123"}
+    refused = await client.post("/predictions/Mine?size=3", data=b"\x00\xff", headers=headers)
+    assert refused.status == 401
+    del headers["X-API-Key"]
+    response = await client.post("/predictions/Mine?size=3", data=b"\x00\xff", headers=headers)
+    assert (response.status, await response.read()) == (200, b"\x00\xff")
+    (request,) = torchserve.requests
+    assert request.path_qs == "/predictions/Mine?size=3"
+    assert request.headers["X-Mine"] == "yes"
+    assert request.headers["Content-Type"] == "image/png"
+    assert request.headers["Authorization"] == f"Bearer {torchserve.inference_key}"
+
+
+async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own()
+    await client.post("/predictions/Mine/2.0", data=b"x")
+    await client.post("/explanations/Mine", data=b"x")
+    paths = [request.path for request in torchserve.requests]
+    assert paths == ["/predictions/Mine/2.0", "/explanations/Mine"]
+
+
+async def test_status_headers_and_type_are_the_handlers(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        headers = {"Content-Type": "text/csv", "X-Rows": "2"}
+        return web.Response(body=b"a,b\n", status=418, reason="Teapot", headers=headers)
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=4)
+    response = await client.post("/predictions/Mine", data=b"x")
+    assert (response.status, response.reason) == (418, "Teapot")
+    assert response.headers["Content-Type"] == "text/csv"
+    assert response.headers["X-Rows"] == "2"
+    assert len(torchserve.requests) == 1
+
+
+async def test_two_batches_are_in_flight_for_one_worker_and_the_rest_waits_by_priority(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own(batch_size=2)
+    torchserve.hold()
+    first = [ask(client) for _ in range(4)]
+    await until(lambda: torchserve.busy == 4)
+    later = [ask(client, b"low"), ask(client, b"high", {"X-Priority": "10"})]
+    await asyncio.sleep(0.05)
+    assert torchserve.busy == 4
+    order: list[bytes] = []
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        order.append(body)
+        await asyncio.sleep(0.01)
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    torchserve.release()
+    await asyncio.gather(*first, *later)
+    assert order.index(b"high") < order.index(b"low")
+    assert torchserve.most_busy == 4
+
+
+async def test_what_made_a_batch_fail_is_found_by_asking_for_each_alone(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    alone: list[bytes] = []
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        together = torchserve.busy
+        await asyncio.sleep(0.05)
+        if together == 1 and torchserve.busy == 1:
+            alone.append(body)
+        if body == b"bad" or torchserve.busy > 1:
+            return error(503, "InternalServerException", "Prediction failed")
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=4)
+    answers = await asyncio.gather(*(ask(client, body) for body in (b"a", b"bad", b"c")))
+    assert [status for status, _ in answers] == [200, 503, 200]
+    assert answers[0][1] == b"a"
+    assert json.loads(answers[1][1])["message"] == "Prediction failed"
+    assert b"bad" in alone
+
+
+async def test_a_handlers_exception_is_told_once_where_no_batches_are_made(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        return error(422, "InternalServerException", "not for us")
+
+    torchserve.respond = respond
+    client = await start_own()
+    status, body = await ask(client)
+    assert (status, json.loads(body)["message"]) == (422, "not for us")
+    assert len(torchserve.requests) == 1
+
+
+@pytest.mark.parametrize(("deaths", "status"), [(1, 200), (2, 503)])
+async def test_a_request_whose_worker_died_is_tried_once_more(
+    start_own: Start, torchserve: FakeTorchServe, deaths: int, status: int
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        if len(torchserve.requests) <= deaths:
+            return error(500, "InternalServerException", "Worker died.")
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    client = await start_own()
+    assert (await ask(client))[0] == status
+
+
+async def test_a_request_that_torchserve_has_no_room_for_is_sent_again(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        if len(torchserve.requests) <= 3:
+            return error(503, "ServiceUnavailableException", "no worker")
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    client = await start_own()
+    assert await ask(client) == (200, b"x")
+
+
+async def test_a_streamed_answer_comes_piece_by_piece(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    goes_on = asyncio.Event()
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await goes_on.wait()
+        await response.write(b"second")
+        await response.write_eof()
+        return response
+
+    torchserve.respond = respond
+    client = await start_own()
+    response = await client.post("/predictions/Mine", data=b"x")
+    assert await response.content.readany() == b"first"
+    goes_on.set()
+    assert await response.read() == b"second"
+
+
+async def test_a_streamed_answer_that_is_cut_short_has_no_end(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    torchserve.respond = respond
+    client = await start_own()
+    with pytest.raises(aiohttp.ClientError):
+        await (await client.post("/predictions/Mine", data=b"x")).read()
+    torchserve.respond = echo
+    assert await ask(client) == (200, b"x")
+
+
+async def test_who_leaves_in_mid_stream_keeps_no_place(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(200):
+            await response.write(bytes(100))
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
+
+    torchserve.respond = respond
+    client = await start_own()
+    for _ in range(3):
+        response = await client.post("/predictions/Mine", data=b"x")
+        await response.content.readany()
+        response.close()
+    await until(lambda: torchserve.busy == 0)
+    torchserve.respond = echo
+    assert await ask(client) == (200, b"x")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Priority": "11"}, 422),
+        ({"X-Priority": "high"}, 422),
+        ({"X-Timeout": "0"}, 422),
+        ({"X-Timeout": "nan"}, 422),
+        ({"X-Timeout": "0.05"}, 504),
+    ],
+)
+async def test_refusals_have_torchserves_fields_too(
+    start_own: Start, torchserve: FakeTorchServe, headers: dict[str, str], status: int
+) -> None:
+    client = await start_own()
+    torchserve.hold()
+    answered, body = await ask(client, headers=headers)
+    assert answered == status
+    told = json.loads(body)
+    assert (told["code"], told["status_code"]) == (status, status)
+    assert told["type"].endswith("Exception")
+    assert told["message"] == told["error"]
+
+
+async def test_no_such_model_is_torchserves_404(client: Client) -> None:
+    response = await client.post("/predictions/nobody", data=b"x")
+    assert response.status == 404
+    assert (await response.json())["type"] == "ModelNotFoundException"
+
+
+async def test_a_credential_that_is_needed_comes_in_a_header(start_own: Start) -> None:
+    client = await start_own(require_authentication=True)
+    assert (await ask(client))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "body"),
+    [
+        ({"a": [1, 2]}, "application/json", b'{"a":[1,2]}'),
+        ("text", "application/json", b'"text"'),
+        ({"data": base64.b64encode(b"\x00\x01").decode()}, "application/octet-stream", b"\x00\x01"),
+        ("data:image/png;base64," + base64.b64encode(b"png").decode(), "image/png", b"png"),
+    ],
+)
+async def test_predict_gives_the_handler_json_or_bytes(
+    start_own: Start, torchserve: FakeTorchServe, given: Any, kind: str, body: bytes
+) -> None:
+    client = await start_own()
+    asked = {"model_name": "mine", "inputs": given}
+    response = await client.post("/predict", data=json.dumps(asked, separators=(",", ":")))
+    assert response.status == 200
+    (request,) = torchserve.requests
+    assert request.content_type == kind
+    result = (await response.json())["result"]
+    as_uri = f"data:{kind};base64,{base64.b64encode(body).decode()}"
+    assert result == (json.loads(body) if kind == "application/json" else as_uri)
+
+
+async def test_predict_tells_each_input_what_its_handler_says(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        if body == b'"bad"':
+            return web.json_response({"error": "no such word"}, status=404)
+        return web.Response(body=b"plain words")
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=4)
+    asked = {"model_name": "Mine", "inputs": ["good", "bad", "data:;base64,???"]}
+    response = await client.post("/predict", json=asked)
+    result = (await response.json())["result"]
+    words = base64.b64encode(b"plain words").decode()
+    assert result[0].endswith(words)
+    assert "no such word" in result[1]["error"]
+    assert "base64" in result[2]["error"]
+    alone = await client.post("/predict", json={"model_name": "Mine", "inputs": "bad"})
+    assert alone.status == 404
+
+
+async def test_our_own_models_answer_there_too(start_own: Start) -> None:
+    client = await start_own()
+    response = await client.post("/predictions/echo", data=b"[1, 2]", headers=JSON)
+    assert await response.json() == [1, 2]
+    response = await client.post(
+        "/predictions/echo", data=b"words", headers={"Content-Type": "text/plain"}
+    )
+    assert await response.json() == "words"
+    response = await client.post("/predictions/echo", data=b"{broken", headers=JSON)
+    assert response.status == 400
+
+
+async def test_ping_says_what_torchserve_says(start_own: Start) -> None:
+    client = await start_own()
+    response = await client.get("/ping")
+    assert (response.status, await response.text()) == (200, '{\n  "status": "Healthy"\n}\n')

@@ -13,8 +13,14 @@ from handler_kit.json_numbers import encode_rows
 from handler_kit.options import EmbeddingOptions
 from handler_kit.precision import Compared
 from handler_kit.sentence_modules import Embedded, read_modules
-from handler_kit.text_batching import Tokens
-from handler_kit.text_encoder import BatchingChoice, load_encoder, load_tokenizer, longest_text
+from handler_kit.text_batching import Batching, Tokens
+from handler_kit.text_encoder import (
+    BatchingChoice,
+    KeptBatching,
+    load_encoder,
+    load_tokenizer,
+    longest_text,
+)
 from handler_kit.text_input import check_texts, read_text, sample_texts
 
 LONGEST_CHECKED = 512  # tokens
@@ -51,12 +57,19 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
             self.device,
             compiled=self.config.compile == "on" or not on_cpu,
         )
-        self._batching = choice.choose(
-            self.options.batching,
-            self._tokenized(check_texts(), longest=LONGEST_CHECKED),
-            timed=not on_cpu,
-        )
+        self._batching = self._choose_batching(choice, on_cpu=on_cpu)
         return model
+
+    def _choose_batching(self, choice: BatchingChoice, *, on_cpu: bool) -> Batching:
+        """Try it out, unless that was done before on this machine."""
+        kept = self.choices.recall("batching", KeptBatching) if on_cpu else None
+        if kept is not None:
+            return choice.repeat(kept)
+        texts = self._tokenized(check_texts(), longest=LONGEST_CHECKED)
+        batching = choice.choose(self.options.batching, texts, timed=not on_cpu)
+        if on_cpu:
+            self.choices.keep("batching", KeptBatching.of(batching))
+        return batching
 
     def decode(self, value: object, parameters: dict[str, Any]) -> str:
         """A string, or an object {text, parameters}; an empty text is a text."""

@@ -80,6 +80,7 @@ class Loading:
         self.handler = handler
         self.config = handler.config
         self._began = time.monotonic()
+        self._is_wake = False  # this machine has loaded the same model before, and tried it
 
     @torch.inference_mode()
     def run(self) -> LoadReport:
@@ -105,7 +106,8 @@ class Loading:
             picked = self._accelerate(picked)
         if picked == "none":
             try:
-                self._iterate(self.config.warmup_iterations)
+                warmups = self.config.warmup_iterations
+                self._iterate(min(warmups, 1) if self._is_wake else warmups)
             except Exception as exc:
                 raise LoadError(f"the model fails on its own sample: {exc}") from exc
         return picked, round((time.perf_counter() - started) * 1000, 3)
@@ -118,7 +120,8 @@ class Loading:
         plain = self.handler.model
         accelerated = self.handler.model = Accelerated(plain, picked)
         left = COMPILING_PART * self.config.startup_timeout_seconds - self._seconds()
-        failure = run_within(left, lambda: self._iterate(1, while_model=accelerated))
+        iterations = max(self.config.warmup_iterations, 1)
+        failure = run_within(left, lambda: self._iterate(iterations, while_model=accelerated))
         if failure is None and accelerated.graphs:
             accelerated.settle()
             return picked
@@ -144,19 +147,28 @@ class Loading:
         samples = self.handler.samples(self.config.max_batch_size)
         if self.handler.device.type != "cpu" or not samples:
             return share
+        kept = self.handler.choices.recall("threads", int)
+        self._is_wake = kept is not None
+        if kept is not None:
+            torch.set_num_threads(kept)
+            return kept
         self._outputs(samples)  # the first pass prepares much, and is no measure
-        return keep_useful_threads(lambda: self._outputs(samples), share)
+        threads = keep_useful_threads(lambda: self._outputs(samples), share)
+        self.handler.choices.keep("threads", threads)
+        return threads
 
     def _iterate(self, iterations: int, while_model: object = None) -> None:
         """Warm-up passes, alone and in the largest batch: the two that differ most.
 
         With *while_model*, in all shapes worth compiling too, and for as long as it is the model.
+        At a wake somebody waits, and the largest batch is known to run: one input goes once.
         """
-        inputs = [self.handler.samples(size) for size in (1, self.config.max_batch_size)]
+        sizes = (1,) if self._is_wake and while_model is None else (1, self.config.max_batch_size)
+        inputs = [self.handler.samples(size) for size in sizes]
         if while_model is not None:
             inputs += self.handler.shapes()
         for samples in inputs:
-            for _ in range(max(self.config.warmup_iterations, iterations) if samples else 0):
+            for _ in range(iterations if samples else 0):
                 if while_model is None or self.handler.model is while_model:
                     self._try(samples)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from transformers import (
     AttentionInterface,
@@ -63,6 +64,17 @@ def longest_text(asked: int | None, tokenizer: Any, model: Any) -> int:
     return asked or int(possible)
 
 
+class KeptBatching(msgspec.Struct, frozen=True):
+    """A choice as it is kept: the *first_position* of packed texts, None where they are padded."""
+
+    first_position: int | None
+
+    @classmethod
+    def of(cls, batching: Batching) -> "KeptBatching":
+        """What of *batching* is kept."""
+        return cls(batching.first_position if isinstance(batching, PackedBatching) else None)
+
+
 class BatchingChoice:
     """Decides at load, by trying, how *model* takes texts of different lengths.
 
@@ -98,17 +110,28 @@ class BatchingChoice:
         self.model.set_attn_implementation(self.own_attention)
         return padded
 
-    def _find_packed(self, samples: Sequence[Tokens], expected: Hidden) -> PackedBatching | None:
-        """A packing that answers as *expected*; positions count from 0 or from behind the pad.
+    def repeat(self, kept: KeptBatching) -> Batching:
+        """Return the batching that `choose` returned for the same model before."""
+        if kept.first_position is None:
+            return PaddedBatching(self.pad_token)
+        return PackedBatching(self._attend_packed(), kept.first_position)
 
-        Positions that the model lacks are not tried: on a GPU they would break the device.
-        """
+    def _attend_packed(self) -> PackedAttention:
+        """Give the model an attention that takes packed texts."""
         attention = PackedAttention()
         attend: Callable[..., Any] = attention.__call__
         if self.compiled:
             attend = torch.compiler.disable(attend)  # type: ignore[no-untyped-call]
         AttentionInterface.register(attention.name, attend)
         self.model.set_attn_implementation(attention.name)
+        return attention
+
+    def _find_packed(self, samples: Sequence[Tokens], expected: Hidden) -> PackedBatching | None:
+        """A packing that answers as *expected*; positions count from 0 or from behind the pad.
+
+        Positions that the model lacks are not tried: on a GPU they would break the device.
+        """
+        attention = self._attend_packed()
         longest = max(len(text) for text in samples)
         positions = getattr(self.model.config, "max_position_embeddings", None) or math.inf
         for first_position in (0, self.pad_token + 1):

@@ -29,7 +29,9 @@ def faded(samples: Tensor, fade: int) -> Tensor:
 
 def amplified(samples: Tensor, volume: float) -> Tensor:
     """*samples* × *volume*; peaks above KNEE are bent towards 1 instead of being cut."""
-    loud = samples * volume
+    loud = samples if volume == 1 else samples * volume
+    if not len(loud) or float(loud.abs().max()) <= KNEE:  # as nearly always
+        return loud
     beyond = (loud.abs() - KNEE).clamp(min=0)
     bent = KNEE + (1 - KNEE) * torch.tanh(beyond / (1 - KNEE))
     return torch.where(beyond > 0, bent * loud.sign(), loud)

@@ -605,20 +605,33 @@ def test_the_time_for_compiling_is_a_part_of_what_torchserve_lets_a_start_take()
     assert parse_config(None).startup_timeout_seconds == 120
 
 
-def test_warm_up_runs_alone_and_in_the_largest_batch(load_example: LoadExample) -> None:
-    class Watched(FaultyHandler):
-        def initialize(self, context: Any) -> None:
-            super().initialize(context)
-            self.passes = self.warmed
+class Watched(FaultyHandler):
+    """Keeps the sizes of the passes while it is loaded."""
 
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            self.warmed = [*getattr(self, "warmed", []), len(batch)]
-            return super().forward(batch)
+    def initialize(self, context: Any) -> None:
+        super().initialize(context)
+        self.passes = self.warmed
 
-    watched = load_example(Watched, max_batch_size=5, warmup_iterations=2)
-    assert isinstance(watched.handler, Watched)
-    assert watched.handler.passes[-4:] == [1, 1, 5, 5]
-    assert set(watched.handler.passes[:-4]) <= {5}  # the threads' timing
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        self.warmed = [*getattr(self, "warmed", []), len(batch)]
+        return super().forward(batch)
+
+
+def passes_while_loading(folder: Path, **config: Any) -> list[int]:
+    watched = load_from(folder, Watched, max_batch_size=5, warmup_iterations=2, **config).handler
+    assert isinstance(watched, Watched)
+    return watched.passes
+
+
+def test_warm_up_runs_alone_and_in_the_largest_batch(example_copy: Path) -> None:
+    passes = passes_while_loading(example_copy)
+    assert passes[-4:] == [1, 1, 5, 5]
+    assert set(passes[:-4]) <= {5}  # the threads' timing
+
+
+def test_a_wake_runs_one_input_once(example_copy: Path) -> None:
+    passes_while_loading(example_copy)
+    assert passes_while_loading(example_copy) == [1]
 
 
 class TooSmall(FaultyHandler):

@@ -131,6 +131,21 @@ def test_packed_texts_have_the_vectors_of_transformers_itself(
     assert (vectors(bert, TEXTS) - expected).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("batching", ["auto", "padded"])
+def test_a_wake_batches_as_the_first_load_without_trying(
+    bert_folder: Path, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load(bert_folder, max_characters=999, batching=batching)
+
+    def choose(*_: Any, **__: Any) -> Any:
+        raise AssertionError("tried again")
+
+    monkeypatch.setattr(BatchingChoice, "choose", choose)
+    again = load(bert_folder, max_characters=999, batching=batching)
+    assert again.describe()["batching"] == first.describe()["batching"]
+    assert vectors(again, TEXTS).equal(vectors(first, TEXTS))
+
+
 def test_a_text_has_one_vector_alone_and_in_a_batch(bert: Loaded) -> None:
     together = vectors(bert, TEXTS)
     alone = torch.cat([vectors(bert, [text]) for text in TEXTS])

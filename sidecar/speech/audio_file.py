@@ -33,6 +33,8 @@ _PACKED_CODECS = ("mp3", "mp3float", "vorbis", "opus", "flac", "aac", "alac", "a
 _DICTATION_CODECS = ("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt")
 CODECS = frozenset((*_PACKED_CODECS, *_DICTATION_CODECS, *map("pcm_{}".format, _PCM_CODECS)))
 
+_WAVE_PACKET_BYTES = 2**15  # FFmpeg's own are 4 KiB, and each costs as much
+
 # The file's kind is ours to say, so FFmpeg should want to open nothing; these see to it.
 _OPTIONS = {
     "protocol_whitelist": "none",
@@ -143,7 +145,9 @@ def _inspect_mp4(file: BinaryIO, kind: Container, end: int, field: str) -> Audio
 def _inspect_wave(file: BinaryIO, kind: Container, end: int) -> AudioFile:
     length = read_wave_length(file)
     missing = f"its header states {length.missing} bytes more" if length.missing else None
-    options = {"ignore_length": "1"} if length.goes_on else {}
+    options = {"max_size": str(_WAVE_PACKET_BYTES)}
+    if length.goes_on:
+        options["ignore_length"] = "1"
     remarks = []
     if length.goes_on:
         remarks.append("the length in the header is too short: the file was read to its end")

@@ -4,6 +4,7 @@ What lies in the channels must not cancel: a microphone whose wires are swapped 
 the other's opposite, and their mean would be silence.
 """
 
+import math
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
@@ -57,8 +58,9 @@ def to_mono(
 
 def _mixed(block: list[Sound], rate: int) -> Planes:
     planes = np.concatenate([sound.planes for sound in block], axis=1)
-    np.nan_to_num(planes, copy=False, nan=0.0)
-    planes.clip(-LARGEST, LARGEST, out=planes)
+    if not -LARGEST < planes.min() <= planes.max() < LARGEST:  # nor is that so of a NaN
+        np.nan_to_num(planes, copy=False, nan=0.0)
+        planes.clip(-LARGEST, LARGEST, out=planes)
     if len(planes) == 1:
         only: Planes = planes[0]
         return only
@@ -96,19 +98,20 @@ def _mixed_window(planes: Planes, weights: Planes) -> Planes:
 
 
 def _quantised(mono: Planes) -> bytes:
-    scaled = np.rint(mono * (_gain(mono) * _FULL_SCALE)).clip(-_FULL_SCALE, _FULL_SCALE - 1)
+    scaled = mono * np.float32(_gain(mono) * _FULL_SCALE)
+    np.rint(scaled, out=scaled)
+    scaled.clip(-_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
     data: bytes = scaled.astype("<i2").tobytes()
     return data
 
 
 def _gain(mono: Planes) -> float:
     """What brings *mono* to a level at which speech is found."""
-    sizes = np.abs(mono)
-    peak = float(sizes.max(initial=0.0))
+    peak = float(max(mono.max(initial=0.0), -mono.min(initial=0.0)))
     if peak > 1:
-        usual = float(np.quantile(sizes, USUAL))
+        usual = float(np.quantile(np.abs(mono), USUAL))
         return 1 / max(1.0, min(peak, HEADROOM * usual))
-    level = float(np.sqrt(np.square(mono, dtype=np.float64).mean()))
+    level = math.sqrt(float(np.dot(mono, mono)) / max(len(mono), 1))
     if not 0 < level < QUIET:
         return 1.0
     return max(1.0, min(SPEECH_LEVEL / level, 1 / peak, MAX_GAIN))

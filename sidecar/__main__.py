@@ -50,7 +50,7 @@ CANNOT_START = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs until a signal ends it.  Returns 0, or 2 with a sentence when it cannot start."""
+    """Run until a signal ends the program; return 0, or 2 with a sentence when it cannot start."""
     os.umask(PRIVATE)
     raise_descriptor_limit()
     options = vars(_parser().parse_args(arguments))
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def serve(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM.  Raises PortTaken."""
+    """Serve until SIGINT or SIGTERM.  Raises PortTaken."""
     process: TorchServeProcess | None = None
     signals = StopSignals(lambda: process.kill() if process else None)
     signals.listen()
@@ -123,7 +123,9 @@ async def serve(settings: Settings) -> None:
 
 
 def _calm_garbage_collector() -> None:
-    """What is built by now stays, and requests leave few cycles: look seldom, and at little.
+    """Have the garbage collector look seldom, and not at what was built up to now.
+
+    That stays for as long as the program runs, and requests leave few cycles behind.
 
     Measured: a third of the processor time of a request went into looking.
     """
@@ -143,7 +145,7 @@ def _give_back_large_blocks() -> None:
 
 
 def _bind(settings: Settings) -> socket.socket:
-    """The listening socket.  Raises PortTaken, before anything else was started."""
+    """Return the listening socket.  Raises PortTaken before anything else is started."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

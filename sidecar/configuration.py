@@ -14,7 +14,10 @@ PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of an address: ``https://user
 
 
 def check_configuration(settings: Settings) -> None:
-    """Raises SettingsError, CatalogError or OSError with a sentence.  Makes and changes nothing."""
+    """Check whether the program could start, without making or changing anything.
+
+    Raises SettingsError, CatalogError or OSError with a sentence.
+    """
     broken = load_catalog(settings.models_file, store=settings.model_store).broken
     if broken:
         raise CatalogError("\n".join(broken.values()))
@@ -26,7 +29,7 @@ def check_configuration(settings: Settings) -> None:
 
 
 def explain_configuration(effective: Effective) -> str:
-    """A line for each setting, as TOML; behind it, where the value came from."""
+    """Return a line for each setting, as TOML; behind it, where the value came from."""
     lines = []
     for name in Settings.__struct_fields__:
         value = getattr(effective.settings, name)

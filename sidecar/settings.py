@@ -233,7 +233,7 @@ class Effective(NamedTuple):
 def load_settings(
     environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from the file, *environ*, and *overrides* (the command line) on top.
+    """Return the settings from the file, *environ*, and *overrides* (the command line) on top.
 
     Raises SettingsError naming what is unknown or wrong.
     """
@@ -243,7 +243,10 @@ def load_settings(
 def load_effective(
     environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
 ) -> Effective:
-    """The same, with the sources.  The file is `config` of *overrides*, else SIDECAR_CONFIG."""
+    """Return the settings with their sources.
+
+    The file is `config` of *overrides*, else that of SIDECAR_CONFIG.
+    """
     flags = {name: value for name, value in (overrides or {}).items() if value is not None}
     file = flags.pop("config", None) or environ.get(CONFIG_VARIABLE)
     layers: dict[Source, dict[str, Any]] = {
@@ -263,7 +266,7 @@ def load_effective(
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of the setting *name* is never to be shown."""
+    """Return whether the value of the setting *name* is never to be shown."""
     return Secret in (_TYPES[name], *get_args(_TYPES[name]))
 
 
@@ -297,7 +300,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _parse(label: str, name: str, given: Any, *, strict: bool = False) -> Any:
-    """The value of the setting *name*.  *label* says in a refusal where it stands."""
+    """Return the value of the setting *name*.  *label* tells, in an error, where it was given."""
     kind, value = _TYPES[name], given
     if kind == tuple[str, ...] and isinstance(given, str) and not strict:
         value = [part.strip() for part in given.split(",") if part.strip()]
@@ -309,7 +312,7 @@ def _parse(label: str, name: str, given: Any, *, strict: bool = False) -> Any:
 
 
 def _construct(kind: type, value: Any) -> Any:
-    """A path or a secret; both are written as text."""
+    """Return a path or a secret; both are written as text."""
     if not isinstance(value, str):
         raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
     return kind(value)

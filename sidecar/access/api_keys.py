@@ -42,7 +42,7 @@ class KeyRecord(msgspec.Struct):
     revoked_at: float | None = None
 
     def state(self, now: float) -> str:
-        """valid, expired or revoked."""
+        """Return ``valid``, ``expired`` or ``revoked``."""
         if self.revoked_at is not None:
             return "revoked"
         expired = self.expires_at is not None and self.expires_at <= now
@@ -60,7 +60,7 @@ class ApiKeys:
         self._by_hash: dict[str, KeyRecord] | None = {}  # None: the file cannot be read
 
     def verify(self, key: str) -> Identity:
-        """Whose key it is.
+        """Return whose key *key* is.
 
         Raises NotAuthenticated with the reason, Unavailable while the file cannot be read:
         which keys are revoked is not known then.
@@ -74,7 +74,7 @@ class ApiKeys:
         return Identity(record.name, frozenset(record.scopes), "api_key", record.expires_at)
 
     def find(self, key: str) -> KeyRecord | None:
-        """The record of *key*, whatever its state."""
+        """Return the record of *key*, whatever its state."""
         self._look()
         if self._by_hash is None:
             raise Unavailable(
@@ -84,7 +84,7 @@ class ApiKeys:
         return self._by_hash.get(_sha256(key))
 
     def records(self) -> list[KeyRecord]:
-        """All keys, in the order of their making.  Raises SettingsError for a spoiled file."""
+        """Return all keys, oldest first.  Raises SettingsError for a damaged file."""
         try:
             return msgspec.json.decode(read_private(self._path), type=list[KeyRecord])
         except FileNotFoundError:
@@ -110,7 +110,7 @@ class ApiKeys:
         return [record for record in read if record is not None]
 
     def create(self, name: str, scopes: list[str], days: float | None) -> tuple[str, KeyRecord]:
-        """A new key, which is shown only now, and its record."""
+        """Make a key; return it, which is the only time that it is shown, and its record."""
         key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
         now = self._clock()
         record = KeyRecord(
@@ -126,7 +126,7 @@ class ApiKeys:
         return key, record
 
     def revoke(self, key_id: str) -> bool:
-        """Revokes a key; False when there is none of that id."""
+        """Revoke a key; return whether there is one with that id."""
         with self._writing() as records:
             found = [record for record in records if record.id == key_id]
             for record in found:
@@ -136,7 +136,7 @@ class ApiKeys:
 
     @contextmanager
     def _writing(self) -> Iterator[list[KeyRecord]]:
-        """The records, stored again afterwards; one process at a time."""
+        """Yield the records, and store them after the block; one process at a time."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._path.with_name(f"{self._path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Any credential → an identity.
 
-Authorization makes X-API-Key unread.  An empty header counts as absent; a credential that is
-there and wrong is refused, also where none is needed.
+If Authorization is given, X-API-Key is not read.  An empty header counts as absent; a wrong
+credential is refused even where none is needed.
 """
 
 import time
@@ -99,7 +99,7 @@ class Authenticator:
 
 
 def _bearer(authorization: str | None) -> str | None:
-    """The credential in an Authorization header; None without one."""
+    """Return the credential in an Authorization header; None without one."""
     if not authorization:
         return None
     scheme, _, credential = authorization.partition(" ")
@@ -110,7 +110,7 @@ def _bearer(authorization: str | None) -> str | None:
 
 
 def _is_placeholder(authorization: str) -> bool:
-    """Whether an Authorization header holds a bearer token that is neither an API key nor a JWT."""
+    """Return whether the bearer token of *authorization* is neither an API key nor a JWT."""
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     return (
@@ -121,7 +121,7 @@ def _is_placeholder(authorization: str) -> bool:
 def build_authenticator(
     settings: Settings, clock: Callable[[], float] = time.time
 ) -> Authenticator:
-    """The authenticator that *settings* ask for; makes development's secret when needed.
+    """Build the authenticator that *settings* ask for, and development's secret if it is needed.
 
     Raises SettingsError: keys cannot be read, or production has no credential source.
     """

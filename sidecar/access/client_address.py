@@ -8,16 +8,16 @@ IPV6_CLIENT_BITS = 64  # what one subscriber has
 
 
 def parse_networks(texts: Sequence[str]) -> list[Network]:
-    """Raises ValueError for what is neither an address nor a network."""
+    """Return *texts* as networks.  Raises ValueError for what is neither address nor network."""
     return [ip_network(text, strict=False) for text in texts]
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[Network]) -> str:
-    """The address to hold a request against.
+    """Return the address that a request is counted for.
 
-    *peer* is who connected.  If that is a trusted proxy, X-Forwarded-For tells who asked it: the
-    last address there that is not a trusted proxy too; what stands before it anybody can write.
-    An IPv6 client is known by its /64.
+    *peer* is the address that connected.  If it is a trusted proxy, the client is the last address
+    in X-Forwarded-For that is not a trusted proxy too; whatever comes before it, anybody could
+    have written.  IPv6 clients are counted by their /64.
     """
     hops = [peer or "", *reversed([each.strip() for each in (forwarded_for or "").split(",")])]
     known = _parse(hops[0])

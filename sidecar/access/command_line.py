@@ -29,7 +29,7 @@ class WrongUse(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0 done (or a valid token), 1 an invalid one, 2 wrong use."""
+    """Return the exit code: 0 done (or a valid token), 1 an invalid one, 2 wrong use."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(load_settings(), options))

@@ -13,7 +13,7 @@ UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def explain_key(record: KeyRecord) -> dict[str, str]:
-    """What is known of an API key."""
+    """Return what is known of an API key."""
     return {
         "subject": printable(record.name),
         "scopes": printable(" ".join(record.scopes)) or "none",
@@ -23,7 +23,7 @@ def explain_key(record: KeyRecord) -> dict[str, str]:
 
 
 def explain_jwt(token: str) -> dict[str, str]:
-    """What a JWT says about itself, verified or not; nothing when it cannot be read."""
+    """Return what a JWT says about itself, verified or not; nothing when it cannot be read."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError):
@@ -41,13 +41,13 @@ def explain_jwt(token: str) -> dict[str, str]:
 
 
 def printable(value: Any) -> str:
-    """*value* without characters that move a terminal's cursor; empty for None."""
+    """Return *value* without characters that move a terminal's cursor; empty for None."""
     text = "" if value is None else str(value)
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def moment(seconds: Any, *, missing: str = "never") -> str:
-    """Epoch seconds as a date and a time, or *missing* for None."""
+    """Return epoch seconds as a date and a time, or *missing* for None."""
     if seconds is None:
         return missing
     number = _finite(seconds)

@@ -16,5 +16,5 @@ class Identity(msgspec.Struct, frozen=True):
     expires_at: float | None = None
 
     def has_scope(self, name: str) -> bool:
-        """Whether this caller may do *name*; `admin` may do all."""
+        """Return whether this caller may do *name*; `admin` may do all."""
         return name in self.scopes or "admin" in self.scopes

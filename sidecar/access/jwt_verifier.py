@@ -52,7 +52,10 @@ class JwtVerifier:
         self.trust_seconds = keys.trust_seconds
 
     async def verify(self, token: str) -> Identity:
-        """Raises NotAuthenticated with the reason, Unavailable when there is no key to check by."""
+        """Return whose token it is.
+
+        Raises NotAuthenticated with the reason, Unavailable when no key to check it is at hand.
+        """
         key = await self._keys.key_for(token)
         try:
             payload = jwt.decode(

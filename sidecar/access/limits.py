@@ -75,23 +75,23 @@ class Limits:
         self._concurrency = Concurrency()
 
     async def close(self) -> None:
-        """Hangs up on the store."""
+        """Close the connections to a shared store."""
         await self._rates.close()
 
     def client(self, identity: Identity | None, peer: str | None, forwarded: str | None) -> str:
-        """Whom a request counts for: its token's subject, else its address."""
+        """Return whom a request counts for: its token's subject, else its address."""
         if identity is not None:
             return f"{identity.kind}:{identity.subject}"
         return f"address:{client_address(peer, forwarded, self._trusted)}"
 
     async def take(self, name: str, allowance: Allowance, who: str) -> Quota | None:
-        """Counts one request of *who*; what is left.  None where no rate is set."""
+        """Count one request of *who*; return what is left of the rate, None where none is set."""
         if allowance.rate is None:
             return None
         return await self._rates.take(name, allowance.rate, who)
 
     def enter(self, allowance: Allowance, who: str) -> bool:
-        """Begins a request of *who*; whether it has to `leave`.  Raises TooManyRequests."""
+        """Begin a request of *who*; return whether it has to `leave`.  Raises TooManyRequests."""
         limit = allowance.concurrent_requests
         if limit is None:
             return False
@@ -100,12 +100,12 @@ class Limits:
         return True
 
     def leave(self, who: str) -> None:
-        """A request of *who* has ended."""
+        """End a request of *who*."""
         self._concurrency.leave(who)
 
 
 def refuse_exceeded(quota: Quota) -> None:
-    """Raises TooManyRequests if *quota* is used up."""
+    """Raise TooManyRequests if *quota* is used up."""
     if quota.exceeded:
         raise TooManyRequests(
             f"rate of the {quota.name}: {quota.rate.burst} requests in {quota.rate.seconds} s",

@@ -28,7 +28,7 @@ class OriginGuard:
         self._known_hosts: set[str] = set()
 
     def check(self, host: str | None, origin: str | None) -> None:
-        """Raises ForbiddenOrigin unless both may be.  *host* and *origin* are header values."""
+        """Raise ForbiddenOrigin unless the headers Host and Origin are both allowed."""
         if host is not None and host not in self._known_hosts:
             if not self._is_ours(host):
                 raise ForbiddenOrigin(
@@ -41,14 +41,14 @@ class OriginGuard:
             raise ForbiddenOrigin("Origin: not allowed; SIDECAR_ALLOWED_ORIGINS adds origins")
 
     def allows(self, origin: str, host: str | None) -> bool:
-        """Whether a page of *origin* may send requests to *host*."""
+        """Return whether a page of *origin* may send requests to *host*."""
         if origin.lower() in self._origins:
             return True
         found = _ORIGIN.fullmatch(origin)
         return found is not None and host is not None and found["host"].lower() == host.lower()
 
     def is_foreign(self, origin: str) -> bool:
-        """Whether *origin* is allowed by the settings: its page needs CORS headers to read."""
+        """Return whether the settings allow *origin*, whose pages need CORS headers to read."""
         return origin.lower() in self._origins
 
     def _is_ours(self, host: str) -> bool:

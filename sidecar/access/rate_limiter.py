@@ -34,7 +34,7 @@ class Rate(NamedTuple):
 
     @classmethod
     def of(cls, requests_per_second: float, burst: int | None) -> "Rate":
-        """*burst* is by default what one second allows, and never less than one request."""
+        """Return the rate; by default *burst* is what one second allows, at least one request."""
         most = burst or max(1, math.ceil(requests_per_second))
         seconds = max(1, round(most / requests_per_second))
         return cls(max(1, round(requests_per_second * seconds)), seconds)
@@ -74,12 +74,12 @@ class RateLimiter:
         self._remind_at = 0.0
 
     async def close(self) -> None:
-        """Hangs up."""
+        """Close the connections to a shared store."""
         if self._pool is not None:
             await self._pool.aclose()
 
     async def take(self, name: str, rate: Rate, who: str) -> Quota:
-        """Counts one request of *who*; what is left then.
+        """Count one request of *who*; return what is left of *rate*.
 
         A store that cannot be reached refuses nobody: the log says so.
         """

@@ -25,7 +25,7 @@ class SigningKeys(Protocol):
     trust_seconds: float
 
     async def key_for(self, token: str) -> Any:
-        """The key to check *token* with.  Raises NotAuthenticated or Unavailable."""
+        """Return the key to check *token* with.  Raises NotAuthenticated or Unavailable."""
 
 
 class FixedKey:
@@ -38,12 +38,12 @@ class FixedKey:
         self.algorithms = algorithms
 
     async def key_for(self, _: str) -> Any:
-        """The key."""
+        """Return the key."""
         return self.key
 
 
 def signing_keys(settings: Settings) -> SigningKeys | None:
-    """What *settings* name; in development without any, a secret made at the first start.
+    """Return the keys that *settings* name; development without any makes a secret for itself.
 
     None: production with API keys only.  Raises SettingsError when a key cannot be used.
     """
@@ -61,7 +61,7 @@ def signing_keys(settings: Settings) -> SigningKeys | None:
 
 
 def signing_secret(settings: Settings) -> bytes | None:
-    """The secret that makes and checks HS256 tokens; made now if development has none yet."""
+    """Return the secret for HS256 tokens; development's is made now if there is none yet."""
     if settings.jwt_secret is not None:
         return settings.jwt_secret.encode()
     if not uses_development_secret(settings):
@@ -75,7 +75,7 @@ def signing_secret(settings: Settings) -> bytes | None:
 
 
 def development_secret(settings: Settings) -> str:
-    """The secret that development made for itself, made now if it is not there yet."""
+    """Return the secret that development makes for itself at its first start."""
     path = settings.secret_file
     if not path.exists():
         create_whole(path, secrets.token_urlsafe(MIN_SECRET_BYTES).encode())
@@ -83,7 +83,7 @@ def development_secret(settings: Settings) -> str:
 
 
 def uses_development_secret(settings: Settings) -> bool:
-    """Whether tokens are checked with the secret that development made for itself."""
+    """Return whether tokens are checked with the secret that development made for itself."""
     sources = (settings.jwt_secret, settings.jwt_public_key_file, settings.jwt_jwks_url)
     return settings.environment == "development" and sources == (None, None, None)
 
@@ -106,7 +106,7 @@ def _public_key(path: Path, algorithms: Sequence[str]) -> FixedKey:
 
 
 def _fixed_key(data: bytes, algorithm: str) -> FixedKey:
-    """Raises ValueError for what cannot be a key of *algorithm*, or is too short for it."""
+    """Return *data* as a key of *algorithm*.  Raises ValueError if it is none, or too short."""
     rules = get_default_algorithms()[algorithm]
     try:
         key = rules.prepare_key(data)

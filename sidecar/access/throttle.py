@@ -28,7 +28,7 @@ NO_CEILING = Ceiling(None, None, None)
 
 
 def exceeded(ceiling: Ceiling, load: Load) -> str | None:
-    """Which limit is reached, as a sentence; None when none is."""
+    """Return which limit is reached, as a sentence; None when none is."""
     for name, limit, value in zip(Ceiling._fields, ceiling, load, strict=True):
         if limit is not None and value is not None and value >= limit:
             return f"{name}: {value:g}, the limit is {limit:g}"

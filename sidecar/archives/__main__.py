@@ -18,7 +18,7 @@ from sidecar.settings import Settings, SettingsError, load_settings
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 built or current, 1 a build failed, 2 wrong settings or catalog."""
+    """Return the exit code: 0 built or current, 1 a build failed, 2 wrong settings or catalog."""
     parser = argparse.ArgumentParser(
         prog="scripts/build_archives", description=__doc__.partition(":")[0]
     )
@@ -74,7 +74,7 @@ def _key(catalog: Catalog, name: str) -> str:
 
 
 def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
-    """Whether it is built unasked: also a downloaded model whose files are here."""
+    """Return whether a model is built by default: a downloaded one only if its files are here."""
     if spec.is_own:
         return False
     if spec.is_downloaded:

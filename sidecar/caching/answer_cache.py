@@ -5,11 +5,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """What can be kept says how large it is."""
+    """An answer that knows its size."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes that it takes in memory."""
 
 
 Answer = TypeVar("Answer", bound=Sized)
@@ -33,7 +33,7 @@ class AnswerCache(Generic[Answer]):
         return len(self._kept)
 
     def get(self, key: bytes, now: float) -> Answer | None:
-        """The answer for *key*, unless it is too old."""
+        """Return the answer for *key*, unless it is too old."""
         kept = self._kept.get(key)
         if kept is None:
             return None
@@ -44,7 +44,7 @@ class AnswerCache(Generic[Answer]):
         return kept.answer
 
     def put(self, key: bytes, answer: Answer, now: float) -> None:
-        """Keeps *answer*, in place of an older one."""
+        """Keep *answer*, in place of an older one."""
         if key in self._kept:
             self._drop(key)
         if answer.size > self._max_bytes:

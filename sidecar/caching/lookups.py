@@ -2,14 +2,14 @@
 
 
 class Lookups:
-    """Counts since start."""
+    """Hits and misses since the start."""
 
     def __init__(self) -> None:
         self.hits = 0
         self.misses = 0
 
     def count(self, *, hit: bool) -> None:
-        """One lookup; an answer that was being computed for somebody else is a hit too."""
+        """Count one lookup; an answer that was being computed for somebody else is a hit too."""
         if hit:
             self.hits += 1
         else:

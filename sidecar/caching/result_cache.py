@@ -35,7 +35,7 @@ class ResultCache:
         compute: Callable[[], Awaitable[Answer]],
         keep: Callable[[Answer], bool] = lambda _: True,
     ) -> tuple[Answer, Origin]:
-        """The answer, and where it came from.  Raises what *compute* raises.
+        """Return the answer, and where it came from.  Raises what *compute* raises.
 
         An answer that is not to *keep* is not shared either.
         """
@@ -57,7 +57,7 @@ class ResultCache:
         compute: Callable[[], Awaitable[Answer]],
         keep: Callable[[Answer], bool] = lambda _: True,
     ) -> tuple[Answer, Origin]:
-        """An answer computed for this caller alone, and kept for the others."""
+        """Return an answer computed for this caller alone, and kept for the others."""
         answer = await compute()
         if keep(answer):
             self._answers.put(key, answer, self._clock())
@@ -65,7 +65,7 @@ class ResultCache:
 
 
 def digest(parts: Iterable[bytes]) -> bytes:
-    """A key: equal only for equal *parts*."""
+    """Return a key: equal only for equal *parts*."""
     total = hashlib.blake2b(digest_size=32)
     for part in parts:
         total.update(len(part).to_bytes(8, "big") + part)

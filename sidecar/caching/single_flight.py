@@ -23,7 +23,7 @@ class SingleFlight(Generic[Answer]):
         compute: Callable[[], Awaitable[Answer]],
         shareable: Callable[[Answer], bool] = lambda _: True,
     ) -> tuple[Answer, bool]:
-        """The answer, and whether it was computed for somebody else.
+        """Return the answer, and whether it was computed for somebody else.
 
         Raises what *compute* raises, if it is this caller's own.
         """

@@ -35,7 +35,7 @@ class Snapshot:
         self._flight: SingleFlight[Page] = SingleFlight()
 
     async def get(self, compute: Callable[[], Awaitable[bytes]], *, fresh: bool = False) -> Page:
-        """The page; with *fresh* computed for this call, or for one that came with it."""
+        """Return the page; with *fresh* computed for this call, or for one that came with it."""
         page, now = self._page, self._clock()
         if page is not None and not fresh and now - page.computed_at < self._seconds:
             self._lookups.count(hit=True)

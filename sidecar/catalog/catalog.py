@@ -92,7 +92,7 @@ class Catalog(Mapping[str, ModelSpec]):
 
 
 def _keys_by_name(specs: Mapping[str, ModelSpec]) -> dict[str, str]:
-    """Raises CatalogError for a key that is unfit, and for a name that two models have."""
+    """Return each name's key.  Raises CatalogError for an unfit key, or a name of two models."""
     keys: dict[str, str] = {}
     for key, spec in specs.items():
         kind = ArchiveName if spec.is_own else Name
@@ -112,7 +112,7 @@ def load_catalog(
     *,
     serve_archives: bool = False,
 ) -> Catalog:
-    """The catalog in *path*, with the *downloaded* models that it does not have itself.
+    """Return the catalog in *path*, with the *downloaded* models that it does not have itself.
 
     Entries with the handler `own` are completed by their archives in *store*; with
     *serve_archives*, the other archives there are models too.
@@ -136,7 +136,7 @@ def load_catalog(
 
 
 def _offered(store: Path, specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """The archives that no entry has."""
+    """Return the archives that no entry has."""
     found = find_archives(store, specs)
     for reason in found.left_out:
         log.warning("%s: not offered: %s", store, reason)
@@ -144,12 +144,12 @@ def _offered(store: Path, specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec
 
 
 def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
-    """The catalog that *data* holds.  Raises CatalogError for the first entry that is wrong."""
+    """Return the catalog in *data*.  Raises CatalogError for the first entry that is wrong."""
     return Catalog(parse_specs(data, name))
 
 
 def parse_specs(data: bytes, name: str, store: Path | None = None) -> dict[str, ModelSpec]:
-    """The entries of models.json; archives with handlers of their own are in *store*.
+    """Return the entries of models.json; archives with handlers of their own are in *store*.
 
     Raises CatalogError for the first one that is wrong.
     """
@@ -160,7 +160,7 @@ def parse_specs(data: bytes, name: str, store: Path | None = None) -> dict[str, 
 
 
 def catalog_schema() -> dict[str, object]:
-    """The JSON Schema of models.json, for editors."""
+    """Return the JSON Schema of models.json, for editors."""
     schema = msgspec.json.schema(CatalogFile)
     definitions = schema["$defs"]
     (specs,), entries = msgspec.json.schema_components([ModelSpec], ref_template="#/$defs/{name}")

@@ -69,24 +69,24 @@ class DownloadedModels:
         return decoded_record(data, _RawRecords, str(self._file))
 
     def stamp(self) -> int | None:
-        """Changes when the file does; None while there is none."""
+        """Return what changes when the file does; None while there is no file."""
         try:
             return self._file.stat().st_mtime_ns
         except OSError:
             return None
 
     def put(self, key: str, record: Downloaded) -> None:
-        """Enters *key*, in place of what it had."""
+        """Store *record* as that of *key*, in place of an older one."""
         raw = msgspec.Raw(msgspec.json.encode(record))
         self._change(lambda records: records.update({key: raw}))
 
     def drop(self, key: str) -> None:
-        """Takes *key* out, and its files."""
+        """Remove the record and the files of *key*."""
         self._change(lambda records: records.pop(key, None))
         shutil.rmtree(self.base / key, ignore_errors=True)
 
     def to_build(self, key: str, spec: ModelSpec) -> ModelSpec | None:
-        """*spec* with the path of its files below `base`; None while they are not here."""
+        """Return *spec* with the path of its files below `base`; None while they are not here."""
         return msgspec.structs.replace(spec, path=key) if (self.base / key).is_dir() else None
 
     def _change(self, change: Callable[[_RawRecords], object]) -> None:

@@ -84,7 +84,7 @@ def _file_fault(shown: str, folder: Path, option: str, name: str) -> str | None:
 
 
 def _module_fault(folder: Path, shown: str, options: Any) -> str | None:
-    """What is wrong with the class of an eager model, by its source."""
+    """Return what is wrong with the class of an eager model, by its source."""
     file = folder / f"{options.module}.py"
     if not file.is_file():
         near = nearest(options.module, [each.stem for each in folder.glob("*.py")])
@@ -101,7 +101,7 @@ def _module_fault(folder: Path, shown: str, options: Any) -> str | None:
 
 
 def _names(tree: ast.Module) -> set[str]:
-    """What a module may have at its top, `*` for what it imports without names."""
+    """Return what a module may have at its top, `*` for what it imports without names."""
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -115,7 +115,7 @@ def _names(tree: ast.Module) -> set[str]:
 
 
 def _checkpoint_fault(shown: str, path: Path) -> str | None:
-    """What of a transformers checkpoint is not there."""
+    """Return what of a transformers checkpoint is not there."""
     if not path.is_dir():
         return f"path: {shown} must be a folder with config.json and model.safetensors"
     configs = list(path.rglob("config.json"))

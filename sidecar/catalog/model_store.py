@@ -12,7 +12,7 @@ from sidecar.catalog.own_archives import (
 
 
 def archive_path(store: Path, key: str, version: str | None = None) -> Path:
-    """Where *key*'s archive lies in the model store: its own, or that of another *version*.
+    """Return where *key*'s archive lies in the model store: its own, or that of another *version*.
 
     So it is called if this program built it.
     """
@@ -40,13 +40,13 @@ def archive_mark(path: Path) -> ArchiveMark | None:
 
 
 def archive_version(path: Path) -> str | None:
-    """The model's version in the archive's manifest; None for what is no whole archive."""
+    """Return the model's version in the archive's manifest; None for what is no whole archive."""
     facts = _facts(path)
     return None if facts is None else facts.version
 
 
 def find_version(store: Path, key: str, version: str) -> str | None:
-    """The archive that holds *version* of *key*; None: there is none.
+    """Return the archive that holds *version* of *key*; None: there is none.
 
     By its name it is `<key>-<version>.mar` or `<key>.mar`; any other one names the model itself.
     """

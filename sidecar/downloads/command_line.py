@@ -38,7 +38,7 @@ SOURCES = ("huggingface", "url", "local", "package")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit code: 0 done, 1 it did not work, 2 wrong use."""
+    """Return the exit code: 0 done, 1 it did not work, 2 wrong use."""
     if list(arguments) == ["fetch"]:
         return _fetch()
     options = _parser().parse_args(arguments)
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fetch() -> int:
-    """The server's process: an order on standard input, reports on standard output."""
+    """Run as the server's process: read a task from standard input, write reports to output."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it builds is removed
     task = read_task(sys.stdin)
 
@@ -192,7 +192,7 @@ class _Bar:
         self._bar = tqdm(unit="B", unit_scale=True, unit_divisor=1024, disable=None, desc=key)
 
     def show(self, report: Report) -> None:
-        """One report."""
+        """Show one report."""
         if isinstance(report, FetchProgress):
             self._bar.total = report.total_bytes
             self._bar.n = report.done_bytes
@@ -210,5 +210,5 @@ class _Bar:
             print(f"models: {self._key}: {report.error}", file=sys.stderr)  # noqa: T201
 
     def end(self) -> int:
-        """The exit code."""
+        """Return the exit code."""
         return 1 if self._failed else 0

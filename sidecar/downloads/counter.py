@@ -36,12 +36,12 @@ class ProgressCounter:
         self._reported = -REPORT_SECONDS
 
     def begin(self, state: Literal["downloading", "converting"], message: str) -> None:
-        """The next step."""
+        """Begin the next step."""
         self._state, self._message = state, message
         self._report()
 
     def expect(self, size: int) -> None:
-        """*size* bytes more are to come."""
+        """Add *size* to the bytes that are to come."""
         self._total = (self._total or 0) + size
         self._report()
 

@@ -32,7 +32,7 @@ class Card(NamedTuple):
 
 
 def describe(target: DownloadTarget, folder: Path, card: Card) -> ModelSpec:
-    """The entry for the model in *folder*.  Raises DownloadFailed."""
+    """Return the entry for the model in *folder*.  Raises DownloadFailed."""
     config = read_json(folder / "config.json")
     if config is None:
         raise DownloadFailed("it has no config.json, so it is unclear what the model is")
@@ -59,15 +59,15 @@ def describe(target: DownloadTarget, folder: Path, card: Card) -> ModelSpec:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in *path*; None without the file.  Raises DownloadFailed."""
+    """Return the object in *path*; None without the file.  Raises DownloadFailed."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as exc:
-        raise DownloadFailed(f"its {path.name} is no JSON") from exc
+        raise DownloadFailed(f"its {path.name} is not JSON") from exc
     if not isinstance(value, dict):
-        raise DownloadFailed(f"its {path.name} is no JSON object")
+        raise DownloadFailed(f"its {path.name} is not a JSON object")
     return value
 
 
@@ -82,7 +82,7 @@ def _options(kind: Kind, folder: Path) -> dict[str, Any]:
 
 
 def _voices(kind: Kind, folder: Path) -> dict[str, dict[str, str]]:
-    """The voices that lie beside the weights, else the model's own."""
+    """Return the voices that lie beside the weights, else the model's own."""
     file = folder / VOICE_FILES.get(kind.architecture, "")
     if file.is_file():
         with safe_open(file, "numpy") as tensors:
@@ -92,7 +92,7 @@ def _voices(kind: Kind, folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _controls(kind: Kind, folder: Path) -> list[str]:
-    """What a voice of this architecture obeys."""
+    """Return what a voice of this architecture obeys."""
     controls = ["volume"]
     if kind.architecture == "VitsModel":
         controls.append("speed")
@@ -104,9 +104,9 @@ def _controls(kind: Kind, folder: Path) -> list[str]:
 
 
 def _embedding_options(folder: Path) -> dict[str, Any]:
-    """Nothing: the handler reads sentence-transformers' own files.
+    """Return no options: the handler reads sentence-transformers' own files.
 
-    Raises DownloadFailed for a module that it does not know, so that it is said at once.
+    Raises DownloadFailed at once for a module that the handler does not know.
     """
     file = folder / "modules.json"
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""The process that fetches: started with an order, heard line by line, ended with us.
+"""The process that fetches: it is given a task, reports line by line, and ends with us.
 
 It inherits no `SIDECAR_…` variable and no secret; the hub's token comes through its input.
 Its input stays open as long as it is wanted: it ends itself when that closes, so that it
@@ -77,16 +77,16 @@ class FetchProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.returncode
 
     def close_input(self) -> None:
-        """It is not wanted any more: it ends itself."""
+        """Close its input, at which the process ends itself."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
     async def end(self) -> None:
-        """Ends it and what it started.  It removes what it was building."""
+        """End the process and what it started; it removes what it was building."""
         process = self._process
         self.close_input()
         if process.returncode is None:
@@ -100,7 +100,7 @@ class FetchProcess:
 
 @asynccontextmanager
 async def running(task: FetchTask) -> AsyncIterator[FetchProcess]:
-    """The process for *order*, which ends with the block."""
+    """Yield the process for *task*, which ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "sidecar.downloads", "fetch"),
@@ -122,17 +122,17 @@ async def running(task: FetchTask) -> AsyncIterator[FetchProcess]:
 
 
 def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of *environ* the process may see."""
+    """Return what of *environ* the process may see."""
     return {name: value for name, value in environ.items() if ALLOWED_VARIABLES.fullmatch(name)}
 
 
 def encode_task(task: FetchTask) -> bytes:
-    """One line."""
+    """Return *task* as one line of JSON."""
     return msgspec.json.encode(task, enc_hook=encode_path)
 
 
 def read_task(source: TextIO) -> FetchTask:
-    """The order on the process's input; from now on the process ends when that closes."""
+    """Return the task on the process's input; from now on, the process ends when that closes."""
     task = msgspec.json.decode(source.readline(), type=FetchTask, dec_hook=decode_path)
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""One order from beginning to end: fetch, convert, build.  Runs in a process of its own."""
+"""One task from beginning to end: fetch, convert, build.  Runs in a process of its own."""
 
 import hashlib
 import os
@@ -42,7 +42,7 @@ BUILT_COPIES = 3  # of a model's files in the store, while its archive is built
 
 
 class Fetcher:
-    """The work on one order; *say* gets the reports, the last of them Done or Failed."""
+    """Fetches one model; *say* gets the reports, the last being FetchDone or FetchFailed."""
 
     def __init__(self, task: FetchTask, say: Callable[[Report], None]) -> None:
         self._target = task.target
@@ -124,7 +124,7 @@ class Fetcher:
             self._take(hub, hub.look(self._vocoder, None), whole / "vocoder")
 
     def _take(self, hub: Hub, repository: Repository, target: Path) -> None:
-        """The files of *repository*, which are kept apart by commit until all are there."""
+        """Put the files of *repository* into *target*; until all are there, keep them by commit."""
         kept = self._folder / f"{repository.model_id.replace('/', '--')}-{repository.commit}"
         self._check_size(repository, kept)
         self._counter.expect(repository.size)
@@ -135,7 +135,7 @@ class Fetcher:
             os.link(kept / name, target / name)
 
     def _check_size(self, repository: Repository, kept: Path) -> None:
-        """Refuses what is too large before any of it is fetched."""
+        """Refuse what is too large before any of it is fetched."""
         limit, size = self._target.max_mb, repository.size
         if limit is not None and size > limit * MB:
             raise DownloadFailed(
@@ -160,7 +160,7 @@ class Fetcher:
         local_files.copy(self._target.model_id, self._place, whole)
 
     def _convert(self, whole: Path) -> None:
-        """Pickled weights become safetensors; no pickle is left."""
+        """Convert pickled weights to safetensors, and leave no pickle."""
         pickles = [path for path in whole.rglob("*") if PICKLED.fullmatch(path.name)]
         if not pickles:
             return
@@ -239,12 +239,12 @@ def _fetch_archive(url: str, sha256: str | None, folder: Path, transfer: Transfe
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below *folder*; 0 when it is not there."""
+    """Return the bytes of all files below *folder*; 0 when it does not exist."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _part(spec: ModelSpec | None) -> str:
-    """The folder for a repository that is only a part of its model: a voice's text stage."""
+    """Return the folder for a repository that is only a part of its model: a voice's text stage."""
     stage = spec.handler_options.get("text_stage") if spec is not None else None
     return "" if stage is None else str(stage.get("folder", "text"))
 

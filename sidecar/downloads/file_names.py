@@ -29,7 +29,7 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 def checked_name(name: str) -> PurePosixPath:
-    """*name* as a path below a folder of ours.  Raises DownloadFailed for any other."""
+    """Return *name* as a path below a folder of ours.  Raises DownloadFailed for any other."""
     path = PurePosixPath(name)
     parts = name.split("/")
     if (
@@ -114,7 +114,7 @@ def _is_module(path: PurePosixPath) -> bool:
 
 
 def _one_layout(weights: Collection[str]) -> set[str]:
-    """The whole file where there is one, else the shards."""
+    """Return the whole file where there is one, else the shards."""
     whole = {name for name in weights if "-of-" not in name}
     return whole or set(weights)
 

@@ -55,7 +55,7 @@ class Hub:
         self.guard = AddressGuard([*place.hosts, host_of(self._endpoint)])
 
     def look(self, model_id: str, revision: str | None) -> Repository:
-        """The repository *model_id* now.  Raises DownloadFailed with a sentence."""
+        """Return the repository *model_id* now.  Raises DownloadFailed with a sentence."""
         guard_client(self.guard)
         api = HfApi(endpoint=self._endpoint, token=self._token or False)
         try:
@@ -67,7 +67,7 @@ class Hub:
         except RevisionNotFoundError as exc:
             raise DownloadFailed(f"{model_id} has no revision {revision}") from exc
         except HFValidationError as exc:
-            raise DownloadFailed(f"{model_id} is no name of a model on the hub") from exc
+            raise DownloadFailed(f"{model_id} is not the name of a model on the hub") from exc
         except (httpx2.TransportError, OfflineModeIsEnabled, HfHubHTTPError) as exc:
             raise self._unreachable(exc) from exc
         except httpx2.RequestError as exc:
@@ -89,7 +89,7 @@ class Hub:
         return Repository(model_id, info.sha, card, files)
 
     def fetch(self, repository: Repository, folder: Path, transfer: Transfer) -> None:
-        """Its files into *folder*.  Raises DownloadFailed."""
+        """Fetch the files of *repository* into *folder*.  Raises DownloadFailed."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             for name, remote in repository.files.items():

@@ -60,16 +60,16 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 def task_of(word: str) -> Task:
-    """One of our tasks for our own word or the hub's.  Raises DownloadFailed."""
+    """Return the task that *word*, our own or the hub's, stands for.  Raises DownloadFailed."""
     name = PIPELINES.get(word.lower(), word.lower().replace("-", "_"))
     for task in HANDLER_OF:
         if task == name:
             return task
-    raise DownloadFailed(f"the task {word} is not known here; known are {', '.join(HANDLER_OF)}")
+    raise DownloadFailed(f"the task must be one of {', '.join(HANDLER_OF)}, not {word}")
 
 
 def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) -> Kind:
-    """What the model of this config.json is.
+    """Return what the model of this config.json is.
 
     *asked* is the task that the client wants, *pipeline* the hub's word for what it is for; the
     first must be one the architecture can do, the second may be.  Raises DownloadFailed.

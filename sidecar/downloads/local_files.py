@@ -11,7 +11,7 @@ from sidecar.downloads.unpacking import unpack
 
 
 def copy(name: str, place: DownloadSettings, target: Path) -> None:
-    """The files of the model *name* into *target*.  Raises DownloadFailed."""
+    """Copy the files of the model *name* into *target*.  Raises DownloadFailed."""
     source = _found(name, place.local_dir)
     if source.is_file():
         if not source.name.endswith(ARCHIVES):
@@ -42,7 +42,7 @@ def _found(name: str, local_dir: Path | None) -> Path:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in *folder* and one level below.  Raises DownloadFailed for anything else."""
+    """Return the files in *folder* and one level below.  Raises DownloadFailed for links."""
     found = []
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         mode = path.lstat().st_mode

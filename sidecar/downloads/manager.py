@@ -1,4 +1,4 @@
-"""The downloads of one program: begun, counted, remembered, gone on with after a restart."""
+"""The downloads of one program: begun, counted, kept on disk, resumed after a restart."""
 
 import asyncio
 import logging
@@ -79,23 +79,23 @@ class DownloadManager:
         self.records = {record.id: record for record in load_records(self._file)}
 
     def record(self, download_id: str) -> DownloadRecord:
-        """Raises DownloadNotFound."""
+        """Return the download of that id.  Raises DownloadNotFound."""
         if download_id not in self.records:
             raise DownloadNotFound
         return self.records[download_id]
 
     def active(self, key: str) -> DownloadRecord | None:
-        """The download of *key* that goes on."""
+        """Return the active download of *key*; None without one."""
         return next((record for record in self._of(key) if record.active), None)
 
     def last(self, key: str) -> DownloadRecord | None:
-        """The newest download of *key*."""
+        """Return the newest download of *key*; None without one."""
         return max(self._of(key), key=lambda record: record.created_at, default=None)
 
     async def ask(self, asked: DownloadRequest) -> tuple[DownloadTarget, DownloadRecord | None]:
-        """The wish, and its download: a new one, or the one that goes on already.
+        """Return what is asked for, and its download: a new one, or the one that is active.
 
-        No download where the model is here and *force* is not set.  Raises InvalidFields,
+        There is no download if the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound, DownloadInTheWay.
         """
         target = resolve_request(asked, self._models.catalog, self._settings.download_hosts)
@@ -109,7 +109,7 @@ class DownloadManager:
         return target, going
 
     def begin(self, target: DownloadTarget) -> DownloadRecord:
-        """A new download."""
+        """Begin a download of *target*."""
         record = DownloadRecord(id=secrets.token_hex(8), target=target, created_at=self._clock())
         ended = [each for each in self.records.values() if not each.active]
         for old in sorted(ended, key=lambda each: each.created_at)[:-KEPT]:
@@ -198,7 +198,7 @@ class DownloadManager:
         return [record for record in self.records.values() if record.target.key == key]
 
     def _may_begin(self, key: str, spec: ModelSpec) -> bool:
-        """Whether a request may start the download of this model of models.json."""
+        """Return whether a request may start the download of this model of models.json."""
         mode = self._settings.auto_downloads
         allowed = mode == "catalog" or (mode == "tts" and spec.task == "speech_synthesis")
         too_large = (spec.size_mb or 0) > self._settings.auto_download_max_mb
@@ -243,7 +243,7 @@ class DownloadManager:
             model.mark_available()
 
     async def _work(self, record: DownloadRecord) -> None:
-        """One download to its end.  A stop of the program leaves it as it is, to go on later."""
+        """Run one download to its end; one that the end of the program stops is resumed later."""
         try:
             await self._save()
             async with self._slots:
@@ -302,7 +302,7 @@ class DownloadManager:
             )
 
     async def _notice(self) -> None:
-        """Models that another program downloaded since the last look."""
+        """Take in the models that another program has downloaded since the last look."""
         stamp = await asyncio.to_thread(self.downloaded.stamp)
         if stamp == self._stamp:
             return

@@ -1,4 +1,4 @@
-"""What the process is told, one JSON line, and what it says, one JSON line each."""
+"""What the fetching process is told, and what it reports: one JSON line each."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -45,7 +45,7 @@ class DownloadTarget(msgspec.Struct, frozen=True, kw_only=True):
     max_mb: float | None = None
 
     def is_same(self, other: "DownloadTarget") -> bool:
-        """Whether both are for the same files; the first one's limit does not matter."""
+        """Return whether both are for the same files; the first one's limit does not matter."""
         return msgspec.structs.replace(self, max_mb=None) == msgspec.structs.replace(
             other, max_mb=None
         )
@@ -66,7 +66,7 @@ class DownloadTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's part: where files come from and go to."""
+    """What the operator decides: where files may come from and where they go, and how much."""
 
     state_dir: Path
     model_store: Path
@@ -80,7 +80,7 @@ class DownloadSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchTask(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the process needs.  It goes through a pipe: the token is in no argument."""
+    """All that the process needs.  It goes through a pipe, so that the token is in no argument."""
 
     target: DownloadTarget
     place: DownloadSettings
@@ -115,7 +115,7 @@ Report = FetchProgress | FetchDone | FetchFailed
 
 
 def download_settings(settings: Settings) -> DownloadSettings:
-    """The operator's part, from the settings."""
+    """Return what *settings* say about downloads, with absolute paths."""
     return DownloadSettings(
         state_dir=settings.state_dir.resolve(),
         model_store=settings.model_store.resolve(),
@@ -130,12 +130,12 @@ def download_settings(settings: Settings) -> DownloadSettings:
 
 
 def encode_path(value: Any) -> Any:
-    """msgspec's hook for what JSON lacks."""
+    """Return a path as text; a hook of msgspec's encoder."""
     if isinstance(value, Path):
         return str(value)
     raise NotImplementedError
 
 
 def decode_path(kind: type, value: Any) -> Any:
-    """And the way back."""
+    """Return text as a path; a hook of msgspec's decoder."""
     return kind(value)

@@ -57,7 +57,7 @@ def catalog_target(
     revision: str | None = None,
     max_mb: float | None = None,
 ) -> DownloadTarget:
-    """The wish for a model of models.json.  Raises InvalidFields when it needs no download."""
+    """Return a model of models.json as a target.  Raises InvalidFields if it needs no download."""
     source = source_of(spec)
     if source is None:
         raise InvalidFields(f"model_id: {key} needs no download; scripts/build_archives makes it")
@@ -76,14 +76,14 @@ def catalog_target(
 
 
 def source_of(spec: ModelSpec) -> Source | None:
-    """How a model of models.json is had; None for one that needs no download."""
+    """Return where a model of models.json comes from; None if it needs no download."""
     if spec.source == "huggingface" and spec.path is None:
         return "huggingface"
     return "package" if spec.source == "package" else None
 
 
 def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
-    """The key of the entry of models.json that is meant, if one is.
+    """Return the key of the entry of models.json that is meant, if one is.
 
     What was downloaded before is in the catalog too, but has no entry of its own to go by.
     """
@@ -138,7 +138,7 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Do
 
 
 def _is_same(catalog: Catalog, key: str, asked: DownloadRequest) -> bool:
-    """Whether *key* was downloaded by such a request before."""
+    """Return whether *key* was downloaded by such a request before."""
     spec = catalog[key]
     if not catalog.is_own(key) or spec.source != asked.source:
         return False
@@ -146,7 +146,7 @@ def _is_same(catalog: Catalog, key: str, asked: DownloadRequest) -> bool:
 
 
 def _check_names(asked: DownloadRequest, key: str, catalog: Catalog) -> None:
-    """Raises InvalidFields for another name that it would bring, and that is taken."""
+    """Raise InvalidFields if one of the other names that it would have is taken."""
     others = [("config", name) for name in asked.config.aliases or ()]
     if asked.source == "huggingface":
         others.append(("model_id", asked.model_id))

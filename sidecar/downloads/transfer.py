@@ -48,11 +48,11 @@ class ByteCounter(Protocol):
     """What is told of every piece that arrives, and may refuse to take more."""
 
     def add(self, size: int) -> None:
-        """*size* more bytes are on disk; less than 0: they were thrown away."""
+        """Count *size* more bytes on disk; less than 0: bytes that were thrown away."""
 
 
 def check_disk(folder: Path, min_free_mb: float, more_bytes: int = 0) -> None:
-    """Raises DownloadFailed when *more_bytes* would leave less than the operator wants free."""
+    """Raise DownloadFailed if *more_bytes* would leave less free than the operator wants."""
     free = shutil.disk_usage(folder).free
     if free - more_bytes < min_free_mb * MB:
         raise DownloadFailed(
@@ -76,7 +76,7 @@ def guard_client(
     max_mb: float = MAX_ANSWER_MB,
     window_seconds: float = WINDOW_SECONDS,
 ) -> None:
-    """From now on the hub's client asks *guard* before each request, also a redirect's.
+    """Have the hub's client ask *guard* before each request from now on, redirects included.
 
     *ask* may add headers to each request; *seen* hears of each final answer before its body
     is read.  Both may refuse.  A body is cut off that is larger than *max_mb*, or comes slower
@@ -184,7 +184,10 @@ class Transfer:
         self._window_seconds = window_seconds
 
     def fetch(self, remote: Remote, target: Path, headers: dict[str, str]) -> None:
-        """Raises DownloadFailed; what has arrived stays for the next attempt."""
+        """Fetch *remote* to *target*.
+
+        Raises DownloadFailed; what has arrived stays for the next attempt.
+        """
         if target.exists():
             if (remote.sha256 or remote.blob_id) and _is_whole(target, remote):
                 self._room.add(target.stat().st_size)
@@ -222,7 +225,7 @@ class Transfer:
         partial.become(target)
 
     def _get(self, remote: Remote, partial: "_Partial", headers: dict[str, str]) -> None:
-        """Once more from the beginning where the server cannot go on from here."""
+        """Get the rest, or all of it where the server cannot go on from here."""
         size = partial.size if partial.tag or remote.sha256 or remote.blob_id else 0
         try:
             self._get_from(remote, partial, size, headers)
@@ -293,7 +296,7 @@ class _Counted:
         return self._file.seek(place)
 
     def truncate(self) -> int:
-        """The server began anew: what was there does not count any more."""
+        """Cut the file off: the server sends it from the beginning, so nothing of it counts."""
         place = self._file.tell()
         self._count(place - self._file.seek(0, os.SEEK_END))
         self._file.seek(place)
@@ -321,7 +324,7 @@ class _Partial:
         return self._tag_file.read_text() if self._tag_file.exists() else ""
 
     def remember(self, response: httpx2.Response) -> None:
-        """Keeps the answer's tag, if it is one by which a download may go on."""
+        """Keep the answer's tag, if it is one by which a download may go on."""
         tag = response.headers.get("ETag", "")
         if response.is_success and tag.startswith('"'):
             self._tag_file.write_text(tag)

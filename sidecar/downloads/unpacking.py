@@ -131,7 +131,7 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _below_top(members: Iterable[Member]) -> dict[str, Member]:
-    """The members by their names in the model's folder."""
+    """Return the members by their names in the model's folder."""
     paths: dict[PurePosixPath, Member] = {}
     for member in members:
         if len(paths) == MAX_MEMBERS:

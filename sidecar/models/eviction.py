@@ -46,7 +46,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def room_for(newcomer: Newcomer, residents: Sequence[Resident], budget: Budget) -> list[str] | None:
-    """Whom to unload, in order, so that *newcomer* fits; None when even all would not do.
+    """Return which models to unload, in order, so that *newcomer* fits; None if it never would.
 
     Those whose load priority is lowest (the largest number) go first, of equal ones who was
     asked longest ago.  Pinned and busy ones stay, and who would make no room by leaving.
@@ -101,7 +101,7 @@ def _fits(newcomer: Newcomer, staying: Sequence[Resident], budget: Budget) -> bo
 
 
 def _fits_gpus(newcomer: Newcomer, staying: Sequence[Resident], budget_mb: Sequence[float]) -> bool:
-    """Each worker goes where most is free, as the handlers themselves choose."""
+    """Return whether the GPUs have room, if each worker takes the GPU with most memory free."""
     free = [
         mb - sum(each.gpu_memory_mb.get(gpu, 0.0) for each in staying)
         for gpu, mb in enumerate(budget_mb)

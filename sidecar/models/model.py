@@ -116,7 +116,7 @@ class Model:
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """The state that it is in."""
         return self._state
 
     @property
@@ -218,13 +218,13 @@ class Model:
     # Its life
 
     def mark_available(self, error: str | None = None) -> None:
-        """There is no archive of it."""
+        """Note that there is no archive of it."""
         text = error or "its archive is not in the model store"
         self._move(State.AVAILABLE, text, refusal=self._not_ready(text, 5.0))
         self.error = error
 
     def mark_downloading(self) -> None:
-        """Its archive is on its way."""
+        """Note that its archive is being downloaded."""
         self._move(
             State.DOWNLOADING,
             "its download has begun",
@@ -234,18 +234,18 @@ class Model:
     def mark_archived(
         self, reason: str, *, refuse: Unavailable | None = None, change: Change | None = None
     ) -> None:
-        """It has an archive and is not in memory; those who wait now get *refuse*."""
+        """Note that it has an archive and is not in memory; refuse those who wait with *refuse*."""
         self.crashes.forget()
         self._move(State.ARCHIVED, reason, change=change)
         if refuse is not None:
             self.refuse_waiting(refuse)
 
     def mark_loading(self, reason: str) -> None:
-        """It is loaded unasked."""
+        """Note that it is being loaded without a request."""
         self._move(State.LOADING, reason, refusal=self._not_ready("it is loading", 2.0))
 
     def mark_waking(self, reason: str) -> None:
-        """It is loaded because somebody asked: at once, whatever failed before."""
+        """Note that it is being loaded for a request: at once, whatever failed before."""
         self.wanted = True
         self.retry.end_pause()
         self._move(State.WAKING, reason, version=self.version)
@@ -284,12 +284,12 @@ class Model:
             self._move(State.RESTARTING, "no worker is READY", version=version)
 
     def mark_idle(self, reason: str, *, change: Change | None = None) -> None:
-        """It has no workers, and a request wakes it."""
+        """Note that it has no workers; a request wakes it."""
         self.crashes.forget()
         self._move(State.IDLE, reason, change=change, version=self.version)
 
     def mark_failed(self, error: str, *, change: Change | None = None) -> None:
-        """It cannot be loaded; it is tried again after a pause that grows.
+        """Note that it cannot be loaded; it is tried again after a pause that grows.
 
         The log tells an error once, however often it comes back.
         """
@@ -299,12 +299,12 @@ class Model:
         self.error = error
 
     def mark_removing(self, refusal: Unavailable) -> None:
-        """It is taken out; whoever asks gets *refusal*."""
+        """Note that it is being taken out; refuse requests with *refusal*."""
         self.wanted = False
         self._move(State.REMOVING, refusal.detail, refusal=refusal)
 
     def retire(self, refusal: Unavailable) -> None:
-        """It has left the program, for good; whoever still waits gets *refusal*."""
+        """Note that it has left the program for good; refuse whoever still waits with *refusal*."""
         self.wanted = False
         self._move(State.REMOVED, refusal.detail, refusal=refusal)
 
@@ -327,12 +327,12 @@ class Model:
         self._history.add_change(self.key, change, reason)
 
     def renew(self) -> None:
-        """What answers for it next may be other weights, in other processes."""
+        """Note that other weights, in other processes, may answer for it from now on."""
         self._revision = next(_REVISIONS)
         self.crashes.forget()
 
     def trust_again(self) -> None:
-        """Another version, which is READY, answers for it."""
+        """Note that another version, which is READY, answers for it."""
         self.suspect = False
         self.retry.record_success()
         if self._state is State.FAILED:
@@ -354,7 +354,7 @@ class Model:
         self._set_gate()
 
     def find_torchserve(self) -> None:
-        """TorchServe answers."""
+        """Note that TorchServe answers."""
         if self._unreachable is not None:
             self._unreachable = None
             self._set_gate()
@@ -432,7 +432,7 @@ class Model:
         return ModelNotReady(f"model_name: {self.key}: {error}", retry_after=max(1, int(seconds)))
 
     def _ask_to_be_woken(self) -> None:
-        """Entries wait, and no worker is READY."""
+        """Have the reconciler look if entries wait and no worker is READY."""
         if self.needs_wake:
             self._nudged.set()
 
@@ -447,7 +447,7 @@ def _reserved_mb(told: Iterable[WorkerMemory]) -> dict[int, float]:
 
 
 def _first_state(spec: ModelSpec) -> State:
-    """Some models' archives may be missing; any other's was built before the start."""
+    """Return the state at the start: some archives may be missing, all others were built before."""
     if not spec.enabled:
         return State.DISABLED
     return State.AVAILABLE if spec.can_be_missing else State.ARCHIVED

@@ -193,7 +193,7 @@ class Operations:
             await self._loader.take_out(model)
 
     def _leave_out(self, model: Model, reason: NoRoom) -> None:
-        """A pinned model is tried again soon, any other when it is asked."""
+        """Leave *model* out of memory; try a pinned one again soon, any other when it is asked."""
         model.mark_archived("there is no room for it", refuse=reason)
         if model.spec.pinned:
             model.retry.postpone(self._clock(), ROOM_RETRY_SECONDS)

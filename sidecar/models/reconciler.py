@@ -220,7 +220,7 @@ class Reconciler:
         )
 
     async def _observe(self, model: Model, mark: ArchiveMark | None) -> Observed:
-        """Raises EngineGone or EngineRefused."""
+        """Return what is seen of *model* now.  Raises EngineGone or EngineRefused."""
         if model.operation is not None:
             return Observed()
         reported = await self._loader.describe(model) if model.wanted else None

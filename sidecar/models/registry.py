@@ -68,7 +68,7 @@ class ModelRegistry(Mapping[str, Model]):
     # What comes and goes while the program runs
 
     def check_entry(self, key: str, spec: ModelSpec) -> None:
-        """Raises CatalogError when an entry of models.json cannot be taken: a name is taken."""
+        """Raise CatalogError if an entry of models.json cannot be added: a name is taken."""
         self.catalog.with_entry(key, spec)
 
     def put_entry(self, key: str, spec: ModelSpec) -> None:
@@ -77,7 +77,7 @@ class ModelRegistry(Mapping[str, Model]):
         self._begin_life(key, "its entry in models.json has changed")
 
     def check(self, key: str, spec: ModelSpec) -> None:
-        """Raises CatalogError when a download cannot be entered: one of its names is taken."""
+        """Raise CatalogError if a download cannot be entered: one of its names is taken."""
         if self._is_downloaded(key):
             self.catalog.with_download(key, spec)
 
@@ -105,7 +105,7 @@ class ModelRegistry(Mapping[str, Model]):
         return model
 
     def drop(self, model: Model, reason: Unavailable) -> None:
-        """The archive of *model* is gone: so is a downloaded model; another is to be had again."""
+        """Take out *model*, whose archive is gone; one of models.json stays, to be had again."""
         if self.catalog.is_own(model.key):
             self.catalog = self.catalog.without(model.key)
             self._arrange(self._models)

@@ -39,7 +39,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def desired_workers(policy: ScalingPolicy, load: Workload) -> int:
-    """The workers that *load* calls for.  Waking from zero is not its business: a request does."""
+    """Return how many workers *load* calls for; waking from zero is left to requests."""
     if load.workers == 0:
         return 0
     if _is_idle(policy, load):
@@ -67,6 +67,6 @@ def _too_few(policy: ScalingPolicy, load: Workload) -> bool:
 
 
 def fewer_would_do(policy: ScalingPolicy, load: Workload) -> bool:
-    """Whether one worker less could have done this: nothing waits, and one at least is idle."""
+    """Return whether one worker less would have been enough: nothing waits, and one is idle."""
     jobs = -(-load.in_flight // policy.max_batch_size)
     return load.queued == 0 and jobs < load.workers

@@ -84,7 +84,7 @@ class ModelVersions:
                 raise
 
     async def _load(self, model: Model, archive: str, version: str) -> None:
-        """Raises InvalidVersion when it cannot be loaded; nothing of it is left then."""
+        """Load *version* from *archive*.  Raises InvalidVersion, and keeps nothing, on failure."""
         key, seconds = model.key, model.spec.inference.startup_timeout_seconds
         most = max(model.target_workers, model.spec.inference.workers.max)
         try:

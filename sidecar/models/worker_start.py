@@ -71,7 +71,7 @@ class WorkerStart:
 
 
 def _deaths(known: ModelState, seen: set[int]) -> int:
-    """How many processes were *seen* before that others have taken the place of."""
+    """Return how many of the processes *seen* so far are gone; add those that are there now."""
     alive = {worker.pid for worker in known.workers if worker.pid > 0}
     seen |= alive
     return len(seen - alive)

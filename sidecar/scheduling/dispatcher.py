@@ -135,7 +135,7 @@ class Dispatcher:
             )
 
     def discard(self, entries: Sequence[Entry]) -> None:
-        """Nobody waits for *entries* any more: what of them is queued will not run."""
+        """Drop those of *entries* that are still queued: nobody waits for them any more."""
         self.queue.discard(entries)
 
     async def until_none_in_flight(self) -> None:
@@ -170,7 +170,7 @@ class Dispatcher:
             job.add_done_callback(self._finished)
 
     def _free_slots(self) -> int:
-        """How many jobs may be in flight; while jobs keep failing, one after a pause."""
+        """Return how many jobs may be in flight; while jobs keep failing, one after a pause."""
         now = self._clock()
         match self._breaker.state(now):
             case "closed":
@@ -188,7 +188,7 @@ class Dispatcher:
         self._schedule_pump()
 
     def _queue_again(self, entry: Entry) -> bool:
-        """Queues *entry* once more, unless the model is closed."""
+        """Queue *entry* once more, unless the model is closed; return whether it was queued."""
         if self._closed is None:
             self.queue.put_back(entry)
         return self._closed is None

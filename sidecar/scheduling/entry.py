@@ -101,17 +101,17 @@ class Entry:
         return self.reply.done()
 
     def answer(self, reply: Reply) -> None:
-        """Gives the reply, unless nobody waits for it any more."""
+        """Give the reply, unless nobody waits for it any more."""
         if not self.reply.done():
             self.reply.set_result(reply)
 
     def refuse(self, error: SidecarError) -> None:
-        """Gives an error for a reply, unless nobody waits for it any more."""
+        """Give an error for a reply, unless nobody waits for it any more."""
         if not self.reply.done():
             self.reply.set_exception(error)
 
     def leave(self) -> None:
-        """Nobody waits any more, and nobody will look at an error that is there already."""
+        """Stop waiting, and see to it that an error which nobody will look at is not reported."""
         if not self.reply.cancel() and not self.reply.cancelled():
             self.reply.exception()
 

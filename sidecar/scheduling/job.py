@@ -91,13 +91,13 @@ _decoder = msgspec.json.Decoder(JobAnswerHeader)
 
 
 def encode_job(items: Sequence[ItemHeader], bodies: Sequence[bytes | memoryview]) -> bytes:
-    """One job as bytes.  *bodies* lie beside *items*, in order."""
+    """Return one job as bytes.  *bodies* lie beside *items*, in order."""
     header = _encoder.encode(_JobHeader(VERSION, items))
     return b"".join((_PREFIX.pack(MAGIC, len(header)), header, *bodies))
 
 
 def decode_answer(data: bytes, expected: int) -> tuple[JobAnswerHeader, list[bytes]]:
-    """The answer's header and the items' bodies, *expected* of each, in the job's order.
+    """Return the answer's header and the items' bodies, *expected* of each, in the job's order.
 
     Raises MalformedAnswer when *data* is anything else.
     """

@@ -29,13 +29,13 @@ class RequestQueue:
 
     @property
     def first(self) -> Entry | None:
-        """Who goes next; None when nobody waits."""
+        """The entry that goes next; None when the queue is empty."""
         while self._heap and not self._heap[0][2].queued:
             heapq.heappop(self._heap)
         return self._heap[0][2] if self._heap else None
 
     def put(self, entries: Sequence[Entry], now: float) -> None:
-        """Takes in all *entries* or none.  Raises QueueFull."""
+        """Queue all *entries* or none.  Raises QueueFull."""
         self._check_room(entries)
         for entry in entries:
             entry.enqueued_at = now
@@ -49,11 +49,11 @@ class RequestQueue:
             raise QueueFull(f"inputs: {self._bytes} bytes wait, the limit is {self._max_bytes}")
 
     def put_back(self, entry: Entry) -> None:
-        """Takes *entry* in again, at the place that its first arrival gave it."""
+        """Queue *entry* again, at the place that its first arrival gave it."""
         self._push(entry)
 
     def discard(self, entries: Sequence[Entry]) -> None:
-        """Nobody waits for *entries* any more; those still in the queue stop counting."""
+        """Drop those of *entries* that are still queued: nobody waits for them any more."""
         for entry in entries:
             self._leave(entry)
         if len(self._heap) > 64 and len(self._heap) > 2 * self._live:
@@ -61,7 +61,7 @@ class RequestQueue:
             heapq.heapify(self._heap)
 
     def take(self, max_entries: int, max_bytes: int) -> list[Entry]:
-        """The next batch: at most *max_entries* and *max_bytes*, but one at least.
+        """Take the next batch: at most *max_entries* and *max_bytes*, but at least one entry.
 
         An entry that is to be alone comes alone.
         """
@@ -82,7 +82,7 @@ class RequestQueue:
         return batch
 
     def clear(self) -> list[Entry]:
-        """Empties the queue; the entries that somebody still waits for."""
+        """Empty the queue; return the entries that somebody still waits for."""
         waiting = [entry for _, _, entry in self._heap if entry.queued]
         self.discard(waiting)
         self._heap = []

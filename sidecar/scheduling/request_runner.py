@@ -95,7 +95,7 @@ class RequestRunner(Runner):
             self._give_up([entry], Unavailable("the server is stopping"), unless_queued=True)
 
     async def _forward(self, entry: Entry) -> None:
-        """Raises EngineGone."""
+        """Send the request of *entry* on, and give it its answer.  Raises EngineGone."""
         started, seconds = self._clock(), 2 * self._limits.seconds + GRACE_SECONDS
         request = cast("ForwardedRequest", entry.body)
         async with self._client.forward(request, seconds) as response:

@@ -29,10 +29,10 @@ class Scheduler:
         self._clock = clock
 
     async def run(self, request: InferenceRequest) -> list[Reply | SidecarError]:
-        """The reply of each input, or why it has none, in order.
+        """Run *request*; return the reply of each input, or why it has none, in order.
 
         Raises ModelNotFound, QueueFull, ModelNotReady, EngineUnavailable, or RequestTimedOut when
-        not all have one in time.  Whoever stops waiting takes with them what is still queued.
+        not all have one in time.  If the caller stops waiting, what is still queued is discarded.
         """
         pending = self.start(request)
         try:
@@ -41,7 +41,7 @@ class Scheduler:
             pending.close()
 
     def start(self, request: InferenceRequest) -> PendingRequest:
-        """Queues a request's inputs; the caller waits for the replies, and closes it.
+        """Queue the inputs of *request*; the caller waits for the replies, and closes what it gets.
 
         Raises ModelNotFound, QueueFull, ModelNotReady or EngineUnavailable.
         """
@@ -69,7 +69,7 @@ class Scheduler:
 
 
 async def _outcome(entry: Entry) -> Reply | SidecarError:
-    """The reply, or why there is none.  Raises RequestTimedOut: that ends the whole request."""
+    """Return the reply, or why there is none.  Raises RequestTimedOut, which ends the request."""
     try:
         return await entry.reply
     except RequestTimedOut:

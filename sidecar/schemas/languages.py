@@ -47,7 +47,7 @@ def language_name(code: str) -> str:
 
 @cache
 def _english() -> dict[str, str]:
-    """The first name of each language that is not one of its codes."""
+    """Return the first name of each language that is not one of its codes."""
     lines = (line.split() for line in _NAMES.split(";"))
     return {
         line[0]: next((name for name in line if len(name) > LONGEST_CODE), line[-1])

@@ -28,7 +28,7 @@ Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "r
 
 
 def folded(name: str) -> str:
-    """One spelling for hyphens and underscores, large letters and small."""
+    """Return one spelling for hyphens and underscores, large letters and small."""
     return name.lower().replace("-", "_")
 
 
@@ -225,7 +225,7 @@ class ModelSpec(_Entry, frozen=True):
             raise ValueError(f"gpu_ids does not go with device {self.device}")
 
     def names(self, key: str) -> set[str]:
-        """All names by which people ask for it, folded: small letters, underscores."""
+        """Return all names by which people ask for it, folded: small letters, underscores."""
         given = (key, *self.aliases, *filter(None, [self.model_id]))
         return {folded(name) for name in given}
 

@@ -216,8 +216,10 @@ class SpeechPrediction(msgspec.Struct):
 
 
 class SpokenPart(msgspec.Struct):
-    """The event `audio` of a stream with timestamps: the next bytes of the file, in base64, and
-    the words of the sentence that they belong to."""
+    """The event `audio` of a stream with timestamps.
+
+    It has the next bytes of the file, in base64, and the words of their sentence.
+    """
 
     audio_data: str
     words: list[SpokenWord]

@@ -114,15 +114,15 @@ class AudioDecoder:
         return iter(self.read, b"")
 
     def read(self) -> bytes:
-        """The next block; only the last is shorter.  Behind it: b""."""
+        """Return the next block, of which only the last is shorter; after that, ``b""``."""
         while (block := self.read_some()) is None:
             pass
         return block
 
     def read_some(self) -> bytes | None:
-        """The next block, as `read` has it; None when there is more to do for it than TURN_SAMPLES.
+        """Return the next block as `read` does, or None after TURN_SAMPLES of work on it.
 
-        However dense the audio is, nobody else waits long for the thread.
+        So nobody else waits long for the thread, however dense the audio is.
         """
         with self._lock:
             self._work = 0
@@ -143,7 +143,7 @@ class AudioDecoder:
             return block
 
     def close(self) -> None:
-        """Frees what FFmpeg holds."""
+        """Free what FFmpeg holds."""
         with self._lock:
             self._closed = True
             self._pieces.close()

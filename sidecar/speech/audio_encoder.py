@@ -23,7 +23,7 @@ _CONTAINER_OPTIONS = {"flush_packets": "1", "fflags": "+bitexact"}
 
 
 def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
-    """The whole file, with its size and duration in its header."""
+    """Return *pcm* as a whole file, with its size and duration in its header."""
     with FileEncoder(file_format, sample_rate, quality) as encoder:
         encoder.write(pcm)
         return encoder.finish()
@@ -53,7 +53,7 @@ class FileEncoder:
             self._writer.write(pcm)
 
     def finish(self) -> bytes:
-        """The file; no more can be written."""
+        """Finish and return the file; no more can be written."""
         with self._lock:
             self._writer.flush()
             return self._file.getvalue()
@@ -82,14 +82,14 @@ class StreamEncoder:
         self.close()
 
     def encode(self, pcm: bytes) -> bytes:
-        """What can leave now.  Whole samples, as few or as many as there are."""
+        """Encode whole samples, as few or as many as there are; return the bytes that are ready."""
         with self._lock:
             self._check_open()
             self._writer.write(pcm)
             return self._outbox.take()
 
     def finish(self) -> bytes:
-        """What is left, and the end of the file; no more can be encoded."""
+        """Finish the file and return the rest of it; no more can be encoded."""
         with self._lock:
             self._check_open()
             self._writer.flush()
@@ -97,7 +97,7 @@ class StreamEncoder:
             return self._outbox.take()
 
     def close(self) -> None:
-        """Frees what FFmpeg holds.  What has not left yet is lost."""
+        """Free what FFmpeg holds.  What has not left yet is lost."""
         with self._lock:
             self._close()
 

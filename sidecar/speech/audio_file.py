@@ -111,7 +111,7 @@ def inspect(file: BinaryIO, field: str) -> AudioFile:
     if kind is None:
         if not end:
             raise CorruptAudio(field, "the file is empty")
-        raise UnsupportedAudio(field, f"known are {', '.join(INPUT_FORMATS)}", INPUT_FORMATS)
+        raise UnsupportedAudio(field, f"expected one of: {', '.join(INPUT_FORMATS)}", INPUT_FORMATS)
     match kind.demuxer:
         case "mp4":
             return _inspect_mp4(file, kind, end, field)
@@ -221,7 +221,7 @@ def open_part(
 
 
 def _audio_stream(container: InputContainer, kind: Container, field: str) -> AudioStream:
-    """The track that players take, ready to decode; the others are skipped."""
+    """Return the track that players take, ready to decode; the others are skipped."""
     tracks = container.streams.audio
     if not tracks:
         raise UnsupportedAudio(field, f"there is no audio in this {kind.name} file", INPUT_FORMATS)
@@ -273,7 +273,7 @@ def _facts(container: InputContainer, stream: AudioStream, audio: AudioFile) -> 
 
 
 def _stated_seconds(container: InputContainer, stream: AudioStream) -> float | None:
-    """How long the track lasts, by the file; None where it says nothing of this track."""
+    """Return how long the track lasts, by the file; None where it says nothing of this track."""
     if stream.duration is not None and stream.time_base is not None:
         seconds = float(stream.duration * stream.time_base)
     elif tag := stream.metadata.get("DURATION"):
@@ -286,7 +286,7 @@ def _stated_seconds(container: InputContainer, stream: AudioStream) -> float | N
 
 
 def _clock_seconds(text: str) -> float:
-    """Seconds of Matroska's ``00:10:00.064000000``; 0 for anything else."""
+    """Return seconds of Matroska's ``00:10:00.064000000``; 0 for anything else."""
     try:
         hours, minutes, seconds = (float(number) for number in text.strip("\0 ").split(":"))
     except ValueError:

@@ -38,13 +38,13 @@ CONTAINERS = tuple(
 
 
 def detect(file: BinaryIO) -> Container | None:
-    """The container, or None for one that is not read.  Leaves the file at its beginning."""
+    """Return the container, or None for one that is not read.  Leaves the file at its beginning."""
     start, head = _behind_tags(file)
     return _after_tags(head) if start else _by_magic(head)
 
 
 def stated_frames(file: BinaryIO) -> int:
-    """How many frames an MP3's first one says that there are; 0 where it does not say.
+    """Return how many frames an MP3's first one says that there are; 0 where it does not say.
 
     Leaves the file at its beginning.
     """
@@ -57,7 +57,7 @@ def stated_frames(file: BinaryIO) -> int:
 
 
 def _behind_tags(file: BinaryIO) -> tuple[int, bytes]:
-    """Where the ID3 tags end, and what follows them."""
+    """Return where the ID3 tags end, and what follows them."""
     start, head = 0, _read(file, 0)
     for _ in range(MAX_TAGS):
         size = _id3_bytes(head)
@@ -75,7 +75,7 @@ def _read(file: BinaryIO, start: int) -> bytes:
 
 
 def _id3_bytes(head: bytes) -> int:
-    """The length of the ID3v2 tag that *head* begins with; 0: there is none."""
+    """Return the length of the ID3v2 tag that *head* begins with; 0: there is none."""
     if len(head) < _ID3_HEADER_BYTES or not head.startswith(b"ID3"):
         return 0
     size = 0

@@ -106,7 +106,7 @@ def _quantised(mono: Planes) -> bytes:
 
 
 def _gain(mono: Planes) -> float:
-    """What brings *mono* to a level at which speech is found."""
+    """Return what brings *mono* to a level at which speech is found."""
     peak = float(max(mono.max(initial=0.0), -mono.min(initial=0.0)))
     if peak > 1:
         usual = float(np.quantile(np.abs(mono), USUAL))

@@ -38,7 +38,7 @@ def is_cut_off(file: BinaryIO) -> bool:
 
 
 def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
-    """A number of EBML and its length in bytes, 0 where there is none.
+    """Return a number of EBML and its length in bytes, 0 where there is none.
 
     *marked*: the leading bit, which says how long it is, belongs to it.
     """

@@ -45,7 +45,7 @@ def find_links(file: BinaryIO) -> list[Link]:
 
 
 def _first_pages(file: BinaryIO, end: int) -> list[int]:
-    """Where each stream begins."""
+    """Return where each stream begins."""
     found: list[int] = []
     overlap = 5  # a page's head may lie across two blocks
     for start in range(0, end, BLOCK_BYTES):
@@ -56,7 +56,7 @@ def _first_pages(file: BinaryIO, end: int) -> list[int]:
 
 
 def _page_end(file: BinaryIO, place: int) -> int | None:
-    """Where the page at *place* ends; None where the file ends within its head."""
+    """Return where the page at *place* ends; None where the file ends within its head."""
     file.seek(place)
     head = file.read(_HEADER_BYTES + 255)
     if len(head) < _HEADER_BYTES or len(head) < _HEADER_BYTES + head[26]:
@@ -66,7 +66,7 @@ def _page_end(file: BinaryIO, place: int) -> int | None:
 
 
 def _is_whole(file: BinaryIO, start: int, end: int) -> bool:
-    """Whether the last page says that it is the last, and is all there."""
+    """Return whether the last page says that it is the last, and is all there."""
     first = max(start, end - 2 * _LARGEST_PAGE)
     file.seek(first)
     tail = file.read(end - first)

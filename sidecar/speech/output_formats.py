@@ -27,7 +27,7 @@ class FileFormat(NamedTuple):
     stream_options: Mapping[str, str] = _NONE  # for a container that nobody can seek in
 
     def encoded_rate(self, sample_rate: int) -> int:
-        """The rate of the file: the input's, or the next one above that the codec takes."""
+        """Return the rate of the file: the input's, or the next one above that the codec takes."""
         above = (rate for rate in self.sample_rates if rate >= sample_rate)
         return next(above, self.sample_rates[-1] if self.sample_rates else sample_rate)
 

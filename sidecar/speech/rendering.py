@@ -30,7 +30,7 @@ class Rendered(NamedTuple):
 async def render(
     in_thread: InThread, speech: SynthesizedSpeech, name: OutputFormat, quality: Quality
 ) -> Rendered:
-    """*spoken* in the format *name*, a few seconds of it at a time."""
+    """Return *spoken* in the format *name*, a few seconds of it at a time."""
     started = time.perf_counter()
     file_format = FORMATS[name]
     turn = TURN_SECONDS * speech.sample_rate * BYTES_PER_SAMPLE

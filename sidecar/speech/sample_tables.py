@@ -110,7 +110,7 @@ def read_tables(file: BinaryIO) -> Tables:
 
 
 def _boxes(file: BinaryIO, end: int) -> Iterator[_Box]:
-    """All boxes, parents before their children, until one makes no sense."""
+    """Yield all boxes, parents before their children, until one makes no sense."""
     position = 0
     while position < end:
         file.seek(position)
@@ -133,12 +133,12 @@ def _bytes(file: BinaryIO, box: _Box, at: int, count: int) -> bytes:
 
 
 def _word(file: BinaryIO, box: _Box, index: int) -> int:
-    """The 32-bit word at *index* of the content; 0 if the file ends before."""
+    """Return the 32-bit word at *index* of the content; 0 if the file ends before."""
     return int.from_bytes(_bytes(file, box, 4 * index, 4))
 
 
 def _chunk_rows(file: BinaryIO, box: _Box) -> list[tuple[int, int]]:
-    """Each row's first chunk, and how many samples lie in each chunk from there on."""
+    """Return each row's first chunk, and how many samples lie in each chunk from there on."""
     rows = min(_word(file, box, 1), box.size // 12, MAX_ROWS)
     table = _bytes(file, box, 8, 12 * rows)
     whole = table[: len(table) // 12 * 12]

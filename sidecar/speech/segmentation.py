@@ -48,7 +48,7 @@ class Segmenter:
         return max(first - PAD_FRAMES, self._floor)
 
     def feed(self, probabilities: Sequence[float]) -> list[Stretch]:
-        """The stretches that end within the next frames."""
+        """Return the stretches that end within the next frames."""
         found: list[Stretch] = []
         for probability in probabilities:
             self._frames += 1
@@ -56,7 +56,7 @@ class Segmenter:
         return found
 
     def finish(self) -> list[Stretch]:
-        """The stretch that is open when the audio ends, if there is one."""
+        """Return the stretch that is open when the audio ends, if there is one."""
         found: list[Stretch] = []
         if self._start is not None:
             self._close(min(self._speech_end + PAD_FRAMES, self._frames), found)
@@ -78,7 +78,7 @@ class Segmenter:
             self._cut(found)
 
     def _cut(self, found: list[Stretch]) -> None:
-        """Ends the stretch where speech is least likely, and goes on from there."""
+        """End the stretch where speech is least likely, and goes on from there."""
         assert self._start is not None
         tail = self._probabilities[-CUT_FRAMES:]
         kept = min(range(len(tail)), key=lambda place: (tail[place], -place)) + 1

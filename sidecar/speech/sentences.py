@@ -18,7 +18,7 @@ class TextPart(NamedTuple):
 
 
 def text_parts(text: str, language: str) -> list[TextPart]:
-    """The sentences of *text*, each of at most MAX_CHARACTERS.
+    """Return the sentences of *text*, each of at most MAX_CHARACTERS.
 
     A longer one is cut behind a clause, else between words, else anywhere.
     """

@@ -43,17 +43,17 @@ class SpeechService:
         return find_listener(self._models.catalog, self._settings.default_asr_model, model)
 
     def voice_activity(self) -> str:
-        """The model that finds speech.  Raises ModelNotFound."""
+        """Return the model that finds speech.  Raises ModelNotFound."""
         return find_voice_activity(self._models.catalog)
 
     def in_threads_of(self, client: str) -> InThread:
-        """What runs work that blocks in one of a few threads, when it is *client*'s turn."""
+        """Return what runs work that blocks in one of a few threads, when it is *client*'s turn."""
         return partial(self._threads.run, client)
 
     def audio_source(
         self, file: BinaryIO, field: str, client: str, *, strict: bool = False
     ) -> AudioSource:
-        """*file*, to be decoded within what one file may cost, in *client*'s turns."""
+        """Return *file*, to be decoded within what one file may cost, in *client*'s turns."""
         return AudioSource(file, field, self._budget, self.in_threads_of(client), strict=strict)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ class Cue(Protocol):
 
 
 def srt(segments: Sequence[Cue]) -> str:
-    """SubRip: numbered cues, commas before the milliseconds."""
+    """Return SubRip: numbered cues, commas before the milliseconds."""
     cues = [
         f"{number}\n{_time(each.start, ',')} --> {_time(each.end, ',')}\n{each.text.strip()}\n"
         for number, each in enumerate(segments, start=1)
@@ -25,7 +25,7 @@ def srt(segments: Sequence[Cue]) -> str:
 
 
 def vtt(segments: Sequence[Cue]) -> str:
-    """WebVTT; the three characters that mean something in a cue are escaped."""
+    """Return WebVTT; the three characters that mean something in a cue are escaped."""
     cues = [
         f"{_time(each.start, '.')} --> {_time(each.end, '.')}\n{_escaped(each.text.strip())}\n"
         for each in segments

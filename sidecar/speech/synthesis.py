@@ -73,8 +73,10 @@ class SynthesizedSpeech(NamedTuple):
 
 
 class ScriptPart(msgspec.Struct, frozen=True):
-    """What the handler made of some text: about how long it will be, and what to send it to
-    have it spoken."""
+    """What the handler made of some text.
+
+    *seconds* is about how long it will be; *script* is sent back to have it spoken.
+    """
 
     seconds: float
     script: msgspec.Raw
@@ -93,8 +95,10 @@ class SynthesisPart(NamedTuple):
 
 
 async def speak(scheduler: Scheduler, call: SynthesisCall) -> SynthesizedSpeech:
-    """All of the audio.  Raises what the scheduler raises, SpeechTooLong, and the first
-    sentence's error."""
+    """Return all of the audio.
+
+    Raises what the scheduler raises, SpeechTooLong, and the first sentence's error.
+    """
     speaking = SpeechSynthesis(scheduler, call, streamed=False)
     async with aclosing(speaking.replies()) as parts:
         replies = [reply async for reply in parts]
@@ -165,7 +169,7 @@ class SpeechSynthesis:
                 pending.close()
 
     def _note_words(self, reply: Reply) -> None:
-        """The handler counts from the beginning of its part, clients from that of the audio."""
+        """Note when the words in *reply* are spoken, counted from the beginning of the audio."""
         began = self._spoken_seconds
         self.words += [
             SpokenWord(word, round(began + start, 3), round(began + end, 3))
@@ -175,7 +179,7 @@ class SpeechSynthesis:
         self._spoken_seconds += len(reply.body) / (BYTES_PER_SAMPLE * rate)
 
     async def _pieces(self) -> list[SynthesisPart]:
-        """What is to be spoken.  Raises SpeechTooLong for more than is allowed."""
+        """Return what is to be spoken.  Raises SpeechTooLong for more than is allowed."""
         call, common = self._call, _common(self._call)
         speech = call.speaker.speech
         if speech.whole_text:
@@ -200,7 +204,7 @@ class SpeechSynthesis:
         return self._scripts(replies)
 
     def _scripts(self, replies: Iterable[Reply]) -> list[SynthesisPart]:
-        """The parts of the scripts in *replies*.  Raises SpeechTooLong."""
+        """Return the parts of the scripts in *replies*.  Raises SpeechTooLong."""
         parts = [part for reply in replies for part in _parts.decode(reply.body)]
         self._seconds += sum(part.seconds for part in parts)
         if self._seconds > self._call.max_seconds:
@@ -209,7 +213,7 @@ class SpeechSynthesis:
         return [SynthesisPart(bytes(part.script), "script", common, part.seconds) for part in parts]
 
     def _send(self, waiting: deque[SynthesisPart]) -> None:
-        """Queues what may be ahead; where there is no room, what is pending is awaited first.
+        """Queue as many parts as may be ahead, fewer if the queue has no room.
 
         Raises QueueFull when nothing is pending.
         """
@@ -240,8 +244,10 @@ class SpeechSynthesis:
         return pending
 
     async def _next(self) -> Reply:
-        """The reply that is due.  Raises InvalidInput with the handler's own sentence: it names
-        the parameter."""
+        """Return the reply that is due.
+
+        Raises InvalidInput with the handler's own sentence, which names the parameter.
+        """
         try:
             reply = await self._pending[0].entries[0].reply
         except InvalidInput as exc:
@@ -258,7 +264,7 @@ class SpeechSynthesis:
 
 
 def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[SynthesisPart]:
-    """Each part for itself, to be spoken at once."""
+    """Return each part by itself, to be spoken at once."""
     return (
         SynthesisPart(
             part.text.encode(),
@@ -271,7 +277,7 @@ def _texts(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Synthe
 
 
 def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[SynthesisPart]:
-    """Parts together as far as they may be read at once, not to be spoken yet."""
+    """Yield groups of parts that are read together, and not spoken yet."""
     groups: list[list[TextPart]] = []
     for part in parts:
         size = sum(len(each.text) for each in groups[-1]) if groups else 0
@@ -300,7 +306,7 @@ def is_read_whole(text: str, language: str) -> bool:
 
 
 def _common(call: SynthesisCall) -> dict[str, Any]:
-    """What the handler is told with each part."""
+    """Return what the handler is told with each part."""
     asked = msgspec.structs.asdict(call.parameters)
     given = {name: asked[name] for name in CLONING if asked[name] is not None}
     told = {name: asked[name] for name in _TO_THE_HANDLER}

@@ -5,7 +5,7 @@ from sidecar.speech.transcription import Heard
 
 
 class Transcript:
-    """Grows stretch by stretch."""
+    """The text of a recording, put together stretch by stretch."""
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
@@ -14,7 +14,7 @@ class Transcript:
         self.language_probability: float | None = None
 
     def add(self, heard: Heard) -> None:
-        """The next stretch; the first one's language is the recording's."""
+        """Add the next stretch; the first one's language is the recording's."""
         if self.language is None:
             self.language = heard.language
             self.language_probability = heard.language_probability
@@ -28,7 +28,7 @@ class Transcript:
         return " ".join(self._texts)
 
     def warnings(self, seconds: float) -> list[str]:
-        """What is to be said of the answer to *seconds* of audio."""
+        """Return what is to be said of the answer to *seconds* of audio."""
         return [] if self.segments else [f"no speech was found in {seconds:.2f} s of audio"]
 
     @property

@@ -60,7 +60,7 @@ class Transcription:
         return self._replies or self._finder.replies
 
     async def heard(self) -> AsyncGenerator[Heard, None]:
-        """What is said, stretch by stretch, in order.
+        """Yield what is said, stretch by stretch, in order.
 
         Raises what the scheduler raises.  Whoever stops reading closes the iterator.
         """
@@ -92,7 +92,7 @@ class Transcription:
         return self._language is None and len(self._listener.speech.languages) > 1
 
     def _queue(self, part: SpeechStretch) -> bool:
-        """False: what is pending must be answered first."""
+        """Queue *part*; return False if what is pending must be answered first."""
         if self._pending and self._detects:
             return False
         parameters = {name: getattr(self._parameters, name) for name in _TO_THE_HANDLER}

@@ -25,7 +25,7 @@ class Recording(NamedTuple):
     clock: Callable[[], float] = time.monotonic
 
     def request(self, model: str, pcm: bytes, parameters: dict[str, Any]) -> InferenceRequest:
-        """A job's part for *model*."""
+        """Return a job's part for *model*."""
         scheduling = self.scheduling
         if self.streamed:
             scheduling = scheduling._replace(arrived=self.clock())
@@ -65,7 +65,7 @@ class SpeechFinder:
         self.replies: list[Reply] = []  # without their bodies
 
     async def parts(self) -> AsyncGenerator[SpeechStretch, None]:
-        """The stretches in order.  Raises what the scheduler raises."""
+        """Yield the stretches in order.  Raises what the scheduler raises."""
         segmenter = Segmenter()
         parameters: dict[str, Any] = {}
         async for block in self._recording.blocks:

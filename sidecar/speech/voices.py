@@ -39,18 +39,18 @@ class Listener(NamedTuple):
 
 
 def speech_of(spec: ModelSpec) -> Speech:
-    """The spec's speech facts, which every model of a speech task has."""
+    """Return the spec's speech facts, which every model of a speech task has."""
     assert spec.speech is not None
     return spec.speech
 
 
 def models_of(catalog: Catalog, task: SpeechTask) -> Iterator[tuple[str, ModelSpec]]:
-    """The enabled models of *task*, in load order."""
+    """Return the enabled models of *task*, in load order."""
     return ((key, spec) for key, spec in catalog.items() if spec.enabled and spec.task == task)
 
 
 def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str | None) -> Speaker:
-    """The voice that is meant; a voice without a model picks the model that has it.
+    """Return the voice that is meant; a voice without a model picks the model that has it.
 
     Raises ModelNotFound, SpeechRefusal for a model that does not speak, UnknownVoice.
     """
@@ -69,13 +69,13 @@ def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str |
 
 
 def find_listener(catalog: Catalog, default: str, model: str | None) -> Listener:
-    """The recogniser that is meant.  Raises ModelNotFound, SpeechRefusal."""
+    """Return the recogniser that is meant.  Raises ModelNotFound, SpeechRefusal."""
     key, name = _key(catalog, "speech_recognition", model, default)
     return Listener(key, name, catalog[key])
 
 
 def find_voice_activity(catalog: Catalog) -> str:
-    """The model that finds speech in audio.  Raises ModelNotFound."""
+    """Return the model that finds speech in audio.  Raises ModelNotFound."""
     for key, spec in catalog.items():
         if spec.enabled and spec.task == "voice_activity":
             return key
@@ -83,17 +83,17 @@ def find_voice_activity(catalog: Catalog) -> str:
 
 
 def check_language(speech: Speech, language: str | None, field: str = "language") -> None:
-    """Raises InvalidInput for a language that the model does not know."""
+    """Raise InvalidInput if the model does not know *language*."""
     if language is not None and language not in speech.languages:
         known = ", ".join(speech.languages)
         raise InvalidInput(
-            f"{field}: the model knows {known}",
+            f"{field}: must be one of {known}",
             extra={"supported_languages": list(speech.languages)},
         )
 
 
 def _owner(catalog: Catalog, voice: str) -> str:
-    """The first model that has *voice*."""
+    """Return the first model that has *voice*."""
     voices: list[str] = []
     for key, spec in models_of(catalog, "speech_synthesis"):
         if voice in spec.voices:
@@ -108,7 +108,7 @@ def _key(catalog: Catalog, task: SpeechTask, model: str | None, default: str) ->
     if catalog[key].task != task:
         known = [key for key, _ in models_of(catalog, task)]
         raise SpeechRefusal(
-            f"model: {name} does no {_KINDS[task]}",
+            f"model: {name} is not a model for {_KINDS[task]}",
             error=f"Model '{name}' is not a {_KINDS[task]} model",
             extra={"available_models": known},
         )

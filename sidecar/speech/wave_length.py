@@ -15,8 +15,11 @@ _TAGS = (b"ID3", b"TAG", b"APE")
 
 
 class WaveLength(NamedTuple):
-    """*missing*: bytes that the header states and the file lacks.  *goes_on*: more audio of the
-    same kind lies behind what it states.  *other*: a recording of another kind does."""
+    """How the header differs from the file.
+
+    *missing*: bytes that the header states and the file lacks.  *goes_on*: there is more audio
+    of the same kind than it states.  *other*: a recording of another kind follows.
+    """
 
     missing: int = 0
     goes_on: bool = False
@@ -72,7 +75,7 @@ def _compare(
 
 
 def _kind_of(file: BinaryIO, riff: _Chunk, end: int) -> bytes | None:
-    """The beginning of the format chunk of a RIFF file inside this one."""
+    """Return the beginning of the format chunk of a RIFF file inside this one."""
     for chunk in _chunks(file, riff.start + 4, end):
         if chunk.name == b"fmt ":
             return _head(file, chunk, 16)

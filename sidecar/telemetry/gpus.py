@@ -49,7 +49,7 @@ class Gpus:
         return None if names is None else visible_indices(names, self._uuids())
 
     def sizes_mb(self) -> list[float]:
-        """All the memory of each, in 2^20 bytes."""
+        """Return the memory size of each GPU, in 2^20 bytes."""
         try:
             memory = [self._nvml.nvmlDeviceGetMemoryInfo(each) for each in self._handles]
         except self._nvml.NVMLError:
@@ -57,7 +57,7 @@ class Gpus:
         return [each.total / 2**20 for each in memory]
 
     def held_mb(self, pids: Collection[int]) -> dict[int, float]:
-        """What the processes *pids* hold of each GPU, in 2^20 bytes; only where it is known."""
+        """Return what *pids* hold of each GPU, in 2^20 bytes, where that is known."""
         try:
             held = {gpu: self._memory(each, pids) for gpu, each in enumerate(self._handles)}
         except self._nvml.NVMLError:
@@ -65,7 +65,7 @@ class Gpus:
         return {gpu: memory / 2**20 for gpu, memory in held.items() if memory}
 
     def read(self, pids: Collection[int]) -> GpuFigures:
-        """The figures now; memory is that of the processes *pids*."""
+        """Return the figures now; memory is that of the processes *pids*."""
         if not self._handles:
             return GpuFigures()
         memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo)
@@ -79,7 +79,7 @@ class Gpus:
         )
 
     def _ask(self, question: Callable[[Any], Any]) -> list[Any]:
-        """*question*'s answers of the GPUs that know one: a part of a GPU has no utilization."""
+        """Return the answers of those GPUs that have one: a part of a GPU has no utilization."""
         answers = []
         for handle in self._handles:
             with suppress(self._nvml.NVMLError):
@@ -87,7 +87,7 @@ class Gpus:
         return answers
 
     def _held_by(self, pids: Collection[int]) -> float | None:
-        """What *pids* hold of all GPUs, in 2^20 bytes; None where the driver does not tell.
+        """Return what *pids* hold of all GPUs, in 2^20 bytes; None where the driver does not tell.
 
         In a container it knows them by other process ids, if at all, and finding none of them
         says nothing.

@@ -22,12 +22,12 @@ class Series:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """One observation."""
+        """Add one observation."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, label: str) -> None:
-        """Tells *family* the cumulated counts."""
+        """Add the cumulated counts to *family*."""
         names = [*(f"{float(bound)}" for bound in self._bounds), "+Inf"]
         buckets = list(zip(names, accumulate(self._counts), strict=True))
         family.add_metric([label], buckets, self._sum)
@@ -44,14 +44,14 @@ class Histogram(Collector):
         self._series: dict[str, Series] = {}
 
     def of(self, value: str) -> Series:
-        """The series whose label is *value*."""
+        """Return the series whose label is *value*."""
         series = self._series.get(value)
         if series is None:
             series = self._series[value] = Series(self._bounds)
         return series
 
     def collect(self) -> Iterable[Metric]:
-        """What a scrape gets."""
+        """Yield the histogram as a metric family."""
         family = HistogramMetricFamily(self._name, self._text, labels=[self._label])
         for label, series in self._series.items():
             series.add_to(family, label)

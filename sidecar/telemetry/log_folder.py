@@ -52,7 +52,7 @@ class LogFolder:
         self._max_bytes = max_bytes
 
     def files(self) -> list[LogStatus]:
-        """All log files, by name; none where there is no folder."""
+        """Return all log files, by name; none where there is no folder."""
         try:
             entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
         except FileNotFoundError:
@@ -65,7 +65,7 @@ class LogFolder:
         return found
 
     def content(self, name: str) -> LogContent:
-        """Counts the lines of *name*.  Raises InvalidLogName or LogNotFound."""
+        """Count the lines of *name*.  Raises InvalidLogName or LogNotFound."""
         with self._open(name, os.O_RDONLY) as file:
             size = os.fstat(file.fileno()).st_size
             first = FIRST_TIME.search(file.read(128))
@@ -73,7 +73,7 @@ class LogFolder:
             return LogContent(self._count_lines(file, size), began)
 
     def read(self, name: str, lines: int, *, from_end: bool) -> LogText:
-        """*lines* lines of *name*: whole ones, and fewer where they hold too much.
+        """Return *lines* lines of *name*: whole ones, and fewer where they hold too much.
 
         Raises InvalidLogName or LogNotFound.
         """
@@ -83,9 +83,9 @@ class LogFolder:
             return LogText(text, self._count_lines(file, size), size)
 
     def empty(self, name: str) -> int:
-        """Makes *name* an empty file; how many bytes it held.
+        """Empty the file *name*; return how many bytes it held.
 
-        Whoever writes it appends, and goes on at its new end.  Raises InvalidLogName or
+        Whoever writes it appends, and so goes on at the new end.  Raises InvalidLogName or
         LogNotFound.
         """
         with self._open(name, os.O_RDWR) as file:

@@ -40,7 +40,7 @@ class TextFormatter(logging.Formatter):
     """`time level logger [request id] - message`; control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and below it the traceback if there is one."""
+        """Return the line, and below it the traceback if there is one."""
         request_id = getattr(record, "request_id", None)
         asked = f" [{CONTROL.sub(_escaped, request_id)}]" if request_id else ""
         message = CONTROL.sub(_escaped, record.getMessage())
@@ -52,7 +52,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object; an access line's fields stand beside the common ones."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; `exception` is there only when there is one."""
+        """Return the line; `exception` is there only when there is one."""
         request_id = getattr(record, "request_id", None)
         fields: dict[str, Any] = {
             "time": _time(record),

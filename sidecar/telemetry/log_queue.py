@@ -31,7 +31,10 @@ class LogQueue(logging.handlers.QueueHandler):
         self._lost = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """What another thread may format: the arguments may change by then, frames must go."""
+        """Return a record that another thread can format later.
+
+        By then the arguments may have changed, and the frames of a traceback must not be held.
+        """
         if isinstance(record.msg, AccessLine):
             return record
         record = copy.copy(record)
@@ -42,7 +45,7 @@ class LogQueue(logging.handlers.QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Never waits."""
+        """Queue *record* without waiting, or count it as lost."""
         if self.queue.qsize() >= self._max_waiting:
             self._lost += 1
             return
@@ -73,7 +76,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         return stream
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
-        """The line is lost; the next one opens the file anew."""
+        """Give the line up; the next one opens the file again."""
         if self.stream is not None:
             with suppress(OSError, ValueError):
                 self.stream.close()

@@ -21,7 +21,7 @@ NEVER = logging.CRITICAL + 1
 
 @contextmanager
 def open_logs(settings: Settings) -> Iterator[None]:
-    """Sends all logging to the files and to standard error; on leaving, every line is written.
+    """Send all logging to the files and to standard error; on leaving, every line is written.
 
     A thread writes.  Raises OSError when a file cannot be opened.
     """
@@ -80,7 +80,7 @@ def _is_no_request(record: logging.LogRecord) -> bool:
 
 
 def _without_what_was_sent(record: logging.LogRecord) -> bool:
-    """aiohttp quotes the header line that it could not read: a token may stand there."""
+    """Drop the error in which aiohttp quotes an unreadable header line: it may hold a token."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.exc_info = None

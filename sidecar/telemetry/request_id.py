@@ -10,7 +10,7 @@ class RequestIdFilter(logging.Filter):
     """Puts the id on each record; a record that brings one (`extra`) keeps it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record through."""
+        """Put the id on *record*, and let every record through."""
         if not hasattr(record, "request_id"):
             record.request_id = REQUEST_ID.get()
         return True

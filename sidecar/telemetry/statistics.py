@@ -46,12 +46,12 @@ class Statistics:
         self.active = 0
 
     def begin(self) -> float:
-        """A request has arrived; the time to hand to `end`."""
+        """Count the arrival of a request; return the time to pass to `end`."""
         self.active += 1
         return self._clock()
 
     def end(self, began: float, *, inputs: int, success: bool) -> float:
-        """It is finished; how long it took."""
+        """Count the end of a request; return the seconds that it took."""
         now = self._clock()
         taken = now - began
         self.active -= 1
@@ -68,7 +68,7 @@ class Statistics:
         return self.total_seconds / self.succeeded if self.succeeded else None
 
     def recent(self) -> Recent:
-        """Throughput and percentiles of the last minute's successes."""
+        """Return throughput and percentiles of the last minute's successes."""
         now = self._clock()
         self._forget(int(now))
         buckets: Counter[int] = Counter()

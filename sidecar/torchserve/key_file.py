@@ -25,7 +25,7 @@ class KeyFile:
         self._keys: _Keys | None = None
 
     def headers(self, purpose: Purpose) -> dict[str, str]:
-        """The headers that open one of the two guarded APIs."""
+        """Return the headers that open one of the two guarded APIs."""
         keys = self._load()
         return {} if keys is None else {"Authorization": f"Bearer {getattr(keys, purpose).key}"}
 

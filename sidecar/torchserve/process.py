@@ -65,7 +65,7 @@ class TorchServeProcess:
         self.folder = _private_folder()
 
     def url(self, api: str) -> str:
-        """The address of the *inference*, *management* or *metrics* API."""
+        """Return the address of the *inference*, *management* or *metrics* API."""
         return f"unix:{self.folder}/{api}.sock"
 
     @property
@@ -80,7 +80,7 @@ class TorchServeProcess:
         return process.pid if process and process.returncode is None else None
 
     async def start(self) -> None:
-        """Starts the process; it does not answer yet when this returns."""
+        """Start the process; it does not answer yet when this returns."""
         await asyncio.to_thread(self._prepare)
         command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]
@@ -107,14 +107,14 @@ class TorchServeProcess:
         log.info("started TorchServe, process %d", self._process.pid)
 
     async def wait(self) -> int:
-        """Waits until the process has ended, ends what is left of its group; its exit code."""
+        """Wait until the process has ended; kill the rest of its group; return the exit code."""
         assert self._process is not None
         code = await self._process.wait()
         _signal_group(self._process.pid, signal.SIGKILL)
         return code
 
     async def stop(self) -> None:
-        """Ends TorchServe and its workers, and removes the folder.  Safe to call twice."""
+        """End TorchServe and its workers, and remove the folder.  Safe to call twice."""
         process = self._process
         if process is not None:
             if await asyncio.to_thread(self._terminate_java):
@@ -127,14 +127,14 @@ class TorchServeProcess:
         await asyncio.to_thread(self._record_file.unlink, missing_ok=True)
 
     def kill(self) -> None:
-        """Ends it at once; `wait` and `stop` then return soon."""
+        """Kill it; `wait` and `stop` then return soon."""
         if self.pid is not None:
             _signal_group(self.pid, signal.SIGKILL)
 
     def _terminate_java(self) -> bool:
-        """SIGTERM for Java alone: its starter waits for it, and it waits for its workers.
+        """Send SIGTERM to Java alone: its starter waits for it, and it waits for its workers.
 
-        False: Java has hardly begun, or has ended; nothing is to be waited for.
+        Return False if Java has hardly begun or has ended, and need not be waited for.
         """
         try:
             os.kill(int((self.folder / "tmp" / ".model_server.pid").read_text()), signal.SIGTERM)
@@ -191,7 +191,7 @@ class TorchServeProcess:
         )
 
     def _visible_gpus(self) -> dict[str, str]:
-        """Java takes indices alone, without spaces; they count in the order of the bus."""
+        """Return the variables that name the GPUs, as indices in the order of the bus for Java."""
         if self._gpu_indices is None:
             return {}
         names = ",".join(map(str, self._gpu_indices))
@@ -199,12 +199,12 @@ class TorchServeProcess:
 
 
 def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of *environ* TorchServe and its workers may see."""
+    """Return what of *environ* TorchServe and its workers may see."""
     return {name: value for name, value in environ.items() if ALLOWED_VARIABLES.fullmatch(name)}
 
 
 def render_config(text: str, overrides: Mapping[str, str]) -> str:
-    """The properties in *text* with *overrides* in place of what it says of those keys."""
+    """Return the properties in *text* with *overrides* in place of what it says of those keys."""
     kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in overrides]
     return "\n".join([*kept, *(f"{key}={value}" for key, value in overrides.items()), ""])
 

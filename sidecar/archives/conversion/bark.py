@@ -15,8 +15,11 @@ Array = np.ndarray[Any, Any]
 
 
 def convert(source: Path, target: Path) -> None:
-    """The checkpoint, and `voices.safetensors` with tensors ``<voice>.<prompt>``, from the files
-    ``speaker_embeddings/<voice>_<prompt>.npy`` or ``<voice>.npz``.  Raises ValueError."""
+    """Write the checkpoint, and `voices.safetensors` with tensors named ``<voice>.<prompt>``.
+
+    The voices are ``speaker_embeddings/<voice>_<prompt>.npy`` or ``<voice>.npz``.  Raises
+    ValueError.
+    """
     pickled.convert(source, target)
     voices = dict(_single(source / VOICES)) | dict(_together(source / VOICES))
     if voices:
@@ -38,7 +41,7 @@ def _together(folder: Path) -> list[tuple[str, Array]]:
         voice = path.relative_to(folder).with_suffix("").as_posix()
         with np.load(path, allow_pickle=False) as arrays:
             if set(PROMPTS) - set(arrays):
-                raise ValueError(f"{path.name} is no voice: it lacks a prompt")
+                raise ValueError(f"{path.name} is not a voice: it lacks a prompt")
             found += [(f"{voice}.{prompt}", _prompt(arrays[prompt])) for prompt in PROMPTS]
     return found
 

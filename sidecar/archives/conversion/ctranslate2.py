@@ -45,7 +45,7 @@ class _Reader:
 
 
 def read_variables(data: bytes, wanted: str) -> Variables:
-    """Every variable of a model.bin of the specification *wanted*.  Raises ValueError.
+    """Return every variable of a model.bin of the specification *wanted*.  Raises ValueError.
 
     Aliases are left out: they are tied weights.
     """

@@ -39,7 +39,7 @@ Array = np.ndarray[Any, Any]
 
 
 def convert(source: Path, target: Path) -> None:
-    """`model.safetensors` and `vocab.json` in *target* from the files in *source*.
+    """Write `model.safetensors` and `vocab.json` into *target* from the files in *source*.
 
     Raises ValueError when they are not hibari's.
     """
@@ -48,13 +48,13 @@ def convert(source: Path, target: Path) -> None:
             raise ValueError(f"there is no {name}")
     tensors = _tensors(onnx.load(source / NETWORK).graph)
     if "acoustic.text.embedding.weight" not in tensors:
-        raise ValueError(f"{NETWORK} holds no network of hibari's")
+        raise ValueError(f"{NETWORK} does not hold hibari's network")
     save_file(tensors, target / "model.safetensors")
     shutil.copyfile(source / VOCABULARY, target / VOCABULARY)
 
 
 def _tensors(graph: Any) -> dict[str, Array]:
-    """All weights by their names in our network."""
+    """Return all weights by their names in our network."""
     stored = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     named = {name: array for name, array in stored.items() if name.startswith(("m.", "pn."))}
     adds = [node for node in graph.node if node.op_type == "Add"]
@@ -66,7 +66,7 @@ def _tensors(graph: Any) -> dict[str, Array]:
 
 
 def _bias_of(product: Any, adds: list[Any], stored: dict[str, Array]) -> str:
-    """The name of the bias that is added to *product*, a MatMulInteger node."""
+    """Return the name of the bias that is added to *product*, a MatMulInteger node."""
     result = product.output[0].replace("_output_quantized", "")
     for add in adds:
         if result in add.input:

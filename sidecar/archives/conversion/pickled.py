@@ -22,7 +22,7 @@ LEFT_OUT = (
 
 
 def convert(source: Path, target: Path) -> None:
-    """All of *source*, its subfolders too, with a safetensors file for each pickled one.
+    """Copy *source* and its subfolders, with a safetensors file in place of each pickled one.
 
     Raises ValueError for a file that holds more than tensors and plain values.
     """
@@ -39,7 +39,7 @@ def convert(source: Path, target: Path) -> None:
 
 
 def unpickle(source: Path, target: Path) -> None:
-    """The tensors of *source* in the safetensors file *target*.  Raises ValueError."""
+    """Write the tensors of *source* to the safetensors file *target*.  Raises ValueError."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and program
         [sys.executable, str(PROGRAM), str(source), str(target)],
         capture_output=True,

@@ -54,7 +54,7 @@ Tensors = dict[str, Array]
 
 
 def convert(source: Path, target: Path) -> None:
-    """`model.safetensors`, `config.json` and `vocab.json` in *target* from the voice in *source*.
+    """Write `model.safetensors`, `config.json` and `vocab.json` for the voice in *source*.
 
     The vocabulary is from espeak's symbols to numbers.  Raises ValueError for anything but one
     voice of one speaker in Piper's quality low or medium; then nothing is written.
@@ -95,12 +95,12 @@ class _Export:
         self._check({each.name for each in graph.input} - stored.keys())
 
     def tensors(self) -> Tensors:
-        """All weights in fp32 by the names and shapes that transformers has for them."""
+        """Return all weights in fp32 by the names and shapes that transformers has for them."""
         named = {_renamed(name): array for name, array in self._weights.items()}
         return {name: _shaped(name, array) for name, array in named.items()}
 
     def config(self) -> dict[str, Any]:
-        """What the shapes say; the rest is as transformers has it for every VITS."""
+        """Return what the shapes tell; the rest is transformers' default for VITS."""
         vocabulary, hidden = self._shape("enc_p.emb.weight", 2)
         _, places, head = self._shape("enc_p.encoder.attn_layers.0.emb_rel_k")
         ffn = self._shape("enc_p.encoder.ffn_layers.0.conv_1.weight")
@@ -195,13 +195,13 @@ def _renamed(name: str) -> str:
 
 
 def _flow(found: re.Match[str]) -> str:
-    """Piper counts the flips between the flows; transformers does not have them as modules."""
+    """Return the name of a flow; Piper counts the flips between them too, transformers does not."""
     part, place = found[1], int(found[2])
     return f"{part}.flows.{place // 2 if part == 'flow' else (place + 1) // 2}"
 
 
 def _shaped(name: str, array: Array) -> Array:
-    """Convolutions over one symbol in attention are matrices in transformers."""
+    """Return *array* in transformers' shape: convolutions over one symbol are matrices there."""
     if name.endswith("_proj.weight") and ".attention." in name:
         array = array[:, :, 0]
     return np.ascontiguousarray(array, np.float32)

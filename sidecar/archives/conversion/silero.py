@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 
 def convert(source: Path, target: Path) -> None:
-    """`silero_vad_16k.safetensors` in *target*.  Raises ValueError."""
+    """Write `silero_vad_16k.safetensors` into *target*.  Raises ValueError."""
     if not (source / NETWORK).is_file():
         raise ValueError(f"there is no {NETWORK}")
     graph = onnx.load(source / NETWORK).graph

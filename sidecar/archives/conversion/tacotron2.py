@@ -27,7 +27,7 @@ Tensors = dict[str, Array]
 
 
 def convert(source: Path, target: Path) -> None:
-    """`config.json`, `model.safetensors` and `vocoder/`.  Raises ValueError."""
+    """Write `config.json`, `model.safetensors` and `vocoder/`.  Raises ValueError."""
     weights = _read(source / TACOTRON, "")
     weights = {name.removeprefix("module."): value for name, value in weights.items()}
     config = _tacotron_config(weights)
@@ -44,7 +44,7 @@ def convert(source: Path, target: Path) -> None:
 
 
 def _read(path: Path, prefix: str) -> Tensors:
-    """The tensors of *path* whose names begin with *prefix*, without it."""
+    """Return the tensors of *path* whose names begin with *prefix*, without it."""
     if not path.is_file():
         raise ValueError(f"there is no {path.name}")
     with tempfile.TemporaryDirectory(prefix="unpickled-") as folder:
@@ -68,7 +68,7 @@ def _write(folder: Path, config: dict[str, Any], weights: Tensors) -> None:
 
 
 def _tacotron_config(weights: Tensors) -> dict[str, Any]:
-    """The sizes, from the weights' shapes."""
+    """Return the sizes, from the weights' shapes."""
     attention = "decoder.attention_layer"
     try:
         location = weights[f"{attention}.location_layer.location_conv.conv.weight"].shape
@@ -92,7 +92,7 @@ def _tacotron_config(weights: Tensors) -> dict[str, Any]:
             "postnet_n_convolutions": _count(weights, "postnet.convolutions."),
         }
     except (KeyError, IndexError) as exc:
-        raise ValueError(f"{TACOTRON} is no Tacotron 2 of NVIDIA's: it lacks {exc}") from exc
+        raise ValueError(f"{TACOTRON} is not a Tacotron 2 of NVIDIA's: it lacks {exc}") from exc
 
 
 def _count(weights: Tensors, prefix: str) -> int:
@@ -120,7 +120,7 @@ def _vocoder_config(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folded(weights: Tensors) -> Tensors:
-    """*weights* by transformers' names, without weight norm (https://arxiv.org/abs/1602.07868)."""
+    """Return *weights* by transformers' names, without weight norm (arXiv:1602.07868)."""
     folded = {}
     for theirs, value in weights.items():
         name = theirs.replace("ups.", "upsampler.", 1) if theirs.startswith("ups.") else theirs

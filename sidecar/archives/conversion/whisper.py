@@ -20,7 +20,7 @@ MAX_FIRST_TIMESTAMP = 50  # of 20 ms: the first segment begins in the first seco
 
 
 def convert(source: Path, target: Path) -> None:
-    """Reads a faster-whisper folder, writes one for ``from_pretrained`` with weights in fp16.
+    """Read a faster-whisper folder; write one for ``from_pretrained`` with weights in fp16.
 
     Raises ValueError for anything but a whole Whisper in float16 or float32.
     """
@@ -53,14 +53,14 @@ class _Network:
                 raise ValueError(f"the {side}'s activation is not GELU")
 
     def weights(self) -> Variables:
-        """All weights by transformers' names, fp16.  Raises ValueError if one is left over."""
+        """Return the weights in fp16 by transformers' names.  Raises ValueError for others."""
         named = {f"model.{name}": array.astype(np.float16) for name, array in self._named()}
         if self._unread:
             raise ValueError(f"the model has weights that no Whisper has: {min(self._unread)}")
         return {name: np.ascontiguousarray(array) for name, array in named.items()}
 
     def config(self, special: Mapping[str, int]) -> dict[str, Any]:
-        """config.json."""
+        """Return the content of config.json."""
         end, start = special["<|endoftext|>"], special["<|startoftranscript|>"]
         sides = {
             key: value
@@ -92,7 +92,7 @@ class _Network:
         }
 
     def generation(self, settings: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
-        """generation_config.json."""
+        """Return the content of generation_config.json."""
         end, start = special["<|endoftext|>"], special["<|startoftranscript|>"]
         multilingual = self.vocabulary >= MULTILINGUAL_VOCABULARY
         generation: dict[str, Any] = {
@@ -140,7 +140,7 @@ class _Network:
         yield from self._norm(f"{to}.final_layer_norm", f"{of}/ffn/layer_norm")
 
     def _attention(self, to: str, of: str, fused: list[str]) -> Iterator[tuple[str, Array]]:
-        """The projections q, k, v and o, of which CTranslate2 stores some as one."""
+        """Yield the projections q, k, v and o, of which CTranslate2 stores some as one."""
         yield from self._norm(f"{to}_layer_norm", f"{of}/layer_norm")
         for number, letters in enumerate(fused):
             parts = len(letters)
@@ -196,7 +196,7 @@ class _Network:
 
 
 def _special_tokens(tokenizer: Any) -> dict[str, int]:
-    """The added tokens' numbers.  Raises ValueError where one that is needed is missing."""
+    """Return the added tokens' numbers.  Raises ValueError where one that is needed is missing."""
     try:
         special = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     except (KeyError, TypeError) as exc:

@@ -40,5 +40,5 @@ def test_a_missing_file_is_named(source: Path, tmp_path: Path) -> None:
 def test_another_network_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "hibari.onnx").write_bytes((source / "oov.onnx").read_bytes())
     (tmp_path / "vocab.json").write_text("{}")
-    with pytest.raises(ValueError, match="no network of hibari's"):
+    with pytest.raises(ValueError, match="does not hold hibari's network"):
         hibari.convert(tmp_path, tmp_path)

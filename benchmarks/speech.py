@@ -110,7 +110,7 @@ async def _listening(http: aiohttp.ClientSession, effort: Effort, spoken: list[A
 
 
 async def _streaming(http: aiohttp.ClientSession, effort: Effort) -> None:
-    text = _long_text()
+    text = long_text()
     print(
         f"\n{len(text)} characters streamed {'first byte s':>15} {'first audio s':>14} {'all s':>8}"
     )
@@ -184,6 +184,11 @@ async def _timed(work: Callable[[], Awaitable[Result]]) -> Timed[Result]:
     return Timed(time.perf_counter() - began, result)
 
 
+async def first_audio(http: aiohttp.ClientSession, text: str, name: OutputFormat) -> float:
+    """Seconds until a player could begin with the stream of *text*."""
+    return (await _stream(http, text, name)).sound
+
+
 async def _stream(http: aiohttp.ClientSession, text: str, name: OutputFormat) -> Streamed:
     body = {"text": text, "model": VOICE, "output_format": name, "enable_streaming": True}
     arrived: list[tuple[float, int]] = []  # seconds, and bytes so far
@@ -210,7 +215,7 @@ def _audible(data: bytes, name: OutputFormat) -> bool:
         return False
 
 
-def _long_text() -> str:
+def long_text() -> str:
     """Whole sentences, at most TEXT_CHARACTERS."""
     text = SENTENCES[0]
     place = 1

@@ -32,6 +32,8 @@ from sidecar.schemas.synthesis import (
     OutputFormat,
     ProcessingFacts,
     SpokenBy,
+    SpokenPart,
+    SpokenWhole,
     SpokenWord,
     SynthesisMetadata,
     SynthesisRequest,
@@ -48,7 +50,6 @@ from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
-from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
@@ -269,9 +270,7 @@ ROUTES = [
         credential="optional",
         max_body_bytes=MAX_REQUEST_BYTES,
         measured_as="synthesis",
-        other_media=(
-            *sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()}),
-            EVENTS,
-        ),
+        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+        events=(("audio", SpokenPart), ("done", SpokenWhole)),
     )
 ]

@@ -16,6 +16,7 @@ from sidecar.schemas.transcription import (
     InputsTranscriptionResponse,
     Recogniser,
     RecogniserInfo,
+    Segment,
     TranscriptionMetadata,
     TranscriptionParameters,
     TranscriptionRequest,
@@ -25,7 +26,7 @@ from sidecar.speech.service import SpeechService
 from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript
 from sidecar.web.admission import ADMISSION
-from sidecar.web.event_stream import MEDIA_TYPE, Event, send_events
+from sidecar.web.event_stream import Event, send_events
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
@@ -153,6 +154,11 @@ ROUTES = [
         credential="optional",
         form=True,
         measured_as="inference",
-        other_media=("text/plain", "application/x-subrip", "text/vtt", MEDIA_TYPE),
+        other_media=("text/plain", "application/x-subrip", "text/vtt"),
+        events=(
+            ("segment", Segment),
+            ("done", TranscriptionResponse),
+            ("done", InputsTranscriptionResponse),
+        ),
     )
 ]

@@ -9,6 +9,7 @@ import msgspec
 
 import sidecar
 from sidecar.web.error_forms import form_of
+from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.web.route import Route
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
@@ -26,6 +27,7 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
             None if route.form == "only" else route.request,
             route.response,
             route.or_response,
+            *(data for _, data in route.events),
         )
         if kind
     }
@@ -85,7 +87,27 @@ def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         schema = {"anyOf": [schema, schemas[route.or_response]]}
     content = {route.media_type: {"schema": schema}}
     content |= {media: {"schema": {"type": "string"}} for media in route.other_media}
+    if route.events:
+        content[EVENTS] = _stream(route, schemas)
     return {"description": "Success", "content": content}
+
+
+def _stream(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    """Server-sent events, each as `itemSchema` of OpenAPI 3.2 has it; 3.1 knows no such field."""
+    events = [*route.events, ("error", form_of(route.path).schema)]
+    return {
+        "schema": {"type": "string", "description": "Server-sent events; their data is JSON."},
+        "x-itemSchema": {"oneOf": [_event(name, schemas[data]) for name, data in events]},
+    }
+
+
+def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An event; one without a *name* is told by its data alone."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    fields: dict[str, Any] = {"data": data}
+    if name:
+        fields = {"event": {"const": name}} | fields
+    return {"type": "object", "required": list(fields), "properties": fields}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

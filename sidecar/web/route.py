@@ -22,7 +22,8 @@ class Route(NamedTuple):
 
     They are for the document.  *or_response* is the answer's other form.  *form*: the body may be
     multipart as well, or must be ("only"), with the request's fields and the part `file`.
-    *other_media* are the answer's types besides JSON.
+    *other_media* are the answer's types besides JSON.  *events* are the names and the types of
+    data of its server-sent events, where it may be a stream of them; `error` goes without saying.
 
     *credential* is what `web.admission` asks for: nothing (None), one where the settings require
     it ("optional"), or one that has this scope.  Where there is a *request*, it may come in the
@@ -43,6 +44,7 @@ class Route(NamedTuple):
     or_response: Any = None
     form: Literal["only"] | bool = False
     other_media: tuple[str, ...] = ()
+    events: tuple[tuple[str, Any], ...] = ()
     limited: bool = True  # False: health checks and metrics, which no client can use up
     page: bool = False  # computed once in a while, for all who ask
     prompt: bool = False  # answered at once, however many other requests came first

@@ -31,7 +31,6 @@ from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.synthesis import SpeechSynthesis
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_json
-from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.web.event_stream import Event
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
@@ -129,10 +128,8 @@ ROUTES = [
         placeholders=True,
         measured_as="synthesis",
         media_type="audio/mpeg",
-        other_media=(
-            *sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()}),
-            EVENTS,
-        ),
+        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+        events=(("", SpeechAudioDelta), ("", SpeechAudioDone)),
     ),
     Route(
         "GET",

@@ -30,7 +30,7 @@ from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body_reader import is_form
-from sidecar.web.event_stream import MEDIA_TYPE, Event, send_events
+from sidecar.web.event_stream import Event, send_events
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 from sidecar.web.uploads import opened_form
@@ -180,7 +180,8 @@ ROUTES = [
         form="only",
         placeholders=True,
         measured_as="inference",
-        other_media=("text/plain", "application/x-subrip", "text/vtt", MEDIA_TYPE),
+        other_media=("text/plain", "application/x-subrip", "text/vtt"),
+        events=(("", TranscriptDelta), ("", TranscriptDone)),
     ),
     Route(
         "POST",

@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import aiohttp
+import jsonschema
 import pytest
 
 from handler_kit.wav import read_wav
+from sidecar.app import ROUTES
+from sidecar.web.openapi import build_document
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
@@ -352,6 +355,22 @@ async def test_a_stream_with_times_is_one_of_events(
     assert data[0]["words"] == WORDS[:2]
     assert data[-1]["duration"] == 0.3
     assert data[-1]["captions"].startswith(SRT)
+    schemas = event_schemas("/synthesize")
+    assert set(schemas) == {"audio", "done", "error"}
+    for name, each in zip(names, data, strict=True):
+        schemas[name].validate(each)
+
+
+def event_schemas(path: str) -> dict[str, jsonschema.Draft202012Validator]:
+    """Of the data of each event that the API document says of *path*."""
+    document = json.loads(json.dumps(build_document(ROUTES)))
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]
+    return {
+        each["properties"]["event"]["const"]: jsonschema.Draft202012Validator(
+            {"components": document["components"]} | each["properties"]["data"]["contentSchema"]
+        )
+        for each in content["text/event-stream"]["x-itemSchema"]["oneOf"]
+    }
 
 
 @pytest.mark.parametrize(("field", "value"), [("timestamps", "word"), ("format", "vtt")])

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 
@@ -17,7 +18,7 @@ from sidecar.access.private_files import make_private
 from sidecar.announcement import announce
 from sidecar.app import create_app, create_runner
 from sidecar.catalog.entries import CatalogError
-from sidecar.configuration import check_configuration, explain_configuration
+from sidecar.configuration import check_configuration, explain_configuration, take_over_config
 from sidecar.lifecycle import StopSignals, drain
 from sidecar.program import PROGRAM
 from sidecar.settings import Settings, SettingsError, load_effective
@@ -54,9 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(PRIVATE)
     raise_descriptor_limit()
     options = vars(_parser().parse_args(arguments))
-    only_check = options.pop("check_config")
+    only_check, ts_config = options.pop("check_config"), options.pop("ts_config")
     try:
         effective = load_effective(overrides=options)
+        if ts_config is not None:
+            effective = take_over_config(effective, ts_config, print, keep=not only_check)
         settings = effective.settings
         if only_check:
             check_configuration(settings)
@@ -81,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         "--torchserve",
         choices=["managed", "external"],
         help="run TorchServe too, or find one that runs (default external)",
+    )
+    parser.add_argument(
+        "--ts-config",
+        type=Path,
+        metavar="FILE",
+        help="a config.properties of TorchServe's, whose models and limits are taken over",
     )
     parser.add_argument("--config", metavar="FILE", help="settings in TOML (or SIDECAR_CONFIG)")
     parser.add_argument(

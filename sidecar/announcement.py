@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ async def announce(program: Program, say: Say = print) -> None:
     reconciler, settings = program.reconciler, program.settings
     with suppress(OSError):  # nobody may read our output
         say(starting(settings))
+        if (found := offered(settings, program.catalog.found)) is not None:
+            say(found)
         if settings.torchserve == "external":
             await _say_who_is_waited_for(program, say)
         await reconciler.wait_tried()
@@ -58,6 +60,17 @@ def starting(settings: Settings) -> str:
         hosts = answered_hosts(settings.allowed_hosts)
         lines.append(f"Answers requests to {hosts}; SIDECAR_ALLOWED_HOSTS adds names")
     return "\n".join(lines)
+
+
+def offered(settings: Settings, found: Collection[str]) -> str | None:
+    """Return what is said of the archives that are served without an entry of models.json."""
+    if not settings.offers_archives:
+        return None
+    names = ", ".join(sorted(found)) or "none yet"
+    return (
+        f"Serves the archives in {settings.model_store} that no entry names: {names} "
+        "(SIDECAR_SERVE_ARCHIVES=false turns that off)"
+    )
 
 
 def waiting(settings: Settings) -> str:

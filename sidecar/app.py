@@ -19,12 +19,14 @@ from sidecar.routes import (
     handler_requests,
     health,
     info,
+    kserve,
     logs,
     model_stock,
     models,
     predict,
     predictions,
     root,
+    sagemaker,
     stats,
     synthesize,
     transcribe,
@@ -47,8 +49,8 @@ HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their ans
 ROUTES: list[Route] = [
     route
     for module in (
-        *(root, predict, predictions, synthesize, transcribe, audio, audio_validation),
-        *(health, info, stats, config, models, downloads, model_stock),
+        *(root, predict, predictions, kserve, sagemaker, synthesize, transcribe),
+        *(audio, audio_validation, health, info, stats, config, models, downloads, model_stock),
         *(autoscaler, logs, documents),
         *(openai_models, openai_embeddings, openai_speech, openai_transcription),
     )
@@ -87,7 +89,7 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[autoscaler.PARTS] = program.provide(autoscaler.AutoscalerParts)
     app[config.PARTS] = program.provide(config.ConfigParts)
     app[documents.API_DOCUMENT] = _document()
-    app[documents.METRICS] = program.metrics
+    app[documents.METRICS] = program.provide(documents.MetricsParts)
     app[downloads.PARTS] = program.provide(downloads.DownloadParts)
     app[handler_requests.PARTS] = program.provide(handler_requests.HandlerParts)
     app[health.PARTS] = program.provide(health.HealthParts)

@@ -26,7 +26,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Source = Literal["file", "environment", "command line"]
+Source = Literal["file", "environment", "command line", "ts-config"]
 
 
 class Secret(str):
@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     torchserve_worker_log: Path | None = None  # of an external one: what its workers print
     poll_seconds: Positive = 2.0
     serve_archives: bool | None = None  # None: where TorchServe is managed
+    torchserve_metrics: bool = False  # /metrics has TorchServe's own too, under their old names
 
     # Downloads
     hub_endpoint: str | None = None  # None: the public hub

@@ -136,6 +136,8 @@ class FakeTorchServe:
         app.router.add_post("/predictions/{model}", self._predict)
         app.router.add_post("/predictions/{model}/{version}", self._predict)
         app.router.add_post("/explanations/{model}", self._predict)
+        app.router.add_post("/models/{model}/invoke", self._predict)
+        app.router.add_post("/invocations", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/all", self._describe_all)
@@ -168,7 +170,8 @@ class FakeTorchServe:
         if refused := self._refused(request, self.inference_key):
             return refused
         body = await request.read()
-        if request.match_info["model"] not in self.models:
+        named = request.match_info.get("model") or request.query["model_name"]
+        if named not in self.models:
             return error(404, "ModelNotFoundException", "Model not found")
         if body[:4] != MAGIC:
             return await self._respond(request, body)

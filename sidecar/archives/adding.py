@@ -4,9 +4,12 @@ Nothing is changed unless all of it works.  A running server takes the entry by 
 """
 
 import json
+import shutil
+import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from sidecar.catalog.catalog import Catalog, parse_specs
 from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.models_file import Entry, ModelsFile
+from sidecar.catalog.own_archives import UnreadableArchive, read_archive
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.state_folder import owner_address
@@ -49,6 +53,46 @@ def read_entries(path: Path, text: str) -> dict[str, Entry]:
     if not (isinstance(given, dict) and given and all(map(_is_object, given.values()))):
         raise CatalogError(f'{path}: expected {{"name": {{…}}}}, an entry as models.json has them')
     return given
+
+
+def own_archive_entry(
+    archive: Path, name: str | None, inference: Mapping[str, Any]
+) -> dict[str, Entry]:
+    """Return the entry for *archive*, whose handler is not ours, under *name* or its model's.
+
+    *inference* has the settings that beat the archive's own.  Raises CatalogError.
+    """
+    try:
+        facts = read_archive(archive)
+    except UnreadableArchive as exc:
+        raise CatalogError(str(exc)) from exc
+    if facts.ours:
+        raise CatalogError(f"{archive}: it is one that this program built; its entry is elsewhere")
+    entry: Entry = {"handler": "own", "archive": archive.name}
+    return {name or facts.name: entry | ({"inference": dict(inference)} if inference else {})}
+
+
+@contextmanager
+def stored(archive: Path, store: Path) -> Iterator[None]:
+    """Put *archive* into *store* when the block has ended well, unless it is there already.
+
+    Raises CatalogError when another one has its name.
+    """
+    place = store / archive.name
+    if archive.resolve() == place.resolve():
+        yield
+        return
+    if place.exists():
+        raise CatalogError(f"{place}: an archive of this name is there already")
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".add-", dir=store) as folder:
+        copy = Path(folder) / archive.name
+        if archive.is_dir():
+            shutil.copytree(archive, copy)
+        else:
+            shutil.copy2(archive, copy)
+        yield
+        copy.rename(place)
 
 
 def _is_object(value: object) -> bool:

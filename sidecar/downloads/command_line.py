@@ -5,17 +5,25 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from tqdm import tqdm
 
 from sidecar.archives import __main__ as building
-from sidecar.archives.adding import add_entries, read_entries, tell_of_server
+from sidecar.archives.adding import (
+    add_entries,
+    own_archive_entry,
+    read_entries,
+    stored,
+    tell_of_server,
+)
 from sidecar.archives.archive import BuildError
 from sidecar.catalog.catalog import Catalog, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
+from sidecar.catalog.own_archives import SUFFIXES
 from sidecar.downloads import leftovers
 from sidecar.downloads.fetch_process import read_task
 from sidecar.downloads.fetcher import Fetcher
@@ -96,7 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument("--force", action="store_true", help="also what is here already")
     download.set_defaults(run=_download)
     add = commands.add_parser("add", help="add an entry to models.json, and to a running server")
-    add.add_argument("entry", type=Path, help='a file: {"name": {…}}; - for standard input')
+    add.add_argument(
+        "entry",
+        type=Path,
+        help='a file: {"name": {…}}; - for standard input; or an archive with a handler of its own',
+    )
+    own = add.add_argument_group("of an archive, in place of what it says itself")
+    own.add_argument("--name", help="what its model is called here")
+    own.add_argument("--batch-size", type=int, help="requests that TorchServe puts together")
+    own.add_argument("--batch-delay-ms", type=int, help="for which the first of them waits")
+    own.add_argument("--workers", type=int, help="processes while it is awake")
     add.set_defaults(run=_add)
     build = commands.add_parser("build", help="build archives from what is here")
     build.add_argument("models", nargs="*")
@@ -153,10 +170,26 @@ def _download_one(
 
 
 def _add(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    if options.entry.is_dir() or options.entry.name.endswith(SUFFIXES):
+        return _add_archive(options, settings, catalog)
     from_stdin = str(options.entry) == "-"
     text = sys.stdin.read() if from_stdin else options.entry.read_text(encoding="utf-8")
     entries = read_entries(options.entry, text)
     specs = add_entries(settings, catalog, entries, str(options.entry), print)
+    return 0 if tell_of_server(settings, specs, print) else 1
+
+
+def _add_archive(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    archive: Path = options.entry
+    said = {"batch_size": options.batch_size, "batch_delay_ms": options.batch_delay_ms}
+    inference: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if options.workers is not None:
+        inference["workers"] = {"min": options.workers, "max": options.workers}
+    entries = own_archive_entry(archive, options.name, inference)
+    for key in catalog.found & entries.keys():
+        catalog = catalog.without(key)  # it has an entry from now on
+    with stored(archive, settings.model_store):
+        specs = add_entries(settings, catalog, entries, str(archive), print)
     return 0 if tell_of_server(settings, specs, print) else 1
 
 

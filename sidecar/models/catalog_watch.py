@@ -105,7 +105,8 @@ class CatalogWatch:
         for key, spec in catalog.items():
             known = self._models.get(key)
             try:
-                if known is None or self._models.catalog.is_own(key):
+                named = key in self._models.catalog.found and key not in catalog.found
+                if known is None or named or self._models.catalog.is_own(key):
                     await self.take(key, spec)
                 elif known.spec != spec:
                     log.warning(

@@ -1,17 +1,32 @@
 """GET /openapi.json, /docs (Swagger UI, its files shipped with us) and /metrics."""
 
 import importlib.util
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
+from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.web.middleware import stamp
 from sidecar.web.route import Route
 
 API_DOCUMENT = web.AppKey("api_document", dict[str, object])
-METRICS = web.AppKey("metrics", Metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsParts:
+    """What is measured, here and by TorchServe."""
+
+    settings: Settings
+    metrics: Metrics
+    client: TorchServeClient
+
+
+METRICS = web.AppKey("metrics", MetricsParts)
 
 ASSETS = {
     "swagger-ui.css": "text/css",
@@ -65,9 +80,14 @@ async def asset(request: web.Request) -> web.StreamResponse:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """The metrics, in Prometheus' text format."""
+    """The metrics, in Prometheus' text format; TorchServe's own where the settings ask for them."""
+    parts = request.app[METRICS]
+    text = parts.metrics.text()
+    if parts.settings.torchserve_metrics:
+        with suppress(EngineGone, EngineRefused):  # it is away: so are its metrics
+            text += await parts.client.fetch_metrics()
     return web.Response(
-        body=request.app[METRICS].text(),
+        body=text,
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import msgspec
 
@@ -51,15 +50,13 @@ async def predict_own(
     model: Model,
     bodies: Sequence[Body],
     options: SchedulingOptions,
-    version: str | None = None,
+    path: str | None = None,
 ) -> list[Reply | SidecarError]:
-    """The reply of each input, or why it has none, in order.
+    """The reply of each input, or why it has none, in order.  *path* is TorchServe's.
 
     Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
     """
-    path = f"/predictions/{model.key}"
-    if version is not None:
-        path += f"/{quote(version)}"
+    path = path or f"/predictions/{model.key}"
     requests = [request_of(path, bytes(body)) for body in bodies]
     sent = [each for each in requests if isinstance(each, ForwardedRequest)]
     pending = scheduler.start(InferenceRequest(model.key, sent, *options))

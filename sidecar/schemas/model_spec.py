@@ -241,8 +241,8 @@ class ModelSpec(_Entry, frozen=True):
 
     @property
     def can_be_missing(self) -> bool:
-        """Whether its archive is made only when it is asked for, or lies there by itself."""
-        return self.optional or self.is_downloaded or self.is_own
+        """Whether its archive is made only when it is asked for."""
+        return self.optional or self.is_downloaded
 
     @property
     def torchserve_batch_size(self) -> int:

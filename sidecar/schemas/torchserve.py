@@ -15,6 +15,24 @@ class TorchServeError(ErrorBody):
     message: str
 
 
+class KServeRequest(msgspec.Struct):
+    """Each instance is one input, as /predict takes it."""
+
+    instances: list[msgspec.Raw]
+
+
+class KServePredictions(msgspec.Struct):
+    """What the model made of each instance, in order."""
+
+    predictions: list[msgspec.Raw]
+
+
+class KServeExplanations(msgspec.Struct):
+    """The handler's explanation of each instance, in order."""
+
+    explanations: list[msgspec.Raw]
+
+
 class Ping(msgspec.Struct):
     """TorchServe's word on its health."""
 

@@ -379,6 +379,10 @@ class TorchServeClient:
         """
         await self._management.call("DELETE", _path(model, version), seconds=SCALE_SECONDS)
 
+    async def fetch_metrics(self) -> bytes:
+        """Return TorchServe's metrics as it writes them.  Raises EngineRefused or EngineGone."""
+        return await self._metrics.call("GET", "/metrics", seconds=QUICK_SECONDS)
+
     async def fetch_counts(self) -> TorchServeStats:
         """Return what TorchServe has counted.  Raises EngineRefused or EngineGone."""
         body = await self._metrics.call("GET", "/metrics", seconds=QUICK_SECONDS)

@@ -50,12 +50,13 @@ class ErrorForm(NamedTuple):
 
 def form_of(path: str) -> ErrorForm:
     """Return the form of errors below *path*."""
-    if path.startswith(TORCHSERVE_PATHS):
+    if path.startswith(TORCHSERVE_PATHS) or path.endswith(KSERVE_VERBS):
         return _TORCHSERVE
     return _OPENAI if path.startswith("/v1/") else OWN
 
 
-TORCHSERVE_PATHS = ("/predictions/", "/explanations/")
+TORCHSERVE_PATHS = ("/predictions/", "/explanations/", "/invocations")
+KSERVE_VERBS = (":predict", ":explain", "/invoke")
 
 
 def _own_body(fault: Fault) -> dict[str, Any]:

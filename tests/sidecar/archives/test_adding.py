@@ -13,6 +13,7 @@ from sidecar.models.states import State
 from sidecar.program import PROGRAM
 from sidecar.state_folder import own_state_folder
 from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, until
 
@@ -188,3 +189,38 @@ async def test_a_second_version_is_built_beside_the_first_and_loaded(
     await until("ready", client, "sums")
     for wrong in (["--version", "two"], ["other", "--version", "2.0"]):
         assert (await folder.models("build", "sums", *wrong))[0] == 2
+
+
+async def test_an_archive_with_a_handler_of_its_own_is_added_by_its_file(
+    folder: Folder, start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    as_mar(folder.path / "mine.mar", files(config={"batchSize": 4, "maxBatchDelay": 20}))
+    torchserve.archives.add("mine.mar")
+    client = await serve(start, folder)
+    owned = own_state_folder(folder.path / "var", f"127.0.0.1:{client.port}")
+    await asyncio.to_thread(owned.__enter__)
+    code, output = await folder.models(
+        "add", folder.path / "mine.mar", "--name", "Renamed", "--batch-size", "2"
+    )
+    await asyncio.to_thread(owned.__exit__, None, None, None)
+    assert (code, "Renamed is in" in output) == (0, True), output
+    response = await client.post("/predictions/Renamed", data=b"x")
+    assert (response.status, await response.read()) == (200, b"x")
+    model = torchserve.models["Renamed"]
+    assert model["batchSize"] == 2
+    code, output = await folder.models("add", folder.path / "mine.mar", "--name", "Again")
+    assert (code, "is there already" in output) == (2, True)
+
+
+async def test_archives_that_appear_in_a_store_that_is_offered_are_served(
+    folder: Folder, start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    folder.store.mkdir()
+    client = await start(
+        models_file=folder.models_file, model_store=folder.store, serve_archives=True
+    )
+    as_mar(folder.store / "mine.mar", files())
+    torchserve.archives.add("mine.mar")
+    assert client.app is not None
+    await client.app[PROGRAM].catalog_watch.look()
+    assert (await client.post("/predictions/mine", data=b"x")).status == 200

@@ -342,3 +342,70 @@ async def test_ping_says_what_torchserve_says(start_own: Start) -> None:
     client = await start_own()
     response = await client.get("/ping")
     assert (response.status, await response.text()) == (200, '{\n  "status": "Healthy"\n}\n')
+
+
+async def test_kserves_instances_are_inputs_of_their_own(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own(batch_size=4)
+    data = base64.b64encode(b"\x00\x01").decode()
+    asked = {"instances": [{"a": 1}, "text", {"data": data}]}
+    response = await client.post("/v1/models/Mine:predict", json=asked)
+    uri = f"data:application/octet-stream;base64,{data}"
+    assert await response.json() == {"predictions": [{"a": 1}, "text", uri]}
+    assert len(torchserve.requests) == 3
+    response = await client.post("/v1/models/Mine:explain", json={"instances": [1]})
+    assert await response.json() == {"explanations": [1]}
+    assert torchserve.requests[-1].path == "/explanations/Mine"
+    response = await client.post("/v1/models/echo:predict", json={"instances": [[1, 2], [3]]})
+    assert await response.json() == {"predictions": [[1, 2], [3]]}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 422), (b'{"instances": []}', 422), (b'{"instances": 1}', 422)],
+)
+async def test_kserves_refusals_have_torchserves_fields(
+    client: Client, body: bytes, status: int
+) -> None:
+    response = await client.post("/v1/models/echo:predict", data=body)
+    assert response.status == status
+    assert (await response.json())["code"] == status
+
+
+async def test_the_error_of_one_instance_is_the_answer(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        return web.json_response({"message": "no"}, status=404 if body == b"2" else 200)
+
+    torchserve.respond = respond
+    client = await start_own()
+    response = await client.post("/v1/models/Mine:predict", json={"instances": [1, 2]})
+    assert response.status == 404
+
+
+async def test_sagemakers_requests_find_their_model(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own()
+    for path in ("/invocations", "/invocations?model_name=Mine", "/models/Mine/invoke"):
+        response = await client.post(path, data=b"x")
+        assert (response.status, await response.read()) == (200, b"x")
+    paths = [request.path_qs for request in torchserve.requests]
+    assert paths == ["/predictions/Mine", "/invocations?model_name=Mine", "/models/Mine/invoke"]
+
+
+async def test_with_several_models_sagemakers_request_names_one(client: Client) -> None:
+    assert (await client.post("/invocations", data=b"x")).status == 422
+    response = await client.post("/invocations?model_name=echo", data=b"[1]")
+    assert await response.json() == [1]
+
+
+@pytest.mark.parametrize("on", [False, True])
+async def test_torchserves_metrics_are_there_by_a_setting(start_own: Start, on: bool) -> None:
+    client = await start_own(torchserve_metrics=on)
+    await ask(client)
+    text = await (await client.get("/metrics")).text()
+    assert "sidecar_requests_total" in text
+    assert ("ts_inference_requests_total" in text) is on

@@ -1,0 +1,88 @@
+"""KServe's protocol, version 1: :predict and :explain on the same models.
+
+Each of the instances is an input of its own, so that TorchServe batches them with everybody's.
+"""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sidecar.errors import InvalidFields, InvalidJson, SidecarError
+from sidecar.routes.handler_requests import PARTS, options_of, read_body, wanted_model
+from sidecar.routes.own_predictions import predict_own
+from sidecar.routes.speech_predictions import predict_speech
+from sidecar.scheduling.entry import Body, Reply
+from sidecar.scheduling.request import InferenceRequest
+from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import NOT_JSON, field_rule
+from sidecar.web.measurement import CALL
+from sidecar.web.route import Route, json_response
+
+_request = msgspec.json.Decoder(KServeRequest)
+STATUSES = (400, 401, 404, 413, 415, 422, 503, 504)
+
+
+async def kserve_predict(request: web.Request) -> web.Response:
+    """Answer each instance with what the model makes of it."""
+    return json_response(KServePredictions(await _run(request, "predictions")))
+
+
+async def kserve_explain(request: web.Request) -> web.Response:
+    """Answer each instance with the handler's explanation of it."""
+    return json_response(KServeExplanations(await _run(request, "explanations")))
+
+
+async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
+    """Return what became of each instance.  Raises the first error of any."""
+    admission, call, name = request[ADMISSION], request[CALL], request.match_info["name"]
+    instances = _instances(await read_body(admission), admission.settings.max_inputs)
+    model, options, parts = wanted_model(request, name), options_of(request), request.app[PARTS]
+    call.inputs = len(instances)
+    await admission.admit_to_model(model.key, name)
+    replies: list[Reply | SidecarError]
+    if model.spec.is_own:
+        path = f"/{api}/{model.key}"
+        replies = await predict_own(parts.scheduler, model, instances, options, path)
+    elif model.spec.speaks_or_listens:
+        replies = await predict_speech(parts.speech, admission.client, model, instances, options)
+    else:
+        replies = await parts.scheduler.run(InferenceRequest(model.key, instances, *options))
+    for reply in replies:
+        if isinstance(reply, SidecarError):
+            raise reply
+    call.success = True
+    return [msgspec.Raw(reply.body) for reply in replies if isinstance(reply, Reply)]
+
+
+def _instances(body: bytes, limit: int) -> list[Body]:
+    try:
+        asked = _request.decode(body)
+    except msgspec.ValidationError as exc:
+        raise InvalidFields(field_rule(exc)) from exc
+    except NOT_JSON as exc:
+        raise InvalidJson(f"body: {exc}") from exc
+    if not 0 < len(asked.instances) <= limit:
+        raise InvalidFields(f"instances: expected 1 to {limit}")
+    return [bytes(each) for each in asked.instances]
+
+
+_OF_MODELS: dict[str, Any] = {
+    "request": KServeRequest,
+    "statuses": STATUSES,
+    "credential": "optional",
+    "measured_as": "inference",
+}
+ROUTES = [
+    Route(
+        *("POST", "/v1/models/{name}:predict", kserve_predict, "KServe's predictions"),
+        response=KServePredictions,
+        **_OF_MODELS,
+    ),
+    Route(
+        *("POST", "/v1/models/{name}:explain", kserve_explain, "KServe's explanations"),
+        response=KServeExplanations,
+        **_OF_MODELS,
+    ),
+]

@@ -60,7 +60,8 @@ async def test_what_is_queued_and_in_flight_is_answered_and_new_requests_are_not
     client = await start(drain_seconds=20.0)
     asked = await some_in_flight(client, torchserve)
     draining = asyncio.create_task(leave(client))
-    await asyncio.sleep(0.05)
+    while not services_of(client).draining.is_set():
+        await asyncio.sleep(0)
     refused = await client.post("/predict", json=BODY)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
     assert (await client.get("/readyz")).status == 503

@@ -15,6 +15,7 @@ from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
 
 SLEEPY = CATALOG | {"echo": ECHO | {"idle_seconds": 0.2}}
+CONTROL = {"other": ECHO | {"idle_seconds": 0.2}}  # it sleeps, while the model under test must not
 QUICK = {"autoscale_seconds": 0.02}
 
 
@@ -32,6 +33,15 @@ async def until(state: str, client: Client, key: str = "echo") -> None:
     async with asyncio.timeout(5):
         while model_of(client, key).state.shown != state:
             await asyncio.sleep(0.01)
+
+
+async def until_idle_for(seconds: float, client: Client, key: str = "echo") -> None:
+    """Wait until nobody has asked the model for *seconds*, and the autoscaler has seen that."""
+    autoscaler, model = services_of(client).autoscaler, model_of(client, key)
+    async with asyncio.timeout(5):
+        while (autoscaler.idle_seconds(model) or 0.0) <= seconds:
+            await asyncio.sleep(0.01)
+    autoscaler.think()
 
 
 async def ask(client: Client, model: str = "echo", **fields: Any) -> int:
@@ -66,10 +76,11 @@ async def test_an_idle_model_sleeps_and_the_next_request_wakes_it(
 async def test_a_model_in_use_does_not_sleep(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
-    client = await start(catalog=SLEEPY, **QUICK)
+    client = await start(catalog=SLEEPY | CONTROL, **QUICK)
     torchserve.hold()
     asked = asyncio.create_task(ask(client))
-    await asyncio.sleep(0.5)
+    await until("idle", client, "other")
+    await until_idle_for(0.2, client)
     assert model_of(client).state.shown == "ready"
     torchserve.release()
     assert await asked == 200
@@ -78,16 +89,19 @@ async def test_a_model_in_use_does_not_sleep(
 
 @pytest.mark.parametrize("rule", [{"pinned": True}, {"idle_seconds": None}])
 async def test_some_models_never_sleep(start: StartSidecar, rule: dict[str, Any]) -> None:
-    client = await start(catalog=CATALOG | {"echo": ECHO | {"idle_seconds": 0.05} | rule}, **QUICK)
-    await asyncio.sleep(0.3)
+    echo = ECHO | {"idle_seconds": 0.2} | rule
+    client = await start(catalog=CATALOG | {"echo": echo} | CONTROL, **QUICK)
+    await until("idle", client, "other")
+    await until_idle_for(0.2, client)
     assert model_of(client).state.shown == "ready"
+    assert model_of(client).operation is None
 
 
 async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSidecar) -> None:
     client = await start(catalog=SLEEPY, **QUICK)
     changed = await change(client, "/autoscaler/config", zero_scaling_enabled=False)
     assert changed["updated_fields"] == ["zero_scaling_enabled"]
-    await asyncio.sleep(0.4)
+    await until_idle_for(0.2, client)
     assert model_of(client).state.shown == "ready"
     health = await (await client.get("/health")).json()
     assert health["autoscaler"]["components"]["zero_scaler"]["status"] == "disabled"

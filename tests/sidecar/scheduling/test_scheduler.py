@@ -242,7 +242,7 @@ async def test_one_that_kills_its_worker_twice_is_refused(
 
 
 async def test_jobs_that_keep_failing_are_not_sent_for_a_while_and_new_ones_refused(
-    scheduler: Scheduler, torchserve: FakeTorchServe
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
     torchserve.refusals = [(500, "InternalServerException")] * 5
     for _ in range(2):
@@ -251,7 +251,8 @@ async def test_jobs_that_keep_failing_are_not_sent_for_a_while_and_new_ones_refu
     async with asyncio.timeout(5):
         while len(torchserve.jobs) < 5:
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+        while dispatcher.in_flight:  # until the fifth failure is heard
+            await asyncio.sleep(0.01)
     with pytest.raises(ModelNotReady) as refused:
         await scheduler.run(work("comes"))
     assert refused.value.retry_after == 1
@@ -293,8 +294,12 @@ async def test_while_a_model_pauses_requests_wait_for_it(
 ) -> None:
     dispatcher.hold()
     waits = asyncio.create_task(scheduler.run(work("waits")))
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while not len(dispatcher.queue):
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the pump, which an arrival schedules, has run
     assert torchserve.jobs == []
+    assert dispatcher.in_flight == 0
     dispatcher.open(workers=1)
     assert results(await waits) == ["waits"]
 

@@ -1,9 +1,8 @@
 """What the documents claim is so, and what there is they tell."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -21,16 +20,12 @@ from sidecar.schemas.model_spec import (
 from sidecar.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings
 from sidecar.web.openapi import build_document
 from sidecar.web.route import Route
+from tests.meta.tables import TABLES, documents
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 MODEL_TYPES = (ModelSpec, Inference, Workers, Requirements, Package, Speech)
 SETTINGS = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.__struct_fields__}
-DERIVED = {  # defaults that are made of other settings
-    "log_dir": "`<state_dir>/logs`",
-    "api_keys_file": "`<state_dir>/api_keys.json`",
-    "jwt_algorithm": "by what is set",
-}
 SCRIPTS = sorted(
     path.name
     for path in (ROOT / "scripts").iterdir()
@@ -78,33 +73,19 @@ def texts() -> Iterator[tuple[str, str]]:
             continue
 
 
-def documented_settings() -> dict[str, str]:
-    """The defaults in the table of settings, by variable."""
-    row = rf"^\| `({ENVIRONMENT_PREFIX}\w+)` \| ([^|]+?) \|"
-    found = re.findall(row, read(DOCS / "operations.md"), re.MULTILINE)
-    assert len(dict(found)) == len(found), "a setting is there twice"
-    return dict(found)
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_the_tables_of_fields_are_those_of_the_types(path: Path) -> None:
+    assert read(path) == documents()[path], "scripts/tables writes them anew"
 
 
-def written(default: Any) -> str:
-    """A default as the table has it."""
-    if default is None or default == ():
-        return "none"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    if isinstance(default, int):
-        return str(default)
-    return f"{default:g}" if isinstance(default, float) else f"`{default}`"
-
-
-def test_the_operations_guide_has_exactly_the_settings() -> None:
-    assert documented_settings().keys() == SETTINGS
-
-
-@pytest.mark.parametrize("name", Settings.__struct_fields__)
-def test_every_setting_is_documented_with_its_default(name: str) -> None:
-    expected = DERIVED.get(name) or written(getattr(Settings(), name))
-    assert documented_settings()[ENVIRONMENT_PREFIX + name.upper()] == expected
+@pytest.mark.parametrize(("name", "header", "rows"), TABLES, ids=lambda part: str(part)[:20])
+def test_every_row_of_a_table_says_what_its_field_means(
+    name: str, header: str, rows: Callable[[], dict[str, list[str]]]
+) -> None:
+    table = read(DOCS / name).partition(header)[2].partition("\n\n")[0]
+    meanings = dict(re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", table, re.MULTILINE))
+    assert meanings.keys() == rows().keys()
+    assert not [field for field, meaning in meanings.items() if not meaning.strip()]
 
 
 def test_every_setting_that_a_document_names_is_one() -> None:

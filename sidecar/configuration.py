@@ -1,5 +1,6 @@
 """`--check-config`: whether the program could start so, and which settings it would have."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,15 @@ from typing import Any
 import msgspec
 
 from sidecar.access.authenticator import build_authenticator
-from sidecar.access.signing_keys import uses_development_secret
-from sidecar.catalog.catalog import load_catalog
+from sidecar.access.signing_keys import check_algorithm, uses_development_secret
+from sidecar.catalog.catalog import Catalog, load_catalog
+from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.entries import CatalogError
+from sidecar.catalog.entry_files import find_fault
+from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.torchserve_config import FOLDER, take_over
-from sidecar.settings import Effective, Secret, Settings, SettingsError
+from sidecar.settings import ENVIRONMENT_PREFIX, Effective, Secret, Settings, SettingsError
+from sidecar.validation import suggestion
 
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")  # of an address: ``https://user:password@host``
 
@@ -22,11 +27,18 @@ def check_configuration(settings: Settings) -> None:
 
     Raises SettingsError, CatalogError or OSError with a sentence.
     """
-    broken = load_catalog(settings.models_file, store=settings.model_store).broken
-    if broken:
-        raise CatalogError("\n".join(broken.values()))
+    downloaded = DownloadedModels(settings.state_dir)
+    catalog = load_catalog(
+        settings.models_file, downloaded.records(), store=settings.model_store
+    )
+    faults = [*catalog.broken.values(), *_file_faults(settings, catalog)]
+    if faults:
+        raise CatalogError("\n".join(faults))
+    check_algorithm(settings)
     if not uses_development_secret(settings):  # that one is made at the first start
         build_authenticator(settings)
+    _check_default_models(settings, catalog)
+    _check_folders(settings)
     config = settings.torchserve_config
     if settings.torchserve == "managed" and not config.is_file():
         raise SettingsError(f"SIDECAR_TORCHSERVE_CONFIG: {config}: no such file")
@@ -55,6 +67,59 @@ def take_over_config(
     return Effective(
         msgspec.structs.replace(settings, **new), {**sources, **dict.fromkeys(new, "ts-config")}
     )
+
+
+def _file_faults(settings: Settings, catalog: Catalog) -> list[str]:
+    """What is wrong with files of entries that have no archive yet, and so cannot get one."""
+    base = settings.models_file.resolve().parent
+    return [
+        f"{settings.models_file.name}: {key}: {fault}"
+        for key, spec in catalog.items()
+        if spec.enabled
+        and not spec.can_be_missing
+        and not archive_path(settings.model_store, key).exists()
+        and (fault := find_fault(spec, base)) is not None
+    ]
+
+
+def _check_default_models(settings: Settings, catalog: Catalog) -> None:
+    """A default that was chosen must be there; ours may be missing from a catalog of others."""
+    usual = Settings()
+    tasks = {"default_tts_model": "speech_synthesis", "default_asr_model": "speech_recognition"}
+    for name, task in tasks.items():
+        chosen = getattr(settings, name)
+        if chosen == getattr(usual, name):
+            continue
+        variable, key = f"{ENVIRONMENT_PREFIX}{name.upper()}", catalog.key_of(chosen)
+        able = [each for each, spec in catalog.items() if spec.task == task]
+        if key is None:
+            raise SettingsError(
+                f"{variable}: {settings.models_file.name} has no model {chosen}"
+                f"{suggestion(chosen, able)}"
+            )
+        if key not in able:
+            raise SettingsError(f"{variable}: {chosen} does not do {task}{suggestion('', able)}")
+
+
+def _check_folders(settings: Settings) -> None:
+    """Folders that others fill must be there; ours can be made where they are missing."""
+    usual = Settings()
+    for name in ("local_models_dir", "model_store"):
+        folder = getattr(settings, name)
+        if folder != getattr(usual, name) and not folder.is_dir():
+            variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+            raise SettingsError(f"{variable}: {folder}: there is no such folder")
+    for name in ("state_dir", "log_dir"):
+        folder = getattr(settings, name)
+        if folder is not None and not _can_be_made(folder.absolute()):
+            variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+            raise SettingsError(f"{variable}: {folder}: it is no folder, or none that can be made")
+
+
+def _can_be_made(folder: Path) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def explain_configuration(effective: Effective) -> str:

@@ -6,6 +6,7 @@ the start with a sentence that names the variable, or the file and the key.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -15,10 +16,14 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from sidecar.validation import explain_misfit, nearest
+
 ENVIRONMENT_PREFIX = "SIDECAR_"
 CONFIG_VARIABLE = "SIDECAR_CONFIG"  # names a file; not a setting itself
 OTHERS = 0o077  # who may not read a file with a secret
 MIN_SECRET_BYTES = 32
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+/?", re.IGNORECASE)
+HOST = re.compile(r"\*|[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
 MB = 2**20  # bytes: what `_mb` in a name means
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -153,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self._check_credentials()
         self._check_limits()
+        self._check_addresses()
 
     def _check_credentials(self) -> None:
         secret = self.jwt_secret
@@ -186,6 +192,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 ip_network(text, strict=False)
             except ValueError as exc:
                 raise ValueError(f"SIDECAR_TRUSTED_PROXIES: {exc}") from exc
+
+    def _check_addresses(self) -> None:
+        for origin in self.allowed_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"SIDECAR_ALLOWED_ORIGINS: {origin!r} must be a scheme and a host, as "
+                    "https://app.example or http://localhost:3000"
+                )
+        for host in self.allowed_hosts:
+            if not HOST.fullmatch(host):
+                raise ValueError(
+                    f"SIDECAR_ALLOWED_HOSTS: {host!r} must be a name alone, as api.example, "
+                    "without scheme, port or path; * allows all"
+                )
+        for name in ("inference_url", "management_url", "metrics_url"):
+            if not getattr(self, name).startswith(("http://", "https://", "unix:")):
+                raise ValueError(
+                    f"{ENVIRONMENT_PREFIX}{name.upper()} must begin with http://, https:// or unix:"
+                )
 
     @property
     def logs(self) -> Path:
@@ -277,7 +302,8 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(ENVIRONMENT_PREFIX) and variable != CONFIG_VARIABLE:
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             if name not in _TYPES:
-                raise SettingsError(f"{variable} is not a setting")
+                known = (f"{ENVIRONMENT_PREFIX}{each.upper()}" for each in _TYPES)
+                raise SettingsError(f"{variable} is not a setting{nearest(variable, known)}")
             values[name] = _parse(variable, name, text)
     return values
 
@@ -293,7 +319,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in _TYPES:
-            raise SettingsError(f"{path}: {name} is not a setting")
+            raise SettingsError(f"{path}: {name} is not a setting{nearest(name, _TYPES)}")
         if is_secret(name) and mode & OTHERS:
             raise SettingsError(f"{path}: {name}: others can read this file; chmod 600 {path}")
         values[name] = _parse(f"{path}: {name}", name, value, strict=True)
@@ -309,7 +335,7 @@ def _parse(label: str, name: str, given: Any, *, strict: bool = False) -> Any:
         return msgspec.convert(value, kind, strict=strict, dec_hook=_construct)
     except msgspec.ValidationError as exc:
         shown = "" if is_secret(name) else f" (it is {given!r})"
-        raise SettingsError(f"{label}: {exc}{shown}") from exc
+        raise SettingsError(f"{label}: {explain_misfit(exc, kind)}{shown}") from exc
 
 
 def _construct(kind: type, value: Any) -> Any:

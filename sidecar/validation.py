@@ -84,11 +84,9 @@ def _explain(rule: str, path: Path, kind: inspect.Type | None) -> tuple[Path, st
         near = nearest(value.strip("'"), allowed)
         return path, f"{value} is not allowed; allowed are {', '.join(allowed)}{near}"
     if _PATTERN.fullmatch(rule) and (description := _description(kind)):
-        return path, f"expected {description}"
-    if rule.startswith("Expected"):
-        rule = f"e{rule[1:].replace('`', '')}"
-        if isinstance(kind, inspect.LiteralType):
-            rule = f"{rule}; allowed are {', '.join(map(str, kind.values))}"
+        return path, f"Expected {description}"
+    if isinstance(kind, inspect.LiteralType):
+        rule = f"{rule}; allowed are {', '.join(map(str, kind.values))}"
     return path, rule
 
 

@@ -47,6 +47,7 @@ def signing_keys(settings: Settings) -> SigningKeys | None:
 
     None: production with API keys only.  Raises SettingsError when a key cannot be used.
     """
+    check_algorithm(settings)
     asymmetric = (settings.jwt_algorithm,) if settings.jwt_algorithm else ("RS256", "ES256")
     if settings.jwt_jwks_url is not None:
         return JwksKeys(settings.jwt_jwks_url, asymmetric)
@@ -66,12 +67,18 @@ def signing_secret(settings: Settings) -> bytes | None:
         return settings.jwt_secret.encode()
     if not uses_development_secret(settings):
         return None
-    if settings.jwt_algorithm not in (None, "HS256"):
+    check_algorithm(settings)
+    return development_secret(settings).encode()
+
+
+def check_algorithm(settings: Settings) -> None:
+    """Raises SettingsError for an algorithm of public keys where there is none to check with."""
+    sources = (settings.jwt_secret, settings.jwt_public_key_file, settings.jwt_jwks_url)
+    if settings.jwt_algorithm in ("RS256", "ES256") and sources == (None, None, None):
         raise SettingsError(
             f"SIDECAR_JWT_ALGORITHM is {settings.jwt_algorithm}: "
             "set SIDECAR_JWT_PUBLIC_KEY_FILE or SIDECAR_JWT_JWKS_URL too"
         )
-    return development_secret(settings).encode()
 
 
 def development_secret(settings: Settings) -> str:

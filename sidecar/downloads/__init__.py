@@ -21,6 +21,6 @@ The process's side (`python -m sidecar.downloads fetch`):
     kinds            what a model's config says it is
     describing       a models.json entry for files that come without one
 
-`command_line` is behind `scripts/models`, and runs the same code in its own process; `__main__`
-runs either.
+`command_line` is behind `scripts/models`, and runs the same code in its own process; `checking`
+loads models for it as a worker would; `__main__` runs either.
 """

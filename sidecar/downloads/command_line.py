@@ -1,6 +1,7 @@
 """`scripts/models`: list, add, download, build and remove models, with or without a server."""
 
 import argparse
+import functools
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.own_archives import SUFFIXES
 from sidecar.downloads import leftovers
+from sidecar.downloads.checking import check_models
 from sidecar.downloads.fetch_process import read_task
 from sidecar.downloads.fetcher import Fetcher
 from sidecar.downloads.messages import (
@@ -115,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--batch-delay-ms", type=int, help="for which the first of them waits")
     own.add_argument("--workers", type=int, help="processes while it is awake")
     add.set_defaults(run=_add)
+    check = commands.add_parser("check", help="load models as a worker would, and run a sample")
+    check.add_argument("models", nargs="*", help="names (default: all enabled but optional ones)")
+    check.set_defaults(run=_check)
     build = commands.add_parser("build", help="build archives from what is here")
     build.add_argument("models", nargs="*")
     build.add_argument("--version", help="of one model: beside its own")
@@ -191,6 +196,20 @@ def _add_archive(options: argparse.Namespace, settings: Settings, catalog: Catal
     with stored(archive, settings.model_store):
         specs = add_entries(settings, catalog, entries, str(archive), print)
     return 0 if tell_of_server(settings, specs, print) else 1
+
+
+def _check(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
+    broken = [] if options.models else list(catalog.broken.values())
+    for sentence in broken:
+        print(sentence)  # noqa: T201
+    keys = [catalog.require(name) for name in options.models] or [
+        key
+        for key, spec in catalog.items()
+        if spec.enabled
+        and (not spec.can_be_missing or archive_path(settings.model_store, key).exists())
+    ]
+    say = functools.partial(print, flush=True)
+    return 0 if check_models(settings, catalog, keys, say) and not broken else 1
 
 
 def _build(options: argparse.Namespace, _: Settings, __: Catalog) -> int:

@@ -61,7 +61,8 @@ class WorkerLog:
 def reason_in(text: str, key: str) -> str | None:
     """Return the last reason in *text* why *key* was not loaded, as one line without folders."""
     line = re.compile(
-        rf"W-\d+-{re.escape(key)}_[\d.]+-std\w+ (?:\w+ )?- Failed to load model {re.escape(key)}, "
+        rf"W-\d+-{re.escape(key)}_[\d.]+-std\w+ (?:\w+ )?- "
+        rf"(?:Failed to load model {re.escape(key)}|Load model {re.escape(key)} \w+ OOM), "
         r"exception (?P<reason>.+)"
     )
     reasons = [found["reason"] for found in line.finditer(text)]

@@ -1,0 +1,71 @@
+"""A program that loads an unpacked archive as a worker of TorchServe does, and runs its samples.
+
+`python model_trial.py FOLDER REPORT` writes to REPORT, as JSON, what came of it.  What a model
+prints goes where a worker's output would go.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from ts.model_loader import ModelLoaderFactory  # type: ignore[import-untyped]
+
+from handler_kit.batch_handler import BatchHandler
+from handler_kit.errors import LoadError
+from handler_kit.memory import MemoryGauge
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+
+
+def try_model(folder: Path) -> dict[str, Any]:
+    """Return what the model in *folder* is like once it is loaded, and what it answers.
+
+    Raises whatever its handler raises.
+    """
+    manifest = json.loads((folder / MANIFEST).read_bytes())["model"]
+    gpu = 0 if torch.cuda.is_available() else None
+    began = time.perf_counter()
+    loader = ModelLoaderFactory.get_model_loader()
+    service = loader.load(manifest["modelName"], str(folder), manifest["handler"], gpu, 1)
+    told: dict[str, Any] = {"load_seconds": time.perf_counter() - began}
+    entry_point = service._entry_point  # noqa: SLF001 - it gives its handler by no other way
+    handler = getattr(entry_point, "__self__", None)
+    if isinstance(handler, BatchHandler):
+        told |= {"device": str(handler.device), "precision": handler.describe()["precision"]}
+        told |= _run_sample(handler)
+    memory = MemoryGauge(torch.device(told.get("device", "cpu"))).read()
+    return told | {"rss_bytes": memory.rss_bytes, "gpu_bytes": memory.gpu_reserved_bytes}
+
+
+def _run_sample(handler: BatchHandler[Any, Any, Any]) -> dict[str, Any]:
+    """Run one input; the handler has run more of them at its warm-up."""
+    samples = handler.samples(1)
+    if not samples:
+        return {}
+    began = time.perf_counter()
+    with torch.inference_mode():
+        (planned,) = handler.plan(samples)
+        (answer,) = handler.encode(handler.forward(planned.batch))
+    taken = time.perf_counter() - began
+    if isinstance(answer, Exception):
+        raise answer
+    body = answer.body.decode() if answer.type == "json" else f"{len(answer.body)} bytes"
+    return {"answer": body, "answer_seconds": taken}
+
+
+def main(folder: Path, report: Path) -> None:
+    """Write the report, which holds an error where the model cannot be loaded or run."""
+    sys.path.insert(0, str(folder))
+    try:
+        told = try_model(folder)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer
+        kind = "" if isinstance(exc, (LoadError, ImportError, OSError)) else type(exc).__name__
+        told = {"error": f"{kind}: {exc}".removeprefix(": ")}
+    report.write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]))

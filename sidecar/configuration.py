@@ -28,9 +28,7 @@ def check_configuration(settings: Settings) -> None:
     Raises SettingsError, CatalogError or OSError with a sentence.
     """
     downloaded = DownloadedModels(settings.state_dir)
-    catalog = load_catalog(
-        settings.models_file, downloaded.records(), store=settings.model_store
-    )
+    catalog = load_catalog(settings.models_file, downloaded.records(), store=settings.model_store)
     faults = [*catalog.broken.values(), *_file_faults(settings, catalog)]
     if faults:
         raise CatalogError("\n".join(faults))
@@ -70,7 +68,7 @@ def take_over_config(
 
 
 def _file_faults(settings: Settings, catalog: Catalog) -> list[str]:
-    """What is wrong with files of entries that have no archive yet, and so cannot get one."""
+    """Return what is wrong with files of entries that have no archive yet."""
     base = settings.models_file.resolve().parent
     return [
         f"{settings.models_file.name}: {key}: {fault}"
@@ -83,7 +81,7 @@ def _file_faults(settings: Settings, catalog: Catalog) -> list[str]:
 
 
 def _check_default_models(settings: Settings, catalog: Catalog) -> None:
-    """A default that was chosen must be there; ours may be missing from a catalog of others."""
+    """Refuse a chosen default that is not there; ours may be missing from a catalog of others."""
     usual = Settings()
     tasks = {"default_tts_model": "speech_synthesis", "default_asr_model": "speech_recognition"}
     for name, task in tasks.items():
@@ -102,7 +100,7 @@ def _check_default_models(settings: Settings, catalog: Catalog) -> None:
 
 
 def _check_folders(settings: Settings) -> None:
-    """Folders that others fill must be there; ours can be made where they are missing."""
+    """Refuse folders that others fill and that are not there; ours are made where missing."""
     usual = Settings()
     for name in ("local_models_dir", "model_store"):
         folder = getattr(settings, name)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from sidecar.validation import nearest
+
 
 class SidecarError(Exception):
     """A request that cannot be answered as asked.  Subclasses set *status* and *error*."""
@@ -387,7 +389,7 @@ class UnknownVoice(SidecarError):
     def __init__(self, voice: str, known: Sequence[str]) -> None:
         names = list(dict.fromkeys(known))
         super().__init__(
-            f"voice: known are {', '.join(names)}",
+            f"voice: known are {', '.join(names)}{nearest(voice, names)}",
             error=f"Voice '{voice}' is not available",
             extra={"supported_voices": names},
         )

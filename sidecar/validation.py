@@ -42,8 +42,8 @@ def explain_misfit(exc: msgspec.ValidationError, kind: Any) -> Misfit:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?` for a mistyped *name*, or nothing when none of *known* is near."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

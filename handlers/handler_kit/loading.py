@@ -5,7 +5,8 @@ What was only "auto" gives way where it fails, and says so; what was asked for m
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -73,6 +74,17 @@ class Loadable(Protocol):
         """What each member's answer rests on."""
 
 
+@contextmanager
+def _own_samples() -> Iterator[None]:
+    """Let what a model raises on its own samples be a LoadError, with a sentence for its owner."""
+    try:
+        yield
+    except LoadError:
+        raise
+    except Exception as exc:
+        raise LoadError(f"the model fails on its own sample: {exc}") from exc
+
+
 class Loading:
     """One load of *handler*'s model; sets its `model` and `dtype`."""
 
@@ -105,11 +117,9 @@ class Loading:
         if picked != "none":
             picked = self._accelerate(picked)
         if picked == "none":
-            try:
-                warmups = self.config.warmup_iterations
+            warmups = self.config.warmup_iterations
+            with _own_samples():
                 self._iterate(min(warmups, 1) if self._is_wake else warmups)
-            except Exception as exc:
-                raise LoadError(f"the model fails on its own sample: {exc}") from exc
         return picked, round((time.perf_counter() - started) * 1000, 3)
 
     def _accelerate(self, picked: Acceleration) -> Acceleration:
@@ -152,7 +162,8 @@ class Loading:
         if kept is not None:
             torch.set_num_threads(kept)
             return kept
-        self._outputs(samples)  # the first pass prepares much, and is no measure
+        with _own_samples():
+            self._outputs(samples)  # the first pass prepares much, and is no measure
         threads = keep_useful_threads(lambda: self._outputs(samples), share)
         self.handler.choices.keep("threads", threads)
         return threads

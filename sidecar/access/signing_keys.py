@@ -72,7 +72,7 @@ def signing_secret(settings: Settings) -> bytes | None:
 
 
 def check_algorithm(settings: Settings) -> None:
-    """Raises SettingsError for an algorithm of public keys where there is none to check with."""
+    """Raise SettingsError for an algorithm of public keys where there is none to check with."""
     sources = (settings.jwt_secret, settings.jwt_public_key_file, settings.jwt_jwks_url)
     if settings.jwt_algorithm in ("RS256", "ES256") and sources == (None, None, None):
         raise SettingsError(

@@ -137,8 +137,8 @@ def _with_rank(spec: ModelSpec, raw: msgspec.Raw) -> ModelSpec | Misfit:
     if "input_rank" in msgspec.json.decode(raw):
         return Misfit(
             ("input_rank",),
-            f"{spec.input_rank} does not fit the shape {list(shape)}, which has {len(shape)} "
-            "dimensions; leave input_rank out, it follows from the shape",
+            f"{spec.input_rank} does not fit the shape {list(shape)}, which needs {len(shape)}; "
+            "leave input_rank out: it follows from the shape",
         )
     return msgspec.structs.replace(spec, input_rank=len(shape))
 

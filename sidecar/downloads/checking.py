@@ -15,7 +15,6 @@ from sidecar.archives import archive
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.handler_options import HANDLERS
-from sidecar.catalog.model_store import archive_path
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.torchserve.process import allowed_environment
@@ -94,7 +93,7 @@ def _try(settings: Settings, key: str, spec: ModelSpec) -> _Trial:
 @contextmanager
 def _unpacked(settings: Settings, key: str, spec: ModelSpec) -> Iterator[Path]:
     """Unpack the archive of *key* as its entry and files are now.  Raises BuildError."""
-    stored = archive_path(settings.model_store, key)
+    stored = settings.model_store / spec.archive_name(key)
     base = settings.models_file.resolve().parent
     downloaded = DownloadedModels(settings.state_dir)
     if (files := downloaded.to_build(key, spec)) is not None:
@@ -103,10 +102,13 @@ def _unpacked(settings: Settings, key: str, spec: ModelSpec) -> Iterator[Path]:
         raise archive.BuildError(f"it is not here; scripts/models download {key} gets it")
     with tempfile.TemporaryDirectory(prefix="check-") as scratch:
         path = stored
-        if not archive.is_current(stored, key, spec, base):
+        if not (spec.is_own or archive.is_current(stored, key, spec, base)):
             path = Path(scratch) / "built" / f"{key}.mar"
             cache = settings.state_dir / "packages"
             archive.build(path, key, spec, base=base, cache=cache)
+        if path.is_dir():  # an archive of somebody else's that is unpacked already
+            yield path
+            return
         folder = Path(scratch) / "model"
         with zipfile.ZipFile(path) as content:
             content.extractall(folder)

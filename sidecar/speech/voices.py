@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from sidecar.catalog.catalog import Catalog
 from sidecar.errors import InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice
 from sidecar.schemas.model_spec import ModelSpec, Speech
+from sidecar.validation import nearest
 
 SpeechTask = Literal["speech_synthesis", "speech_recognition"]
 _KINDS = {"speech_synthesis": "speech synthesis", "speech_recognition": "speech recognition"}
@@ -87,7 +88,7 @@ def check_language(speech: Speech, language: str | None, field: str = "language"
     if language is not None and language not in speech.languages:
         known = ", ".join(speech.languages)
         raise InvalidInput(
-            f"{field}: must be one of {known}",
+            f"{field}: must be one of {known}{nearest(language, speech.languages)}",
             extra={"supported_languages": list(speech.languages)},
         )
 

@@ -174,7 +174,7 @@ class ModelSpec(_Entry, frozen=True):
         Meta(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
             max_length=64,
-            description="numbers with dots between them, as 1.0",
+            description="letters, digits and _ . + - without spaces, as 1.0",
         ),
     ] = "1.0"
     enabled: bool = True

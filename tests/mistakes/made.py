@@ -211,7 +211,7 @@ MISTAKES = [
         _wrong_entry(inference={"workers": {"min": 2}}),
     ),
     Mistake("a device that is none", START, _wrong_entry(device="gpu")),
-    Mistake("a version with a letter", START, _wrong_entry(version="v2")),
+    Mistake("a version with a space", START, _wrong_entry(version="version 2")),
     Mistake("a precision in bits", START, _wrong_entry(precision=16)),
     Mistake("a name with capital letters", START, _wrong_entry("MyNet")),
     Mistake("a name that TorchServe misreads", START, _wrong_entry("tokenizer_net")),

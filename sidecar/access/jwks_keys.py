@@ -23,8 +23,13 @@ MAX_BYTES = 1 << 18  # of the answer; a key has about 500
 MAX_KEYS = 100
 OK = 200
 UNUSABLE = (  # what PyJWT raises for a key of a set
-    *(jwt.PyJWTError, UnsupportedAlgorithm),
-    *(ValueError, TypeError, KeyError, AttributeError, OverflowError),
+    jwt.PyJWTError,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
 )
 
 log = logging.getLogger(__name__)

@@ -128,7 +128,7 @@ def _code(spec: ModelSpec) -> list[Path]:
 def _builtin_module(spec: ModelSpec) -> Path:
     module = HANDLERS / f"{spec.handler_options.get('module')}.py"
     if not module.is_file():
-        raise BuildError("source builtin: handler_options.module is no module of handlers/")
+        raise BuildError("source builtin: handler_options.module is not a module of handlers/")
     return module
 
 

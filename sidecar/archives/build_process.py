@@ -16,7 +16,10 @@ LAST_WORDS = 500  # characters of what a build says when it fails
 async def build_archive(settings: Settings, key: str) -> None:
     """Build the archive of *key* unless it is current.  Raises BuildError with the reason."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.archives", key),
+        sys.executable,
+        "-m",
+        "sidecar.archives",
+        key,
         env=_environment(os.environ, settings),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

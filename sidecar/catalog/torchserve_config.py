@@ -26,13 +26,28 @@ FOLDER = "ts_config"  # in the state folder
 LIMITS = ("max_request_size", "max_response_size")  # bytes; never below what our own jobs need
 PASSED_ON = frozenset(
     {
-        *("default_response_timeout", "default_startup_timeout", "unregister_model_timeout"),
-        *("number_of_netty_threads", "netty_client_threads", "number_of_gpu"),
-        *("install_py_dep_per_model", "default_service_handler", "decode_input_request"),
-        *("prefer_direct_buffer", "limit_max_image_pixels", "cpu_launcher_enable"),
-        *("cpu_launcher_args", "ipex_enable", "ipex_gpu_enable", "metrics_config"),
-        *("model_metrics_auto_detect", "async_logging", "vmargs", "service_envelope"),
-        *("ts_header_key_sequence_id", "ts_header_key_sequence_start"),
+        "default_response_timeout",
+        "default_startup_timeout",
+        "unregister_model_timeout",
+        "number_of_netty_threads",
+        "netty_client_threads",
+        "number_of_gpu",
+        "install_py_dep_per_model",
+        "default_service_handler",
+        "decode_input_request",
+        "prefer_direct_buffer",
+        "limit_max_image_pixels",
+        "cpu_launcher_enable",
+        "cpu_launcher_args",
+        "ipex_enable",
+        "ipex_gpu_enable",
+        "metrics_config",
+        "model_metrics_auto_detect",
+        "async_logging",
+        "vmargs",
+        "service_envelope",
+        "ts_header_key_sequence_id",
+        "ts_header_key_sequence_start",
         "ts_header_key_sequence_end",
     }
 )
@@ -43,8 +58,12 @@ OURS: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            *("grpc_inference_address", "grpc_management_address", "grpc_inference_port"),
-            *("grpc_management_port", "enable_grpc_ssl", "ts_open_inference_protocol"),
+            "grpc_inference_address",
+            "grpc_management_address",
+            "grpc_inference_port",
+            "grpc_management_port",
+            "enable_grpc_ssl",
+            "ts_open_inference_protocol",
             "grpc_inference_max_connection_age_ms",
             "grpc_management_max_connection_age_ms",
             "grpc_inference_max_connection_age_grace_ms",
@@ -65,7 +84,7 @@ OURS: Mapping[str, str] = {
         "/metrics has the metrics, and TorchServe's own with SIDECAR_TORCHSERVE_METRICS",
     ),
     **dict.fromkeys(
-        *(("keystore", "keystore_pass", "keystore_type", "certificate_file", "private_key_file"),),
+        ("keystore", "keystore_pass", "keystore_type", "certificate_file", "private_key_file"),
         "a proxy in front ends TLS",
     ),
     **dict.fromkeys(

@@ -26,13 +26,27 @@ LOOKS_LIKE_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # of a name's l
 NOT_PUBLIC = [
     ipaddress.ip_network(block)
     for block in (
-        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24"),
-        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4"),
+        "0.0.0.0/8",
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "240.0.0.0/4",
         "::/8",  # unspecified, loopback, IPv4-compatible, -mapped and -translated
-        *("64:ff9b::/96", "64:ff9b:1::/48"),  # NAT64
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",  # NAT64
         "100::/32",  # discard-only, and dummy (100:0:0:1::/64)
-        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16"),
-        *("fc00::/7", "fe80::/10", "fec0::/10"),
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
     )
 ]
 V6_PUBLIC = ipaddress.ip_network("2000::/3")  # all that IANA has given out for the internet
@@ -107,7 +121,7 @@ def parse_address(url: str) -> WebAddress:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
     except ValueError as exc:
-        raise DownloadFailed("this is no web address") from exc
+        raise DownloadFailed("this is not a web address") from exc
     if parts.scheme not in DEFAULT_PORTS:
         raise DownloadFailed(f"only https addresses are fetched, not {parts.scheme or 'others'}:")
     _check_host(host, is_bracketed="[" in parts.netloc)
@@ -170,14 +184,14 @@ def _check_host(host: str, *, is_bracketed: bool) -> None:
         try:
             ipaddress.IPv6Address(host.replace("%25", "%"))
         except ValueError as exc:
-            raise DownloadFailed(f"[{host}] is no IPv6 address") from exc
+            raise DownloadFailed(f"[{host}] is not an IPv6 address") from exc
         return
     if len(host) > MAX_HOST or not HOST_NAME.fullmatch(host):
         raise DownloadFailed("an address must name a host, as in https://example.com/model.zip")
     last = host.rstrip(".").rpartition(".")[2]
     if LOOKS_LIKE_NUMBER.fullmatch(last) and not _is_ipv4(host):
         raise DownloadFailed(
-            f"{host} is no host: an IPv4 address is written as four decimal numbers, without "
+            f"{host} is not a host: an IPv4 address is written as four decimal numbers, without "
             "leading zeros"
         )
 

@@ -103,7 +103,9 @@ async def running(task: FetchTask) -> AsyncIterator[FetchProcess]:
     """Yield the process for *task*, which ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "sidecar.downloads", "fetch"),
+        "-m",
+        "sidecar.downloads",
+        "fetch",
         env=allowed_environment(os.environ),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

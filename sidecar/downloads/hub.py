@@ -28,7 +28,11 @@ UNREACHABLE = (
 )
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 MALFORMED = (  # what the client and we ourselves raise for JSON of another shape
-    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
 )
 
 

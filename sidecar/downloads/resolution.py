@@ -92,7 +92,7 @@ def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
         return None
     key = next((key for key in map(catalog.key_of, names) if key), None)
     if key is not None and asked.source == "tts_auto" and catalog[key].task != "speech_synthesis":
-        raise InvalidFields(f"model_id: {key} is no speech synthesis model")
+        raise InvalidFields(f"model_id: {key} is not a speech synthesis model")
     if key is not None and (asked.source != "huggingface" or _is_entry(catalog[key])):
         return key
     if asked.source != "huggingface":

@@ -86,7 +86,7 @@ def _check_json(path: Path) -> None:
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as exc:
-        raise DownloadFailed(f"its {path.name} is no JSON") from exc
+        raise DownloadFailed(f"its {path.name} is not JSON") from exc
     if _is_deeper(value, MAX_DEPTH):
         raise DownloadFailed(f"its {path.name} is nested deeper than {MAX_DEPTH} levels")
 
@@ -129,7 +129,7 @@ def _shards(index: Path, is_shard: Any) -> dict[str, str]:
         raise DownloadFailed(f"its {index.name} has no weight_map")
     for shard in {str(place) for place in places.values()}:
         if not is_shard(shard):
-            raise DownloadFailed(f"its {index.name} names {shard[:100]!r}, which is no shard")
+            raise DownloadFailed(f"its {index.name} names {shard[:100]!r}, which is not a shard")
         if not (index.parent / shard).is_file():
             raise DownloadFailed(f"its {index.name} names {shard}, which is missing")
     return {str(tensor): str(place) for tensor, place in places.items()}

@@ -131,7 +131,7 @@ def _target_of(response: httpx2.Response) -> str:
         return str(response.request.url.join(response.headers["Location"]))
     except (httpx2.InvalidURL, ValueError) as exc:
         host = host_of(str(response.request.url))
-        raise DownloadFailed(f"{host} redirects to what is no web address") from exc
+        raise DownloadFailed(f"{host} redirects to something that is not a web address") from exc
 
 
 class _Watched(httpx2.SyncByteStream):

@@ -111,7 +111,9 @@ class CatalogWatch:
                 elif known.spec != spec:
                     log.warning(
                         "%s: its entry in %s has changed; POST /models/%s/add takes it over",
-                        *(key, self._path, key),
+                        key,
+                        self._path,
+                        key,
                     )
             except (CatalogError, ModelNotFound) as exc:
                 log.warning("%s", exc)

@@ -71,9 +71,7 @@ class ModelLoader:
         model.crashes.observe(pids, self._clock())
         if known.ready:
             version, workers = known.model_version, known.ready
-            model.mark_ready(
-                *(version, workers, runtime, held, reason), rss_bytes=rss, change=change
-            )
+            model.mark_ready(version, workers, runtime, held, reason, rss_bytes=rss, change=change)
         else:
             model.mark_away(known.model_version)
 

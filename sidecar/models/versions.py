@@ -62,7 +62,7 @@ class ModelVersions:
         path = self._model_store / model.spec.archive_name(model.key)
         version, old = await asyncio.to_thread(archive_version, path), model.version
         if version is None or old is None:
-            log.warning("%s: what lies in the model store is no archive", model.key)
+            log.warning("%s: the file in the model store is not an archive", model.key)
             return
         if version == old:
             await self._load_again(model, path.name, version)

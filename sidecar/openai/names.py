@@ -11,7 +11,10 @@ from sidecar.catalog.catalog import Catalog
 
 SPEAKING = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 LISTENING = (
-    *("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"),
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
     "gpt-4o-transcribe-diarize",
 )
 EMBEDDING = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")

@@ -26,8 +26,20 @@ MAX_CHANNELS = 8
 MAX_FRAME_SAMPLES = 2**18
 
 _PCM_CODECS = (
-    *("u8", "s8", "s16le", "s24le", "s32le", "f32le", "f64le", "alaw", "mulaw"),
-    *("s16be", "s24be", "s32be", "f32be", "f64be"),
+    "u8",
+    "s8",
+    "s16le",
+    "s24le",
+    "s32le",
+    "f32le",
+    "f64le",
+    "alaw",
+    "mulaw",
+    "s16be",
+    "s24be",
+    "s32be",
+    "f32be",
+    "f64be",
 )
 _PACKED_CODECS = ("mp3", "mp3float", "vorbis", "opus", "flac", "aac", "alac", "ac3", "eac3")
 _DICTATION_CODECS = ("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt")

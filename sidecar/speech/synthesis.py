@@ -40,7 +40,14 @@ CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only whe
 _READ_WHOLE = re.compile(r"[*_~`<\[]|==|[^\W\d_\x00-\u024f\u1e00-\u1eff]")
 _BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
 _TO_THE_HANDLER = (
-    *("voice", "speed", "pitch", "volume", "emotion", "seed", "normalize_text", "language"),
+    "voice",
+    "speed",
+    "pitch",
+    "volume",
+    "emotion",
+    "seed",
+    "normalize_text",
+    "language",
 )
 
 

@@ -271,8 +271,11 @@ class TorchServeClient:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         for api in (
-            *(self._inference, self._forwarding, self._pings),
-            *(self._management, self._metrics),
+            self._inference,
+            self._forwarding,
+            self._pings,
+            self._management,
+            self._metrics,
         ):
             await api.close()
 

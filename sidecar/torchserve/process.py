@@ -228,7 +228,7 @@ def end_leftovers(state_dir: Path) -> None:
             continue
         folder = Path(record.folder)
         if not _is_private_folder(folder):
-            log.warning("%s: %s is no folder of ours; it is left alone", record_file, folder)
+            log.warning("%s: %s is not a folder of ours; it is left alone", record_file, folder)
         else:
             if leftover := _processes_of(record):
                 log.warning("ending TorchServe %d, left by a sidecar that was killed", record.pid)

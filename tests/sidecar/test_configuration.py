@@ -30,7 +30,11 @@ def test_every_setting_is_printed_with_its_source_and_secrets_are_masked(tmp_pat
     file = tmp_path / "sidecar.toml"
     file.write_text('drain_seconds = 3\nallowed_hosts = ["a", "b"]\n')
     done = check(
-        *(tmp_path, "--config", str(file), "--port", "9000"),
+        tmp_path,
+        "--config",
+        str(file),
+        "--port",
+        "9000",
         SIDECAR_JWT_SECRET=HIDDEN,
         SIDECAR_INFERENCE_URL="http://me:password@localhost:8080",
     )

@@ -16,8 +16,17 @@ PROGRAM = HANDLERS / "handler_kit" / "unpickling.py"
 PICKLED = re.compile(r"pytorch_model(-\d{5}-of-\d{5})?\.bin|\w+\.ckpt")
 INDEX, SAFE_INDEX = "pytorch_model.bin.index.json", "model.safetensors.index.json"
 LEFT_OUT = (
-    *("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.npy", "*.npz"),
-    *(INDEX, ".*", "__pycache__"),
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.ckpt",
+    "*.pkl",
+    "*.pickle",
+    "*.npy",
+    "*.npz",
+    INDEX,
+    ".*",
+    "__pycache__",
 )
 
 

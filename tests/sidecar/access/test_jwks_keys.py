@@ -279,7 +279,13 @@ def test_another_address_stops_the_start(url: str) -> None:
 
 
 BAD_KEYS: list[Any] = [
-    *(None, 7, "key", [], {}, {"kty": []}, {"kty": "RSA", "kid": "bad"}),
+    None,
+    7,
+    "key",
+    [],
+    {},
+    {"kty": []},
+    {"kty": "RSA", "kid": "bad"},
     {"kty": "RSA", "kid": "bad", "alg": []},
     {"kty": "RSA", "kid": "bad", "n": 7, "e": "AQAB"},
     {"kty": "RSA", "kid": "bad", "n": "AA", "e": "AA"},

@@ -50,7 +50,10 @@ class Folder:
     async def models(self, *arguments: str | Path) -> tuple[int | None, str]:
         """Exit code and all output."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sidecar.downloads", *arguments),
+            sys.executable,
+            "-m",
+            "sidecar.downloads",
+            *arguments,
             env={
                 "PATH": "/usr/bin:/bin",
                 "SIDECAR_MODELS_FILE": str(self.models_file),

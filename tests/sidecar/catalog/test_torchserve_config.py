@@ -112,9 +112,16 @@ def test_limits_are_never_below_what_our_own_jobs_need(tmp_path: Path, store: Pa
 @pytest.mark.parametrize(
     "key",
     [
-        *("inference_address", "grpc_inference_port", "disable_token_authorization"),
-        *("enable_model_api", "allowed_urls", "keystore", "cors_allowed_origin", "metrics_mode"),
-        *("workflow_store", "a_key_of_nobody"),
+        "inference_address",
+        "grpc_inference_port",
+        "disable_token_authorization",
+        "enable_model_api",
+        "allowed_urls",
+        "keystore",
+        "cors_allowed_origin",
+        "metrics_mode",
+        "workflow_store",
+        "a_key_of_nobody",
     ],
 )
 def test_what_must_be_ours_is_left_out_with_a_reason(tmp_path: Path, store: Path, key: str) -> None:

@@ -39,20 +39,42 @@ OTHER_FORMS = """
     [1:2:3]  [::ffff:0177.0.0.1]  １２７.0.0.1  127。0。0。1  ⓛocalhost  bücher.example
 """.split()
 MALFORMED = [
-    *("", "exam ple.com", "exa\\mple.com", "a\tb.example", "a\nb.example"),
-    *("x" * 64, ".".join(["x" * 60] * 5)),
+    "",
+    "exam ple.com",
+    "exa\\mple.com",
+    "a\tb.example",
+    "a\nb.example",
+    "x" * 64,
+    ".".join(["x" * 60] * 5),
 ]
 
 BAD_URLS = [
-    *("https://example.com:nonsense/a.zip", "https://example.com:-1/a.zip"),
-    *("https://example.com:65536/a.zip", "https://example.com:0/a.zip"),
-    *("https://example.com:８０/a.zip", "https://example.com:80:80/a.zip"),
-    *("http://example.com/a.zip", "ftp://example.com/a.zip", "file:///etc/a.zip", "data:,a.zip"),
-    *("https:example.com/a.zip", "https:/a.zip", "https:///a.zip", "//example.com/a.zip"),
-    *("example.com/a.zip", "a.zip", "https://", "https://example.com/é.zip"),
-    *("https://example.com/a b.zip", "https://example.com/a\x00.zip", "https://e.com/\x7f.zip"),
-    *("https://example.com\\@10.0.0.1/a.zip", "https://example.com/" + "a" * 2048),
-    *("https://public.example@127.0.0.1/a.zip", "https://[::1/a.zip", "https://[/a.zip"),
+    "https://example.com:nonsense/a.zip",
+    "https://example.com:-1/a.zip",
+    "https://example.com:65536/a.zip",
+    "https://example.com:0/a.zip",
+    "https://example.com:８０/a.zip",
+    "https://example.com:80:80/a.zip",
+    "http://example.com/a.zip",
+    "ftp://example.com/a.zip",
+    "file:///etc/a.zip",
+    "data:,a.zip",
+    "https:example.com/a.zip",
+    "https:/a.zip",
+    "https:///a.zip",
+    "//example.com/a.zip",
+    "example.com/a.zip",
+    "a.zip",
+    "https://",
+    "https://example.com/é.zip",
+    "https://example.com/a b.zip",
+    "https://example.com/a\x00.zip",
+    "https://e.com/\x7f.zip",
+    "https://example.com\\@10.0.0.1/a.zip",
+    "https://example.com/" + "a" * 2048,
+    "https://public.example@127.0.0.1/a.zip",
+    "https://[::1/a.zip",
+    "https://[/a.zip",
 ]
 
 

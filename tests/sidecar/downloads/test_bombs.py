@@ -194,7 +194,10 @@ def test_a_sweep_removes_what_no_download_owns(tmp_path: Path) -> None:
     with FileLock(tmp_path / "busy.lock"):
         leftovers.sweep(tmp_path, {"owned"})
         assert below(tmp_path) == [
-            *("busy.lock", "busy/a.partial", "busy/whole/model.safetensors", "owned.lock"),
+            "busy.lock",
+            "busy/a.partial",
+            "busy/whole/model.safetensors",
+            "owned.lock",
             "owned/a.partial",
         ]
 

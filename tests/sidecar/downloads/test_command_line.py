@@ -29,7 +29,9 @@ def environment(hub: FakeHub, tmp_path: Path) -> dict[str, str]:
 async def models(environment: dict[str, str], *arguments: str) -> tuple[int | None, str]:
     """Exit code and all output."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecar.downloads"),
+        sys.executable,
+        "-m",
+        "sidecar.downloads",
         *arguments,
         env={"PATH": "/usr/bin:/bin"} | environment,
         stdout=asyncio.subprocess.PIPE,

@@ -78,9 +78,16 @@ def test_a_name_that_leads_inside_the_second_time_is_refused() -> None:
 def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
     names = [
         *GOOD,
-        *("vocab.txt", "1_Pooling/config.json", "tokenizer.model"),
-        *("model-00001-of-00002.safetensors", "model.safetensors.index.json"),
-        *("pytorch_model.bin", "tf_model.h5", "model.fp16.safetensors", "handler.py", "README.md"),
+        "vocab.txt",
+        "1_Pooling/config.json",
+        "tokenizer.model",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "tf_model.h5",
+        "model.fp16.safetensors",
+        "handler.py",
+        "README.md",
         *(
             "onnx/model.onnx",
             "onnx/config.json",
@@ -99,8 +106,10 @@ def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
 
 def test_modules_behind_a_transformer_come_with_their_weights_in_one_layout() -> None:
     names = [
-        *("2_Dense/config.json", "2_Dense/pytorch_model.bin"),
-        *("3_Dense/config.json", "3_Dense/model.safetensors"),
+        "2_Dense/config.json",
+        "2_Dense/pytorch_model.bin",
+        "3_Dense/config.json",
+        "3_Dense/model.safetensors",
         *GOOD,
     ]
     assert wanted([*names, "3_Dense/pytorch_model.bin", "onnx/pytorch_model.bin"]) == names

@@ -10,7 +10,14 @@ def test_an_archive_has_changed_once_it_is_another_and_lies_still() -> None:
     watch = ArchiveWatch()
     seen = [OLD, OLD, HALF, NEW, NEW, NEW, OLD, OLD]
     assert [watch.has_changed("model", mark) for mark in seen] == [
-        *(False, False, False, False, True, False, False, True),
+        False,
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
     ]
 
 

@@ -343,10 +343,33 @@ async def scale_by_hand(world: World, key: str, count: int) -> None:
 HAPPENINGS: Mapping[str, Happening] = {
     each.__name__: each
     for each in (
-        *(request, leave, look, rest, wake, sleep, unload, scale, think, install, remove),
-        *(begin_download, end_download, make_default, replace, pass_time, kill_workers),
-        *(revive_workers, break_archive, lose_archive, mend_archive, fail_job, hold_jobs),
-        *(release_jobs, end_torchserve, start_torchserve, scale_by_hand),
+        request,
+        leave,
+        look,
+        rest,
+        wake,
+        sleep,
+        unload,
+        scale,
+        think,
+        install,
+        remove,
+        begin_download,
+        end_download,
+        make_default,
+        replace,
+        pass_time,
+        kill_workers,
+        revive_workers,
+        break_archive,
+        lose_archive,
+        mend_archive,
+        fail_job,
+        hold_jobs,
+        release_jobs,
+        end_torchserve,
+        start_torchserve,
+        scale_by_hand,
     )
 }
 OFTEN = [

@@ -174,7 +174,7 @@ async def test_a_worker_that_says_nothing_is_measured_from_outside(
 ) -> None:
     """As the handler of somebody else's archive, whose process this machine can see."""
     worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "input()", "model_service_worker"), stdin=asyncio.subprocess.PIPE
+        sys.executable, "-c", "input()", "model_service_worker", stdin=asyncio.subprocess.PIPE
     )
     client = await start()
     torchserve.models["echo"]["pids"] = [worker.pid]

@@ -63,9 +63,22 @@ async def test_each_length_is_read(size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["/etc/passwd", "http://x/y.wav", "data:audio/wav,abc", "QUJ", "QUJD=", "QQ==QUJD", "Q=JD",
-     "QUJDQ", "QUJD\\", "QUJD\u2028", "Ä", TEXT + "QQ==" + TEXT, "=" * 8],
-)  # fmt: skip
+    [
+        "/etc/passwd",
+        "http://x/y.wav",
+        "data:audio/wav,abc",
+        "QUJ",
+        "QUJD=",
+        "QQ==QUJD",
+        "Q=JD",
+        "QUJDQ",
+        "QUJD\\",
+        "QUJD\u2028",
+        "Ä",
+        TEXT + "QQ==" + TEXT,
+        "=" * 8,
+    ],
+)
 async def test_anything_else_is_refused_by_the_fields_name(text: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         await read(json.dumps(text).encode())

@@ -31,9 +31,23 @@ def test_a_batch(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["null", "[]", "[ ]", "[null]", "[1, null]", "[1, true]", '[1, "a"]', '["a", 1]', "[[1], 2]",
-     '[[1], "a"]', '[{}, "a"]', "[1, [2]]", "[true, false]", '["a", null]'],
-)  # fmt: skip
+    [
+        "null",
+        "[]",
+        "[ ]",
+        "[null]",
+        "[1, null]",
+        "[1, true]",
+        '[1, "a"]',
+        '["a", 1]',
+        "[[1], 2]",
+        '[[1], "a"]',
+        '[{}, "a"]',
+        "[1, [2]]",
+        "[true, false]",
+        '["a", null]',
+    ],
+)
 def test_what_is_neither_is_refused_by_the_fields_name(text: str) -> None:
     with pytest.raises(InvalidFields) as refusal:
         split(text)

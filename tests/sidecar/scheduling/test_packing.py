@@ -51,7 +51,11 @@ async def ask(
     REQUEST_ID.set(name)
     return await scheduler.run(
         InferenceRequest(
-            *("echo", [b"7"], 0, 5.0, time.monotonic()),
+            "echo",
+            [b"7"],
+            0,
+            5.0,
+            time.monotonic(),
             traceparent=traceparent,
             parameters=[parameters],
         )

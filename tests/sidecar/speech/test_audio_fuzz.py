@@ -13,8 +13,15 @@ from sidecar.speech.audio_decoder import AudioDecoder, probe
 from tests.sidecar.speech.audio_files import FRAGMENTS, speech_like, write
 
 HEADS = (
-    *(b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"OggS", b"ID3\4\0\0\0\0\0\0", b"\xff\xfb\x90\0"),
-    *(b"\xff\xf1\x58\x40", b"\x1a\x45\xdf\xa3\x9f\x42\x86", b"\0\0\0\x1cftypM4A ", b""),
+    b"RIFF\xff\xff\xff\xffWAVEfmt ",
+    b"fLaC",
+    b"OggS",
+    b"ID3\4\0\0\0\0\0\0",
+    b"\xff\xfb\x90\0",
+    b"\xff\xf1\x58\x40",
+    b"\x1a\x45\xdf\xa3\x9f\x42\x86",
+    b"\0\0\0\x1cftypM4A ",
+    b"",
 )
 KINDS = {
     "wav": ("wav", "pcm_s16le", {}),

@@ -39,9 +39,23 @@ def assert_heard(data: bytes, original: Samples = SPEECH, *, begins: float = 0.0
 
 
 QUICKTIME = [
-    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_s8"),
-    *("pcm_u8", "pcm_f32le", "pcm_f32be", "pcm_f64be", "pcm_mulaw", "pcm_alaw"),
-    *("adpcm_ima_qt", "alac", "aac", "libmp3lame"),
+    "pcm_s16le",
+    "pcm_s16be",
+    "pcm_s24le",
+    "pcm_s24be",
+    "pcm_s32le",
+    "pcm_s32be",
+    "pcm_s8",
+    "pcm_u8",
+    "pcm_f32le",
+    "pcm_f32be",
+    "pcm_f64be",
+    "pcm_mulaw",
+    "pcm_alaw",
+    "adpcm_ima_qt",
+    "alac",
+    "aac",
+    "libmp3lame",
 ]
 FILES = [
     *(("mov", codec) for codec in QUICKTIME),

@@ -20,8 +20,20 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        *("..", ".", "", "../server.log", "/etc/passwd", "a/b.log", "%2e%2e", "server.log.1/.."),
-        *("server.log\0", "server.log\n", "server.txt", "server.log.x", ".log", "sërver.log"),
+        "..",
+        ".",
+        "",
+        "../server.log",
+        "/etc/passwd",
+        "a/b.log",
+        "%2e%2e",
+        "server.log.1/..",
+        "server.log\0",
+        "server.log\n",
+        "server.txt",
+        "server.log.x",
+        ".log",
+        "sërver.log",
         "x" * 65 + ".log",
     ],
 )

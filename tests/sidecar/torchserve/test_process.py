@@ -64,7 +64,10 @@ async def test_one_that_cannot_be_recorded_is_not_left_running(
 async def start_like_torchserve(named: Path) -> asyncio.subprocess.Process:
     """A process group of its own whose command line names *named*, as TorchServe's does."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "import time; time.sleep(60)", f"{named}/config.properties"),
+        sys.executable,
+        "-c",
+        "import time; time.sleep(60)",
+        f"{named}/config.properties",
         start_new_session=True,
     )
 

@@ -37,16 +37,30 @@ async def refusal(response: ClientResponse) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [("gzip", zipped(GOOD)), ("GZIP", zipped(GOOD)), ("deflate", zlib.compress(GOOD)),
-     ("identity", GOOD), ("", GOOD)],
-)  # fmt: skip
+    [
+        ("gzip", zipped(GOOD)),
+        ("GZIP", zipped(GOOD)),
+        ("deflate", zlib.compress(GOOD)),
+        ("identity", GOOD),
+        ("", GOOD),
+    ],
+)
 async def test_an_encoded_body_is_decoded(client: Client, encoding: str, body: bytes) -> None:
     response = await client.post("/predict", data=body, headers={"Content-Encoding": encoding})
     assert (response.status, (await response.json())["result"]) == (200, [1, 2, 3])
 
 
-@pytest.mark.parametrize("route", ["/predict", "/synthesize", "/transcribe", "/audio/validate",
-                                   "/models/echo/load", "/autoscaler/scale"])  # fmt: skip
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/predict",
+        "/synthesize",
+        "/transcribe",
+        "/audio/validate",
+        "/models/echo/load",
+        "/autoscaler/scale",
+    ],
+)
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "x" * 100])
 async def test_another_encoding_is_415_and_names_those_that_are_decoded(
     client: Client, route: str, encoding: str
@@ -60,10 +74,17 @@ async def test_another_encoding_is_415_and_names_those_that_are_decoded(
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [("gzip", GOOD), ("gzip", zipped(GOOD)[:-9]), ("gzip", zipped(GOOD) + b"more"),
-     ("gzip", zipped(GOOD) + zipped(GOOD)), ("gzip", b""), ("deflate", zipped(GOOD)),
-     ("gzip", zipped(GOOD)[:-8] + bytes(8)), ("deflate", GOOD)],
-)  # fmt: skip
+    [
+        ("gzip", GOOD),
+        ("gzip", zipped(GOOD)[:-9]),
+        ("gzip", zipped(GOOD) + b"more"),
+        ("gzip", zipped(GOOD) + zipped(GOOD)),
+        ("gzip", b""),
+        ("deflate", zipped(GOOD)),
+        ("gzip", zipped(GOOD)[:-8] + bytes(8)),
+        ("deflate", GOOD),
+    ],
+)
 async def test_a_body_that_is_not_what_its_encoding_says_is_400(
     client: Client, encoding: str, body: bytes
 ) -> None:

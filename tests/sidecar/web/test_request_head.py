@@ -15,14 +15,37 @@ from tests.sidecar.conftest import Client
 TRACE = b"00-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-01"
 BODY = b'{"model_name":"echo","inputs":[1]}'
 NAMES = [
-    *(b"traceparent", b"X-Request-ID", b"X-Forwarded-For", b"Accept", b"Cache-Control"),
-    *(b"If-None-Match", b"Content-Type", b"Content-Encoding", b"Origin", b"Authorization"),
-    *(b"X-API-Key", b"If-Modified-Since", b"Range", b"Cookie", b"Accept-Encoding"),
+    b"traceparent",
+    b"X-Request-ID",
+    b"X-Forwarded-For",
+    b"Accept",
+    b"Cache-Control",
+    b"If-None-Match",
+    b"Content-Type",
+    b"Content-Encoding",
+    b"Origin",
+    b"Authorization",
+    b"X-API-Key",
+    b"If-Modified-Since",
+    b"Range",
+    b"Cookie",
+    b"Accept-Encoding",
 ]
 VALUES = [
-    *(b"\xff\xfe", "a\u2028[PID]1".encode(), "\u0085".encode(), b"\xed\xa0\x80", b"\x0b\x0c"),
-    *("\u2100\u00e9\u0661".encode(), b"http://[", b"[", b"%", b'"', b"multipart/form-data;"),
-    *(b"multipart/form-data; boundary=\xff", "http://a\u2100b".encode(), b"x" * 4000),
+    b"\xff\xfe",
+    "a\u2028[PID]1".encode(),
+    "\u0085".encode(),
+    b"\xed\xa0\x80",
+    b"\x0b\x0c",
+    "\u2100\u00e9\u0661".encode(),
+    b"http://[",
+    b"[",
+    b"%",
+    b'"',
+    b"multipart/form-data;",
+    b"multipart/form-data; boundary=\xff",
+    "http://a\u2100b".encode(),
+    b"x" * 4000,
 ]
 
 
@@ -77,9 +100,16 @@ async def test_a_later_version_of_traceparent_goes_on_as_ours(
 @pytest.mark.parametrize(
     "value",
     [
-        *(b"\xff\xfe", TRACE + "\u2028[PID]1".encode(), TRACE + b"-more", TRACE.upper()),
-        *(b"ff" + TRACE[2:], b"00-" + b"0" * 32 + TRACE[35:], TRACE[:36] + b"0" * 16 + b"-01"),
-        *(TRACE[:-1], "٠٠".encode() + TRACE[2:], TRACE + b"\r\ntraceparent: " + TRACE),
+        b"\xff\xfe",
+        TRACE + "\u2028[PID]1".encode(),
+        TRACE + b"-more",
+        TRACE.upper(),
+        b"ff" + TRACE[2:],
+        b"00-" + b"0" * 32 + TRACE[35:],
+        TRACE[:36] + b"0" * 16 + b"-01",
+        TRACE[:-1],
+        "٠٠".encode() + TRACE[2:],
+        TRACE + b"\r\ntraceparent: " + TRACE,
     ],
 )
 async def test_any_other_traceparent_is_dropped(
@@ -123,10 +153,20 @@ async def test_a_host_that_is_none_is_refused(client: Client, host: bytes) -> No
 @pytest.mark.parametrize(
     "target",
     [
-        *(b"/models/\xff", b"/logs?\xff=1", b"/models/\xe2\x80\xa8", b"/autoscaler/history?\xff"),
-        *(b"/models/%ff", b"/models/%ed%a0%80", b"/models/%e2%80%a8%0a", b"/models/download/%ff"),
-        *(b"/autoscaler/history?%ff=1", b"/autoscaler/history?event_types=%ff", b"/%69nfo"),
-        *(b"/docs/assets/%ff", b"/models/downloads/%00", b"/logs/%ff"),
+        b"/models/\xff",
+        b"/logs?\xff=1",
+        b"/models/\xe2\x80\xa8",
+        b"/autoscaler/history?\xff",
+        b"/models/%ff",
+        b"/models/%ed%a0%80",
+        b"/models/%e2%80%a8%0a",
+        b"/models/download/%ff",
+        b"/autoscaler/history?%ff=1",
+        b"/autoscaler/history?event_types=%ff",
+        b"/%69nfo",
+        b"/docs/assets/%ff",
+        b"/models/downloads/%00",
+        b"/logs/%ff",
     ],
 )
 async def test_a_target_that_is_no_text_is_no_error_of_ours(client: Client, target: bytes) -> None:

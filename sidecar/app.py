@@ -19,22 +19,17 @@ from sidecar.routes import (
     handler_requests,
     health,
     info,
-    kserve,
     logs,
     model_stock,
     models,
     predict,
-    predictions,
     root,
-    sagemaker,
     stats,
     synthesize,
     transcribe,
 )
-from sidecar.routes.openai import embeddings as openai_embeddings
+from sidecar.routes.groups import GROUPS, ROUTES
 from sidecar.routes.openai import models as openai_models
-from sidecar.routes.openai import speech as openai_speech
-from sidecar.routes.openai import transcription as openai_transcription
 from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.settings import Settings
 from sidecar.torchserve.process import TorchServeProcess
@@ -43,19 +38,8 @@ from sidecar.web.connections import ConnectionRunner
 from sidecar.web.middleware import SERVER, ServerContext, around
 from sidecar.web.openapi import build_document
 from sidecar.web.page import PAGES
-from sidecar.web.route import Route
 
 HANG_UP_SECONDS = 1.0  # after the drain, for clients that do not read their answers
-ROUTES: list[Route] = [
-    route
-    for module in (
-        *(root, predict, predictions, kserve, sagemaker, synthesize, transcribe),
-        *(audio, audio_validation, health, info, stats, config, models, downloads, model_stock),
-        *(autoscaler, logs, documents),
-        *(openai_models, openai_embeddings, openai_speech, openai_transcription),
-    )
-    for route in module.ROUTES
-]
 
 
 async def create_app(
@@ -88,7 +72,7 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[audio_validation.PARTS] = program.provide(audio_validation.ValidationParts)
     app[autoscaler.PARTS] = program.provide(autoscaler.AutoscalerParts)
     app[config.PARTS] = program.provide(config.ConfigParts)
-    app[documents.API_DOCUMENT] = _document()
+    app[documents.API_DOCUMENT] = _document(program.settings.max_timeout_seconds)
     app[documents.METRICS] = program.provide(documents.MetricsParts)
     app[downloads.PARTS] = program.provide(downloads.DownloadParts)
     app[handler_requests.PARTS] = program.provide(handler_requests.HandlerParts)
@@ -106,9 +90,9 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[transcribe.PARTS] = program.provide(transcribe.TranscriptionParts)
 
 
-@functools.cache  # it is the same for every program
-def _document() -> dict[str, Any]:
-    return build_document(ROUTES)
+@functools.cache  # it is the same for most programs
+def _document(max_timeout_seconds: float) -> dict[str, Any]:
+    return build_document(GROUPS, max_timeout_seconds)
 
 
 def create_runner(app: web.Application) -> ConnectionRunner:

@@ -372,6 +372,14 @@ class FakeTorchServe:
         return error(400, "InvalidKeyException", "Token Authorization failed.")
 
 
+READ: dict[str, Callable[[bytes], Any]] = {  # an item's body, by its type
+    "json": msgspec.json.decode,
+    "pcm": bytes,
+    "script": bytes.decode,
+    "text": bytes.decode,
+}
+
+
 def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
     assert body[:4] == MAGIC
     length = int.from_bytes(body[4:8], "big")
@@ -379,8 +387,7 @@ def _read_job(body: bytes) -> tuple[list[dict[str, Any]], list[Any]]:
     values, start = [], 8 + length
     for item in items:
         content = body[start : start + item["length"]]
-        is_json = item.get("type", "json") == "json"
-        values.append(msgspec.json.decode(content) if is_json else content.decode())
+        values.append(READ[item.get("type", "json")](content))
         start += item["length"]
     assert start == len(body)
     return items, values

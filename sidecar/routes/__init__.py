@@ -37,6 +37,6 @@ speech_models          which models speak and listen, and their states
 changed_fields         a frozen configuration with some fields changed
 timestamps             the time of day, as answers tell it
 
-`sidecar.web.route` says what a route is; `sidecar.app` gathers every module's ROUTES, and
+`sidecar.web.route` says what a route is; `groups` gathers every module's ROUTES, and
 `sidecar.web.openapi` makes the API document from the same list.
 """

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sidecar.errors import AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio
 from sidecar.routes.input_audio import inline_audio
 from sidecar.schemas.audio import ValidationRequest, ValidationResponse
-from sidecar.schemas.inline_audio import no_audio
+from sidecar.schemas.inline_audio import hello, no_audio
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.service import SpeechService
 from sidecar.web.admission import ADMISSION, Admission
@@ -112,6 +112,7 @@ ROUTES = [
         response=ValidationResponse,
         request=ValidationRequest,
         statuses=(400, 401, 413, 422, 503),
+        example={"inputs": hello(), "check_integrity": True},
         credential="optional",
         form=True,
     )

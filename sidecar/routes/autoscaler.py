@@ -293,6 +293,7 @@ ROUTES = [
     Route(
         *("POST", "/autoscaler/config", change_autoscaler_config, "Change the autoscaler"),
         request=AutoscalerConfigPatch,
+        example={"enabled": True, "zero_scaling_enabled": False},
         response=AutoscalerConfigChanged,
         statuses=(400, 401, 413, 422),
         credential="admin",
@@ -302,6 +303,7 @@ ROUTES = [
         request=ScaleRequest,
         response=ScaleAnswer,
         statuses=(400, 401, 404, 413, 422, 503),
+        example={"action": "load_model", "models": ["example"]},
         credential="admin",
     ),
 ]

@@ -190,6 +190,7 @@ ROUTES = [
         response=DownloadAccepted,
         request=DownloadRequest,
         statuses=(400, 401, 403, 404, 409, 413, 422),
+        example={"source": "package", "model_id": "joe", "name": "joe_tts"},
         credential="admin",
     ),
     Route(

@@ -73,6 +73,7 @@ _OF_MODELS: dict[str, Any] = {
     "statuses": STATUSES,
     "credential": "optional",
     "measured_as": "inference",
+    "example": {"instances": [[1, 2, 3], [4, 5, 6]]},
 }
 ROUTES = [
     Route(

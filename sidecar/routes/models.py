@@ -314,6 +314,7 @@ ROUTES = [
         request=AddRequest,
         response=ModelDetails,
         statuses=(*CHANGES, 409),
+        example={},
         credential="admin",
     ),
     Route(
@@ -321,13 +322,7 @@ ROUTES = [
         request=LoadRequest,
         response=ModelDetails,
         statuses=CHANGES,
-        credential="admin",
-    ),
-    Route(
-        *("POST", "/models/{name}/unload", unload_model, "Unload a model, or one version"),
-        request=UnloadRequest,
-        response=ModelDetails,
-        statuses=CHANGES,
+        example={"reason": "for the afternoon"},
         credential="admin",
     ),
     Route(
@@ -335,6 +330,7 @@ ROUTES = [
         request=DefaultRequest,
         response=ModelDetails,
         statuses=CHANGES,
+        example={"version": "1.0"},
         credential="admin",
     ),
     Route(
@@ -342,6 +338,15 @@ ROUTES = [
         request=ScaleModelRequest,
         response=ModelDetails,
         statuses=CHANGES,
+        example={"workers": 1},
+        credential="admin",
+    ),
+    Route(
+        *("POST", "/models/{name}/unload", unload_model, "Unload a model, or one version"),
+        request=UnloadRequest,
+        response=ModelDetails,
+        statuses=CHANGES,
+        example={"reason": "its memory is needed"},
         credential="admin",
     ),
 ]

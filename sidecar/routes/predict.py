@@ -211,6 +211,7 @@ ROUTES = [
         request=PredictRequest,
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
+        example={"model_name": "example", "inputs": [1, 2, 3, 4, 5]},
         measured_as="inference",
     )
 ]

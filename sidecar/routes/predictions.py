@@ -34,6 +34,7 @@ OF_A_HANDLER: dict[str, Any] = {
     "statuses": (400, 401, 404, 413, 415, 422, 503, 504),
     "credential": "optional",
     "measured_as": "inference",
+    "example": [1, 2, 3, 4, 5],
 }
 
 

@@ -269,6 +269,7 @@ ROUTES = [
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
         max_body_bytes=MAX_REQUEST_BYTES,
+        example={"text": "Hello. This is how I sound.", "emotion": "happy"},
         measured_as="synthesis",
         other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
         events=(("audio", SpokenPart), ("done", SpokenWhole)),

@@ -11,6 +11,7 @@ from aiohttp import web
 from sidecar.routes.listening import Listening, listening_to
 from sidecar.routes.timestamps import now
 from sidecar.routes.transcription_request import TranscriptionCall, read_request
+from sidecar.schemas.inline_audio import hello
 from sidecar.schemas.transcription import (
     InputAudio,
     InputsTranscriptionResponse,
@@ -153,6 +154,7 @@ ROUTES = [
         statuses=(400, 401, 404, 413, 422, 500, 503, 504),
         credential="optional",
         form=True,
+        example={"inputs": hello(), "language": "en"},
         measured_as="inference",
         other_media=("text/plain", "application/x-subrip", "text/vtt"),
         events=(

@@ -1,5 +1,7 @@
 """An audio file inside JSON, in the form that the client sent it."""
 
+import base64
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -13,6 +15,12 @@ InlineAudio = Annotated[
         extra_json_schema={"type": ["string", "null"]},
     ),
 ]
+
+
+def hello() -> str:
+    """Return a recording of one word, as a client sends it: for the examples in the document."""
+    recording = Path(__file__).with_name("hello.opus").read_bytes()
+    return f"data:audio/ogg;base64,{base64.b64encode(recording).decode()}"
 
 
 def no_audio() -> msgspec.Raw:

@@ -20,7 +20,14 @@ Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]
 EMOTIONS: tuple[Emotion, ...] = get_args(Emotion)
 Quality = Literal["low", "medium", "high"]
 
-Text = Annotated[str, Meta(min_length=1, description=f"At most {MAX_TEXT} characters")]
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description=f"At most {MAX_TEXT} characters",
+        extra_json_schema={"maxLength": MAX_TEXT},  # a longer one gets an error of its own
+    ),
+]
 Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")]
 Warnings = Annotated[
     list[str], Meta(description="What of the text is not in the audio; usually empty")

@@ -1,7 +1,7 @@
 """The API document (OpenAPI 3.1), made from the routes and their msgspec types."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -10,16 +10,21 @@ import msgspec
 import sidecar
 from sidecar.web.error_forms import form_of
 from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
-from sidecar.web.route import Route
+from sidecar.web.route import Route, RouteGroup
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
 OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # they tell how bad it is
+# In a path: what is there on every server.
+PLACES = {"name": "example", "file": "server.log", "version": "1.0"}
 WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
 
 
-def build_document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The document of *routes*."""
-    routes = list(routes)
+def build_document(groups: Sequence[RouteGroup], max_timeout_seconds: float) -> dict[str, Any]:
+    """Return the document of all routes in *groups*, in their order.
+
+    *max_timeout_seconds* is the largest `timeout` that a request may have.
+    """
+    routes = [route for group in groups for route in group.routes]
     types = {
         kind
         for route in routes
@@ -38,9 +43,11 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
     )
     schemas = dict(zip(ordered, references, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
-    return {
+    for group in groups:
+        for route in group.routes:
+            operation = {"tags": [group.name], **_operation(route, schemas)}
+            paths.setdefault(route.path, {})[route.method.lower()] = operation
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "TorchServe sidecar",
@@ -48,6 +55,7 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
             "description": "Batched PyTorch inference on TorchServe.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "tags": [{"name": group.name, "description": group.description} for group in groups],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -57,6 +65,20 @@ def build_document(routes: Iterable[Route]) -> dict[str, Any]:
             },
         },
     }
+    _bound_timeouts(document, max_timeout_seconds)
+    return document
+
+
+def _bound_timeouts(part: Any, max_seconds: float) -> None:
+    """Give every field `timeout` below *part*, which says only how small it may be, its maximum."""
+    if isinstance(part, list):
+        for each in part:
+            _bound_timeouts(each, max_seconds)
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            if name == "timeout" and isinstance(value, dict) and "exclusiveMinimum" in value:
+                value["maximum"] = max_seconds
+            _bound_timeouts(value, max_seconds)
 
 
 def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -70,9 +92,9 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
     if route.request is not None:
         content: dict[str, Any] = {}
         if route.form != "only":
-            content["application/json"] = {"schema": schemas[route.request]}
+            content["application/json"] = {"schema": schemas[route.request]} | _example(route)
         if route.form:
-            content["multipart/form-data"] = {"schema": _form(route.request)}
+            content["multipart/form-data"] = {"schema": _form(route)}
         operation["requestBody"] = {"required": True, "content": content}
     if route.credential is not None or route.is_open:
         nothing: list[dict[str, Any]] = [] if route.scope is not None else [{}]
@@ -112,10 +134,10 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
     """What is asked for in the path, as `{name}`, and behind it."""
-    names = re.findall(r"{(\w+)}", route.path)
-    string = {"type": "string"}
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": string} for name in names
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        | ({"example": PLACES[name]} if name in PLACES else {})
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
     if route.query is not None:
         schema = _plain_schema(route.query)
@@ -131,11 +153,18 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     return found
 
 
-def _form(request: Any) -> dict[str, Any]:
+def _example(route: Route) -> dict[str, Any]:
+    return {} if route.example is None else {"example": route.example}
+
+
+def _form(route: Route) -> dict[str, Any]:
     """The multipart body: the request's fields as text, and the file."""
-    schema = _plain_schema(request)
+    schema = _plain_schema(route.request)
     fields = dict(schema["properties"])
     fields.pop("inputs", None)
+    for name, value in (route.example or {}).items():
+        if name in fields:
+            fields[name] = fields[name] | {"example": value}
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     required = ["file", *schema.get("required", ())]
     return {"type": "object", "properties": fields | {"file": file}, "required": required}

@@ -1,6 +1,6 @@
 """A route, and all that its document needs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,9 @@ class Route(NamedTuple):
     *credential* is what `web.admission` asks for: nothing (None), one where the settings require
     it ("optional"), or one that has this scope.  Where there is a *request*, it may come in the
     body.
+
+    *example* is a body that works as it is, with the models that come with the project; of a form
+    its fields, without the file.
     """
 
     method: str
@@ -49,6 +52,7 @@ class Route(NamedTuple):
     page: bool = False  # computed once in a while, for all who ask
     prompt: bool = False  # answered at once, however many other requests came first
     measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
+    example: Any = None
     placeholders: bool = False  # a bearer token that can be no credential here counts as absent
 
     @property
@@ -66,6 +70,14 @@ class Route(NamedTuple):
         if self.max_body_bytes is not None:
             return self.max_body_bytes
         return int(settings.max_body_mb * MB) if self.scope is None else CHANGE_BYTES
+
+
+class RouteGroup(NamedTuple):
+    """Routes that belong together in the document.  *description* tells a newcomer what for."""
+
+    name: str
+    description: str
+    routes: Sequence[Route]
 
 
 def shown_folder(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.app import ROUTES
+from sidecar.routes.groups import ROUTES
 from tests.attacks.mutation.checks import fault_of
 from tests.attacks.mutation.examples import examples
 from tests.attacks.mutation.requests import Mutated, mutated

@@ -5,7 +5,10 @@ import json
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from sidecar.app import ROUTES
+from sidecar.routes.groups import GROUPS, ROUTES
+from tests.sidecar.web.test_examples import EXAMPLES, client
+
+__all__ = ["client"]
 
 pytestmark = pytest.mark.browser
 
@@ -53,8 +56,25 @@ async def test_a_prediction_can_be_tried_out(page: Page) -> None:
     assert json.loads(body)["result"] == [1, 2, 3]
 
 
-async def test_the_form_begins_with_a_body_that_only_needs_a_models_name(page: Page) -> None:
-    block = await open_operation(page, "predict")
-    text = await block.locator("textarea.body-param__text").input_value()
-    assert json.loads(text)["inputs"] == [1, 2, 3, 4, 5]
-    assert json.loads(text)["timeout"] > 0
+SENT = [route for route in EXAMPLES if route.measured_as is not None]
+
+
+async def test_every_example_works_as_it_is_when_it_is_sent_from_the_page(page: Page) -> None:
+    await page.goto("/docs")
+    statuses = {}
+    for route in SENT:
+        block = page.locator(f'.opblock[id$="-{route.handler.__name__}"]')
+        await block.locator(".opblock-summary-control").click()
+        await block.get_by_role("button", name="Try it out").click()
+        status, body = await execute(block)
+        statuses[route.path] = status if status == "200" else f"{status} {body}"
+    assert statuses == {route.path: "200" for route in SENT}
+
+
+async def test_the_groups_stand_in_the_order_that_a_newcomer_needs(page: Page) -> None:
+    await page.goto("/docs")
+    tags = page.locator(".opblock-tag")
+    await expect(tags).to_have_count(len(GROUPS))
+    assert [await tag.get_attribute("data-tag") for tag in await tags.all()] == [
+        group.name for group in GROUPS
+    ]

@@ -13,10 +13,11 @@ import pytest
 from aiohttp.test_utils import TestClient
 from msgspec.structs import replace
 
-from sidecar.app import ROUTES, create_app
+from sidecar.app import create_app
 from sidecar.program import PROGRAM
 from sidecar.routes import health
 from sidecar.routes.documents import ASSET_ROUTES
+from sidecar.routes.groups import ROUTES
 from sidecar.settings import Settings
 from sidecar.telemetry.logs import ERROR_LOG, open_logs
 from sidecar.web.error_forms import Fault, form_of
@@ -25,8 +26,8 @@ from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, SidecarServer, StartSidecar
 
 OPEN = [route for route in ROUTES if route.credential is None]
-UNCHECKED = {"/health", "/livez", "/readyz", "/metrics"}
-PLACES = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
+UNCHECKED = {"/health", "/livez", "/readyz", "/metrics", "/ping"}
+PLACES = {"{version}": "1.0", "{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
 WRONG = [
     {"Authorization": "Bearer a.wrong.token"},
     {"X-API-Key": "wrong"},
@@ -139,7 +140,7 @@ async def test_a_500_tells_nothing_whichever_route_it_comes_from(
     broken: Client, told: list[str]
 ) -> None:
     for route in ROUTES:
-        if route.path in ("/livez", "/metrics"):
+        if route.path in ("/livez", "/metrics", "/ping"):
             continue
         extra: dict[str, Any] = {"json": {"model_name": "echo"}} if route.request else {}
         headers = good_credential() | {"X-Request-ID": f"request-{len(told)}"}

@@ -138,6 +138,7 @@ ROUTES = [
         request=EmbeddingsRequest,
         statuses=(400, 401, 404, 413, 500, 503, 504),
         credential="optional",
+        example={"model": "text-embedding-3-small", "input": "Hello world"},
         placeholders=True,
         measured_as="inference",
     )

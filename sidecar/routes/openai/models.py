@@ -75,7 +75,7 @@ ROUTES = [
         "GET",
         "/v1/models/{name}",
         show_openai_model,
-        "One model, by any of its names",
+        "A model by any of its names",
         ListedModel,
         statuses=(404, 503),
         placeholders=True,

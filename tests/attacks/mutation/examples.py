@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -81,7 +82,7 @@ def _nothing() -> list[Draft]:
 
 
 def _one(fields: dict[str, Any]) -> Callable[[], list[Draft]]:
-    return lambda: [_fields(fields)]
+    return lambda: [_fields(deepcopy(fields))]  # a change is made in place
 
 
 _TRANSCRIPTION = {"language": "en", "temperature": 0.0, "beam_size": 1, "stream": False, **SHORT}
@@ -102,6 +103,13 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/synthesize"): _syntheses,
     ("POST", "/transcribe"): lambda: _recordings(_TRANSCRIPTION),
     ("POST", "/audio/validate"): lambda: _recordings({"check_integrity": True, **SHORT}),
+    ("POST", "/predictions/{name}"): _one({"data": "a text"}),
+    ("POST", "/predictions/{name}/{version}"): _one({"data": "a text"}),
+    ("POST", "/explanations/{name}"): _one({"data": "a text"}),
+    ("POST", "/invocations"): _one({"data": "a text"}),
+    ("POST", "/models/{name}/invoke"): _one({"data": "a text"}),
+    ("POST", "/v1/models/{name}:predict"): _one({"instances": [[0, 1], [0, 2]]}),
+    ("POST", "/v1/models/{name}:explain"): _one({"instances": [[0, 1], [0, 2]]}),
     ("POST", "/v1/embeddings"): _one({"model": "minilm", "input": ["two", "texts"], **SHORT}),
     ("POST", "/v1/audio/speech"): _one({"model": "tts-1", "input": "Hello.", **_SPEECH}),
     ("POST", "/v1/audio/transcriptions"): lambda: _recordings(
@@ -120,7 +128,7 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/autoscaler/config"): _one(_CONFIG),
     ("POST", "/autoscaler/scale"): _one(_SCALING),
 }
-_NAMES = {"{id}": "nothing", "{file}": "server.log"}
+_NAMES = {"{version}": "1.0", "{id}": "nothing", "{file}": "server.log"}
 _NAMED = {("POST", "/models/{name}/load"): "faulty", ("GET", "/models/{name}"): "faulty"}
 _QUERIES = {
     "/autoscaler/history": "?hours=1&limit=5&event_types=wake,load",

@@ -3,7 +3,7 @@
 import random
 from typing import NamedTuple
 
-from sidecar.app import ROUTES
+from sidecar.routes.groups import ROUTES
 from tests.attacks.mutation.changes import ODD_BYTES, change
 from tests.attacks.mutation.examples import examples
 

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 
-from sidecar.app import ROUTES
+from sidecar.routes.groups import ROUTES
 from tests.attacks.attack import MIB, OK, REFUSED, Act, Attack
 from tests.attacks.error_format import fault_of_error
 from tests.attacks.raw_http import Answer, exchange, request

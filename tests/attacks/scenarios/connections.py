@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from sidecar.app import ROUTES
+from sidecar.routes.groups import ROUTES
 from tests.attacks.attack import MIB, NO_ANSWER, OK, OWN, REFUSED, Act, Attack
 from tests.attacks.raw_http import exchange, read_answer, request
 from tests.integration.server import Server

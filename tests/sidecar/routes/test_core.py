@@ -10,8 +10,8 @@ import jwt
 import pytest
 
 import sidecar
-from sidecar.app import ROUTES
 from sidecar.program import PROGRAM
+from sidecar.routes.groups import ROUTES
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 

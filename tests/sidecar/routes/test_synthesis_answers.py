@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from handler_kit.wav import read_wav
-from sidecar.app import ROUTES
+from sidecar.routes.groups import GROUPS
 from sidecar.web.openapi import build_document
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
@@ -363,7 +363,7 @@ async def test_a_stream_with_times_is_one_of_events(
 
 def event_schemas(path: str) -> dict[str, jsonschema.Draft202012Validator]:
     """Of the data of each event that the API document says of *path*."""
-    document = json.loads(json.dumps(build_document(ROUTES)))
+    document = json.loads(json.dumps(build_document(GROUPS, 300.0)))
     content = document["paths"][path]["post"]["responses"]["200"]["content"]
     return {
         each["properties"]["event"]["const"]: jsonschema.Draft202012Validator(

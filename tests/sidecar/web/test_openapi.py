@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from handler_kit.wav import write_wav
-from sidecar.app import ROUTES
+from sidecar.routes.groups import GROUPS, ROUTES
 from sidecar.web.openapi import build_document
 from sidecar.web.route import Route
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 
-DOCUMENT = json.loads(json.dumps(build_document(ROUTES)))
+MAX_TIMEOUT_SECONDS = 300.0  # the default of the setting
+DOCUMENT = json.loads(json.dumps(build_document(GROUPS, MAX_TIMEOUT_SECONDS)))
 GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
 CLIP = base64.b64encode(write_wav(bytes(3200), 16000)).decode()
 NOWHERE = {"source": "tts_auto", "model_id": "nobody", "name": "nobody"}
@@ -122,6 +124,70 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_operation_has_an_id_of_its_own() -> None:
     ids = [each["operationId"] for path in DOCUMENT["paths"].values() for each in path.values()]
     assert len(set(ids)) == len(ids) == len(ROUTES)
+
+
+def test_the_groups_come_in_the_order_that_a_newcomer_needs() -> None:
+    names = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert names == ["Predict", "Speech", "Models", "OpenAI", "Operations"]
+    assert all(len(tag["description"]) > 50 for tag in DOCUMENT["tags"])
+    used = [each["tags"] for path in DOCUMENT["paths"].values() for each in path.values()]
+    assert sorted(used, key=lambda tags: names.index(tags[0])) == used
+    assert {tag for tags in used for tag in tags} == set(names)
+
+
+WITH_BODIES = [
+    (route, media, content)
+    for route in ROUTES
+    if route.request is not None
+    for media, content in DOCUMENT["paths"][route.path][route.method.lower()]["requestBody"][
+        "content"
+    ].items()
+]
+
+
+@pytest.mark.parametrize(
+    ("route", "media", "content"), WITH_BODIES, ids=lambda part: getattr(part, "path", "")
+)
+def test_every_body_has_an_example_that_is_as_documented(
+    route: Route, media: str, content: dict[str, Any]
+) -> None:
+    assert route.example is not None
+    if media == "application/json":
+        validator(content["schema"]).validate(content["example"])
+    elif route.form == "only":
+        shown = {
+            name for name, field in content["schema"]["properties"].items() if "example" in field
+        }
+        assert shown == route.example.keys()
+
+
+UNBOUNDED = {"logprob_threshold", "dimensions"}  # no smallest logarithm; the model's own size
+
+
+def numbers(schema: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every number in *schema*, with the name of its field."""
+    if "$ref" in schema:
+        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("type") in ("integer", "number"):
+        yield name, schema
+    for key, field in schema.get("properties", {}).items():
+        yield from numbers(field, key)
+    for part in schema.get("anyOf", []):
+        yield from numbers(part, name)
+
+
+@pytest.mark.parametrize(
+    ("route", "media", "content"), WITH_BODIES, ids=lambda part: getattr(part, "path", "")
+)
+def test_every_number_of_an_inference_says_how_small_and_how_large_it_may_be(
+    route: Route, media: str, content: dict[str, Any]
+) -> None:
+    if route.scope is not None:  # an operator's settings are as large as the machine
+        return
+    for name, schema in numbers(content["schema"]):
+        if name not in UNBOUNDED:
+            assert schema.keys() & {"minimum", "exclusiveMinimum"}, name
+            assert schema.keys() & {"maximum", "exclusiveMaximum"}, name
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")

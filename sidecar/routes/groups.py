@@ -1,0 +1,80 @@
+"""All routes, in groups: in the order in which a newcomer needs them."""
+
+from sidecar.routes import (
+    audio,
+    audio_validation,
+    autoscaler,
+    config,
+    documents,
+    downloads,
+    health,
+    info,
+    kserve,
+    logs,
+    model_stock,
+    models,
+    predict,
+    predictions,
+    root,
+    sagemaker,
+    stats,
+    synthesize,
+    transcribe,
+)
+from sidecar.routes.openai import embeddings as openai_embeddings
+from sidecar.routes.openai import models as openai_models
+from sidecar.routes.openai import speech as openai_speech
+from sidecar.routes.openai import transcription as openai_transcription
+from sidecar.web.route import RouteGroup
+
+GROUPS = (
+    RouteGroup(
+        "Predict",
+        "Run any model of the catalog on one input or a batch. Begin here: the example answers "
+        "at once. `GET /models` tells which models there are.",
+        [*predict.ROUTES, *predictions.ROUTES, *kserve.ROUTES, *sagemaker.ROUTES],
+    ),
+    RouteGroup(
+        "Speech",
+        "Text to speech, speech to text, and what is known of voices, recognisers and audio files.",
+        [
+            *synthesize.ROUTES,
+            *transcribe.ROUTES,
+            *audio_validation.ROUTES,
+            *audio.ROUTES,
+        ],
+    ),
+    RouteGroup(
+        "Models",
+        "Which models there are and how they are; loading, scaling and downloading them needs a "
+        "token with the scope `admin`.",
+        [*models.ROUTES, *model_stock.ROUTES, *downloads.ROUTES],
+    ),
+    RouteGroup(
+        "OpenAI",
+        "The protocol of OpenAI's clients: give them this server's address with `/v1` as their "
+        "base, and they work as they are. Names of OpenAI's models and voices mean ours.",
+        [
+            *openai_models.ROUTES,
+            *openai_embeddings.ROUTES,
+            *openai_speech.ROUTES,
+            *openai_transcription.ROUTES,
+        ],
+    ),
+    RouteGroup(
+        "Operations",
+        "How the server is, what it does, and how it is set up: probes, statistics, metrics, "
+        "settings, the autoscaler, logs, and these documents.",
+        [
+            *root.ROUTES,
+            *health.ROUTES,
+            *info.ROUTES,
+            *stats.ROUTES,
+            *config.ROUTES,
+            *autoscaler.ROUTES,
+            *logs.ROUTES,
+            *documents.ROUTES,
+        ],
+    ),
+)
+ROUTES = [route for group in GROUPS for route in group.routes]

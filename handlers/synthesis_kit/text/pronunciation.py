@@ -2,12 +2,12 @@
 
 import logging
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hibari.g2p import G2P
+from hibari.g2p.oov import OOV
 
 from english_kit.reading import EnglishReader, Reading, pronounced
 from english_kit.scanner import Scanner, reader
@@ -21,14 +21,13 @@ UNKNOWN_WORD = "Zyxqworv"  # no lexicon has it: asked once, so that nobody waits
 LONGEST_WORD = 20  # letters that the network for unknown words is asked for at once
 LONGEST_RUN = 20  # characters without a space that are looked up as one word
 MOST_PARTS = 9  # words and signs of such a run; "state-of-the-art" has seven
+BEHIND_DIGITS = 0x20000  # Unicode has none from its third plane on; looking there takes 0.1 s
 _RUN = re.compile(rf"\S{{{MOST_PARTS + 1},}}")
 # Raised, lowered and circled digits: hibari takes them for numbers, and fails.
 _DIGITS = re.compile(
     "["
     + "".join(
-        each
-        for each in map(chr, range(sys.maxunicode + 1))
-        if each.isdigit() and not each.isdecimal()
+        each for each in map(chr, range(BEHIND_DIGITS)) if each.isdigit() and not each.isdecimal()
     )
     + "]"
 )
@@ -60,8 +59,7 @@ class Pronunciation:
     """
 
     def __init__(self) -> None:
-        self._phonemize = G2P()
-        self._phonemize = G2P(oov=_whole_words(self._phonemize.oov))
+        self._phonemize = G2P(oov=_whole_words(OOV()))
         self._english = EnglishReader(known_words(self._phonemize.lexicon))
         self.phonemes(UNKNOWN_WORD, normalized=False)
 

@@ -22,7 +22,7 @@ PHONEMES = [  # what the lexicon reads right by itself
     ("-5", "mˈInəs fˈIv"),
     ("3.5%", "θɹˈi pˈYnt fˈIv pəɹsˈɛnt"),
     ("R&D", "ˈɑɹ ænd dˈi"),
-    ("e.g.", "ˌiʤˈi"),
+    ("e.g.", "fɔɹ ɪɡzˈæmpəl"),
     ("etc.", "ɛtsˈɛTəɹə."),
 ]
 

@@ -12,7 +12,7 @@ from sidecar.errors import InvalidFields, InvalidJson, SidecarError
 from sidecar.routes.handler_requests import PARTS, options_of, read_body, wanted_model
 from sidecar.routes.own_predictions import predict_own
 from sidecar.routes.speech_predictions import predict_speech
-from sidecar.scheduling.entry import Body, Reply
+from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
 from sidecar.web.admission import ADMISSION
@@ -21,6 +21,13 @@ from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(KServeRequest)
+
+
+class _Data(msgspec.Struct, forbid_unknown_fields=True):
+    data: msgspec.Raw
+
+
+_data = msgspec.json.Decoder(_Data)
 STATUSES = (400, 401, 404, 413, 415, 422, 503, 504)
 
 
@@ -43,8 +50,8 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
     await admission.admit_to_model(model.key, name)
     replies: list[Reply | SidecarError]
     if model.spec.is_own:
-        path = f"/{api}/{model.key}"
-        replies = await predict_own(parts.scheduler, model, instances, options, path)
+        path, rows = f"/{api}/{model.key}", [_row(each) for each in instances]
+        replies = await predict_own(parts.scheduler, model, rows, options, path)
     elif model.spec.speaks_or_listens:
         replies = await predict_speech(parts.speech, admission.client, model, instances, options)
     else:
@@ -56,7 +63,15 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
     return [msgspec.Raw(reply.body) for reply in replies if isinstance(reply, Reply)]
 
 
-def _instances(body: bytes, limit: int) -> list[Body]:
+def _row(instance: bytes) -> bytes:
+    """Return what the handler finds in its row: TorchServe's envelope lets it see `data` alone."""
+    try:
+        return bytes(_data.decode(instance).data)
+    except msgspec.ValidationError:
+        return instance
+
+
+def _instances(body: bytes, limit: int) -> list[bytes]:
     try:
         asked = _request.decode(body)
     except msgspec.ValidationError as exc:

@@ -162,6 +162,9 @@ class Dispatcher:
         while len(self._jobs) < self._free_slots() and (first := self.queue.first) is not None:
             if not self._runner.admit(first, len(self._jobs)):
                 return
+            if pause := self._runner.gathering(first, len(self._jobs), len(self.queue)):
+                asyncio.get_running_loop().call_later(pause, self._schedule_pump)
+                return
             batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
             if not batch:
                 return

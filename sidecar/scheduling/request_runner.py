@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0  # TorchServe ends a batch at its limit; we hang up only after that
 PIECES_AHEAD = 16  # of a streamed body, that its client has not taken yet
+SMOOTHING = 0.2
+GATHERING_SHARE = 0.5  # of the time that an answer takes, at most
+GATHERING_SECONDS = 0.05  # at most
+LEAST_PAUSE_SECONDS = 0.0005
 BUSY_SECONDS = 0.02  # until a request is sent again that TorchServe had no room for
 WORKER_DIED = "Worker died."  # nothing else tells it from an exception of status 500
 
@@ -52,6 +56,9 @@ class RequestRunner(Runner):
     """Forwards requests of one model; *limits.items* is the size of TorchServe's batches."""
 
     _alone = False  # whoever is in flight is to have no company
+    _wave = 0  # requests sent since none was in flight
+    _expected = 1  # of the wave before: as many are likely to come again at once
+    _mean_seconds = 0.0  # from sending a request to its answer, a moving mean
 
     @property
     def most_entries(self) -> int:
@@ -69,10 +76,23 @@ class RequestRunner(Runner):
         self._alone = entry.alone
         return True
 
+    def gathering(self, first: Entry, jobs: int, waiting: int) -> float:
+        """Return how long to wait for those who were just answered, and will soon ask again.
+
+        Clients that ask in a circle come back within moments; sent one by one, the first of them
+        would get a batch to itself, and the others would wait for the next.
+        """
+        if jobs or first.alone or waiting >= self._expected:
+            return 0.0
+        longest = min(GATHERING_SHARE * self._mean_seconds, GATHERING_SECONDS)
+        left = first.enqueued_at + longest - self._clock()
+        return left if left > LEAST_PAUSE_SECONDS else 0.0
+
     async def run(self, members: Sequence[Entry]) -> None:
         """Forward one request.  It is answered, refused, or queued again."""
         (entry,) = members
         self.in_flight += 1
+        self._wave += 1
         try:
             await self._forward(entry)
         except EngineOutOfReach as exc:
@@ -92,6 +112,8 @@ class RequestRunner(Runner):
             entry.refuse(InternalError())
         finally:
             self.in_flight -= 1
+            if not self.in_flight:
+                self._expected, self._wave = min(self._wave, self._limits.items), 0
             self._give_up([entry], Unavailable("the server is stopping"), unless_queued=True)
 
     async def _forward(self, entry: Entry) -> None:
@@ -99,7 +121,9 @@ class RequestRunner(Runner):
         started, seconds = self._clock(), 2 * self._limits.seconds + GRACE_SECONDS
         request = cast("ForwardedRequest", entry.body)
         async with self._client.forward(request, seconds) as response:
-            self._metrics.observe_job(1, self._clock() - started)
+            taken = self._clock() - started
+            self._mean_seconds += SMOOTHING * (taken - self._mean_seconds)
+            self._metrics.observe_job(1, taken)
             self._metrics.observe_queue_wait(started - entry.enqueued_at)
             if response.pieces is not None:
                 self._breaker.record_success()

@@ -76,6 +76,10 @@ class Runner:
         """Return whether *entry* may be sent now, beside *jobs* in flight."""
         return True
 
+    def gathering(self, first: Entry, jobs: int, waiting: int) -> float:  # noqa: ARG002
+        """Return for how many seconds *first*, of *waiting* entries, should wait for company."""
+        return 0.0
+
     async def run(self, members: Sequence[Entry]) -> None:
         """Run one job.  Every entry of *members* is answered, refused, or queued again."""
         raise NotImplementedError

@@ -57,8 +57,8 @@ class Plain(NamedTuple):
 
 
 @contextmanager
-def plain_torchserve(folder: Path, store: Path) -> Iterator[Plain]:
-    """Run TorchServe, until every archive of *store* is loaded."""
+def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> Iterator[Plain]:
+    """Run TorchServe, until every archive of *store*, which holds so many *models*, is loaded."""
     folder.mkdir()
     (folder / "tmp").mkdir()
     plain = Plain(free_port(), free_port(), free_port())
@@ -96,14 +96,14 @@ def plain_torchserve(folder: Path, store: Path) -> Iterator[Plain]:
             start_new_session=True,
         )
     try:
-        wait_for(lambda: process.poll() is not None or _loaded(plain), log)
+        wait_for(lambda: process.poll() is not None or _loaded(plain, models), log)
         yield plain
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 
-def _loaded(plain: Plain) -> bool:
+def _loaded(plain: Plain, models: int) -> bool:
     """Whether every registered model has all its workers READY; it registers them one by one."""
     try:
         names = [each["modelName"] for each in _get(plain.management, "/models")["models"]]
@@ -114,7 +114,7 @@ def _loaded(plain: Plain) -> bool:
         sum(worker["status"] == "READY" for worker in state["workers"]) >= state["minWorkers"]
         for state in states
     ]
-    return len(ready) == len(ARCHIVES) and all(ready)
+    return len(ready) == models and all(ready)
 
 
 def _get(port: int, path: str) -> Any:

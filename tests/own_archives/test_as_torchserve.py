@@ -9,7 +9,7 @@ from tests.integration.server import Server
 from tests.own_archives.archives import REQUESTS, Ask, pack
 from tests.own_archives.plain import Plain, Response, ask, plain_torchserve
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # twenty workers have to start
 
 
 @pytest.fixture(scope="module")

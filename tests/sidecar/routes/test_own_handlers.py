@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, echo, error
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 
@@ -351,8 +352,7 @@ async def test_kserves_instances_are_inputs_of_their_own(
     data = base64.b64encode(b"\x00\x01").decode()
     asked = {"instances": [{"a": 1}, "text", {"data": data}]}
     response = await client.post("/v1/models/Mine:predict", json=asked)
-    uri = f"data:application/octet-stream;base64,{data}"
-    assert await response.json() == {"predictions": [{"a": 1}, "text", uri]}
+    assert await response.json() == {"predictions": [{"a": 1}, "text", data]}
     assert len(torchserve.requests) == 3
     response = await client.post("/v1/models/Mine:explain", json={"instances": [1]})
     assert await response.json() == {"explanations": [1]}
@@ -409,3 +409,41 @@ async def test_torchserves_metrics_are_there_by_a_setting(start_own: Start, on: 
     text = await (await client.get("/metrics")).text()
     assert "sidecar_requests_total" in text
     assert ("ts_inference_requests_total" in text) is on
+
+
+async def test_clients_that_ask_in_a_circle_share_every_batch(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    waves: list[int] = []
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        waves.append(torchserve.busy)
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=4)
+
+    async def circle() -> None:
+        for _ in range(4):
+            assert (await ask(client))[0] == 200
+
+    await asyncio.gather(*(circle() for _ in range(3)))
+    # The first to be answered in each wave still saw the whole of it.
+    assert waves.count(3) >= 3
+
+
+async def test_a_lone_client_waits_for_nobody(start_own: Start, torchserve: FakeTorchServe) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.Response(body=body)
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=4)
+    assert client.app is not None
+    await ask(client)
+    dispatcher = client.app[PROGRAM].models["Mine"].dispatcher
+    asked = ask(client)
+    await until(lambda: torchserve.busy == 1)
+    assert len(dispatcher.queue) == 0
+    await asked

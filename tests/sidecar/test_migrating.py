@@ -1,0 +1,101 @@
+"""Every command of docs/migrating.md runs as it stands there."""
+
+import asyncio
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fake_torchserve import FakeTorchServe
+from tests.sidecar.catalog.test_own_archives import as_mar, files
+from tests.sidecar.conftest import StartSidecar
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "migrating.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    for line in block.splitlines()
+    if line
+]
+STARTS = [line for line in COMMANDS if line.startswith("scripts/serve ")]
+ADDS = [line for line in COMMANDS if line.startswith("scripts/models ")]
+CALLS = [line for line in COMMANDS if line.startswith("curl ")]
+
+
+def test_these_are_all_the_commands() -> None:
+    assert sorted(STARTS + ADDS + CALLS) == sorted(COMMANDS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's archives, and their config.properties."""
+    (tmp_path / "store").mkdir()
+    as_mar(tmp_path / "store" / "densenet.mar", files("densenet"))
+    as_mar(tmp_path / "other.mar", files("densenet"))
+    (tmp_path / "models.json").write_text('{"models": {}}')
+    (tmp_path / "theirs.properties").write_text(
+        f"model_store={tmp_path / 'store'}\n"
+        "inference_address=http://0.0.0.0:8080\n"
+        "load_models=densenet.mar\n"
+    )
+    return tmp_path
+
+
+async def run(command: list[str], folder: Path, **variables: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "SIDECAR_STATE_DIR": str(folder / "state"),
+            "SIDECAR_MODELS_FILE": str(folder / "models.json"),
+            **variables,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize("line", STARTS)
+async def test_the_servers_commands_are_right(folder: Path, line: str) -> None:
+    arguments = shlex.split(line.replace("theirs.properties", f"{folder}/theirs.properties"))[1:]
+    if "--check-config" not in arguments:  # it would serve
+        arguments.append("--check-config")
+    command = [sys.executable, "-m", "sidecar", "--torchserve", "managed", *arguments]
+    code, output = await run(command, folder)
+    assert code == 0, output
+    for example in re.findall(r"^theirs\.properties: (\w+: .*)$", TEXT, re.MULTILINE):
+        assert example.replace("/models", str(folder / "store")) in output
+
+
+@pytest.mark.parametrize("line", ADDS)
+async def test_an_archive_is_added(folder: Path, line: str) -> None:
+    arguments = shlex.split(line.replace("other.mar", f"{folder}/other.mar"))[1:]
+    command = [sys.executable, "-m", "sidecar.downloads", *arguments]
+    code, output = await run(command, folder, SIDECAR_MODEL_STORE=str(folder / "store"))
+    assert (code, "other is in" in output) == (0, True), output
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("line", CALLS)
+async def test_a_client_is_answered(
+    folder: Path, start: StartSidecar, torchserve: FakeTorchServe, line: str
+) -> None:
+    torchserve.archives.add("densenet.mar")
+    client = await start(
+        catalog={"densenet": {"handler": "own", "auto_load": True}},
+        model_store=folder / "store",
+        torchserve_metrics=True,
+    )
+    code, output = await run(
+        ["bash", "-c", f"{line} --silent --fail-with-body"],
+        folder,
+        URL=str(client.make_url("/")).rstrip("/"),
+    )
+    assert code == 0, output

@@ -134,10 +134,10 @@ class FakeTorchServe:
         app = web.Application(client_max_size=2**30, middlewares=[self._unless_away])
         app.router.add_get("/ping", self._ping)
         app.router.add_post("/predictions/{model}", self._predict)
-        app.router.add_post("/predictions/{model}/{version}", self._predict)
         app.router.add_post("/explanations/{model}", self._predict)
         app.router.add_post("/models/{model}/invoke", self._predict)
         app.router.add_post("/invocations", self._predict)
+        app.router.add_post("/predictions/{model}/{version}", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/all", self._describe_all)
@@ -171,7 +171,8 @@ class FakeTorchServe:
             return refused
         body = await request.read()
         named = request.match_info.get("model") or request.query["model_name"]
-        if named not in self.models:
+        answering = self._version(named, request.match_info.get("version"))
+        if answering is None:
             return error(404, "ModelNotFoundException", "Model not found")
         if body[:4] != MAGIC:
             return await self._respond(request, body)
@@ -190,7 +191,8 @@ class FakeTorchServe:
         if self.wrong_bytes is not None:
             return web.Response(body=self.wrong_bytes)
         worker = next(iter(model["pids"]), 1)
-        return web.Response(body=self._answer(items, values, worker))
+        version = answering["modelVersion"]
+        return web.Response(body=self._answer(items, values, worker, version))
 
     async def _respond(self, request: web.Request, body: bytes) -> web.StreamResponse:
         self.requests.append(request)
@@ -202,7 +204,9 @@ class FakeTorchServe:
         finally:
             self.busy -= 1
 
-    def _answer(self, items: list[dict[str, Any]], values: list[Any], worker: int) -> bytes:
+    def _answer(
+        self, items: list[dict[str, Any]], values: list[Any], worker: int, version: str
+    ) -> bytes:
         headers, bodies = [], []
         for item, value in zip(items, values, strict=True):
             header = {"id": item["id"], "status": 200, "forward_pass": len(items)}
@@ -230,6 +234,7 @@ class FakeTorchServe:
             "device": "cpu",
             "precision": "fp32",
             "worker": worker,
+            "model_version": version,
             "timings": {"decode_ms": 0.1, "forward_ms": 5.0, "encode_ms": 0.1},
         }
         if self.memory is not None:
@@ -279,12 +284,14 @@ class FakeTorchServe:
         return web.json_response([shown])
 
     def _find(self, request: web.Request) -> dict[str, Any] | None:
+        return self._version(request.match_info["model"], request.match_info.get("version"))
+
+    def _version(self, name: str, version: str | None) -> dict[str, Any] | None:
         """The default version, or the one that is named."""
-        name, version = request.match_info["model"], request.match_info.get("version")
         model = self.models.get(name)
         if model is None or version in (None, model["modelVersion"]):
             return model
-        return self.others.get(name, {}).get(version)
+        return self.others.get(name, {}).get(version or "")
 
     def _shown(self, model: dict[str, Any]) -> dict[str, Any]:
         status = model.get("workersStatus", self.workers_status)

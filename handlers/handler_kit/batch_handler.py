@@ -150,7 +150,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         self._report: LoadReport = Loading(self).run()
         protect_output()  # libraries that were imported meanwhile have loggers of their own
         self._run_by = RunBy(
-            device=str(self.device), precision=self._report.precision, worker=os.getpid()
+            device=str(self.device),
+            precision=self._report.precision,
+            worker=os.getpid(),
+            model_version=self.config.version,
         )
         self._memory = MemoryGauge(self.device)
         self._load_ms = _milliseconds_since(started)

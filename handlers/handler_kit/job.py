@@ -63,6 +63,7 @@ class RunBy(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     precision: str
     worker: int
+    model_version: str = ""
     memory: MemoryUse | msgspec.UnsetType = msgspec.UNSET
 
 

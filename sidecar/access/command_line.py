@@ -132,6 +132,10 @@ def _inspect(settings: Settings, options: argparse.Namespace) -> int:
 def _create_key(settings: Settings, options: argparse.Namespace) -> int:
     scopes = sorted(set(options.scope))
     key, record = ApiKeys(settings.api_keys).create(options.name, scopes, options.days)
+    if not scopes:
+        _say("token: without --scope it opens no route that needs a scope", sys.stderr)
+    if options.days is None:
+        _say("token: without --days it never expires; `key revoke` ends it", sys.stderr)
     _say(f"token: this is key {record.id}; it is shown only now", sys.stderr)
     _say(key)
     return 0

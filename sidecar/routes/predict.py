@@ -9,9 +9,17 @@ import msgspec
 from aiohttp import web
 
 from sidecar.caching.result_cache import Origin, ResultCache
-from sidecar.errors import HandlerRefused, InvalidInput, SidecarError
+from sidecar.errors import (
+    EngineUnavailable,
+    HandlerRefused,
+    InvalidFields,
+    InvalidInput,
+    SidecarError,
+    VersionNotFound,
+)
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
+from sidecar.models.versions import ModelVersions
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.own_predictions import predict_own
 from sidecar.routes.results import Predicted, cached, result_key, within
@@ -27,6 +35,7 @@ from sidecar.schemas.predict import (
 )
 from sidecar.settings import Settings
 from sidecar.speech.service import SpeechService
+from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
@@ -62,6 +71,7 @@ class PredictParts:
     scheduler: Scheduler
     speech: SpeechService
     results: ResultCache
+    versions: ModelVersions
 
 
 PARTS = web.AppKey("predict", PredictParts)
@@ -90,15 +100,35 @@ async def _checked(
     bodies, is_batch = split_inputs(inputs, rank=rank, limit=parts.settings.max_inputs)
     if model is None:
         model = parts.models.require(asked.model_name)  # which says why there is none
+    version = asked.version and await _other_version(parts, model, asked.version)
     await take_break(len(inputs))
     scheduling = SchedulingOptions(
         asked.priority,
         asked.timeout,
         began,
-        not asked.enable_batching,
+        not asked.enable_batching or version is not None,
         request_head.traceparent(request),
+        version,
     )
     return PredictCall(asked.model_name, model, inputs, bodies, is_batch, scheduling)
+
+
+async def _other_version(parts: PredictParts, model: Model, version: str) -> str | None:
+    """Return *version* if it is loaded beside the default; None for the default itself.
+
+    Raises VersionNotFound, InvalidFields and EngineUnavailable.
+    """
+    if version == (model.version or model.spec.version):
+        return None
+    if model.spec.is_own or model.spec.speaks_or_listens:
+        raise InvalidFields(f"version: of {model.key}, only the default one can be asked")
+    try:
+        loaded = await parts.versions.loaded(model.key)
+    except (EngineGone, EngineRefused) as exc:
+        raise EngineUnavailable("TorchServe does not answer") from exc
+    if version not in loaded:
+        raise VersionNotFound(model.key, version)
+    return version
 
 
 async def predicted_replies(
@@ -177,6 +207,7 @@ def _model_info(
         answered.device,
         "batch" if asked.is_batch else "single",
         len(replies),
+        answered.version or asked.model.version or asked.model.spec.version,
         _path(asked, origin),
     )
 
@@ -198,6 +229,7 @@ def _batch_info(
         inflight_batching_enabled=not asked.scheduling.alone and max_batch_size > 1,
         processed_as_batch=asked.is_batch or any(reply.forward_pass > 1 for reply in answered),
         concurrent_optimization=len(jobs) > 1,
+        failed_count=len(replies) - len(answered) or msgspec.UNSET,
     )
 
 

@@ -27,6 +27,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     worker: int  # process id
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     timings: Timings | None = None  # of the whole job
+    version: str = ""  # of the model that made it, if its handler says so
 
 
 class Forwarded(Reply, frozen=True, gc=False):
@@ -66,6 +67,7 @@ class Entry:
         "size",
         "traceparent",
         "type",
+        "version",
     )
 
     def __init__(
@@ -91,6 +93,7 @@ class Entry:
         self.delay = delay  # seconds it lets others pass: a long text must not hold up a short one
         # What it takes of queues and jobs.
         self.size = len(body) + _weight(self.parameters) if self.parameters else len(body)
+        self.version: str | None = None  # that is to answer it, alone in its job; else the default
         self.attempts = 0
         self.enqueued_at = 0.0
         self.queued = False

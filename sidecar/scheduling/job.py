@@ -80,6 +80,7 @@ class JobAnswerHeader(msgspec.Struct):
     worker: int = 0  # process id
     timings: Timings = msgspec.field(default_factory=Timings)
     memory: WorkerMemory | None = None
+    model_version: str = ""
 
 
 class MalformedAnswer(Exception):

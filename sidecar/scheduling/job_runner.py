@@ -54,7 +54,7 @@ class JobRunner(Runner):
             batch, job = self._pack(members)
             if not batch:
                 return
-            header, bodies = await self._ask(job, len(batch))
+            header, bodies = await self._ask(job, batch)
             self._breaker.record_success()
             self._record_job(batch, started, header.timings)
             if header.memory is not None:
@@ -109,11 +109,11 @@ class JobRunner(Runner):
             return False
         return True
 
-    async def _ask(self, job: bytes, items: int) -> tuple[JobAnswerHeader, list[bytes]]:
-        answer = await self._client.predict(
-            self._model, job, self._limits.seconds + JOB_GRACE_SECONDS
-        )
-        return decode_answer(answer, items)
+    async def _ask(self, job: bytes, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
+        version = batch[0].version  # an entry for a certain version is alone in its job
+        model = self._model if version is None else f"{self._model}/{version}"
+        answer = await self._client.predict(model, job, self._limits.seconds + JOB_GRACE_SECONDS)
+        return decode_answer(answer, len(batch))
 
     def _record_job(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
         # The handler's own time: ours holds the wait behind the job before, too.
@@ -138,6 +138,7 @@ class JobRunner(Runner):
                         header.worker,
                         item.parameters,
                         header.timings,
+                        header.model_version,
                     )
                 )
             else:

@@ -19,6 +19,7 @@ class SchedulingOptions(NamedTuple):
     arrived: float
     alone: bool = False  # in its job
     traceparent: str | None = None
+    version: str | None = None  # which is to answer; None: the default
 
 
 class InferenceRequest(msgspec.Struct, frozen=True):
@@ -36,6 +37,7 @@ class InferenceRequest(msgspec.Struct, frozen=True):
     arrived: float
     alone: bool = False
     traceparent: str | None = None
+    version: str | None = None
     type: str = "json"
     parameters: Sequence[dict[str, Any]] = ()
     delay: float = 0.0

@@ -60,6 +60,9 @@ class Scheduler:
             )
             for body, own in zip(request.bodies, parameters, strict=True)
         ]
+        if request.version is not None:
+            for entry in entries:
+                entry.version = request.version
         model = self._models.get(request.model)
         if model is None:  # it has left the program since the request found it
             raise ModelNotFound(request.model)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.schemas.models import Version
 from sidecar.schemas.priority import Priority
 
 
@@ -34,25 +35,33 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
     priority: Priority = 0
     timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 30.0
+    version: Annotated[Version | None, Meta(description="A loaded version; null: the default")] = (
+        None
+    )
     enable_batching: Annotated[bool, Meta(description="False: alone in its job")] = True
 
 
 class ModelInfo(msgspec.Struct):
-    """What answered: *model* is the name that the client used, *device* what ran it."""
+    """What answered: *model* is the name that the client used, *device* what ran it.
+
+    *version* is that of the model's archive.
+    """
 
     model: str
     device: str
     input_type: Literal["single", "batch"]
     input_count: int
+    version: str
     processing_path: Literal["optimized", "direct", "cached", "coalesced"]
 
 
 class BatchInfo(msgspec.Struct):
-    """How the request was run."""
+    """How the request was run; *failed_count* is there if inputs have an error for a result."""
 
     inflight_batching_enabled: bool
     processed_as_batch: bool
     concurrent_optimization: bool
+    failed_count: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class PredictResponse(msgspec.Struct):

@@ -103,3 +103,35 @@ async def test_a_version_needs_room_for_its_workers(
     refusal = await change(client, "/models/echo/load", 503, version="2.0")
     assert refusal["detail"] == "version: the budget has no room for the workers of 2.0"
     assert await ask(client) == 200
+
+
+async def predict(client: Client, status: int = 200, **fields: Any) -> Any:
+    body = {"model_name": "echo", "inputs": [1, 2, 3]} | fields
+    response = await client.post("/predict", json=body)
+    answer = await response.json()
+    assert response.status == status, answer
+    return answer
+
+
+async def test_an_answer_names_the_version_that_made_it_and_a_request_may_choose_one(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    assert (await predict(both))["model_info"]["version"] == "1.0"
+    chosen = await predict(both, version="2.0", inputs=[[1], [2], [3]])
+    assert (chosen["model_info"]["version"], chosen["result"]) == ("2.0", [[1], [2], [3]])
+    assert [len(job) for job in torchserve.jobs[-3:]] == [1, 1, 1]  # no other version among them
+    assert (await predict(both, version="1.0"))["model_info"]["version"] == "1.0"
+    refused = await predict(both, 404, version="3.0")
+    assert refused["detail"] == "version: echo has no version 3.0"
+    assert (await predict(both, 422, version="two"))["detail"].startswith("version: ")
+    await set_default(both, "2.0")
+    assert (await predict(both))["model_info"]["version"] == "2.0"
+    assert (await predict(both, version="1.0"))["model_info"]["version"] == "1.0"
+
+
+async def test_unloading_the_default_says_what_cannot_be_done(both: Client) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    refused = await change(both, "/models/echo/unload", 400, version="1.0")
+    assert refused["error"] == "This cannot be done with this version"
+    assert refused["detail"] == "version: 1.0 is the default; make another one that first"

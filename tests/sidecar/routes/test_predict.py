@@ -30,6 +30,7 @@ async def test_a_single_input_gets_its_result_and_the_whole_contract(client: Cli
             "device": "cpu",
             "input_type": "single",
             "input_count": 1,
+            "version": "1.0",
             "processing_path": "optimized",
         },
         "batch_info": {
@@ -87,6 +88,7 @@ async def test_one_bad_input_of_a_batch_has_its_error_in_its_place(
     torchserve.answer = answer
     got = await ask(client, inputs=["a", "bad", "c"])
     assert got["result"] == ["a", {"error": "bad is bad"}, "c"]
+    assert got["batch_info"]["failed_count"] == 1
     refused = await ask(client, 400, inputs=["bad", "bad"])
     assert refused["detail"] == "inputs: bad is bad"
     refused = await ask(client, 400, inputs="bad")

@@ -23,14 +23,14 @@ class ExampleModel(nn.Module):
         )
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """[n, 10] to [n, 1]."""
+        """Return [n, 1] for *inputs* [n, 10]."""
         return torch.sigmoid(self.layers(inputs))
 
 
 def write_weights(path: Path) -> None:
-    """Writes the weights as safetensors: the same bytes wherever the same torch writes them.
+    """Write the weights as safetensors: the same bytes wherever the same torch writes them.
 
-    Uniform in ±1/√(inputs of the layer), as torch starts its linear layers, from one seed.
+    They are uniform in ±1/√(inputs of the layer), as torch starts its linear layers, from one seed.
     """
     generator = torch.Generator().manual_seed(SEED)
     state = ExampleModel().state_dict()

@@ -1,4 +1,4 @@
-"""What is seen in pictures, with any classifier of images that transformers knows."""
+"""Labels for pictures, with any image classifier that transformers knows."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ SAMPLE_SIZES = ((64, 64), (80, 48), (48, 96))  # pixels
 class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]):
     """Answers `[{label, score}]`, best first, for each picture.
 
-    Under plain TorchServe a body that is no JSON is the picture itself.
+    Under plain TorchServe a body that is not JSON is the picture itself.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "plain"})
@@ -36,11 +36,11 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
     options: ImageOptions
 
     def read_options(self, config: HandlerConfig) -> ImageOptions:
-        """Limits."""
+        """Return the limits."""
         return parse_options(config, ImageOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's classifier, and how it wants its pictures."""
+        """Load the archive's classifier and its image processor."""
         processors: Any = AutoImageProcessor
         try:
             self._processor = processors.from_pretrained(self.folder, backend="pil", **FROM_FOLDER)
@@ -57,14 +57,14 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return network
 
     def value_of(self, item: Item) -> object:
-        """JSON, or the bytes of a picture as the request's body."""
+        """Return parsed JSON, or the bytes of a picture as the request's body."""
         is_json = item.type == "json" or item.body[:1] in (b'"', b"{")
         if item.value is msgspec.UNSET and not is_json:
             return item.body
         return super().value_of(item)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> PreparedImage:
-        """A picture in base64, or in an object {image, parameters}."""
+        """Return a picture in base64, or in an object {image, parameters}, prepared."""
         if isinstance(value, bytes):
             return self._seen(read_picture(value, self.options), ImageParameters())
         text, asked = parse_input(value, parameters)
@@ -72,7 +72,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return self._seen(read_picture(data, self.options), asked)
 
     def plan(self, inputs: Sequence[PreparedImage]) -> list[ForwardPass[list[PreparedImage]]]:
-        """Pictures of one shape share a pass: the processor makes most models' alike."""
+        """Return passes of pictures of one shape, which most models' processors make alike."""
         shapes: dict[torch.Size, list[int]] = {}
         for place, seen in enumerate(inputs):
             shapes.setdefault(seen.pixels.shape, []).append(place)
@@ -84,32 +84,32 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         ]
 
     def forward(self, batch: list[PreparedImage]) -> ImageScores:
-        """Every label's probability for each picture."""
+        """Return every label's probability for each picture."""
         pixels = torch.stack([seen.pixels for seen in batch])
         pixels = sent(pixels, self.device, self.dtype).to(memory_format=self._layout)
         logits = self.model(pixel_values=pixels).logits
         return ImageScores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
 
     def encode(self, outputs: ImageScores) -> Sequence[Answer | ItemError]:
-        """The best labels of each."""
+        """Return the best labels of each."""
         return [
             Answer(body=msgspec.json.encode(best_labels(scores, self._labels, asked.top_k)))
             for scores, asked in zip(outputs.probabilities, outputs.parameters, strict=True)
         ]
 
     def compared(self, outputs: ImageScores) -> list[torch.Tensor]:
-        """The logits of each picture, but for a constant: the softmax takes it away."""
+        """Return the logits of each picture but for a constant, which the softmax removes."""
         return list(outputs.probabilities.clamp(min=LEAST).log())
 
     def samples(self, count: int) -> list[PreparedImage]:
-        """Pictures of a few sizes and colours."""
+        """Return pictures of a few sizes and colours."""
         colours = [(40 * n % 256, 90 * n % 256, 160 * n % 256) for n in range(count)]
         sizes = [SAMPLE_SIZES[n % len(SAMPLE_SIZES)] for n in range(count)]
         pictures = [Image.new("RGB", size, c) for size, c in zip(sizes, colours, strict=True)]
         return [self._seen(picture, ImageParameters()) for picture in pictures]
 
     def details(self) -> dict[str, Any]:
-        """How many labels it knows, and how large a picture may be."""
+        """Return how many labels there are, and how large a picture may be."""
         return {"labels": len(self._labels), "max_pixels": self.options.max_pixels}
 
     def _seen(self, picture: Image.Image, asked: ImageParameters) -> PreparedImage:

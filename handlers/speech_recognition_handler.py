@@ -21,8 +21,8 @@ from recognition_kit.recogniser import RecognitionOutput, load_recogniser
 class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], RecognitionOutput]):
     """Answers a `Transcript` as JSON for each clip of mono audio: 16-bit PCM, or a WAV file.
 
-    Clips that are decoded in the same way share the encoder's pass and the decoding loop; so do
-    the pieces of one long clip.
+    Clips with the same decoding settings share the encoder's pass and the decoding loop; so do the
+    pieces of one long clip.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
@@ -30,39 +30,40 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
     options: RecognitionOptions
 
     def read_options(self, config: HandlerConfig) -> RecognitionOptions:
-        """Limits."""
+        """Return the limits."""
         return parse_options(config, RecognitionOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's recogniser."""
+        """Load the archive's recogniser."""
         self._recogniser = load_recogniser(self.folder, self.device, self.options)
         return self._recogniser.network
 
     def value_of(self, item: Item) -> Samples:
-        """Samples from PCM at 16 kHz in a job, or from a WAV file as the request's body."""
+        """Return samples of 16-bit PCM in a job, or of a WAV file as the request's body."""
         rate = self._recogniser.sample_rate
         if item.type == "pcm":
             return from_pcm(item.body)
         if item.value is not msgspec.UNSET or not item.body.startswith(b"RIFF"):
             raise InvalidInput(
-                f"This model takes audio: a WAV file, or 16-bit PCM at {rate} Hz "
+                f"The input must be audio: a WAV file, or 16-bit PCM at {rate} Hz "
                 "(type pcm) in a job"
             )
         return read_wav(item.body, rate)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> AudioClip:
-        """A clip of any length up to max_seconds; an empty one is silence."""
+        """Return a clip of any length up to max_seconds; an empty one is silence."""
         assert isinstance(value, np.ndarray)
         asked = self._recogniser.parse(parameters)
         seconds = len(value) / self._recogniser.sample_rate
         if seconds > self.options.max_seconds:
             raise InvalidInput(
-                f"The audio lasts {seconds:.1f} s, the limit is {self.options.max_seconds:g} s"
+                f"The audio lasts {seconds:.1f} s; "
+                f"at most {self.options.max_seconds:g} s are allowed"
             )
         return AudioClip(samples=value, parameters=asked, decoding=self._recogniser.decoding(asked))
 
     def plan(self, inputs: Sequence[AudioClip]) -> list[ForwardPass[list[AudioClip]]]:
-        """One pass for all clips whose decoding is the same."""
+        """Return one pass for all clips whose decoding settings are the same."""
         groups: dict[tuple[bool, DecodingSettings], list[int]] = {}
         for place, clip in enumerate(inputs):
             groups.setdefault((clip.probe, clip.decoding), []).append(place)
@@ -71,19 +72,19 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         ]
 
     def forward(self, batch: list[AudioClip]) -> RecognitionOutput:
-        """The transcripts, in order."""
+        """Return the transcripts, in order."""
         return self._recogniser.transcribe(self.model, batch, self.options.max_pass_clips)
 
     def encode(self, outputs: RecognitionOutput) -> Sequence[Answer | ItemError]:
-        """Each transcript as JSON."""
+        """Return each transcript as JSON."""
         return [Answer(body=msgspec.json.encode(one)) for one in outputs.transcripts]
 
     def compared(self, outputs: RecognitionOutput) -> list[torch.Tensor]:
-        """What the network said of the probes."""
+        """Return the logits of the probes."""
         return outputs.logits
 
     def samples(self, count: int) -> list[AudioClip]:
-        """Short tones in noise."""
+        """Return short tones in noise."""
         asked, decoding = self._recogniser.probe()
         rate = self._recogniser.sample_rate
         time = np.arange(round(PROBE_SECONDS * rate)) / rate
@@ -102,7 +103,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         ]
 
     def shapes(self) -> list[list[AudioClip]]:
-        """A whole window: what is heard of a client's audio is filled up to it with silence."""
+        """Return a whole window: a client's audio is filled up to it with silence."""
         (clip,) = self.samples(1)
         whole = self._recogniser.decoding(clip.parameters).context_samples
         if whole == clip.decoding.context_samples:
@@ -111,7 +112,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         return [[msgspec.structs.replace(clip, decoding=decoding)]]
 
     def details(self) -> dict[str, Any]:
-        """What the checkpoint knows, and what an input may be."""
+        """Return what the checkpoint supports, and what an input may be."""
         return {
             **self._recogniser.details(),
             "sample_rate": self._recogniser.sample_rate,

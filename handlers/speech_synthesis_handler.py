@@ -16,7 +16,7 @@ from handler_kit.wav import to_pcm
 from synthesis_kit.audio import FADE_SECONDS, amplified, joined
 from synthesis_kit.networks.loading import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
-from synthesis_kit.outcomes import Spoken, Unspoken, told
+from synthesis_kit.outcomes import SpokenScript, UnspokenScript, answer_parameters
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
 from synthesis_kit.passes import speak_all
 from synthesis_kit.text.script import Script, ScriptPart, ScriptWriter, text_of
@@ -31,14 +31,14 @@ SAMPLES = (
 
 
 class SpeechSynthesisHandler(
-    BatchHandler[Script, list[Script] | list[Unspoken], list[Spoken | Unspoken]]
+    BatchHandler[Script, list[Script] | list[UnspokenScript], list[SpokenScript | UnspokenScript]]
 ):
     """Answers s16le samples, mono; the answer's parameter `sample_rate` is in Hz.
 
-    A job is short, whatever its texts expand to: of those who ask in parts, whoever has no room
-    in it is answered with a script (JSON, parameter `unspoken`), and asks for its parts as items
-    of the type "script".  Under plain TorchServe the answer is a WAV file, and a body that is no
-    JSON is the text.
+    A job is short, whatever its texts expand to.  Of the callers who ask in parts, one whose text
+    does not fit into it is answered with a script (JSON, parameter `unspoken`), and asks for its
+    parts as items of the type "script".  Under plain TorchServe the answer is a WAV file, and a
+    body that is not JSON is the text.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain", "script"})
@@ -47,18 +47,21 @@ class SpeechSynthesisHandler(
     options: SynthesisOptions
 
     def read_options(self, config: HandlerConfig) -> SynthesisOptions:
-        """The network and its voices."""
+        """Return the network and its voices."""
         return parse_options(config, SynthesisOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's network, and what turns text into its symbols."""
+        """Load the archive's network, and what turns text into its symbols."""
         self._network = load_network(self.options.network, self.folder, self.device)
         self._stage = load_text_stage(self.options.text_stage, self.folder, self.device)
         self._writer = ScriptWriter(self.options, self._network)
         return self._network.model
 
     def value_of(self, item: Item) -> object:
-        """Text, a script's part, or JSON; a plain body that is no JSON string or object is text."""
+        """Return text, a script's part, or parsed JSON.
+
+        A plain body is text unless it is a JSON string or object.  Raises InvalidInput.
+        """
         if item.type == "script":
             return _written(item.body)
         is_json = item.type == "json" or item.body[:1] in (b'"', b"{")
@@ -67,7 +70,7 @@ class SpeechSynthesisHandler(
         return super().value_of(item)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Script:
-        """What is to be said, and how: a text, a list of sentences, or a part of a script."""
+        """Return the script of a text, of a list of sentences, or of a part of a script."""
         if isinstance(value, ScriptPart):
             return self._writer.rewrite(value, self._asked(parameters))
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -82,46 +85,54 @@ class SpeechSynthesisHandler(
         asked = self._asked(parameters)
         if self._stage is not None:
             if asked.input_type == "ssml":
-                raise InvalidInput("input_type: a model that rewrites texts takes no SSML")
+                raise InvalidInput(
+                    "input_type: ssml is not supported by a model that rewrites texts"
+                )
             self._writer.check(value, asked)
             value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
-    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[list[Script] | list[Unspoken]]]:
-        """All that have room in one: their sentences share passes."""
-        off = self._writer.put_off(inputs)
+    def plan(
+        self, inputs: Sequence[Script]
+    ) -> list[ForwardPass[list[Script] | list[UnspokenScript]]]:
+        """Return one pass for all scripts that fit into the job, and one for the others' parts."""
+        off = self._writer.postponed(inputs)
         spoken = [place for place in range(len(inputs)) if not off[place]]
         others = [place for place in range(len(inputs)) if off[place]]
-        passes: list[ForwardPass[list[Script] | list[Unspoken]]] = []
+        passes: list[ForwardPass[list[Script] | list[UnspokenScript]]] = []
         if spoken:
             passes.append(ForwardPass(spoken, [inputs[place] for place in spoken]))
         if others:
             parts = [
-                Unspoken(self._writer.parts(inputs[place]), inputs[place].left_out)
+                UnspokenScript(self._writer.parts(inputs[place]), inputs[place].left_out)
                 for place in others
             ]
             passes.append(ForwardPass(others, parts))
         return passes
 
-    def forward(self, batch: list[Script] | list[Unspoken]) -> list[Spoken | Unspoken]:
-        """Samples, float32, one row per script; parts are left as they are."""
+    def forward(
+        self, batch: list[Script] | list[UnspokenScript]
+    ) -> list[SpokenScript | UnspokenScript]:
+        """Return samples, float32, one row per script; parts are passed on as they are."""
         scripts = [each for each in batch if isinstance(each, Script)]
-        return self._speak(scripts) if scripts else [x for x in batch if isinstance(x, Unspoken)]
+        return (
+            self._speak(scripts) if scripts else [x for x in batch if isinstance(x, UnspokenScript)]
+        )
 
-    def _speak(self, batch: list[Script]) -> list[Spoken | Unspoken]:
+    def _speak(self, batch: list[Script]) -> list[SpokenScript | UnspokenScript]:
         utterances = [each for script in batch for each in script.utterances]
         spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
         return [self._spoken(script, list(islice(spoken, script.size))) for script in batch]
 
-    def _spoken(self, script: Script, pieces: list[torch.Tensor]) -> Spoken:
+    def _spoken(self, script: Script, pieces: list[torch.Tensor]) -> SpokenScript:
         pauses = self._pauses(script)
         words = list(self._words(script, pieces, pauses)) if script.timed else None
-        return Spoken(self._audio(script, pieces, pauses), script.left_out, words)
+        return SpokenScript(self._audio(script, pieces, pauses), script.left_out, words)
 
     def _words(
         self, script: Script, pieces: Sequence[torch.Tensor], pauses: Sequence[int]
     ) -> Iterator[SpokenWord]:
-        """When each word is spoken, from the beginning of the script's audio."""
+        """Yield when each word is spoken, in seconds from the beginning of the script's audio."""
         samples = iter(pieces)
         spans = iter(self._network.times(list(script.utterances)))
         place = 0
@@ -134,29 +145,38 @@ class SpeechSynthesisHandler(
                     yield word.later(place / self._network.sample_rate)
                 place += len(audio)
 
-    def encode(self, outputs: list[Spoken | Unspoken]) -> list[Answer]:
-        """Signed 16-bit samples, or a script's parts as JSON; with both, what was left out."""
+    def encode(self, outputs: list[SpokenScript | UnspokenScript]) -> list[Answer]:
+        """Return signed 16-bit samples, or a script's parts as JSON, with what was left out."""
         rate = {"sample_rate": self._network.sample_rate}
         return [
-            Answer(body=msgspec.json.encode(each.parts), parameters={"unspoken": True} | told(each))
-            if isinstance(each, Unspoken)
-            else Answer(body=to_pcm(each.samples.numpy()), type="pcm", parameters=rate | told(each))
+            Answer(
+                body=msgspec.json.encode(each.parts),
+                parameters={"unspoken": True} | answer_parameters(each),
+            )
+            if isinstance(each, UnspokenScript)
+            else Answer(
+                body=to_pcm(each.samples.numpy()),
+                type="pcm",
+                parameters=rate | answer_parameters(each),
+            )
             for each in outputs
         ]
 
-    def compared(self, outputs: list[Spoken | Unspoken]) -> list[torch.Tensor]:
-        """Each voice's samples."""
-        return [each.samples for each in outputs if isinstance(each, Spoken)]
+    def compared(self, outputs: list[SpokenScript | UnspokenScript]) -> list[torch.Tensor]:
+        """Return the samples of each script."""
+        return [each.samples for each in outputs if isinstance(each, SpokenScript)]
 
     def samples(self, count: int) -> list[Script]:
-        """Sentences of mixed lengths; none for a voice that does not read Latin letters, or that
-        would take minutes."""
+        """Return sentences of mixed lengths.
+
+        There are none for a voice that does not read Latin letters, or that would take minutes.
+        """
         if self._network.by_steps:
             return []
         return list(islice(cycle(list(self._scripts(SAMPLES))), count))
 
     def details(self) -> dict[str, Any]:
-        """What the voices can do."""
+        """Return what the voices support."""
         return {
             "voices": list(self.options.voices),
             "languages": list(self.options.languages),
@@ -168,7 +188,7 @@ class SpeechSynthesisHandler(
         return parse_parameters(parameters, self._network.controls)
 
     def _scripts(self, texts: Sequence[str]) -> Iterator[Script]:
-        """Of those that the voice can say."""
+        """Yield the scripts of those *texts* that the voice can say."""
         for text in texts:
             with suppress(InvalidInput):
                 yield self.decode(text, {})
@@ -181,7 +201,7 @@ class SpeechSynthesisHandler(
         return {"speaker_embedding", "reference_audio"} if cloning.hears else {"speaker_embedding"}
 
     def _pauses(self, script: Script) -> list[int]:
-        """How many samples of silence begin each sentence."""
+        """Return how many samples of silence begin each sentence."""
         pause = self.options.pause_seconds
         begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
         seconds = [
@@ -208,4 +228,4 @@ def _written(body: bytes) -> ScriptPart:
     try:
         return msgspec.json.decode(body, type=ScriptPart)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise InvalidInput("The input must be a part of a script as this handler made it") from exc
+        raise InvalidInput("The input must be a script part as this handler returned it") from exc

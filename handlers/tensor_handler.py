@@ -24,28 +24,31 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
     options: TensorOptions
 
     def read_options(self, config: HandlerConfig) -> TensorOptions:
-        """Where the model lies, and what its inputs look like."""
+        """Return where the model lies, and what its inputs look like."""
         options = parse_options(config, TensorOptions)
         shape = options.input.shape
         if shape is not None and len(shape) != config.input_rank:
-            raise LoadError(f"input shape {list(shape)} needs input_rank {len(shape)}")
+            raise LoadError(
+                f"input_rank: must be {len(shape)} for the input shape {list(shape)}, "
+                f"not {config.input_rank}"
+            )
         self._input = TensorInput(options.input, config.input_rank)
         return options
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's model."""
+        """Return the archive's model."""
         return load_tensor_model(self.folder, self.options, self.device)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Array:
-        """An array of the input's shape."""
+        """Return an array of the input's shape."""
         if parameters:
             raise InvalidInput(
-                f"This model takes no parameters, but got {next(iter(parameters))!r}"
+                f"This model takes no parameters, and got {next(iter(parameters))!r}"
             )
         return self._input.decode(value)
 
     def plan(self, inputs: Sequence[Array]) -> list[ForwardPass[torch.Tensor]]:
-        """One pass per shape."""
+        """Return one pass per shape."""
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for place, array in enumerate(inputs):
             groups[array.shape].append(place)
@@ -55,12 +58,12 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
         ]
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """The model's first output, [n, …] for a batch [n, …]."""
+        """Return the model's first output, [n, …] for a batch [n, …]."""
         dtype = self.dtype if batch.is_floating_point() else batch.dtype
         outputs = first_tensor(self.model(sent(batch, self.device, dtype)), len(batch)).cpu()
         return outputs.float() if outputs.is_floating_point() else outputs
 
     def samples(self, count: int) -> list[Array]:
-        """Inputs of the shape that the options name; none where any shape goes."""
+        """Return inputs of the shape that the options name; none where any shape is allowed."""
         samples = (self._input.sample(seed) for seed in range(count))
         return [sample for sample in samples if sample is not None]

@@ -4,23 +4,19 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
+from transformers import AutoTokenizer
 
 from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import InvalidInput, ItemError
+from handler_kit.hub_checkpoint import load_tokenizer
 from handler_kit.job import Answer
 from handler_kit.json_numbers import encode_rows
 from handler_kit.options import EmbeddingOptions
 from handler_kit.precision import Compared
 from handler_kit.sentence_modules import Embedded, read_modules
 from handler_kit.text_batching import Batching, Tokens
-from handler_kit.text_encoder import (
-    BatchingChoice,
-    KeptBatching,
-    load_encoder,
-    load_tokenizer,
-    longest_text,
-)
+from handler_kit.text_encoder import BatchingChoice, KeptBatching, load_encoder, longest_text
 from handler_kit.text_input import check_texts, read_text, sample_texts
 
 LONGEST_CHECKED = 512  # tokens
@@ -33,11 +29,11 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
     options: EmbeddingOptions
 
     def read_options(self, config: HandlerConfig) -> EmbeddingOptions:
-        """Pooling, normalisation and limits."""
+        """Return pooling, normalisation and limits."""
         return parse_options(config, EmbeddingOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's transformer; its texts are packed where it can take that."""
+        """Load the archive's transformer, and choose how its texts are batched."""
         poolings = self.options.pooling
         self._modules = read_modules(
             self.folder,
@@ -45,7 +41,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
             (poolings,) if isinstance(poolings, str) else poolings,
             normal=self.options.normalize,
         )
-        self._tokenizer = load_tokenizer(self._modules.folder)
+        self._tokenizer = load_tokenizer(AutoTokenizer, self._modules.folder)
         model = load_encoder(self._modules.folder, self.device)
         possible = longest_text(self.options.max_length, self._tokenizer, model)
         said = self.options.max_length or self._modules.max_length
@@ -57,7 +53,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
             self.device,
             compiled=self.config.compile == "on" or not on_cpu,
         )
-        self._batching = self._choose_batching(choice, on_cpu=on_cpu)
+        self.batching = self._choose_batching(choice, on_cpu=on_cpu)
         return model
 
     def _choose_batching(self, choice: BatchingChoice, *, on_cpu: bool) -> Batching:
@@ -72,7 +68,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return batching
 
     def decode(self, value: object, parameters: dict[str, Any]) -> str:
-        """A string, or an object {text, parameters}; an empty text is a text."""
+        """Return the text of a string or an object {text, parameters}, its prompt before it."""
         text, given = read_text(value, parameters, self.options.max_characters)
         asked = dict(given)
         modules = self._modules
@@ -80,22 +76,24 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         if "prompt_name" in asked:
             name = asked.pop("prompt_name")
             if not isinstance(name, str) or name not in modules.prompts:
-                known = ", ".join(modules.prompts) or "none"
-                raise InvalidInput(f"prompt_name: the model knows {known}, not {name!r}")
+                if not modules.prompts:
+                    raise InvalidInput("prompt_name: this model has no prompts; leave it out")
+                expected = ", ".join(modules.prompts)
+                raise InvalidInput(f"prompt_name: expected one of: {expected}; got {name!r}")
             prompt = modules.prompts[name]
         if asked:
             raise InvalidInput(f"Unknown parameter {next(iter(asked))!r}")
         return prompt + text
 
     def plan(self, inputs: Sequence[str]) -> list[ForwardPass[list[Tokens]]]:
-        """One pass, unless it would have too many tokens."""
+        """Return one pass, or several where one would have too many tokens."""
         texts = self._tokenized(inputs)
-        groups = self._batching.groups(texts, self.options.max_pass_tokens)
+        groups = self.batching.groups(texts, self.options.max_pass_tokens)
         return [ForwardPass(places, [texts[place] for place in places]) for places in groups]
 
     def forward(self, batch: list[Tokens]) -> Embedded:
         """Return the vectors, [texts, hidden size]."""
-        hidden = self._batching.run(self.model, batch, self.device)
+        hidden = self.batching.run(self.model, batch, self.device)
         return Embedded(self._modules.vectors(hidden).cpu(), [len(text) for text in batch])
 
     def encode(self, outputs: Embedded) -> Sequence[Answer | ItemError]:
@@ -112,13 +110,13 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return list(outputs.vectors.float())
 
     def samples(self, count: int) -> list[str]:
-        """Texts of mixed lengths."""
+        """Return texts of mixed lengths."""
         return sample_texts(count)
 
     def details(self) -> dict[str, Any]:
-        """How texts are batched, and how long they may be, in tokens."""
+        """Return how texts are batched, and how long they may be, in tokens."""
         return {
-            "batching": self._batching.name,
+            "batching": self.batching.name,
             "max_length": self._max_length,
             "hidden_size": self.model.config.hidden_size,
             "pooling": list(self._modules.poolings),

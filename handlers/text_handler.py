@@ -23,44 +23,44 @@ class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
     options: TextOptions
 
     def read_options(self, config: HandlerConfig) -> TextOptions:
-        """The task and its limits."""
+        """Return the task and its limits."""
         return parse_options(config, TextOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's network, if it fits the task."""
+        """Load the archive's network, if it fits the task."""
         self._task = load_task(self.folder, self.device, self.options)
         return self._task.network
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Any:
-        """A string, or an object {text, parameters}; an empty text is refused."""
+        """Return the text of a string, or of an object {text, parameters}; "" is refused."""
         return self._task.read(*read_text(value, parameters, self.options.max_characters))
 
     def plan(self, inputs: Sequence[Any]) -> list[ForwardPass[list[Any]]]:
-        """As the task groups them."""
+        """Return the passes that the task groups its inputs into."""
         return [
             ForwardPass(places, [inputs[place] for place in places])
             for places in self._task.plan(inputs)
         ]
 
     def forward(self, batch: list[Any]) -> TaskOutput:
-        """The answers, in order."""
+        """Return the answers, in order."""
         return self._task.run(self.model, batch)
 
     def encode(self, outputs: TaskOutput) -> Sequence[Answer | ItemError]:
-        """Each answer as JSON."""
+        """Return each answer as JSON."""
         return [
             answer if isinstance(answer, ItemError) else Answer(body=msgspec.json.encode(answer))
             for answer in outputs.finite_answers
         ]
 
     def compared(self, outputs: TaskOutput) -> list[torch.Tensor]:
-        """What the network said of each text."""
+        """Return the logits of each text."""
         return outputs.logits
 
     def samples(self, count: int) -> list[Any]:
-        """Texts of mixed lengths."""
+        """Return texts of mixed lengths."""
         return list(self._task.probes(sample_texts(count)))
 
     def details(self) -> dict[str, Any]:
-        """How long a text may be."""
+        """Return how long a text may be."""
         return self._task.details()

@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, with Silero's network; piece by piece if need be."""
+"""Where in a recording somebody speaks, with Silero's network; in pieces if asked so."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from recognition_kit.activity.detection import (
     ActivityParameters,
     PieceActivity,
     RecordingPiece,
-    hear,
+    detect_speech,
 )
 from recognition_kit.activity.network import CONTEXT, FRAME, SAMPLE_RATE, load_network
 from recognition_kit.activity.recording_state import RecordingState
@@ -37,25 +37,25 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
     options: VoiceActivityOptions
 
     def read_options(self, config: HandlerConfig) -> VoiceActivityOptions:
-        """The weights' file and limits."""
+        """Return the weights' file and the limits."""
         return parse_options(config, VoiceActivityOptions)
 
     def load_model(self) -> torch.nn.Module:
-        """The archive's network."""
+        """Load the archive's network."""
         return load_network(self.folder / self.options.weights, self.device)
 
     def value_of(self, item: Item) -> Samples:
-        """Samples from PCM at 16 kHz in a job, or from a WAV file as the request's body."""
+        """Return samples of PCM at 16 kHz in a job, or of a WAV file as the request's body."""
         if item.type == "pcm":
             return from_pcm(item.body)
         if item.value is not msgspec.UNSET or not item.body.startswith(b"RIFF"):
             raise InvalidInput(
-                "This model takes audio: a WAV file, or 16-bit PCM at 16000 Hz (type pcm) in a job"
+                "The input must be audio: a WAV file, or 16-bit PCM at 16000 Hz (type pcm) in a job"
             )
         return read_wav(item.body, SAMPLE_RATE)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> RecordingPiece:
-        """A piece in whole frames of 512 samples; a shorter last one is filled with zeros."""
+        """Return a piece in whole frames of 512 samples, the last one filled up with zeros."""
         assert isinstance(value, np.ndarray)
         try:
             asked = msgspec.convert(parameters, ActivityParameters)
@@ -64,35 +64,36 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
         seconds = len(value) / SAMPLE_RATE
         if seconds > self.options.max_seconds:
             raise InvalidInput(
-                f"The audio lasts {seconds:.1f} s, the limit is {self.options.max_seconds:g} s"
+                f"The audio lasts {seconds:.1f} s; "
+                f"at most {self.options.max_seconds:g} s are allowed"
             )
         state = RecordingState.first() if asked.state is None else RecordingState.parse(asked.state)
         return RecordingPiece(np.pad(value, (0, -len(value) % FRAME)), state)
 
     def plan(self, inputs: Sequence[RecordingPiece]) -> list[ForwardPass[list[RecordingPiece]]]:
-        """One pass for all."""
+        """Return one pass for all."""
         return [ForwardPass(range(len(inputs)), list(inputs))]
 
     def forward(self, batch: list[RecordingPiece]) -> list[PieceActivity]:
-        """Probabilities and states, in order."""
+        """Return probabilities and states, in order."""
         with one_thread():
-            return hear(self.model, batch, self.device)
+            return detect_speech(self.model, batch, self.device)
 
     def encode(self, outputs: list[PieceActivity]) -> Sequence[Answer | ItemError]:
-        """Each as JSON."""
+        """Return each as JSON."""
         return [Answer(body=msgspec.json.encode(one.answer())) for one in outputs]
 
     def compared(self, outputs: list[PieceActivity]) -> list[torch.Tensor]:
-        """The probabilities of each recording."""
+        """Return the probabilities of each recording."""
         return [one.probabilities for one in outputs]
 
     def samples(self, count: int) -> list[RecordingPiece]:
-        """A second of noise each."""
+        """Return a second of noise each."""
         noise = np.random.default_rng(0).normal(0, 0.1, (count, SAMPLE_FRAMES * FRAME))
         return [RecordingPiece(one, RecordingState.first()) for one in noise.astype(np.float32)]
 
     def details(self) -> dict[str, Any]:
-        """What a piece must be."""
+        """Return what a piece must be."""
         return {
             "sample_rate": SAMPLE_RATE,
             "frame_samples": FRAME,

@@ -19,13 +19,15 @@ Acceleration = Literal["none", "compile", "tensorrt"]
 def choose_acceleration(
     config: HandlerConfig, device: torch.device, *, has_tensorrt: bool
 ) -> Acceleration:
-    """What *config* and *device* allow; TensorRT goes before compile.
+    """Return what *config* and *device* allow; TensorRT takes precedence over torch.compile.
 
     "auto" is on with CUDA only.  Raises LoadError when TensorRT was asked for and is missing.
     """
     on_cuda = device.type == "cuda"
     if config.tensorrt == "on" and not (has_tensorrt and on_cuda):
-        raise LoadError("tensorrt is on, but there is no torch_tensorrt with a CUDA device here")
+        raise LoadError(
+            "tensorrt: on needs torch_tensorrt and a CUDA device, which this machine lacks"
+        )
     if config.tensorrt == "on" or (config.tensorrt == "auto" and has_tensorrt and on_cuda):
         return "tensorrt"
     if config.compile == "on" or (config.compile == "auto" and on_cuda):
@@ -34,21 +36,21 @@ def choose_acceleration(
 
 
 def is_required(config: HandlerConfig, acceleration: Acceleration) -> bool:
-    """Whether the model must not run without *acceleration*: "on", not "auto"."""
+    """Return whether *config* says "on" for *acceleration*: without it the model must not run."""
     return (config.tensorrt if acceleration == "tensorrt" else config.compile) == "on"
 
 
 def has_tensorrt() -> bool:
-    """Whether torch_tensorrt is installed."""
+    """Return whether torch_tensorrt is installed."""
     return importlib.util.find_spec("torch_tensorrt") is not None
 
 
 class Accelerated:
-    """*plain*, compiled at its first calls for batches of any size; all else of it is its own.
+    """*plain*, compiled at its first calls for batches of any size; other attributes are *plain*'s.
 
-    Until `settle` it compiles whatever comes.  From then on it never compiles: what came in no
-    shape that was compiled runs on the plain model, since a client must not wait for a compiler,
-    nor get an error of one.
+    Until `settle` it compiles every new shape.  From then on it never compiles: inputs whose shape
+    was not compiled run on the plain model, since no client should wait for a compiler or get one
+    of its errors.
     """
 
     def __init__(self, plain: Any, acceleration: Acceleration) -> None:
@@ -56,13 +58,16 @@ class Accelerated:
         self._plain = plain
         self._settled = False
         self._given_up = False
-        self._compile = _compiler(acceleration)
+        self._compile = graph_compiler(acceleration)
         self._compiled: Callable[..., Any] = torch.compile(
             plain, backend=self._count_graph, dynamic=True
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raises what the plain model raises; before `settle`, what the compiler does too."""
+        """Run the model.
+
+        Raises what the plain model raises and, before `settle`, what the compiler raises.
+        """
         if self._given_up:
             return self._plain(*args, **kwargs)
         if not self._settled:
@@ -82,7 +87,7 @@ class Accelerated:
         return getattr(self._plain, name)
 
     def settle(self) -> None:
-        """Compile nothing any more."""
+        """Compile nothing from now on."""
         self._settled = True
 
     def give_up(self) -> None:
@@ -95,8 +100,8 @@ class Accelerated:
         return compiled
 
 
-def _compiler(acceleration: Acceleration) -> Callable[..., Any]:
-    """torch's backend, which makes a function of a graph."""
+def graph_compiler(acceleration: Acceleration) -> Callable[..., Any]:
+    """Return torch's backend for *acceleration*: it makes a function of a graph and its inputs."""
     if acceleration == "tensorrt":
         importlib.import_module("torch_tensorrt")  # registers its backend
     backend: Callable[..., Any] = torch._dynamo.lookup_backend(  # noqa: SLF001 - as torch documents it
@@ -106,9 +111,9 @@ def _compiler(acceleration: Acceleration) -> Callable[..., Any]:
 
 
 def run_within(seconds: float, work: Callable[[], None]) -> BaseException | None:
-    """Run *work* in a thread of its own, and return what it raised; None where it ended well.
+    """Run *work* in a thread of its own; return what it raised, or None if it ended well.
 
-    A compiler cannot be stopped.  One that takes longer than *seconds* is left to itself, and a
+    A compiler cannot be stopped.  One that takes longer than *seconds* is left running, and a
     TimeoutError is returned.
     """
     ended: list[BaseException | None] = []

@@ -1,4 +1,4 @@
-"""The handler that all handlers are: decode each item, one forward pass for all, encode each."""
+"""The base of all handlers: decode each item, run one forward pass for all, encode each answer."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ Outputs = TypeVar("Outputs")
 
 
 class ForwardPass(NamedTuple, Generic[Batch]):
-    """One pass: the places of its inputs among those planned, and what the model is given."""
+    """One pass: the places of its inputs among those planned, and the batch for the model."""
 
     members: Sequence[int]
     batch: Batch
@@ -58,7 +58,7 @@ class ForwardPass(NamedTuple, Generic[Batch]):
 class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     """What TorchServe calls.  A subclass says how to load, decode, plan and run its model.
 
-    Inputs that fail together are tried again alone, so that only the guilty one fails.
+    Inputs that fail together are tried again one by one, so that only the one at fault fails.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
@@ -76,59 +76,60 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
     @abstractmethod
     def read_options(self, config: HandlerConfig) -> HandlerOptions:
-        """The handler's own options.  Raises LoadError."""
+        """Return the handler's own options.  Raises LoadError."""
 
     @abstractmethod
     def load_model(self) -> torch.nn.Module:
-        """The model in fp32 on `device`, ready to run.  Raises LoadError."""
+        """Return the model in fp32 on `device`, ready to run.  Raises LoadError."""
 
     @abstractmethod
     def decode(self, value: object, parameters: dict[str, Any]) -> Input:
-        """One input from its value.  Raises InvalidInput with a sentence for the client."""
+        """Return one input made of *value*.  Raises InvalidInput with a sentence for the client."""
 
     @abstractmethod
     def plan(self, inputs: Sequence[Input]) -> list[ForwardPass[Batch]]:
-        """The passes for *inputs*: one for all, unless their shapes or sizes forbid it."""
+        """Return the passes for *inputs*: one for all, unless their shapes or sizes forbid it."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
-        """The model's outputs on the CPU, one per member, in their order."""
+        """Return the model's outputs on the CPU, one per member, in their order."""
 
     @abstractmethod
     def encode(self, outputs: Outputs) -> Sequence[Answer | ItemError]:
-        """The answer that each output makes, or why it makes none."""
+        """Return, for each output, the answer or the error that explains why there is none."""
 
     @abstractmethod
     def compared(self, outputs: Outputs) -> Sequence[torch.Tensor]:
-        """Return what each member's answer rests on, in float32: two precisions are compared by it.
+        """Return, in float32, what each member's answer rests on; precisions are compared by it.
 
         `compared_as` says what these numbers are; they lie along the last dimension.
         """
 
     @abstractmethod
     def samples(self, count: int) -> list[Input]:
-        """*count* inputs for checks and warm-up; none where no input is sure to fit."""
+        """Return *count* inputs for checks and warm-up; none where no input is sure to fit."""
 
     def shapes(self) -> list[list[Input]]:
-        """Return jobs of inputs whose shapes will come, but which the samples do not show.
+        """Return jobs of inputs with shapes that clients will send but the samples do not show.
 
-        They are run once where the model is compiled, so that it is never compiled for a client.
+        Where the model is compiled they are run once at load, so that no client waits for a
+        compiler.
         """
         return []
 
     def value_of(self, item: Item) -> object:
-        """What `decode` is given: the item's JSON, unless a handler takes other types too.
+        """Return what `decode` is given: the item's JSON, unless a handler takes other types too.
 
         Raises InvalidInput.
         """
         return parse(item.body) if item.value is msgspec.UNSET else item.value
 
     def details(self) -> dict[str, Any]:
-        """What `describe` tells besides the common facts."""
+        """Return what `describe` tells besides the facts that are common to all handlers."""
         return {}
 
     def initialize(self, context: Context) -> None:
-        """Loads, checks and warms the model.  Raises LoadError; TorchServe logs it."""
+        """Load, check and warm up the model.  Raises LoadError, which TorchServe logs."""
         started = time.perf_counter()
         protect_output()
         system = context.system_properties
@@ -160,7 +161,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         log.info("loaded %s: %s", self.config.model_key, self._report)
 
     def handle(self, rows: list[dict[str, Any]], context: Context) -> list[Any]:
-        """One answer per row.  Raises nothing; ends the process if the device is broken."""
+        """Return one answer per row.  Raises nothing; ends the process if the device is broken."""
         try:
             if context.get_request_header(0, "describe") == "True":
                 return [msgspec.json.encode(self.describe()).decode()]
@@ -174,7 +175,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             ]
 
     def describe(self) -> dict[str, Any]:
-        """What was picked at load, for `GET /models/…?customized=true`."""
+        """Return what was picked at load, for `GET /models/…?customized=true`."""
         return {
             "model_key": self.config.model_key,
             "version": self.config.version,
@@ -216,7 +217,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         ]
 
     def _answer(self, items: Sequence[Item], timings: Timings) -> Iterator[Answer]:
-        """The items' answers in order: those that cannot be decoded stay out of the pass."""
+        """Yield the items' answers in order; what cannot be decoded stays out of the pass."""
         started = time.perf_counter()
         decoded = [self._decode(item) for item in items]
         timings.decode_ms = _milliseconds_since(started)
@@ -245,7 +246,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     def _infer(
         self, inputs: Sequence[Input], senders: Sequence[str], timings: Timings
     ) -> list[Answer]:
-        """An answer for each of *inputs*; *senders* say whose they are, for the log."""
+        """Return an answer for each of *inputs*; *senders* identify their requests in the log."""
         answers: list[Answer | None] = [None] * len(inputs)
         try:
             for members, batch in self.plan(inputs):
@@ -281,10 +282,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                 yield msgspec.structs.replace(answer, forward_pass=len(answers))
 
     def _recover(self, exc: Exception) -> None:
-        """Make room after out of memory; end the process where the device is broken.
+        """Free memory after running out of it; end the process where the device is broken.
 
-        Call it when *exc* has been logged: its frames are emptied, so that what the pass held on
-        the device is free before the cache is given back.
+        Call it after *exc* has been logged: the frames of its traceback are cleared, so that what
+        the pass held on the device is free before the cache is given back.
         """
         if is_broken_device(exc):
             log.critical("the device is broken; TorchServe starts another worker", exc_info=exc)
@@ -295,17 +296,17 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
 
 class NumberHandler(BatchHandler[Input, Batch, torch.Tensor]):
-    """`forward` gives float32 or integers on the CPU, [members, …]."""
+    """A handler whose `forward` returns numbers: float32 or integers on the CPU, [members, …]."""
 
     def encode(self, outputs: torch.Tensor) -> Sequence[Answer | ItemError]:
-        """Each row as nested lists, or as a bare number where it is one."""
+        """Return each row as nested lists, or as a bare number where it has one element."""
         return [
             body if isinstance(body, ItemError) else Answer(body=body)
             for body in encode_rows(outputs)
         ]
 
     def compared(self, outputs: torch.Tensor) -> list[torch.Tensor]:
-        """Each row."""
+        """Return each row in float32."""
         return list(outputs.float())
 
 

@@ -1,6 +1,6 @@
-"""What model-config.yaml says under ``handler``: one frozen value, read once.
+"""The section ``handler`` of model-config.yaml as one frozen value, read once.
 
-Every field has a default, so that an archive made by hand needs no such file.
+Every field has a default, so an archive made by hand needs no such section.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _SWITCHES = {"compile", "tensorrt"}
 
 
 class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one model is to be run.  *workers* share the machine's cores."""
+    """How one model is to be run.  *workers* is how many processes share the machine's cores."""
 
     model_key: str = "model"
     version: str = "1.0"
@@ -36,7 +36,7 @@ class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
-    """The key ``handler`` of model-config.yaml, and how long TorchServe lets a start take.
+    """Return the section ``handler`` of model-config.yaml, with TorchServe's startup time-out.
 
     Raises LoadError naming the wrong field.
     """
@@ -53,7 +53,7 @@ def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
 
 
 def parse_options(config: HandlerConfig, kind: type[Options]) -> Options:
-    """The handler's own options.  Raises LoadError naming the wrong field."""
+    """Return the handler's own options as *kind*.  Raises LoadError naming the wrong field."""
     try:
         return msgspec.convert(config.options, kind)
     except msgspec.ValidationError as exc:
@@ -61,7 +61,7 @@ def parse_options(config: HandlerConfig, kind: type[Options]) -> Options:
 
 
 def _as_switch(key: str, value: object) -> object:
-    """YAML reads a bare ``on`` as true and ``off`` as false."""
+    """Return "on" or "off" where YAML has read these bare words as true or false."""
     if key in _SWITCHES and isinstance(value, bool):
         return "on" if value else "off"
     return value

@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""Picks the device that a model runs on: the CPU, MPS, or the GPU with the most free memory."""
 
 import logging
 import warnings
@@ -15,24 +15,24 @@ FAR_MORE = 1.02  # a GPU with less than this much more free memory is no better
 
 
 class FoundDevice(NamedTuple):
-    """A device, and why it is no GPU although TorchServe gave one; None where there is no why."""
+    """A device; *reason* says why it is not a GPU although TorchServe gave one, else it is None."""
 
     device: torch.device
     reason: str | None = None
 
 
 class CudaDevices(NamedTuple):
-    """How many devices torch can use; where that is none, *missing* says why."""
+    """How many devices torch can use; where there are none, *missing* says why."""
 
     usable: int
     missing: str = ""
 
 
 def find_cuda() -> CudaDevices:
-    """Ask torch for its CUDA devices, without taking memory on any.
+    """Ask torch for its CUDA devices, without taking memory on any of them.
 
-    The driver counts its cards also where torch cannot use them, so `device_count` alone must not
-    be believed: under a driver that is too old every model would fail while it is loaded.
+    `device_count` alone cannot be trusted: the driver also counts cards that torch cannot use, and
+    under a driver that is too old every model would fail while it is loaded.
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -49,32 +49,32 @@ def find_cuda() -> CudaDevices:
 def choose_device(
     requested: str, gpu_id: int | None, *, cuda_devices: int, has_mps: bool, missing: str = ""
 ) -> torch.device:
-    """The device for *requested*: auto, cpu, mps, cuda or cuda:N.
+    """Return the device for *requested*: auto, cpu, mps, cuda or cuda:N.
 
-    *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU
-    that TorchServe did not give, nor MPS: it lacks operations that we use (`segment_reduce`, double
-    precision), and no model was ever tried on it.  *missing* says why there are no CUDA devices.
-    Raises LoadError for a device that is not there.
+    *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU that
+    TorchServe did not give.  Nor does it take MPS, which lacks operations that we use
+    (`segment_reduce`, double precision), and on which no model was ever tried.  *missing* says why
+    there are no CUDA devices.  Raises LoadError for a device that does not exist.
     """
     if requested == "auto":
         if gpu_id is not None and gpu_id < cuda_devices:
             return torch.device("cuda", gpu_id)
         return torch.device("cpu")
     if requested == "mps" and not has_mps:
-        raise LoadError("device mps was asked for, but this machine has none")
+        raise LoadError("device: mps is not available on this machine")
     if requested.startswith("cuda"):
         index = int(requested.partition(":")[2] or gpu_id or 0)
         if index >= cuda_devices:
             raise LoadError(
-                f"device {requested} was asked for, but torch can use {cuda_devices} CUDA devices"
-                + (f": {missing}" if missing else "")
+                f"device: {requested} is not available: torch can use {cuda_devices} CUDA devices"
+                + (f" ({missing})" if missing else "")
             )
         return torch.device("cuda", index)
     return torch.device(requested)
 
 
 def roomiest(turn: int, free: Sequence[int]) -> int:
-    """The GPU with most of *free* bytes; *turn* unless another has far more.
+    """Return the GPU with the most of *free* bytes, or *turn* unless another has far more.
 
     Workers that start at the same time have different turns, and so do not all take one GPU.
     """
@@ -83,9 +83,9 @@ def roomiest(turn: int, free: Sequence[int]) -> int:
 
 
 def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> FoundDevice:
-    """`choose_device` on this machine, among several GPUs the roomiest.
+    """Return `choose_device`'s answer for this machine; among several GPUs, the roomiest one.
 
-    *in_turn*: the operator named the GPUs, so that TorchServe's choice stands.
+    *in_turn*: the operator named the GPUs, so TorchServe's choice stands.
     """
     count, missing = find_cuda() if requested not in ("cpu", "mps") else CudaDevices(0)
     if gpu_id is not None and gpu_id < count and not in_turn:
@@ -106,8 +106,8 @@ def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> FoundDe
 def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return *tensor*, which lies on the CPU, on *device* as *dtype*.
 
-    To a GPU it goes from pinned memory, and the CPU does not wait until it has arrived; it becomes
-    *dtype* there, where that costs nothing.
+    A GPU reads it from pinned memory, so that the CPU does not wait until it has arrived; it is
+    converted to *dtype* there, where that costs nothing.
     """
     if device.type != "cuda":
         return tensor.to(device, dtype)
@@ -123,9 +123,9 @@ def give_back(device: torch.device) -> None:
 
 
 def _free_memory(count: int) -> list[int]:
-    """Bytes free on each GPU; all the same if the driver does not say.
+    """Return the free bytes of each GPU; all zeros if the driver does not say.
 
-    Asked of NVML: asking CUDA would take memory on every GPU.
+    NVML is asked, since asking CUDA would take memory on every GPU.
     """
     try:
         return [

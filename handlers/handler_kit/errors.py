@@ -1,4 +1,4 @@
-"""What can go wrong with one item, and with a load.  An item's error knows its status."""
+"""What can go wrong with one item, and with a load.  An item's error knows its HTTP status."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _BROKEN = re.compile(
 
 
 class ItemError(Exception):
-    """One item failed; the others of its job do not notice.  The text is for the client."""
+    """One item failed; the others of its job are not affected.  The text is for the client."""
 
     status = 500
 
@@ -30,7 +30,7 @@ class ItemError(Exception):
 
     @property
     def sentence(self) -> str:
-        """What the client reads: short, and encodable whatever the client sent."""
+        """The text for the client: short, and encodable whatever the client sent."""
         return str(self)[:MAX_SENTENCE].encode("utf-8", "backslashreplace").decode()
 
 
@@ -41,13 +41,13 @@ class InvalidInput(ItemError):
 
 
 class MemoryExhausted(ItemError):
-    """There was no memory for this item, even alone; there may be later."""
+    """There was not enough memory for this item, even alone; there may be later."""
 
     status = 503
 
 
 class AnswerTooLarge(ItemError):
-    """The answer would not pass TorchServe, which kills the worker for trying."""
+    """The answer exceeds what TorchServe passes on: it kills a worker that tries."""
 
 
 class LoadError(RuntimeError):
@@ -55,7 +55,7 @@ class LoadError(RuntimeError):
 
 
 def as_item_error(exc: Exception) -> ItemError:
-    """The error that the client sees for *exc*: its own sentence, or one that leaks nothing."""
+    """Return the error that the client sees for *exc*: its own, or one that reveals nothing."""
     if isinstance(exc, ItemError):
         return exc
     if is_out_of_memory(exc):
@@ -64,7 +64,7 @@ def as_item_error(exc: Exception) -> ItemError:
 
 
 def _cause(exc: Exception) -> str:
-    """Return the kind of *exc* and the place it came from: its text may quote the input."""
+    """Return the type of *exc* and where it was raised; its text may quote the input."""
     kind = type(exc).__name__
     for frame in reversed(extract_tb(exc.__traceback__)):
         return f"{kind} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"[:MAX_CAUSE]
@@ -72,10 +72,9 @@ def _cause(exc: Exception) -> str:
 
 
 def is_out_of_memory(exc: BaseException) -> bool:
-    """Whether *exc*, or what led to it, means that memory ran out.
+    """Return whether *exc*, or an error that led to it, means that memory ran out.
 
-    torch's CPU allocator, cuBLAS, cuDNN and cuFFT raise a bare RuntimeError, which only its text
-    tells apart.
+    torch's CPU allocator, cuBLAS, cuDNN and cuFFT raise a bare RuntimeError, so its text decides.
     """
     return any(
         isinstance(each, (MemoryError, torch.OutOfMemoryError))
@@ -85,7 +84,7 @@ def is_out_of_memory(exc: BaseException) -> bool:
 
 
 def is_broken_device(exc: BaseException) -> bool:
-    """Whether *exc*, or what led to it, leaves the device unusable to this process."""
+    """Return whether *exc*, or an error behind it, leaves the device unusable to this process."""
     if is_out_of_memory(exc):
         return False
     return any(
@@ -96,13 +95,13 @@ def is_broken_device(exc: BaseException) -> bool:
 
 
 def release_frames(exc: BaseException) -> None:
-    """Let go of all that the frames *exc* passed through hold, tensors on a device above all."""
+    """Release all that the frames of *exc*'s traceback hold: above all, tensors on a device."""
     for each in _chain(exc):
         clear_frames(each.__traceback__)
 
 
 def _chain(exc: BaseException) -> list[BaseException]:
-    """*exc* and what it was raised from, or while handling."""
+    """Return *exc* and the errors that it was raised from, or while handling."""
     chain: list[BaseException] = []
     link: BaseException | None = exc
     while link is not None and link not in chain:

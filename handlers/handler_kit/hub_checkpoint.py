@@ -13,27 +13,30 @@ FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(kind: Any, folder: Path, device: torch.device) -> Any:
-    """*kind*, a class of transformers, from *folder*'s safetensors: fp32, for inference.
+    """Load *kind*, a class of transformers, from *folder*'s safetensors, in fp32 for inference.
 
     Raises LoadError, also where a weight is missing.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, report = kind.from_pretrained(
-            folder, **FROM_FOLDER, use_safetensors=True, dtype=torch.float32,
+            folder,
+            **FROM_FOLDER,
+            use_safetensors=True,
+            dtype=torch.float32,
             output_loading_info=True,
-        )  # fmt: skip
+        )
     except Exception as exc:
         raise LoadError(f"cannot load {kind.__name__} from {folder.name}: {exc}") from exc
     missing = [key for key in report["missing_keys"] if not key.endswith(ONLY_TRAINING)]
     if missing:
         some = ", ".join(sorted(missing)[:3])
-        raise LoadError(f"{folder.name} is not whole: it lacks {some}")
+        raise LoadError(f"{folder.name} is incomplete: it lacks {some}")
     return model.eval().requires_grad_(requires_grad=False).to(device)
 
 
 def load_tokenizer(kind: Any, folder: Path) -> Any:
-    """*kind*'s tokenizer or processor in *folder*.  Raises LoadError."""
+    """Load *kind*'s tokenizer or processor from *folder*.  Raises LoadError."""
     try:
         return kind.from_pretrained(folder, **FROM_FOLDER)
     except Exception as exc:

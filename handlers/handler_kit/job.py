@@ -22,7 +22,7 @@ _PREFIX = struct.Struct(">4sI")
 
 
 class MalformedJob(ValueError):
-    """Bytes that start like a job and are none."""
+    """Bytes that start like a job but are not one."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One item's answer: a body, or a status other than 200 and an error."""
+    """One item's answer: a body, or an error and a status other than 200."""
 
     body: bytes = b""
     status: int = 200
@@ -58,7 +58,7 @@ class Timings(msgspec.Struct):
 
 
 class RunBy(msgspec.Struct, frozen=True, kw_only=True):
-    """What ran a job.  *worker* is a process id; *memory* what it holds, if it was measured."""
+    """What ran a job: the *worker* is a process id, *memory* what it holds, if it was measured."""
 
     device: str
     precision: str
@@ -109,12 +109,12 @@ _decoder = msgspec.json.Decoder(_JobHeader)
 
 
 def is_job(data: bytes | bytearray) -> bool:
-    """Whether *data* claims to be a job; no JSON text starts with a zero byte."""
+    """Return whether *data* claims to be a job; no JSON text starts with a zero byte."""
     return data.startswith(MAGIC)
 
 
 def read_job(data: bytes | bytearray) -> list[Item]:
-    """The job's items in order.  Raises MalformedJob for anything that is no job."""
+    """Return the job's items in order.  Raises MalformedJob for anything that is not a job."""
     view = memoryview(data)
     try:
         magic, header_length = _PREFIX.unpack_from(view)
@@ -123,9 +123,9 @@ def read_job(data: bytes | bytearray) -> list[Item]:
     except (struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise MalformedJob(f"unreadable header: {type(exc).__name__}") from exc
     if magic != MAGIC or header.version != VERSION:
-        raise MalformedJob(f"not a job of version {VERSION}")
+        raise MalformedJob(f"expected a job of version {VERSION}")
     if start + sum(item.length for item in header.items) != len(data):
-        raise MalformedJob("the bodies' lengths do not add up")
+        raise MalformedJob("the bodies are not as long as the header says")
     items = []
     for item in header.items:
         body = bytes(view[start : start + item.length])
@@ -144,14 +144,14 @@ def read_job(data: bytes | bytearray) -> list[Item]:
 
 
 def _matching(grammar: re.Pattern[str], text: str | None) -> str | None:
-    """Return *text* if it is what it claims to be: a job need not come from the sidecar."""
+    """Return *text* if it has the right form, else None: a job need not come from the sidecar."""
     return text if text is not None and grammar.fullmatch(text) else None
 
 
 def write_answer(
     items: Sequence[Item], answers: Sequence[Answer], run_by: RunBy, timings: Timings
 ) -> bytes:
-    """The answer to a job.  *answers* lie beside *items*, in order."""
+    """Return the answer to a job; *answers* are those of *items*, in the same order."""
     headers = [
         _AnswerHeader(
             id=item.id,

@@ -18,7 +18,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse(body: bytes) -> object:
-    """*body* as JSON.  Raises InvalidInput, and nothing else, whatever the bytes."""
+    """Return *body* parsed as JSON.  Raises InvalidInput and nothing else, whatever the bytes."""
     try:
         return msgspec.json.decode(body)
     except RecursionError as exc:
@@ -28,9 +28,9 @@ def parse(body: bytes) -> object:
 
 
 def encode_rows(outputs: torch.Tensor) -> list[bytes | InvalidInput]:
-    """Each row of *outputs* [n, …] as JSON: nested lists, or a bare number where it is one.
+    """Return each row of *outputs* [n, …] as JSON: nested lists, or a bare number for one element.
 
-    A row that holds NaN or an infinity, which JSON cannot say, is an error instead.
+    A row that holds NaN or an infinity, which JSON cannot express, is an error instead.
     """
     values = outputs.numpy()
     rows = values.reshape(len(values), -1)
@@ -48,10 +48,10 @@ def encode_rows(outputs: torch.Tensor) -> list[bytes | InvalidInput]:
 
 
 def shortened(values: Float32Array) -> Float64Array:
-    """*values* as numbers that print with few digits and read back as the same float32.
+    """Return *values* as numbers that print with few digits and read back as the same float32.
 
-    0.300000012 for 0.30000001192092896: nine digits, a third less to send.  Below 1e-13 powers
-    of ten are no longer exact, and some keep more digits.
+    For example 0.300000012 instead of 0.30000001192092896: nine digits are a third less to send.
+    Below 1e-13 powers of ten are no longer exact, and some numbers keep more digits.
     """
     exact = values.astype(np.float64)
     with np.errstate(all="ignore"):  # of zero, NaN and the infinities, which stay as they are

@@ -1,6 +1,6 @@
-"""From a model in fp32 to one ready to serve: precision, acceleration, warm-up.
+"""From a model in fp32 to one that is ready to serve: precision, acceleration, warm-up.
 
-What was only "auto" gives way where it fails, and says so; what was asked for must work.
+What is only "auto" is given up where it fails, with a warning; what was asked for must work.
 """
 
 import logging
@@ -34,7 +34,7 @@ COMPILING_PART = 0.6  # of the time a start may take: TorchServe kills a worker 
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was picked.  *precision_check* is None where no lowered precision was tried."""
+    """What was picked.  *precision_check* is None where no lower precision was tried."""
 
     precision: Precision
     precision_check: PrecisionCheck | None
@@ -56,22 +56,22 @@ class Loadable(Protocol):
     model: Any
 
     def load_model(self) -> torch.nn.Module:
-        """The model in fp32 on the device."""
+        """Return the model in fp32 on the device."""
 
     def samples(self, count: int) -> list[Any]:
-        """Inputs for checks and warm-up."""
+        """Return inputs for checks and warm-up."""
 
     def shapes(self) -> list[list[Any]]:
-        """Jobs of inputs whose shapes the samples do not show."""
+        """Return jobs of inputs whose shapes the samples do not show."""
 
     def plan(self, inputs: Sequence[Any]) -> list[Any]:
-        """The passes for *inputs*."""
+        """Return the passes for *inputs*."""
 
     def forward(self, batch: Any) -> Any:
-        """The outputs of one pass."""
+        """Return the outputs of one pass."""
 
     def compared(self, outputs: Any) -> Sequence[torch.Tensor]:
-        """What each member's answer rests on."""
+        """Return what each member's answer rests on."""
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _own_samples() -> Iterator[None]:
 
 
 class Loading:
-    """One load of *handler*'s model; sets its `model` and `dtype`."""
+    """One load of *handler*'s model; sets the handler's `model` and `dtype`."""
 
     def __init__(self, handler: Loadable) -> None:
         self.handler = handler
@@ -96,7 +96,10 @@ class Loading:
 
     @torch.inference_mode()
     def run(self) -> LoadReport:
-        """Raises LoadError, or what the model raises on its own samples."""
+        """Load the model and return what was picked.
+
+        Raises LoadError, or what the model raises on its own samples.
+        """
         lowering = Lowering(self.handler, self._outputs)
         lowering.run()
         threads = self._threads()  # first, as what is compiled holds for so many threads
@@ -111,7 +114,7 @@ class Loading:
         )
 
     def _warm_up(self) -> tuple[Acceleration, float]:
-        """The acceleration that works, and how long the first passes took in milliseconds."""
+        """Return the acceleration that works, and the milliseconds that the first passes took."""
         picked = choose_acceleration(self.config, self.handler.device, has_tensorrt=has_tensorrt())
         started = time.perf_counter()
         if picked != "none":
@@ -123,7 +126,7 @@ class Loading:
         return picked, round((time.perf_counter() - started) * 1000, 3)
 
     def _accelerate(self, picked: Acceleration) -> Acceleration:
-        """*picked* if it works in time and compiles anything, else "none".
+        """Return *picked* if it works in time and compiles anything, else "none".
 
         Raises LoadError where it was asked for and fails.
         """
@@ -141,18 +144,18 @@ class Loading:
             log.warning("%s: nothing of the model can be compiled, or no sample is known", picked)
             return "none"
         if is_required(self.config, picked):
-            raise LoadError(f"{picked} is on, but fails: {failure}") from failure
+            raise LoadError(f"{picked}: on was asked for, but it fails: {failure}") from failure
         log.warning("%s fails, running without it", picked, exc_info=failure)
         release_frames(failure)
         give_back(self.handler.device)
         return "none"
 
     def _seconds(self) -> float:
-        """Since the load began."""
+        """Return the seconds since the load began."""
         return time.monotonic() - self._began
 
     def _threads(self) -> int:
-        """This worker's share of the cores, or fewer where they do not help."""
+        """Return the worker's share of the cores, or 1 where more threads do not help."""
         share = limit_threads(self.config.workers)
         samples = self.handler.samples(self.config.max_batch_size)
         if self.handler.device.type != "cpu" or not samples:
@@ -169,10 +172,11 @@ class Loading:
         return threads
 
     def _iterate(self, iterations: int, while_model: object = None) -> None:
-        """Warm-up passes, alone and in the largest batch: the two that differ most.
+        """Run warm-up passes with one input and with the largest batch, which differ the most.
 
-        With *while_model*, in all shapes worth compiling too, and for as long as it is the model.
-        At a wake somebody waits, and the largest batch is known to run: one input goes once.
+        With *while_model*, also run all shapes worth compiling, as long as it is the handler's
+        model.  At a wake a client waits, so one input goes once: the largest batch
+        is known to run.
         """
         sizes = (1,) if self._is_wake and while_model is None else (1, self.config.max_batch_size)
         inputs = [self.handler.samples(size) for size in sizes]
@@ -184,7 +188,7 @@ class Loading:
                     self._try(samples)
 
     def _try(self, samples: list[Any]) -> None:
-        """Run *samples*.  One batch too large for the device is no fault: its inputs go alone."""
+        """Run *samples*; a batch too large for the device is no failure, as its inputs go alone."""
         try:
             self._outputs(samples)
         except Exception as exc:
@@ -195,7 +199,7 @@ class Loading:
             give_back(self.handler.device)
 
     def _outputs(self, samples: list[Any]) -> list[torch.Tensor]:
-        """What the answers to *samples* rest on, pass by pass."""
+        """Return what the answers to *samples* rest on, pass by pass."""
         passes = self.handler.plan(samples)
         outputs = [self.handler.compared(self.handler.forward(one.batch)) for one in passes]
         return [each for one in outputs for each in one]

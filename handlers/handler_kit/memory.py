@@ -1,7 +1,7 @@
 """How much memory a worker holds, measured by itself.
 
-Nobody else can: TorchServe's own figures need system metrics that are off, and in a container the
-driver knows processes by other ids than we do.
+Nobody else can measure it: TorchServe's own figures need its system metrics, which are off, and in
+a container the driver knows processes by other ids than we do.
 """
 
 import time
@@ -15,7 +15,7 @@ EVERY_SECONDS = 1.0
 
 
 class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that this process holds.  *gpu* is the index of its GPU, None where it uses none.
+    """The bytes that this process holds; *gpu* is the index of its GPU, None where it uses none.
 
     *gpu_reserved_bytes* is what torch has taken from the driver, *gpu_allocated_bytes* what of it
     is in use.  CUDA's context, some hundred megabytes, is in neither.
@@ -28,7 +28,7 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryGauge:
-    """Measures this process and what it holds of *device*."""
+    """Measures this process and its share of *device*."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] = time.monotonic) -> None:
         self._device = device
@@ -37,7 +37,7 @@ class MemoryGauge:
         self._told_at = float("-inf")
 
     def read(self) -> MemoryUse:
-        """Return the figures now."""
+        """Return the current figures."""
         rss = self._process.memory_info().rss
         if self._device.type != "cuda":
             return MemoryUse(rss_bytes=rss)
@@ -49,7 +49,7 @@ class MemoryGauge:
         )
 
     def read_if_due(self) -> MemoryUse | None:
-        """Return the figures, or None if they were told less than EVERY_SECONDS ago."""
+        """Return the current figures, or None if they were read less than EVERY_SECONDS ago."""
         now = self._clock()
         if now - self._told_at < EVERY_SECONDS:
             return None

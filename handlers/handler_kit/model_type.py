@@ -1,4 +1,7 @@
-"""Which family a checkpoint in the layout of the Hugging Face hub is of."""
+"""The family of a checkpoint in the layout of the Hugging Face hub.
+
+A module of its own, since importing transformers takes seconds that not every family needs.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from handler_kit.errors import LoadError
 
 
 def model_type(folder: Path) -> str:
-    """What `config.json` says that the checkpoint is.  Raises LoadError."""
+    """Return the `model_type` of *folder*'s config.json.  Raises LoadError."""
     try:
         config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError) as exc:

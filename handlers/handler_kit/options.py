@@ -1,4 +1,4 @@
-"""What ``handler_options`` may say, per handler."""
+"""What ``handler_options`` may say: for all handlers, for tensor models and for embeddings."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # in the archive's own fo
 
 
 class HandlerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every handler takes.  *max_answer_bytes* lies below TorchServe's max_response_size."""
+    """What every handler takes; *max_answer_bytes* lies below TorchServe's max_response_size."""
 
     max_answer_bytes: Count = 6_000_000
 
@@ -19,8 +19,8 @@ class HandlerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one input of a tensor model looks like.
 
-    *shape* null takes any shape.  *fit* "pad_or_cut" fills a short list with zeros and cuts a
-    long one; *text* "hash" turns a string into numbers.  Both need a shape of one dimension.
+    *shape* null takes any shape.  *fit* "pad_or_cut" fills a short list with zeros and cuts a long
+    one; *text* "hash" turns a string into numbers.  Both need a shape of one dimension.
     """
 
     shape: tuple[Count, ...] | None = None
@@ -39,8 +39,8 @@ class InputOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class TensorOptions(HandlerOptions, frozen=True, kw_only=True):
     """Where a tensor model lies in its archive.
 
-    "eager": *class_name* of *module*, built with *arguments*, and *weights* as safetensors.
-    "export" and "torchscript": *program*, one file.
+    Format "eager": *class_name* of *module*, built with *arguments*, and *weights* as safetensors.
+    Formats "export" and "torchscript": *program*, one file.
     """
 
     format: Literal["eager", "export", "torchscript"] = "eager"
@@ -65,8 +65,8 @@ class EmbeddingOptions(HandlerOptions, frozen=True, kw_only=True):
     """How texts become vectors.
 
     *pooling* and *normalize* null: as the checkpoint's own files say, else the mean, normalised.
-    *max_length* in tokens; null asks the checkpoint's files, the tokenizer and the model.
-    *max_pass_tokens* bounds one forward pass: beyond it a CPU's caches no longer help.
+    *max_length* in tokens; null means the limit of the checkpoint's files, of the tokenizer or of
+    the model. *max_pass_tokens* bounds one forward pass: beyond it a CPU's caches no longer help.
     """
 
     pooling: Pooling | tuple[Pooling, ...] | None = None

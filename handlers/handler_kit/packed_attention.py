@@ -1,8 +1,8 @@
-"""Attention over texts laid end to end in one row, each text seeing only itself.
+"""Attention over texts that lie end to end in one row, each text seeing only itself.
 
-Padding a batch to its longest text makes the model work on nothing; a packed row has no
-padding.  transformers lets a model's attention be replaced by name: ours cuts the row into its
-texts.  Texts of one length lie side by side, and share one call.
+Padding a batch to its longest text makes the model work on nothing; a packed row has no padding.
+transformers lets a model's attention be replaced by name: ours cuts the row into its texts.
+Neighbouring texts of the same length share one call.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,19 +25,19 @@ class EqualLengths(NamedTuple):
 
 
 class CannotPack(RuntimeError):
-    """The model's attention is not the plain one, so its texts cannot share a row."""
+    """The model's attention is not plain attention, so its texts cannot share a row."""
 
 
 def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
-    """The runs of equal numbers in *lengths*."""
+    """Return the runs of equal numbers in *lengths*."""
     return [EqualLengths(len(list(group)), length) for length, group in groupby(lengths)]
 
 
 class PackedAttention:
-    """An attention function of transformers' AttentionInterface, for one model.
+    """An attention function for transformers' AttentionInterface, for one model.
 
-    The runs are set for a pass rather than passed through the model: not every model hands on
-    what it does not know, and a compiled one would be compiled anew for every mixture.
+    The runs are set for a pass instead of being passed through the model: not every model hands on
+    arguments that it does not know, and a compiled one would be recompiled for every mixture.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class PackedAttention:
 
     @contextmanager
     def packing(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Within this context the row holds texts of *lengths* tokens, in order."""
+        """Declare that, within this context, the row holds texts of *lengths* tokens, in order."""
         self._runs = runs_of(lengths)
         try:
             yield
@@ -63,7 +63,7 @@ class PackedAttention:
         scaling: float | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        """[1, heads, tokens, size] each, to [1, tokens, heads, size].
+        """Attend: query, key and value [1, heads, tokens, size] to [1, tokens, heads, size].
 
         Raises CannotPack where a model asks for more than plain attention.
         """

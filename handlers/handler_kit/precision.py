@@ -1,4 +1,4 @@
-"""Which lowered precisions may pay, and how near to fp32 they must be."""
+"""Which lower precisions may pay, and how close to fp32 they must come."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -23,11 +23,11 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class PrecisionCheck(msgspec.Struct, frozen=True):
-    """How near the lowered model is to fp32, at the worst of all samples.
+    """How close the lowered model comes to fp32, for the worst of all samples.
 
-    *score_change* is how far a probability moved, for models whose outputs are logits; both are
-    None where nothing could be compared.  *speedup* is how many times as fast as in fp32 it is,
-    None where that was not measured.
+    *score_change* is how far a probability moved, for models whose outputs are logits.  It and
+    *cosine* are None where nothing could be compared.  *speedup* is how many times as fast as in
+    fp32 it is, None where that was not measured.
     """
 
     precision: Precision
@@ -40,7 +40,7 @@ class PrecisionCheck(msgspec.Struct, frozen=True):
 def precisions_to_try(
     config: HandlerConfig, device: torch.device, possible: Collection[Precision]
 ) -> tuple[Precision, ...]:
-    """Return the lowered precisions that *config* asks for, or for "auto" those that may pay.
+    """Return the lower precisions that *config* asks for, or for "auto" those that may pay.
 
     On a CPU these are the ones that its instructions are made for, and on a GPU one half precision.
     Raises LoadError for a precision that is not *possible* with the handler, or not on *device*.
@@ -50,12 +50,10 @@ def precisions_to_try(
     if asked != "auto":
         if asked not in possible:
             raise LoadError(
-                f"precision {asked}: this handler runs in {', '.join(sorted(possible))}"
+                f"precision: expected one of: {', '.join(sorted(possible))}; got {asked}"
             )
         if asked == "int8" and not (on_cpu and "int8" in processor_precisions()):
-            raise LoadError(
-                "precision int8: it needs a CPU with AVX-512 VNNI, and the model to run there"
-            )
+            raise LoadError("precision: int8 needs a CPU with AVX-512 VNNI, and the model on it")
         return () if asked == "fp32" else (asked,)
     if on_cpu:
         may_pay = processor_precisions()
@@ -87,9 +85,9 @@ def check_precision(
 ) -> PrecisionCheck:
     """Compare the outputs of a lowered model with those in fp32, sample by sample.
 
-    One sample that went astray must not hide among others that did not, nor a best score that
-    fell among a thousand labels that stayed where they were.  So numbers must lie within
-    MAX_DISTANCE, each vector point the same way, and no probability of logits move far.
+    One sample that went wrong must not hide among others that did not, nor a best score that fell
+    among a thousand labels that stayed where they were.  So numbers must lie within MAX_DISTANCE,
+    each vector must point the same way, and no probability may move far.
     """
     pairs = list(zip(reference, lowered, strict=False))
     alike = len(reference) == len(lowered) and all(a.shape == b.shape for a, b in pairs)
@@ -110,18 +108,18 @@ def check_precision(
 
 
 def _score_change(first: torch.Tensor, second: torch.Tensor) -> float:
-    """The most that a probability differs: of logits along the last dimension."""
+    """Return the largest change of a probability, for logits along the last dimension."""
     return float((first.softmax(-1) - second.softmax(-1)).abs().max())
 
 
 def _distance(first: torch.Tensor, second: torch.Tensor) -> float:
-    """How far *second* is from *first*, as a part of its length; 0.0 between two zeros."""
+    """Return how far *second* is from *first*, relative to *first*'s length; 0.0 for two zeros."""
     length, distance = float(first.norm()), float((first - second).norm())
     return distance / length if length else distance
 
 
 def cosine_of(first: torch.Tensor, second: torch.Tensor) -> float:
-    """The cosine between two tensors of one shape, taken flat; 1.0 between two zeros."""
+    """Return the cosine between two tensors of one shape, flattened; 1.0 between two zeros."""
     first, second = first.flatten().double(), second.flatten().double()
     if torch.equal(first, second):
         return 1.0

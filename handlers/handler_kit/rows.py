@@ -1,8 +1,8 @@
-"""TorchServe's rows: what a handler is given, and what it gives back.
+"""TorchServe's rows: what a handler is given, and what it returns.
 
-A row is a dict with the request's body under ``body``, or under ``data`` when it came as a
-form.  It holds a job of many items, or one plain input as TorchServe left it: bytes, text,
-or JSON already parsed.
+A row is a dict with the request's body under ``body``, or under ``data`` if it came as a form.  The
+body is a job of many items, or one plain input as TorchServe left it: bytes, text, or JSON that it
+has parsed already.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ class Context(Protocol):
     model_yaml_config: dict[str, Any] | None
 
     def get_request_header(self, idx: int, key: str) -> str | None:
-        """The header *key* of row *idx*."""
+        """Return the header *key* of row *idx*."""
 
     def set_response_status(self, code: int, phrase: str, idx: int) -> None:
-        """The HTTP status of row *idx*."""
+        """Set the HTTP status of row *idx*."""
 
     def set_response_content_type(self, idx: int, value: str) -> None:
-        """The content type of row *idx*."""
+        """Set the content type of row *idx*."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -53,9 +53,9 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def read_row(row: dict[str, Any], plain_type: str = "json") -> Request:
-    """The items of *row*; a body that is no job is one item of *plain_type*.
+    """Return the items of *row*; a body that is not a job is one item of *plain_type*.
 
-    Never raises: what cannot be read is a refused request.
+    Never raises: what cannot be read becomes a refused request.
     """
     content = row.get("body", row.get("data"))
     if content is None:
@@ -78,7 +78,7 @@ def write_row(
     run_by: RunBy,
     timings: Timings,
 ) -> bytes:
-    """Row *idx*'s body; its status and content type go to *context*."""
+    """Return the body of row *idx*; its status and content type are set in *context*."""
     if request.is_job:
         context.set_response_content_type(idx, CONTENT_TYPE)
         return write_answer(request.items, answers, run_by, timings)
@@ -95,28 +95,29 @@ def write_row(
 
 
 def refuse_row(context: Context, idx: int, status: int, error: str) -> bytes:
-    """Row *idx*'s body when all of it failed."""
+    """Return the body of row *idx* where the whole row failed."""
     context.set_response_status(code=status, phrase=HTTPStatus(status).phrase, idx=idx)
     context.set_response_content_type(idx, "application/json")
     return msgspec.json.encode({"error": error})
 
 
 def sender(item: Item) -> str:
-    """Whose *item* is, for the log: an id that the sidecar made or checked, and the trace's."""
+    """Return whose *item* is, for the log: ids that the sidecar has made or checked."""
     return f"request {item.request_id}, traceparent {item.traceparent}"
 
 
 def failed(error: ItemError, forward_pass: int = 0) -> Answer:
-    """The answer of an item that failed with *error*."""
+    """Return the answer of an item that failed with *error*."""
     return Answer(
         status=error.status, error=error.sentence, forward_pass=forward_pass, cause=error.cause
     )
 
 
 def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -> list[Answer]:
-    """*answers* of one row with those replaced that would push it over *limit* bytes.
+    """Return *answers* of one row, with those replaced that would exceed *limit* bytes in total.
 
-    In order: an answer that no longer fits is an error, a smaller one behind it may still fit.
+    They are taken in order: an answer that no longer fits becomes an error, and a smaller one after
+    it may still fit.
     """
     used = sum(len(item.id) + HEADER_ALLOWANCE for item in items)
     kept = []
@@ -131,7 +132,7 @@ def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -
 
 
 def _from_form(row: dict[str, Any], content: object) -> object:
-    """A form's text field may hold JSON; text under ``body`` is text, or a parsed string."""
+    """Return a form's text field parsed if it holds JSON; text under ``body`` stays as it is."""
     if "body" in row or not isinstance(content, str):
         return content
     try:

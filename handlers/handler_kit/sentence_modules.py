@@ -1,7 +1,7 @@
-"""What sentence-transformers does behind a transformer: pooling, dense layers, norms.
+"""What sentence-transformers does after the transformer: pooling, dense layers, norms.
 
-A checkpoint's ``modules.json`` lists its modules, and each has a folder with its settings.  What
-is not known here would change the vectors, so that it is refused by its name.
+A checkpoint's ``modules.json`` lists its modules, and each has a folder with its settings. Leaving
+out a module or a setting would change the vectors, so what is not supported is refused by name.
 """
 
 import json
@@ -42,8 +42,8 @@ class Embedded(NamedTuple):
 class SentenceModules(NamedTuple):
     """The way from a transformer's states to vectors.
 
-    *folder* holds the transformer; *prompts* are texts that are put before others, by name, and
-    *prompt* is the one that is put before every text that asks for none.
+    *folder* holds the transformer; *prompts* are texts, by name, that are put before others;
+    *prompt* is put before every text for which the client asks for none.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class SentenceModules(NamedTuple):
     prompt: str = ""
 
     def vectors(self, hidden: Hidden) -> torch.Tensor:
-        """Return [texts, numbers] in float32."""
+        """Return vectors [texts, numbers] in float32."""
         vectors = pool(hidden, self.poolings)
         for step in self.steps:
             vectors = step(vectors)
@@ -67,7 +67,7 @@ def read_modules(
 ) -> SentenceModules:
     """Return what *folder* says, or mean pooling and a norm where it says nothing.
 
-    *poolings* and *normal*, where they are given, take the place of its own.  Raises LoadError.
+    *poolings* and *normal*, where given, replace the checkpoint's own.  Raises LoadError.
     """
     listed = _read(folder / "modules.json", list)
     if listed is None:
@@ -78,7 +78,7 @@ def read_modules(
     for number, module in enumerate(listed):
         kind, path = _module(module, folder)
         if (kind == "Transformer") != (number == 0) or (kind == "Pooling") != (number == 1):
-            raise LoadError(f"modules.json: {kind} as module {number} is not known here")
+            raise LoadError(f"modules.json: {kind} is not supported as module {number}")
         normalizes = kind == "Normalize"
         if kind == "Transformer":
             found = _transformer(path, found)
@@ -91,21 +91,21 @@ def read_modules(
         elif kind == "LayerNorm":
             found = _followed(found, _layer_norm(path, device))
         elif kind != "Dropout":  # which does nothing but in training
-            raise LoadError(f"modules.json: the module {kind} is not known here")
+            raise LoadError(f"modules.json: the module {kind} is not supported")
     if len(listed) < 2:
-        raise LoadError("modules.json: it has no Pooling")
+        raise LoadError("modules.json: a Pooling module is missing")
     if normal is False and normalizes:
         return found._replace(steps=found.steps[:-1])
     return _followed(found, normalize) if normal and not normalizes else found
 
 
 def _module(module: Any, folder: Path) -> tuple[str, Path]:
-    """The module's kind and its folder."""
+    """Return the module's kind and its folder.  Raises LoadError."""
     kind, path = (str(module.get(key, "")) for key in ("type", "path"))
     if not kind.startswith(OURS):
-        raise LoadError(f"modules.json: {kind} brings its own code, which is not run")
+        raise LoadError(f"modules.json: {kind} brings its own code, which is never run")
     if Path(path).is_absolute() or ".." in Path(path).parts:
-        raise LoadError(f"modules.json: {path} is no folder of the model")
+        raise LoadError(f"modules.json: path {path} is not a folder inside the model")
     return kind.rpartition(".")[2], folder / path
 
 
@@ -119,7 +119,10 @@ def _transformer(path: Path, modules: SentenceModules) -> SentenceModules:
     prompts = {name: text or "" for name, text in (wanted.get("prompts") or {}).items()}
     name = wanted.get("default_prompt_name")
     if name is not None and name not in prompts:
-        raise LoadError(f"config_sentence_transformers.json: there is no prompt {name}")
+        raise LoadError(
+            f"config_sentence_transformers.json: default_prompt_name {name} "
+            "is not among the prompts"
+        )
     return modules._replace(
         folder=path,
         max_length=said.get("max_seq_length"),
@@ -132,7 +135,7 @@ def _transformer(path: Path, modules: SentenceModules) -> SentenceModules:
 def _pooling(path: Path, modules: SentenceModules) -> tuple[str, ...]:
     said = _settings(path, "Pooling")
     if said.get("include_prompt") is False and any(modules.prompts.values()):
-        raise LoadError("Pooling: leaving the prompt out (include_prompt) is not known here")
+        raise LoadError("Pooling: include_prompt false is not supported")
     modes = said.get("pooling_mode") or [mode for key, mode in POOLING.items() if said.get(key)]
     modes = [modes] if isinstance(modes, str) else modes or ["mean"]
     unknown = set(modes) - set(POOLING.values())
@@ -140,7 +143,7 @@ def _pooling(path: Path, modules: SentenceModules) -> tuple[str, ...]:
         POOLING
     )
     if unknown:
-        raise LoadError(f"Pooling: {', '.join(sorted(unknown))} is not known here")
+        raise LoadError(f"Pooling: not supported: {', '.join(sorted(unknown))}")
     return tuple(modes)
 
 
@@ -148,11 +151,11 @@ def _dense(path: Path, device: torch.device) -> Step:
     said = _settings(path, "Dense")
     for key in ("module_input_name", "module_output_name"):
         if said.get(key) not in (None, "sentence_embedding"):
-            raise LoadError(f"Dense: {key} {said[key]} is not known here")
+            raise LoadError(f"Dense: {key} {said[key]} is not supported")
     name = str(said.get("activation_function", "torch.nn.modules.activation.Tanh"))
     kind = name.rpartition(".")[2]
     if not name.startswith("torch.nn.") or kind not in ACTIVATIONS:
-        raise LoadError(f"Dense: the activation {name} is not known here")
+        raise LoadError(f"Dense: activation {name} is not supported")
     activation = getattr(torch.nn, kind)()
     weights = _weights(path, device)
     weight, bias = _take(weights, "linear.weight", path), weights.get("linear.bias")
@@ -201,13 +204,13 @@ def _settings(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _read(path: Path, kind: type) -> Any:
-    """The JSON in *path*, of *kind*; None without the file."""
+    """Return the JSON in *path*, which must be of *kind*; None if there is no such file."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as exc:
-        raise LoadError(f"{path.name} is no JSON: {exc}") from exc
+        raise LoadError(f"{path.name} is not valid JSON: {exc}") from exc
     if not isinstance(value, kind):
         raise LoadError(f"{path.name} must hold a JSON {'array' if kind is list else 'object'}")
     return value

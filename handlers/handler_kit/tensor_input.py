@@ -1,4 +1,4 @@
-"""One input of a tensor model: a JSON value made into an array, several made into a batch."""
+"""Inputs of a tensor model: a JSON value becomes an array, and several become a batch."""
 
 import hashlib
 import math
@@ -37,9 +37,9 @@ class TensorInput:
             self._nested = list[self._nested]  # type: ignore[name-defined]
 
     def decode(self, value: object) -> Array:
-        """An array of the options' shape.  Raises InvalidInput.
+        """Return *value* as an array of the options' shape.  Raises InvalidInput.
 
-        A bare number is a list of one; text is refused, or hashed where the options say so.
+        A bare number counts as a list of one; text is refused, or hashed where the options say so.
         """
         if isinstance(value, str):
             value = self._hashed(value)
@@ -63,7 +63,7 @@ class TensorInput:
         return f"{'lists of ' * (self.rank - 1)}a list of {kind}"
 
     def sample(self, seed: int) -> Array | None:
-        """An input that fits; None when any shape is allowed, as then none is sure to."""
+        """Return an input that fits, or None where any shape is allowed and so none surely fits."""
         if self.options.shape is None:
             return None
         numbers = np.arange(seed, seed + math.prod(self.options.shape))
@@ -94,15 +94,15 @@ class TensorInput:
 
 
 def stacked(arrays: Sequence[Array]) -> torch.Tensor:
-    """One tensor [n, …] of n *arrays* of one shape."""
+    """Return one tensor [n, …] made of n *arrays* of one shape."""
     return torch.from_numpy(np.stack(arrays))
 
 
 def hash_text(text: str, count: int) -> list[float]:
-    """*count* numbers in [-1, 1) made from *text*, the same on every machine.
+    """Return *count* numbers in [-1, 1) made from *text*, the same on every machine.
 
-    The numbers are ``(n >> 8) / 2**23 - 1`` for the 32-bit big-endian numbers n of
-    ``sha256(text + block)``, block being 0, 1, 2 … as 32-bit big-endian, eight n to a block.
+    The numbers are ``(n >> 8) / 2**23 - 1`` for the 32-bit big-endian numbers n of ``sha256(text +
+    block)``, where block counts 0, 1, 2 … as 32-bit big-endian; a block gives eight n.
     """
     content = text.encode("utf-8", "surrogatepass")
     blocks = range(-(-count // 8))

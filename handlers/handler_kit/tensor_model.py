@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def load_tensor_model(
     folder: Path, options: TensorOptions, device: torch.device
 ) -> torch.nn.Module:
-    """The model in fp32 on *device*, in evaluation mode.  Raises LoadError."""
+    """Load the model in fp32 on *device*, in evaluation mode.  Raises LoadError."""
     load = {"eager": _eager, "export": _exported, "torchscript": _torchscript}[options.format]
     try:
         return load(folder, options, device).to(device)
@@ -30,7 +30,7 @@ def load_tensor_model(
 
 
 def first_tensor(outputs: Any, count: int) -> torch.Tensor:
-    """The tensor [count, …] that a model answered, or the first one of a tuple.
+    """Return the tensor [count, …] that a model answered, or the first one of a tuple.
 
     Raises LoadError, at warm-up, for a model that answers anything else.
     """
@@ -47,14 +47,16 @@ def _eager(folder: Path, options: TensorOptions, _: torch.device) -> torch.nn.Mo
     module = _import(folder / f"{options.module}.py")
     kind = getattr(module, options.class_name or "", None)
     if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise LoadError(f"{options.module} has no model class {options.class_name}")
+        raise LoadError(
+            f"module {options.module} has no torch.nn.Module named {options.class_name}"
+        )
     model: torch.nn.Module = kind(**options.arguments)
     model.load_state_dict(safetensors.torch.load_file(folder / options.weights), strict=True)
     return model.float().eval()
 
 
 def _exported(folder: Path, options: TensorOptions, device: torch.device) -> torch.nn.Module:
-    """The program; what it makes inside itself (`arange`) is made on *device* too."""
+    """Load a torch.export program; tensors that it creates itself (`arange`) go to *device* too."""
     program = torch.export.load(folder / str(options.program))
     _refuse_fixed_batch(program)
     if device.type != "cpu":
@@ -75,16 +77,17 @@ def _torchscript(folder: Path, options: TensorOptions, device: torch.device) -> 
 def _import(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise LoadError(f"{file.name} is no Python module")
+        raise LoadError(f"{file.name} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def _refuse_fixed_device(program: Any, device: torch.device) -> None:
-    """Tracing writes the device of each tensor that is made inside into the program as a constant.
+    """Raise LoadError for a traced program that creates tensors on another device than *device*.
 
-    Nothing moves such a constant, and on another device the program fails at its first input.
+    Tracing writes the device of each such tensor into the program as a constant.  Nothing moves the
+    constant, and on another device the program fails at its first input.
     """
     graph = program.inlined_graph  # its nodes live as long as it does
     for node in graph.findAllNodes("prim::Constant"):
@@ -100,7 +103,7 @@ def _refuse_fixed_device(program: Any, device: torch.device) -> None:
 
 
 def _refuse_fixed_batch(program: torch.export.ExportedProgram) -> None:
-    """A program knows its batch size as a number or as a symbol; only a symbol varies."""
+    """Raise LoadError for a program whose batch size is a number; only a symbol can vary."""
     inputs = program.graph_signature.user_inputs
     for node in program.graph.nodes:
         value = node.meta.get("val")

@@ -1,6 +1,6 @@
-"""Texts, as token ids, into batches and through a transformer, packed or padded.
+"""Brings texts, as token ids, through a transformer in batches, packed or padded.
 
-Both answer the hidden states of each text's own tokens only, so that pooling is the same.
+Both ways return the hidden states of each text's own tokens only, so that pooling is the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,14 +35,14 @@ class Batching(Protocol):
     name: str
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
-        """The places of the texts that share a pass of at most *max_tokens*, shortest first."""
+        """Return the places of texts that share a pass of at most *max_tokens*, shortest first."""
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
-        """One forward pass."""
+        """Run one forward pass."""
 
 
 class PackedBatching:
-    """All texts in one row without padding; their positions start anew with each text."""
+    """All texts in one row without padding; positions start anew with each text."""
 
     name = "packed"
 
@@ -55,7 +55,7 @@ class PackedBatching:
         return cut([PassSize(len(text)) for text in texts], max_tokens, padded=False)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
-        """One row, [1, tokens]."""
+        """Run one row, [1, tokens]."""
         lengths = [len(text) for text in texts]
         first = self.first_position
         positions = chain.from_iterable(range(first, first + length) for length in lengths)
@@ -68,7 +68,7 @@ class PackedBatching:
 
 
 class PaddedBatching:
-    """One row per text, filled up to the longest; no text to more than double its length."""
+    """One row per text, padded to the longest, but no text to more than twice its length."""
 
     name = "padded"
 
@@ -76,11 +76,11 @@ class PaddedBatching:
         self.pad_token = pad_token
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
-        """Cut where a pass is full, padding included, or padding would double a text."""
+        """Cut where a pass is full, padding included, or where padding would double a text."""
         return cut([PassSize(len(text)) for text in texts], max_tokens, padded=True)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
-        """Rows [texts, longest] with their mask."""
+        """Run rows [texts, longest] with their mask."""
         lengths = torch.tensor([len(text) for text in texts], device=device)
         longest = max(len(text) for text in texts)
         rows = [[*text, *[self.pad_token] * (longest - len(text))] for text in texts]
@@ -105,12 +105,12 @@ def _pool_max(hidden: Hidden) -> torch.Tensor:
 
 
 def _pool_mean_sqrt(hidden: Hidden) -> torch.Tensor:
-    """The sum over the square root of how many tokens there are."""
+    """Return the sum of the states divided by the square root of their number."""
     return _pool_mean(hidden) * hidden.lengths.sqrt()[:, None]
 
 
 def _pool_weighted(hidden: Hidden) -> torch.Tensor:
-    """The mean, where the first token counts once, the second twice and so on."""
+    """Return the mean in which the first token counts once, the second twice and so on."""
     firsts = torch.repeat_interleave(hidden.lengths.cumsum(0) - hidden.lengths, hidden.lengths)
     weights = torch.arange(1, len(firsts) + 1, device=firsts.device) - firsts
     weighted = Hidden(hidden.states.float() * weights[:, None], hidden.lengths)
@@ -137,7 +137,7 @@ _POOLS: dict[str, Callable[[Hidden], torch.Tensor]] = {
 
 
 def cut(sizes: Sequence[PassSize], max_tokens: int, *, padded: bool) -> list[list[int]]:
-    """Places of *sizes*, shortest first, cut into groups; an input that is too long goes alone."""
+    """Return places of *sizes* in groups, shortest first; an input too long for any goes alone."""
     return list(_groups(sizes, max_tokens, padded=padded))
 
 

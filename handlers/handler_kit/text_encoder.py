@@ -1,4 +1,4 @@
-"""A transformer that reads texts, from its archive's folder, and the way its texts are batched."""
+"""A transformer that reads texts, from its archive's folder, and how its texts are batched."""
 
 import logging
 import math
@@ -14,11 +14,11 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForTextEncoding,
-    AutoTokenizer,
 )
 from transformers.utils.logging import disable_progress_bar
 
 from handler_kit.errors import LoadError
+from handler_kit.hub_checkpoint import FROM_FOLDER
 from handler_kit.packed_attention import PackedAttention
 from handler_kit.precision import cosine_of
 from handler_kit.text_batching import Batching, Hidden, PackedBatching, PaddedBatching, Tokens
@@ -29,19 +29,10 @@ MIN_COSINE = 0.9999
 MAX_DIFFERENCE = 1e-4  # of one hidden state, in fp32; layer norms keep them near 1
 TIMED_RUNS = 3
 HALVED = {"t5", "mt5", "umt5"}  # of which the encoder alone reads texts
-FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer.  Raises LoadError."""
-    try:
-        return AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
-    except Exception as exc:
-        raise LoadError(f"cannot load the tokenizer: {exc}") from exc
 
 
 def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
-    """The folder's model in fp32 on *device*, from safetensors only.  Raises LoadError."""
+    """Load the folder's model in fp32 on *device*, from safetensors only.  Raises LoadError."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         config = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
@@ -56,11 +47,16 @@ def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
 
 
 def longest_text(asked: int | None, tokenizer: Any, model: Any) -> int:
-    """Tokens that one text may have.  Raises LoadError when *asked* is more than there can be."""
+    """Return how many tokens one text may have; *asked* is what the options say.
+
+    Raises LoadError when that is more than the tokenizer or the model takes.
+    """
     positions = getattr(model.config, "max_position_embeddings", None)
     possible = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
     if asked is not None and asked > possible:
-        raise LoadError(f"max_length {asked} is more than the model's {possible}")
+        raise LoadError(
+            f"max_length: must be at most {possible}, the longest text of this model, not {asked}"
+        )
     return asked or int(possible)
 
 
@@ -78,7 +74,7 @@ class KeptBatching(msgspec.Struct, frozen=True):
 class BatchingChoice:
     """Decides at load, by trying, how *model* takes texts of different lengths.
 
-    *compiled* says that torch.compile may come: it must leave our attention alone.
+    *compiled* says that torch.compile may follow: it must leave our attention alone.
     """
 
     def __init__(
@@ -91,20 +87,22 @@ class BatchingChoice:
         self.own_attention = model.config._attn_implementation  # noqa: SLF001 - has no other name
 
     def choose(self, wanted: str, samples: Sequence[Tokens], *, timed: bool) -> Batching:
-        """Packed where that changes no result and, if *timed*, is the faster; else padded.
+        """Return packed batching where it changes no result and, if *timed*, is faster.
 
-        Raises LoadError when *wanted* is "packed" and the model cannot.
+        Otherwise padded.  Raises LoadError when *wanted* is "packed" and the model cannot pack.
         """
         padded = PaddedBatching(self.pad_token)
         if wanted == "padded":
             return padded
         expected = padded.run(self.model, samples, self.device)
-        padded_seconds = self._seconds(padded, samples) if timed else math.inf
+        padded_seconds = self.seconds_for(padded, samples) if timed else math.inf
         packed = self._find_packed(samples, expected)
         if packed is None and wanted == "packed":
-            raise LoadError("batching is packed, but this model cannot take packed texts")
+            raise LoadError(
+                "batching: packed does not work with this model's attention; use auto or padded"
+            )
         if packed and (
-            wanted == "packed" or not timed or self._seconds(packed, samples) < padded_seconds
+            wanted == "packed" or not timed or self.seconds_for(packed, samples) < padded_seconds
         ):
             return packed
         self.model.set_attn_implementation(self.own_attention)
@@ -127,7 +125,7 @@ class BatchingChoice:
         return attention
 
     def _find_packed(self, samples: Sequence[Tokens], expected: Hidden) -> PackedBatching | None:
-        """A packing that answers as *expected*; positions count from 0 or from behind the pad.
+        """Return a packing that answers as *expected*; its positions count from 0 or after the pad.
 
         Positions that the model lacks are not tried: on a GPU they would break the device.
         """
@@ -153,8 +151,8 @@ class BatchingChoice:
             and float((states - expected.states).abs().max()) <= MAX_DIFFERENCE
         )
 
-    def _seconds(self, batching: Batching, samples: Sequence[Tokens]) -> float:
-        """The quickest of a few runs."""
+    def seconds_for(self, batching: Batching, samples: Sequence[Tokens]) -> float:
+        """Return the seconds of the quickest of a few runs."""
         durations = []
         for _ in range(TIMED_RUNS):
             started = time.perf_counter()

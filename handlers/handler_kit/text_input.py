@@ -1,4 +1,4 @@
-"""Texts as inputs: decoding them, and texts to try a model with."""
+"""Texts as inputs: how they are decoded, and texts to try a model with."""
 
 from itertools import cycle, islice
 from typing import Any
@@ -7,9 +7,9 @@ import msgspec
 
 from handler_kit.errors import InvalidInput
 
-_WORDS = (
-    *("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "seven"),
-    *("wizards", "brew", "strong", "coffee", "near", "quiet", "rivers", "every", "morning"),
+_SENTENCE = (
+    "the quick brown fox jumps over a lazy dog while seven wizards brew strong coffee "
+    "near quiet rivers every morning"
 )
 _SAMPLE_WORDS = (4, 60, 1, 24, 10, 110, 4, 30)  # words of the sample texts, in turn
 _LONGEST_WORDS = 600  # more than any encoder's usual limit of 512 tokens
@@ -23,9 +23,9 @@ class _TextInput(msgspec.Struct, forbid_unknown_fields=True):
 def read_text(
     value: object, parameters: dict[str, Any], max_characters: int
 ) -> tuple[str, dict[str, Any]]:
-    """The text of a string or of an object {text, parameters}, and what is asked with it.
+    """Return the text of a string or of an object {text, parameters}, and the parameters.
 
-    Raises InvalidInput for anything else, and for text that is too long or no Unicode.
+    Raises InvalidInput for anything else, and for text that is too long or not valid Unicode.
     """
     if isinstance(value, dict):
         try:
@@ -36,24 +36,26 @@ def read_text(
     if not isinstance(value, str):
         raise InvalidInput("The input must be text, or an object with text and parameters")
     if len(value) > max_characters:
-        raise InvalidInput(f"The text has {len(value)} characters, {max_characters} are allowed")
+        raise InvalidInput(
+            f"The text has {len(value)} characters; at most {max_characters} are allowed"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as exc:
-        raise InvalidInput("The text holds half of a surrogate pair") from exc
+        raise InvalidInput("The text holds an unpaired surrogate") from exc
     return value, parameters
 
 
 def sample_texts(count: int) -> list[str]:
-    """*count* texts of mixed lengths, no two neighbours alike."""
+    """Return *count* texts of mixed lengths, no two neighbours of the same length."""
     lengths = islice(cycle(_SAMPLE_WORDS), count)
     return [_text(words, start) for start, words in enumerate(lengths)]
 
 
 def check_texts() -> list[str]:
-    """Texts that find out a model for which its place in a row matters: short, equal, longest."""
+    """Return texts that expose a model which minds its place in a row: short, equal and longest."""
     return [*sample_texts(len(_SAMPLE_WORDS)), _text(_LONGEST_WORDS, 0)]
 
 
 def _text(words: int, start: int) -> str:
-    return " ".join(islice(cycle(_WORDS), start, start + words))
+    return " ".join(islice(cycle(_SENTENCE.split()), start, start + words))

@@ -1,4 +1,4 @@
-"""How many cores a worker may use: the machine's share, not the machine."""
+"""How many threads a worker uses: its share of the cores it may have, and one where more hurt."""
 
 import os
 import time
@@ -21,7 +21,7 @@ CLEARLY = 25  # times as long as small work: no second run is needed
 
 
 def limit_threads(workers: int) -> int:
-    """Gives torch this worker's share of the cores; returns how many threads that is."""
+    """Give torch this worker's share of the cores; return how many threads that is."""
     threads = max(1, usable_cores() // workers)
     torch.set_num_threads(threads)
     with suppress(RuntimeError):  # can be set only once in a process
@@ -30,11 +30,11 @@ def limit_threads(workers: int) -> int:
 
 
 def keep_useful_threads(run: Callable[[], object], threads: int) -> int:
-    """Goes down to one thread where *run* is small work even for one; how many stay.
+    """Go down to one thread where *run* is small work even for one; return how many are kept.
 
-    Small work gains nothing from more, and its threads wait for each other on cores that
-    TorchServe and the sidecar need: measured, a job of six inputs took four times as long
-    with two.  Comparing both speeds instead would depend on what else loads just then.
+    Small work gains nothing from more threads, which wait for each other on cores that TorchServe
+    and the sidecar need: a job of six inputs was measured to take four times as long with two.
+    Comparing both speeds instead would depend on what else runs at that moment.
     """
     if threads == 1 or _best_seconds(run, 1) < SMALL_SECONDS:
         torch.set_num_threads(1)
@@ -45,11 +45,12 @@ def keep_useful_threads(run: Callable[[], object], threads: int) -> int:
 
 @contextmanager
 def one_thread(*, only_if: bool = True) -> Iterator[None]:
-    """One thread for what is done inside, if *only_if*; then as many as before.
+    """Use one thread within this context if *only_if*; afterwards as many as before.
 
-    Measured on two cores with the decoder of Whisper tiny.en, and alike with hibari's network: a
-    second thread gains a tenth to a quarter of the time, and makes it eight times slower when
-    something else takes a core, since the threads wait for each other at each of many short steps.
+    For work in steps too short to share.  Measured on two cores with the decoder of Whisper
+    tiny.en, and likewise with hibari's network: a second thread saves a tenth to a quarter of the
+    time, but makes it eight times slower when something else takes a core, since the threads wait
+    for each other at each of many short steps.
     """
     threads = torch.get_num_threads()
     if threads == 1 or not only_if:
@@ -94,14 +95,17 @@ def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) ->
 
 
 def usable_cores(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
-    """The cores that this process may run on and, in a container, is allowed to use up."""
+    """Return how many cores this process may run on and, in a container, may use up."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min([cores, *_quotas(cgroups, own_cgroup)]))
 
 
 def parse_cpu_max(text: str) -> int | None:
-    """Whole cores in a cgroup v2 ``cpu.max`` ("150000 100000" is 1); None for no limit."""
+    """Return the whole cores that a cgroup v2 ``cpu.max`` allows; None for no limit.
+
+    "150000 100000" is one core: a quota and a period in microseconds.
+    """
     quota, _, period = text.strip().partition(" ")
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:
         return None
@@ -109,7 +113,7 @@ def parse_cpu_max(text: str) -> int | None:
 
 
 def _quotas(cgroups: Path, own_cgroup: Path) -> list[int]:
-    """The limits of this process's cgroup and of those around it."""
+    """Return the limits of this process's cgroup and of those around it."""
     folder = cgroups
     with suppress(OSError):
         for line in own_cgroup.read_text().splitlines():

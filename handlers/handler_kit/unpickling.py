@@ -19,7 +19,10 @@ from torch import Tensor
 
 
 def main(source: Path, target: Path) -> str | None:
-    """Why *source* cannot be converted, as the rest of a sentence about it; None: it is done."""
+    """Convert *source* to *target*; return why it cannot be converted, as the rest of a sentence.
+
+    None means that it is done.
+    """
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

@@ -1,4 +1,4 @@
-"""WAV files, for those who call TorchServe without the sidecar: speech in, speech out."""
+"""WAV files and 16-bit PCM, for callers that use TorchServe without the sidecar."""
 
 import io
 import wave
@@ -16,20 +16,20 @@ MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what claims less would grow when it i
 
 
 def from_pcm(pcm: bytes) -> Samples:
-    """Signed 16-bit little-endian samples as numbers from −1 to 1.  Raises InvalidInput."""
+    """Return signed 16-bit little-endian samples as numbers from −1 to 1.  Raises InvalidInput."""
     if len(pcm) % 2:
-        raise InvalidInput("16-bit samples have an even number of bytes")
+        raise InvalidInput("16-bit PCM must have an even number of bytes")
     return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def to_pcm(samples: Samples) -> bytes:
-    """*samples* as signed 16-bit little-endian; what is beyond full scale is cut."""
+    """Return *samples* as signed 16-bit little-endian; what is beyond full scale is clipped."""
     scaled = np.round(samples * FULL_SCALE)
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
 
 
 def read_wav(data: bytes, sample_rate: int) -> Samples:
-    """The samples of a 16-bit WAV file, mixed to mono, at *sample_rate* Hz.
+    """Return the samples of a 16-bit WAV file, mixed to mono, at *sample_rate* Hz.
 
     Raises InvalidInput.
     """
@@ -40,16 +40,18 @@ def read_wav(data: bytes, sample_rate: int) -> Samples:
     except (wave.Error, EOFError, RuntimeError) as exc:
         raise InvalidInput(f"The input is not a WAV file: {exc}") from exc
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise InvalidInput(f"The WAV file has {rate} samples a second")
+        raise InvalidInput(
+            f"The WAV file has {rate} samples per second; expected {MIN_RATE} to {MAX_RATE}"
+        )
     if width != 2:
-        raise InvalidInput(f"The WAV file has {8 * width} bits a sample, 16 are read")
+        raise InvalidInput(f"The WAV file has {8 * width} bits per sample; expected 16")
     whole = len(pcm) - len(pcm) % (2 * channels)
     mono = from_pcm(pcm[:whole]).reshape(-1, channels).mean(axis=1, dtype=np.float32)
     return mono if rate == sample_rate else np.asarray(soxr.resample(mono, rate, sample_rate))
 
 
 def write_wav(pcm: bytes, sample_rate: int) -> bytes:
-    """A mono WAV file of signed 16-bit samples at *sample_rate* Hz."""
+    """Return a mono WAV file of signed 16-bit samples at *sample_rate* Hz."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)

@@ -6,8 +6,8 @@ from handler_kit.options import Count, HandlerOptions
 class ImageOptions(HandlerOptions, frozen=True, kw_only=True):
     """The largest picture that is read, and how many share a pass.
 
-    *max_aspect* bounds the longer side by the shorter one: processors scale the shorter side to
-    what the network takes, so a long thin picture would become a huge one.
+    *max_aspect* bounds the ratio of a picture's sides: processors scale the shorter side to what
+    the network takes, so that a long thin picture would become a huge one.
     """
 
     max_bytes: Count = 20_000_000

@@ -22,7 +22,7 @@ class ImageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_input(value: object, parameters: dict[str, Any]) -> tuple[str, ImageParameters]:
-    """The picture's text and the parameters.  Raises InvalidInput naming what is wrong."""
+    """Return the picture's text and the parameters.  Raises InvalidInput naming what is wrong."""
     if isinstance(value, dict):
         try:
             given = msgspec.convert(value, ImageBody)
@@ -35,7 +35,7 @@ def parse_input(value: object, parameters: dict[str, Any]) -> tuple[str, ImagePa
 
 
 def parse_parameters(parameters: dict[str, Any]) -> ImageParameters:
-    """Raises InvalidInput naming the parameter."""
+    """Return the parameters.  Raises InvalidInput naming the one that is wrong."""
     try:
         return msgspec.convert(parameters, ImageParameters)
     except msgspec.ValidationError as exc:

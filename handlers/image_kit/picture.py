@@ -1,7 +1,7 @@
-"""Bytes to a picture: the formats that are allowed, and no more pixels than are allowed.
+"""Bytes to a picture: only in certain formats, and with no more pixels than are allowed.
 
-A picture's header tells its size, so one that would fill the memory is refused before any of it
-is decoded.  Pillow never opens a path or an address here.
+A picture's header tells its size, so one that would fill the memory is refused before any of it is
+decoded.  Pillow never opens a path or an address here.
 """
 
 import base64
@@ -36,7 +36,7 @@ _WITHOUT_BLANKS = str.maketrans("-_", "+/", " \t\r\n")  # the alphabet of addres
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
-    """The bytes of base64, or of a data URI that holds it; line breaks do not count.
+    """Return the bytes of base64, or of a data URI that holds it; line breaks are ignored.
 
     Raises InvalidInput.
     """
@@ -54,7 +54,10 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
 
 
 def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
-    """The first frame, upright, in RGB; what is transparent is black.  Raises InvalidInput."""
+    """Return the first frame, upright, in RGB; transparency becomes black.
+
+    Raises InvalidInput.
+    """
     if len(data) > options.max_bytes:
         raise InvalidInput(f"The picture has more than {options.max_bytes} bytes")
     with warnings.catch_warnings():
@@ -69,16 +72,18 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
         except Image.DecompressionBombError as exc:  # Pillow's own limit, where ours is not asked
             raise InvalidInput(f"The picture has more than {options.max_pixels} pixels") from exc
         except UnidentifiedImageError as exc:
-            raise InvalidInput(f"The picture must be one of {', '.join(FORMATS)}") from exc
+            raise InvalidInput(
+                f"The picture must be in one of these formats: {', '.join(FORMATS)}"
+            ) from exc
         except Exception as exc:  # Pillow's decoders raise errors of many kinds
             raise InvalidInput("The picture is damaged") from exc
 
 
 def _in_rgb(picture: Image.Image) -> Image.Image:
-    """On black, and as bright as it is, however many bits say so.
+    """Return *picture* on black, with its brightness kept, however many bits it has.
 
-    Pillow's own conversion cuts off all that is brighter than 8 bits can say, and shows what an
-    editor left behind transparent places.
+    Pillow's own conversion clips whatever exceeds 8 bits, and shows what an editor left in
+    transparent places.
     """
     if picture.mode.partition(";")[0] == "I":
         picture = _in_8_bits(picture)
@@ -90,7 +95,7 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits, which some versions of Pillow give as 32, in 8 bits."""
+    """Return grey of 16 bits, which some versions of Pillow give as 32, in 8 bits."""
     levels = np.asarray(picture)
     transparent = picture.info.get("transparency")
     grey = Image.fromarray((levels.clip(0, WHITE_16) >> 8).astype(np.uint8))
@@ -103,13 +108,15 @@ def _check_size(picture: Image.Image, options: ImageOptions) -> None:
     width, height = picture.size
     size = f"The picture has {width} x {height} pixels"
     if width * height > options.max_pixels:
-        raise InvalidInput(f"{size}, {options.max_pixels} are allowed")
+        raise InvalidInput(f"{size}; at most {options.max_pixels} pixels are allowed")
     if max(width, height) > options.max_aspect * min(width, height):
-        raise InvalidInput(f"{size}: one side is over {options.max_aspect} times the other")
+        raise InvalidInput(
+            f"{size}; one side may be at most {options.max_aspect} times as long as the other"
+        )
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """As the camera was held; what is unreadable there turns nothing."""
+    """Return *picture* as the camera was held; unreadable EXIF turns nothing."""
     try:
         turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - any, from damaged EXIF

@@ -1,4 +1,4 @@
-"""One input on its way to the network, and what decides which others it can go with."""
+"""One input on its way to the network, and the settings that clips of one pass have in common."""
 
 import msgspec
 
@@ -11,7 +11,11 @@ FALLBACK_STEP = 0.2
 
 
 class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pieces of one decoding loop have in common."""
+    """How pieces are decoded; clips with equal settings share a decoding loop.
+
+    *context_samples* is how much audio the network hears at once, with silence after a shorter
+    clip.
+    """
 
     prompt: tuple[int, ...]
     timestamps: bool
@@ -23,7 +27,7 @@ class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def temperatures(self) -> list[float]:
-        """Those to try, one after another, until a transcript is good."""
+        """The temperatures to try, one after another, until a transcript is good."""
         tried = [self.temperature]
         while tried[-1] + FALLBACK_STEP <= MAX_FALLBACK_TEMPERATURE + 1e-9:
             tried.append(round(tried[-1] + FALLBACK_STEP, 6))
@@ -31,7 +35,7 @@ class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioClip(msgspec.Struct, frozen=True, kw_only=True):
-    """Mono audio and what is asked of it.  *probe*: it checks or warms the model."""
+    """Mono audio and what is asked of it; *probe*: it only checks or warms up the model."""
 
     samples: Samples
     parameters: TranscriptionParameters

@@ -1,4 +1,4 @@
-"""Long audio in pieces that the network can hear, cut where it is quiet."""
+"""Cuts long audio, where it is quiet, into pieces that the network can hear."""
 
 from typing import NamedTuple
 
@@ -12,16 +12,16 @@ STEP_SECONDS = 0.01
 
 
 class AudioPiece(NamedTuple):
-    """Samples *start* to *end* of a clip."""
+    """The samples from *start* to *end* (not included) of a clip."""
 
     start: int
     end: int
 
 
 def cut(samples: Samples, longest: int, sample_rate: int) -> list[AudioPiece]:
-    """*samples* in pieces of at most *longest* samples each; none for no samples.
+    """Cut *samples* into pieces of at most *longest* samples each; none for no samples.
 
-    A piece ends at the quietest place of its last seconds.  The last ends where the clip does.
+    Each piece ends at the quietest place of its last seconds, the last one where the clip ends.
     """
     pieces: list[AudioPiece] = []
     start = 0
@@ -33,7 +33,7 @@ def cut(samples: Samples, longest: int, sample_rate: int) -> list[AudioPiece]:
 
 
 def halve(samples: Samples, piece: AudioPiece, sample_rate: int) -> list[AudioPiece]:
-    """*piece* of *samples* as two, parted at the quietest place of its middle third."""
+    """Cut *piece* of *samples* in two at the quietest place of its middle third."""
     third = (piece.end - piece.start) // 3
     latest = piece.end - third
     at = _quietest(samples, latest, sample_rate, searched_seconds=third / sample_rate)
@@ -43,7 +43,7 @@ def halve(samples: Samples, piece: AudioPiece, sample_rate: int) -> list[AudioPi
 def _quietest(
     samples: Samples, latest: int, sample_rate: int, searched_seconds: float = SEARCHED_SECONDS
 ) -> int:
-    """The middle of the stretch with the least energy that ends at or before *latest*."""
+    """Return the middle of the stretch with the least energy that ends at or before *latest*."""
     step, quiet = int(STEP_SECONDS * sample_rate), int(QUIET_SECONDS * sample_rate)
     first = latest - int(searched_seconds * sample_rate)
     power = np.square(samples[first:latest], dtype=np.float64)

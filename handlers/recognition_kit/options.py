@@ -11,8 +11,8 @@ class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
     """How speech is recognised.
 
     *max_seconds* bounds one input.  *max_pass_clips* bounds how many pieces of up to 30 s go
-    through the network at once: each takes memory for what the decoder hears of it.  *languages*
-    are those of a checkpoint that does not tell itself (Wav2Vec2, Moonshine).
+    through the network at once, since the decoder keeps memory for each.  *languages* are those of
+    a checkpoint that does not name them itself (Wav2Vec2, Moonshine).
     """
 
     max_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0

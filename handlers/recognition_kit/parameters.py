@@ -12,7 +12,11 @@ from recognition_kit.whisper.vocabulary import ENGLISH, Vocabulary
 AUTO = "auto"
 _THRESHOLDS = ("no_speech_threshold", "logprob_threshold")
 _ONLY_WHISPER = (
-    *("task", "temperature", "beam_size", "initial_prompt", "suppress_blank"),
+    "task",
+    "temperature",
+    "beam_size",
+    "initial_prompt",
+    "suppress_blank",
     *_THRESHOLDS,
 )
 Probability = Annotated[float, Meta(ge=0, le=1)]
@@ -21,11 +25,11 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 class TranscriptionParameters(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """One clip's parameters; the sidecar's `TranscriptionParameters` are a part of them.
+    """One clip's parameters; the sidecar's `TranscriptionParameters` are a subset of them.
 
-    *temperature* 0 takes the likeliest token, or with *beam_size* above 1 the likeliest of
-    several sentences; above 0 tokens are drawn, from *seed* on, and no beam is used.  *offset*,
-    in seconds, is added to all times.
+    With *temperature* 0 the most probable token is taken or, with *beam_size* above 1, the most
+    probable of several sentences.  Above 0 tokens are drawn from *seed* on, and no beam is used.
+    *offset*, in seconds, is added to all times.
     """
 
     language: str | None = None
@@ -43,48 +47,56 @@ class TranscriptionParameters(
 
     @property
     def wanted_language(self) -> str | None:
-        """The language's code; None where it is to be detected."""
+        """The language's code, or None where the language is to be detected."""
         code = (self.language or AUTO).strip().lower()
         return None if code == AUTO else code
 
 
 def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> TranscriptionParameters:
-    """*raw* as this checkpoint can obey it.  Raises InvalidInput naming the parameter."""
+    """Return *raw* as parameters that this checkpoint supports.
+
+    Raises InvalidInput naming the parameter.
+    """
     parameters = _read(raw)
     language = parameters.wanted_language
     if not vocabulary.multilingual:
         if language not in (None, ENGLISH):
             raise InvalidInput(
-                f"language: this model knows English only, not {language!r}; give null, auto or en"
+                f"language: expected en, auto or null, since this model knows English only; "
+                f"got {language!r}"
             )
         if parameters.task == "translate":
-            raise InvalidInput("task: this model knows English only, so it cannot translate")
+            raise InvalidInput(
+                "task: expected transcribe; this model knows English only and cannot translate"
+            )
     elif language is not None and language not in vocabulary.languages:
         count = len(vocabulary.languages)
-        raise InvalidInput(f"language: {language!r} is none of the {count} codes of this model")
+        raise InvalidInput(
+            f"language: {language!r} is not one of the {count} language codes of this model"
+        )
     return parameters
 
 
 def parse_plain(
     raw: dict[str, Any], languages: Sequence[str], *, word_times: bool
 ) -> TranscriptionParameters:
-    """*raw* for a network that cannot be told how to listen: what it cannot do is refused.
+    """Return *raw* as parameters for a network whose decoding cannot be influenced.
 
-    Raises InvalidInput naming the parameter.  A threshold can be left away (null) only: there
-    is nothing that it would be compared with.
+    Whatever it does not support is refused.  The thresholds may only be switched off (null), since
+    there is nothing to compare them with.  Raises InvalidInput naming the parameter.
     """
     parameters = _read(raw)
     language = parameters.wanted_language
     if language is not None and language not in languages:
-        known = ", ".join(languages) or "none that it could tell"
-        raise InvalidInput(f"language: this model knows {known}, not {language!r}")
+        expected = ", ".join((AUTO, *languages))
+        raise InvalidInput(f"language: expected one of: {expected}; got {language!r}")
     if parameters.word_timestamps and not word_times:
-        raise InvalidInput("word_timestamps: this model does not tell when words were said")
+        raise InvalidInput("word_timestamps: this model cannot tell when words are said")
     plain = TranscriptionParameters()
     for name in _ONLY_WHISPER:
         given = getattr(parameters, name)
         if given != getattr(plain, name) and not (name in _THRESHOLDS and given is None):
-            raise InvalidInput(f"{name}: this model cannot do that; leave it out")
+            raise InvalidInput(f"{name}: this model does not support it; leave it out")
     return parameters
 
 

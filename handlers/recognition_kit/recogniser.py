@@ -1,4 +1,4 @@
-"""What a model that writes speech down can be asked, whatever its family."""
+"""What any model that transcribes speech can be asked, and which one a checkpoint holds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,16 +23,21 @@ _CLASSES = {  # by the `model_type` of config.json
 
 
 class RecognitionOutput(NamedTuple):
-    """A transcript per clip; *logits*, of each piece of a probe, [tokens known] or [steps, tokens
-    known], are what the network's precision is judged by."""
+    """The transcripts of a pass, one per clip.
+
+    *logits*, [tokens known] or [steps, tokens known], are those of each piece of a probe: the
+    network's precision is judged by them.
+    """
 
     transcripts: list[Transcript]
     logits: list[torch.Tensor]
 
 
 class Recogniser(ABC):
-    """A checkpoint that listens.  *network* is what the device holds; *piece_seconds* is how much
-    it hears at once."""
+    """A checkpoint that transcribes speech.
+
+    *network* is what lies on the device; *piece_seconds* is how much audio it hears at once.
+    """
 
     network: torch.nn.Module
     sample_rate: int
@@ -40,28 +45,31 @@ class Recogniser(ABC):
 
     @abstractmethod
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
-        """*raw* as this checkpoint can obey it.  Raises InvalidInput naming the parameter."""
+        """Return *raw* as parameters that this checkpoint supports.
+
+        Raises InvalidInput naming the parameter.
+        """
 
     @abstractmethod
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
-        """What a clip must have in common with those that share its pass."""
+        """Return the settings that a clip must have in common with those that share its pass."""
 
     @abstractmethod
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """How clips that check and warm the model are heard: quickly."""
+        """Return quick parameters and settings for the clips that check and warm up the model."""
 
     @abstractmethod
     def transcribe(
         self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
     ) -> RecognitionOutput:
-        """What was said in *clips*, whose decoding is the same.
+        """Return what was said in *clips*, whose settings are the same.
 
-        *network* is the recogniser's own, compiled or not; it hears *max_pieces* at once.
+        *network* is the recogniser's own, compiled or not; it hears at most *max_pieces* at once.
         """
 
     @abstractmethod
     def details(self) -> dict[str, Any]:
-        """What the checkpoint knows."""
+        """Return what the checkpoint supports, for `describe`."""
 
 
 def load_recogniser(folder: Path, device: torch.device, options: RecognitionOptions) -> Recogniser:

@@ -1,4 +1,4 @@
-"""The answer to one clip."""
+"""The answer to one clip: its text in segments, and in words if asked for."""
 
 import math
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class Word(msgspec.Struct, frozen=True):
 class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
     """One stretch of speech; times in seconds.
 
-    *confidence* is exp(mean log-probability of its text's tokens); *no_speech_prob* that of the
-    piece it lies in, None where the network does not tell.
+    *confidence* is exp(mean log-probability of its text's tokens).  *no_speech_prob* belongs to the
+    piece that the segment lies in, and is None where the network does not tell.
     """
 
     start: float
@@ -31,8 +31,11 @@ class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """What was said.  *language_probability* is None where the language was not detected,
-    *confidence* where nothing was said; it is the segments' mean, weighted by their length."""
+    """What was said.
+
+    *language_probability* is None where the language was not detected.  *confidence* is the mean of
+    the segments', weighted by their length, and None where nothing was said.
+    """
 
     text: str
     segments: list[Segment]
@@ -42,7 +45,7 @@ class Transcript(msgspec.Struct, frozen=True):
 
 
 def mean_confidence(segments: Sequence[Segment]) -> float | None:
-    """The mean by length; of segments without any length the plain mean."""
+    """Return the mean weighted by length, or the plain mean of segments without any length."""
     if not segments:
         return None
     lengths = [segment.end - segment.start for segment in segments]

@@ -1,4 +1,4 @@
-"""Utterances' samples as one piece of audio."""
+"""Joins utterances' samples into one piece of audio."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ KNEE = 0.9  # above it the limiter bends
 
 
 def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int], fade: int) -> Tensor:
-    """The sentences' pieces one after another, each sentence behind its pause in samples."""
+    """Return the sentences' pieces one after another, each sentence after its pause in samples."""
     parts: list[Tensor] = []
     for pieces, pause in zip(sentences, pauses, strict=True):
         parts += [torch.zeros(pause), *(faded(piece, fade) for piece in pieces)]
@@ -18,7 +18,7 @@ def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int], fade: i
 
 
 def faded(samples: Tensor, fade: int) -> Tensor:
-    """*samples* with a raised cosine of *fade* samples at both ends."""
+    """Return *samples* with a raised cosine of *fade* samples at both ends."""
     fade = min(fade, len(samples) // 2)
     ramp = torch.hann_window(2 * fade, periodic=True)[:fade] if fade else torch.ones(0)
     shaped = samples.clone()
@@ -28,7 +28,7 @@ def faded(samples: Tensor, fade: int) -> Tensor:
 
 
 def amplified(samples: Tensor, volume: float) -> Tensor:
-    """*samples* × *volume*; peaks above KNEE are bent towards 1 instead of being cut."""
+    """Return *samples* × *volume*; peaks above KNEE are bent towards 1 instead of being clipped."""
     loud = samples if volume == 1 else samples * volume
     if not len(loud) or float(loud.abs().max()) <= KNEE:  # as nearly always
         return loud

@@ -1,4 +1,4 @@
-"""Somebody's voice as numbers: given with a request, or heard in audio."""
+"""Somebody else's voice as numbers: given with a request, or computed from audio."""
 
 import base64
 import binascii
@@ -11,25 +11,22 @@ Embedding = tuple[float, ...]
 
 
 class Cloning(Protocol):
-    """How a network takes a voice that is none of its own.
-
-    *size* is how many numbers a voice has.
-    """
+    """How a network takes a voice other than its own; a voice has *size* numbers."""
 
     size: int
 
     @property
     def hears(self) -> bool:
-        """Whether it can hear a voice in audio: not every checkpoint has the network for that."""
+        """Whether it can take a voice from audio; not every checkpoint has the network for that."""
 
     def heard(self, wav: bytes) -> Embedding:
-        """The voice in a WAV file.  Raises InvalidInput."""
+        """Return the voice in a WAV file.  Raises InvalidInput."""
 
 
 def chosen_voice(
     cloning: Cloning | None, embedding: Embedding | None, reference_audio: str | None
 ) -> Embedding | None:
-    """The voice that a request brings; None where it brings none.
+    """Return the voice that a request brings; None where it brings none.
 
     *reference_audio* is a WAV file in base64.  Raises InvalidInput naming the parameter.
     """
@@ -37,25 +34,24 @@ def chosen_voice(
         return None
     name = "speaker_embedding" if embedding is not None else "reference_audio"
     if cloning is None:
-        raise InvalidInput(f"{name}: this model cannot take another voice; leave it out")
+        raise InvalidInput(f"{name}: this model cannot imitate voices; leave it out")
     if embedding is not None:
         if reference_audio is not None:
-            raise InvalidInput("speaker_embedding: give either it or reference_audio")
+            raise InvalidInput("speaker_embedding: give either this or reference_audio, not both")
         return _checked(embedding, cloning.size)
     if not cloning.hears:
         raise InvalidInput(
-            "reference_audio: this checkpoint has no x-vector network; give speaker_embedding"
+            "reference_audio: this checkpoint has no x-vector network; "
+            "give speaker_embedding instead"
         )
     return cloning.heard(_decoded(reference_audio or ""))
 
 
 def _checked(embedding: Embedding, size: int) -> Embedding:
     if len(embedding) != size:
-        raise InvalidInput(
-            f"speaker_embedding: it has {len(embedding)} numbers, a voice here has {size}"
-        )
+        raise InvalidInput(f"speaker_embedding: must have {size} numbers, not {len(embedding)}")
     if not all(map(math.isfinite, embedding)) or not any(embedding):
-        raise InvalidInput("speaker_embedding: it must be finite, and not all zeros")
+        raise InvalidInput("speaker_embedding: must be finite numbers that are not all zero")
     return embedding
 
 
@@ -63,4 +59,4 @@ def _decoded(reference_audio: str) -> bytes:
     try:
         return base64.b64decode(reference_audio.rpartition("base64,")[2], validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise InvalidInput("reference_audio: it is no base64") from exc
+        raise InvalidInput("reference_audio: is not valid base64") from exc

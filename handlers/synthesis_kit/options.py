@@ -11,11 +11,11 @@ Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
 
 
 class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One voice: factors on the network's pitch, on its formants, and on its loudness.
+    """One voice: factors on the network's pitch, on its formants and on its loudness.
 
-    A lower pitch has more harmonics, and so more energy: *volume* makes voices alike.  *speaker*
-    is which of the checkpoint's speakers it is: a number of a VITS, a name of SpeechT5 or Bark;
-    without one it is the speaker with the voice's own name.
+    A lower pitch has more harmonics, and so more energy: *volume* makes voices equally loud.
+    *speaker* is which of the checkpoint's speakers it is: a number for a VITS, a name for SpeechT5
+    or Bark. Left out, it is the speaker with the voice's own name.
     """
 
     description: str = ""
@@ -26,7 +26,7 @@ class VoiceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class TextStageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network in *folder* of the archive that rewrites a text, in *max_new_tokens* at most."""
+    """A network in *folder* of the archive that rewrites a text, with at most *max_new_tokens*."""
 
     folder: FileName = "text"
     max_new_tokens: Count = 256
@@ -37,10 +37,10 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
     """The network, its voices (the first is the default), and how much is spoken at once.
 
     *network* "auto" is what the checkpoint's config.json says.  *pause_seconds* of silence begin
-    every sentence but a text's first.  *max_piece_symbols* is what a network says in one breath,
+    every sentence except a text's first.  *max_piece_symbols* is what a network says in one breath,
     *max_pass_symbols* what one pass holds, padding included.  *job_seconds* of speech are made in
-    one job (None: what the network's kind makes in a second or two); *max_speech_seconds* is the
-    longest text of a caller who cannot ask in parts.
+    one job (null: as much as the network's kind makes in a second or two); *max_speech_seconds* is
+    the longest text of a caller who cannot ask for it in parts.
     """
 
     network: Literal["auto", "hibari", "piper"] = "auto"
@@ -57,7 +57,7 @@ class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.voices or not self.languages:
-            raise ValueError("a voice model needs a voice and a language")
+            raise ValueError("voices and languages must each have at least one entry")
         moved = any((voice.pitch, voice.formants) != (1, 1) for voice in self.voices.values())
         if self.network != "hibari" and moved:
-            raise ValueError("every voice but hibari's is one voice: its pitch and formants stay")
+            raise ValueError("only voices of network hibari may change pitch or formants")

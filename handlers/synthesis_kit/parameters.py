@@ -16,11 +16,10 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """One text's parameters.  *speed*, *pitch* and *volume* are factors.
 
     *index*: the input is that sentence of a longer text, and is not cut again; *continued*: it is
-    the rest of the sentence before it, and no pause begins it.  *in_parts*: whoever asks can ask
-    again, so an input that has no room in this job is answered with its script instead of its
-    audio; *only_read*: every input is.
-    *input_type* "ssml": the text is an SSML document.  *pronunciations*: words in IPA.
-    *timestamps*: the answer tells when each word is spoken.
+    the rest of the sentence before it, and no pause begins it.  *in_parts*: the caller can ask
+    again, so an input that does not fit into this job is answered with its script instead of its
+    audio; *only_read*: every input is.  *input_type* "ssml": the text is an SSML document.
+    *pronunciations* are words in IPA.  *timestamps*: the answer tells when each word is spoken.
     *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
 
@@ -44,7 +43,10 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> SynthesisParameters:
-    """*raw* for a network that obeys *controls*.  Raises InvalidInput naming the parameter."""
+    """Return *raw* as parameters for a network that obeys *controls*.
+
+    Raises InvalidInput naming the parameter.
+    """
     try:
         parameters = msgspec.convert(raw, SynthesisParameters)
     except msgspec.ValidationError as exc:
@@ -56,5 +58,5 @@ def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> Synthesis
     }
     for name, wanted in changed.items():
         if wanted and name not in controls:
-            raise InvalidInput(f"{name}: this voice cannot change it; leave it out")
+            raise InvalidInput(f"{name}: this voice does not support it; leave it out")
     return parameters

@@ -1,4 +1,4 @@
-"""Many utterances in few passes: alike in length, so that padding wastes little."""
+"""Speaks many utterances in few passes: those of like lengths together, to waste little padding."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def speak_all(
 
 
 def _groups(places: Sequence[int], lengths: Sequence[int], max_symbols: int) -> list[list[int]]:
-    """*places*, shortest first, in groups of like lengths that stay within *max_symbols* padded."""
+    """Return *places*, shortest first, in groups of like lengths within *max_symbols* padded."""
     groups: list[list[int]] = []
     for place in places:
         group = groups[-1] if groups else []

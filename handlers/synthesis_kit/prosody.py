@@ -13,7 +13,7 @@ Emotion = Literal["neutral", "happy", "sad", "angry", "excited", "calm"]
 class Prosody(NamedTuple):
     """Factors on what a network predicts itself; 1 leaves it as it is.
 
-    *duration* 2 is half as fast; *pitch* 2 an octave higher; *pitch_range* 0 is monotonous;
+    *duration* 2 is half as fast; *pitch* 2 is an octave higher; *pitch_range* 0 is monotonous;
     *energy* is added to the logarithm of a sound's loudness, as the network understands it.
     """
 

@@ -1,4 +1,4 @@
-"""One piece of speech, and the networks that are asked for it."""
+"""One utterance, and what every network that speaks offers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ EDGE_SECONDS = 0.5  # what an utterance takes besides its symbols: its beginning
 class Utterance(NamedTuple):
     """A sentence or a part of one.
 
-    *symbols* are what the network's reader makes of it: misaki's phonemes, or letters; *words*
-    those that they say, where that is known.  *formants* moves the vocal tract; *embedding*
-    replaces *speaker*.
+    *symbols* are what the network's reader makes of it: misaki's phonemes, or letters; *words* are
+    those that they say, where that is known.  *formants* moves the formants, as a shorter or longer
+    vocal tract does; *embedding* replaces *speaker*.
     """
 
     symbols: str
@@ -38,14 +38,14 @@ class Utterance(NamedTuple):
 
 
 class SynthesisNetwork(ABC):
-    """A network that speaks; *model* is what the device holds.
+    """A network that speaks; *model* is what lies on the device.
 
-    *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart
-    (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
-    the voice of somebody else.  *by_steps*: it makes one utterance after the other, step by step,
-    which takes seconds on a CPU: nothing is tried out with it when it is loaded.
-    *job_seconds* is how many seconds of speech one core makes in one or two.  *knows_times*: it
-    can tell when each symbol is spoken.  *speaks_side_by_side*: `speak` may run in several threads.
+    *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart (None:
+    it has one), *longest* how many symbols an utterance may have, *cloning* how it takes somebody
+    else's voice.  *by_steps*: it makes one utterance after another, step by step, which takes
+    seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds of
+    speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
+    *speaks_side_by_side*: `speak` may run in several threads at once.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -61,19 +61,20 @@ class SynthesisNetwork(ABC):
 
     @abstractmethod
     def reader(self) -> SymbolReader:
-        """What makes an utterance's symbols of text."""
+        """Return what turns text into an utterance's symbols."""
 
     @abstractmethod
     def speak(self, utterances: Sequence[Utterance]) -> list[torch.Tensor]:
-        """Each utterance's samples, float32 on the CPU, −1 to 1, [samples], in order.
+        """Return each utterance's samples, [samples] of float32 on the CPU from −1 to 1, in order.
 
-        Batched equals single.  What the network cannot do in an utterance was refused before.
+        An utterance sounds the same in a batch as alone.  What the network cannot say was refused
+        before.
         """
 
     def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
-        """When each symbol of each utterance is spoken.  Only of networks that know."""
+        """Return when each symbol of each utterance is spoken.  Only for networks that know."""
         raise NotImplementedError
 
     @abstractmethod
     def length(self, utterance: Utterance) -> int:
-        """What passes are sorted by and bounded with: how many symbols it has."""
+        """Return how many symbols it has: passes are sorted and bounded by it."""

@@ -14,19 +14,19 @@ TimeSpan = tuple[float, float]  # seconds
 
 
 class SpokenWord(NamedTuple):
-    """Seconds from the beginning of what is spoken."""
+    """A word and when it is spoken, in seconds from the beginning of the audio."""
 
     word: str
     start: float
     end: float
 
     def later(self, seconds: float) -> "SpokenWord":
-        """The same word, *seconds* later, in milliseconds' precision."""
+        """Return the same word *seconds* later, to the millisecond."""
         return SpokenWord(self.word, round(self.start + seconds, 3), round(self.end + seconds, 3))
 
 
 def by_piece(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[CountedWord]]:
-    """*words* of a sentence among its *pieces*; of one that is cut, the rest has no text."""
+    """Divide a sentence's *words* among its *pieces*; the rest of a cut word has no text."""
     rest = iter(words)
     word: CountedWord | None = None
     shares: list[list[CountedWord]] = []
@@ -46,10 +46,10 @@ def by_piece(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[C
 def heard(
     words: Sequence[SpokenWord], samples: torch.Tensor, sample_rate: int
 ) -> Iterator[SpokenWord]:
-    """*words* as they are heard in their utterance's *samples*.
+    """Yield *words* with the times at which they are heard in their utterance's *samples*.
 
-    A network gives the silence before a pause to the last sound before it, a third of a second at
-    a sentence's end, so a word ends and begins where it is loud enough.
+    A network attributes the silence before a pause to the last sound before it, a third of a second
+    at a sentence's end, so a word begins and ends where it is loud enough.
     """
     block = round(BLOCK_SECONDS * sample_rate)
     count = len(samples) // block
@@ -72,7 +72,7 @@ def heard(
 
 
 def _loud(loud: Sequence[bool], word: SpokenWord) -> tuple[int | None, int | None]:
-    """The first and the last loud block of *word*'s own time."""
+    """Return the first and the last loud block of *word*'s own time."""
     begin, end = int(word.start / BLOCK_SECONDS), int(word.end / BLOCK_SECONDS)
     own = [place for place in range(begin, min(end, len(loud))) if loud[place]]
     return (own[0], own[-1]) if own else (None, None)
@@ -81,9 +81,9 @@ def _loud(loud: Sequence[bool], word: SpokenWord) -> tuple[int | None, int | Non
 def timed(
     symbols: str, words: Sequence[CountedWord], spans: Sequence[TimeSpan]
 ) -> Iterator[SpokenWord]:
-    """*words* of one utterance; *spans* are its *symbols*'.
+    """Yield the *words* of one utterance with their times; *spans* are those of its *symbols*.
 
-    A word lasts from its first sound to its last: the pause of a comma is not its own.
+    A word lasts from its first sound to its last: the pause of a comma does not belong to it.
     """
     said = [each for each in zip(symbols, spans, strict=True) if not each[0].isspace()]
     place = 0

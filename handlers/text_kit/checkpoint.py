@@ -1,4 +1,4 @@
-"""A checkpoint that knows texts: network, tokenizer, and how long a text it takes."""
+"""A text checkpoint: network, tokenizer, and how long a text it takes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from text_kit.options import TextOptions
 
 
 class TextCheckpoint(NamedTuple):
-    """*longest* in tokens: no text that is longer can be run."""
+    """A network and its tokenizer; no text of more than *longest* tokens can be run."""
 
     network: Any
     tokenizer: Any
@@ -28,15 +28,20 @@ class TextCheckpoint(NamedTuple):
         return device
 
     def check_length(self, ids: Sequence[int]) -> None:
-        """Raises InvalidInput for a text of no token, or of more than *longest*."""
+        """Raise InvalidInput for a text of no tokens, or of more than *longest*."""
         if not ids:
-            raise InvalidInput("The text holds nothing that the model could read")
+            raise InvalidInput("The text holds nothing that the model can read")
         if len(ids) > self.longest:
-            raise InvalidInput(f"The text has {len(ids)} tokens, {self.longest} are allowed")
+            raise InvalidInput(
+                f"The text has {len(ids)} tokens; at most {self.longest} are allowed"
+            )
 
 
 def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) -> TextCheckpoint:
-    """What lies in *folder*, if it fits the task, in fp32 on *device*.  Raises LoadError."""
+    """Load what lies in *folder*, if it fits the task, in fp32 onto *device*.
+
+    Raises LoadError.
+    """
     try:
         config = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
     except Exception as exc:
@@ -54,17 +59,17 @@ def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) ->
 
 
 def _set_pad_token(tokenizer: Any, network: Any) -> None:
-    """GPT-2 and others have none: what pads is masked, so the end of a text does as well."""
+    """Choose a pad token where there is none (GPT-2); as padding is masked, any token will do."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
-        raise LoadError("the tokenizer has neither a pad token nor one that could stand for it")
+        raise LoadError("the tokenizer has neither a pad token nor one to use in its place")
     if network.config.pad_token_id is None:
         network.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _positions(network: Any) -> int | None:
-    """How many places the network counts, where it starts behind the pad token (RoBERTa)."""
+    """Return how many positions the network has after its pad token (RoBERTa), or None."""
     for module in network.modules():
         table = getattr(module, "position_embeddings", None)
         if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:

@@ -1,4 +1,4 @@
-"""What a text's blank may hold."""
+"""Fills the blank of a text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from text_kit.token_rows import TokenRow
 
 
 class Filling(msgspec.Struct, frozen=True):
-    """A *token*, as text, for the blank, how likely it is, and the text with it."""
+    """A *token* for the blank, as text, its probability, and the whole text with it."""
 
     token: str
     score: float
@@ -27,28 +27,28 @@ class FillMask(ReadingTask):
     """Answers `[{token, score, sequence}]`, best first, for a text with one mask token."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raises LoadError for a tokenizer that knows no mask."""
+        """Raise LoadError for a tokenizer without a mask token."""
         super().__init__(checkpoint, options)
         if self.tokenizer.mask_token_id is None:
             raise LoadError("task fill_mask: the tokenizer has no mask token")
         self._mask = int(self.tokenizer.mask_token_id)
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
-        """Raises InvalidInput, also where there is not one mask."""
+        """Return the tokens.  Raises InvalidInput, also unless there is exactly one mask."""
         asked = parse_parameters(parameters, RankingParameters)
         row = self.row(self.encoded(text))
         masks = list(row.ids).count(self._mask)
         if masks != 1:
             name = self.tokenizer.mask_token
-            raise InvalidInput(f"The text must hold {name} once, it holds it {masks} times")
+            raise InvalidInput(f"The text must contain {name} exactly once, not {masks} times")
         return EncodedText(text=text, rows=(row,), asked=asked)
 
     def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:
-        """What the network says of the mask, [vocabulary]."""
+        """Return the logits of the mask, [vocabulary]."""
         return logits[list(row.ids).index(self._mask)]
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Filling]:
-        """The likeliest tokens."""
+        """Return the most probable tokens."""
         likely = logits[0].softmax(0)
         scores, tokens = likely.topk(min(question.asked.top_k, len(likely)))
         return [
@@ -57,7 +57,7 @@ class FillMask(ReadingTask):
         ]
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """*text* with a blank at its end."""
+        """Return *text* with a blank at its end."""
         return f"{text} {self.tokenizer.mask_token}", {}
 
     def _filled(self, row: TokenRow, token: int) -> str:

@@ -13,10 +13,11 @@ _ONLY_SAMPLED = ("temperature", "top_p", "top_k")
 
 
 class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text's parameters; null asks the checkpoint.
+    """One text's parameters; null means the checkpoint's own value.
 
-    Without *do_sample* the likeliest token is taken, or with *num_beams* above 1 the likeliest of
-    several texts; with it tokens are drawn, from *seed* on.  *top_k* 0: among all tokens.
+    Without *do_sample* the most probable token is taken or, with *num_beams* above 1, the most
+    probable of several texts; with it, tokens are drawn from *seed* on.  *top_k* 0: among all
+    tokens.
     """
 
     max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -36,13 +37,13 @@ class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 
 class ContinuationParameters(GenerationParameters, frozen=True, kw_only=True):
-    """*return_full_text*: what was given stands before what was written."""
+    """*return_full_text*: the given text stands before the new one in the answer."""
 
     return_full_text: bool = True
 
 
 class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a text is written, with nothing left open; texts with equal ones share a pass."""
+    """How a text is written, with nothing left open; texts with equal settings share a pass."""
 
     max_new_tokens: int
     min_new_tokens: int
@@ -55,10 +56,10 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationDefaults:
-    """`generation_config.json`, and for lengths that neither knows, *new_tokens*."""
+    """`generation_config.json`, and *new_tokens* where neither it nor the client gives a length."""
 
     def __init__(self, network: Any, new_tokens: int, max_seconds: float) -> None:
-        """Takes the lengths out of *network*'s own configuration: with ours they would be two."""
+        """Take the lengths out of *network*'s configuration, where they would contradict ours."""
         own = network.generation_config
         rewrites = network.config.is_encoder_decoder  # then lengths count one token to begin with
         longest = own.max_length - 1 if rewrites and own.max_length else None
@@ -70,7 +71,7 @@ class GenerationDefaults:
         self._own = own
 
     def settings(self, asked: GenerationParameters, room: int) -> GenerationSettings:
-        """*asked* with all that it leaves open; what the client did not ask for fits *room*."""
+        """Return *asked*, completed; lengths that the client did not ask for fit into *room*."""
         own = self._own
         most = asked.max_new_tokens or min(self._max_new_tokens, room)
         least = asked.min_new_tokens
@@ -87,7 +88,7 @@ class GenerationDefaults:
         )
 
     def config(self, settings: GenerationSettings, pad_token: int, *, logits: bool) -> Any:
-        """*settings* for transformers, which adds what else the checkpoint says."""
+        """Return *settings* for transformers, which adds what else the checkpoint says."""
         return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=settings.max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
@@ -106,25 +107,25 @@ class GenerationDefaults:
 
 
 def check_work(settings: GenerationSettings, limit: int) -> None:
-    """Raises InvalidInput where *settings* ask for more tokens in all their beams than *limit*."""
+    """Raise InvalidInput where the new tokens of all beams together exceed *limit*."""
     if settings.num_beams * settings.max_new_tokens > limit:
         raise InvalidInput(
-            f"num_beams: {settings.num_beams} times {settings.max_new_tokens} new tokens, "
-            f"the limit is {limit}"
+            f"num_beams: {settings.num_beams} beams of {settings.max_new_tokens} new tokens each "
+            f"exceed the limit of {limit} tokens"
         )
 
 
 def check_new_tokens(settings: GenerationSettings, limit: int, room: int, tokens: int) -> None:
-    """Raises InvalidInput where *settings* ask for more tokens than there may be, or than fit."""
+    """Raise InvalidInput where *settings* ask for more new tokens than *limit* or *room*."""
     most = settings.max_new_tokens
     if most > limit:
-        raise InvalidInput(f"max_new_tokens: {most}, the limit is {limit}")
+        raise InvalidInput(f"max_new_tokens: must be at most {limit}, not {most}")
     if most > room:
         raise InvalidInput(
-            f"max_new_tokens: {most}, behind a text of {tokens} tokens there is room for {room}"
+            f"max_new_tokens: must be at most {room} after a text of {tokens} tokens, not {most}"
         )
     if settings.min_new_tokens > most:
-        raise InvalidInput(f"min_new_tokens: {settings.min_new_tokens} is more than {most}")
+        raise InvalidInput(f"min_new_tokens: must be at most {most}, not {settings.min_new_tokens}")
 
 
 def _first(*values: int | None) -> int:

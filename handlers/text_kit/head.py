@@ -1,4 +1,4 @@
-"""Which checkpoints fit a task: what transformers calls the network's head."""
+"""Which checkpoints fit a task: what transformers calls the head of a network."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class Head(NamedTuple):
     classes: Mapping[str, Any]
 
     def names(self, model_type: str) -> tuple[str, ...]:
-        """The classes of *model_type* that have this head."""
+        """Return the classes of *model_type* that have this head."""
         found = self.classes.get(model_type, ())
         return (found,) if isinstance(found, str) else tuple(found)
 
@@ -52,19 +52,20 @@ HEADS: dict[TaskName, Head] = {
 
 
 def fitting_head(task: TaskName, config: Any) -> Head:
-    """The head for *task*, if *config* is of a checkpoint that may have it.  Raises LoadError.
+    """Return the head for *task*, if a checkpoint with *config* may have it.  Raises LoadError.
 
     A checkpoint without a head (facebook/bart-large says BartModel) may have one that is tied to
-    its other weights; whether it has shows when it is loaded.
+    its other weights; whether it does shows when it is loaded.
     """
     head = HEADS[task]
     fitting = head.names(config.model_type)
     if not fitting:
-        raise LoadError(f"task {task}: there is no {config.model_type} network for it")
+        raise LoadError(f"task {task}: {config.model_type} networks do not support it")
     others = {name for each in HEADS.values() for name in each.names(config.model_type)}
     stated = set(config.architectures or ())
     if stated & others and not stated & set(fitting):
         raise LoadError(
-            f"task {task} needs a {fitting[0]}, this checkpoint is a {', '.join(sorted(stated))}"
+            f"task {task} needs a {fitting[0]}, "
+            f"but this checkpoint is a {', '.join(sorted(stated))}"
         )
     return head

@@ -18,14 +18,14 @@ TaskName = Literal[
 
 
 class TextOptions(HandlerOptions, frozen=True, kw_only=True):
-    """What the network is for, and how much of it one client may have.
+    """What the network is for, and how much of it one client may use.
 
-    *max_length* in tokens, of what is read and written together where the network has one row
-    for both; null asks the tokenizer and the network.  *max_pass_tokens* bounds a forward pass,
-    padding included, and so one text.  *prefix* is put before each text; null asks the
-    checkpoint.  *default_new_tokens* where neither the client nor the checkpoint says it.
-    *max_beam_tokens* bounds new tokens times beams, *max_seconds* the writing of one pass: a job
-    that outlasts its limit would cost the worker.
+    *max_length*, in tokens, bounds what is read and written together where both share one row; null
+    means the limit of the tokenizer and the network.  *max_pass_tokens* bounds a forward pass,
+    padding included, and so one text.  *prefix* is put before each text; null means the
+    checkpoint's own. *default_new_tokens* holds where neither the client nor the checkpoint gives a
+    length. *max_beam_tokens* bounds new tokens times beams, *max_seconds* the writing of one pass:
+    a job that exceeds its time limit would cost the worker.
     """
 
     task: TaskName

@@ -31,10 +31,10 @@ class EncodedText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadingTask(ABC):
-    """A task says how a text becomes rows, and its rows' logits an answer."""
+    """A subclass says how a text becomes rows, and how its rows' logits become an answer."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raises LoadError where the checkpoint cannot do the task."""
+        """Raise LoadError where the checkpoint does not fit the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
         self.config = checkpoint.network.config
@@ -45,28 +45,28 @@ class ReadingTask(ABC):
 
     @abstractmethod
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
-        """Raises InvalidInput."""
+        """Return the text's rows.  Raises InvalidInput."""
 
     @abstractmethod
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> Any:
-        """What *logits*, of each row of *question*, mean."""
+        """Return the answer that *logits*, of each row of *question*, amount to."""
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """*text* as one could be asked of it, to check and warm up with."""
+        """Return *text* and parameters as a client could send them, to check and warm up with."""
         return text, {}
 
     @property
     def network(self) -> torch.nn.Module:
-        """The checkpoint's."""
+        """The checkpoint's network."""
         network: torch.nn.Module = self.checkpoint.network
         return network
 
     def plan(self, inputs: Sequence[EncodedText]) -> list[list[int]]:
-        """Questions of like lengths share a pass of at most `max_pass_tokens`."""
+        """Return groups of questions of like lengths, each within `max_pass_tokens`."""
         return cut([one.size for one in inputs], self.options.max_pass_tokens, padded=True)
 
     def run(self, network: Any, inputs: Sequence[EncodedText]) -> TaskOutput:
-        """The answers; a question whose own rows fill a pass takes several."""
+        """Return the answers; a question whose own rows fill a pass takes several passes."""
         rows = [row for question in inputs for row in question.rows]
         logits: dict[int, torch.Tensor] = {}
         for places in cut(
@@ -82,30 +82,34 @@ class ReadingTask(ABC):
         return TaskOutput(answers, said)
 
     def probes(self, texts: Sequence[str]) -> list[EncodedText]:
-        """*texts*, each as long as the network takes."""
+        """Return *texts*, each cut to what the network takes."""
         return [question for text in texts for question in self._fitting(text)]
 
     def details(self) -> dict[str, Any]:
-        """How long a text may be."""
+        """Return how long a text may be."""
         return {"max_length": self.checkpoint.longest}
 
     def encoded(self, text: str, second: str | None = None, **how: Any) -> Any:
-        """The tokenizer's encoding.  Raises InvalidInput for a text that is too long or empty."""
+        """Return the tokenizer's encoding.  Raises InvalidInput for too long or empty a text."""
         if not text.strip():
             raise InvalidInput("The text is empty")
         encoding = self.tokenizer(
-            text, second, return_attention_mask=False, return_token_type_ids=self._types,
-            verbose=False, **how,
-        )  # fmt: skip
+            text,
+            second,
+            return_attention_mask=False,
+            return_token_type_ids=self._types,
+            verbose=False,
+            **how,
+        )
         self.checkpoint.check_length(encoding["input_ids"])
         return encoding
 
     def row(self, encoding: Any) -> TokenRow:
-        """*encoding* for the network."""
+        """Return *encoding* as a row for the network."""
         return row_of(encoding)
 
     def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:  # noqa: ARG002 - others read it
-        """Of one row's *logits*, still on the device, what an answer needs."""
+        """Return what an answer needs of one row's *logits*, still on the device."""
         return logits
 
     @property
@@ -113,7 +117,7 @@ class ReadingTask(ABC):
         return self._has_types and "token_type_ids" in self.tokenizer.model_input_names
 
     def _fitting(self, text: str) -> Iterator[EncodedText]:
-        """The probe of *text*, without the words at its end that there is no room for; or none."""
+        """Yield the probe of *text*, shortened until it fits; none if nothing of it does."""
         words = text.split()
         while words:
             with suppress(InvalidInput):

@@ -1,4 +1,4 @@
-"""Scores as answers."""
+"""Scores as answers: labels with numbers of few digits."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from handler_kit.json_numbers import shortened
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A label and how sure the network is of it."""
+    """A label, and how sure the network is of it."""
 
     label: str
     score: float
 
 
 def best(labels: Sequence[str], scores: torch.Tensor, top_k: int) -> list[Scored]:
-    """The *top_k* labels with the highest *scores* [labels], best first."""
+    """Return the *top_k* labels with the highest *scores* [labels], best first."""
     values = short(scores)
     order = sorted(range(len(labels)), key=lambda place: -values[place])
     return [Scored(labels[place], values[place]) for place in order[:top_k]]
 
 
 def short(scores: torch.Tensor) -> list[float]:
-    """*scores* [n], float32, as numbers with few digits."""
+    """Return *scores* [n], float32, as numbers with few digits."""
     numbers: list[float] = shortened(scores.numpy()).tolist()
     return numbers

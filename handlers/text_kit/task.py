@@ -1,4 +1,4 @@
-"""What the handler asks of any task."""
+"""What the handler asks of a task, and which task the options name."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,9 +23,9 @@ _CLASSES: dict[TaskName, tuple[str, str]] = {
 
 
 class TaskOutput(NamedTuple):
-    """What one pass came to, an entry for each member, in order.
+    """What one pass computed, with one entry per member, in order.
 
-    *answers* become JSON; *logits* are what the network said, in fp32 on the CPU.
+    *answers* become JSON; *logits* are the network's, in fp32 on the CPU.
     """
 
     answers: list[Any]
@@ -33,7 +33,7 @@ class TaskOutput(NamedTuple):
 
     @property
     def finite_answers(self) -> list[Any]:
-        """*answers*, each with an error in its place where the network said no number."""
+        """*answers*, with an error in the place of each whose logits are not finite."""
         return [
             answer
             if torch.isfinite(logits).all()
@@ -43,26 +43,26 @@ class TaskOutput(NamedTuple):
 
 
 class Task(Protocol):
-    """One way to answer a text.  What `read` makes is `plan`'s and `run`'s own."""
+    """One way to answer a text.  What `read` returns only `plan` and `run` understand."""
 
     @property
     def network(self) -> torch.nn.Module:
         """The module that runs, on its device."""
 
     def read(self, text: str, parameters: dict[str, Any]) -> Any:
-        """One input.  Raises InvalidInput naming the parameter, or saying what is too long."""
+        """Return one input.  Raises InvalidInput naming the parameter, or what is too long."""
 
     def plan(self, inputs: Sequence[Any]) -> list[list[int]]:
-        """The places of the inputs that share a pass."""
+        """Return the places of the inputs that share a pass."""
 
     def run(self, network: Any, inputs: Sequence[Any]) -> TaskOutput:
-        """One pass with *network*, which is the task's own, compiled or not."""
+        """Run one pass with *network*, which is the task's own, compiled or not."""
 
     def probes(self, texts: Sequence[str]) -> Sequence[Any]:
-        """Inputs made of *texts*, cut to what the network takes."""
+        """Return inputs made of *texts*, cut to what the network takes."""
 
     def details(self) -> dict[str, Any]:
-        """What `describe` tells of it."""
+        """Return what `describe` tells of the task."""
 
 
 def load_task(folder: Path, device: torch.device, options: TextOptions) -> Task:

@@ -1,4 +1,4 @@
-"""What kind of text it is: one label of the checkpoint's."""
+"""Says what kind of text it is, with one of the checkpoint's labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,17 +14,17 @@ class TextClassification(ReadingTask):
     """Answers `[{label, score}]`, best first."""
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
-        """Raises InvalidInput."""
+        """Return the tokens.  Raises InvalidInput."""
         asked = parse_parameters(parameters, RankingParameters)
         return EncodedText(text=text, rows=(self.row(self.encoded(text)),), asked=asked)
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
-        """Labels by their scores."""
+        """Return labels by their scores."""
         labels = [self.config.id2label[number] for number in range(len(logits[0]))]
         return best(labels, self._scores(logits[0]), question.asked.top_k)
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """As the checkpoint was trained: one of its labels holds, or any of them, or a number."""
+        """Return scores as the checkpoint was trained: for one label, any of them, or a number."""
         kind = self.config.problem_type
         if kind == "regression":
             return logits

@@ -1,4 +1,4 @@
-"""What a text's words are: names of people and places, parts of speech."""
+"""Says what a text's words are: names of people and places, parts of speech."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -18,7 +18,7 @@ OUTSIDE = "O"  # the label of a token that names nothing
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """*start* and *end* count characters of the text, the end not included."""
+    """What a word or several name; *start* and *end* (not included) count the text's characters."""
 
     entity: str
     score: float
@@ -28,13 +28,13 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaggingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """*aggregation* "simple" makes one entity of neighbours, "none" leaves each token alone."""
+    """*aggregation* "simple" joins neighbours into one entity, "none" leaves each token alone."""
 
     aggregation: Literal["none", "simple"] = "none"
 
 
 class EncodedTextWithSpans(EncodedText, frozen=True, kw_only=True):
-    """Where each token lies in the text, and whether it is one that the tokenizer added."""
+    """A text with the place of each token in it, and whether the tokenizer added the token."""
 
     spans: Sequence[tuple[int, int]]
     added: Sequence[int]
@@ -44,13 +44,13 @@ class TokenClassification(ReadingTask):
     """Answers `[{entity, score, word, start, end}]`, in the text's order."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raises LoadError for a tokenizer that does not tell where its tokens lie."""
+        """Raise LoadError for a tokenizer that does not tell where its tokens lie."""
         super().__init__(checkpoint, options)
         if not self.tokenizer.is_fast:
             raise LoadError("task token_classification needs a tokenizer.json")
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedTextWithSpans:
-        """Raises InvalidInput."""
+        """Return the tokens and their places.  Raises InvalidInput."""
         asked = parse_parameters(parameters, TaggingParameters)
         encoding = self.encoded(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         return EncodedTextWithSpans(
@@ -62,11 +62,11 @@ class TokenClassification(ReadingTask):
         )
 
     def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:
-        """Without the padding, [tokens, labels]."""
+        """Return the logits without the padding, [tokens, labels]."""
         return logits[: len(row.ids)]
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Entity]:
-        """Entities, but for those that are none."""
+        """Return the entities, without the tokens that name nothing."""
         assert isinstance(question, EncodedTextWithSpans)
         tokens = self._tokens(question, logits[0])
         if question.asked.aggregation == "simple":
@@ -99,9 +99,9 @@ class TokenClassification(ReadingTask):
 
 
 def together(tokens: Sequence[Entity], joined: Callable[[list[str]], str]) -> Iterator[Entity]:
-    """What neighbours of one tag name, as transformers' strategy "simple" has it.
+    """Yield neighbours of one tag as one entity, like transformers' strategy "simple".
 
-    B- begins another one, I- and labels without either go on.  The score is the mean.
+    B- begins another one; I- and labels without either continue it.  The score is the mean.
     """
     group: list[Entity] = []
     for token in tokens:

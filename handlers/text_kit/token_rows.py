@@ -7,7 +7,7 @@ import torch
 
 
 class TokenRow(NamedTuple):
-    """The *ids* of one text's tokens; *types* tell two texts apart where the network wants it."""
+    """The *ids* of one text's tokens; *types* tell two texts apart where the network needs it."""
 
     ids: Sequence[int]
     types: Sequence[int] | None = None
@@ -16,7 +16,7 @@ class TokenRow(NamedTuple):
 def padded(
     rows: Sequence[TokenRow], pad_token: int, device: torch.device, *, left: bool = False
 ) -> dict[str, torch.Tensor]:
-    """What a network takes, [rows, longest]; *left* fills up before a text, not behind it."""
+    """Return a network's inputs, [rows, longest]; *left* pads before a text, not after it."""
     longest = max(len(row.ids) for row in rows)
 
     def filled(one: Sequence[int], filling: int) -> list[int]:
@@ -33,5 +33,5 @@ def padded(
 
 
 def row_of(encoding: Any) -> TokenRow:
-    """What a tokenizer made of one text."""
+    """Return the row of one text's *encoding* by a tokenizer."""
     return TokenRow(encoding["input_ids"], encoding.get("token_type_ids"))

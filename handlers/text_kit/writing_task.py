@@ -29,7 +29,7 @@ PROBED_TOKENS = 4
 
 
 class Generated(msgspec.Struct, frozen=True):
-    """What was written."""
+    """The text that was written."""
 
     generated_text: str
 
@@ -45,17 +45,17 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WritingTask(ABC):
-    """A task says where the new text has room, and what stands in the answer.
+    """A subclass says how much room a new text has, and what stands in the answer.
 
-    Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the
-    others would take from its numbers.
+    Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the others
+    would use up its random numbers.
     """
 
     parameters: ClassVar[type[GenerationParameters]]
     behind: ClassVar[bool]  # whether the new text follows the given one in one row
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raises LoadError where the checkpoint cannot do the task."""
+        """Raise LoadError where the checkpoint does not fit the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
         self.options = options
@@ -67,24 +67,24 @@ class WritingTask(ABC):
 
     @abstractmethod
     def room(self, tokens: int) -> int:
-        """How many tokens can be written for a text of *tokens*."""
+        """Return how many tokens can be written for a text of *tokens*."""
 
     @abstractmethod
     def said(self, prompt: Prompt, written: str) -> str:
-        """The answer's text."""
+        """Return the answer's text."""
 
     def own_prefix(self) -> str:
-        """What the checkpoint wants before each text."""
+        """Return what the checkpoint expects before each text."""
         return ""
 
     @property
     def network(self) -> torch.nn.Module:
-        """The checkpoint's."""
+        """The checkpoint's network."""
         network: torch.nn.Module = self.checkpoint.network
         return network
 
     def read(self, text: str, parameters: dict[str, Any]) -> Prompt:
-        """Raises InvalidInput."""
+        """Return the prompt.  Raises InvalidInput."""
         asked = parse_parameters(parameters, self.parameters)
         if not text.strip():
             raise InvalidInput("The text is empty")
@@ -93,7 +93,8 @@ class WritingTask(ABC):
         room = min(self.room(len(ids)), self.options.max_new_tokens)
         if room < 1:
             raise InvalidInput(
-                f"The text has {len(ids)} tokens, of {self.checkpoint.longest} with what is written"
+                f"The text has {len(ids)} tokens and leaves no room to write: "
+                f"the model takes {self.checkpoint.longest} in all"
             )
         settings = self.defaults.settings(asked, room)
         check_new_tokens(
@@ -103,7 +104,7 @@ class WritingTask(ABC):
         return Prompt(text=text, ids=ids, asked=asked, settings=settings)
 
     def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:
-        """By settings, then by length, in passes of at most `max_pass_tokens`."""
+        """Group by settings, then by length, in passes of at most `max_pass_tokens`."""
         groups: dict[Any, list[int]] = {}
         for place, one in enumerate(inputs):
             key = place if one.settings.do_sample else (one.settings, one.probe)
@@ -119,7 +120,7 @@ class WritingTask(ABC):
         ]
 
     def run(self, network: Any, inputs: Sequence[Prompt]) -> TaskOutput:
-        """What is written for *inputs*, which have the same settings."""
+        """Return what is written for *inputs*, which have the same settings."""
         settings, device = inputs[0].settings, self.checkpoint.device
         batch = padded(
             [TokenRow(one.ids) for one in inputs],
@@ -147,7 +148,7 @@ class WritingTask(ABC):
         return TaskOutput(answers, list(output.logits[0].float().cpu()))
 
     def probes(self, texts: Sequence[str]) -> list[Prompt]:
-        """*texts*, for a few tokens, the likeliest."""
+        """Return prompts of *texts* for a few tokens, always the most probable."""
         room = self.checkpoint.longest - PROBED_TOKENS
         asked = self.parameters(num_beams=1, max_new_tokens=PROBED_TOKENS, min_new_tokens=0)
         settings = self.defaults.settings(asked, PROBED_TOKENS)
@@ -159,7 +160,7 @@ class WritingTask(ABC):
         ]
 
     def details(self) -> dict[str, Any]:
-        """How long a text may be, and what stands before it.
+        """Return how long a text may be, and what stands before it.
 
         The loop that writes runs the plain network, whatever was compiled.
         """
@@ -167,9 +168,11 @@ class WritingTask(ABC):
 
     def _ids(self, text: str) -> Sequence[int]:
         ids: Sequence[int] = self.tokenizer(
-            self._prefix + text, return_attention_mask=False, return_token_type_ids=False,
+            self._prefix + text,
+            return_attention_mask=False,
+            return_token_type_ids=False,
             verbose=False,
-        )["input_ids"]  # fmt: skip
+        )["input_ids"]
         return ids
 
     def _size(self, prompt: Prompt) -> PassSize:
@@ -177,24 +180,24 @@ class WritingTask(ABC):
         return PassSize(len(prompt.ids) + written, prompt.settings.num_beams)
 
     def _answer(self, prompt: Prompt, ids: list[int], *, late: bool) -> Generated | InvalidInput:
-        """*late*: whoever has not ended by now was stopped."""
+        """Return the answer.  *late*: whatever had not ended by now was stopped."""
         if late and len(ids) < prompt.settings.max_new_tokens and not self._ends.intersection(ids):
             return InvalidInput(
-                f"Writing took more than {self.options.max_seconds:g} s: "
+                f"Writing took longer than {self.options.max_seconds:g} s: "
                 "ask for fewer new tokens or beams"
             )
         end = next((at for at, one in enumerate(ids) if one in self._ends), len(ids))
         return Generated(self.said(prompt, self._text(prompt, ids[:end])))
 
     def _text(self, prompt: Prompt, ids: list[int]) -> str:
-        """*ids* as text; what follows a text is read with it, or it would lose its first space."""
+        """Return *ids* as text, decoded after the prompt: alone it would lose its first space."""
         before = list(prompt.ids) if self.behind else []
         whole: str = self.tokenizer.decode([*before, *ids], skip_special_tokens=True)
         return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
 
 
 def _ends(checkpoint: TextCheckpoint) -> frozenset[int]:
-    """The tokens that end a text: none, one or several."""
+    """Return the tokens that end a text: none, one or several."""
     ends = checkpoint.network.generation_config.eos_token_id
     if ends is None:
         return frozenset()

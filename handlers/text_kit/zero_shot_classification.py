@@ -19,45 +19,47 @@ from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import Scored, best
 
 BLANK = "{}"
-Label = Annotated[str, Meta(min_length=1, max_length=1000)]
+CandidateLabel = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*multi_label*: each label is asked for itself, else the scores' sum is 1."""
+    """*multi_label*: each label is scored on its own; otherwise the scores add up to 1."""
 
-    candidate_labels: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    candidate_labels: Annotated[tuple[CandidateLabel, ...], Meta(min_length=1)]
     hypothesis_template: Annotated[str, Meta(max_length=1000)] = f"This example is {BLANK}."
     multi_label: bool = False
     top_k: TopK = 5
 
     def __post_init__(self) -> None:
         if self.hypothesis_template.count(BLANK) != 1:
-            raise ValueError(f"hypothesis_template must hold {BLANK} once, where the label goes")
+            raise ValueError(
+                f"hypothesis_template must contain {BLANK} exactly once, where the label goes"
+            )
 
 
 class ZeroShotClassification(ReadingTask):
     """Answers `[{label, score}]`, best first."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raises LoadError for a network that does not tell what follows from a text."""
+        """Raise LoadError for a network that does not tell what follows from a text."""
         super().__init__(checkpoint, options)
         named = self.config.id2label
         entailing = [at for at, label in named.items() if label.lower().startswith("entail")]
         if not entailing or len(named) < 2:
             raise LoadError(
                 "task zero_shot_classification needs a network with a label 'entailment', "
-                f"this one has {', '.join(sorted(named.values()))}"
+                f"but this one has {', '.join(sorted(named.values()))}"
             )
         self._entailment = entailing[0]
         self._contradiction = -1 if self._entailment == 0 else 0  # as in transformers' pipeline
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
-        """Raises InvalidInput."""
+        """Return a row per label.  Raises InvalidInput."""
         asked = parse_parameters(parameters, ZeroShotParameters)
         count = len(asked.candidate_labels)
         if count > self.options.max_labels:
             raise InvalidInput(
-                f"candidate_labels: {count} of them, {self.options.max_labels} are allowed"
+                f"candidate_labels: must be at most {self.options.max_labels} labels, not {count}"
             )
         hypotheses = (
             asked.hypothesis_template.replace(BLANK, label) for label in asked.candidate_labels
@@ -66,7 +68,7 @@ class ZeroShotClassification(ReadingTask):
         return EncodedText(text=text, rows=rows, asked=asked)
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
-        """Labels by how surely their sentence follows."""
+        """Return labels by how surely their sentence follows."""
         said = torch.stack(list(logits))
         labels = question.asked.candidate_labels
         if question.asked.multi_label or len(labels) == 1:
@@ -76,5 +78,5 @@ class ZeroShotClassification(ReadingTask):
         return best(labels, scores, question.asked.top_k)
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """*text* and two labels."""
+        """Return *text* and two labels."""
         return text, {"candidate_labels": ["brown", "quick"]}

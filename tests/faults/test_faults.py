@@ -14,13 +14,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = build_world(tmp_path_factory.mktemp("faults"))
-    server.start()
-    try:
-        server.wait_ready()
+    with build_world(tmp_path_factory.mktemp("faults")).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize(

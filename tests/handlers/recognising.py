@@ -68,9 +68,16 @@ def write_small_whisper(
 ) -> None:
     """A Whisper that knows bytes and *languages* but has learned nothing."""
     special = [
-        "endoftext", "startoftranscript", *(languages or LANGUAGES), "translate", "transcribe",
-        "startoflm", "startofprev", "nospeech", "notimestamps",
-    ]  # fmt: skip
+        "endoftext",
+        "startoftranscript",
+        *(languages or LANGUAGES),
+        "translate",
+        "transcribe",
+        "startoflm",
+        "startofprev",
+        "nospeech",
+        "notimestamps",
+    ]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({byte: at for at, byte in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

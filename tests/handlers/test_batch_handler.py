@@ -287,7 +287,7 @@ def test_what_a_pass_held_is_free_before_the_cache_is_given_back(
 def test_a_fault_of_the_handler_itself_is_500_for_each_row(
     example: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(example.handler, "_answer", None)
+    monkeypatch.setattr(example.handler, "options", None)
     assert [json.loads(a) for a in example.rows({"body": GOOD}, {"body": GOOD})] == [
         {"error": "Internal server error"}
     ] * 2

@@ -141,7 +141,7 @@ def test_what_it_cannot_do_is_refused(
     loaded: dict[str, Loaded], name: str, parameter: str, value: Any
 ) -> None:
     reason = refusal(loaded[name], sounds(1.0), **{parameter: value})
-    assert reason.startswith(f"{parameter}: this model")
+    assert reason.startswith(f"{parameter}: ")
 
 
 def test_moonshine_tells_no_words_times(loaded: dict[str, Loaded]) -> None:

@@ -12,7 +12,7 @@ from recognition_kit.transcript import Segment, mean_confidence
 from recognition_kit.whisper.alignment import warp
 from recognition_kit.whisper.hypothesis import Hypothesis, compression_ratio
 from recognition_kit.whisper.logit_filter import LogitFilter
-from recognition_kit.whisper.prompts import is_cut, is_echo, usable, without_repetitions
+from recognition_kit.whisper.prompts import is_cut, is_echo, usable_prompt, without_repetitions
 from recognition_kit.whisper.text_spans import TextSpan, find_rest, find_spans
 from recognition_kit.whisper.vocabulary import Vocabulary
 from recognition_kit.whisper.word_times import split_words
@@ -134,20 +134,22 @@ def test_warping_finds_the_cheapest_way() -> None:
     [
         ("Hello hello, hello.", "Hello"),
         ("one two three one two three one two three", "one two three"),
-        ("Ever tried. Ever failed. Ever tried. Ever failed. No matter.",
-         "Ever tried. Ever failed. No matter."),
+        (
+            "Ever tried. Ever failed. Ever tried. Ever failed. No matter.",
+            "Ever tried. Ever failed. No matter.",
+        ),
         ("A glossary: Estragon, Vladimir.", "A glossary: Estragon, Vladimir."),
         ("- - -", "-"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_a_prompt_says_everything_once(text: str, once: str) -> None:
     assert without_repetitions(text) == once
 
 
 def test_a_prompt_that_only_repeats_itself_is_none() -> None:
-    assert usable("la " * 100) == ""
-    assert usable("Samuel Beckett, Worstward Ho.") == "Samuel Beckett, Worstward Ho."
+    assert usable_prompt("la " * 100) == ""
+    assert usable_prompt("Samuel Beckett, Worstward Ho.") == "Samuel Beckett, Worstward Ho."
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,13 @@ def somebody(model: Any, folder: Path, seed: int) -> dict[str, torch.Tensor]:
     model.semantic.generate = kept("semantic", semantic)
     model.fine_acoustics.generate = kept("fine", fine)
     tokens = AutoTokenizer.from_pretrained(folder)(
-        FIRST_WORDS, padding="max_length", max_length=bark.LONGEST, truncation=True,
-        add_special_tokens=False, return_tensors="pt",
-    )  # fmt: skip
+        FIRST_WORDS,
+        padding="max_length",
+        max_length=bark.LONGEST,
+        truncation=True,
+        add_special_tokens=False,
+        return_tensors="pt",
+    )
     torch.manual_seed(seed)
     model.generate(tokens["input_ids"], attention_mask=tokens["attention_mask"])
     model.semantic.generate, model.fine_acoustics.generate = semantic, fine
@@ -68,9 +72,12 @@ def somebody(model: Any, folder: Path, seed: int) -> dict[str, torch.Tensor]:
 def by_transformers(folder: Path, text: str, voice: str | None, seed: int) -> Samples:
     model: Any = BarkModel.from_pretrained(folder)
     tokens = AutoTokenizer.from_pretrained(folder)(
-        text, padding="max_length", max_length=bark.LONGEST, add_special_tokens=False,
+        text,
+        padding="max_length",
+        max_length=bark.LONGEST,
+        add_special_tokens=False,
         return_tensors="pt",
-    )  # fmt: skip
+    )
     if voice is None:
         history = somebody(model, folder, seed)
     else:
@@ -141,5 +148,5 @@ def test_a_voice_that_is_not_there_does_not_load(folder: Path, tmp_path: Path) -
     half = load_file(folder / "voices.safetensors")
     del half["v2/en_speaker_0.fine_prompt"]
     save_file(half, tmp_path / "voices.safetensors")
-    with pytest.raises(LoadError, match="en_speaker_0 is not whole"):
+    with pytest.raises(LoadError, match="en_speaker_0 lacks one of its three prompts"):
         load_family(tmp_path, voices=VOICES)

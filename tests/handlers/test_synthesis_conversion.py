@@ -87,5 +87,5 @@ def test_half_a_tacotron2_is_refused(tmp_path: Path, missing: str) -> None:
     tacotron2.build_published(tmp_path / "hub")
     (tmp_path / "hub" / missing).unlink()
     with pytest.raises(archive.BuildError, match=f"hub: .*{missing}"):
-        archive._convert("tacotron2", tmp_path / "hub", tmp_path / "made", "hub")
+        archive.convert_source("tacotron2", tmp_path / "hub", tmp_path / "made", "hub")
     assert not list((tmp_path / "made").rglob("*"))

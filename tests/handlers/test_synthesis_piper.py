@@ -71,7 +71,7 @@ def test_without_noise_it_is_the_original_network(
     for text in TEXTS:
         utterance = Utterance(pronunciation.phonemes(text, normalized=True).symbols)
         (ours,) = network.speak([utterance])
-        ids = network._ids(utterance).numpy()[None]
+        ids = network.symbol_ids(utterance).numpy()[None]
         inputs = {"input": ids, "input_lengths": np.array([ids.shape[1]])}
         scales = np.array([0, 1, 0], np.float32)
         (theirs,) = original.run(None, {**inputs, "scales": scales})
@@ -126,7 +126,9 @@ def test_a_seed_repeats_and_another_differs(joe: Loaded) -> None:
 @pytest.mark.parametrize("asked", [{"pitch": 1.2}, {"emotion": "happy"}])
 def test_what_the_voice_cannot_do_is_refused(joe: Loaded, asked: dict[str, Any]) -> None:
     (name,) = asked
-    assert refusal(joe, TEXTS[0], **asked) == f"{name}: this voice cannot change it; leave it out"
+    assert (
+        refusal(joe, TEXTS[0], **asked) == f"{name}: this voice does not support it; leave it out"
+    )
     assert len(say(joe, TEXTS[0], pitch=1.0, emotion="neutral"))
 
 
@@ -152,7 +154,7 @@ def test_an_incomplete_folder_does_not_load(joe: Loaded, tmp_path: Path, broken:
         weights.pop("decoder.conv_post.weight")
         (tmp_path / "model.safetensors").unlink()
         save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(LoadError, match="no voice of Piper's"):
+    with pytest.raises(LoadError, match="cannot load the Piper voice"):
         load_voice("joe_tts", tmp_path)
 
 

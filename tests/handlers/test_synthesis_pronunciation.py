@@ -95,7 +95,7 @@ def test_ipa_becomes_the_symbols_that_voices_know(ipa: str, symbols: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("ipa", "reason"), [("ʁɛx", "no sounds x, ʁ"), ("bst", "must have a vowel"), ("", "vowel")]
+    ("ipa", "reason"), [("ʁɛx", "the sounds x, ʁ"), ("bst", "must have a vowel"), ("", "vowel")]
 )
 def test_sounds_that_no_voice_has_are_refused_by_name(ipa: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=f"pronunciations: word: .*{reason}"):
@@ -105,9 +105,9 @@ def test_sounds_that_no_voice_has_are_refused_by_name(ipa: str, reason: str) -> 
 @pytest.mark.parametrize("run", ["a-", "aA", "1x", "@", ".5", "a@", "000 "])
 def test_no_text_holds_a_worker_for_minutes(pronunciation: Pronunciation, run: str) -> None:
     """hibari's look-up of one run without spaces takes time with the cube of its parts."""
-    started = time.process_time()
+    started = time.thread_time()
     pronunciation.phonemes(run * (2000 // len(run)), normalized=True)
-    assert time.process_time() - started < 15
+    assert time.thread_time() - started < 15
 
 
 def test_long_runs_are_parted_where_words_end() -> None:

@@ -151,14 +151,14 @@ def test_it_is_hibaris_network(folder: Path, tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "hibari.onnx")
     network = HibariNetwork.load(folder, torch.device("cpu"))
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    network._vocoder.register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
+    network.vocoder.register_forward_pre_hook(lambda _, given: seen.append(given[:2]))
     pronunciation = Pronunciation()
     equal = 0
     for text in SENTENCES[:8]:
         utterance = Utterance(pronunciation.phonemes(text, normalized=True).symbols)
         network.speak([utterance])
         frames, pitch = (each.numpy() for each in seen.pop())
-        inputs = {"ids": np.array([network._ids(utterance)]), "speed": np.ones(1, np.float32)}
+        inputs = {"ids": np.array([network.symbol_ids(utterance)]), "speed": np.ones(1, np.float32)}
         harmonic, *_, theirs = session.run(None, inputs)
         assert len(pitch) == pytest.approx(theirs.shape[1], abs=6)
         if theirs.shape[1] == len(pitch):
@@ -172,10 +172,10 @@ def test_it_is_hibaris_network(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"voices": {}}, "needs a voice"),
-        ({"languages": []}, "needs a voice and a language"),
+        ({"voices": {}}, "voices and languages must each"),
+        ({"languages": []}, "voices and languages must each"),
         ({"voices": {"x": {"formants": 9}}}, "formants"),
-        ({"network": "piper"}, "one voice"),
+        ({"network": "piper"}, "only voices of network hibari"),
         ({"network": "bark"}, "network"),
         ({"max_piece_symbols": 3}, "max_piece_symbols"),
     ],

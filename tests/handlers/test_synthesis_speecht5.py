@@ -102,13 +102,13 @@ def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
         ({"speed": 1.5}, "speed: "),
         ({"pitch": 1.5}, "pitch: "),
         ({"emotion": "sad"}, "emotion: "),
-        ({"speaker_embedding": [0.5] * 100}, "it has 100 numbers, a voice here has 512"),
-        ({"speaker_embedding": [0.0] * 512}, "not all zeros"),
-        ({"reference_audio": "%"}, "reference_audio: it is no base64"),
+        ({"speaker_embedding": [0.5] * 100}, "must have 512 numbers, not 100"),
+        ({"speaker_embedding": [0.0] * 512}, "not all zero"),
+        ({"reference_audio": "%"}, "reference_audio: is not valid base64"),
         ({"reference_audio": base64.b64encode(b"OggS" * 20).decode()}, "reference_audio: The inp"),
         ({"reference_audio": wav(0.5)}, "reference_audio: it lasts 0.5 s"),
         ({"reference_audio": wav(2), "speaker_embedding": [1.0] * 512}, "give either"),
-        ({"voice": "nobody"}, "voice: known are slt, man"),
+        ({"voice": "nobody"}, "voice: expected one of: slt, man"),
     ],
 )
 def test_what_cannot_be_is_refused(voice: Loaded, parameters: dict[str, Any], reason: str) -> None:
@@ -152,7 +152,7 @@ def test_what_does_not_fit_together_does_not_load(copied: Path) -> None:
         load_family(copied, voices={"nobody": {}})
     shutil.rmtree(copied / "xvector")
     speecht5.write_xvector(copied / "xvector", 256)
-    with pytest.raises(LoadError, match="256 numbers, 512"):
+    with pytest.raises(LoadError, match="256 numbers; expected 512"):
         load_family(copied, voices=VOICES)
     (copied / "speakers.safetensors").write_bytes(b"spoiled")
     with pytest.raises(LoadError, match=r"speakers\.safetensors"):

@@ -57,7 +57,7 @@ def test_a_batch_sounds_as_each_alone(rewriter: Loaded) -> None:
 
 def test_a_text_that_is_too_long_for_it_is_refused(rewriter: Loaded) -> None:
     assert "64 can be rewritten" in refusal(rewriter, "a" * 100)
-    assert "5000 are allowed" in refusal(rewriter, "a " * 2501)
+    assert "at most 5000 are allowed" in refusal(rewriter, "a " * 2501)
 
 
 def test_without_its_folder_it_does_not_load(folder: Path) -> None:

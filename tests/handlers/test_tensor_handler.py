@@ -205,7 +205,7 @@ def test_weights_that_do_not_fit_are_a_load_error(tmp_path: Path, example_folder
     options = {"module": "wider", "class": "Wider", "arguments": arguments}
     with pytest.raises(LoadError, match="eager model"):
         load(tmp_path, **options)
-    with pytest.raises(LoadError, match="no model class Narrower"):
+    with pytest.raises(LoadError, match=r"no torch\.nn\.Module named Narrower"):
         load(tmp_path, **options | {"class": "Narrower"})
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.nn.functional import cosine_similarity, normalize
 from transformers import (
     AutoModel,
@@ -19,7 +18,6 @@ from transformers import (
     DistilBertModel,
     MPNetConfig,
     MPNetModel,
-    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
 )
@@ -28,14 +26,14 @@ from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.packed_attention import CannotPack, PackedAttention, runs_of
 from handler_kit.text_batching import PackedBatching, PaddedBatching
 from handler_kit.text_encoder import BatchingChoice
-from handler_kit.text_input import check_texts, sample_texts
+from handler_kit.text_input import check_texts
 from tests.checkpoints.sentences import EXPECTED, LAYOUTS, LIMIT, PROMPTED, WIDTH, build
 from tests.checkpoints.sentences import TEXTS as SENTENCES
+from tests.checkpoints.text_tokenizers import write_words
 from tests.handlers.loaded import FakeContext, Loaded
 from tests.needs import need_compiler
 from text_embedding_handler import TextEmbeddingHandler
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -64,29 +62,9 @@ TEXTS = [
 ]
 
 
-def write_tokenizer(folder: Path, limit: int) -> int:
-    """A word-level tokenizer of the sample texts' words; returns its vocabulary's size."""
-    words = sorted({word for text in sample_texts(8) for word in text.split()})
-    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        model_max_length=limit,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(folder)
-    return len(vocabulary)
-
-
 def write_model(folder: Path, kind: Any, config: Any, sizes: dict[str, Any], limit: int) -> Path:
     torch.manual_seed(1)
-    kind(config(vocab_size=write_tokenizer(folder, limit), **sizes)).save_pretrained(folder)
+    kind(config(vocab_size=write_words(folder, limit), **sizes)).save_pretrained(folder)
     return folder
 
 
@@ -191,8 +169,8 @@ def test_positions_start_where_the_model_starts_them(
     loaded = load(folder)
     handler = loaded.handler
     assert isinstance(handler, TextEmbeddingHandler)
-    assert isinstance(handler._batching, PackedBatching)
-    assert handler._batching.first_position == first_position
+    assert isinstance(handler.batching, PackedBatching)
+    assert handler.batching.first_position == first_position
     assert cosine_similarity(vectors(loaded, TEXTS), reference(folder, TEXTS)).min() > 0.99999
 
 
@@ -209,7 +187,7 @@ def test_a_model_with_relative_positions_is_padded_and_right(mpnet_folder: Path)
 
 
 def test_packing_asked_of_a_model_that_cannot_is_a_load_error(mpnet_folder: Path) -> None:
-    with pytest.raises(LoadError, match="cannot take packed texts"):
+    with pytest.raises(LoadError, match="packed does not work"):
         load(mpnet_folder, batching="packed")
 
 
@@ -222,7 +200,7 @@ def test_on_a_gpu_the_faster_batching_is_taken(
     choice = BatchingChoice(model, 0, torch.device("cpu"))
     for packed_seconds, expected in ((0.5, "packed"), (2.0, "padded")):
         seconds = {"packed": packed_seconds, "padded": 1.0}
-        monkeypatch.setattr(choice, "_seconds", lambda batching, _, s=seconds: s[batching.name])
+        monkeypatch.setattr(choice, "seconds_for", lambda batching, _, s=seconds: s[batching.name])
         assert choice.choose("auto", samples, timed=True).name == expected
     assert model.config._attn_implementation == choice.own_attention
 
@@ -263,7 +241,7 @@ def test_a_text_may_be_a_string_or_an_object(bert: Loaded) -> None:
         ({"text": "a", "lang": "en"}, "lang"),
         ({"text": "a", "parameters": {"top_k": 5}}, "Unknown parameter 'top_k'"),
         ({"text": "a", "parameters": None}, "parameters"),
-        ("abcdef", "6 characters, 5 are allowed"),
+        ("abcdef", "6 characters; at most 5 are allowed"),
         ("\ud800", "surrogate"),
     ],
 )
@@ -296,7 +274,7 @@ def test_published_layouts_answer_as_sentence_transformers_does(tmp_path: Path, 
 def test_an_unknown_prompt_is_refused_by_its_name(tmp_path: Path) -> None:
     build(tmp_path, LAYOUTS["Qwen3-Embedding"])
     loaded = load(tmp_path)
-    with pytest.raises(InvalidInput, match="prompt_name: the model knows query, passage, not 'x'"):
+    with pytest.raises(InvalidInput, match="prompt_name: expected one of: query, passage; got 'x'"):
         loaded.handler.decode({"text": "a", "parameters": {"prompt_name": "x"}}, {})
 
 
@@ -316,16 +294,16 @@ THEIRS = "sentence_transformers.models."
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ([(2, "type", THEIRS + "WordWeights")], "the module WordWeights is not known here"),
-        ([(2, "type", THEIRS + "LSTM")], "the module LSTM is not known here"),
+        ([(2, "type", THEIRS + "WordWeights")], "the module WordWeights is not supported"),
+        ([(2, "type", THEIRS + "LSTM")], "the module LSTM is not supported"),
         ([(2, "type", "custom_st.Projection")], "custom_st.Projection brings its own code"),
         (
             [(1, "type", THEIRS + "WeightedLayerPooling")],
-            "WeightedLayerPooling as module 1 is not known here",
+            "WeightedLayerPooling is not supported as module 1",
         ),
-        ([(0, "type", THEIRS + "StaticEmbedding")], "StaticEmbedding as module 0 is not known"),
-        ([(0, "type", THEIRS + "CLIPModel")], "CLIPModel as module 0 is not known"),
-        ([(2, "path", "../other")], "../other is no folder of the model"),
+        ([(0, "type", THEIRS + "StaticEmbedding")], "StaticEmbedding is not supported as module 0"),
+        ([(0, "type", THEIRS + "CLIPModel")], "CLIPModel is not supported as module 0"),
+        ([(2, "path", "../other")], "../other is not a folder inside the model"),
         ([(2, "path", "nowhere")], "Dense: nowhere/config.json is missing"),
     ],
 )
@@ -345,9 +323,9 @@ def test_a_module_that_is_not_known_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("1_Pooling", {"pooling_mode_median_tokens": True}, "pooling_mode_median_tokens is not"),
-        ("1_Pooling", {"pooling_mode": "median"}, "Pooling: median is not known here"),
-        ("2_Dense", {"activation_function": "os.system"}, "the activation os.system is not known"),
+        ("1_Pooling", {"pooling_mode_median_tokens": True}, "supported: pooling_mode_median"),
+        ("1_Pooling", {"pooling_mode": "median"}, "Pooling: not supported: median"),
+        ("2_Dense", {"activation_function": "os.system"}, "activation os.system is not supported"),
         ("2_Dense", {"module_input_name": "token_embeddings"}, "module_input_name"),
     ],
 )
@@ -380,7 +358,9 @@ def test_a_long_text_is_cut_at_the_limit(bert: Loaded, bert_folder: Path) -> Non
     short = load(bert_folder, max_length=8)
     assert short.describe()["max_length"] == 8
     assert short.results("a lazy dog " * 2) == short.results("a lazy dog " * 50)
-    with pytest.raises(LoadError, match="max_length 65 is more than the model's 64"):
+    with pytest.raises(
+        LoadError, match="max_length: must be at most 64, the longest text of this model, not 65"
+    ):
         load(bert_folder, max_length=65)
 
 

@@ -201,14 +201,17 @@ def test_what_nobody_asked_for_fits_the_room_that_is_left(folder: Folders) -> No
     assert len(written(loaded, [long])[0]) >= len(long)
     (refusal,) = errors(loaded, *with_parameters([long], max_new_tokens=LONGEST))
     assert refusal is not None
-    assert refusal.startswith("max_new_tokens: 64, behind a text of ")
+    assert refusal.startswith("max_new_tokens: must be at most ")
 
 
 def test_a_text_that_leaves_no_room_is_refused(writers: dict[str, Loaded]) -> None:
     full, too_long = "1" * LONGEST, "1" * (LONGEST + 1)
     assert errors(writers["gpt2"], full, too_long, " ", TEXTS[0]) == [
-        f"The text has {LONGEST} tokens, of {LONGEST} with what is written",
-        f"The text has {LONGEST + 1} tokens, {LONGEST} are allowed",
+        (
+            f"The text has {LONGEST} tokens and leaves no room to write: "
+            f"the model takes {LONGEST} in all"
+        ),
+        f"The text has {LONGEST + 1} tokens; at most {LONGEST} are allowed",
         "The text is empty",
         None,
     ]
@@ -251,7 +254,7 @@ def test_who_asks_for_more_than_a_job_can_do_is_told(folder: Folders) -> None:
     light = {"text": TEXTS[0], "parameters": {"num_beams": 3, "max_new_tokens": 8}}
     refusal, none = errors(small, heavy, light)
     assert none is None
-    assert refusal == "num_beams: 4 times 8 new tokens, the limit is 30"
+    assert refusal == "num_beams: 4 beams of 8 new tokens each exceed the limit of 30 tokens"
     slow = load(folder("gpt2"), "text_generation", max_seconds=1e-6)
     (refusal,) = errors(slow, {"text": TEXTS[0], "parameters": {"min_new_tokens": 8}})
-    assert refusal == "Writing took more than 1e-06 s: ask for fewer new tokens or beams"
+    assert refusal == "Writing took longer than 1e-06 s: ask for fewer new tokens or beams"

@@ -173,9 +173,16 @@ def test_gpt2_can_classify_in_batches_though_it_has_no_pad_token(tmp_path: Path)
     end = "<|endoftext|>"
     size = write_byte_pairs(tmp_path, bos_token=end, eos_token=end, unk_token=end)
     config = GPT2Config(
-        vocab_size=size, n_embd=16, n_layer=1, n_head=2, n_positions=LONGEST,
-        id2label={0: "a", 1: "b"}, initializer_range=0.5, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=size,
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=LONGEST,
+        id2label={0: "a", 1: "b"},
+        initializer_range=0.5,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
     loaded = load(tmp_path, "text_classification")
     assert same(loaded.results(*TEXTS), [loaded.results(text)[0] for text in TEXTS])
@@ -184,13 +191,18 @@ def test_gpt2_can_classify_in_batches_though_it_has_no_pad_token(tmp_path: Path)
 def test_a_network_that_counts_from_behind_its_pad_token_has_fewer_places(tmp_path: Path) -> None:
     size = write_word_pieces(tmp_path)
     config = RobertaConfig(
-        vocab_size=size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=LONGEST, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=size,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=LONGEST,
+        pad_token_id=0,
+    )
     RobertaForSequenceClassification(config).save_pretrained(tmp_path)
     loaded = load(tmp_path, "text_classification")
     fits, too_long = "fox " * (LONGEST - 3), "fox " * (LONGEST - 2)
-    refusal = f"The text has {LONGEST} tokens, {LONGEST - 1} are allowed"
+    refusal = f"The text has {LONGEST} tokens; at most {LONGEST - 1} are allowed"
     assert errors(loaded, fits, too_long) == [None, refusal]
 
 
@@ -198,7 +210,7 @@ def test_what_cannot_be_read_harms_no_other_text(readers: dict[str, Loaded]) -> 
     loaded = readers["text_classification"]
     bad = [
         (" \n", "The text is empty"),
-        ("fox " * 99, f"The text has 101 tokens, {LONGEST} are allowed"),
+        ("fox " * 99, f"The text has 101 tokens; at most {LONGEST} are allowed"),
         ("a" * 100_001, "The text has 100001 characters"),
         (5, "must be text"),
         ({"text": 5}, "`text`|`.text`|Expected `str`"),
@@ -244,20 +256,20 @@ def test_a_wrong_parameter_is_named(
 
 @pytest.mark.parametrize(("text", "times"), [("the fox", 0), ("[MASK] [MASK]", 2)])
 def test_a_text_has_one_blank(readers: dict[str, Loaded], text: str, times: int) -> None:
-    refusal = f"The text must hold [MASK] once, it holds it {times} times"
+    refusal = f"The text must contain [MASK] exactly once, not {times} times"
     assert errors(readers["fill_mask"], text) == [refusal]
 
 
 @pytest.mark.parametrize(
     ("name", "task", "why"),
     [
-        ("classifier", "fill_mask", "needs a BertForMaskedLM, this checkpoint is a BertForSeq"),
+        ("classifier", "fill_mask", "needs a BertForMaskedLM, but this checkpoint is a BertForSeq"),
         ("masked", "text_classification", "needs a BertForSequenceClassification"),
         ("tagger", "zero_shot_classification", "this checkpoint is a BertForTokenClassification"),
-        ("classifier", "zero_shot_classification", "a label 'entailment', this one has angry"),
+        ("classifier", "zero_shot_classification", "a label 'entailment', but this one has angry"),
         ("bart", "text_generation", "needs a BartForCausalLM"),
-        ("gpt2", "summarization", "there is no gpt2 network for it"),
-        ("t5", "fill_mask", "there is no t5 network for it"),
+        ("gpt2", "summarization", "gpt2 networks do not support it"),
+        ("t5", "fill_mask", "t5 networks do not support it"),
         ("gpt2", "translation", "handler_options of model: Invalid enum value 'translation'"),
     ],
 )

@@ -41,7 +41,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("rate", [1, 3_999, 384_001])
 def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
-    with pytest.raises(InvalidInput, match=f"{rate} samples a second"):
+    with pytest.raises(InvalidInput, match=f"{rate} samples per second"):
         read_wav(write_wav(bytes(2000), rate), 16_000)
 
 

@@ -20,12 +20,8 @@ def archives() -> None:
 @pytest.fixture(scope="session")
 def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """TorchServe and the sidecar, as scripts/serve starts them."""
-    server = Server(tmp_path_factory.mktemp("server"))
-    server.start()
-    try:
-        server.wait_ready()
+    with Server(tmp_path_factory.mktemp("server")).running() as server:
         yield server
-    finally:
         assert server.stop() == 0
 
 

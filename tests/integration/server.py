@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,17 @@ class Server:
                 stdout=output,
                 stderr=output,
             )
+
+    @contextmanager
+    def running(self) -> Iterator["Server"]:
+        """Start the server and wait until it is ready; stop it at the end if it still runs."""
+        self.start()
+        try:
+            self.wait_ready()
+            yield self
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
 
     def wait_ready(self) -> None:
         wait_for(lambda: self.status("/readyz") == 200, self.log)

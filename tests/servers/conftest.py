@@ -15,12 +15,5 @@ __all__ = ["archives", "token"]
 def own_server(archives: None, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """TorchServe and the sidecar with one model."""
     model = getattr(request, "param", "example")
-    server = Server(tmp_path, models_file=str(quick_catalog(tmp_path, model)))
-    server.start()
-    try:
-        server.wait_ready()
+    with Server(tmp_path, models_file=str(quick_catalog(tmp_path, model))).running() as server:
         yield server
-    finally:
-        assert server.process is not None
-        if server.process.poll() is None:
-            server.stop()

@@ -34,15 +34,10 @@ Token = Callable[[str], dict[str, str]]
 
 @pytest.fixture(scope="module")
 def scaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = build_world(
-        tmp_path_factory.mktemp("scaling"), MODELS, watch_model_store="true", poll_seconds="0.5"
-    )
-    server.start()
-    try:
-        server.wait_ready()
+    folder = tmp_path_factory.mktemp("scaling")
+    world = build_world(folder, MODELS, watch_model_store="true", poll_seconds="0.5")
+    with world.running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

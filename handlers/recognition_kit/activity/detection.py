@@ -16,41 +16,44 @@ DIGITS = 4
 
 
 class ActivityParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*state* is that of the answer to the recording's piece before; null begins a recording."""
+    """What a client may give with a piece: *state* of the answer to the piece before it.
+
+    null begins a new recording.
+    """
 
     state: str | None = None
 
 
 class RecordingPiece(NamedTuple):
-    """A piece of a recording, whole frames of 512 samples, and what was before it."""
+    """A piece of a recording, in whole frames of 512 samples, and the state before it."""
 
     samples: Samples
     state: RecordingState
 
 
 class ActivityAnswer(msgspec.Struct, frozen=True):
-    """The probability of speech in each 32 ms, and what the next piece needs."""
+    """The probability of speech in each 32 ms, and the state that the next piece needs."""
 
     probabilities: list[float]
     state: str
 
 
 class PieceActivity(NamedTuple):
-    """Probabilities [frames] on the CPU, and the state behind the last."""
+    """The probabilities [frames] of one piece, on the CPU, and the state after its last frame."""
 
     probabilities: torch.Tensor
     state: RecordingState
 
     def answer(self) -> ActivityAnswer:
-        """Four decimals."""
+        """Return the answer, with probabilities of four decimals."""
         rounded = [round(one, DIGITS) for one in self.probabilities.tolist()]
         return ActivityAnswer(rounded, self.state.text)
 
 
-def hear(
+def detect_speech(
     network: Any, recordings: Sequence[RecordingPiece], device: torch.device
 ) -> list[PieceActivity]:
-    """What *network* makes of each of *recordings*; one without samples keeps its state."""
+    """Return the activity in each of *recordings*; one without samples keeps its state."""
     judged = [PieceActivity(torch.empty(0), recording.state) for recording in recordings]
     places = [place for place, recording in enumerate(recordings) if len(recording.samples)]
     if not places:
@@ -75,7 +78,7 @@ def hear(
 
 
 def frame(recording: RecordingPiece) -> torch.Tensor:
-    """[frames, 64 + 512]: each frame behind the last samples of the one before it."""
+    """Return [frames, 64 + 512]: each frame behind the last samples of the one before it."""
     whole = torch.from_numpy(np.concatenate([recording.state.context, recording.samples]))
     return whole.unfold(0, CONTEXT + FRAME, FRAME)
 

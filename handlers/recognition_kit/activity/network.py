@@ -30,14 +30,14 @@ _LSTM = {
 
 
 class LstmState(NamedTuple):
-    """The LSTM's states: two of [recordings, 128]."""
+    """The LSTM's state: two tensors of [recordings, 128]."""
 
     hidden: torch.Tensor
     cell: torch.Tensor
 
 
 class VoiceActivityNetwork(torch.nn.Module):
-    """Frames to features when called; `judge` makes probabilities of them."""
+    """Turns frames into features when called, and features into probabilities with `judge`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class VoiceActivityNetwork(torch.nn.Module):
         self.final_conv = torch.nn.Conv1d(WIDTH, 1, 1)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """*frames* [frames, 64 + 512 samples from −1 to 1] to features [frames, 128]."""
+        """Return features [frames, 128] of *frames* [frames, 64 + 512 samples from −1 to 1]."""
         spectrum = self.stft_conv(pad(frames[:, None], (0, _EDGE), mode="reflect"))
         features: torch.Tensor = (spectrum[:, :_BINS] ** 2 + spectrum[:, _BINS:] ** 2).sqrt()
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
@@ -60,8 +60,11 @@ class VoiceActivityNetwork(torch.nn.Module):
     def judge(
         self, recordings: Sequence[torch.Tensor], memory: LstmState
     ) -> tuple[list[torch.Tensor], LstmState]:
-        """For each of *recordings*, features [frames, 128], the probability of speech in each
-        frame, [frames], and the memory behind its last.  None may be without frames."""
+        """Return the probability of speech in each frame, and the state after the last one.
+
+        *recordings* are features, [frames, 128] each, none without frames; so are probabilities
+        [frames].
+        """
         packed = pack_sequence(list(recordings), enforce_sorted=False)
         outputs, (hidden, cell) = self.lstm(packed, (memory.hidden[None], memory.cell[None]))
         weight, bias = self.final_conv.weight[:, :, 0], self.final_conv.bias
@@ -73,7 +76,7 @@ class VoiceActivityNetwork(torch.nn.Module):
 
 
 def load_network(file: Path, device: torch.device) -> VoiceActivityNetwork:
-    """The network with the weights in *file*, as the wheel silero-vad has them.
+    """Load the network with the weights in *file*, laid out as in the wheel silero-vad.
 
     Raises LoadError.
     """

@@ -1,4 +1,4 @@
-"""What is kept of a recording between two pieces of it, as a string that the client holds."""
+"""What is remembered between two pieces of a recording, as a string that the client keeps."""
 
 import binascii
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from handler_kit.wav import Samples
 from recognition_kit.activity.network import CONTEXT, WIDTH
 
 _NUMBERS = 2 * WIDTH + CONTEXT
-REFUSED = "state: it is not one that this model gave"
+REFUSED = "state: must be the state of an earlier answer of this model"
 
 
 class RecordingState(NamedTuple):
-    """The LSTM's states, [128] each, and the last 64 samples: all of one recording's past.
+    """All of one recording's past: the LSTM's state, [128] each, and the last 64 samples.
 
-    As a string: base64 of their 320 numbers, float32, little-endian, in this order.
+    As a string it is base64 of these 320 numbers in this order, as little-endian float32.
     """
 
     hidden: Samples
@@ -25,17 +25,17 @@ class RecordingState(NamedTuple):
 
     @classmethod
     def first(cls) -> "RecordingState":
-        """Nothing was heard yet."""
+        """Return the state before anything was heard."""
         return cls.from_numbers(np.zeros(_NUMBERS, np.float32))
 
     @classmethod
     def from_numbers(cls, numbers: Samples) -> "RecordingState":
-        """Of 320 numbers."""
+        """Return the state that consists of 320 *numbers*."""
         return cls(numbers[:WIDTH], numbers[WIDTH : 2 * WIDTH], numbers[2 * WIDTH :])
 
     @classmethod
     def parse(cls, text: str) -> "RecordingState":
-        """What `text` once gave.  Raises InvalidInput."""
+        """Return the state that `text` was made of.  Raises InvalidInput."""
         try:
             data = binascii.a2b_base64(text, strict_mode=True)
         except ValueError as exc:  # text that is not ASCII too

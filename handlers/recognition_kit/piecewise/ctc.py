@@ -16,10 +16,10 @@ from recognition_kit.piecewise.recogniser import PieceOutputs, PiecewiseRecognis
 
 
 class CtcRecogniser(PiecewiseRecogniser):
-    """`Recogniser` with a Wav2Vec2ForCTC: the likeliest letter of each frame, no language model.
+    """`Recogniser` with a Wav2Vec2ForCTC: the most probable letter per frame, no language model.
 
-    Pieces share a pass where the checkpoint was trained with masks (`feat_extract_norm` "layer");
-    else its norm goes over a whole piece, padding too, and each piece is heard alone.
+    Pieces share a pass where the checkpoint was trained with masks (`feat_extract_norm` "layer").
+    Otherwise its norm goes over a whole piece, padding included, and each piece is heard alone.
     """
 
     word_times = True
@@ -39,7 +39,7 @@ class CtcRecogniser(PiecewiseRecogniser):
         self._seconds_per_frame = float(np.prod(strides)) / self.sample_rate
 
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """Greedily: what lies between two blanks is one letter, or several alike."""
+        """Decode greedily: what lies between two blanks is one letter, or several of the same."""
         groups = [list(pieces)] if self._masked else [[piece] for piece in pieces]
         rows = [row for group in groups for row in self._logits(network, group)]
         return PieceOutputs(
@@ -54,7 +54,7 @@ class CtcRecogniser(PiecewiseRecogniser):
         return spoken(likeliest.indices.tolist(), likeliest.values.tolist(), self._alphabet)
 
     def _logits(self, network: torch.nn.Module, pieces: list[Samples]) -> list[torch.Tensor]:
-        """[frames, tokens] of each piece, in float32 on the CPU."""
+        """Return [frames, tokens] of each piece, in float32 on the CPU."""
         inputs = self._extractor(
             pieces,
             sampling_rate=self.sample_rate,

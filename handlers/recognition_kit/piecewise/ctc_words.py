@@ -1,7 +1,7 @@
-"""From the likeliest token of each frame to words with times.
+"""From the most probable token of each frame to words with times.
 
-CTC: https://www.cs.toronto.edu/~graves/icml_2006.pdf.  A token that lasts is one letter, the blank
-is none; a letter lies in the frames in which it is the likeliest.
+CTC: https://www.cs.toronto.edu/~graves/icml_2006.pdf.  A token that lasts for several frames is one
+letter, the blank is none; a letter lies in the frames in which it is the most probable.
 """
 
 import math
@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.6  # between two words: a new phrase begins
 
 
 class Alphabet(NamedTuple):
-    """Tokens: *space* parts words (None: nothing does), *never* are no letters."""
+    """What tokens stand for: *space* separates words (None: nothing does), *never* is no letter."""
 
     letters: dict[int, str]
     blank: int
@@ -24,7 +24,10 @@ class Alphabet(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """Frames *first* to *last* (not included), and their log-probabilities; no text: a space."""
+    """A letter in the frames *first* to *last* (not included), with their log-probabilities.
+
+    Without *text* it is a space.
+    """
 
     text: str
     first: int
@@ -33,7 +36,7 @@ class Letter(NamedTuple):
 
 
 def spoken(tokens: Sequence[int], logprobs: Sequence[float], alphabet: Alphabet) -> list[Letter]:
-    """The letters and spaces of one piece."""
+    """Return the letters and spaces of one piece."""
     letters = []
     first = 0
     for token, group in groupby(tokens):
@@ -46,7 +49,7 @@ def spoken(tokens: Sequence[int], logprobs: Sequence[float], alphabet: Alphabet)
 
 
 def phrases_of(letters: Sequence[Letter], seconds_per_frame: float) -> list[Phrase]:
-    """The words of *letters* as phrases, parted where nobody speaks for PAUSE_SECONDS."""
+    """Return the words of *letters* as phrases, divided where nobody speaks for PAUSE_SECONDS."""
     phrases: list[list[list[Letter]]] = []
     for is_word, group in groupby(letters, lambda letter: bool(letter.text)):
         if not is_word:
@@ -79,6 +82,6 @@ def _phrase(words: Sequence[Sequence[Letter]], seconds_per_frame: float) -> Phra
 
 
 def _confidence(letters: Sequence[Letter]) -> float:
-    """exp(mean log-probability) over the letters' frames."""
+    """Return exp(mean log-probability) over the letters' frames."""
     logprobs = [each for letter in letters for each in letter.logprobs]
     return math.exp(math.fsum(logprobs) / len(logprobs))

@@ -17,10 +17,10 @@ TOKENS_PER_SECOND = 6.5  # nobody speaks faster; beyond it the decoder repeats i
 
 
 class MoonshineRecogniser(PiecewiseRecogniser):
-    """`Recogniser` with a MoonshineForConditionalGeneration: the likeliest token after the other.
+    """`Recogniser` with a MoonshineForConditionalGeneration: always the most probable token.
 
-    Its encoder's norm goes over a whole piece, so padding would change what it hears: each piece
-    is heard alone.  A piece is one phrase: it does not tell times.
+    Its encoder's norm goes over a whole piece, so padding would change what it hears, and each
+    piece is heard alone.  A piece is one phrase, since the network knows no times.
     """
 
     word_times = False
@@ -35,7 +35,7 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         self._most_tokens = int(config.max_position_embeddings) - 1  # the first token starts
 
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """Greedily; the logits are those of the first tokens."""
+        """Decode greedily; the logits are those of the first tokens."""
         phrases, first_logits = [], []
         for piece in pieces:
             said = self._generate(network, piece)
@@ -56,7 +56,7 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         )
 
     def _phrases(self, said: Any, seconds: float) -> list[Phrase]:
-        """What was said, as one phrase; none for silence."""
+        """Return what was said as one phrase; none for silence."""
         tokens = said.sequences[0, 1:]
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
         if not text:

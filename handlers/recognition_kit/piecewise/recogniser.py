@@ -1,4 +1,4 @@
-"""A recogniser that hears one piece like the other, and cannot be told how."""
+"""A recogniser that hears one piece after another, and whose decoding cannot be influenced."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ DIGITS = 4
 
 
 class PhraseWord(NamedTuple):
-    """A word; seconds in its piece."""
+    """A word; times in seconds from the start of its piece."""
 
     text: str
     start: float
@@ -30,7 +30,7 @@ class PhraseWord(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """What was said between two times, in seconds of its piece."""
+    """What was said between two times, in seconds from the start of its piece."""
 
     text: str
     start: float
@@ -40,17 +40,17 @@ class Phrase(NamedTuple):
 
 
 class PieceOutputs(NamedTuple):
-    """The phrases of each piece, and the logits that the network answered to it."""
+    """The phrases of each piece, and the logits that the network computed for it."""
 
     phrases: list[list[Phrase]]
     logits: list[torch.Tensor]
 
 
 class PiecewiseRecogniser(Recogniser):
-    """Cuts clips into pieces, hears them, puts together what was said.
+    """Cuts clips into pieces, has them heard, and joins what was said.
 
-    The checkpoint does not tell which languages it knows, so the options do.  A subclass says
-    whether it knows the *words_times*.
+    The checkpoint does not name the languages that it knows, so the options do.  A subclass says by
+    *word_times* whether it can tell when words are said.
     """
 
     piece_seconds = PIECE_SECONDS
@@ -59,14 +59,14 @@ class PiecewiseRecogniser(Recogniser):
 
     @abstractmethod
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """What was said in *pieces*, each as if it were alone."""
+        """Return what was said in *pieces*, each as if it were alone."""
 
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
-        """Few parameters: what it cannot do is refused."""
+        """Return *raw* as parameters; most of them are refused."""
         return parse_plain(raw, self._options.languages, word_times=self.word_times)
 
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:  # noqa: ARG002 - all alike
-        """The same for all clips."""
+        """Return the settings, which are the same for all clips."""
         return DecodingSettings(
             prompt=(),
             timestamps=True,
@@ -78,14 +78,14 @@ class PiecewiseRecogniser(Recogniser):
         )
 
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """As other clips."""
+        """Return what other clips have, too."""
         asked = TranscriptionParameters()
         return asked, self.decoding(asked)
 
     def transcribe(
         self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
     ) -> RecognitionOutput:
-        """What was said in *clips*."""
+        """Return what was said in *clips*."""
         windows = [
             (number, piece)
             for number, clip in enumerate(clips)
@@ -118,7 +118,7 @@ class PiecewiseRecogniser(Recogniser):
         )
 
     def details(self) -> dict[str, Any]:
-        """What the options say, and what the family can."""
+        """Return the languages of the options, and what the family supports."""
         return {
             "languages": list(self._options.languages),
             "multilingual": len(self._options.languages) > 1,

@@ -1,7 +1,7 @@
-"""When each token was said: the cheapest way through where the decoder looked.
+"""When each token was said: the cheapest path through what the decoder attended to.
 
-After ``whisper/timing.py``, `find_alignment`: attention over the audio, its softmax, normalised,
-a median filter along time, the mean over the heads, then dynamic time warping.
+After ``whisper/timing.py``, `find_alignment`: attention over the audio, its softmax, normalised, a
+median filter along time, the mean over the heads, then dynamic time warping.
 """
 
 from typing import Any
@@ -17,10 +17,10 @@ Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def token_times(scores: torch.Tensor, seconds: float) -> list[float]:
-    """When each row of *scores* was said, in seconds from the piece's start.
+    """Return when each row of *scores* was said, in seconds from the start of the piece.
 
-    *scores* [heads, rows, positions] are those of attention before its softmax; a row looks
-    where the token behind it is heard.  *seconds* is the piece's length.
+    *scores* [heads, rows, positions] are attention before its softmax; a row attends to where the
+    token after it is heard.  *seconds* is the piece's length.
     """
     positions = max(1, min(scores.shape[2], int(np.ceil(seconds / SECONDS_PER_POSITION))))
     weights = scores[:, :, :positions].float().softmax(dim=-1)
@@ -31,9 +31,9 @@ def token_times(scores: torch.Tensor, seconds: float) -> list[float]:
 
 
 def warp(costs: Costs) -> Places:
-    """The column at which the cheapest way from the first corner to the last enters each row.
+    """Return the column at which the cheapest path between opposite corners enters each row.
 
-    *costs* is [rows, columns].  Goes by anti-diagonals, for numpy's sake.
+    *costs* is [rows, columns].  The loop goes by anti-diagonals, which numpy computes at once.
     """
     rows, columns = costs.shape
     total = np.full((rows + 1, columns + 1), np.inf)
@@ -57,7 +57,7 @@ def warp(costs: Costs) -> Places:
 
 
 def _median_filtered(weights: torch.Tensor) -> torch.Tensor:
-    """The median of each position and its neighbours, [heads, tokens, positions]."""
+    """Return the median of each position and its neighbours, [heads, tokens, positions]."""
     reach = FILTER_WIDTH // 2
     if weights.shape[-1] <= reach:
         return weights

@@ -1,4 +1,4 @@
-"""The likeliest of several sentences, all kept in mind at once (``whisper/decoding.py``)."""
+"""Beam search: several hypotheses per piece are followed at once (``whisper/decoding.py``)."""
 
 import math
 
@@ -21,9 +21,10 @@ class BeamSearch:
         self.width = width
 
     def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
-        """At most *limit* tokens each, from the first *logits* [pieces, tokens known] on.
+        """Return each piece's best hypothesis, of at most *limit* tokens.
 
-        *cache* has `width` rows per piece, all alike.
+        *logits* [pieces, tokens known] are those of the first token.  *cache* has `width` rows per
+        piece, all alike.
         """
         beams = [_Beam(self.width) for _ in logits]
         logits = logits.repeat_interleave(self.width, dim=0)
@@ -41,7 +42,7 @@ class BeamSearch:
     def _advance(
         self, beams: list["_Beam"], logprobs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows that go on, [rows], and the token with which each does, [rows]."""
+        """Return the rows that go on, [rows], and the token with which each does, [rows]."""
         vocabulary, device = logprobs.shape[1], logprobs.device
         sums = torch.tensor([beam.sums for beam in beams], device=device).flatten()
         totals = (logprobs + sums[:, None]).view(len(beams), -1)
@@ -62,7 +63,7 @@ class BeamSearch:
 
 
 class _Beam:
-    """One piece's hypotheses, those that go on and those that have ended."""
+    """One piece's hypotheses: those that go on, and those that have ended."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -76,14 +77,17 @@ class _Beam:
 
     @property
     def best(self) -> Hypothesis:
-        """The likeliest per token; one that has not ended only where too few have."""
+        """The most probable per token; one that has not ended counts only where too few have."""
         return max(
             self.ended if self.is_full else [*self.ended, *self.going],
             key=lambda hypothesis: hypothesis.mean_logprob,
         )
 
     def advance(self, candidates: list[tuple[int, int, float]], end: int) -> list[tuple[int, int]]:
-        """Takes (place, token, logprob), likeliest first; returns the places and tokens kept."""
+        """Extend by *candidates*, best first; return the places and tokens that are kept.
+
+        A candidate is the place of a hypothesis, the next token and its log-probability.
+        """
         going, sums, kept = [], [], []
         for place, token, logprob in candidates:
             hypothesis = self.going[place].fork()

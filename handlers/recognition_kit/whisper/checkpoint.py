@@ -6,19 +6,21 @@ from typing import Any
 import msgspec
 import torch
 from tokenizers import Tokenizer
-from transformers import WhisperForConditionalGeneration
-from transformers.utils.logging import disable_progress_bar
+from transformers import AutoTokenizer, WhisperForConditionalGeneration
 
 from handler_kit.errors import LoadError
-from handler_kit.text_encoder import load_tokenizer
+from handler_kit.hub_checkpoint import load_model, load_tokenizer
 from recognition_kit.whisper.mel import LogMel, load_mel
 from recognition_kit.whisper.network import WhisperNetwork
 from recognition_kit.whisper.vocabulary import Vocabulary, read_vocabulary
 
 
 class WhisperCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds.  *alignment_heads* are (layer, head): where the decoder looks at the
-    moment it writes down; empty where the checkpoint does not tell."""
+    """What a folder holds.
+
+    *alignment_heads* are the attention heads (layer, head) that look at the moment being
+    transcribed; there are none where the checkpoint does not name them.
+    """
 
     network: WhisperNetwork
     tokenizer: Tokenizer
@@ -29,22 +31,18 @@ class WhisperCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> WhisperCheckpoint:
-    """The folder's Whisper in fp32 on *device*, from safetensors only.  Raises LoadError."""
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        whisper = WhisperForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    except Exception as exc:
-        raise LoadError(f"cannot load the model: {exc}") from exc
-    tokenizer = load_tokenizer(folder).backend_tokenizer
+    """Load the folder's Whisper in fp32 onto *device*, from safetensors only.  Raises LoadError."""
+    whisper = load_model(WhisperForConditionalGeneration, folder, device)
+    tokenizer = load_tokenizer(AutoTokenizer, folder).backend_tokenizer
     tokenizer.encode_special_tokens = True  # "<|endoftext|>" in a prompt is text
     mel = load_mel(folder, device)
     config = whisper.config
     if mel.max_frames != 2 * config.max_source_positions:
-        raise LoadError("preprocessor_config.json is of another model: its clips' length differs")
+        raise LoadError(
+            "preprocessor_config.json belongs to another model: its clips have another length"
+        )
     return WhisperCheckpoint(
-        network=WhisperNetwork(whisper).eval().to(device),
+        network=WhisperNetwork(whisper).eval(),
         tokenizer=tokenizer,
         vocabulary=read_vocabulary(tokenizer, whisper.generation_config, config.vocab_size),
         mel=mel,

@@ -1,4 +1,4 @@
-"""The likeliest token after the other, or one drawn at random: for several pieces at once."""
+"""Greedy decoding: the most probable next token, or one drawn at random, for several pieces."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from recognition_kit.whisper.network import DecoderCache, WhisperNetwork
 
 
 class TokenSampler:
-    """One random stream per piece, so that a piece does not notice the others of its pass."""
+    """One random stream per piece, so that no piece depends on the others of its pass."""
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
         self.temperature = temperature
         self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self, logits: torch.Tensor, pieces: Sequence[int]) -> torch.Tensor:
-        """A token for each row of *logits* [rows, tokens known]; row i belongs to pieces[i]."""
+        """Draw a token for each row of *logits* [rows, tokens known]; row i is of pieces[i]."""
         points = [torch.rand(1, generator=self._streams[piece]).double() for piece in pieces]
         tempered = (logits.cpu().double() / self.temperature).softmax(dim=1)
         summed = tempered.cumsum(dim=1)
@@ -26,7 +26,7 @@ class TokenSampler:
 
 
 class GreedyDecoding:
-    """One decoding loop.  Rows that have ended leave it when half of those left have."""
+    """One decoding loop.  Rows that have ended leave it once they are half of all rows."""
 
     def __init__(
         self,
@@ -41,7 +41,10 @@ class GreedyDecoding:
         self._sampler = sampler
 
     def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
-        """At most *limit* tokens each, from the first *logits* [pieces, tokens known] on."""
+        """Return each piece's hypothesis, of at most *limit* tokens.
+
+        *logits* [pieces, tokens known] are those of the first token.
+        """
         pieces = list(range(len(logits)))
         found = [Hypothesis() for _ in pieces]
         said = logits.new_empty((len(pieces), limit), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What the decoder said of one piece, and how sure it was."""
+"""What a piece was decoded to, and how probable it is."""
 
 import math
 import zlib
@@ -9,7 +9,7 @@ MAX_COMPRESSION = 2.4  # above it a text repeats itself (the Whisper paper, 4.5)
 
 
 class Hypothesis(msgspec.Struct):
-    """Tokens without prefix and end, and the log-probability of each; grows token by token."""
+    """Tokens without prefix and end, and the log-probability of each; it grows token by token."""
 
     tokens: list[int] = []
     logprobs: list[float] = []
@@ -17,7 +17,7 @@ class Hypothesis(msgspec.Struct):
     ended: bool = False
 
     def say(self, token: int, logprob: float, end: int) -> None:
-        """Adds *token*; behind the token *end* nothing is heard any more."""
+        """Append *token*; after the token *end* nothing more is appended."""
         if self.ended:
             return
         if token == end:
@@ -27,16 +27,16 @@ class Hypothesis(msgspec.Struct):
             self.logprobs.append(logprob)
 
     def fork(self) -> "Hypothesis":
-        """A copy that grows on its own."""
+        """Return a copy that grows on its own."""
         return Hypothesis([*self.tokens], [*self.logprobs], self.end_logprob, self.ended)
 
     @property
     def mean_logprob(self) -> float:
-        """Over all tokens and the end, as in ``whisper/decoding.py``."""
+        """The mean over all tokens and the end, as in ``whisper/decoding.py``."""
         return (sum(self.logprobs) + self.end_logprob) / (len(self.tokens) + 1)
 
     def text_logprob(self, first_timestamp: int) -> float:
-        """The mean over the tokens that are no times; −∞ where there are none."""
+        """Return the mean over the tokens that are not times; −∞ where there are none."""
         spoken = [
             logprob
             for token, logprob in zip(self.tokens, self.logprobs, strict=True)
@@ -46,6 +46,6 @@ class Hypothesis(msgspec.Struct):
 
 
 def compression_ratio(text: str) -> float:
-    """How much shorter zlib makes *text*."""
+    """Return by what factor zlib shortens *text*."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))

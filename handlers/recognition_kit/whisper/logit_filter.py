@@ -28,7 +28,7 @@ class LogitFilter:
         self._never_first = torch.tensor(first, dtype=torch.int64, device=device)
 
     def apply(self, logits: torch.Tensor, said: torch.Tensor) -> None:
-        """Changes *logits* [rows, tokens known] for what may follow *said* [rows, tokens]."""
+        """Change *logits* [rows, tokens known] to what may follow *said* [rows, tokens]."""
         logits.index_fill_(1, self._never, -math.inf)
         if said.shape[1] == 0:
             logits.index_fill_(1, self._never_first, -math.inf)
@@ -38,7 +38,7 @@ class LogitFilter:
             logits[:, self._vocabulary.first_timestamp :] = -math.inf
 
     def _time(self, logits: torch.Tensor, said: torch.Tensor) -> None:
-        """Times come in pairs, never go back, and go before text where they are likelier."""
+        """Let times come in pairs, never go back, and precede text where they are more probable."""
         first = self._vocabulary.first_timestamp
         text, times = logits[:, :first], logits[:, first:]
         if said.shape[1] == 0:

@@ -17,7 +17,7 @@ DYNAMIC_RANGE = 8.0  # powers of ten below the loudest bin
 class LogMel:
     """Spectrograms with the checkpoint's mel bins.
 
-    What lies behind the audio, up to 30 s, is known without being computed: silence.
+    What follows the audio, up to 30 s, is known without being computed: silence.
     """
 
     def __init__(self, extractor: WhisperFeatureExtractor, device: torch.device) -> None:
@@ -31,12 +31,12 @@ class LogMel:
         self._filters = torch.from_numpy(filters).to(device)
 
     def __call__(self, clips: Sequence[Samples], max_samples: int) -> torch.Tensor:
-        """[clips, mel bins, frames of *max_samples*] in float32; no clip is longer than that."""
+        """Return [clips, mel bins, frames of *max_samples*] in float32; no clip may be longer."""
         frames = max_samples // self._hop
         return torch.stack([self._spectrogram(clip, frames) for clip in clips])
 
     def _spectrogram(self, clip: Samples, frames: int) -> torch.Tensor:
-        """Raises nothing: a clip of no samples is silence."""
+        """Return [mel bins, *frames*]; a clip without samples is silence."""
         heard = min(-(-(len(clip) + self._fft) // self._hop), frames)
         audio = self._window.new_zeros(heard * self._hop)
         audio[: len(clip)] = torch.from_numpy(clip)
@@ -48,7 +48,7 @@ class LogMel:
 
 
 def load_mel(folder: Path, device: torch.device) -> LogMel:
-    """The spectrograms that the checkpoint in *folder* wants.  Raises LoadError."""
+    """Return the spectrograms that the checkpoint in *folder* expects.  Raises LoadError."""
     try:
         extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
     except Exception as exc:

@@ -1,7 +1,7 @@
-"""A Whisper's encoder and decoder, run with caches that are made once and never copied.
+"""A Whisper's encoder and decoder, run with caches that are allocated once and never copied.
 
-The modules are transformers'; only the way through the decoder is ours, for what its `generate`
-costs a step: on a tiny model more than the network itself.
+The modules are transformers'; only the decoding step is ours, because a step of its `generate`
+costs more than the network itself on a tiny model.
 """
 
 import math
@@ -15,13 +15,13 @@ from handler_kit.int8 import Int8Linear
 
 
 class KeysValues(NamedTuple):
-    """Of one attention layer: two of [rows, heads, positions, head size]."""
+    """Keys and values of one attention layer: [rows, heads, positions, head size] each."""
 
     keys: torch.Tensor
     values: torch.Tensor
 
     def take(self, rows: torch.Tensor) -> "KeysValues":
-        """Those of *rows*."""
+        """Return those of *rows*."""
         return KeysValues(self.keys[rows], self.values[rows])
 
 
@@ -29,7 +29,7 @@ class DecoderCache:
     """What the decoder remembers of the audio and of its own tokens.
 
     *heard* has one row per clip; *said* has one per hypothesis, a fixed number per clip, and room
-    for all the tokens there may be.
+    for all the tokens that there may be.
     """
 
     def __init__(self, heard: list[KeysValues], said: list[KeysValues]) -> None:
@@ -38,17 +38,17 @@ class DecoderCache:
         self.length = 0
 
     def keep(self, clips: torch.Tensor) -> None:
-        """Goes on with *clips* alone.  Only where each has one hypothesis."""
+        """Go on with *clips* alone.  Only where each has one hypothesis."""
         self.heard = [layer.take(clips) for layer in self.heard]
         self.reorder(clips)
 
     def reorder(self, rows: torch.Tensor) -> None:
-        """Puts hypothesis rows[i] in row i."""
+        """Put hypothesis rows[i] into row i."""
         self.said = [layer.take(rows) for layer in self.said]
 
 
 class WhisperNetwork(torch.nn.Module):
-    """Encodes mels when called; decodes step by step.  *whisper* gives the weights."""
+    """Encodes mels when called, and decodes step by step; *whisper* gives the weights."""
 
     def __init__(self, whisper: Any) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class WhisperNetwork(torch.nn.Module):
         self.vocabulary.weight = embedding.weight
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """*mel* [clips, bins, frames] to states [clips, frames / 2, width]."""
+        """Encode *mel* [clips, bins, frames] to states [clips, frames / 2, width]."""
         encoder = self.encoder
         states = gelu(encoder.conv2(gelu(encoder.conv1(mel)))).transpose(1, 2)
         states = states + encoder.embed_positions.weight[: states.shape[1]]
@@ -87,7 +87,7 @@ class WhisperNetwork(torch.nn.Module):
         ]
 
     def cache(self, heard: list[KeysValues], hypotheses: int, positions: int) -> DecoderCache:
-        """An empty cache with room for *positions* tokens of *hypotheses* per clip."""
+        """Return an empty cache with room for *positions* tokens of *hypotheses* per clip."""
         said = []
         weight = self.decoder.embed_tokens.weight
         for keys, _ in heard:
@@ -103,10 +103,10 @@ class WhisperNetwork(torch.nn.Module):
         watched: Sequence[tuple[int, int]] = (),
         seen: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """States [rows, tokens, width] of *tokens* [rows, tokens], which go into *cache*.
+        """Return states [rows, tokens, width] of *tokens* [rows, tokens], and add these to *cache*.
 
-        More than one token only into an empty cache.  To *seen* goes, for each of *watched*
-        (layer, head), where that head looks: scores [rows, tokens, positions] in float32.
+        More than one token only into an empty cache.  For each of *watched* (layer, head), *seen*
+        receives where that head looks: scores [rows, tokens, positions] in float32.
         """
         start, end = cache.length, cache.length + tokens.shape[1]
         decoder = self.decoder
@@ -128,13 +128,13 @@ class WhisperNetwork(torch.nn.Module):
         return last
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits [rows, tokens known] in float32 of decoder *states* [rows, width]."""
+        """Return logits [rows, tokens known] in float32 of decoder *states* [rows, width]."""
         logits: torch.Tensor = self.vocabulary(states)
         return logits.float()
 
 
 def _heads(attention: Any, states: torch.Tensor) -> torch.Tensor:
-    """[rows, positions, width] as [rows, heads, positions, head size]."""
+    """Return [rows, positions, width] as [rows, heads, positions, head size]."""
     rows, positions, _ = states.shape
     return states.view(rows, positions, attention.num_heads, attention.head_dim).transpose(1, 2)
 
@@ -155,7 +155,7 @@ def _attend_said(
 
 
 def _attend_heard(attention: Any, states: torch.Tensor, heard: KeysValues) -> torch.Tensor:
-    """Hypotheses of one clip are further queries to the same keys: no copy of these is made."""
+    """Attend to the audio; a clip's hypotheses are more queries to the same keys, never copied."""
     clips = len(heard.keys)
     queries = _heads(attention, attention.q_proj(states).view(clips, -1, states.shape[2]))
     if heard.keys.dtype == torch.bfloat16 and heard.keys.device.type == "cpu":
@@ -177,7 +177,7 @@ def _attend_in_bf16(queries: torch.Tensor, heard: KeysValues) -> torch.Tensor:
 def _scores(
     attention: Any, states: torch.Tensor, heard: KeysValues, heads: Sequence[int]
 ) -> list[torch.Tensor]:
-    """Where *heads* look: of each the scores before the softmax, [rows, tokens, positions]."""
+    """Return where *heads* look: each one's scores before softmax, [rows, tokens, positions]."""
     queries = _heads(attention, attention.q_proj(states))
     scores = torch.matmul(queries.to(heard.keys.dtype), heard.keys.transpose(2, 3))
     scores = scores.float() * attention.scaling

@@ -1,4 +1,4 @@
-"""Pieces of audio to hypotheses: encode once, find the language, decode, try again warmer."""
+"""Decodes pieces of audio: encode once, detect the language, decode, retry if it is not good."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +22,8 @@ EncodedPieces = list[KeysValues]
 class Quality(NamedTuple):
     """How good a decoding is; of two, the greater is the better.
 
-    *can_be*: it is likely, ended by itself, and is no echo of the prompt.
+    *can_be*: acceptable if nothing better is found, since it is probable, ended by itself and does
+    not merely repeat the prompt.
     """
 
     is_good: bool = False
@@ -32,7 +33,7 @@ class Quality(NamedTuple):
 
     @property
     def repeats(self) -> bool:
-        """Whether it says the same thing too often."""
+        """Whether the text says the same thing too often."""
         return not self.repeats_not
 
 
@@ -49,14 +50,14 @@ class DecodedPiece(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """One way to decode: *prompted*, behind the client's prompt."""
+    """One way to decode; *prompted*: with the client's prompt before the transcript."""
 
     temperature: float
     prompted: bool
 
 
 class PieceDecoder:
-    """One pass: pieces that share *decoding*, *network* being the checkpoint's, compiled or not."""
+    """One pass over pieces that share *decoding*; *network* may be the compiled one."""
 
     def __init__(
         self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, decoding: DecodingSettings
@@ -75,14 +76,14 @@ class PieceDecoder:
         )
 
     def encode(self, pieces: Sequence[Samples]) -> EncodedPieces:
-        """What the decoder needs of *pieces*: the one time that they are encoded."""
+        """Encode *pieces*, once for all attempts."""
         mel = self._checkpoint.mel(pieces, self._decoding.context_samples)
         return self._network.encoder_keys_values(self._network(mel.to(self._dtype)))
 
     def detect_languages(
         self, encoded: EncodedPieces, places: Sequence[int]
     ) -> list[tuple[str, float]]:
-        """The likeliest language of each of *places*, and its probability among all languages."""
+        """Return the most probable language of each of *places*, and its probability among all."""
         codes = list(self._vocabulary.languages)
         tokens = list(self._vocabulary.languages.values())
         _, states = self._start(_take(encoded, places), [[self._vocabulary.start]] * len(places), 1)
@@ -99,11 +100,11 @@ class PieceDecoder:
     ) -> list[DecodedPiece]:
         """Return the best decoding of each piece.
 
-        What was decoded behind the client's prompt is decoded without it as well, and stands only
-        if nothing of the speech was dropped for being in the prompt.  One that repeats itself, or
-        is too unlikely, is tried again: first without the prompt, then at higher temperatures (the
+        What was decoded after the client's prompt is decoded without it as well, and stands only if
+        no speech was dropped for being in the prompt.  A decoding that repeats itself, or is too
+        improbable, is tried again: first without the prompt, then at higher temperatures (the
         Whisper paper, 4.5); where none is good, the best counts.  A piece that is *divisible* is
-        not tried warmer when it repeats itself: its parts will be.
+        not retried when it repeats itself: its parts will be heard instead.
         """
         best: list[DecodedPiece | None] = [None] * len(prefixes)
         prompted: dict[int, DecodedPiece] = {}  # good, and yet to be compared
@@ -160,12 +161,12 @@ class PieceDecoder:
         return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]
 
     def first_logits(self, encoded: EncodedPieces, prefixes: Sequence[list[int]]) -> torch.Tensor:
-        """The logits of the first token [pieces, tokens known] on the CPU, in float32."""
+        """Return the logits of the first token [pieces, tokens known], in float32 on the CPU."""
         _, states = self._start(encoded, prefixes, 1)
         return self._network.logits(states[:, -1]).cpu()
 
     def attention_scores(self, encoded: EncodedPieces, tokens: list[int]) -> torch.Tensor:
-        """Scores [heads, tokens, positions] of the alignment heads while one piece is said."""
+        """Return the alignment heads' scores [heads, tokens, positions] for a piece's *tokens*."""
         seen: list[torch.Tensor] = []
         cache = self._network.cache(encoded, 1, len(tokens))
         row = torch.tensor([tokens], device=self._device)
@@ -204,8 +205,10 @@ class PieceDecoder:
     def _start(
         self, encoded: EncodedPieces, prefixes: Sequence[list[int]], width: int
     ) -> tuple[DecoderCache, torch.Tensor]:
-        """A cache that holds *prefixes*, *width* times each, and their states
-        [pieces, tokens, width of the network]."""
+        """Return a cache that holds *prefixes*, *width* times each, and their states.
+
+        The states are [pieces, tokens, width of the network].
+        """
         length = len(prefixes[0])
         cache = self._network.cache(encoded, width, length + self._limit(length))
         tokens = torch.tensor(prefixes, device=self._device).repeat_interleave(width, dim=0)
@@ -217,7 +220,7 @@ class PieceDecoder:
     def _judged(
         self, decoded: DecodedPiece, asked: TranscriptionParameters, *, prompted: bool
     ) -> DecodedPiece:
-        """How well *decoded* can stand: silence can, what is unlikely or repeats itself cannot."""
+        """Return *decoded* with its quality: silence is good, a repetitive text is not."""
         if is_silence(decoded, asked, self._vocabulary.first_timestamp):
             return decoded._replace(quality=Quality(is_good=True))
         hypothesis = decoded.hypothesis
@@ -237,11 +240,11 @@ class PieceDecoder:
 
 
 def is_silence(decoded: DecodedPiece, asked: TranscriptionParameters, first_timestamp: int) -> bool:
-    """Whether nothing was said: the network thinks so, and is not sure of its words either.
+    """Return whether nothing was said: the network says so, and is not sure of its words either.
 
-    Unlike in Whisper the words alone count, without times and end: these are easy to guess, and
-    would carry the one word ("you") that silence is often heard as.  Without a
-    logprob_threshold the network's first thought decides.
+    Unlike in Whisper only the words count, without times and end: these are easy to guess, and
+    would make probable the one word ("you") that silence is often heard as.  Without a
+    logprob_threshold the no-speech probability alone decides.
     """
     if asked.no_speech_threshold is None or decoded.no_speech <= asked.no_speech_threshold:
         return False

@@ -1,4 +1,4 @@
-"""A client's prompt: what stands before the transcript, and must not become it."""
+"""A client's prompt: it stands before the transcript, and must not become it."""
 
 import re
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ MAX_REPEATED_WORDS = 40  # how long a phrase may be whose repetition is noticed
 _WORD = re.compile(r"\w+")
 
 
-def usable(prompt: str) -> str:
-    """Return what of *prompt* is put before the transcript; nothing if it mostly repeats itself.
+def usable_prompt(prompt: str) -> str:
+    """Return the part of *prompt* to put before the transcript; "" if it mostly repeats itself.
 
-    A decoder that reads the same thing again and again goes on with it, or takes it for said.
+    A decoder that reads the same thing again and again goes on with it, or takes it for speech.
     """
     if compression_ratio(prompt) > MAX_COMPRESSION:
         return ""
@@ -23,7 +23,7 @@ def usable(prompt: str) -> str:
 
 
 def without_repetitions(text: str) -> str:
-    """Return *text* with every phrase once that stands there several times in a row."""
+    """Return *text* with every phrase that occurs several times in a row kept once."""
     words = text.split()
     keys = [_key(word) for word in words]
     kept: list[int] = []
@@ -39,7 +39,7 @@ def without_repetitions(text: str) -> str:
 
 
 def is_echo(text: str, prompt: str) -> bool:
-    """Whether *text* is nothing but a part of *prompt*, said once or again and again."""
+    """Return whether *text* is nothing but a part of *prompt*, said once or repeatedly."""
     said, given = _words(without_repetitions(text)), _words(prompt)
     return len(said) >= MIN_ECHO_WORDS and f" {' '.join(said)} " in f" {' '.join(given)} "
 

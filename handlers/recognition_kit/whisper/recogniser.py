@@ -1,4 +1,4 @@
-"""Any Whisper as a recogniser."""
+"""A Whisper as a recogniser."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from recognition_kit.options import RecognitionOptions
 from recognition_kit.parameters import TranscriptionParameters, parse_parameters
 from recognition_kit.recogniser import Recogniser, RecognitionOutput
 from recognition_kit.whisper.checkpoint import load_checkpoint
-from recognition_kit.whisper.prompts import usable
+from recognition_kit.whisper.prompts import usable_prompt
 from recognition_kit.whisper.transcriber import Transcriber
 
 PROBE_TOKENS = 4
@@ -34,18 +34,21 @@ class WhisperRecogniser(Recogniser):
         self.piece_seconds = self._checkpoint.mel.max_seconds
 
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
-        """All parameters, where the checkpoint has what they need."""
+        """Return all parameters, if the checkpoint has what they need."""
         asked = parse_parameters(raw, self._checkpoint.vocabulary)
         if asked.word_timestamps and not self._checkpoint.alignment_heads:
-            raise InvalidInput("word_timestamps: this checkpoint names no alignment heads")
+            raise InvalidInput(
+                "word_timestamps: this checkpoint cannot tell when words are said: "
+                "it has no alignment_heads"
+            )
         return asked
 
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
-        """What decides the decoder's steps."""
+        """Return what the decoder's steps depend on."""
         checkpoint = self._checkpoint
         room = checkpoint.max_positions // 2  # for the prompt, and for the transcript
         prompt: list[int] = []
-        if text := usable(asked.initial_prompt or ""):
+        if text := usable_prompt(asked.initial_prompt or ""):
             text = " " + text
             prompt = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
         return DecodingSettings(
@@ -59,7 +62,7 @@ class WhisperRecogniser(Recogniser):
         )
 
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """A few tokens, without the silence up to 30 s; nothing is tried again."""
+        """Return settings for a few tokens, without silence up to 30 s or a second attempt."""
         asked = TranscriptionParameters(logprob_threshold=None)
         return asked, msgspec.structs.replace(
             self.decoding(asked),
@@ -71,12 +74,12 @@ class WhisperRecogniser(Recogniser):
     def transcribe(
         self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
     ) -> RecognitionOutput:
-        """One encoder pass and one decoding loop for the pieces of all *clips*."""
+        """Run one encoder pass and one decoding loop for the pieces of all *clips*."""
         whisper: Any = network
         return Transcriber(self._checkpoint, whisper, max_pieces).run(clips)
 
     def details(self) -> dict[str, Any]:
-        """Languages, tasks, words' times."""
+        """Return languages, tasks, and whether it can tell when words are said."""
         vocabulary = self._checkpoint.vocabulary
         return {
             "languages": sorted(vocabulary.languages) or ["en"],

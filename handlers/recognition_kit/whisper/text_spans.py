@@ -1,4 +1,4 @@
-"""From tokens with times between them to spans of text, as in ``whisper/transcribe.py``."""
+"""The stretches of text between the tokens that stand for times (``whisper/transcribe.py``)."""
 
 from typing import NamedTuple
 
@@ -10,8 +10,7 @@ MIN_REST_SECONDS = 1.0
 
 
 class TextSpan(NamedTuple):
-    """Places *first* to *last* (not included) in a hypothesis' tokens, all text; seconds in the
-    piece."""
+    """Tokens *first* to *last* (not included) of a hypothesis, and their seconds in the piece."""
 
     start: float
     end: float
@@ -20,7 +19,7 @@ class TextSpan(NamedTuple):
 
 
 def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> list[TextSpan]:
-    """The stretches of text between times; no time is beyond *seconds*, the piece's length."""
+    """Return the stretches of text between times; none ends after *seconds*, the piece's length."""
     spans = []
     start, first = 0.0, 0
     for place, token in enumerate(hypothesis.tokens):
@@ -36,10 +35,11 @@ def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -
 
 
 def find_rest(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> float | None:
-    """Where the piece must be heard again: from the last pair of times that something follows.
+    """Return where the piece must be heard again: from the last pair of times that text follows.
 
-    The network says "…<|25.00|><|25.00|>" where a sentence begins that it could not hear out.
-    None where it heard all, or where so little is left, or was heard, that it is not worth it.
+    The network says "…<|25.00|><|25.00|>" where a sentence begins that it could not hear to its
+    end. None where it heard everything, or where what is left, or was heard, is too short to be
+    worth it.
     """
     first = vocabulary.first_timestamp
     tokens = hypothesis.tokens

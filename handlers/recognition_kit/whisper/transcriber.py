@@ -1,4 +1,4 @@
-"""Clips to transcripts: cut into pieces, listen to many at once, put together in order."""
+"""Turns clips into transcripts: cut into pieces, decode many at once, join in order."""
 
 import math
 from collections.abc import Sequence
@@ -41,14 +41,14 @@ class _Window(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What was found between two times, its text with the spaces around it."""
+    """What was found between two times; its text keeps the spaces around it."""
 
     segment: Segment
     text: str
 
 
 class _Draft:
-    """A clip's transcript while it is made."""
+    """A clip's transcript in the making."""
 
     def __init__(self, clip: AudioClip, *, multilingual: bool) -> None:
         self.clip = clip
@@ -69,7 +69,7 @@ class _Draft:
 
 
 class Transcriber:
-    """One forward pass of clips whose decoding is the same."""
+    """Transcribes the clips of one forward pass, whose decoding settings are the same."""
 
     def __init__(
         self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, max_pieces: int
@@ -81,7 +81,7 @@ class Transcriber:
         self._rate = checkpoint.mel.sample_rate
 
     def run(self, clips: Sequence[AudioClip]) -> RecognitionOutput:
-        """What was said in *clips*, in their order."""
+        """Return what was said in *clips*, in their order."""
         multilingual = self._vocabulary.multilingual
         drafts = [_Draft(clip, multilingual=multilingual) for clip in clips]
         decoder = PieceDecoder(self._checkpoint, self._network, clips[0].decoding)
@@ -116,7 +116,7 @@ class Transcriber:
         windows: Sequence[_Window],
         drafts: Sequence[_Draft],
     ) -> list[list[int]]:
-        """What stands before each transcript; finds the languages that are not known yet."""
+        """Return what stands before each transcript; detect languages that are not known yet."""
         unknown: dict[int, int] = {}  # the first piece of each such clip
         for place, window in enumerate(windows):
             if drafts[window.clip].language is None:
@@ -148,7 +148,7 @@ class Transcriber:
         decoder: PieceDecoder,
         encoded: EncodedPieces,
     ) -> list[_Window]:
-        """Adds what was said in *window* to *draft*; returns what of it must be heard again."""
+        """Add what was said in *window* to *draft*; return what of it must be heard again."""
         if decoded.to_divide:
             halves = halve(draft.clip.samples, window.piece, self._rate)
             return [_Window(window.clip, piece) for piece in halves]
@@ -184,7 +184,7 @@ class Transcriber:
         decoded: DecodedPiece,
         words: list[PieceWord] | None,
     ) -> _Part:
-        """With *words* the segment lasts from the first of them to the last."""
+        """Return the part for *span*; with *words*, it lasts from the first of them to the last."""
         hypothesis = decoded.hypothesis
         logprobs = hypothesis.logprobs[span.first : span.last]
         text = self._checkpoint.tokenizer.decode(hypothesis.tokens[span.first : span.last])
@@ -216,7 +216,7 @@ class Transcriber:
         decoder: PieceDecoder,
         encoded: EncodedPieces,
     ) -> list[list[PieceWord]]:
-        """The words of each of *spans*; a forced pass over their text tells when."""
+        """Return the words of each of *spans*; a forced pass over their text tells their times."""
         if not spans:
             return []
         vocabulary = self._vocabulary
@@ -229,7 +229,7 @@ class Transcriber:
         return time_words(times, spans, hypothesis, self._checkpoint.tokenizer.decode, spoken)
 
     def _time(self, draft: _Draft, first_sample: int, seconds: float) -> float:
-        """A time of the answer: never beyond the audio's end, in whole hundredths."""
+        """Return a time of the answer, in whole hundredths and never beyond the audio's end."""
         offset = draft.clip.parameters.offset
         end = offset + len(draft.clip.samples) / self._rate
         latest = math.floor(end * CENTISECONDS + 1e-6) / CENTISECONDS

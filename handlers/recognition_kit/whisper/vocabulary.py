@@ -1,7 +1,7 @@
 """The numbers of a checkpoint's tokens: what starts, ends, times and is never said.
 
 The order is that of ``whisper/tokenizer.py``: text, <|endoftext|>, <|startoftranscript|>,
-languages, tasks and the other special tokens, <|notimestamps|>, then the times in 20 ms steps.
+languages, tasks and the other special tokens, <|notimestamps|>, then the times in steps of 20 ms.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")  # the newer name and the older
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
-    """Token numbers.  *languages* by their codes; empty for an English-only checkpoint."""
+    """Token numbers; *languages* has them by language code, and is empty for English only."""
 
     end: int
     start: int
@@ -45,7 +45,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     def prefix(
         self, language: str, task: str, prompt: Sequence[int], *, timestamps: bool
     ) -> list[int]:
-        """What stands before the transcript."""
+        """Return the tokens that stand before the transcript."""
         tokens = [self.previous, *prompt] if prompt else []
         tokens.append(self.start)
         if self.multilingual:
@@ -54,14 +54,14 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_vocabulary(tokenizer: Tokenizer, generation: Any, size: int) -> Vocabulary:
-    """The numbers in *tokenizer* and in *generation*, a checkpoint's generation config.
+    """Return the numbers in *tokenizer* and in *generation*, a checkpoint's generation config.
 
     *size* is how many tokens the network knows.  Raises LoadError.
     """
     end, start = _token(tokenizer, "<|endoftext|>"), _token(tokenizer, "<|startoftranscript|>")
     no_timestamps = _token(tokenizer, "<|notimestamps|>")
     if no_timestamps + 1 >= size:
-        raise LoadError("the model knows no timestamps")
+        raise LoadError("the model has no timestamp tokens")
     languages = getattr(generation, "lang_to_id", None) or {}
     tasks = getattr(generation, "task_to_id", None) or {}
     if languages and not {"transcribe", "translate"} <= tasks.keys():

@@ -24,7 +24,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 class PieceWord(NamedTuple):
-    """A word, stripped; seconds from the piece's start; the mean of its tokens' probabilities."""
+    """A word without spaces, its seconds in the piece, and its tokens' mean probability."""
 
     word: str
     start: float
@@ -39,9 +39,9 @@ def time_words(
     decode: Decode,
     language: str,
 ) -> list[list[PieceWord]]:
-    """The words of each of *spans*.
+    """Return the words of each of *spans*.
 
-    *times* says when each text token of *spans* begins, one after another, and at last when the
+    *times* says when each text token of *spans* begins, one after another, and finally when the
     last one ends.
     """
     found = []
@@ -61,7 +61,7 @@ def time_words(
 
 
 def _trimmed(words: list[PieceWord], span: TextSpan) -> list[PieceWord]:
-    """*words* without the pauses before the first and behind the last, which warping gives them."""
+    """Return *words* without the pauses before the first and after the last: warping adds them."""
     if not words:
         return words
     usual = min(median(word.end - word.start for word in words), LONGEST_MEDIAN_SECONDS)
@@ -88,14 +88,14 @@ class WordTokens(NamedTuple):
 
 
 def split_words(tokens: Sequence[int], decode: Decode, language: str | None) -> list[WordTokens]:
-    """The words of text *tokens*, with the punctuation that clings to them."""
+    """Return the words of text *tokens*, with the punctuation that belongs to them."""
     characters = _split_characters(tokens, decode)
     words = characters if language in WITHOUT_SPACES else _join_parts(characters)
     return _join_closing(_join_opening(words))
 
 
 def _split_characters(tokens: Sequence[int], decode: Decode) -> list[WordTokens]:
-    """The smallest runs of tokens that are whole characters."""
+    """Return the smallest runs of tokens that are whole characters."""
     runs = []
     first = 0
     for last in range(1, len(tokens) + 1):
@@ -107,7 +107,7 @@ def _split_characters(tokens: Sequence[int], decode: Decode) -> list[WordTokens]
 
 
 def _join_parts(runs: Sequence[WordTokens]) -> list[WordTokens]:
-    """A word begins with a space, or is punctuation."""
+    """Join runs into words: a word begins with a space, or is punctuation."""
     words: list[WordTokens] = []
     for run in runs:
         begins = run.text.startswith(" ") or run.text.strip() in string.punctuation

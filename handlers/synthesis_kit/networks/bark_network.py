@@ -33,8 +33,8 @@ Preset = dict[str, Tensor]
 class BarkNetwork(SynthesisNetwork):
     """`SynthesisNetwork` with a BarkModel.
 
-    One utterance after another: it draws its tokens from one generator, and a batch is as slow
-    as its slowest member.
+    It speaks one utterance after another: it draws its tokens from one generator, and a batch is as
+    slow as its slowest member.
     """
 
     by_steps = True
@@ -53,22 +53,25 @@ class BarkNetwork(SynthesisNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "BarkNetwork":
-        """The checkpoint, and the voices of `voices.safetensors` where it is there: tensors
-        ``<voice>.semantic_prompt`` and so on.  Raises LoadError."""
+        """Load the checkpoint, and its voices where there is a `voices.safetensors`.
+
+        That file holds tensors ``<voice>.semantic_prompt``, ``.coarse_prompt`` and
+        ``.fine_prompt``. Raises LoadError.
+        """
         bark = load_model(BarkModel, folder, device)
         tokenizer = load_tokenizer(AutoTokenizer, folder)
         return cls(bark, tokenizer, _presets(folder / VOICES_FILE, device))
 
     def reader(self) -> SymbolReader:
-        """All letters, and marks such as [laughs]."""
+        """Return a reader of all letters, and of marks such as [laughs]."""
         return LetterReader(lambda text: text)
 
     def length(self, utterance: Utterance) -> int:
-        """How many letters it has."""
+        """Return how many letters it has."""
         return len(utterance.symbols)
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU; all tokens are drawn from the seed on."""
+        """Return samples, float32 on the CPU; all tokens are drawn from the utterance's seed."""
         return [self._speak(each) for each in utterances]
 
     def _speak(self, utterance: Utterance) -> Tensor:
@@ -96,10 +99,10 @@ class BarkNetwork(SynthesisNetwork):
         )
 
     def _somebody(self, seed: int) -> Preset:
-        """The voice that *seed* draws.
+        """Return the voice that *seed* draws.
 
-        Without a voice the network makes one up for every sentence; so it says something first, and
-        all sentences go on from there.
+        Without a voice the network makes one up for every sentence.  So it says something first,
+        and all sentences go on from there.
         """
         preset = self._drawn.pop(seed, None) or self._draw(seed)
         self._drawn[seed] = preset
@@ -145,7 +148,7 @@ class BarkNetwork(SynthesisNetwork):
 
 
 def _presets(path: Path, device: torch.device) -> dict[str, Preset]:
-    """Raises LoadError."""
+    """Return the prompts of each voice in *path*, if there is such a file.  Raises LoadError."""
     if not path.exists():
         return {}
     try:
@@ -156,9 +159,9 @@ def _presets(path: Path, device: torch.device) -> dict[str, Preset]:
     for name, tensor in tensors.items():
         voice, _, prompt = name.rpartition(".")
         if PROMPTS.get(prompt) != tensor.dim():
-            raise LoadError(f"{path.name}: {name} is no part of a voice")
+            raise LoadError(f"{path.name}: {name} is not a prompt of a voice")
         presets.setdefault(voice, {})[prompt] = tensor.long()
     for voice, prompts in presets.items():
         if len(prompts) != len(PROMPTS):
-            raise LoadError(f"{path.name}: {voice} is not whole")
+            raise LoadError(f"{path.name}: {voice} lacks one of its three prompts")
     return presets

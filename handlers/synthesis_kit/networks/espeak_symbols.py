@@ -36,7 +36,7 @@ _RULES = [(re.compile(sign), spelling) for sign, spelling in _SPELLINGS]
 
 
 def espeak_symbols(phonemes: str) -> str:
-    """*phonemes* spelled as espeak's en-us.  What has no rule stays as it is."""
+    """Return *phonemes* as espeak spells en-us; what has no rule stays as it is."""
     for sign, spelling in _RULES:
         phonemes = sign.sub(spelling, phonemes)
     return phonemes

@@ -1,9 +1,9 @@
 """hibari's network: phonemes to durations, pitch and energy, and from those to frames.
 
-ConvNeXt blocks and a transformer layer that is run over and over (Apache-2.0, distilled from
-Kokoro-82M; the layout is that of hibari-tts 0.2.1).  A mask is 1 where a batch's member has
-symbols or frames and 0 behind its end: before every convolution that sees neighbours what is
-behind is made 0, which is what a member alone has there.
+ConvNeXt blocks and a transformer layer that is applied repeatedly (Apache-2.0, distilled from
+Kokoro-82M; the layout is that of hibari-tts 0.2.1).  A mask is 1 where a batch's member has symbols
+or frames and 0 after its end: before every convolution that sees neighbours, what lies after the
+end is set to 0, which is what a member alone has there.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.ones(channels))
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """*mask* [n, 1, time], or None where nothing is padded."""
+        """Return the block's output; *mask* is [n, 1, time], or None where nothing is padded."""
         seen = inputs if mask is None else inputs * mask
         hidden = self.norm(self.depthwise(seen).transpose(1, 2))
         hidden = self.contract(gelu(self.expand(hidden)))
@@ -56,7 +56,7 @@ class TextEncoder(nn.Module):
         self.rounds = rounds
 
     def forward(self, symbols: Tensor, mask: Tensor | None) -> Tensor:
-        """*mask* [n, 1, length], or None where nothing is padded."""
+        """Encode *symbols*; *mask* is [n, 1, length], or None where nothing is padded."""
         hidden = self.embedding(symbols).transpose(1, 2)
         for block in self.blocks:
             hidden = block(hidden, mask)
@@ -69,14 +69,14 @@ class TextEncoder(nn.Module):
 
 
 class Contour(NamedTuple):
-    """Pitch in Hz (below VOICED_HZ: none) and energy, per frame: [n, frames] each."""
+    """Pitch in Hz (below VOICED_HZ: unvoiced) and energy, per frame: [n, frames] each."""
 
     pitch: Tensor
     energy: Tensor
 
 
 class ProsodyNetwork(nn.Module):
-    """How long each symbol lasts, and how pitch and energy go.
+    """Predicts how long each symbol lasts, and the course of pitch and energy.
 
     Lowered to int8, a duration in fifty was rounded to another step; the sound alone stays near.
     """
@@ -96,10 +96,10 @@ class ProsodyNetwork(nn.Module):
         )
 
     def steps(self, text: Tensor, mask: Tensor | None, factors: Tensor) -> Tensor:
-        """Steps per symbol [n, length], at least one; *factors* [n] stretch them.
+        """Return the steps per symbol [n, length], at least one; *factors* [n] stretch them.
 
-        Stretched, the places where symbols end are rounded and not the durations: of those
-        most are one or two steps, and a tempo would be lost in their rounding.  What a symbol
+        When stretching, the places where symbols end are rounded and not the durations: most of
+        those are one or two steps, and a tempo would be lost in their rounding.  What a symbol
         takes beyond its share, to have one step, those after it give back.
         """
         seen = text if mask is None else text * mask
@@ -110,7 +110,7 @@ class ProsodyNetwork(nn.Module):
         return torch.diff(ends, dim=1, prepend=torch.zeros_like(ends[:, :1])).long()
 
     def contours(self, text: Tensor, mask: Tensor | None) -> Contour:
-        """From *text* [n, channels, steps], each symbol as often as it has steps."""
+        """Return the contour of *text* [n, channels, steps], each symbol repeated for its steps."""
         hidden = self.contour_input(text)
         for block in self.contour:
             hidden = block(hidden, mask)
@@ -120,7 +120,7 @@ class ProsodyNetwork(nn.Module):
 
 
 class AcousticNetwork(nn.Module):
-    """Symbols, pitch and energy to the vocoder's frames."""
+    """Turns symbols, pitch and energy into the vocoder's frames."""
 
     def __init__(self, symbols: int, channels: int = 128, hidden: int = 256) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class AcousticNetwork(nn.Module):
         self.head = nn.Linear(hidden, HEADS * BINS)
 
     def frames(self, text: Tensor, contour: Contour, mask: Tensor | None) -> Tensor:
-        """[n, frames, HEADS × BINS] from *text* [n, channels, frames]."""
+        """Return [n, frames, HEADS × BINS] for *text* [n, channels, frames]."""
         pitch = torch.log1p(relu(contour.pitch))[:, None] / 5.0
         inputs = torch.cat([text, pitch, contour.energy[:, None] / 5.0], 1)
         hidden = self.decoder_input(inputs if mask is None else inputs * mask)

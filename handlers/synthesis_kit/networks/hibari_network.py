@@ -1,4 +1,4 @@
-"""hibari as a network that speaks: batches of utterances, 24 kHz."""
+"""hibari as a network that speaks: batches of utterances at 24 kHz."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,11 +41,11 @@ class HibariNetwork(SynthesisNetwork):
         self.model: nn.Module = modules
         self._modules = modules
         self._symbols = symbols
-        self._vocoder = HibariVocoder().to(next(modules.parameters()).device)
+        self.vocoder = HibariVocoder().to(next(modules.parameters()).device)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "HibariNetwork":
-        """From `model.safetensors` and `vocab.json`.  Raises LoadError."""
+        """Load `model.safetensors` and `vocab.json`.  Raises LoadError."""
         try:
             symbols = msgspec.json.decode((folder / "vocab.json").read_bytes(), type=dict[str, int])
             weights = load_file(folder / "model.safetensors", device=str(device))
@@ -53,31 +53,31 @@ class HibariNetwork(SynthesisNetwork):
             modules = HibariModules(len(weights["acoustic.text.embedding.weight"]))
             modules.load_state_dict(weights, assign=True)
         except (OSError, KeyError, RuntimeError, msgspec.DecodeError) as exc:
-            raise LoadError(f"no network of hibari's: {exc}") from exc
+            raise LoadError(f"cannot load hibari's network: {exc}") from exc
         return cls(modules.to(device).eval().requires_grad_(requires_grad=False), symbols)
 
     def reader(self) -> SymbolReader:
-        """Phonemes."""
+        """Return a reader of phonemes."""
         return PhonemeReader()
 
     def length(self, utterance: Utterance) -> int:
-        """How many symbols it has."""
+        """Return how many symbols it has, with the two at its edges."""
         return len(utterance.symbols) + 2
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU, one row per utterance."""
+        """Return samples, float32 on the CPU, one row per utterance."""
         with one_thread():
             return self._speak(utterances)
 
     def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
-        """From the durations that it predicts; an unknown symbol takes no time."""
+        """Return symbols' times from their predicted durations; an unknown symbol takes none."""
         with one_thread():
             return [self._spans(each) for each in utterances]
 
     def _spans(self, utterance: Utterance) -> list[TimeSpan]:
-        device = self._vocoder.window.device
+        device = self.vocoder.window.device
         (steps,), _, _ = self._texts(
-            [torch.tensor(self._ids(utterance), device=device)], [utterance]
+            [torch.tensor(self.symbol_ids(utterance), device=device)], [utterance]
         )
         seconds = FRAMES_PER_STEP * HOP / SAMPLE_RATE / utterance.formants
         ends = iter((steps.cumsum(0) * seconds).tolist())
@@ -89,8 +89,8 @@ class HibariNetwork(SynthesisNetwork):
         return spans
 
     def _speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        device = self._vocoder.window.device
-        symbols = [torch.tensor(self._ids(each), device=device) for each in utterances]
+        device = self.vocoder.window.device
+        symbols = [torch.tensor(self.symbol_ids(each), device=device) for each in utterances]
         steps, acoustic, prosodic = self._texts(symbols, utterances)
         mask = _mask([int(each.sum()) for each in steps], device)
         contour = self._modules.prosody.contours(_stretched(prosodic, steps), mask)
@@ -105,14 +105,18 @@ class HibariNetwork(SynthesisNetwork):
             )
         ]
 
-    def _ids(self, utterance: Utterance) -> list[int]:
+    def symbol_ids(self, utterance: Utterance) -> list[int]:
+        """Return the numbers of the utterance's symbols, and of those that frame it.
+
+        A symbol that the voice does not know has none.
+        """
         known = (self._symbols.get(symbol) for symbol in utterance.symbols)
         return [EDGE, *(each for each in known if each is not None), EDGE]
 
     def _texts(
         self, symbols: list[Tensor], utterances: Sequence[Utterance]
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Steps per symbol of each utterance, and what both text encoders make of all."""
+        """Return each utterance's steps per symbol, and what both text encoders make of all."""
         device = symbols[0].device
         ids = pad_sequence(symbols, batch_first=True)
         mask = _mask([len(each) for each in symbols], device)
@@ -124,7 +128,7 @@ class HibariNetwork(SynthesisNetwork):
         return own, acoustic, prosodic
 
     def _voiced(self, frames: Tensor, pitch: Tensor, utterance: Utterance) -> Tensor:
-        samples: Tensor = self._vocoder(frames, pitch, utterance.seed).cpu()
+        samples: Tensor = self.vocoder(frames, pitch, utterance.seed).cpu()
         if utterance.formants == 1:
             return samples
         moved = soxr.resample(samples.numpy(), SAMPLE_RATE * utterance.formants, SAMPLE_RATE)
@@ -132,7 +136,7 @@ class HibariNetwork(SynthesisNetwork):
 
 
 def _mask(lengths: Sequence[int], device: torch.device) -> Tensor | None:
-    """[n, 1, longest]; None where all are equally long."""
+    """Return [n, 1, longest], or None where all are equally long."""
     if min(lengths) == max(lengths):
         return None
     places = torch.arange(max(lengths), device=device)
@@ -141,7 +145,7 @@ def _mask(lengths: Sequence[int], device: torch.device) -> Tensor | None:
 
 
 def _stretched(text: Tensor, steps: list[Tensor]) -> Tensor:
-    """[n, channels, steps] from *text* [n, channels, length]: each symbol for all its steps."""
+    """Return [n, channels, steps] of *text* [n, channels, length], symbols repeated by *steps*."""
     rows = [
         row[:, : len(own)].repeat_interleave(own, 1).T for row, own in zip(text, steps, strict=True)
     ]
@@ -149,7 +153,7 @@ def _stretched(text: Tensor, steps: list[Tensor]) -> Tensor:
 
 
 def _shaped(contour: Contour, steps: Sequence[int], utterances: Sequence[Utterance]) -> Contour:
-    """What the utterances' prosody makes of the predicted contour.
+    """Return the predicted contour, changed by the utterances' prosody.
 
     Pitch moves on a logarithmic scale, its range around the utterance's own mean.
     """

@@ -22,7 +22,7 @@ NEAR_ZERO = 1e-9  # of a sine that is divided by
 
 
 class HibariVocoder(nn.Module):
-    """One utterance at a time: what a batch would gain here, padding would cost."""
+    """Speaks one utterance at a time: what a batch would gain here, padding would cost."""
 
     window: Tensor
 
@@ -31,9 +31,10 @@ class HibariVocoder(nn.Module):
         self.register_buffer("window", torch.hann_window(FFT), persistent=False)
 
     def forward(self, frames: Tensor, pitch: Tensor, seed: int) -> Tensor:
-        """Samples [frames × HOP] from *frames* [frames, HEADS × BINS] and *pitch* [frames] in Hz.
+        """Return samples [frames × HOP].
 
-        The noise is drawn on the CPU from *seed*, so that every device gives the same.
+        *frames* are [frames, HEADS × BINS], *pitch* is [frames] in Hz.  The noise is drawn on the
+        CPU from *seed*, so that every device gives the same.
         """
         harmonic, theta, noise, free, phase = frames.chunk(HEADS, dim=1)
         source = torch.stft(
@@ -47,11 +48,11 @@ class HibariVocoder(nn.Module):
 
 
 def pulses(pitch: Tensor) -> Tensor:
-    """A pulse train [frames × HOP] with every harmonic of *pitch* [frames] below HIGHEST_HZ.
+    """Return a pulse train [frames × HOP]: every harmonic of *pitch* [frames] below HIGHEST_HZ.
 
-    The sum of cosines in closed form: Σ cos(ht) = sin((H + ½)t) / (2 sin(t/2)) − ½; 0 where
-    there is no pitch.  In double precision, and with a highest harmonic that fades in instead
-    of being switched: else the rounding of a pitch, which differs between a batch and a single
+    The sum of cosines in closed form: Σ cos(ht) = sin((H + ½)t) / (2 sin(t/2)) − ½; 0 where a frame
+    is unvoiced.  In double precision, and with a highest harmonic that fades in instead of being
+    switched on: otherwise the rounding of a pitch, which differs between a batch and a single
     utterance, would be heard in single samples.
     """
     hertz = interpolate(pitch[None, None], scale_factor=HOP, mode="linear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The networks by the names that ``handler_options``, or else a checkpoint, give them."""
+"""Loads the network that ``handler_options``, or else the checkpoint, names."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -28,13 +28,17 @@ _CLASSES = {
 def load_network(
     name: Literal["auto", "hibari", "piper"], folder: Path, device: torch.device
 ) -> SynthesisNetwork:
-    """The network that lies in *folder*; "auto" is the `model_type` of its config.json.
+    """Load the network in *folder*; "auto" goes by the `model_type` of its config.json.
 
-    Raises LoadError.  Only the one that is wanted is imported: transformers alone takes seconds.
+    Only the network that is wanted is imported, as transformers alone takes seconds.  Raises
+    LoadError.
     """
     family = model_type(folder) if name == "auto" else name
     if family not in _CLASSES:
-        raise LoadError(f"{family} is no network that speaks; known are {', '.join(_CLASSES)}")
+        raise LoadError(
+            f"network: {family!r} is not a network that speaks; "
+            f"expected one of: {', '.join(_CLASSES)}"
+        )
     module = import_module(f"synthesis_kit.networks.{family}_network")
     load: Callable[[Path, torch.device], SynthesisNetwork] = getattr(module, _CLASSES[family]).load
     return load(folder, device)
@@ -43,7 +47,7 @@ def load_network(
 def load_text_stage(
     options: TextStageOptions | None, folder: Path, device: torch.device
 ) -> "TextStage | None":
-    """What rewrites texts, where *options* ask for it.  Raises LoadError."""
+    """Load the network that rewrites texts, where *options* ask for one.  Raises LoadError."""
     if options is None:
         return None
     from synthesis_kit.text.text_stage import TextStage as Stage  # noqa: PLC0415

@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """[n, channels, samples] to the same; both are 0 where *mask* [n, 1, samples] is."""
+        """Map [n, channels, samples] to the same; both are 0 where *mask* [n, 1, samples] is."""
         for conv in self.convs:
             change = conv(leaky_relu(hidden, self.slope))
             hidden = hidden + change if mask is None else torch.addcmul(hidden, change, mask)
@@ -46,7 +46,7 @@ class Prior(NamedTuple):
 
 
 class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
-    """`speak`'s steps, each for a batch; a mask is [n, 1, length] or [n, 1, frames].
+    """The steps of `speak`, each for a batch; a mask is [n, 1, length] or [n, 1, frames].
 
     *noise_scale*, *noise_scale_duration* and *speaking_rate* are the checkpoint's, and may be set.
     """
@@ -71,16 +71,16 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
                 parametrize.remove_parametrizations(module, "weight")
 
     def prior(self, symbols: Tensor, mask: Tensor) -> Prior:
-        """From *symbols* [n, length]."""
+        """Return the prior of *symbols* [n, length]."""
         encoded = self.text_encoder(
             symbols, padding_mask=mask.transpose(1, 2), attention_mask=mask[:, 0].long()
         )
         return Prior(encoded.last_hidden_state, encoded.prior_means, encoded.prior_log_variances)
 
     def durations(self, hidden: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-        """Frames per symbol [n, length], not yet whole; *noise* is [n, 2, length], normal.
+        """Return frames per symbol [n, length], not yet whole; *noise* is [n, 2, length], normal.
 
-        The durations' flow backwards, as `VitsStochasticDurationPredictor` runs it.
+        The durations' flow runs backwards, as in `VitsStochasticDurationPredictor`.
         """
         predictor = self.duration_predictor
         condition = predictor.conv_dds(predictor.conv_pre(hidden.transpose(1, 2)), mask)
@@ -97,17 +97,17 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
     def spectrograms(
         self, means: Tensor, log_deviations: Tensor, mask: Tensor, noise: Tensor
     ) -> Tensor:
-        """Latent spectrograms [n, flow size, frames]; so are all that are given but *mask*."""
+        """Return latent spectrograms [n, flow size, frames], the shape of all inputs but *mask*."""
         latents = means + noise * torch.exp(log_deviations) * self.noise_scale
         result: Tensor = self.flow(latents, mask, reverse=True) * mask
         return result
 
     def samples(self, spectrograms: Tensor, mask: Tensor | None) -> Tensor:
-        """[n, samples], −1 to 1, from *spectrograms* [n, flow size, frames].
+        """Return [n, samples], −1 to 1, of *spectrograms* [n, flow size, frames].
 
-        `VitsHifiGan` with a mask (None: all are equally long).  Behind each layer it makes what is
-        not an utterance's own the zeros that the layer's padding would be, so that the others'
-        lengths are not heard in its last samples.
+        `VitsHifiGan` with a mask (None: all are equally long).  After each layer, what does not
+        belong to an utterance is set to the zeros that the layer's padding would be, so that the
+        others' lengths are not heard in its last samples.
         """
         decoder = self.decoder
         kernels = len(self.config.resblock_kernel_sizes)

@@ -1,4 +1,4 @@
-"""A Piper voice as a network that speaks: batches of utterances, tempo for each."""
+"""A Piper voice as a network that speaks: batches of utterances, each with its own tempo."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class PiperNetwork(SynthesisNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "PiperNetwork":
-        """From `config.json`, `model.safetensors` and `vocab.json`.  Raises LoadError."""
+        """Load `config.json`, `model.safetensors` and `vocab.json`.  Raises LoadError."""
         try:
             symbols = msgspec.json.decode((folder / "vocab.json").read_bytes(), type=dict[str, int])
             config = VitsConfig.from_pretrained(folder, local_files_only=True)
@@ -51,29 +51,29 @@ class PiperNetwork(SynthesisNetwork):
             SafetensorError,
             msgspec.DecodeError,
         ) as exc:
-            raise LoadError(f"no voice of Piper's: {exc}") from exc
+            raise LoadError(f"cannot load the Piper voice: {exc}") from exc
         if {PAD, FIRST, LAST} - symbols.keys():
-            raise LoadError("vocab.json is not of a Piper voice: it lacks _, ^ or $")
+            raise LoadError("vocab.json does not belong to a Piper voice: it lacks _, ^ or $")
         nn.Module.to(voice, device).requires_grad_(requires_grad=False)
         voice.eval()  # type: ignore[no-untyped-call]
         return cls(voice, symbols)
 
     def reader(self) -> SymbolReader:
-        """Phonemes."""
+        """Return a reader of phonemes."""
         return PhonemeReader()
 
     def length(self, utterance: Utterance) -> int:
-        """How many symbols it has, the pads between them too."""
-        return len(self._ids(utterance))
+        """Return how many symbols it has, with the pads between them."""
+        return len(self.symbol_ids(utterance))
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU, one row per utterance.
+        """Return samples, float32 on the CPU, one row per utterance.
 
         Each draws its noise from its own seed, on the CPU, and has its own tempo.
         """
         voice, device = self._voice, self._voice.device
         draws = [Generator().manual_seed(each.seed) for each in utterances]
-        symbols = [self._ids(each) for each in utterances]
+        symbols = [self.symbol_ids(each) for each in utterances]
         lengths = [len(each) for each in symbols]
         mask = mask_of(lengths, device)
         prior = voice.prior(padded(symbols, device), mask)
@@ -101,7 +101,11 @@ class PiperNetwork(SynthesisNetwork):
             for row, count in zip(samples, frame_counts, strict=True)
         ]
 
-    def _ids(self, utterance: Utterance) -> Tensor:
+    def symbol_ids(self, utterance: Utterance) -> Tensor:
+        """Return the numbers of the utterance's symbols, and of the pads between them.
+
+        A symbol that the voice does not know has none.
+        """
         pad = self._symbols[PAD]
         ids = [self._symbols[FIRST], pad]
         for symbol in espeak_symbols(utterance.symbols):
@@ -111,7 +115,7 @@ class PiperNetwork(SynthesisNetwork):
 
 
 def _noise(channels: int, lengths: Sequence[int], draws: Sequence[Generator]) -> Tensor:
-    """Normal noise [n, channels, longest]: what a row draws does not depend on the others."""
+    """Return normal noise [n, channels, longest]: a row's own does not depend on the others."""
     rows = [
         torch.randn(length, channels, generator=draw)
         for length, draw in zip(lengths, draws, strict=True)

@@ -35,7 +35,7 @@ class SpeakerSpace:
         return self._network is not None
 
     def heard(self, wav: bytes) -> Embedding:
-        """The voice in a WAV file.  Raises InvalidInput."""
+        """Return the voice in a WAV file.  Raises InvalidInput."""
         assert self._network is not None, "asked for only where `hears`"
         return self._network.embedding(wav)
 
@@ -43,8 +43,8 @@ class SpeakerSpace:
 class SpeechT5Network(SynthesisNetwork):
     """`SynthesisNetwork` with SpeechT5 and its HiFi-GAN.
 
-    One utterance after another: in a batch, transformers drops the same units for all and runs
-    the decoder's first layers over everybody's padding.
+    It speaks one utterance after another: in a batch, transformers drops the same units for all
+    members and runs the decoder's first layers over everybody's padding.
     """
 
     by_steps = True
@@ -66,15 +66,17 @@ class SpeechT5Network(SynthesisNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "SpeechT5Network":
-        """The checkpoint, its `vocoder/`, `speakers.safetensors` (by voice, [size] each) and
-        `xvector/` where they are there.  Raises LoadError."""
+        """Load the checkpoint with `vocoder/` and, where they exist, its voices and `xvector/`.
+
+        `speakers.safetensors` holds a tensor [size] per voice.  Raises LoadError.
+        """
         speaker = load_model(SpeechT5ForTextToSpeech, folder, device)
         vocoder = load_model(SpeechT5HifiGan, folder / "vocoder", device)
         size = int(speaker.config.speaker_embedding_dim)
         voices = _voices(folder / VOICES_FILE, size, device)
         wrong = [name for name, voice in voices.items() if voice.shape != (size,)]
         if wrong:
-            raise LoadError(f"{VOICES_FILE}: {wrong[0]} is not of {size} numbers")
+            raise LoadError(f"{VOICES_FILE}: {wrong[0]} must have {size} numbers")
         network = cls(speaker, vocoder, load_tokenizer(SpeechT5Tokenizer, folder), voices)
         hearing = folder / "xvector"
         xvectors = XVectorNetwork(hearing, size, device) if hearing.is_dir() else None
@@ -82,22 +84,22 @@ class SpeechT5Network(SynthesisNetwork):
         return network
 
     def reader(self) -> SymbolReader:
-        """The letters that the tokenizer knows."""
+        """Return a reader of the letters that the tokenizer knows."""
         return LetterReader(lambda text: "".join(filter(self._knows, text)))
 
     def length(self, utterance: Utterance) -> int:
-        """How many letters it has."""
+        """Return how many letters it has, with the tokens around them."""
         return len(utterance.symbols) + EXTRA_TOKENS
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU.  The decoder always drops units, from the seed on."""
+        """Return samples, float32 on the CPU; what the decoder drops is drawn from the seed."""
         return [self._speak(each) for each in utterances]
 
     def _speak(self, utterance: Utterance) -> Tensor:
         device = self._speaker.device
         tokens = self._tokenizer(utterance.symbols, return_tensors="pt")["input_ids"]
         if tokens.shape[1] > self._most_tokens:
-            raise InvalidInput("The text has a word too long to be spoken")
+            raise InvalidInput("The text has a word that is too long for this voice")
         if utterance.embedding is not None:
             voice = torch.tensor(utterance.embedding, device=device)
         else:
@@ -116,7 +118,7 @@ class SpeechT5Network(SynthesisNetwork):
 
 
 def _voices(file: Path, size: int, device: torch.device) -> dict[str, Tensor]:
-    """The speakers by name; without the file one of zeros, as transformers' own example has."""
+    """Return the speakers by name; without the file, one of zeros as in transformers' example."""
     if not file.exists():
         return {"default": torch.zeros(size, device=device)}
     try:

@@ -44,7 +44,7 @@ class LinearNorm(nn.Module):
         self.linear_layer = nn.Linear(inputs, outputs, bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[…, inputs] to […, outputs]."""
+        """Map […, inputs] to […, outputs]."""
         result: Tensor = self.linear_layer(hidden)
         return result
 
@@ -57,7 +57,7 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[n, inputs, length] to [n, outputs, length]."""
+        """Map [n, inputs, length] to [n, outputs, length]."""
         result: Tensor = self.conv(hidden)
         return result
 
@@ -79,7 +79,10 @@ class Encoder(nn.Module):
         self.lstm = nn.LSTM(width, width // 2, 1, batch_first=True, bidirectional=True)
 
     def forward(self, embedded: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """[n, width, longest] to [n, longest, width]; *lengths* on the CPU, *mask* [n, longest]."""
+        """Map [n, width, longest] to [n, longest, width].
+
+        *lengths* must be on the CPU; *mask* is [n, longest].
+        """
         hidden = embedded * mask[:, None]
         for convolution in self.convolutions:
             hidden = torch.relu(convolution(hidden)) * mask[:, None]
@@ -100,7 +103,7 @@ class LocationLayer(nn.Module):
         self.location_dense = LinearNorm(filters, config.attention_dim, bias=False)
 
     def forward(self, weights: Tensor) -> Tensor:
-        """[n, 2, longest] to [n, longest, attention size]."""
+        """Map [n, 2, longest] to [n, longest, attention size]."""
         result: Tensor = self.location_dense(self.location_conv(weights).transpose(1, 2))
         return result
 
@@ -117,14 +120,14 @@ class Attention(nn.Module):
         self.location_layer = LocationLayer(config)
 
     def forward(self, query: Tensor, keys: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
-        """The next weights [n, longest]; *keys* are the memory layer's [n, longest, size]."""
+        """Return the next weights [n, longest]; *keys* is the memory layer's [n, longest, size]."""
         hidden = self.query_layer(query)[:, None] + self.location_layer(weights) + keys
         energies = self.v(torch.tanh(hidden))[..., 0]
         return torch.softmax(energies.masked_fill(mask == 0, MINUS_INFINITY), dim=1)
 
 
 class Prenet(nn.Module):
-    """Layers whose dropout never ends: the voice's chance."""
+    """Layers whose dropout is never switched off: it is what makes the voice vary."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -133,7 +136,7 @@ class Prenet(nn.Module):
         )
 
     def forward(self, frame: Tensor, kept: Tensor) -> Tensor:
-        """[n, mels] to [n, width]; *kept* [layers, n, width] is 2 or 0."""
+        """Map [n, mels] to [n, width]; *kept* [layers, n, width] is 2 or 0."""
         for layer, own in zip(self.layers, kept, strict=True):
             frame = torch.relu(layer(frame)) * own
         return frame
@@ -166,7 +169,7 @@ class Decoder(nn.Module):
         self.gate_layer = LinearNorm(heard, 1)
 
     def start(self, memory: Tensor) -> State:
-        """Before the first frame."""
+        """Return the state before the first frame."""
         n, longest, width = memory.shape
         mels, attention, decoder = (memory.new_zeros(n, size) for size in self.sizes)
         nothing = memory.new_zeros(n, longest)
@@ -182,7 +185,7 @@ class Decoder(nn.Module):
     def forward(
         self, state: State, memory: Tensor, keys: Tensor, mask: Tensor, kept: Tensor
     ) -> tuple[State, Tensor]:
-        """The next frame, in the state, and the chance [n] that it is the last."""
+        """Return the next frame, in the state, and the probability [n] that it is the last."""
         inputs = torch.cat([self.prenet(state.frame, kept), state.context], 1)
         attention = self.attention_rnn(inputs, state.attention)
         seen = torch.stack([state.weights, state.summed], 1)
@@ -196,7 +199,7 @@ class Decoder(nn.Module):
 
 
 class Postnet(nn.Module):
-    """What makes a spectrogram finer."""
+    """Refines a spectrogram."""
 
     def __init__(self, config: Tacotron2Config) -> None:
         super().__init__()
@@ -211,7 +214,7 @@ class Postnet(nn.Module):
         )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """[n, mels, frames] to the same."""
+        """Map [n, mels, frames] to the same shape."""
         hidden = spectrogram
         for convolution in self.convolutions[:-1]:
             hidden = torch.tanh(convolution(hidden))

@@ -28,7 +28,7 @@ PRENET_LAYERS = 2
 class Tacotron2Network(SynthesisNetwork):
     """`SynthesisNetwork` with Tacotron 2; the vocoder is a HiFi-GAN in `vocoder/`.
 
-    Encoder and decoder take a batch; the postnet and the vocoder one utterance after another.
+    Encoder and decoder take a batch; the postnet and the vocoder take one utterance after another.
     """
 
     job_seconds = 5.0
@@ -42,7 +42,7 @@ class Tacotron2Network(SynthesisNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Tacotron2Network":
-        """From `config.json`, `model.safetensors` and `vocoder/`.  Raises LoadError."""
+        """Load `config.json`, `model.safetensors` and `vocoder/`.  Raises LoadError."""
         try:
             raw = (folder / "config.json").read_bytes()
             config = msgspec.json.decode(raw, type=Tacotron2Config)
@@ -53,23 +53,23 @@ class Tacotron2Network(SynthesisNetwork):
             raise LoadError(f"cannot load Tacotron 2: {exc}") from exc
         vocoder = load_model(SpeechT5HifiGan, folder / "vocoder", device)
         if vocoder.config.model_in_dim != config.n_mel_channels:
-            raise LoadError("vocoder: it takes other spectrograms")
+            raise LoadError("vocoder: its spectrograms have another number of mel bins")
         return cls(tacotron.eval().requires_grad_(requires_grad=False).to(device), vocoder)
 
     def reader(self) -> SymbolReader:
-        """Small letters without accents."""
+        """Return a reader of letters without accents."""
         return LetterReader(_letters)
 
     def length(self, utterance: Utterance) -> int:
-        """How many letters it has."""
+        """Return how many letters it has."""
         return len(utterance.symbols)
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU; what each drops is drawn from its own seed."""
+        """Return samples, float32 on the CPU; what is dropped is drawn from each one's own seed."""
         return [self._samples(each) for each in self._spectrograms(utterances)]
 
     def _spectrograms(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """[frames, mels] each, up to where the gate closes."""
+        """Return [frames, mels] of each utterance, up to where the gate closes."""
         tacotron, config = self._tacotron, self._tacotron.config
         device = tacotron.embedding.weight.device
         rows = [
@@ -103,12 +103,12 @@ class Tacotron2Network(SynthesisNetwork):
 
 
 def _kept(draws: Sequence[Generator], width: int) -> Tensor:
-    """[layers, n, width]: 2 for what the prenet keeps, 0 for the half that it drops."""
+    """Return [layers, n, width]: 2 for what the prenet keeps, 0 for the half that it drops."""
     drawn = [torch.rand(PRENET_LAYERS, width, generator=draw) for draw in draws]
     return 2.0 * (torch.stack(drawn, 1) < 0.5)
 
 
 def _letters(text: str) -> str:
-    """*text* as their cleaners leave it: ASCII, small; numbers were spelled out before."""
+    """Return *text* as their cleaners leave it: ASCII, lower case; numbers are words already."""
     plain = unicodedata.normalize("NFKD", text).replace("’", "'").lower()
     return " ".join("".join(letter for letter in plain if letter in SAID).split())

@@ -22,10 +22,10 @@ NEVER_RUN = 1  # of the durations' flows: VitsModel skips it too, as useless
 
 
 class VitsNetwork(SynthesisNetwork):
-    """`SynthesisNetwork` with a VitsModel; what a row draws is what VitsModel draws for it alone.
+    """`SynthesisNetwork` with a VitsModel; a row draws what VitsModel would draw for it alone.
 
-    The text encoder, the durations and the flow take a batch; the decoder, which has no mask,
-    takes one utterance after another.
+    The text encoder, the durations and the flow take a batch; the decoder, which has no mask, takes
+    one utterance after another.
     """
 
     controls = frozenset({"speed"})
@@ -41,7 +41,7 @@ class VitsNetwork(SynthesisNetwork):
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "VitsNetwork":
-        """From a checkpoint with `vocab.json` and `tokenizer_config.json`.  Raises LoadError."""
+        """Load a checkpoint with `vocab.json` and `tokenizer_config.json`.  Raises LoadError."""
         voice = load_model(VitsModel, folder, device)
         for module in voice.modules():
             if parametrize.is_parametrized(module, "weight"):
@@ -49,15 +49,15 @@ class VitsNetwork(SynthesisNetwork):
         return cls(voice, load_tokenizer(VitsTokenizer, folder))
 
     def reader(self) -> SymbolReader:
-        """Letters; where espeak's phonemes are wanted, misaki's in espeak's symbols: English."""
+        """Return a reader of letters, or of English phonemes where the voice wants espeak's."""
         return PhonemeReader() if self._tokenizer.phonemize else LetterReader(self._letters)
 
     def length(self, utterance: Utterance) -> int:
-        """How many symbols it has, the blanks between them too."""
+        """Return how many symbols it has, with the blanks between them."""
         return len(self._ids(utterance))
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
-        """Samples, float32 on the CPU, one row per utterance, each with its own tempo."""
+        """Return samples, float32 on the CPU, one row per utterance, each with its own tempo."""
         voice = self._voice
         draws = [Generator().manual_seed(each.seed) for each in utterances]
         symbols = [self._ids(each) for each in utterances]
@@ -90,7 +90,7 @@ class VitsNetwork(SynthesisNetwork):
     def _durations(
         self, hidden: Tensor, mask: Tensor, speakers: Tensor | None, draws: list[Generator]
     ) -> Tensor:
-        """Frames per symbol [n, length], not yet whole."""
+        """Return frames per symbol [n, length], not yet whole."""
         predictor = self._voice.duration_predictor
         hidden = hidden.transpose(1, 2)
         if not self._voice.config.use_stochastic_duration_prediction:
@@ -115,7 +115,7 @@ class VitsNetwork(SynthesisNetwork):
         return torch.exp(latents[:, 0]).clamp(max=MOST_FRAMES)
 
     def _speaker_embeddings(self, utterances: Sequence[Utterance]) -> Tensor | None:
-        """[n, size, 1]; None of a network with one speaker."""
+        """Return [n, size, 1], or None for a network with one speaker."""
         if self.speakers is None:
             return None
         numbers = torch.tensor([int(each.speaker or 0) for each in utterances])
@@ -123,7 +123,7 @@ class VitsNetwork(SynthesisNetwork):
         return embedded[..., None]
 
     def _letters(self, text: str) -> str:
-        """*text* as the tokenizer prepares it.  Raises InvalidInput."""
+        """Return *text* as the tokenizer prepares it.  Raises InvalidInput."""
         if self._tokenizer.is_uroman and not text.isascii() and not is_uroman_available():
             raise InvalidInput(
                 "This voice reads romanised text (uroman, which is not installed): "
@@ -145,8 +145,11 @@ class VitsNetwork(SynthesisNetwork):
 
 
 def _noise(channels: int, counts: Sequence[int], draws: Sequence[Generator]) -> Tensor:
-    """Normal noise [n, channels, longest]; in memory frames lie outside, as VitsModel's do: torch
-    draws other numbers for other layouts."""
+    """Return normal noise [n, channels, longest].
+
+    In memory, frames are the outer dimension, as VitsModel's are: torch draws other numbers for
+    other layouts.
+    """
     rows = [
         torch.empty(1, count, channels).transpose(1, 2).normal_(generator=draw)[0].T
         for count, draw in zip(counts, draws, strict=True)

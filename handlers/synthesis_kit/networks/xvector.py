@@ -21,16 +21,16 @@ class XVectorNetwork:
     """WavLM, Wav2Vec2, UniSpeechSat … with an x-vector head."""
 
     def __init__(self, folder: Path, size: int, device: torch.device) -> None:
-        """Raises LoadError, also where its vectors have not *size* numbers."""
+        """Load the network.  Raises LoadError, also if its vectors do not have *size* numbers."""
         self._model: Any = load_model(AutoModelForAudioXVector, folder, device)
         self._extractor = load_tokenizer(Wav2Vec2FeatureExtractor, folder)
         found = self._model.config.xvector_output_dim
         if found != size:
-            raise LoadError(f"{folder.name}: its voices have {found} numbers, {size} are needed")
+            raise LoadError(f"{folder.name}: its voices have {found} numbers; expected {size}")
         self._kept: OrderedDict[bytes, Embedding] = OrderedDict()
 
     def embedding(self, wav: bytes) -> Embedding:
-        """The voice in a 16-bit WAV file, of length 1.  Raises InvalidInput."""
+        """Return the voice in a 16-bit WAV file, normalised to length 1.  Raises InvalidInput."""
         key = hashlib.sha256(wav).digest()
         if key not in self._kept:
             self._kept[key] = self._heard(wav)

@@ -1,4 +1,4 @@
-"""English text to phonemes in misaki's alphabet, by the package hibari-tts."""
+"""English text as phonemes in misaki's alphabet, with the package hibari-tts."""
 
 import logging
 import re
@@ -44,8 +44,11 @@ _STRESS = frozenset("ˈˌ")
 
 
 class Symbols(NamedTuple):
-    """What a network is given; "" for what nobody can say.  *left_out*: words of the text that
-    the voice has no sounds for.  *words*: those that are said, where the reader knows."""
+    """What a network is given; *symbols* is "" for what nobody can say.
+
+    *left_out* are words of the text for which the voice has no sounds; *words* are those that are
+    said, where the reader knows.
+    """
 
     symbols: str
     left_out: Sequence[str] = ()
@@ -53,7 +56,7 @@ class Symbols(NamedTuple):
 
 
 class Pronunciation:
-    """Lexicon, part-of-speech tagger, and a small network for words that no lexicon has.
+    """A lexicon, a part-of-speech tagger, and a small network for words that no lexicon has.
 
     All of them lie in the installed package; nothing is downloaded.
     """
@@ -71,9 +74,9 @@ class Pronunciation:
         is_marked_up: bool = True,
         pronunciations: Mapping[str, str] | None = None,
     ) -> Symbols:
-        """How *text* is said.
+        """Return how *text* is said.
 
-        *normalized*: numbers, dates, addresses and abbreviations are spelled out before, and with
+        *normalized*: numbers, dates, addresses and abbreviations are spelled out first, and with
         *is_marked_up* Markdown and HTML are dropped.  *pronunciations* are phonemes of words.
         """
         reading = (
@@ -94,18 +97,18 @@ class Pronunciation:
         return Symbols(said, reading.left_out, list(_words(tokens)))
 
     def _tokens(self, words: str) -> list[Any]:
-        """Raises InvalidInput for what the package stumbles over, and logs it."""
+        """Return the package's tokens.  Raises InvalidInput, and logs it, if the package fails."""
         try:
             with one_thread():  # it asks a tiny network word by word
                 tokens = self._phonemize.tokenize(words)
                 return list(self._phonemize.phonemize_tokens(tokens)) if tokens else []
         except Exception as exc:
             log.exception("hibari's pronunciation failed")
-            raise InvalidInput("The text holds what this voice cannot pronounce") from exc
+            raise InvalidInput("The text holds something that this voice cannot pronounce") from exc
 
 
 def _words(tokens: Sequence[Any]) -> Iterator[CountedWord]:
-    """What stands between spaces, and how many symbols say it."""
+    """Yield what stands between spaces, and how many symbols say it."""
     text, count = "", 0
     for token in tokens:
         text += token.text
@@ -116,13 +119,13 @@ def _words(tokens: Sequence[Any]) -> Iterator[CountedWord]:
 
 
 def known_words(lexicon: Any) -> Callable[[str], bool]:
-    """Whether hibari's *lexicon* has a word exactly as it is written."""
+    """Return a function that tells whether hibari's *lexicon* has a word exactly as written."""
     certain, likely = lexicon.golds.d, lexicon.silvers.d
     return lambda word: word in certain or word in likely
 
 
 def _as_it_stands(text: str, pronunciations: Mapping[str, str] | None) -> str:
-    """*text* without normalisation: brackets would pass for our own pronunciations."""
+    """Return *text* unnormalised, but without brackets, which would pass for pronunciations."""
     plain = " ".join(text.split()).replace("[", "(").replace("]", ")")
     if not pronunciations:
         return plain
@@ -135,7 +138,7 @@ def _as_it_stands(text: str, pronunciations: Mapping[str, str] | None) -> str:
 
 
 def _prepared(words: str) -> str:
-    """*words* so that hibari's package reads them in time, and reads letters as letters."""
+    """Return *words* so that hibari's package takes bounded time and reads letters as letters."""
     words = _RUN.sub(lambda run: parted(run[0]), words)
     words = _TENS.sub(r"\1 ", words)  # as the voices have learned numbers: two words
     words = _LETTER_A.sub("[A](/ˈA/)", words)
@@ -143,7 +146,7 @@ def _prepared(words: str) -> str:
 
 
 def _whole_words(network: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    """*network* for words of any length: it forgets the end of long ones."""
+    """Return *network* for words of any length: by itself it forgets the end of long ones."""
 
     def say(word: str) -> str | None:
         parts = [network(part) for part in syllables(word)]
@@ -153,7 +156,7 @@ def _whole_words(network: Callable[[str], str | None]) -> Callable[[str], str | 
 
 
 def syllables(word: str) -> list[str]:
-    """*word* in parts of at most LONGEST_WORD letters, each cut behind a vowel if it has one."""
+    """Return *word* in parts of at most LONGEST_WORD letters, each cut after a vowel if it can."""
     parts = []
     while len(word) > LONGEST_WORD:
         head = word[:LONGEST_WORD]
@@ -169,11 +172,11 @@ def syllables(word: str) -> list[str]:
 
 
 def parted(run: str) -> str:
-    """*run* with spaces after every LONGEST_RUN characters or MOST_PARTS words and signs, but
-    none inside a word.
+    """Return *run* with spaces that divide it, but none inside a word.
 
-    Of a run of n words and signs hibari looks up every part, in time that grows with n³: two
-    thousand hyphens in one request would hold a worker for an hour.
+    There is one after every LONGEST_RUN characters or MOST_PARTS words and signs.  Of a run of n
+    words and signs hibari looks up every part, in time that grows with n³: two thousand hyphens in
+    one request would hold a worker for an hour.
     """
     parts, start, count = [], 0, 1
     for place in range(1, len(run)):
@@ -188,6 +191,6 @@ def parted(run: str) -> str:
 
 
 def _is_border(before: str, after: str) -> bool:
-    """Whether a word ends between two characters: at a sign or a digit, or as in camelCase."""
+    """Return whether a word ends between two characters: at a sign or digit, or in camelCase."""
     both = before.isalpha() and after.isalpha()
     return not both or (before.islower() and after.isupper())

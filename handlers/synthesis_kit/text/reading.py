@@ -1,4 +1,4 @@
-"""Text as the symbols that a network was trained with: phonemes or letters."""
+"""Text as the symbols that a network was trained on: phonemes or letters."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,12 +19,12 @@ _ACRONYM = re.compile(r"\b[A-Z]{2,}(?=s?\b)")
 _FOREIGN = re.compile(r"[^\W\d_]+")
 
 
-class Manner(NamedTuple):
+class ReadingManner(NamedTuple):
     """How a text is to be read.
 
-    *normalized*: numbers, dates, addresses and abbreviations are spelled out before, where we
-    know how: in English.  *is_marked_up*: it may hold Markdown and HTML.  *pronunciations* are
-    phonemes for words.
+    *normalized*: numbers, dates, addresses and abbreviations are spelled out first, where we know
+    how, which is in English.  *is_marked_up*: it may contain Markdown and HTML.  *pronunciations*
+    are phonemes for words.
     """
 
     language: str
@@ -34,12 +34,12 @@ class Manner(NamedTuple):
 
 
 class SymbolReader(Protocol):
-    """Makes symbols of text."""
+    """Turns text into symbols."""
 
     has_phonemes: bool
 
-    def read(self, text: str, manner: Manner) -> Symbols:
-        """How *text* is given to the network.  Raises InvalidInput for what it cannot read."""
+    def read(self, text: str, manner: ReadingManner) -> Symbols:
+        """Return *text* as the network takes it.  Raises InvalidInput if it cannot be read."""
 
 
 class PhonemeReader:
@@ -50,8 +50,8 @@ class PhonemeReader:
     def __init__(self) -> None:
         self._pronunciation = Pronunciation()
 
-    def read(self, text: str, manner: Manner) -> Symbols:
-        """The phonemes of *text*."""
+    def read(self, text: str, manner: ReadingManner) -> Symbols:
+        """Return the phonemes of *text*."""
         return self._pronunciation.phonemes(
             text,
             normalized=manner.normalized,
@@ -61,7 +61,7 @@ class PhonemeReader:
 
 
 class LetterReader:
-    """Letters as they are written; *accept* makes of them what the network knows."""
+    """Letters as they are written; *accept* reduces them to those that the network knows."""
 
     has_phonemes = False
 
@@ -70,17 +70,19 @@ class LetterReader:
 
     @cached_property
     def _known(self) -> Callable[[str], bool]:
-        """Of the English lexicon: it takes half a second, which other languages do not need."""
+        """Whether the English lexicon has a word; loaded late, as it takes half a second."""
         return known_words(G2P(oov=False).lexicon)
 
     @cached_property
     def _english(self) -> EnglishReader:
         return EnglishReader(self._known)
 
-    def read(self, text: str, manner: Manner) -> Symbols:
-        """*text* without what the network does not know; "" where no letter or digit is left."""
+    def read(self, text: str, manner: ReadingManner) -> Symbols:
+        """Return *text* without what the network does not know; "" if nothing is left to say."""
         if manner.pronunciations:
-            raise InvalidInput("pronunciations: this voice reads letters, and has no phonemes")
+            raise InvalidInput(
+                "pronunciations: this voice reads letters and does not support phonemes"
+            )
         left_out: list[str] = []
         if manner.normalized and is_english(manner.language):
             text, left_out = self._english.read(text, is_marked_up=manner.is_marked_up)
@@ -90,23 +92,23 @@ class LetterReader:
         return Symbols(known if any(each.isalnum() for each in known) else "", left_out)
 
     def _spelled(self, found: re.Match[str]) -> str:
-        """NASA as a word, FBI letter by letter."""
+        """Return NASA as a word, and FBI letter by letter."""
         return found[0].lower() if self._known(found[0]) else letters(found[0])
 
 
 def is_english(language: str) -> bool:
-    """Whether *language*, a code such as en-US or eng, is English."""
+    """Return whether *language*, a code such as en-US or eng, is English."""
     return language.lower().partition("-")[0] in ENGLISH
 
 
-def unmarked(text: str, manner: Manner) -> str:
-    """*text* without its Markdown and HTML, where those are read at all."""
+def unmarked(text: str, manner: ReadingManner) -> str:
+    """Return *text* without its Markdown and HTML, where those are interpreted at all."""
     wanted = manner.normalized and manner.is_marked_up and is_english(manner.language)
     return markup.plain(text) if wanted else text
 
 
 def by_script(words: list[str]) -> dict[str, list[str]]:
-    """*words* by the names of their scripts, each once."""
+    """Return *words* by the names of their writing systems, each word once."""
     named: dict[str, list[str]] = {}
     for word in words:
         same = named.setdefault(script(word), [])

@@ -1,4 +1,4 @@
-"""What is to be said of one text: its sentences as utterances."""
+"""What is to be said for one text: its sentences as utterances."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
@@ -12,7 +12,7 @@ from synthesis_kit.options import SynthesisOptions, VoiceOptions
 from synthesis_kit.parameters import SynthesisParameters
 from synthesis_kit.prosody import EMOTIONS, Prosody
 from synthesis_kit.text.ipa import pronunciation
-from synthesis_kit.text.reading import Manner, by_script, unmarked
+from synthesis_kit.text.reading import ReadingManner, by_script, unmarked
 from synthesis_kit.text.ssml import (
     LEAST,
     LOUDEST,
@@ -28,8 +28,11 @@ from synthesis_kit.word_times import CountedWord, by_piece
 
 
 class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of a script as it travels: its sentence's place, its pieces' symbols, and what its
-    `ssml.Passage` says of the manner."""
+    """A part of a script as it travels between the handler and its caller.
+
+    It has the place of its sentence in the text, the symbols of its pieces, and what its
+    `ssml.Passage` says of pause, tempo, pitch and loudness.
+    """
 
     first: int
     continued: bool
@@ -42,15 +45,17 @@ class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class TimedPart(msgspec.Struct, frozen=True):
-    """A part of a script, and about how long it will be; `in_parts` answers consist of these."""
+    """A part of a script and about how long it will be; `in_parts` answers consist of these."""
 
     seconds: float
     script: ScriptPart
 
 
 class Sentence(NamedTuple):
-    """Pieces, none for what nobody can say, behind a *pause* in seconds; *manner* has its own
-    tempo, pitch and loudness."""
+    """The pieces of one sentence, none for what nobody can say.
+
+    *manner* is the passage that it came from: its pause, tempo, pitch and loudness.
+    """
 
     pieces: list[Utterance]
     manner: Passage
@@ -62,7 +67,7 @@ class Sentence(NamedTuple):
 
 
 class Script(NamedTuple):
-    """Sentences, and what of the text is not in them: words by their scripts.
+    """Sentences, and what of the text is not in them: words by their writing systems.
 
     *first* is the first sentence's place in the whole text; *continued*: it is the rest of the
     sentence before it.  *in_parts* and *only_read* are what `SynthesisParameters` says of them.
@@ -94,7 +99,7 @@ class Script(NamedTuple):
 
 
 def text_of(body: bytes) -> str:
-    """*body* as text.  Raises InvalidInput."""
+    """Return *body* as text.  Raises InvalidInput."""
     try:
         return body.decode()
     except UnicodeDecodeError as exc:
@@ -117,7 +122,7 @@ class ScriptWriter:
         self._job_seconds = options.job_seconds or network.job_seconds
 
     def write(self, text: str, asked: SynthesisParameters) -> Script:
-        """The script of *text*: sentence i is drawn with seed + i.  Raises InvalidInput.
+        """Return the script of *text*: sentence i is drawn with seed + i.  Raises InvalidInput.
 
         What has to be spoken in one job is refused when it is too long.
         """
@@ -125,11 +130,11 @@ class ScriptWriter:
         self.check(text, asked)
         if asked.input_type == "ssml":
             if not whole:
-                raise InvalidInput("input_type: a part of a text is no SSML document")
+                raise InvalidInput("input_type: ssml is for whole texts, and this is a part of one")
             script = self._script(self._passages(text, asked), asked, is_marked_up=False)
         elif whole:
             language = self._language(asked)
-            plain = unmarked(text, Manner(language, asked.normalize_text))
+            plain = unmarked(text, ReadingManner(language, asked.normalize_text))
             cut_text = [Passage(each) for each in sentences(plain, language)]
             script = self._script(cut_text, asked, is_marked_up=False)
         else:
@@ -145,20 +150,23 @@ class ScriptWriter:
         return script
 
     def write_sentences(self, parts: Sequence[str], asked: SynthesisParameters) -> Script:
-        """The script of sentences that need not be cut again.  Raises InvalidInput."""
+        """Return the script of sentences that are not cut again.  Raises InvalidInput."""
         for part in parts:
             self.check(part, asked)
         return self._script([Passage(part) for part in parts], asked, is_marked_up=True)
 
     def _passages(self, document: str, asked: SynthesisParameters) -> list[Passage]:
-        """The sentences of an SSML *document*.  Raises InvalidInput for what the network lacks."""
+        """Return the sentences of an SSML *document*.
+
+        Raises InvalidInput for what the network does not support.
+        """
         language = self._language(asked)
         base = language.partition("-")[0].lower()
         parsed = passages(document, lambda code: code.partition("-")[0].lower() == base)
         for name, control in (("rate", "speed"), ("pitch", "pitch")):
             changed = any(getattr(each, control) != 1 for each in parsed)
             if changed and control not in self._controls:
-                raise InvalidInput(f"text: {name} of <prosody>: this voice cannot change it")
+                raise InvalidInput(f"text: {name} of <prosody>: is not supported by this voice")
         return [
             passage._replace(text=sentence, pause=0.0 if place else passage.pause)
             for passage in parsed
@@ -168,8 +176,8 @@ class ScriptWriter:
     def _script(
         self, passages: Sequence[Passage], asked: SynthesisParameters, *, is_marked_up: bool
     ) -> Script:
-        """The script of *passages*, each of which is one sentence.  Raises InvalidInput."""
-        manner = Manner(self._language(asked), asked.normalize_text, is_marked_up)
+        """Return the script of *passages*, each of which is one sentence.  Raises InvalidInput."""
+        manner = ReadingManner(self._language(asked), asked.normalize_text, is_marked_up)
         left_out: list[str] = []
         pieces: list[list[str]] = []
         words: list[list[list[CountedWord]]] = []
@@ -179,7 +187,9 @@ class ScriptWriter:
                 for word, ipa in {**asked.pronunciations, **passage.said}.items()
             }
             if said and not self._reader.has_phonemes:
-                raise InvalidInput("pronunciations: this voice reads letters, and has no phonemes")
+                raise InvalidInput(
+                    "pronunciations: this voice reads letters and does not support phonemes"
+                )
             read = self._reader.read(passage.text, manner._replace(pronunciations=said))
             pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
             words.append(by_piece(pieces[-1], read.words))
@@ -195,12 +205,12 @@ class ScriptWriter:
         )
 
     def rewrite(self, written: ScriptPart, asked: SynthesisParameters) -> Script:
-        """The script that *written* is a part of.  Raises InvalidInput."""
+        """Return the script that *written* is a part of.  Raises InvalidInput."""
         for piece in written.pieces:
             if not 0 < len(piece) <= self._longest:
-                raise InvalidInput(f"script: a piece has 1 to {self._longest} symbols")
+                raise InvalidInput(f"script: a piece must have 1 to {self._longest} symbols")
         if written.words and len(written.words) != len(written.pieces):
-            raise InvalidInput("script: there are words for each piece, or for none")
+            raise InvalidInput("script: words must be given for each piece, or for none")
         manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
         return self._spoken(
             [written.pieces],
@@ -213,8 +223,10 @@ class ScriptWriter:
         )
 
     def parts(self, script: Script) -> list[TimedPart]:
-        """*script* cut so that each part is one job's: at sentences, and where one of them is too
-        long between its pieces."""
+        """Return the parts of *script*, each small enough for one job.
+
+        It is cut at sentences, and between the pieces of a sentence that is too long.
+        """
         return [
             self._part(script, place, number, pieces)
             for place, sentence in enumerate(script.sentences)
@@ -239,8 +251,8 @@ class ScriptWriter:
             ),
         )
 
-    def put_off(self, scripts: Sequence[Script]) -> list[bool]:
-        """Which of a job's *scripts* it does not speak, but answers as parts.
+    def postponed(self, scripts: Sequence[Script]) -> list[bool]:
+        """Return which of a job's *scripts* are not spoken, but answered as parts.
 
         At least one of them is spoken, unless it can be cut.
         """
@@ -264,9 +276,9 @@ class ScriptWriter:
         left_out: dict[str, list[str]],
         continued: bool,
     ) -> Script:
-        """Raises InvalidInput for a voice that is not there, or cannot tell times."""
+        """Return the script.  Raises InvalidInput for an unknown voice, or one without times."""
         if asked.timestamps is not None and not self._knows_times:
-            raise InvalidInput("timestamps: this voice does not know when its words are spoken")
+            raise InvalidInput("timestamps: this voice cannot tell when its words are spoken")
         name = self._voice(asked.voice)
         voice = self._options.voices[name]
         like = Utterance(
@@ -310,31 +322,34 @@ class ScriptWriter:
     def _voice(self, name: str | None) -> str:
         voices = self._options.voices
         if name is not None and name not in voices:
-            raise InvalidInput(f"voice: known are {', '.join(voices)}")
+            raise InvalidInput(f"voice: expected one of: {', '.join(voices)}")
         return name or next(iter(voices))
 
     def check(self, text: str, asked: SynthesisParameters) -> None:
-        """Raises InvalidInput for a text or a language that cannot be."""
+        """Raise InvalidInput for a text that is too long, or a language that no voice speaks."""
         limit = self._options.max_characters
         if len(text) > limit:
-            raise InvalidInput(f"The text has {len(text)} characters, {limit} are allowed")
+            raise InvalidInput(f"The text has {len(text)} characters; at most {limit} are allowed")
         if asked.language is not None and asked.language not in self._options.languages:
-            raise InvalidInput(f"language: the voice knows {', '.join(self._options.languages)}")
+            raise InvalidInput(f"language: expected one of: {', '.join(self._options.languages)}")
         try:
             text.encode()
         except UnicodeEncodeError as exc:
-            raise InvalidInput("The text holds half of a surrogate pair") from exc
+            raise InvalidInput("The text holds an unpaired surrogate") from exc
 
 
 def _moved(prosody: Prosody, manner: Passage) -> Prosody:
-    """*prosody* with a passage's own tempo and pitch."""
+    """Return *prosody* with a passage's own tempo and pitch."""
     return prosody._replace(
         duration=prosody.duration / manner.speed, pitch=prosody.pitch * manner.pitch
     )
 
 
 def _jobs(sentence: Sentence, seconds: float) -> list[list[Utterance]]:
-    """The pieces of *sentence* in groups of at most *seconds*, or of one; a pause alone is one."""
+    """Return the pieces of *sentence* in groups of at most *seconds*, or of one piece.
+
+    A pause without pieces is a group of its own.
+    """
     if not sentence.pieces:
         return [[]] if sentence.manner.pause else []
     groups: list[list[Utterance]] = []
@@ -349,20 +364,22 @@ def _jobs(sentence: Sentence, seconds: float) -> list[list[Utterance]]:
 
 
 def _speaker(name: str, voice: VoiceOptions, network: SynthesisNetwork) -> str | None:
-    """Which of the network's speakers *voice* is.  Raises LoadError."""
+    """Return which of the network's speakers *voice* is.  Raises LoadError."""
     if network.speakers is None:
         if voice.speaker is not None:
-            raise LoadError(f"voice {name}: this network has one speaker, and no choice")
+            raise LoadError(f"voice {name}: speaker must be left out: this network has only one")
         return None
     speaker = voice.speaker or name
     if speaker not in network.speakers:
         some = ", ".join(sorted(network.speakers)[:10])
-        raise LoadError(f"voice {name}: the checkpoint has no speaker {speaker}, but {some}")
+        raise LoadError(
+            f"voice {name}: the checkpoint has no speaker {speaker}; expected one of: {some}"
+        )
     return speaker
 
 
 def _prosody(voice: VoiceOptions, asked: SynthesisParameters) -> Prosody:
-    """The emotion's, times what was asked, times the voice's own."""
+    """Return the prosody of the emotion, times what was asked, times the voice's own."""
     emotion = EMOTIONS[asked.emotion or "neutral"]
     return emotion._replace(
         duration=emotion.duration / asked.speed,

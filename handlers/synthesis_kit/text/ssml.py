@@ -1,7 +1,7 @@
 """SSML (https://www.w3.org/TR/speech-synthesis11/), as far as a network can follow it.
 
-A document becomes passages: text with a tempo, a pitch and a loudness of its own, behind a pause.
-What no network here can do is refused by the name of its element or attribute.
+A document becomes passages: text with its own tempo, pitch and loudness, after a pause.  What no
+network here supports is refused by the name of its element or attribute.
 """
 
 import re
@@ -56,9 +56,9 @@ _Value = TypeVar("_Value")
 
 
 class Passage(NamedTuple):
-    """Text to be said alike: factors of tempo, pitch and loudness, behind a pause in seconds.
+    """Text to be said in one way: factors of tempo, pitch and loudness, after a pause in seconds.
 
-    *said* are words of it whose pronunciation the document gives, in IPA.
+    *said* are words of it for which the document gives the pronunciation, in IPA.
     """
 
     text: str
@@ -69,25 +69,25 @@ class Passage(NamedTuple):
     said: Mapping[str, str] = {}
 
 
-class _Manner(NamedTuple):
+class _Delivery(NamedTuple):
     speed: float = 1.0
     pitch: float = 1.0
     volume: float = 1.0
 
 
 class _Open(NamedTuple):
-    """An element that has begun; *words*: where the text inside it begins."""
+    """An element that has begun; *words* is where the text inside it begins."""
 
     name: str
     attributes: Mapping[str, str]
-    manner: _Manner
+    manner: _Delivery
     words: int
 
 
 def passages(document: str, is_known: Callable[[str], bool]) -> list[Passage]:
-    """The passages of *document*; *is_known* answers for a language code.
+    """Return the passages of *document*; *is_known* answers for a language code.
 
-    Raises InvalidInput for what is no SSML, or cannot be done.
+    Raises InvalidInput for what is not SSML, or is not supported.
     """
     return _Parser(is_known).parse(document)
 
@@ -112,26 +112,26 @@ class _Parser:
         try:
             parser.Parse(document.strip().encode(), True)
         except expat.ExpatError as exc:
-            raise InvalidInput(f"text: is no well-formed SSML: {exc}") from exc
+            raise InvalidInput(f"text: is not well-formed SSML: {exc}") from exc
         if self._pause:
             self._passages.append(Passage("", self._pause))
         return self._passages
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise InvalidInput("text: a document type is not allowed in SSML")
+        raise InvalidInput("text: SSML must not have a document type")
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1
         self._check(name, attributes)
         inside = self._open[-1] if self._open else None
-        manner = inside.manner if inside else _Manner()
+        manner = inside.manner if inside else _Delivery()
         if name in {"p", "s", "prosody", "emphasis", "break"}:
             self._flush()
         if name == "break":
             self._pause += _break(attributes)
             if self._pause > MAX_PAUSE_SECONDS:
                 raise InvalidInput(
-                    f"text: breaks in a row may last {MAX_PAUSE_SECONDS:g} s together"
+                    f"text: breaks in a row may last at most {MAX_PAUSE_SECONDS:g} s together"
                 )
         elif name == "p" and self._passages:
             self._pause += PARAGRAPH_SECONDS
@@ -145,27 +145,27 @@ class _Parser:
 
     def _check(self, name: str, attributes: dict[str, str]) -> None:
         if name not in _ATTRIBUTES:
-            raise InvalidInput(
-                f"text: <{name}> cannot be done; known are {', '.join(sorted(_ATTRIBUTES))}"
-            )
+            expected = ", ".join(sorted(_ATTRIBUTES))
+            raise InvalidInput(f"text: <{name}> is not supported; expected one of: {expected}")
         if (name == "speak") != (not self._open):
-            raise InvalidInput("text: SSML is one <speak> element, and none inside it")
+            raise InvalidInput("text: SSML must be one <speak> element, with no other inside it")
         for attribute, value in attributes.items():
             if attribute not in _ATTRIBUTES[name]:
-                raise InvalidInput(f"text: {attribute} of <{name}> cannot be done")
+                raise InvalidInput(f"text: {attribute} of <{name}> is not supported")
             if attribute == "xml:lang" and not self._is_known(value):
-                raise InvalidInput(f"text: xml:lang: the voice does not know {value}")
+                raise InvalidInput(f"text: xml:lang: the voice does not speak {value}")
         inside = self._open[-1].name if self._open else ""
         if inside in {"say-as", "sub", "phoneme", "break"}:
-            raise InvalidInput(f"text: <{inside}> holds no elements")
+            raise InvalidInput(f"text: <{inside}> must not hold other elements")
         if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
             raise InvalidInput(
-                f"text: SSML may have {MAX_ELEMENTS} elements, {MAX_DEPTH} inside each other"
+                f"text: SSML may have at most {MAX_ELEMENTS} elements, "
+                f"nested at most {MAX_DEPTH} deep"
             )
 
     def _text(self, text: str) -> None:
         if self._open[-1].name == "break" and text.strip():
-            raise InvalidInput("text: <break> holds no text")
+            raise InvalidInput("text: <break> must not hold text")
         self._words.append(text)
 
     def _end(self, name: str) -> None:
@@ -184,7 +184,7 @@ class _Parser:
             return _needed(element, "alias")
         if element.name == "phoneme":
             if given.get("alphabet", "ipa") != "ipa":
-                raise InvalidInput("text: alphabet of <phoneme>: known is ipa")
+                raise InvalidInput("text: alphabet of <phoneme>: must be ipa")
             if not inner.strip():
                 raise InvalidInput("text: <phoneme> must hold the word that it is for")
             self._said[" ".join(inner.split())] = _needed(element, "ph")
@@ -194,13 +194,13 @@ class _Parser:
         except ValueError as exc:
             raise InvalidInput(f"text: <say-as>: {exc}") from exc
 
-    def _flush(self, manner: _Manner | None = None) -> None:
-        """Ends the passage that is open."""
+    def _flush(self, manner: _Delivery | None = None) -> None:
+        """End the passage that is open."""
         text = " ".join("".join(self._words).split())
         self._words.clear()
         if not text:
             return
-        manner = manner or (self._open[-1].manner if self._open else _Manner())
+        manner = manner or (self._open[-1].manner if self._open else _Delivery())
         said, self._said = self._said, {}
         self._passages.append(Passage(text, self._pause, *manner, said=said))
         self._pause = 0.0
@@ -214,13 +214,13 @@ def _needed(element: _Open, attribute: str) -> str:
 
 
 def _break(attributes: Mapping[str, str]) -> float:
-    """Seconds."""
+    """Return the seconds of a <break>."""
     if "time" not in attributes:
         return _one_of(_BREAKS, "strength of <break>", attributes.get("strength", "medium"))
     found = _TIME.fullmatch(attributes["time"].strip())
     if found is None:
         raise InvalidInput(
-            f"text: time of <break>: must be as 500ms or 1.5s, not {attributes['time']}"
+            f"text: time of <break>: must look like 500ms or 1.5s, not {attributes['time']}"
         )
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
     if seconds > MAX_BREAK_SECONDS:
@@ -228,7 +228,7 @@ def _break(attributes: Mapping[str, str]) -> float:
     return seconds
 
 
-def _changed(manner: _Manner, attributes: Mapping[str, str]) -> _Manner:
+def _changed(manner: _Delivery, attributes: Mapping[str, str]) -> _Delivery:
     speed = _factor(attributes, "rate", _RATES) * manner.speed
     pitch = _factor(attributes, "pitch", _PITCHES) * manner.pitch
     volume = _factor(attributes, "volume", _VOLUMES) * manner.volume
@@ -241,11 +241,14 @@ def _changed(manner: _Manner, attributes: Mapping[str, str]) -> _Manner:
         raise InvalidInput(
             f"text: volume of <prosody>: must be {QUIETEST:g} to {LOUDEST:g} times the voice's own"
         )
-    return _Manner(speed, pitch, volume)
+    return _Delivery(speed, pitch, volume)
 
 
 def _factor(attributes: Mapping[str, str], name: str, words: Mapping[str, float]) -> float:
-    """A word, a percentage, semitones (pitch), decibels (volume), or a plain factor (rate)."""
+    """Return the factor that an attribute of <prosody> stands for.
+
+    It is a word, a percentage, semitones (pitch), decibels (volume), or a plain factor (rate).
+    """
     written = attributes.get(name, "medium").strip()
     if written in words:
         return words[written]
@@ -268,10 +271,12 @@ def _factor(attributes: Mapping[str, str], name: str, words: Mapping[str, float]
 def _no_factor(name: str, written: str, words: Mapping[str, float]) -> InvalidInput:
     more = {"rate": "80% or 1.2", "pitch": "+10% or -2st", "volume": "80% or +6dB"}[name]
     known = ", ".join(words)
-    return InvalidInput(f"text: {name} of <prosody>: must be {known}, or as {more}, not {written}")
+    return InvalidInput(
+        f"text: {name} of <prosody>: must be {known}, or look like {more}, not {written}"
+    )
 
 
 def _one_of(words: Mapping[str, _Value], what: str, written: str) -> _Value:
     if written not in words:
-        raise InvalidInput(f"text: {what}: known are {', '.join(words)}")
+        raise InvalidInput(f"text: {what}: expected one of: {', '.join(words)}; got {written}")
     return words[written]

@@ -1,4 +1,10 @@
-"""A text as pieces that a network can say in one breath."""
+"""Cuts a text into sentences, and a sentence into pieces that a network can say in one breath.
+
+`sidecar/speech/sentences.py` cuts texts into the same sentences, and a test keeps them equal.  Both
+programs cut because the two share no code: the sidecar, so that a long text is read and spoken
+sentence by sentence and the first one can leave early; the handler, for callers of TorchServe and
+for SSML, which only it understands.
+"""
 
 import re
 
@@ -9,10 +15,10 @@ _CLAUSES = re.compile(r"(?<=[,;:—])\s+")
 
 
 def sentences(text: str, language: str) -> list[str]:
-    """The sentences of *text*, as the sidecar cuts texts.
+    """Return the sentences of *text*; *language* is a code such as "en" or "de".
 
-    One that ends with its line or paragraph and has no stop keeps one or two line breaks: whoever
-    reads it ends a phrase or a sentence there.
+    One that ends with its line or paragraph and has no stop keeps one or two line breaks, at which
+    a reader ends a phrase or a sentence.
     """
     parts: list[str] = []
     for part in sentencex.segment(language, text):
@@ -25,7 +31,7 @@ def sentences(text: str, language: str) -> list[str]:
 
 
 def _breaks(part: str) -> int:
-    """How many line breaks end *part*."""
+    """Return how many line breaks end *part*."""
     return part[len(part.rstrip()) :].count("\n")
 
 
@@ -37,9 +43,9 @@ def _broken(sentence: str, breaks: int) -> str:
 
 
 def cut(phonemes: str, longest: int) -> list[str]:
-    """*phonemes* in pieces of at most *longest*: at clauses, else between words.
+    """Cut *phonemes* into pieces of at most *longest* symbols: at clauses, else between words.
 
-    A single word that is longer is cut inside.
+    Only a word that is itself longer is cut inside.
     """
     if len(phonemes) <= longest:
         return [phonemes]
@@ -52,7 +58,7 @@ def cut(phonemes: str, longest: int) -> list[str]:
 
 
 def _joined(parts: list[str], longest: int) -> list[str]:
-    """*parts* put together again as far as they fit."""
+    """Put *parts* together again as far as they fit into *longest*."""
     joined = [parts[0]]
     for part in parts[1:]:
         if len(joined[-1]) + 1 + len(part) <= longest:

@@ -12,7 +12,7 @@ from synthesis_kit.options import TextStageOptions
 
 
 class TextStage:
-    """What its checkpoint learned: BART itself repeats, one trained on news summarises."""
+    """A checkpoint that rewrites: BART itself repeats, one trained on news summarises."""
 
     def __init__(self, folder: Path, options: TextStageOptions, device: torch.device) -> None:
         """Raises LoadError."""
@@ -23,11 +23,13 @@ class TextStage:
 
     @torch.inference_mode()
     def rewritten(self, text: str) -> str:
-        """What is spoken instead of *text*.  Raises InvalidInput for a text too long for it."""
+        """Return what is spoken instead of *text*.  Raises InvalidInput for too long a text."""
         inputs = self._tokenizer(text, return_tensors="pt")
         count = inputs["input_ids"].shape[1]
         if count > self._longest:
-            raise InvalidInput(f"The text has {count} tokens, {self._longest} can be rewritten")
+            raise InvalidInput(
+                f"The text has {count} tokens; at most {self._longest} can be rewritten"
+            )
         tokens = self._model.generate(
             inputs["input_ids"].to(self._model.device),
             attention_mask=inputs["attention_mask"].to(self._model.device),

@@ -13,14 +13,12 @@ from handler_kit.config import HandlerConfig, Precision, parse_options
 from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
 from handler_kit.wav import to_pcm
-from synthesis_kit.audio import FADE_SECONDS, amplified, joined
 from synthesis_kit.networks.loading import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.outcomes import SpokenScript, UnspokenScript, answer_parameters
 from synthesis_kit.parameters import SynthesisParameters, parse_parameters
-from synthesis_kit.passes import speak_all
+from synthesis_kit.speaker import Speaker
 from synthesis_kit.text.script import Script, ScriptPart, ScriptWriter, text_of
-from synthesis_kit.word_times import SpokenWord, heard, timed
 
 SAMPLES = (
     "Good morning.",
@@ -30,9 +28,11 @@ SAMPLES = (
 )
 
 
-class SpeechSynthesisHandler(
-    BatchHandler[Script, list[Script] | list[UnspokenScript], list[SpokenScript | UnspokenScript]]
-):
+Batch = list[Script] | list[UnspokenScript]
+Outcomes = list[SpokenScript | UnspokenScript]
+
+
+class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
     """Answers s16le samples, mono; the answer's parameter `sample_rate` is in Hz.
 
     A job is short, whatever its texts expand to.  Of the callers who ask in parts, one whose text
@@ -55,6 +55,7 @@ class SpeechSynthesisHandler(
         self._network = load_network(self.options.network, self.folder, self.device)
         self._stage = load_text_stage(self.options.text_stage, self.folder, self.device)
         self._writer = ScriptWriter(self.options, self._network)
+        self._speaker = Speaker(self._network, self.options)
         return self._network.model
 
     def value_of(self, item: Item) -> object:
@@ -92,14 +93,12 @@ class SpeechSynthesisHandler(
             value = self._stage.rewritten(value)
         return self._writer.write(value, asked)
 
-    def plan(
-        self, inputs: Sequence[Script]
-    ) -> list[ForwardPass[list[Script] | list[UnspokenScript]]]:
+    def plan(self, inputs: Sequence[Script]) -> list[ForwardPass[Batch]]:
         """Return one pass for all scripts that fit into the job, and one for the others' parts."""
         off = self._writer.postponed(inputs)
         spoken = [place for place in range(len(inputs)) if not off[place]]
         others = [place for place in range(len(inputs)) if off[place]]
-        passes: list[ForwardPass[list[Script] | list[UnspokenScript]]] = []
+        passes: list[ForwardPass[Batch]] = []
         if spoken:
             passes.append(ForwardPass(spoken, [inputs[place] for place in spoken]))
         if others:
@@ -110,42 +109,13 @@ class SpeechSynthesisHandler(
             passes.append(ForwardPass(others, parts))
         return passes
 
-    def forward(
-        self, batch: list[Script] | list[UnspokenScript]
-    ) -> list[SpokenScript | UnspokenScript]:
+    def forward(self, batch: Batch) -> Outcomes:
         """Return samples, float32, one row per script; parts are passed on as they are."""
         scripts = [each for each in batch if isinstance(each, Script)]
-        return (
-            self._speak(scripts) if scripts else [x for x in batch if isinstance(x, UnspokenScript)]
-        )
+        spoken = self._speaker.speak(scripts) if scripts else []
+        return [*spoken, *(each for each in batch if isinstance(each, UnspokenScript))]
 
-    def _speak(self, batch: list[Script]) -> list[SpokenScript | UnspokenScript]:
-        utterances = [each for script in batch for each in script.utterances]
-        spoken = iter(speak_all(self._network, utterances, self.options.max_pass_symbols))
-        return [self._spoken(script, list(islice(spoken, script.size))) for script in batch]
-
-    def _spoken(self, script: Script, pieces: list[torch.Tensor]) -> SpokenScript:
-        pauses = self._pauses(script)
-        words = list(self._words(script, pieces, pauses)) if script.timed else None
-        return SpokenScript(self._audio(script, pieces, pauses), script.left_out, words)
-
-    def _words(
-        self, script: Script, pieces: Sequence[torch.Tensor], pauses: Sequence[int]
-    ) -> Iterator[SpokenWord]:
-        """Yield when each word is spoken, in seconds from the beginning of the script's audio."""
-        samples = iter(pieces)
-        spans = iter(self._network.times(list(script.utterances)))
-        place = 0
-        for sentence, pause in zip(script.sentences, pauses, strict=True):
-            place += pause
-            for utterance in sentence.pieces:
-                audio = next(samples)
-                words = list(timed(utterance.symbols, utterance.words, next(spans)))
-                for word in heard(words, audio, self._network.sample_rate):
-                    yield word.later(place / self._network.sample_rate)
-                place += len(audio)
-
-    def encode(self, outputs: list[SpokenScript | UnspokenScript]) -> list[Answer]:
+    def encode(self, outputs: Outcomes) -> list[Answer]:
         """Return signed 16-bit samples, or a script's parts as JSON, with what was left out."""
         rate = {"sample_rate": self._network.sample_rate}
         return [
@@ -162,7 +132,7 @@ class SpeechSynthesisHandler(
             for each in outputs
         ]
 
-    def compared(self, outputs: list[SpokenScript | UnspokenScript]) -> list[torch.Tensor]:
+    def compared(self, outputs: Outcomes) -> list[torch.Tensor]:
         """Return the samples of each script."""
         return [each.samples for each in outputs if isinstance(each, SpokenScript)]
 
@@ -199,29 +169,6 @@ class SpeechSynthesisHandler(
         if cloning is None:
             return set()
         return {"speaker_embedding", "reference_audio"} if cloning.hears else {"speaker_embedding"}
-
-    def _pauses(self, script: Script) -> list[int]:
-        """Return how many samples of silence begin each sentence."""
-        pause = self.options.pause_seconds
-        begins = 0 if script.continued else script.first  # nothing pauses inside a sentence
-        seconds = [
-            sentence.manner.pause + (pause if sentence.pieces and begins + place else 0)
-            for place, sentence in enumerate(script.sentences)
-        ]
-        return [round(each * self._network.sample_rate) for each in seconds]
-
-    def _audio(
-        self, script: Script, pieces: list[torch.Tensor], pauses: Sequence[int]
-    ) -> torch.Tensor:
-        rest = iter(pieces)
-        sentences = [
-            [samples * sentence.manner.volume for samples in islice(rest, len(sentence.pieces))]
-            for sentence in script.sentences
-        ]
-        return amplified(
-            joined(sentences, pauses, round(FADE_SECONDS * self._network.sample_rate)),
-            script.volume,
-        )
 
 
 def _written(body: bytes) -> ScriptPart:

@@ -15,7 +15,7 @@ LONGEST_BY_SHORTEST = 1.25  # in one pass; beyond it a CPU loses more to padding
 def speak_all(
     network: SynthesisNetwork, utterances: Sequence[Utterance], max_symbols: int
 ) -> list[Tensor]:
-    """Each utterance's samples, in order; a pass holds at most *max_symbols*, with padding.
+    """Return each utterance's samples, in order; a pass has at most *max_symbols*, padded.
 
     Where the network allows it, passes run side by side on the worker's threads, the longest first.
     """

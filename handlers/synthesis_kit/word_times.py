@@ -25,7 +25,7 @@ class SpokenWord(NamedTuple):
         return SpokenWord(self.word, round(self.start + seconds, 3), round(self.end + seconds, 3))
 
 
-def by_piece(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[CountedWord]]:
+def divide_words(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[CountedWord]]:
     """Divide a sentence's *words* among its *pieces*; the rest of a cut word has no text."""
     rest = iter(words)
     word: CountedWord | None = None
@@ -43,7 +43,7 @@ def by_piece(pieces: Sequence[str], words: Sequence[CountedWord]) -> list[list[C
     return shares
 
 
-def heard(
+def fit_to_sound(
     words: Sequence[SpokenWord], samples: torch.Tensor, sample_rate: int
 ) -> Iterator[SpokenWord]:
     """Yield *words* with the times at which they are heard in their utterance's *samples*.
@@ -78,7 +78,7 @@ def _loud(loud: Sequence[bool], word: SpokenWord) -> tuple[int | None, int | Non
     return (own[0], own[-1]) if own else (None, None)
 
 
-def timed(
+def time_words(
     symbols: str, words: Sequence[CountedWord], spans: Sequence[TimeSpan]
 ) -> Iterator[SpokenWord]:
     """Yield the *words* of one utterance with their times; *spans* are those of its *symbols*.

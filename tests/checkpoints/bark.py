@@ -25,7 +25,7 @@ _TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_LETTERS, *(f"##{c}" f
 
 
 def build(folder: Path) -> None:
-    """It says anything, for some tenths of a second, at 24 kHz."""
+    """Write a Bark that says anything, for some tenths of a second, at 24 kHz."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: place for place, token in enumerate(_TOKENS)}
     BertTokenizer(vocab=vocabulary, do_lower_case=False).save_pretrained(folder)

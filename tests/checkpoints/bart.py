@@ -13,7 +13,7 @@ LONGEST = 64
 
 
 def build(folder: Path) -> None:
-    """It reads and writes LETTERS."""
+    """Write a BART that reads and writes LETTERS."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {token: at for at, token in enumerate([*MARKS, *LETTERS])}
     tokenizer = Tokenizer(models.BPE(numbers, [], unk_token="<unk>"))

@@ -23,7 +23,7 @@ SIDE = 32
 
 
 def build_resnet(folder: Path) -> None:
-    """Resized and cropped, as `microsoft/resnet-18` has it."""
+    """Write a ResNet that resizes and crops as `microsoft/resnet-18` does."""
     config = ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", **_labels()
     )
@@ -32,7 +32,7 @@ def build_resnet(folder: Path) -> None:
 
 
 def build_mobilenet(folder: Path) -> None:
-    """As `google/mobilenet_v2_1.0_224`."""
+    """Write a MobileNet like `google/mobilenet_v2_1.0_224`."""
     config = MobileNetV2Config(depth_multiplier=0.1, image_size=SIDE, **_labels())
     processor = MobileNetV2ImageProcessorPil(
         size={"shortest_edge": SIDE + 8}, crop_size={"height": SIDE, "width": SIDE}
@@ -41,7 +41,7 @@ def build_mobilenet(folder: Path) -> None:
 
 
 def build_vit(folder: Path) -> None:
-    """As `google/vit-base-patch16-224`."""
+    """Write a ViT like `google/vit-base-patch16-224`."""
     config = ViTConfig(
         hidden_size=16,
         num_hidden_layers=1,

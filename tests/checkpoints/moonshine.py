@@ -13,7 +13,7 @@ from transformers import (
 
 
 def build(folder: Path) -> None:
-    """It writes bytes."""
+    """Write a Moonshine whose tokens are bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     marks = ["<unk>", "<s>", "</s>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

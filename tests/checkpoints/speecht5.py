@@ -24,7 +24,7 @@ MELS = 8
 
 
 def build(folder: Path, *, xvector: bool = True) -> None:
-    """A voice that reads LETTERS, at 16 kHz; it stops by chance, after a second or so."""
+    """Write a voice that reads LETTERS, at 16 kHz; it stops at random, after a second or so."""
     folder.mkdir(parents=True, exist_ok=True)
     _write_tokenizer(folder)
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def build(folder: Path, *, xvector: bool = True) -> None:
 
 
 def write_xvector(folder: Path, size: int) -> None:
-    """A WavLM that makes *size* numbers of a voice."""
+    """Write a WavLM that makes *size* numbers of a voice."""
     torch.manual_seed(1)
     WavLMForXVector(
         WavLMConfig(
@@ -98,7 +98,7 @@ def _write_vocoder(folder: Path) -> None:
 
 
 def _write_tokenizer(folder: Path) -> None:
-    """SentencePiece with a piece for each letter; numbers of the marks as the published one's."""
+    """Write a SentencePiece tokenizer: a piece per letter, and the published numbers of marks."""
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([f"{letter} {LETTERS}" for letter in LETTERS]),

@@ -36,7 +36,7 @@ HIFI_GAN = {  # config.json of the vocoder's own repository, smaller
 
 
 def build(folder: Path) -> None:
-    """It says anything, at 22.05 kHz, and stops by chance."""
+    """Write a Tacotron 2 that says anything, at 22.05 kHz, and stops at random."""
     folder.mkdir(parents=True, exist_ok=True)
     tacotron = small_tacotron()
     save_file(dict(tacotron.state_dict()), folder / "model.safetensors")
@@ -46,7 +46,7 @@ def build(folder: Path) -> None:
 
 
 def build_published(folder: Path) -> None:
-    """The same weights as NVIDIA and the authors of HiFi-GAN publish theirs."""
+    """Write the same weights as NVIDIA and the authors of HiFi-GAN publish theirs."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {f"module.{name}": value for name, value in small_tacotron().state_dict().items()}
     sizes = msgspec.to_builtins(CONFIG)
@@ -56,7 +56,7 @@ def build_published(folder: Path) -> None:
 
 
 def small_tacotron() -> Tacotron2:
-    """With weights that make a loud spectrogram, and norms that do something."""
+    """Return one with weights that make a loud spectrogram, and norms that do something."""
     torch.manual_seed(0)
     tacotron = Tacotron2(CONFIG)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def small_tacotron() -> Tacotron2:
 
 
 def small_vocoder() -> SpeechT5HifiGan:
-    """A HiFi-GAN of transformers."""
+    """Return a HiFi-GAN of transformers."""
     torch.manual_seed(1)
     return SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
@@ -94,7 +94,7 @@ def small_vocoder() -> SpeechT5HifiGan:
 
 
 def _published(vocoder: SpeechT5HifiGan) -> dict[str, Any]:
-    """Its weights with weight norm, by their first names."""
+    """Return its weights with weight norm, by their original names."""
     state = {}
     for ours, value in vocoder.state_dict().items():
         name = ours.replace("upsampler.", "ups.")

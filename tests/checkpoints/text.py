@@ -55,22 +55,22 @@ BART_SIZES: dict[str, Any] = {
 
 
 def build_classifier(folder: Path, **more: Any) -> None:
-    """BERT with MOODS as labels; *more* goes into its configuration."""
+    """Write a BERT with MOODS as labels; *more* goes into its configuration."""
     _bert(folder, BertForSequenceClassification, **({"id2label": dict(enumerate(MOODS))} | more))
 
 
 def build_tagger(folder: Path) -> None:
-    """BERT with TAGS as labels."""
+    """Write a BERT with TAGS as labels."""
     _bert(folder, BertForTokenClassification, id2label=dict(enumerate(TAGS)))
 
 
 def build_masked(folder: Path) -> None:
-    """BERT that fills in [MASK]."""
+    """Write a BERT that fills in [MASK]."""
     _bert(folder, BertForMaskedLM)
 
 
 def build_entailment(folder: Path) -> None:
-    """BART trained, were it trained, to tell whether a sentence follows (bart-large-mnli)."""
+    """Write a BART for telling whether a sentence follows (bart-large-mnli), though untrained."""
     size = write_byte_pairs(folder, "<s> $A </s>", **BART_MARKS)
     torch.manual_seed(2)
     config = BartConfig(
@@ -83,7 +83,7 @@ def build_entailment(folder: Path) -> None:
 
 
 def build_gpt2(folder: Path) -> None:
-    """GPT-2, without a pad token as published; its texts end sooner or later."""
+    """Write a GPT-2, without a pad token as published; its texts end sooner or later."""
     end = "<|endoftext|>"
     size = write_byte_pairs(folder, bos_token=end, eos_token=end, unk_token=end)
     torch.manual_seed(3)
@@ -104,7 +104,7 @@ def build_gpt2(folder: Path) -> None:
 
 
 def build_llama(folder: Path) -> None:
-    """A Llama, whose tokens begin with the blank before a word, as SentencePiece has it."""
+    """Write a Llama, whose tokens begin with the space before a word, as SentencePiece's do."""
     size = write_unigrams(folder, ends=False)
     torch.manual_seed(3)
     config = LlamaConfig(
@@ -127,7 +127,7 @@ def build_llama(folder: Path) -> None:
 
 
 def build_bart(folder: Path) -> None:
-    """BART that rewrites, with what bart-large-cnn says of lengths and beams, smaller."""
+    """Write a BART that rewrites, with smaller lengths and beams than bart-large-cnn asks for."""
     size = write_byte_pairs(folder, "<s> $A </s>", **BART_MARKS)
     torch.manual_seed(4)
     model = BartForConditionalGeneration(BartConfig(vocab_size=size, **BART_SIZES))
@@ -139,7 +139,7 @@ def build_bart(folder: Path) -> None:
 
 
 def build_t5(folder: Path) -> None:
-    """T5, which is told in words to summarise."""
+    """Write a T5, which is told in words to summarise."""
     size = write_unigrams(folder)
     torch.manual_seed(5)
     published: dict[str, Any] = {

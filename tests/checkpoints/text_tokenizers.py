@@ -29,7 +29,7 @@ BERT_MARKS = {
 
 
 def write_word_pieces(folder: Path) -> int:
-    """BERT's kind: words, and letters for those it does not know.  Returns the size."""
+    """Write BERT's kind: words, and letters for unknown ones; return its size."""
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = {word for text in sample_texts(8) for word in text.split()}
     pieces = [*ascii_lowercase, *(f"##{letter}" for letter in ascii_lowercase), ".", "-"]
@@ -63,9 +63,9 @@ def write_words(folder: Path, longest: int = LONGEST) -> int:
 
 
 def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) -> int:
-    """GPT-2's and BART's kind: bytes, and what is often together; *marks* as special tokens.
+    """Write GPT-2's and BART's kind: bytes and frequent pairs; return its size.
 
-    *template* is how one text begins and ends, and a pair.
+    *marks* are special tokens; *template* is how one text, and a pair, begin and end.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,9 +88,9 @@ def write_byte_pairs(folder: Path, template: str | None = None, **marks: str) ->
 
 
 def write_unigrams(folder: Path, *, ends: bool = True) -> int:
-    """T5's kind: pieces of words with a blank before them, and an end behind each text.
+    """Write T5's kind: pieces of words, a space before words, an end after texts; return its size.
 
-    Llama's kind has no end there.
+    Llama's kind has no end there (*ends*).
     """
     marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer = Tokenizer(models.Unigram())

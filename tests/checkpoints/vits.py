@@ -17,7 +17,7 @@ def build(
     uroman: bool = False,
     letters: str = LETTERS,
 ) -> None:
-    """A voice that reads *letters*, at 16 kHz."""
+    """Write a voice that reads *letters*, at 16 kHz."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
     marks = ["_", *letters, "<unk>"]

@@ -16,7 +16,7 @@ LETTERS = "ETAOINSHRDLUMWCFGYPBVK'XJQZ"
 
 
 def build(folder: Path, *, masks: bool = True) -> None:
-    """It spells LETTERS.  *masks*: as the large checkpoints are, else as the base ones."""
+    """Write one that spells LETTERS; *masks*: like the large checkpoints, else like the base ones."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
     tokens = [*MARKS, *LETTERS]

@@ -30,7 +30,7 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The server with every family on its hub, and none of them downloaded yet."""
+    """A server with every family on its hub, and none of them downloaded yet."""
     folder = tmp_path_factory.mktemp("families")
     catalog = json.loads((ROOT / "models.json").read_text())["models"]
     models = {key: catalog[key] for key in ("silero_vad", "bart_large")}
@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def _build_archives(server: Server) -> None:
-    """The voice activity model's, from the wheel that other tests have fetched."""
+    """Build the voice activity model's, from the wheel that other tests have fetched."""
     packages = server.folder / "var" / "packages"
     packages.parent.mkdir(exist_ok=True)
     (ROOT / "var" / "packages").mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ async def client(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def download(client: aiohttp.ClientSession, family: Family, **more: Any) -> dict[str, Any]:
-    """Downloads it, and waits; the last status."""
+    """Download *family* and wait; return the last status."""
     admin = bearer("admin", SECRET)
     body = {
         "source": "huggingface",
@@ -102,7 +102,7 @@ async def download(client: aiohttp.ClientSession, family: Family, **more: Any) -
 
 
 async def predict(client: aiohttp.ClientSession, model: str, inputs: Any) -> Any:
-    """The result."""
+    """Return the result of one prediction."""
     body = {"model_name": model, "inputs": inputs, "timeout": 120}
     async with client.post("/predict", json=body) as response:
         answer = await response.json()

@@ -12,7 +12,7 @@ from tests.hub import FakeHub
 
 @contextmanager
 def running_hub() -> Iterator[FakeHub]:
-    """The hub, until the block ends."""
+    """Run the hub until the block ends."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="hub")
     thread.start()
@@ -36,7 +36,7 @@ def running_hub() -> Iterator[FakeHub]:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """A folder as a repository's files."""
+    """Return a folder as a repository's files."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

@@ -61,7 +61,7 @@ def written(*texts: Any, **parameters: Any) -> list[bytes]:
 
 
 def clips(*seconds: float) -> list[bytes]:
-    """Noise: what a recogniser with random weights hears in it is as good as words."""
+    """Return noise: a recogniser with random weights hears in it as much as in words."""
     noise = np.random.default_rng(0)
     return [
         to_pcm((0.1 * noise.standard_normal(int(RATE * each))).astype(np.float32))
@@ -84,7 +84,7 @@ def ears(build: Callable[[Path], object], **parameters: Any) -> Family:
 
 
 def whisper(**parameters: Any) -> Family:
-    """One that knows languages; it takes its first transcript, however unlikely."""
+    """Return one that knows languages; it takes its first transcript, however improbable."""
     return ears(
         lambda folder: write_small_whisper(folder, languages=LANGUAGES),
         **{"logprob_threshold": None} | parameters,
@@ -149,7 +149,7 @@ def load(family: Family, folder: Path, **config: Any) -> Loaded:
 
 
 def answers(loaded: Loaded, family: Family) -> list[Any]:
-    """What the family says to its items in one job; none may fail."""
+    """Return the family's answers to its items in one job; none may fail."""
     items = [
         ItemHeader(id=str(place), length=len(item), **family.header)
         for place, item in enumerate(family.items)
@@ -166,7 +166,7 @@ def answers(loaded: Loaded, family: Family) -> list[Any]:
 
 
 def near(ours: Any, theirs: Any) -> bool:
-    """Whether both say the same, their numbers within NEAR."""
+    """Return whether both say the same, their numbers within NEAR."""
     if isinstance(ours, np.ndarray):
         if ours.shape != theirs.shape:
             return False

@@ -15,14 +15,14 @@ EQUAL = 1e-3
 
 
 def load_family(folder: Path, **options: Any) -> Loaded:
-    """The handler with *folder*'s checkpoint, nothing but *options* said of it."""
+    """Load the handler with *folder*'s checkpoint and nothing but *options*."""
     given = {"voices": {"default": {}}} | options
     config = {"options": given, "max_batch_size": 2, "warmup_iterations": 0, "workers": 2}
     return Loaded(SpeechSynthesisHandler(), FakeContext(folder, config))
 
 
 def check_is(ours: Samples, theirs: Any) -> None:
-    """*ours* is *theirs*, transformers' own, but for the fade at both ends and the 16 bits."""
+    """Check that *ours* is *theirs*, transformers' own, but for fades at both ends and 16 bits."""
     expected = np.asarray(theirs).ravel()
     assert len(ours) == len(expected) > 500
     assert np.abs(expected).max() > 20 * EQUAL
@@ -31,14 +31,14 @@ def check_is(ours: Samples, theirs: Any) -> None:
 
 
 def limited(samples: Samples) -> Samples:
-    """As `synthesis_kit.audio.amplified` bends peaks."""
+    """Bend peaks as `synthesis_kit.audio.amplified` does."""
     beyond = np.clip(np.abs(samples) - 0.9, 0, None)
     bent = (0.9 + 0.1 * np.tanh(beyond / 0.1)) * np.sign(samples)
     return np.where(beyond > 0, bent, samples).astype(np.float32)
 
 
 def check_batch_is_each_alone(voice: Loaded, *inputs: dict[str, Any]) -> None:
-    """One job's answers are those of jobs with one item."""
+    """Check that one job's answers are those of jobs with one item."""
     together = say_all(voice, *inputs)
     for given, batched in zip(inputs, together, strict=True):
         (alone,) = say_all(voice, given)

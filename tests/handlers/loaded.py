@@ -71,7 +71,7 @@ class Loaded:
         return dispatcher.decode_answer(answer, len(bodies))
 
     def results(self, *values: Any) -> list[Any]:
-        """The results of one job; every item must succeed."""
+        """Return the results of one job; every item must succeed."""
         header, bodies = self.job(*[msgspec.json.encode(value) for value in values])
         assert [item.error for item in header.items] == [None] * len(values)
         return [msgspec.json.decode(body) for body in bodies]

@@ -22,13 +22,13 @@ TIMESTAMPS = 1501
 
 
 def load(handler: BatchHandler[Any, Any, Any], folder: Path, **config: Any) -> Loaded:
-    """*handler* with *folder*'s model, on half the cores: tests share theirs with others."""
+    """Load *handler* with *folder*'s model on half the cores: tests share them with others."""
     config = {"warmup_iterations": 1, "max_batch_size": 4, "workers": 2} | config
     return Loaded(handler, FakeContext(folder, config))
 
 
 def answers(loaded: Loaded, *clips: Samples, **parameters: Any) -> list[Any]:
-    """The answers to *clips* as one job; all must succeed."""
+    """Return the answers to *clips* as one job; all must succeed."""
     header, bodies = loaded.job(
         *[to_pcm(clip) for clip in clips], type="pcm", parameters=parameters
     )
@@ -37,7 +37,7 @@ def answers(loaded: Loaded, *clips: Samples, **parameters: Any) -> list[Any]:
 
 
 def refusal(loaded: Loaded, clip: Samples, **parameters: Any) -> str:
-    """Why *clip* is refused."""
+    """Return why *clip* is refused."""
     header, _ = loaded.job(to_pcm(clip), type="pcm", parameters=parameters)
     (item,) = header.items
     assert item.status == 400
@@ -46,12 +46,12 @@ def refusal(loaded: Loaded, clip: Samples, **parameters: Any) -> str:
 
 
 def wav_answer(loaded: Loaded, clip: Samples, rate: int = RATE) -> Any:
-    """The answer to a WAV file, as plain TorchServe sends it."""
+    """Return the answer to a WAV file, as plain TorchServe sends it."""
     return msgspec.json.decode(loaded.rows({"body": write_wav(to_pcm(clip), rate)})[0])
 
 
 def silences(seconds: float) -> Mapping[str, Samples]:
-    """Nothing, or what is no speech."""
+    """Return silence, and sounds that are not speech."""
     count = int(seconds * RATE)
     noise = np.random.default_rng(1).normal(size=count)
     hum = np.sin(2 * np.pi * 50 * np.arange(count) / RATE)
@@ -66,7 +66,7 @@ def silences(seconds: float) -> Mapping[str, Samples]:
 def write_small_whisper(
     folder: Path, *, mel_bins: int = 80, languages: tuple[str, ...] = (), seed: int = 0
 ) -> None:
-    """A Whisper that knows bytes and *languages* but has learned nothing."""
+    """Write a Whisper that knows bytes and *languages* but has learned nothing."""
     special = [
         "endoftext",
         "startoftranscript",

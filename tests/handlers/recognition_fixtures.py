@@ -34,7 +34,7 @@ SILERO = Package(
 
 @pytest.fixture(scope="session")
 def speech() -> Samples:
-    """A person who says SPOKEN, 10 s, as exact as 16 bits are."""
+    """A person who says SPOKEN: 10 s, as exact as 16 bits are."""
     wav = need_recording("beckett.wav").read_bytes()
     return from_pcm(to_pcm(read_wav(wav, RATE)))
 

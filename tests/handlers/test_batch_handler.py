@@ -64,7 +64,9 @@ def test_a_bad_plain_row_gets_its_own_400(example: Loaded, body: bytes) -> None:
 
 
 @given(bodies=st.lists(st.binary(max_size=30) | st.just(GOOD), max_size=4))
-def test_no_bytes_hurt_the_item_beside_them(shared_example: Loaded, bodies: list[bytes]) -> None:
+def test_arbitrary_bytes_do_not_affect_other_items(
+    shared_example: Loaded, bodies: list[bytes]
+) -> None:
     header, answers = shared_example.job(*bodies, GOOD)
     assert header.items[-1].status == 200
     assert answers[-1] == shared_example.job(GOOD)[1][0]
@@ -72,7 +74,7 @@ def test_no_bytes_hurt_the_item_beside_them(shared_example: Loaded, bodies: list
 
 
 @given(row=st.binary(max_size=60) | st.binary(max_size=60).map(lambda data: MAGIC + data))
-def test_no_row_hurts_the_row_beside_it(shared_example: Loaded, row: bytes) -> None:
+def test_a_bad_row_does_not_affect_other_rows(shared_example: Loaded, row: bytes) -> None:
     _, good = shared_example.rows({"body": bytearray(row)}, {"body": bytearray(GOOD)})
     assert 0 < json.loads(good) < 1
     assert 1 not in shared_example.context.statuses
@@ -134,7 +136,7 @@ def test_the_answer_says_what_ran_it(example: Loaded) -> None:
     assert header.timings.forward_ms > 0
 
 
-def test_a_worker_tells_what_it_holds_about_once_a_second(example: Loaded) -> None:
+def test_memory_is_reported_about_once_a_second(example: Loaded) -> None:
     told = [example.job(GOOD)[0].memory for _ in range(3)]
     assert told[0] is not None
     assert told[1] is told[2] is None
@@ -145,7 +147,7 @@ def test_a_worker_tells_what_it_holds_about_once_a_second(example: Loaded) -> No
     assert described["memory"]["rss_bytes"] > 50 * 2**20
 
 
-def test_on_a_gpu_it_tells_what_torch_took_and_what_is_in_use(
+def test_gpu_memory_is_reported_as_reserved_and_allocated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 400 + device.index)
@@ -237,27 +239,27 @@ BROKEN_DEVICES = [
 
 
 @pytest.mark.parametrize("exc", OUT_OF_MEMORY, ids=str)
-def test_every_form_of_memory_that_ran_out_is_known(exc: Exception) -> None:
+def test_every_out_of_memory_error_is_recognised(exc: Exception) -> None:
     assert is_out_of_memory(exc)
     assert not is_broken_device(exc)
     assert as_item_error(exc).status == 503
 
 
 @pytest.mark.parametrize("exc", BROKEN_DEVICES, ids=str)
-def test_every_form_of_a_broken_device_is_known(exc: Exception) -> None:
+def test_every_broken_device_error_is_recognised(exc: Exception) -> None:
     assert is_broken_device(exc)
     wrapped = ValueError("while decoding")
     wrapped.__cause__ = exc
     assert is_broken_device(wrapped)
 
 
-def test_a_fault_of_the_model_is_neither() -> None:
+def test_a_model_fault_is_neither_out_of_memory_nor_a_broken_device() -> None:
     exc = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
     assert not is_out_of_memory(exc)
     assert not is_broken_device(exc)
 
 
-def test_what_a_pass_held_is_free_before_the_cache_is_given_back(
+def test_a_failed_pass_is_freed_before_the_cache_is_given_back(
     load_example: LoadExample,
 ) -> None:
     held: list[Any] = []

@@ -11,7 +11,7 @@ from benchmarks.check_gpu import Finding, main
 CPU = torch.device("cpu")
 
 
-def test_without_a_gpu_it_says_so_in_one_sentence_and_has_an_exit_code_for_it(
+def test_no_gpu_is_one_sentence_and_an_exit_code_of_its_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([]) == check_gpu.NO_GPU
@@ -19,7 +19,7 @@ def test_without_a_gpu_it_says_so_in_one_sentence_and_has_an_exit_code_for_it(
     assert line.startswith("check_gpu: there is no GPU that could be checked: ")
 
 
-def test_where_all_is_right_it_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+def test_success_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--device", "cpu", "--quick", "--family", "text classification"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "all is right"
@@ -36,7 +36,7 @@ def test_where_all_is_right_it_exits_with_0(capsys: pytest.CaptureFixture[str]) 
         assert check in told
 
 
-def test_a_check_that_fails_is_told_and_the_others_go_on(
+def test_a_failed_check_is_reported_and_the_others_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def same_as_cpu(*_: object) -> list[Finding]:
@@ -51,6 +51,6 @@ def test_a_check_that_fails_is_told_and_the_others_go_on(
     assert out.endswith("2 wrong\n")
 
 
-def test_what_a_process_of_its_own_compiles_is_told(tmp_path: Path) -> None:
+def test_a_compile_in_its_own_process_is_reported(tmp_path: Path) -> None:
     """ "auto" compiles nothing on a CPU."""
     assert check_gpu.compile_once(CPU, tmp_path) == "compile False, answered"

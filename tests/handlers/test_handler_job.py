@@ -58,7 +58,7 @@ def test_the_handler_reads_what_the_dispatcher_writes(
 
 
 @given(texts, texts)
-def test_ids_that_are_none_do_not_come_in(trace: str, request_id: str) -> None:
+def test_malformed_ids_are_dropped(trace: str, request_id: str) -> None:
     header = dispatcher.ItemHeader(
         "0", 0, traceparent=trace + "\u2028[PID]1", request_id=request_id
     )

@@ -316,7 +316,7 @@ def test_a_check_passes_for_equal_outputs_and_fails_for_others(kind: Compared) -
     assert cosine_of(ONES, ONES * 2) == pytest.approx(1)
 
 
-def test_a_best_score_that_falls_fails_the_check_however_alike_the_logits_are() -> None:
+def test_a_lower_best_score_fails_the_check_though_logits_are_alike() -> None:
     """0.94 became 0.83, and the cosine of all that was compared was still 0.9991."""
     noise = torch.Generator().manual_seed(0)
     first = torch.cat([torch.tensor([17.0]), 5 + 0.3 * torch.randn(999, generator=noise)])
@@ -332,13 +332,13 @@ def test_a_best_score_that_falls_fails_the_check_however_alike_the_logits_are() 
     assert not check.passed
 
 
-def test_one_sample_that_went_astray_does_not_hide_among_the_others() -> None:
+def test_one_wrong_sample_fails_the_check() -> None:
     good = [torch.full((384,), 100.0)] * 3
     for kind in ("numbers", "vectors", "logits"):
         assert not check_precision("bf16", kind, [*good, ONES], [*good, -ONES]).passed
 
 
-def test_vectors_must_point_the_same_way_to_a_thousandth() -> None:
+def test_vectors_must_agree_in_cosine_to_a_thousandth() -> None:
     east, nearly, astray = (torch.tensor([1.0, turn]) for turn in (0.0, 0.04, 0.06))
     assert check_precision("bf16", "vectors", [east], [nearly]).passed
     assert not check_precision("bf16", "vectors", [east], [astray]).passed
@@ -431,12 +431,12 @@ def test_under_a_driver_that_is_too_old_models_run_on_the_cpu_and_say_why(
         load_example(gpu_id=0, device="cuda")
 
 
-def test_a_worker_without_a_gpu_has_no_reason_to_give(example: Loaded) -> None:
+def test_a_worker_without_a_gpu_gives_no_reason(example: Loaded) -> None:
     assert example.describe()["device_reason"] is None
 
 
 @pytest.mark.parametrize("requested", ["cuda", "cuda:3", "mps"])
-def test_a_device_that_is_not_there_is_a_load_error(
+def test_a_missing_device_is_a_load_error(
     load_example: LoadExample, requested: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -533,7 +533,7 @@ def test_a_compile_that_takes_too_long_gives_way(
         never.set()
 
 
-def test_what_is_not_compiled_is_not_said_to_be(
+def test_a_model_that_was_not_compiled_is_not_reported_as_compiled(
     load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a sample nothing is compiled at load, and nothing for a client either."""
@@ -582,7 +582,7 @@ def test_what_fails_only_when_compiled_is_answered_by_the_plain_model(
     assert len(calls) == len(WARM_UP_PASSES) + 1  # it was tried once more, and never again
 
 
-def test_voices_that_go_past_the_compiler_say_so(
+def test_a_model_that_bypasses_the_compiler_is_not_reported_as_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceleration, "graph_compiler", eager)
@@ -592,7 +592,7 @@ def test_voices_that_go_past_the_compiler_say_so(
     assert loaded.describe()["compile"] is False
 
 
-def test_a_recogniser_is_compiled_for_the_window_that_clients_audio_is_filled_up_to(
+def test_a_recogniser_is_compiled_for_whole_windows(
     tmp_path: Path,
 ) -> None:
     write_small_whisper(tmp_path)
@@ -603,7 +603,7 @@ def test_a_recogniser_is_compiled_for_the_window_that_clients_audio_is_filled_up
     assert handler.compared(handler.forward([clip]))[0].shape[-1] > 1
 
 
-def test_the_time_for_compiling_is_a_part_of_what_torchserve_lets_a_start_take() -> None:
+def test_compiling_gets_a_part_of_the_startup_timeout() -> None:
     config = parse_config({"startupTimeout": 300, "handler": {}})
     assert config.startup_timeout_seconds == 300
     assert parse_config(None).startup_timeout_seconds == 120
@@ -627,7 +627,7 @@ def passes_while_loading(folder: Path, **config: Any) -> list[int]:
     return watched.passes
 
 
-def test_warm_up_runs_alone_and_in_the_largest_batch(example_copy: Path) -> None:
+def test_warm_up_runs_one_input_and_the_largest_batch(example_copy: Path) -> None:
     passes = passes_while_loading(example_copy)
     assert passes[-4:] == [1, 1, 5, 5]
     assert set(passes[:-4]) <= {5}  # the threads' timing

@@ -81,7 +81,7 @@ def by_transformers(folder: Path, image: Image.Image) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_it_sees_what_transformers_sees(
+def test_labels_and_scores_equal_transformers(
     loaded: dict[str, Loaded], folders: dict[str, Path], name: str
 ) -> None:
     image = picture()
@@ -94,7 +94,7 @@ def test_it_sees_what_transformers_sees(
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_a_batch_of_sizes_and_formats_is_each_alone(loaded: dict[str, Loaded], name: str) -> None:
+def test_a_mixed_batch_equals_each_picture_alone(loaded: dict[str, Loaded], name: str) -> None:
     inputs = [
         text(encoded(picture(50, 40, 1))),
         text(encoded(picture(200, 31, 2), "JPEG")),
@@ -110,7 +110,7 @@ def test_a_batch_of_sizes_and_formats_is_each_alone(loaded: dict[str, Loaded], n
         assert ours == pytest.approx(theirs, abs=EQUAL)
 
 
-def test_five_labels_unless_it_is_told(vit: Loaded) -> None:
+def test_five_labels_are_answered_unless_top_k_is_given(vit: Loaded) -> None:
     given = text(encoded(picture()))
     (five,) = answers(vit, given)
     (two,) = answers(vit, {"image": given, "parameters": {"top_k": 2}})
@@ -119,7 +119,7 @@ def test_five_labels_unless_it_is_told(vit: Loaded) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_every_kind_of_colour_is_seen_as_rgb(vit: Loaded, mode: str) -> None:
+def test_every_colour_mode_is_read_as_rgb(vit: Loaded, mode: str) -> None:
     image = picture(mode="RGB").convert("I;16") if mode == "I;16" else picture(mode=mode)
     kind = "JPEG" if mode == "CMYK" else "PNG"
     assert len(answers(vit, text(encoded(image, kind)))[0]) == 5
@@ -242,7 +242,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_it_cannot_take_is_refused_with_a_reason(vit: Loaded, what: str) -> None:
+def test_unreadable_input_is_refused_with_a_reason(vit: Loaded, what: str) -> None:
     given, reason = REFUSED[what]
     assert reason in refusal(vit, given)
 

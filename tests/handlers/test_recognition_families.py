@@ -57,7 +57,7 @@ def loaded(folders: dict[str, Path]) -> dict[str, Loaded]:
 
 @pytest.mark.parametrize("name", ["masked", "unmasked"])
 @torch.inference_mode()
-def test_letters_and_words_times_are_transformers(
+def test_text_and_word_times_equal_transformers(
     loaded: dict[str, Loaded], folders: dict[str, Path], name: str
 ) -> None:
     clip = sounds(3.0)
@@ -81,7 +81,7 @@ def test_letters_and_words_times_are_transformers(
 
 
 @torch.inference_mode()
-def test_moonshine_says_what_transformers_says(
+def test_moonshine_text_equals_transformers(
     loaded: dict[str, Loaded], folders: dict[str, Path]
 ) -> None:
     clip = sounds(2.0)
@@ -99,7 +99,7 @@ def test_moonshine_says_what_transformers_says(
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_a_batch_hears_what_each_alone_is(loaded: dict[str, Loaded], name: str) -> None:
+def test_a_batch_equals_each_clip_alone(loaded: dict[str, Loaded], name: str) -> None:
     clips = [sounds(seconds, seed) for seed, seconds in enumerate((2.0, 0.7, 3.1))]
     together = answers(loaded[name], *clips)
     for clip, batched in zip(clips, together, strict=True):
@@ -109,7 +109,7 @@ def test_a_batch_hears_what_each_alone_is(loaded: dict[str, Loaded], name: str) 
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_long_audio_is_cut_and_times_go_on(loaded: dict[str, Loaded], name: str) -> None:
+def test_long_audio_is_cut_and_its_times_continue(loaded: dict[str, Loaded], name: str) -> None:
     (answer,) = answers(loaded[name], sounds(33.0), offset=100.0)
     starts = [segment["start"] for segment in answer["segments"]]
     assert starts == sorted(starts)
@@ -118,7 +118,7 @@ def test_long_audio_is_cut_and_times_go_on(loaded: dict[str, Loaded], name: str)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_next_to_nothing_is_silence(loaded: dict[str, Loaded], name: str) -> None:
+def test_a_tiny_clip_is_silence(loaded: dict[str, Loaded], name: str) -> None:
     for count in (0, 1, 1000):
         (answer,) = answers(loaded[name], np.zeros(count, np.float32))
         assert (answer["text"], answer["segments"], answer["confidence"]) == ("", [], None)
@@ -137,20 +137,20 @@ def test_next_to_nothing_is_silence(loaded: dict[str, Loaded], name: str) -> Non
         ("suppress_blank", False),
     ],
 )
-def test_what_it_cannot_do_is_refused(
+def test_unsupported_parameters_are_refused(
     loaded: dict[str, Loaded], name: str, parameter: str, value: Any
 ) -> None:
     reason = refusal(loaded[name], sounds(1.0), **{parameter: value})
     assert reason.startswith(f"{parameter}: ")
 
 
-def test_moonshine_tells_no_words_times(loaded: dict[str, Loaded]) -> None:
+def test_moonshine_has_no_word_times(loaded: dict[str, Loaded]) -> None:
     reason = refusal(loaded["moonshine"], sounds(1.0), word_timestamps=True)
     assert reason.startswith("word_timestamps")
     assert loaded["moonshine"].describe()["word_timestamps"] is False
 
 
-def test_what_the_sidecar_always_sends_is_taken(loaded: dict[str, Loaded]) -> None:
+def test_the_sidecars_usual_parameters_are_accepted(loaded: dict[str, Loaded]) -> None:
     usual = {"language": "auto", "no_speech_threshold": None, "logprob_threshold": -1.0}
     (answer,) = answers(loaded["masked"], sounds(1.0), **usual)
     assert answer["text"]

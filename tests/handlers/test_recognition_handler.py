@@ -52,7 +52,7 @@ def assert_well_timed(segments: Sequence[Any], seconds: float, offset: float = 0
     assert all(offset - 0.005 <= time <= offset + seconds for time in times)
 
 
-def test_a_person_is_written_down_word_by_word(recogniser: Loaded, speech: Samples) -> None:
+def test_a_recording_is_transcribed_word_by_word(recogniser: Loaded, speech: Samples) -> None:
     (answer,) = answers(recogniser, speech)
     assert errors(SPOKEN, answer) == 0
     assert (answer["language"], answer["language_probability"]) == ("en", None)
@@ -78,7 +78,7 @@ def test_a_person_is_written_down_word_by_word(recogniser: Loaded, speech: Sampl
     ],
     ids=str,
 )
-def test_every_way_of_decoding_hears_the_words(
+def test_every_decoding_finds_the_words(
     recogniser: Loaded, speech: Samples, parameters: dict[str, Any]
 ) -> None:
     (answer,) = answers(recogniser, speech, **parameters)
@@ -111,14 +111,14 @@ def test_a_prompt_does_not_take_the_place_of_what_is_said(
         ("No matter. Try again.", False),
     ],
 )
-def test_what_the_prompt_says_before_is_written_down_as_well(
+def test_speech_that_the_prompt_contains_is_transcribed_as_well(
     recogniser: Loaded, speech: Samples, prompt: str, timed: bool
 ) -> None:
     (answer,) = answers(recogniser, speech, initial_prompt=prompt, enable_timestamps=timed)
     assert errors(SPOKEN, answer) == 0
 
 
-def test_what_is_said_again_and_again_is_written_as_often(
+def test_repeated_speech_is_transcribed_as_often_as_it_is_said(
     recogniser: Loaded, speech: Samples
 ) -> None:
     times = 8
@@ -255,7 +255,7 @@ def test_an_offset_is_added_to_all_times(recogniser: Loaded, speech: Samples) ->
         assert moved["end"] == pytest.approx(segment["end"] + 100.25)
 
 
-def test_chance_is_repeated_with_its_seed(recogniser: Loaded, speech: Samples) -> None:
+def test_a_seed_repeats_a_sampled_transcript(recogniser: Loaded, speech: Samples) -> None:
     parameters = {"temperature": 0.9, "logprob_threshold": None}
     one, same = (answers(recogniser, speech[FIRST], **parameters, seed=3)[0] for _ in range(2))
     (other,) = answers(recogniser, speech[FIRST], **parameters, seed=4)
@@ -264,12 +264,12 @@ def test_chance_is_repeated_with_its_seed(recogniser: Loaded, speech: Samples) -
 
 
 @pytest.mark.parametrize("name", silences(0))
-def test_where_nobody_speaks_nothing_is_written(recogniser: Loaded, name: str) -> None:
+def test_silence_has_an_empty_transcript(recogniser: Loaded, name: str) -> None:
     (answer,) = answers(recogniser, silences(3)[name])
     assert (answer["text"], answer["segments"], answer["confidence"]) == ("", [], None)
 
 
-def test_without_its_thresholds_it_writes_what_it_imagines(recogniser: Loaded) -> None:
+def test_without_thresholds_silence_is_transcribed_as_words(recogniser: Loaded) -> None:
     (answer,) = answers(recogniser, silences(3)["zeros"], no_speech_threshold=None)
     assert answer["segments"][0]["no_speech_prob"] > 0.6
 
@@ -321,7 +321,7 @@ def test_a_wrong_parameter_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize("body", [b'{"audio": "x"}', b"[1, 2]", b"OggS....", b""])
-def test_what_is_no_audio_is_refused_with_what_is_taken(recogniser: Loaded, body: bytes) -> None:
+def test_input_other_than_audio_is_refused(recogniser: Loaded, body: bytes) -> None:
     for row in ({"body": body}, {"body": {"audio": "x"}}):
         error = msgspec.json.decode(recogniser.rows(row)[0])["error"]
         assert "a WAV file, or 16-bit PCM at 16000 Hz" in error
@@ -342,7 +342,7 @@ def test_audio_beyond_the_limit_is_refused(whisper_folder: Path) -> None:
     assert "at most 1 s are allowed" in refusal(loaded, np.zeros(RATE + 1, np.float32))
 
 
-def test_what_the_model_can_do_is_told(recogniser: Loaded) -> None:
+def test_describe_reports_what_the_model_supports(recogniser: Loaded) -> None:
     told = recogniser.describe()
     assert told["languages"] == ["en"]
     assert told["tasks"] == ["transcribe"]

@@ -91,7 +91,9 @@ def test_answers_are_well_formed(
         assert all(0 < segment["confidence"] <= 1 for segment in answer["segments"])
 
 
-def test_what_is_unlikely_is_tried_warmer_and_ends(polyglot: Loaded, speech: Samples) -> None:
+def test_improbable_text_is_retried_at_higher_temperatures(
+    polyglot: Loaded, speech: Samples
+) -> None:
     one, same = (answers(polyglot, speech[:RATE], seed=5)[0] for _ in range(2))
     assert one == same
 
@@ -114,7 +116,7 @@ def test_no_audio_has_no_language(polyglot: Loaded) -> None:
     assert answer["language"] is None
 
 
-def test_what_the_model_can_do_is_told(polyglot: Loaded) -> None:
+def test_describe_reports_what_the_model_supports(polyglot: Loaded) -> None:
     told = polyglot.describe()
     assert told["languages"] == sorted(LANGUAGES)
     assert told["tasks"] == ["transcribe", "translate"]

@@ -38,7 +38,7 @@ def noise(seconds: float) -> Samples:
     return np.random.default_rng(2).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
 
 
-def test_a_short_clip_is_one_piece_and_none_is_no_piece() -> None:
+def test_a_short_clip_is_one_piece_and_an_empty_one_none() -> None:
     assert cut(noise(30), 30 * RATE, RATE) == [(0, 30 * RATE)]
     assert cut(noise(0), 30 * RATE, RATE) == []
 
@@ -110,7 +110,7 @@ def test_text_between_times_is_a_span_and_no_time_is_beyond_the_end() -> None:
         ((), None),
     ],
 )
-def test_what_was_not_heard_out_is_heard_again(tokens: tuple[int, ...], rest: float) -> None:
+def test_an_unfinished_sentence_is_heard_again(tokens: tuple[int, ...], rest: float) -> None:
     assert find_rest(hypothesis(*tokens), VOCABULARY, 20.0) == rest
 
 
@@ -123,7 +123,7 @@ def test_words_keep_their_punctuation_and_broken_characters_their_tokens() -> No
     assert [(word.text, word.first, word.last) for word in decoded] == [("é", 0, 2)]
 
 
-def test_warping_finds_the_cheapest_way() -> None:
+def test_warping_finds_the_cheapest_path() -> None:
     costs = np.ones((3, 9))
     costs[0, :2] = costs[1, 2:7] = costs[2, 7:] = -1
     assert warp(costs).tolist() == [0, 2, 7]
@@ -143,11 +143,11 @@ def test_warping_finds_the_cheapest_way() -> None:
         ("", ""),
     ],
 )
-def test_a_prompt_says_everything_once(text: str, once: str) -> None:
+def test_a_prompt_keeps_each_phrase_once(text: str, once: str) -> None:
     assert without_repetitions(text) == once
 
 
-def test_a_prompt_that_only_repeats_itself_is_none() -> None:
+def test_a_repetitive_prompt_is_not_used() -> None:
     assert usable_prompt("la " * 100) == ""
     assert usable_prompt("Samuel Beckett, Worstward Ho.") == "Samuel Beckett, Worstward Ho."
 

@@ -101,21 +101,19 @@ def by_transformers(folder: Path, text: str, voice: str | None, seed: int) -> Sa
         ("v2/de_speaker_3", "v2/de_speaker_3"),
     ],
 )
-def test_it_says_what_transformers_says(
-    voice: Loaded, folder: Path, name: str, preset: str
-) -> None:
+def test_samples_equal_transformers(voice: Loaded, folder: Path, name: str, preset: str) -> None:
     ours = say(voice, TEXT, voice=name, seed=6)
     check_is(ours, by_transformers(folder, TEXT, preset, 6))
 
 
-def test_somebody_stays_the_same_from_sentence_to_sentence(voice: Loaded, folder: Path) -> None:
+def test_a_random_voice_stays_the_same_across_sentences(voice: Loaded, folder: Path) -> None:
     """Each of them goes on from the voice that the seed draws, and another seed draws another."""
     for text, seed in (("Hello.", 6), ("And then this.", 6), ("Hello.", 7)):
         ours = say(voice, text, voice="anybody", seed=seed)
         check_is(ours, by_transformers(folder, text, None, seed))
 
 
-def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
+def test_a_batch_equals_each_utterance_alone(voice: Loaded) -> None:
     check_batch_is_each_alone(
         voice,
         {"text": TEXT, "parameters": {"seed": 1}},
@@ -135,11 +133,11 @@ def test_a_long_sentence_is_said_in_parts(voice: Loaded) -> None:
     ("parameter", "value"),
     [("speed", 2), ("pitch", 2), ("emotion", "calm"), ("speaker_embedding", [1.0])],
 )
-def test_what_it_cannot_do_is_refused(voice: Loaded, parameter: str, value: Any) -> None:
+def test_unsupported_parameters_are_refused(voice: Loaded, parameter: str, value: Any) -> None:
     assert refusal(voice, TEXT, **{parameter: value}).startswith(f"{parameter}: this ")
 
 
-def test_a_voice_that_is_not_there_does_not_load(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_voice_is_a_load_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="no speaker v2/fr_speaker_1"):
         load_family(folder, voices={"v2/fr_speaker_1": {}})
     for file in folder.iterdir():

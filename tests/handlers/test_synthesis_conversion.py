@@ -70,7 +70,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_does_not(tmp_path: Path) -> None:
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     hub = tmp_path / "hub"
     hub.mkdir()
     (hub / "pytorch_model.bin").write_bytes(pickle.dumps(Evil(tmp_path / "touched")))

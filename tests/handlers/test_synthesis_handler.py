@@ -28,7 +28,7 @@ def hibari(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return load_voice("hibari_tts", unpacked("hibari_tts", tmp_path_factory.mktemp("hibari")))
 
 
-def test_a_batch_of_mixed_texts_sounds_as_each_alone(hibari: Loaded) -> None:
+def test_a_batch_of_mixed_texts_equals_each_alone(hibari: Loaded) -> None:
     voices = list(hibari.handler.options.voices)  # type: ignore[attr-defined]
     inputs = [
         {
@@ -118,7 +118,7 @@ def test_volume_bends_peaks_and_cuts_none(hibari: Loaded) -> None:
 
 
 @pytest.mark.parametrize("text", ["...", "   ", "", "世界", "—"])
-def test_what_nobody_can_say_is_refused_as_a_text_and_silent_as_a_sentence(
+def test_unspeakable_text_is_refused_as_a_text_and_silent_as_a_sentence(
     hibari: Loaded, text: str
 ) -> None:
     assert refusal(hibari, text) == "The text holds nothing that can be spoken"
@@ -154,7 +154,7 @@ def test_strange_text_is_safe(hibari: Loaded, text: str) -> None:
     assert len(say(hibari, text)) > 0
 
 
-def test_one_bad_input_harms_nobody_else(hibari: Loaded) -> None:
+def test_one_bad_input_does_not_affect_others(hibari: Loaded) -> None:
     bodies = [b'"One."', b'{"text": "Two.", "parameters": {"speed": 9}}', b"[1, 2]", b'"Four."']
     header, answers = hibari.job(*bodies)
     assert [item.status for item in header.items] == [200, 400, 400, 200]
@@ -243,7 +243,7 @@ def test_digits_of_every_kind_are_said(hibari: Loaded) -> None:
         assert read(hibari, [text])
 
 
-def test_what_has_no_room_in_its_job_comes_back_as_a_script(hibari: Loaded) -> None:
+def test_text_that_does_not_fit_its_job_comes_back_as_a_script(hibari: Loaded) -> None:
     asked = {"in_parts": True, "index": 3}
     bodies = [b"Hello.", b"W" * 500, b"Hello."]
     header, (first, long, last) = hibari.job(*bodies, type="text", parameters=asked)
@@ -254,11 +254,11 @@ def test_what_has_no_room_in_its_job_comes_back_as_a_script(hibari: Loaded) -> N
     assert [part["script"]["continued"] for part in parts] == [False] + [True] * (len(parts) - 1)
 
 
-def test_who_cannot_ask_in_parts_is_refused_what_is_too_long(hibari: Loaded) -> None:
+def test_too_long_a_text_is_refused_to_callers_that_cannot_ask_in_parts(hibari: Loaded) -> None:
     assert "s of speech, at most 600 s are allowed" in refusal(hibari, "W" * 3500)
 
 
-def test_a_script_that_no_handler_made_is_refused(hibari: Loaded) -> None:
+def test_a_forged_script_is_refused(hibari: Loaded) -> None:
     for body in (
         b"",
         b"\xff",

@@ -78,7 +78,7 @@ def test_without_noise_it_is_the_original_network(
         assert farthest(ours.numpy(), np.asarray(theirs).ravel()) < EQUAL
 
 
-def test_a_batch_of_mixed_tempos_sounds_as_each_alone(joe: Loaded) -> None:
+def test_a_batch_of_mixed_tempos_equals_each_alone(joe: Loaded) -> None:
     inputs: list[dict[str, Any]] = [
         {"text": text, "parameters": {"seed": place, "speed": (1.0, 0.7, 1.4, 1.1)[place]}}
         for place, text in enumerate(TEXTS)
@@ -124,7 +124,7 @@ def test_a_seed_repeats_and_another_differs(joe: Loaded) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"pitch": 1.2}, {"emotion": "happy"}])
-def test_what_the_voice_cannot_do_is_refused(joe: Loaded, asked: dict[str, Any]) -> None:
+def test_unsupported_parameters_are_refused(joe: Loaded, asked: dict[str, Any]) -> None:
     (name,) = asked
     assert (
         refusal(joe, TEXTS[0], **asked) == f"{name}: this voice does not support it; leave it out"
@@ -137,7 +137,7 @@ def test_plain_torchserve_gets_a_wav_file(joe: Loaded) -> None:
     assert farthest(read_wav(answer, RATE), say(joe, TEXTS[0])) < EQUAL
 
 
-def test_describe_tells_what_the_voice_can_do(joe: Loaded) -> None:
+def test_describe_reports_what_the_voice_supports(joe: Loaded) -> None:
     told = joe.describe()
     assert told["voices"] == ["joe"]
     assert told["controls"] == ["speed", "volume"]

@@ -64,7 +64,7 @@ def test_a_long_unknown_word_keeps_its_end(pronunciation: Pronunciation) -> None
     assert max(map(len, syllables("x" * 99))) <= 20
 
 
-def test_a_client_says_how_a_word_is_said(pronunciation: Pronunciation) -> None:
+def test_a_client_gives_the_pronunciation_of_a_word(pronunciation: Pronunciation) -> None:
     plain, own = said(pronunciation, "GIF"), said(pronunciation, "GIF", GIF="ʤˈɪf")
     assert (plain, own) == ("ɡˈɪf", "ʤˈɪf")
     assert said(pronunciation, "GIFT gifs", GIF="ʤˈɪf") == said(pronunciation, "GIFT gifs")

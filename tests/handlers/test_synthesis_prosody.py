@@ -142,7 +142,7 @@ def test_all_voices_of_one_job_share_a_pass_and_keep_apart(voice: Loaded) -> Non
 
 
 @torch.inference_mode()
-def test_it_is_hibaris_network(folder: Path, tmp_path: Path) -> None:
+def test_samples_equal_hibaris_own(folder: Path, tmp_path: Path) -> None:
     """Their file computes in int8: durations are equal for most sentences, pitch is nearly so."""
     package = load_catalog(ROOT / "models.json")["hibari_tts"].package
     assert package is not None

@@ -59,22 +59,20 @@ def by_transformers(folder: Path, text: str, embedding: torch.Tensor, seed: int)
 
 
 @pytest.mark.parametrize(("name", "speaker"), [("slt", "slt"), ("man", "bdl")])
-def test_it_says_what_transformers_says(
-    voice: Loaded, folder: Path, name: str, speaker: str
-) -> None:
+def test_samples_equal_transformers(voice: Loaded, folder: Path, name: str, speaker: str) -> None:
     own = load_file(folder / "speakers.safetensors")[speaker]
     ours = say(voice, TEXT, voice=name, seed=3)
     check_is(ours, by_transformers(folder, TEXT, own, 3))
 
 
-def test_numbers_replace_the_voice(voice: Loaded, folder: Path) -> None:
+def test_a_speaker_embedding_replaces_the_voice(voice: Loaded, folder: Path) -> None:
     numbers = np.random.default_rng(0).standard_normal(512).astype(np.float32)
     ours = say(voice, TEXT, seed=4, speaker_embedding=numbers.tolist())
     check_is(ours, by_transformers(folder, TEXT, torch.from_numpy(numbers), 4))
 
 
 @torch.inference_mode()
-def test_an_example_replaces_the_voice(voice: Loaded, folder: Path) -> None:
+def test_reference_audio_replaces_the_voice(voice: Loaded, folder: Path) -> None:
     extractor: Any = Wav2Vec2FeatureExtractor.from_pretrained(folder / "xvector")
     listener: Any = WavLMForXVector.from_pretrained(folder / "xvector")
     pcm = base64.b64decode(wav(2.0))[44:]
@@ -87,7 +85,7 @@ def test_an_example_replaces_the_voice(voice: Loaded, folder: Path) -> None:
     assert other.tobytes() != ours.tobytes()
 
 
-def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
+def test_a_batch_equals_each_utterance_alone(voice: Loaded) -> None:
     check_batch_is_each_alone(
         voice,
         {"text": TEXT, "parameters": {"seed": 1}},
@@ -111,11 +109,13 @@ def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
         ({"voice": "nobody"}, "voice: expected one of: slt, man"),
     ],
 )
-def test_what_cannot_be_is_refused(voice: Loaded, parameters: dict[str, Any], reason: str) -> None:
+def test_invalid_parameters_are_refused(
+    voice: Loaded, parameters: dict[str, Any], reason: str
+) -> None:
     assert reason in refusal(voice, TEXT, **parameters)
 
 
-def test_it_tells_what_it_can(voice: Loaded) -> None:
+def test_describe_reports_what_the_voice_supports(voice: Loaded) -> None:
     assert voice.describe()["controls"] == ["reference_audio", "speaker_embedding", "volume"]
 
 
@@ -133,7 +133,7 @@ def copied(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copied"))
 
 
-def test_without_an_x_vector_network_an_example_is_refused(copied: Path) -> None:
+def test_reference_audio_is_refused_without_an_x_vector_network(copied: Path) -> None:
     shutil.rmtree(copied / "xvector")
     deaf = load_family(copied, voices=VOICES)
     assert "no x-vector network" in refusal(deaf, TEXT, reference_audio=wav(2))
@@ -147,7 +147,7 @@ def test_without_speakers_there_is_one_voice_of_zeros(copied: Path) -> None:
     check_is(spoken, expected)
 
 
-def test_what_does_not_fit_together_does_not_load(copied: Path) -> None:
+def test_parts_that_do_not_fit_together_do_not_load(copied: Path) -> None:
     with pytest.raises(LoadError, match="no speaker nobody"):
         load_family(copied, voices={"nobody": {}})
     shutil.rmtree(copied / "xvector")

@@ -37,7 +37,7 @@ def test_a_document_becomes_passages() -> None:
     ]
 
 
-def test_manners_inside_each_other_are_multiplied_and_end_with_their_element() -> None:
+def test_nested_prosody_multiplies_and_ends_with_its_element() -> None:
     document = '<speak><prosody rate="1.2">a <prosody rate="0.5">b</prosody> c</prosody> d</speak>'
     assert [each.speed for each in parsed(document)] == [1.2, 0.6, 1.2, 1.0]
 
@@ -55,7 +55,7 @@ def test_paragraphs_pause_and_sentences_stand_alone() -> None:
     ("written", "seconds"),
     [('time="1.5s"', 1.5), ('time="250ms"', 0.25), ('strength="strong"', 0.8), ("", 0.4)],
 )
-def test_a_break_lasts(hibari: Loaded, written: str, seconds: float) -> None:
+def test_a_break_lasts_as_long_as_it_says(hibari: Loaded, written: str, seconds: float) -> None:
     document = f"<speak>Yes.<break {written}/>No.</speak>"
     plain = say(hibari, "<speak>Yes.<s>No.</s></speak>", **SSML)
     assert len(say(hibari, document, **SSML)) - len(plain) == pytest.approx(seconds * RATE, abs=2)
@@ -90,7 +90,7 @@ def test_prosody_is_heard(hibari: Loaded) -> None:
         ('<phoneme ph="ʤɪf">GIF</phoneme>', "GIF"),
     ],
 )
-def test_what_a_document_says_about_words(hibari: Loaded, document: str, text: str) -> None:
+def test_say_as_sub_and_phoneme_change_words(hibari: Loaded, document: str, text: str) -> None:
     words = {"GIF": "ʤɪf"} if "phoneme" in document else {}
     spoken = say(hibari, f"<speak>{document}</speak>", **SSML)
     assert farthest(spoken, say(hibari, text, pronunciations=words)) < 1e-3
@@ -132,7 +132,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("document", "reason"), REFUSED)
-def test_what_cannot_be_done_is_refused_by_name(hibari: Loaded, document: str, reason: str) -> None:
+def test_unsupported_ssml_is_refused_by_name(hibari: Loaded, document: str, reason: str) -> None:
     assert reason in refusal(hibari, document, **SSML)
 
 
@@ -160,7 +160,7 @@ def test_a_script_keeps_pauses_and_manners(hibari: Loaded) -> None:
     assert sum(part["seconds"] for part in parts) == pytest.approx(len(whole) / RATE, rel=0.4)
 
 
-def test_a_client_says_how_words_are_said(hibari: Loaded) -> None:
+def test_a_client_gives_pronunciations(hibari: Loaded) -> None:
     own = say(hibari, "A GIF.", pronunciations={"GIF": "ʤɪf"})
     assert len(own) != len(say(hibari, "A GIF.")) or farthest(own, say(hibari, "A GIF.")) > 1e-3
     assert "pronunciations: GIF: the voice does not have the sounds ʁ" in refusal(

@@ -125,11 +125,11 @@ def written(folder: Path, text: str, seed: int) -> Samples:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_is_the_published_network(voice: Loaded, folder: Path, seed: int) -> None:
+def test_the_network_equals_the_published_one(voice: Loaded, folder: Path, seed: int) -> None:
     check_is(say(voice, TEXT, seed=seed), written(folder, TEXT, seed))
 
 
-def test_a_batch_sounds_as_each_alone(voice: Loaded) -> None:
+def test_a_batch_equals_each_utterance_alone(voice: Loaded) -> None:
     check_batch_is_each_alone(
         voice,
         *[{"text": TEXT, "parameters": {"seed": seed}} for seed in range(4)],
@@ -166,11 +166,11 @@ def test_names_and_shapes_are_those_of_the_published_weights() -> None:
 
 
 @pytest.mark.parametrize(("parameter", "value"), [("speed", 2), ("pitch", 2), ("emotion", "sad")])
-def test_what_it_cannot_do_is_refused(voice: Loaded, parameter: str, value: Any) -> None:
+def test_unsupported_parameters_are_refused(voice: Loaded, parameter: str, value: Any) -> None:
     assert refusal(voice, TEXT, **{parameter: value}).startswith(f"{parameter}: this voice")
 
 
-def test_accents_are_left_away_and_what_is_left_must_be_a_text(voice: Loaded) -> None:
+def test_accents_are_dropped_and_something_must_be_left(voice: Loaded) -> None:
     said = [say(voice, text, normalize_text=False) for text in ("Café ~ 'n'", "cafe 'n'")]
     assert said[0].tobytes() == said[1].tobytes()
     assert "nothing that can be spoken" in refusal(voice, "你好")

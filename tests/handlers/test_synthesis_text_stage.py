@@ -51,7 +51,7 @@ def test_the_voice_says_what_bart_writes(rewriter: Loaded, plain: Loaded, folder
     assert farthest(say(rewriter, TEXT, seed=2), say(plain, written, seed=2)) < 1e-3
 
 
-def test_a_batch_sounds_as_each_alone(rewriter: Loaded) -> None:
+def test_a_batch_equals_each_utterance_alone(rewriter: Loaded) -> None:
     check_batch_is_each_alone(rewriter, {"text": TEXT}, {"text": "a dog"})
 
 

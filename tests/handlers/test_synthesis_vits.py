@@ -53,20 +53,20 @@ def by_transformers(folder: Path, text: str, seed: int, rate: float, **more: Any
 
 
 @pytest.mark.parametrize("speed", [1.0, 1.6])
-def test_it_says_what_transformers_says(voice: Loaded, folder: Path, speed: float) -> None:
+def test_samples_equal_transformers(voice: Loaded, folder: Path, speed: float) -> None:
     ours = say(voice, TEXT, seed=5, speed=speed)
     check_is(ours, by_transformers(folder, TEXT, 5, speed))
 
 
 @pytest.mark.parametrize(("name", "number"), [("anna", 0), ("bernd", 2)])
-def test_each_speaker_is_transformers(
+def test_each_speaker_equals_transformers(
     choir: Loaded, choir_folder: Path, name: str, number: int
 ) -> None:
     ours = say(choir, TEXT, voice=name, seed=9)
     check_is(ours, by_transformers(choir_folder, TEXT, 9, 1.0, speaker_id=number))
 
 
-def test_a_batch_sounds_as_each_alone(voice: Loaded, choir: Loaded) -> None:
+def test_a_batch_equals_each_utterance_alone(voice: Loaded, choir: Loaded) -> None:
     texts = (TEXT, "Guten Morgen", "Ja, das ist gewiss ein schöner Tag")
     check_batch_is_each_alone(
         voice,
@@ -85,7 +85,7 @@ def test_the_seed_decides(voice: Loaded) -> None:
     assert say(voice, TEXT, seed=1).tobytes() != say(voice, TEXT, seed=2).tobytes()
 
 
-def test_volume_is_possible_for_all(voice: Loaded) -> None:
+def test_volume_is_supported_by_every_voice(voice: Loaded) -> None:
     loud, quiet = (say(voice, TEXT, volume=volume) for volume in (0.4, 0.2))
     assert farthest(loud, 2 * quiet) < 4 * ROUNDED
 
@@ -94,11 +94,11 @@ def test_volume_is_possible_for_all(voice: Loaded) -> None:
     ("parameter", "value"),
     [("pitch", 1.2), ("emotion", "happy"), ("speaker_embedding", [0.1]), ("reference_audio", "")],
 )
-def test_what_it_cannot_do_is_refused(voice: Loaded, parameter: str, value: Any) -> None:
+def test_unsupported_parameters_are_refused(voice: Loaded, parameter: str, value: Any) -> None:
     assert refusal(voice, TEXT, **{parameter: value}).startswith(parameter)
 
 
-def test_what_no_letter_of_it_can_write_is_refused(voice: Loaded) -> None:
+def test_text_without_known_letters_is_refused(voice: Loaded) -> None:
     assert "nothing that can be spoken" in refusal(voice, "你好")
 
 
@@ -116,14 +116,14 @@ def test_text_that_must_be_romanised_first_is_refused(tmp_path: Path) -> None:
     assert len(say(korean, "annyeong haseyo"))
 
 
-def test_a_speaker_that_is_not_there_is_refused_at_load(choir_folder: Path, folder: Path) -> None:
+def test_an_unknown_speaker_is_a_load_error(choir_folder: Path, folder: Path) -> None:
     with pytest.raises(LoadError, match="no speaker 7"):
         load_family(choir_folder, voices={"x": {"speaker": "7"}})
     with pytest.raises(LoadError, match="has only one"):
         load_family(folder, voices={"x": {"speaker": "0"}})
 
 
-def test_half_a_checkpoint_is_refused_at_load(tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_a_load_error(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"config\.json"):
         load_family(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from handler_kit.wav import Samples, from_pcm
-from synthesis_kit.word_times import SpokenWord, by_piece, timed
+from synthesis_kit.word_times import SpokenWord, divide_words, time_words
 from tests.handlers.loaded import Loaded
 from tests.handlers.speaking import load_voice, refusal, unpacked
 from tests.sentences import SENTENCES
@@ -97,7 +97,7 @@ def test_a_script_keeps_its_words(hibari: Loaded) -> None:
         assert one.start == pytest.approx(other.start, abs=0.003)
 
 
-def test_nobody_pays_who_does_not_ask(hibari: Loaded) -> None:
+def test_times_are_computed_only_when_asked_for(hibari: Loaded) -> None:
     header, _ = hibari.job(b"Hello.", type="text")
     assert "words" not in header.items[0].parameters
     asked = {"in_parts": True, "only_read": True}
@@ -111,16 +111,16 @@ def test_another_kind_of_timestamp_is_refused(hibari: Loaded) -> None:
 
 def test_words_are_shared_among_pieces() -> None:
     words = [("one", 3), ("twelve", 6), ("x", 1)]
-    assert by_piece(["wʌn twɛ", "lvz"], words) == [
+    assert divide_words(["wʌn twɛ", "lvz"], words) == [
         [("one", 3), ("twelve", 3)],
         [("", 3)],
     ]
-    assert by_piece(["wʌn", "twɛlvz ɛ"], words) == [[("one", 3)], [("twelve", 6), ("x", 1)]]
+    assert divide_words(["wʌn", "twɛlvz ɛ"], words) == [[("one", 3)], [("twelve", 6), ("x", 1)]]
 
 
 def test_a_words_punctuation_is_not_its_own_time() -> None:
     spans = [(0.0, 0.1), (0.1, 0.2), (0.2, 0.9), (0.9, 1.0), (1.0, 1.1)]
-    assert list(timed("ab, c", [("Ab,", 3), ("c", 1)], spans)) == [
+    assert list(time_words("ab, c", [("Ab,", 3), ("c", 1)], spans)) == [
         SpokenWord("Ab,", 0.0, 0.2),
         SpokenWord("c", 1.0, 1.1),
     ]

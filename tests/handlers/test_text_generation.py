@@ -195,7 +195,7 @@ def test_a_summary_begins_with_what_the_checkpoint_wants_to_read(
     assert written(ours, TEXTS) == written(writers["t5"], TEXTS)
 
 
-def test_what_nobody_asked_for_fits_the_room_that_is_left(folder: Folders) -> None:
+def test_default_lengths_fit_the_room_that_is_left(folder: Folders) -> None:
     loaded = load(folder("gpt2"), "text_generation")
     long = "the quick brown fox " * 9
     assert len(written(loaded, [long])[0]) >= len(long)
@@ -247,7 +247,7 @@ def test_a_wrong_parameter_is_named_and_harms_its_own_text_only(
     assert named in refusal
 
 
-def test_who_asks_for_more_than_a_job_can_do_is_told(folder: Folders) -> None:
+def test_too_much_work_for_one_job_is_refused(folder: Folders) -> None:
     """A job beyond its limit would cost the worker, and others their answers."""
     small = load(folder("gpt2"), "text_generation", max_beam_tokens=30)
     heavy = {"text": TEXTS[0], "parameters": {"num_beams": 4, "max_new_tokens": 8}}

@@ -206,7 +206,7 @@ def test_a_network_that_counts_from_behind_its_pad_token_has_fewer_places(tmp_pa
     assert errors(loaded, fits, too_long) == [None, refusal]
 
 
-def test_what_cannot_be_read_harms_no_other_text(readers: dict[str, Loaded]) -> None:
+def test_unreadable_text_does_not_affect_others(readers: dict[str, Loaded]) -> None:
     loaded = readers["text_classification"]
     bad = [
         (" \n", "The text is empty"),
@@ -255,7 +255,7 @@ def test_a_wrong_parameter_is_named(
 
 
 @pytest.mark.parametrize(("text", "times"), [("the fox", 0), ("[MASK] [MASK]", 2)])
-def test_a_text_has_one_blank(readers: dict[str, Loaded], text: str, times: int) -> None:
+def test_a_text_must_have_one_blank(readers: dict[str, Loaded], text: str, times: int) -> None:
     refusal = f"The text must contain [MASK] exactly once, not {times} times"
     assert errors(readers["fill_mask"], text) == [refusal]
 
@@ -273,7 +273,7 @@ def test_a_text_has_one_blank(readers: dict[str, Loaded], text: str, times: int)
         ("gpt2", "translation", "handler_options of model: Invalid enum value 'translation'"),
     ],
 )
-def test_a_task_that_the_checkpoint_cannot_do_is_no_load(
+def test_a_task_that_the_checkpoint_does_not_fit_is_a_load_error(
     folder: Folders, name: str, task: str, why: str
 ) -> None:
     with pytest.raises(LoadError, match=why):

@@ -87,7 +87,7 @@ def test_pieces_of_several_recordings_go_together(listener: Loaded, speech: Samp
 
 
 @pytest.mark.parametrize("name", silences(0))
-def test_nobody_speaks_where_nobody_speaks(listener: Loaded, name: str) -> None:
+def test_silence_has_no_speech(listener: Loaded, name: str) -> None:
     (answer,) = answers(listener, silences(5)[name])
     assert probabilities(answer).max() < 0.5
 
@@ -104,7 +104,7 @@ def test_a_wav_file_is_judged_too(listener: Loaded, speech: Samples) -> None:
     assert wav_answer(listener, speech) == answers(listener, speech)[0]
 
 
-def test_no_audio_is_no_frame(listener: Loaded) -> None:
+def test_empty_audio_has_no_frames(listener: Loaded) -> None:
     (answer,) = answers(listener, np.zeros(0, np.float32))
     assert answer["probabilities"] == []
 
@@ -120,7 +120,7 @@ def test_no_audio_is_no_frame(listener: Loaded) -> None:
         7,
     ],
 )
-def test_a_state_that_is_none_of_ours_is_refused(listener: Loaded, state: object) -> None:
+def test_a_foreign_state_is_refused(listener: Loaded, state: object) -> None:
     assert "state" in refusal(listener, np.zeros(FRAME, np.float32), state=state)
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_parameter_is_refused_by_its_name(listener: Loaded) -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"audio": "x"}', b"", b"ID3"])
-def test_what_is_no_audio_is_refused_with_what_is_taken(listener: Loaded, body: bytes) -> None:
+def test_input_other_than_audio_is_refused(listener: Loaded, body: bytes) -> None:
     error = msgspec.json.decode(listener.rows({"body": body})[0])["error"]
     assert "a WAV file, or 16-bit PCM at 16000 Hz" in error
 

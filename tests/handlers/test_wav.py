@@ -12,7 +12,7 @@ from handler_kit.wav import Samples, from_pcm, read_wav, to_pcm, write_wav
 TONE: Samples = (np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) / 2).astype(np.float32)
 
 
-def test_what_was_written_is_read_again() -> None:
+def test_a_written_file_is_read_back() -> None:
     assert np.abs(read_wav(write_wav(to_pcm(TONE), 16000), 16000) - TONE).max() < 1e-4
 
 
@@ -29,7 +29,7 @@ def test_another_rate_and_two_channels_become_mono_at_ours() -> None:
     assert np.abs(read).max() == pytest.approx(0.125, rel=0.05)
 
 
-def test_what_is_too_loud_is_cut_and_does_not_wrap_round() -> None:
+def test_too_loud_samples_are_clipped() -> None:
     assert from_pcm(to_pcm(np.array([2.0, -2.0], np.float32))).round(3).tolist() == [1.0, -1.0]
 
 
@@ -40,7 +40,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 3_999, 384_001])
-def test_a_rate_that_nobody_records_at_is_refused(rate: int) -> None:
+def test_an_implausible_rate_is_refused(rate: int) -> None:
     with pytest.raises(InvalidInput, match=f"{rate} samples per second"):
         read_wav(write_wav(bytes(2000), rate), 16_000)
 

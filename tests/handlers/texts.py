@@ -58,7 +58,7 @@ def load(
 
 
 def theirs(task: str, folder: Path, **how: Any) -> Any:
-    """transformers' own pipeline, in fp32 on the CPU."""
+    """Return transformers' own pipeline, in fp32 on the CPU."""
     build: Any = pipeline  # its types know each task by its own name
     return build(task, model=str(folder), device="cpu", dtype=torch.float32, **how)
 
@@ -68,7 +68,7 @@ def with_parameters(texts: Sequence[str], **parameters: Any) -> list[dict[str, A
 
 
 def passes(loaded: Loaded, *values: Any) -> list[int]:
-    """How many shared the pass of each of *values*."""
+    """Return how many shared the pass of each of *values*."""
     header, _ = loaded.job(*[msgspec.json.encode(value) for value in values])
     return [item.forward_pass for item in header.items]
 
@@ -80,7 +80,7 @@ def errors(loaded: Loaded, *values: Any) -> list[str | None]:
 
 
 def same(ours: Any, others: Any) -> bool:
-    """Whether both say the same, their numbers within EQUAL."""
+    """Return whether both say the same, their numbers within EQUAL."""
     if isinstance(ours, float):
         return ours == pytest.approx(others, abs=EQUAL)
     if isinstance(ours, dict):

@@ -24,7 +24,7 @@ from synthesis_kit.text.ssml import (
 )
 from synthesis_kit.text.text_pieces import cut, sentences
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
-from synthesis_kit.word_times import CountedWord, by_piece
+from synthesis_kit.word_times import CountedWord, divide_words
 
 
 class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -192,7 +192,7 @@ class ScriptWriter:
                 )
             read = self._reader.read(passage.text, manner._replace(pronunciations=said))
             pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
-            words.append(by_piece(pieces[-1], read.words))
+            words.append(divide_words(pieces[-1], read.words))
             left_out += read.left_out
         return self._spoken(
             pieces,

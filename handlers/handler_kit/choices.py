@@ -1,4 +1,4 @@
-"""What was found out by trying, kept beside the model: a wake does not try it again."""
+"""What was found out by trying, kept beside the model so that a wake does not try it again."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ class Choices:
 
 
 def _key(folder: Path, settings: Mapping[str, object]) -> str:
-    """What the choices depend on: another one makes them void."""
+    """Return what the choices depend on: with another key they are void."""
     files = sorted(
         (str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""A model from fp32 to the precision that it is served in."""
+"""Takes a model from fp32 to the precision that it is served in."""
 
 import logging
 import time
@@ -44,8 +44,8 @@ class Lowering:
     """Loads *handler*'s model, and lowers its precision where that is asked for or pays.
 
     *outputs* runs samples.  A precision that was asked for, or is "auto" on a GPU, is taken if it
-    is near enough to fp32; one that is "auto" on a CPU must be measured to be faster, too, and
-    what came of that is kept in its choices.
+    comes close enough to fp32.  One that is "auto" on a CPU must also be measured to be faster, and
+    the outcome is kept in the handler's choices.
     """
 
     def __init__(self, handler: "Loadable", outputs: Outputs) -> None:
@@ -85,7 +85,7 @@ class Lowering:
         self._become(kept.precision)
 
     def _try_all(self, wanted: tuple[Precision, ...], samples: list[Any]) -> _Choice:
-        """The fastest that is near enough, or fp32 with the check of the fastest."""
+        """Return the fastest that is close enough to fp32, or fp32 with the check of the fastest."""
         batch = self._handler.samples(self._handler.config.max_batch_size)
         reference = self._outputs(samples)
         seconds = self._seconds(batch)
@@ -139,12 +139,12 @@ class Lowering:
         self._handler.model = self._handler.load_model()
 
     def _unload(self) -> None:
-        """Free the weights, whoever refers to the model: two of it may not fit on the device."""
+        """Free the weights, whoever refers to the model: the device may not hold a second copy."""
         self._handler.model.to("meta")
         give_back(self._handler.device)
 
     def _seconds(self, batch: list[Any]) -> float:
-        """The processor's time for *batch*, at best: what else runs just then counts less in it."""
+        """Return the least processor time for *batch*, which depends little on what else is running."""
         durations: list[float] = []
         while len(durations) < TIMED_RUNS and sum(durations) < ENOUGH_SECONDS:
             started = time.process_time()

@@ -16,7 +16,7 @@ LETTERS = "ETAOINSHRDLUMWCFGYPBVK'XJQZ"
 
 
 def build(folder: Path, *, masks: bool = True) -> None:
-    """Write one that spells LETTERS; *masks*: as large checkpoints are, else as base ones are."""
+    """Write one that spells LETTERS; *masks* as in the large checkpoints, not the base ones."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
     tokens = [*MARKS, *LETTERS]

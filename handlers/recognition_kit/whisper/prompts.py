@@ -45,11 +45,11 @@ def is_echo(text: str, prompt: str) -> bool:
 
 
 def is_cut(text: str, unprompted: str, prompt: str) -> bool:
-    """Whether *text*, decoded behind *prompt*, lacks words for being in the prompt.
+    """Return whether *text*, decoded with *prompt*, lacks words because they are in the prompt.
 
-    A decoder takes for said what stands before its transcript, and what comes before that.
-    *unprompted* is what it heard without: words in a row that only stand there were dropped if
-    some of them stand in the prompt in that order.
+    A decoder takes what stands before its transcript for said, and also what comes before that.
+    *unprompted* is what it heard without the prompt: words in a row that only stand there were
+    dropped if some of them stand in the prompt in that order.
     """
     said, heard, given = _words(text), _words(unprompted), _words(prompt)
     length = min(MIN_ECHO_WORDS, len(given))

@@ -15,7 +15,7 @@ class TextStage:
     """A checkpoint that rewrites: BART itself repeats, one trained on news summarises."""
 
     def __init__(self, folder: Path, options: TextStageOptions, device: torch.device) -> None:
-        """Raises LoadError."""
+        """Load the network and its tokenizer.  Raises LoadError."""
         self._model: Any = load_model(AutoModelForSeq2SeqLM, folder / options.folder, device)
         self._tokenizer = load_tokenizer(AutoTokenizer, folder / options.folder)
         self._options = options

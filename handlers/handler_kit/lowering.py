@@ -85,7 +85,7 @@ class Lowering:
         self._become(kept.precision)
 
     def _try_all(self, wanted: tuple[Precision, ...], samples: list[Any]) -> _Choice:
-        """Return the fastest that is close enough to fp32, or fp32 with the check of the fastest."""
+        """Return the fastest that comes close to fp32, or fp32 with the check of the fastest."""
         batch = self._handler.samples(self._handler.config.max_batch_size)
         reference = self._outputs(samples)
         seconds = self._seconds(batch)
@@ -144,7 +144,7 @@ class Lowering:
         give_back(self._handler.device)
 
     def _seconds(self, batch: list[Any]) -> float:
-        """Return the least processor time for *batch*, which depends little on what else is running."""
+        """Return the least processor time for *batch*: it depends little on what else runs."""
         durations: list[float] = []
         while len(durations) < TIMED_RUNS and sum(durations) < ENOUGH_SECONDS:
             started = time.process_time()

@@ -279,41 +279,34 @@ class ScriptWriter:
         """Return the script.  Raises InvalidInput for an unknown voice, or one without times."""
         if asked.timestamps is not None and not self._knows_times:
             raise InvalidInput("timestamps: this voice cannot tell when its words are spoken")
-        name = self._voice(asked.voice)
-        voice = self._options.voices[name]
-        like = Utterance(
-            "",
-            _prosody(voice, asked),
-            voice.formants,
-            asked.seed + first,
-            self._speakers[name],
-            chosen_voice(self._cloning, asked.speaker_embedding, asked.reference_audio),
-        )
+        voice = self._voice(asked.voice)
+        like = self._silent(voice, asked)
         return Script(
             [
-                Sentence(
-                    [
-                        like._replace(
-                            symbols=piece,
-                            words=tuple(own),
-                            seed=like.seed + place,
-                            prosody=_moved(like.prosody, manner),
-                        )
-                        for piece, own in zip(pieces, piece_words, strict=True)
-                    ],
-                    manner,
-                )
-                for place, (pieces, piece_words, manner) in enumerate(
+                _sentence(like._replace(seed=like.seed + first + place), *pieces_words_manner)
+                for place, pieces_words_manner in enumerate(
                     zip(sentences, words, manners, strict=True)
                 )
             ],
             first,
-            asked.volume * voice.volume,
+            asked.volume * self._options.voices[voice].volume,
             left_out,
-            continued,
-            asked.in_parts,
-            asked.only_read,
-            asked.timestamps is not None,
+            continued=continued,
+            in_parts=asked.in_parts,
+            only_read=asked.only_read,
+            timed=asked.timestamps is not None,
+        )
+
+    def _silent(self, name: str, asked: SynthesisParameters) -> Utterance:
+        """Return an utterance without symbols, in the voice *name* and as *asked*."""
+        voice = self._options.voices[name]
+        return Utterance(
+            "",
+            _prosody(voice, asked),
+            voice.formants,
+            asked.seed,
+            self._speakers[name],
+            chosen_voice(self._cloning, asked.speaker_embedding, asked.reference_audio),
         )
 
     def _language(self, asked: SynthesisParameters) -> str:
@@ -336,6 +329,23 @@ class ScriptWriter:
             text.encode()
         except UnicodeEncodeError as exc:
             raise InvalidInput("The text holds an unpaired surrogate") from exc
+
+
+def _sentence(
+    like: Utterance,
+    pieces: Sequence[str],
+    words: Sequence[Sequence[CountedWord]],
+    manner: Passage,
+) -> Sentence:
+    """Return *pieces* as utterances that are *like* one, in their passage's manner."""
+    like = like._replace(prosody=_moved(like.prosody, manner))
+    return Sentence(
+        [
+            like._replace(symbols=piece, words=tuple(own))
+            for piece, own in zip(pieces, words, strict=True)
+        ],
+        manner,
+    )
 
 
 def _moved(prosody: Prosody, manner: Passage) -> Prosody:

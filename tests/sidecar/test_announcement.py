@@ -1,7 +1,13 @@
 """What an operator reads first."""
 
-from sidecar.announcement import starting
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+from sidecar.announcement import announce, starting, waiting
 from sidecar.settings import Settings
+from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.sidecar.models.test_sleep_and_wake import admin, services_of
 
 
 def test_a_server_for_others_says_which_hosts_it_answers_and_what_adds_one() -> None:
@@ -14,3 +20,63 @@ def test_a_server_for_others_says_which_hosts_it_answers_and_what_adds_one() -> 
 
 def test_a_server_for_this_machine_alone_says_nothing_of_hosts() -> None:
     assert starting(Settings()) == "Starting on http://127.0.0.1:8000 ..."
+
+
+TENSOR = ECHO | {"handler_options": {"module": "net", "class": "Net", "input": {"shape": [2, 2]}}}
+
+
+async def said_by(client: Client) -> str:
+    said: list[str] = []
+    await announce(services_of(client), said.append)
+    return said[-1]
+
+
+async def run_as_printed(client: Client, line: str, token: str = "") -> int:
+    """Send what a curl command of the terminal sends; return the status."""
+    words = shlex.split(line.replace("$TOKEN", token))
+    headers = [word.split(": ", 1) for flag, word in pairwise(words) if flag == "-H"]
+    body = words[words.index("-d") + 1]
+    return (await client.post("/predict", data=body, headers=dict(headers))).status
+
+
+def line_of(said: str, name: str) -> str:
+    (line,) = [each for each in said.splitlines() if each.startswith(f"  {name} ")]
+    return line.removeprefix(f"  {name}").strip()
+
+
+async def test_the_call_on_the_terminal_works_also_without_the_example(
+    start: StartSidecar,
+) -> None:
+    client = await start(catalog=CATALOG | {"echo": TENSOR})
+    call = line_of(await said_by(client), "try")
+    assert '"inputs": [[1, 1], [1, 1]]' in call
+    assert await run_as_printed(client, call) == 200
+
+
+async def test_where_a_token_is_needed_the_call_has_one_and_the_command_can_make_it(
+    start: StartSidecar,
+) -> None:
+    client = await start(
+        catalog=CATALOG | {"echo": TENSOR}, environment="production", require_authentication=True
+    )
+    said = await said_by(client)
+    assert "scripts/token key create --name me" in line_of(said, "token")  # no secret is needed
+    call = line_of(said, "try")
+    assert await run_as_printed(client, call) == 401
+    token = admin()["Authorization"].removeprefix("Bearer ")
+    assert await run_as_printed(client, call, token) == 200
+
+
+async def test_no_call_is_made_up_where_no_input_is_sure(start: StartSidecar) -> None:
+    said = await said_by(await start())  # the echo says nothing of its shape
+    assert "  try " not in said
+    assert "  look " in said
+
+
+def test_it_is_said_which_torchserve_is_waited_for(tmp_path: Path) -> None:
+    settings = Settings(
+        inference_url="http://elsewhere:9080", torchserve_key_file=tmp_path / "key_file.json"
+    )
+    said = waiting(settings)
+    assert "Waiting for TorchServe at http://elsewhere:9080 (SIDECAR_INFERENCE_URL)" in said
+    assert "key_file.json (SIDECAR_TORCHSERVE_KEY_FILE), which is not there" in said

@@ -75,6 +75,11 @@ class Dispatcher:
         return self._workers
 
     @property
+    def closed(self) -> bool:
+        """Whether entries are refused."""
+        return self._closed is not None
+
+    @property
     def in_flight(self) -> int:
         """Entries inside jobs."""
         return self._runner.in_flight

@@ -130,7 +130,7 @@ class World:
         assert all(operations[key] <= 1 for key in KEYS), names
         for model in self.models.enabled:
             assert (model.dispatcher.workers > 0) == (model.gate is Gate.OPEN), model.state
-            assert (model.dispatcher._closed is not None) == (model.gate is Gate.CLOSED)
+            assert (model.dispatcher.closed) == (model.gate is Gate.CLOSED)
             assert model.gate is not Gate.CLOSED or not len(model.dispatcher.queue), model.state
             if model.state is State.PAUSED:
                 self.paused[model] = model.operation

@@ -52,10 +52,10 @@ def nobody_listens() -> None:
 
 
 @asynccontextmanager
-async def opened(client: TorchServeClient) -> AsyncIterator[Dispatcher]:
+async def opened(client: TorchServeClient, spec: ModelSpec = SPEC) -> AsyncIterator[Dispatcher]:
     """The dispatcher of a model with one READY worker."""
     factory = DispatcherFactory(Settings(), client, Metrics())
-    dispatcher = factory.build("echo", SPEC, on_trouble=nobody_listens, on_waiting=nobody_listens)
+    dispatcher = factory.build("echo", spec, on_trouble=nobody_listens, on_waiting=nobody_listens)
     dispatcher.open(workers=1)
     yield dispatcher
     dispatcher.close(EngineUnavailable("the test is over"))
@@ -304,12 +304,19 @@ async def test_while_a_model_pauses_requests_wait_for_it(
     assert results(await waits) == ["waits"]
 
 
+@pytest.mark.usefixtures("dispatcher")  # which has started a worker
 async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
-    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
+    torchserve: FakeTorchServe,
 ) -> None:
-    dispatcher.queue._max_entries = 2000
-    crowd = [scheduler.run(work(n, priority=n % 11)) for n in range(1000)]
-    replies = await asyncio.gather(*crowd)
+    roomy = msgspec.structs.replace(SPEC, inference=Inference(max_batch_size=4, queue_size=1000))
+    url, keys = torchserve.url, KeyFile(torchserve.key_file)
+    async with (
+        TorchServeClient(url, url, url, keys) as client,
+        opened(client, roomy) as dispatcher,
+    ):
+        scheduler = Scheduler({"echo": Lane(dispatcher)})
+        crowd = [scheduler.run(work(n, priority=n % 11, timeout=60)) for n in range(1000)]
+        replies = await asyncio.gather(*crowd)
     assert [results(reply) for reply in replies] == [[n] for n in range(1000)]
     assert sorted(value for job in torchserve.jobs for value in job) == list(range(1000))
 

@@ -126,6 +126,11 @@ async def ping(request: web.Request) -> web.Response:
     )
 
 
+async def ping_by_options(request: web.Request) -> web.Response:
+    """Answer what GET answers: TorchServe looks at no method here."""
+    return await ping(request)
+
+
 ROUTES = [
     Route(
         *("POST", "/predictions/{name}", predictions),
@@ -144,6 +149,12 @@ ROUTES = [
     ),
     Route(
         *("GET", "/ping", ping, "TorchServe's health check"),
+        response=Ping,
+        limited=False,
+        prompt=True,
+    ),
+    Route(
+        *("OPTIONS", "/ping", ping_by_options, "The same, as TorchServe answers it too"),
         response=Ping,
         limited=False,
         prompt=True,

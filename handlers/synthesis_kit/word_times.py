@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 
 SPREAD_SECONDS = 0.025  # half of a vocoder's window: a sound begins and ends softly around its time
+# By its durations the network's sounds begin and end later than an aligner hears them within a
+# sentence, once the aligner's own offset is taken off: benchmarks/word_times.py.
+LATE_SECONDS = 0.02
 QUIET = 0.01  # of an utterance's peak: below it nobody speaks
 BLOCK_SECONDS = 0.01
 
@@ -55,6 +58,7 @@ def fit_to_sound(
     count = len(samples) // block
     loudest = samples[: count * block].view(count, block).abs().amax(1)
     loud = (loudest > QUIET * loudest.amax() if count else loudest > 0).tolist()
+    words = [each.later(-min(LATE_SECONDS, each.start)) for each in words]
     for place, word in enumerate(words):
         before = words[place - 1].end if place else 0.0
         after = words[place + 1].start if place + 1 < len(words) else len(samples) / sample_rate

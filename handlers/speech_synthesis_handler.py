@@ -87,7 +87,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
         if self._stage is not None:
             if asked.input_type == "ssml":
                 raise InvalidInput(
-                    "input_type: ssml is not supported by a model that rewrites texts"
+                    "ssml is not supported by a model that rewrites texts", field="input_type"
                 )
             self._writer.check(value, asked)
             value = self._stage.rewritten(value)

@@ -1,16 +1,24 @@
 """Every refusal the sidecar can give, as a small tree that knows its own status.
 
 Core code raises these and never sees HTTP; `sidecar.web.middleware` alone turns one into an
-answer.  *error* is one sentence for people, *detail* names the field and the rule,
-*extra* holds further keys of the body (`model_info`, `processing_time`).
+answer.  *error* is one sentence for people.  *field* is what of the request is wrong, *rule* what
+was expected of it; `SidecarError.detail` puts the two together.  *extra* holds further keys of
+the body (`model_info`, `processing_time`).
 """
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from sidecar.validation import nearest
+
+NO_SUCH_MODEL = "no such model in the catalog"
+
+
+def sentence(field: str | None, rule: str) -> str:
+    """Return *rule* behind the *field* that it is about: ``timeout: at most 300 seconds``."""
+    return rule if field is None else f"{field}: {rule}"
 
 
 class SidecarError(Exception):
@@ -21,17 +29,40 @@ class SidecarError(Exception):
 
     def __init__(
         self,
-        detail: str = "",
+        rule: str = "",
         *,
+        field: str | None = None,
         error: str | None = None,
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.message = error or self.error
-        self.detail = detail or HTTPStatus(self.status).phrase
+        self.field = field
+        self.rule = rule or HTTPStatus(self.status).phrase
         self.headers = dict(headers or {})
         self.extra = dict(extra or {})
         super().__init__(self.message, self.detail)
+
+    @property
+    def detail(self) -> str:
+        """Return the sentence that names the field and the rule."""
+        return sentence(self.field, self.rule)
+
+    def renamed(self, field: str | None) -> Self:
+        """Return the same refusal of another *field*; this one may be the answer to others too."""
+        other = self.__class__.__new__(self.__class__)
+        other.__dict__.update(self.__dict__, field=field)
+        other.args = (other.message, other.detail)
+        return other.with_traceback(self.__traceback__)
+
+
+class FieldError(ValueError):
+    """A field that a schema's own check refuses; it becomes `InvalidFields`."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(sentence(field, rule))
+        self.field = field
+        self.rule = rule
 
 
 class MalformedRequest(SidecarError):
@@ -88,9 +119,18 @@ class HandlerRefused(SidecarError):
 
     error = "The model's handler refused the input"
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, reason: str) -> None:
         self.status = status
-        super().__init__(f"inputs: {detail}")
+        super().__init__(reason, field="inputs")
+
+
+class InputRefused(InvalidInput):
+    """An input that the model's handler refused: because of *part* of it, or as a whole."""
+
+    def __init__(self, reason: str, part: str | None = None) -> None:
+        super().__init__(sentence(part, reason), field="inputs")
+        self.reason = reason
+        self.part = part
 
 
 class NotAuthenticated(SidecarError):
@@ -112,7 +152,8 @@ class InsufficientScope(SidecarError):
 
     def __init__(self, needed: str) -> None:
         super().__init__(
-            f"scope: needs {needed}",
+            f"needs {needed}",
+            field="scope",
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
@@ -129,9 +170,17 @@ class ModelNotFound(SidecarError):
 
     status = 404
 
-    def __init__(self, name: str, detail: str = "", **info: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        rule: str = NO_SUCH_MODEL,
+        *,
+        field: str = "model_name",
+        **info: Any,
+    ) -> None:
         super().__init__(
-            detail or "model_name: no such model in the catalog",
+            rule,
+            field=field,
             error=f"Model '{name}' is not available. Check models.json configuration.",
             extra={"model_info": {"model": name, "available": False, **info}},
         )
@@ -144,7 +193,8 @@ class VersionNotFound(SidecarError):
 
     def __init__(self, key: str, version: str) -> None:
         super().__init__(
-            f"version: {key} has no version {version}",
+            f"{key} has no version {version}",
+            field="version",
             error=f"Version '{version}' of model '{key}' is not available",
         )
 
@@ -172,7 +222,8 @@ class UnsupportedEncoding(SidecarError):
     def __init__(self, supported: Iterable[str]) -> None:
         names = ", ".join(supported)
         super().__init__(
-            f"Content-Encoding: expected {f'one of: {names}, ' if names else ''}identity or none",
+            f"expected {f'one of: {names}, ' if names else ''}identity or none",
+            field="Content-Encoding",
             headers={"Accept-Encoding": names or "identity"},
         )
 
@@ -190,8 +241,8 @@ class TooManyRequests(SidecarError):
     status = 429
     error = "Too many requests"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    def __init__(self, rule: str, *, retry_after: int) -> None:
+        super().__init__(rule, headers={"Retry-After": str(retry_after)})
 
 
 class InternalError(SidecarError):
@@ -204,9 +255,9 @@ class Unavailable(SidecarError):
     status = 503
     error = "The service is not available right now"
 
-    def __init__(self, detail: str = "", *, retry_after: int = 1, **kwargs: Any) -> None:
+    def __init__(self, rule: str = "", *, retry_after: int = 1, **kwargs: Any) -> None:
         self.retry_after = retry_after
-        super().__init__(detail, headers={"Retry-After": str(retry_after)}, **kwargs)
+        super().__init__(rule, headers={"Retry-After": str(retry_after)}, **kwargs)
 
 
 class EngineUnavailable(Unavailable):
@@ -234,7 +285,8 @@ class ModelDownloading(Unavailable):
 
     def __init__(self, name: str, download_id: str, retry_after: int) -> None:
         super().__init__(
-            f"model_name: {name} is being downloaded",
+            f"{name} is being downloaded",
+            field="model_name",
             retry_after=retry_after,
             extra={
                 "download_id": download_id,
@@ -250,7 +302,7 @@ class DownloadNotFound(SidecarError):
     error = "There is no such download"
 
     def __init__(self) -> None:
-        super().__init__("id: no download has it")
+        super().__init__("no download has it", field="id")
 
 
 class EntryRefused(SidecarError):
@@ -346,7 +398,9 @@ class RequestTimedOut(SidecarError):
 
     def __init__(self, timeout: float, waited: float) -> None:
         super().__init__(
-            f"timeout: no answer within {timeout:g} s", extra={"processing_time": round(waited, 6)}
+            f"no answer within {timeout:g} s",
+            field="timeout",
+            extra={"processing_time": round(waited, 6)},
         )
 
 
@@ -361,7 +415,8 @@ class TextTooLong(InvalidInput):
 
     def __init__(self, field: str, limit: int, length: int) -> None:
         super().__init__(
-            f"{field}: {length} characters, the limit is {limit}",
+            f"{length} characters, the limit is {limit}",
+            field=field,
             error=f"Text too long: at most {limit} characters",
             extra={"max_length": limit, "current_length": length},
         )
@@ -374,8 +429,8 @@ class SpeechTooLong(InvalidInput):
 
     def __init__(self, max_seconds: float, seconds: float) -> None:
         super().__init__(
-            f"text: would be about {seconds:.0f} s of speech, "
-            f"at most {max_seconds:g} s are allowed",
+            f"would be about {seconds:.0f} s of speech, at most {max_seconds:g} s are allowed",
+            field="text",
             error=f"Speech too long: at most {max_seconds:g} seconds",
             extra={"max_speech_seconds": max_seconds, "speech_seconds": round(seconds, 1)},
         )
@@ -389,7 +444,8 @@ class UnknownVoice(SidecarError):
     def __init__(self, voice: str, known: Sequence[str]) -> None:
         names = list(dict.fromkeys(known))
         super().__init__(
-            f"voice: known are {', '.join(names)}{nearest(voice, names)}",
+            f"expected one of: {', '.join(names)}{nearest(voice, names)}",
+            field="voice",
             error=f"Voice '{voice}' is not available",
             extra={"supported_voices": names},
         )
@@ -409,7 +465,7 @@ class UnsupportedAudio(SidecarError):
     error = "This audio format is not supported"
 
     def __init__(self, field: str, rule: str, supported: Sequence[str]) -> None:
-        super().__init__(f"{field}: {rule}", extra={"supported_formats": list(supported)})
+        super().__init__(rule, field=field, extra={"supported_formats": list(supported)})
 
 
 class CorruptAudio(SidecarError):
@@ -419,7 +475,7 @@ class CorruptAudio(SidecarError):
     error = "The audio file is damaged"
 
     def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
+        super().__init__(rule, field=field)
 
 
 class AudioTooLong(SidecarError):
@@ -430,7 +486,8 @@ class AudioTooLong(SidecarError):
 
     def __init__(self, field: str, max_seconds: float, file_seconds: float | None) -> None:
         super().__init__(
-            f"{field}: the limit is {max_seconds:g} s",
+            f"the limit is {max_seconds:g} s",
+            field=field,
             error=f"Audio too long: at most {max_seconds:g} seconds",
             extra={"max_duration": max_seconds, "file_duration": file_seconds},
         )
@@ -445,8 +502,9 @@ class AudioTooLarge(SidecarError):
     def __init__(self, field: str, max_samples: float) -> None:
         limit = round(max_samples / 1e6)
         super().__init__(
-            f"{field}: at most {limit} million samples are read, those of all channels together; "
+            f"at most {limit} million samples are read, those of all channels together; "
             "use a lower sample rate or fewer channels",
+            field=field,
             extra={"max_megasamples": limit},
         )
 

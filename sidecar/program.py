@@ -35,6 +35,7 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.states import MISSING
 from sidecar.models.versions import ModelVersions
+from sidecar.routes.speech_predictions import SpeechPredictions
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -251,6 +252,11 @@ class Program:
     def speech(self) -> SpeechService:
         """Finds voices and recognisers, and encodes and decodes audio."""
         return SpeechService(self.models, self.scheduler, self.settings)
+
+    @cached_property
+    def speech_predictions(self) -> SpeechPredictions:
+        """Runs /predict's inputs through speech models."""
+        return SpeechPredictions(self.speech)
 
     @cached_property
     def results(self) -> ResultCache:

@@ -20,18 +20,35 @@ _BROKEN = re.compile(
 
 
 class ItemError(Exception):
-    """One item failed; the others of its job are not affected.  The text is for the client."""
+    """One item failed; the others of its job are not affected.  The text is for the client.
+
+    *field* is the part of the input, or the parameter, that the text is about.  *cause* is what
+    went wrong, for the log; it quotes nothing of the input.
+    """
 
     status = 500
 
-    def __init__(self, text: str = "", *, cause: str | None = None) -> None:
-        super().__init__(text)
-        self.cause = cause  # what went wrong, for the log; it quotes nothing of the input
+    def __init__(
+        self, text: str = "", *, field: str | None = None, cause: str | None = None
+    ) -> None:
+        super().__init__(text if field is None else f"{field}: {text}")
+        self.field = field
+        self.cause = cause
+        self._text = text
 
     @property
     def sentence(self) -> str:
         """The text for the client: short, and encodable whatever the client sent."""
-        return str(self)[:MAX_SENTENCE].encode("utf-8", "backslashreplace").decode()
+        return _readable(str(self))
+
+    @property
+    def rule(self) -> str | None:
+        """The sentence without its field; None where it has none."""
+        return None if self.field is None else _readable(self._text)
+
+
+def _readable(text: str) -> str:
+    return text[:MAX_SENTENCE].encode("utf-8", "backslashreplace").decode()
 
 
 class InvalidInput(ItemError):

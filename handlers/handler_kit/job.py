@@ -43,6 +43,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     status: int = 200
     error: str | None = None
+    field: str | None = None  # what the error is about; None: the input as a whole
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     forward_pass: int = 0  # how many items shared the item's forward pass
@@ -86,6 +87,7 @@ class _AnswerHeader(msgspec.Struct, omit_defaults=True):
     length: int
     status: int = 200
     error: str | None = None
+    field: str | None = None
     type: str = "json"
     parameters: dict[str, Any] = {}
     forward_pass: int = 0
@@ -158,6 +160,7 @@ def write_answer(
             length=len(answer.body),
             status=answer.status,
             error=answer.error,
+            field=answer.field,
             type=answer.type,
             parameters=answer.parameters,
             forward_pass=answer.forward_pass,

@@ -86,7 +86,8 @@ def write_row(
         return refuse_row(context, idx, 400, request.refusal)
     (answer,) = answers
     if answer.error is not None:
-        return refuse_row(context, idx, answer.status, answer.error)
+        sentence = answer.error if answer.field is None else f"{answer.field}: {answer.error}"
+        return refuse_row(context, idx, answer.status, sentence)
     if answer.type == "pcm":
         context.set_response_content_type(idx, "audio/wav")
         return write_wav(answer.body, answer.parameters["sample_rate"])
@@ -109,7 +110,11 @@ def sender(item: Item) -> str:
 def failed(error: ItemError, forward_pass: int = 0) -> Answer:
     """Return the answer of an item that failed with *error*."""
     return Answer(
-        status=error.status, error=error.sentence, forward_pass=forward_pass, cause=error.cause
+        status=error.status,
+        error=error.rule,
+        field=error.field,
+        forward_pass=forward_pass,
+        cause=error.cause,
     )
 
 

@@ -34,24 +34,30 @@ def chosen_voice(
         return None
     name = "speaker_embedding" if embedding is not None else "reference_audio"
     if cloning is None:
-        raise InvalidInput(f"{name}: this model cannot imitate voices; leave it out")
+        raise InvalidInput("this model cannot imitate voices; leave it out", field=name)
     if embedding is not None:
         if reference_audio is not None:
-            raise InvalidInput("speaker_embedding: give either this or reference_audio, not both")
+            raise InvalidInput(
+                "give either this or reference_audio, not both", field="speaker_embedding"
+            )
         return _checked(embedding, cloning.size)
     if not cloning.hears:
         raise InvalidInput(
-            "reference_audio: this checkpoint has no x-vector network; "
-            "give speaker_embedding instead"
+            "this checkpoint has no x-vector network; give speaker_embedding instead",
+            field="reference_audio",
         )
     return cloning.heard(_decoded(reference_audio or ""))
 
 
 def _checked(embedding: Embedding, size: int) -> Embedding:
     if len(embedding) != size:
-        raise InvalidInput(f"speaker_embedding: must have {size} numbers, not {len(embedding)}")
+        raise InvalidInput(
+            f"must have {size} numbers, not {len(embedding)}", field="speaker_embedding"
+        )
     if not all(map(math.isfinite, embedding)) or not any(embedding):
-        raise InvalidInput("speaker_embedding: must be finite numbers that are not all zero")
+        raise InvalidInput(
+            "must be finite numbers that are not all zero", field="speaker_embedding"
+        )
     return embedding
 
 
@@ -59,4 +65,4 @@ def _decoded(reference_audio: str) -> bytes:
     try:
         return base64.b64decode(reference_audio.rpartition("base64,")[2], validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise InvalidInput("reference_audio: is not valid base64") from exc
+        raise InvalidInput("is not valid base64", field="reference_audio") from exc

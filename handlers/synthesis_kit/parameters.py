@@ -50,7 +50,7 @@ def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> Synthesis
     try:
         parameters = msgspec.convert(raw, SynthesisParameters)
     except msgspec.ValidationError as exc:
-        raise InvalidInput(f"parameters: {exc}") from exc
+        raise InvalidInput(str(exc), field="parameters") from exc
     changed = {
         "speed": parameters.speed != 1,
         "pitch": parameters.pitch != 1,
@@ -58,5 +58,5 @@ def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> Synthesis
     }
     for name, wanted in changed.items():
         if wanted and name not in controls:
-            raise InvalidInput(f"{name}: this voice does not support it; leave it out")
+            raise InvalidInput("this voice does not support it; leave it out", field=name)
     return parameters

@@ -78,7 +78,8 @@ class ApiKeys:
         self._look()
         if self._by_hash is None:
             raise Unavailable(
-                "token: the server's file of API keys cannot be read",
+                "the server's file of API keys cannot be read",
+                field="token",
                 error="API keys cannot be checked right now",
             )
         return self._by_hash.get(_sha256(key))

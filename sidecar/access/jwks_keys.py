@@ -68,7 +68,8 @@ class JwksKeys:
             await self._refresh()
         if self._age() >= STALE_SECONDS:
             raise Unavailable(
-                "token: the JWKS address of its issuer does not answer",
+                "the JWKS address of its issuer does not answer",
+                field="token",
                 error="The keys to check this token with cannot be fetched right now",
                 retry_after=int(PAUSE_SECONDS),
             )

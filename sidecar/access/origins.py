@@ -32,13 +32,16 @@ class OriginGuard:
         if host is not None and host not in self._known_hosts:
             if not self._is_ours(host):
                 raise ForbiddenOrigin(
-                    "Host: not an address, localhost or a name that is allowed; "
-                    "the setting SIDECAR_ALLOWED_HOSTS adds names"
+                    "not an address, localhost or a name that is allowed; "
+                    "the setting SIDECAR_ALLOWED_HOSTS adds names",
+                    field="Host",
                 )
             if len(self._known_hosts) < 64:
                 self._known_hosts.add(host)
         if origin is not None and not self.allows(origin, host):
-            raise ForbiddenOrigin("Origin: not allowed; SIDECAR_ALLOWED_ORIGINS adds origins")
+            raise ForbiddenOrigin(
+                "not allowed; SIDECAR_ALLOWED_ORIGINS adds origins", field="Origin"
+            )
 
     def allows(self, origin: str, host: str | None) -> bool:
         """Return whether a page of *origin* may send requests to *host*."""

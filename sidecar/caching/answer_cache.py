@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+OVERHEAD_BYTES = 512  # of an answer, besides the bytes that it holds
+
 
 class Sized(Protocol):
     """An answer that knows its size."""

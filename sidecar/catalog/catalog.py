@@ -10,7 +10,7 @@ import msgspec
 from sidecar.catalog.downloaded import Downloaded, merged
 from sidecar.catalog.entries import CatalogError, read_entries, unfit_key
 from sidecar.catalog.own_archives import find_archives
-from sidecar.errors import ModelNotFound
+from sidecar.errors import NO_SUCH_MODEL, ModelNotFound
 from sidecar.schemas.model_spec import ArchiveName, CatalogFile, ModelSpec, Name, folded
 from sidecar.validation import nearest
 
@@ -52,19 +52,22 @@ class Catalog(Mapping[str, ModelSpec]):
         """
         return name if name in self._specs else self._keys.get(folded(name))
 
-    def require(self, name: str, detail: str = "") -> str:
-        """Return what `key_of` does.  Raises ModelNotFound, with *detail*, for no model's name."""
+    def require(self, name: str, rule: str = "") -> str:
+        """Return what `key_of` does.
+
+        Raises ModelNotFound, with *rule* or why there is none, where no model has this name.
+        """
         key = self.key_of(name)
         if key is None:
-            raise ModelNotFound(name, detail or self.why_unknown(name))
+            raise ModelNotFound(name, rule or self.why_unknown(name))
         return key
 
     def why_unknown(self, name: str) -> str:
         """Return why no model has *name*: its entry is wrong, or the name is mistyped."""
         if name in self.broken:
-            return f"model_name: {self.broken[name]}"
+            return self.broken[name]
         near = nearest(folded(name), self._keys)
-        return f"model_name: no such model in the catalog{near}"
+        return f"{NO_SUCH_MODEL}{near}"
 
     def is_own(self, key: str) -> bool:
         """Return whether *key* is here only because it was downloaded: not by models.json."""

@@ -103,7 +103,7 @@ class DownloadManager:
         here = await asyncio.to_thread(archive.is_file)
         going = self.active(target.key)
         if going is not None and not going.target.is_same(target):
-            raise DownloadInTheWay(f"name: {target.key} is being downloaded as {going.id}")
+            raise DownloadInTheWay(f"{target.key} is being downloaded as {going.id}", field="name")
         if going is None and (asked.force or not here):
             going = self.begin(target)
         return target, going
@@ -210,11 +210,11 @@ class DownloadManager:
 
     def _how_to_get(self, key: str, spec: ModelSpec) -> str:
         if source_of(spec) is None:
-            return f"model_name: no archive; scripts/build_archives {key} makes it"
+            return f"no archive; scripts/build_archives {key} makes it"
         how = f"POST /models/download or scripts/models download {key} gets it"
         last = self.last(key)
         tried = f"; the last try failed: {last.error}" if last and last.error else ""
-        return f"model_name: it is not downloaded yet; {how}{tried}"
+        return f"it is not downloaded yet; {how}{tried}"
 
     async def _remove(self, key: str) -> None:
         async def delete() -> None:
@@ -224,7 +224,7 @@ class DownloadManager:
         if model is None:
             await delete()
             return
-        reason = ModelNotReady(f"model_name: {key} is removed", retry_after=5)
+        reason = ModelNotReady(f"{key} is removed", field="model_name", retry_after=5)
         await self._operations.remove(model, reason, delete)
 
     def _start(self, record: DownloadRecord) -> None:
@@ -292,7 +292,9 @@ class DownloadManager:
 
     async def _install(self, key: str, record: Downloaded) -> None:
         """Let *key* be used from now on.  Raises CatalogError when one of its names is taken."""
-        reason = ModelNotReady(f"model_name: {key} is replaced by a new download", retry_after=5)
+        reason = ModelNotReady(
+            f"{key} is replaced by a new download", field="model_name", retry_after=5
+        )
         await self._operations.install(key, record.spec, reason)
 
     async def _save(self) -> None:

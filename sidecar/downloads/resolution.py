@@ -37,7 +37,7 @@ def resolve_request(
     _check_texts(asked)
     for field, sources in ONLY_WITH.items():
         if getattr(asked, field) and asked.source not in sources:
-            raise InvalidFields(f"{field}: does not go with the source {asked.source}")
+            raise InvalidFields(f"does not go with the source {asked.source}", field=field)
     key = _key_in_catalog(asked, catalog)
     if key is None:
         return _new(asked, catalog, hosts)
@@ -60,9 +60,11 @@ def catalog_target(
     """Return a model of models.json as a target.  Raises InvalidFields if it needs no download."""
     source = source_of(spec)
     if source is None:
-        raise InvalidFields(f"model_id: {key} needs no download; scripts/build_archives makes it")
+        raise InvalidFields(
+            f"{key} needs no download; scripts/build_archives makes it", field="model_id"
+        )
     if task is not None and folded(task) != spec.task:
-        raise InvalidFields(f"task: {key} does {spec.task}")
+        raise InvalidFields(f"{key} does {spec.task}", field="task")
     return DownloadTarget(
         key=key,
         source=source,
@@ -92,11 +94,11 @@ def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
         return None
     key = next((key for key in map(catalog.key_of, names) if key), None)
     if key is not None and asked.source == "tts_auto" and catalog[key].task != "speech_synthesis":
-        raise InvalidFields(f"model_id: {key} is not a speech synthesis model")
+        raise InvalidFields(f"{key} is not a speech synthesis model", field="model_id")
     if key is not None and (asked.source != "huggingface" or _is_entry(catalog[key])):
         return key
     if asked.source != "huggingface":
-        raise ModelNotFound(asked.model_id, "model_id: no such model in models.json")
+        raise ModelNotFound(asked.model_id, "no such model in models.json", field="model_id")
     return None
 
 
@@ -107,19 +109,21 @@ def _is_entry(spec: ModelSpec) -> bool:
 def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> DownloadTarget:
     key = folded(asked.name)
     if not KEY.fullmatch(key):
-        raise InvalidFields("name: letters, digits, - and _, beginning with a letter or a digit")
+        raise InvalidFields(
+            "letters, digits, - and _, beginning with a letter or a digit", field="name"
+        )
     if (reason := unfit_key(key)) is not None:
-        raise InvalidFields(f"name: {reason}")
+        raise InvalidFields(reason, field="name")
     owner = catalog.key_of(asked.name)
     if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
-        raise InvalidFields(f"name: {asked.name} is another model already")
+        raise InvalidFields(f"{asked.name} is another model already", field="name")
     _check_names(asked, key, catalog)
     if asked.source == "local":
         _check_local(asked.model_id)
     if asked.source == "url":
         _check_address(asked.model_id, hosts)
     if asked.source == "huggingface" and not REPOSITORY.fullmatch(asked.model_id):
-        raise InvalidFields("model_id: a hub's models are called owner/name")
+        raise InvalidFields("a hub's models are called owner/name", field="model_id")
     assert asked.source in ("huggingface", "url", "local")
     with_vocoder = asked.include_vocoder or asked.vocoder_model
     return DownloadTarget(
@@ -153,18 +157,18 @@ def _check_names(asked: DownloadRequest, key: str, catalog: Catalog) -> None:
     for field, name in others:
         owner = catalog.key_of(name)
         if owner not in (None, key):
-            raise InvalidFields(f"{field}: {name} is here already, as {owner}")
+            raise InvalidFields(f"{name} is here already, as {owner}", field=field)
 
 
 def _check_texts(asked: DownloadRequest) -> None:
     """Raise InvalidFields for a text that goes into requests and messages as it is."""
     for field in ("model_id", "name", "task", "revision", "vocoder_model"):
         if not (getattr(asked, field) or "").isprintable():
-            raise InvalidFields(f"{field}: must have no control characters")
+            raise InvalidFields("must have no control characters", field=field)
     if asked.vocoder_model is not None and not REPOSITORY.fullmatch(asked.vocoder_model):
-        raise InvalidFields("vocoder_model: a hub's models are called owner/name")
+        raise InvalidFields("a hub's models are called owner/name", field="vocoder_model")
     if asked.revision is not None and not REVISION.fullmatch(asked.revision):
-        raise InvalidFields("revision: must be a branch, a tag or a commit")
+        raise InvalidFields("must be a branch, a tag or a commit", field="revision")
 
 
 def _check_address(url: str, hosts: Collection[str]) -> None:
@@ -173,13 +177,13 @@ def _check_address(url: str, hosts: Collection[str]) -> None:
         archive_name(url)
         AddressGuard(hosts).check_written(url)
     except DownloadFailed as exc:
-        raise InvalidFields(f"model_id: {exc}") from exc
+        raise InvalidFields(str(exc), field="model_id") from exc
     if has_user:  # it would be kept on the disk, and shown to every host that a redirect names
-        raise InvalidFields("model_id: an address must hold neither user name nor password")
+        raise InvalidFields("an address must hold neither user name nor password", field="model_id")
 
 
 def _check_local(name: str) -> None:
     try:
         checked_name(name)
     except DownloadFailed as exc:
-        raise InvalidFields(f"model_id: {exc}") from exc
+        raise InvalidFields(str(exc), field="model_id") from exc

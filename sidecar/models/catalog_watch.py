@@ -62,7 +62,7 @@ class CatalogWatch:
         Raises ModelNotFound, and CatalogError when the file is wrong.
         """
         catalog = await self._read()
-        key = catalog.require(name, "model_name: models.json has no entry of this name")
+        key = catalog.require(name, "models.json has no entry of this name")
         return key, catalog[key]
 
     async def take(self, key: str, spec: ModelSpec, *, rebuilt: bool = False) -> Model:
@@ -73,7 +73,7 @@ class CatalogWatch:
         """
         known = self._models.get(key)
         if known is None or known.spec != spec or rebuilt or self._models.catalog.is_own(key):
-            refusal = ModelNotReady(f"model_name: {key} gets a new entry", retry_after=5)
+            refusal = ModelNotReady(f"{key} gets a new entry", field="model_name", retry_after=5)
             await self._operations.take_entry(key, spec, refusal)
             log.info("%s: taken from %s", key, self._path)
         return self._models[key]

@@ -88,7 +88,7 @@ class Model:
             else None
         )
         self._state = _first_state(spec)
-        self._refusal: Unavailable = ModelNotReady(f"model_name: {key} is loading")
+        self._refusal: Unavailable = ModelNotReady(f"{key} is loading", field="model_name")
         self._unreachable: Unavailable | None = self._refusal  # TorchServe; None: it answers
         self.version: str | None = None
         self.workers: list[WorkerState] = []  # those that are READY
@@ -429,7 +429,9 @@ class Model:
         self.gpu_memory_mb = max(sum(gpu_mb.values()) / count, least)
 
     def _not_ready(self, error: str, seconds: float) -> ModelNotReady:
-        return ModelNotReady(f"model_name: {self.key}: {error}", retry_after=max(1, int(seconds)))
+        return ModelNotReady(
+            f"{self.key}: {error}", field="model_name", retry_after=max(1, int(seconds))
+        )
 
     def _ask_to_be_woken(self) -> None:
         """Have the reconciler look if entries wait and no worker is READY."""

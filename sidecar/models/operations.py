@@ -58,7 +58,9 @@ class Operations:
         when no other model can make room for it.
         """
         if model.state is State.DISABLED:
-            raise ModelNotFound(name, "model_name: disabled in models.json", state="disabled")
+            raise ModelNotFound(
+                name, "disabled in models.json", field="model_name", state="disabled"
+            )
         if model.state in SLEEPING and self._engine.up and model.operation is None:
             self.wake(model, "a request came")
 
@@ -88,7 +90,7 @@ class Operations:
             self._leave_out(model, exc)
             return
         if leaving and not model.spec.pinned:
-            self._leave_out(model, NoRoom(f"model_name: {model.key}: others are in memory"))
+            self._leave_out(model, NoRoom(f"{model.key}: others are in memory", field="model_name"))
             return
         model.mark_loading(reason)
         self._begin(model, self._make_room_and_bring_up(model, leaving, reason), "load")
@@ -223,7 +225,7 @@ class Operations:
             leaving = self._room.leaving_for(model)
             if not leaving:
                 return
-        raise NoRoom(f"model_name: {model.key}: the models in memory are busy")
+        raise NoRoom(f"{model.key}: the models in memory are busy", field="model_name")
 
     async def _perform(self, model: Model, work: OperationFunction, name: str) -> None:
         """Run *work* as the next operation of *model*, and wait for its end.

@@ -48,7 +48,7 @@ class OperatorChanges:
         self._operations.wake(model, reason)
         await self._settle(model)
         if not model.loaded:
-            raise ModelNotReady(f"model_name: {model.key}: {model.error or 'not READY'}")
+            raise ModelNotReady(f"{model.key}: {model.error or 'not READY'}", field="model_name")
 
     async def unload(self, model: Model, reason: str) -> None:
         """Take it out of memory; the next request loads it again."""
@@ -72,15 +72,17 @@ class OperatorChanges:
         limits = model.spec.inference.workers
         if not limits.min <= workers <= limits.max:
             bounds = f"{limits.min} to {limits.max}"
-            raise InvalidFields(f"workers: {model.key} has {bounds}, see models.json")
+            raise InvalidFields(f"{model.key} has {bounds}, see models.json", field="workers")
         await self.load(model, reason)
         if workers > len(model.workers) and not self._room.has_room(model, workers):
-            raise NoRoom(f"workers: the budget has no room for {workers} of {model.key}")
+            raise NoRoom(f"the budget has no room for {workers} of {model.key}", field="workers")
         if workers != len(model.workers):
             self._operations.scale(model, workers, reason)
             await self._settle(model)
             if model.target_workers != workers:
-                raise ModelNotReady(f"workers: {workers} did not start; server.log says why")
+                raise ModelNotReady(
+                    f"{workers} did not start; server.log says why", field="workers"
+                )
 
     async def grow(self, model: Model, reason: str) -> None:
         """Add a worker; the first ones, if it has none.  Raises what `scale` raises."""
@@ -99,7 +101,7 @@ class OperatorChanges:
         await self.load(model, reason)
         workers = len(model.workers) + model.target_workers
         if not self._room.has_room(model, workers):
-            raise NoRoom(f"version: the budget has no room for the workers of {version}")
+            raise NoRoom(f"the budget has no room for the workers of {version}", field="version")
         await self._change_versions(model, self._operations.add_version(model, version))
 
     async def make_default(self, model: Model, version: str, reason: str) -> None:
@@ -127,11 +129,15 @@ class OperatorChanges:
     def _check(self, model: Model) -> None:
         state = model.state
         if state is State.DISABLED:
-            raise ModelNotFound(model.key, "model_name: disabled in models.json", state=state.shown)
+            raise ModelNotFound(
+                model.key, "disabled in models.json", field="model_name", state=state.shown
+            )
         if state in MISSING:
-            raise ModelNotFound(model.key, "model_name: it has no archive", state=state.shown)
+            raise ModelNotFound(
+                model.key, "it has no archive", field="model_name", state=state.shown
+            )
         if state in (State.REMOVING, State.REMOVED):
-            raise ModelNotReady(f"model_name: {model.key} is being removed", retry_after=5)
+            raise ModelNotReady(f"{model.key} is being removed", field="model_name", retry_after=5)
         if not self._engine.up:
             raise EngineUnavailable("TorchServe does not answer")
 

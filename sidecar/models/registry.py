@@ -54,15 +54,15 @@ class ModelRegistry(Mapping[str, Model]):
         key = self.catalog.key_of(name)
         return None if key is None else self._models[key]
 
-    def require(self, name: str, detail: str = "", *, called: str | None = None) -> Model:
+    def require(self, name: str, *, called: str | None = None, field: str = "model_name") -> Model:
         """Return what `find` does.
 
-        Raises ModelNotFound, with *detail* or why there is none, where no model has this name; it
-        speaks of the name that the client *called* the model, if that is another.
+        Raises ModelNotFound where no model has this name.  It names the *field* of the request
+        that does, and what the client *called* the model there, if that is another name.
         """
         model = self.find(name)
         if model is None:
-            raise ModelNotFound(called or name, detail or self.catalog.why_unknown(name))
+            raise ModelNotFound(called or name, self.catalog.why_unknown(name), field=field)
         return model
 
     # What comes and goes while the program runs
@@ -96,7 +96,9 @@ class ModelRegistry(Mapping[str, Model]):
     def _begin_life(self, key: str, why: str) -> Model:
         """Return a new model for *key*; one that there was ends, and the client hears *why*."""
         if key in self._models:
-            self._models[key].retire(ModelNotReady(f"model_name: {key}: {why}", retry_after=5))
+            self._models[key].retire(
+                ModelNotReady(f"{key}: {why}", field="model_name", retry_after=5)
+            )
         model = self._build(key, self.catalog[key])
         self._arrange({**self._models, key: model})
         if self._torchserve_answers:

@@ -33,7 +33,7 @@ class MemoryRoom:
         if leaving is None:
             alone = room_for(newcomer, [], self.budget) is not None
             why = "the models in memory are busy or pinned" if alone else self._too_large(newcomer)
-            raise NoRoom(f"model_name: {model.key}: {why}")
+            raise NoRoom(f"{model.key}: {why}", field="model_name")
         return leaving
 
     def has_room(self, model: Model, workers: int) -> bool:

@@ -40,7 +40,7 @@ class ModelVersions:
         if version not in versions:
             raise VersionNotFound(model.key, version)
         if not versions[version].ready:
-            raise ModelNotReady(f"version: no worker of {version} is READY")
+            raise ModelNotReady(f"no worker of {version} is READY", field="version")
         await self._client.set_default(model.key, version)
         model.renew()
         model.trust_again()

@@ -15,7 +15,6 @@ sagemaker              POST /invocations and /models/{name}/invoke, of SageMaker
 synthesize             POST /synthesize
 speech_stream          its stream, sentence by sentence
 transcribe             POST /transcribe
-transcription_request  its two forms of request
 audio                  GET /audio/health, /tts/health and /audio/models
 audio_validation       POST /audio/validate
 models                 /models and /models/{name}
@@ -29,7 +28,7 @@ What several of them share:
 
 handler_requests       whole requests to handlers that are not ours
 inputs                 tells one input from a batch, on the bytes
-input_audio            audio inside JSON
+input_audio            requests with an audio file: forms, or audio inside JSON
 listening              a recording at work: who listens to it, and what is heard
 wanted_audio           what the header Accept asks for
 results                results that were kept

@@ -143,7 +143,7 @@ def _tts_model(model: SpeechModel, statistics: SpeechStatistics) -> TtsModel:
         status=model.state,
         loaded=model.loaded,
         device=model.device,
-        supports_voice_cloning="speaker_embedding" in model.speech.controls,
+        supports_voice_cloning=model.speech.clones_voices,
         supported_languages=list(model.speech.languages),
         max_text_length=MAX_TEXT,
         average_generation_time=statistics.average_of(model.key),

@@ -130,7 +130,7 @@ async def scale(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     models = [parts.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
-        raise InvalidFields("target_replicas: only for scale_up and scale_down")
+        raise InvalidFields("only for scale_up and scale_down", field="target_replicas")
     changes = parts.operator_changes
     before = sum(len(model.workers) for model in models)
     steps = [await _step(changes, model, asked) for model in models]

@@ -22,7 +22,7 @@ from sidecar.schemas.downloads import (
     Removed,
     RemoveQuery,
 )
-from sidecar.schemas.model_spec import folded
+from sidecar.schemas.model_spec import ModelSpec, folded
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
@@ -61,7 +61,7 @@ async def download(request: web.Request) -> web.Response:
                 model_type=target.spec.task if target.spec else target.task,
                 description=target.spec.description if target.spec else None,
                 estimated_size_mb=size,
-                supports_voice_cloning=False if target.spec else None,
+                supports_voice_cloning=_clones_voices(target.spec),
                 vocoder_included=target.vocoder is not None,
                 vocoder_models=[target.vocoder] if target.vocoder else [],
             ),
@@ -93,8 +93,7 @@ async def cancel_download(request: web.Request) -> web.Response:
 async def download_info(request: web.Request) -> web.Response:
     """What is known of one model."""
     parts = request.app[PARTS]
-    detail = "name: no such model in the catalog"
-    model = parts.models.require(request.match_info["name"], detail)
+    model = parts.models.require(request.match_info["name"], field="name")
     records = await asyncio.to_thread(parts.downloads.downloaded.records)
     key, spec, record = model.key, model.spec, records.get(model.key)
     last = parts.downloads.last(key)
@@ -139,12 +138,14 @@ def _check_removable(
     model = parts.models.get(key)
     state = model.state.shown if model else None
     if record is None and not parts.downloads.has_unfinished(key):
-        raise ModelNotFound(key, "name: it was not downloaded", state=state)
+        raise ModelNotFound(key, "it was not downloaded", field="name", state=state)
     if record is None:
         return  # only what is left of downloads goes
     in_use = state in ("loading", "ready", "idle")
     if in_use and not force and not parts.models.catalog.is_own(key):
-        raise ModelInUse("force: a loaded model of models.json is removed only with force=true")
+        raise ModelInUse(
+            "a loaded model of models.json is removed only with force=true", field="force"
+        )
 
 
 def _status(record: DownloadRecord) -> DownloadStatus:
@@ -163,6 +164,11 @@ def _status(record: DownloadRecord) -> DownloadStatus:
         created_at=record.created_at,
         finished_at=record.finished_at,
     )
+
+
+def _clones_voices(spec: ModelSpec | None) -> bool | None:
+    """Return whether the model clones voices; None while it is not known what it is."""
+    return None if spec is None else spec.speech is not None and spec.speech.clones_voices
 
 
 def _message(target: DownloadTarget, record: DownloadRecord | None) -> str:

@@ -107,7 +107,7 @@ def _priority(given: str | None) -> float:
     try:
         return float(_number.decode(given))
     except (msgspec.DecodeError, UnicodeEncodeError):
-        raise InvalidFields("X-Priority: expected a whole number from 0 to 10") from None
+        raise InvalidFields("expected a whole number from 0 to 10", field="X-Priority") from None
 
 
 def _timeout(given: str | None, longest: float) -> float:
@@ -118,7 +118,9 @@ def _timeout(given: str | None, longest: float) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= longest:
-        raise InvalidFields(f"X-Timeout: expected more than 0 and at most {longest:g} seconds")
+        raise InvalidFields(
+            f"expected more than 0 and at most {longest:g} seconds", field="X-Timeout"
+        )
     return seconds
 
 

@@ -1,15 +1,27 @@
-"""Audio that came inside JSON, as a data URI or plain base64.  A path or an address is refused."""
+"""Requests with an audio file: as a form, or inside JSON as a data URI or plain base64.
+
+A path or an address is refused.
+"""
 
 import binascii
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from sidecar.errors import InvalidFields, InvalidInput
-from sidecar.speech.service import InThread
-from sidecar.web.uploads import Upload
+from sidecar.schemas.audio import ValidationRequest
+from sidecar.schemas.inline_audio import no_audio
+from sidecar.schemas.transcription import TranscriptionRequest
+from sidecar.speech.fair_threads import InThread
+from sidecar.speech.service import SpeechService
+from sidecar.web.admission import Admission
+from sidecar.web.body import read_json
+from sidecar.web.body_reader import is_form
+from sidecar.web.uploads import Upload, opened_form
 
 _DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,", re.IGNORECASE)
 _URI_BYTES = 1000  # what stands before the data is shorter
@@ -18,6 +30,39 @@ _BLANKS = b" \t\r\n"
 _USUAL_ALPHABET = bytes.maketrans(b"-_", b"+/")  # from that of addresses and file names
 _ESCAPE_BYTES = 6  # the longest escape
 _text = msgspec.json.Decoder(str)
+
+
+Kind = TypeVar("Kind", TranscriptionRequest, ValidationRequest)
+
+
+class AudioRequest(NamedTuple, Generic[Kind]):
+    """A checked request and its file.  *form*: it came as multipart."""
+
+    request: Kind
+    upload: Upload
+    form: bool
+
+    @property
+    def field(self) -> str:
+        """Where the audio was."""
+        return "file" if self.form else "inputs"
+
+
+@asynccontextmanager
+async def received_audio(
+    admission: Admission, decoder: msgspec.json.Decoder[Kind], speech: SpeechService
+) -> AsyncIterator[AudioRequest[Kind]]:
+    """Yield a request in either form; its file is there until the block ends.
+
+    Raises, in this order: 413 or 503, 400, 401, 429, 422; and 400 for what is not base64.
+    """
+    if is_form(admission.request):
+        async with opened_form(admission, decoder.type) as (given, upload):
+            yield AudioRequest(given, upload, form=True)
+        return
+    asked = await read_json(admission, decoder, line_breaks=True)
+    upload = await inline_audio(asked.inputs, "inputs", speech.in_threads_of(admission.client))
+    yield AudioRequest(msgspec.structs.replace(asked, inputs=no_audio()), upload, form=False)
 
 
 async def inline_audio(
@@ -30,7 +75,7 @@ async def inline_audio(
     """
     value = memoryview(inputs)
     if bytes(value[:1]) != b'"':
-        raise InvalidFields(f"{field}: expected the audio as a string, data:audio/…;base64,…")
+        raise InvalidFields("expected the audio as a string, data:audio/…;base64,…", field=field)
     file: io.BytesIO = await in_thread(_decode, value, field)
     return Upload(file, None, file.getbuffer().nbytes)
 
@@ -42,8 +87,9 @@ def _decode(value: memoryview, field: str) -> io.BytesIO:
             file.write(binascii.a2b_base64(group, strict_mode=True))
     except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError) as exc:
         raise InvalidInput(
-            f"{field}: expected data:audio/…;base64,… or plain base64; "
-            "this server opens no path and no address"
+            "expected data:audio/…;base64,… or plain base64; "
+            "this server opens no path and no address",
+            field=field,
         ) from exc
     file.seek(0)
     return file

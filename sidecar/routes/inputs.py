@@ -36,14 +36,14 @@ def split_inputs(
     first = raw[place : place + 1]
     if depth == 0:
         if first == b"n":
-            raise InvalidFields(f"{field}: must not be null")
+            raise InvalidFields("must not be null", field=field)
         return [raw], False
     if first == b"]" and depth == 1:
-        raise InvalidFields(f"{field}: must not be empty")
+        raise InvalidFields("must not be empty", field=field)
     if depth == 1 and first not in (b'"', b"{"):
         if first not in _NUMBER or not _only_numbers(raw, place):
             raise InvalidFields(
-                f"{field}: a list must hold numbers, or lists, strings or objects alone"
+                "a list must hold numbers, or lists, strings or objects alone", field=field
             )
         return [raw], False
     if depth <= rank and first not in (b'"', b"{"):
@@ -75,7 +75,7 @@ def _batch(raw: bytes, limit: int, field: str) -> list[Body]:
     kinds = {_KINDS.get(item[0], "other values") for item in items}
     if len(kinds) > 1 or "other values" in kinds:
         raise InvalidFields(
-            f"{field}: a batch must be of one kind, not {' and '.join(sorted(kinds))}"
+            f"a batch must be of one kind, not {' and '.join(sorted(kinds))}", field=field
         )
     return items
 
@@ -86,7 +86,7 @@ def _items(raw: bytes, limit: int, field: str) -> Sequence[msgspec.Raw]:
     try:
         found = _split_at_most(limit).decode(raw)
     except msgspec.ValidationError:
-        raise InvalidFields(f"{field}: at most {limit} inputs in one request") from None
+        raise InvalidFields(f"at most {limit} inputs in one request", field=field) from None
     return [item for item in msgspec.structs.astuple(found) if item is not _NOTHING]
 
 

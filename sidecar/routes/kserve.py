@@ -11,12 +11,11 @@ from aiohttp import web
 from sidecar.errors import InvalidFields, InvalidJson, SidecarError
 from sidecar.routes.handler_requests import PARTS, options_of, read_body, wanted_model
 from sidecar.routes.own_predictions import predict_own
-from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
 from sidecar.web.admission import ADMISSION
-from sidecar.web.body import NOT_JSON, field_rule
+from sidecar.web.body import NOT_JSON, invalid_fields
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
@@ -53,7 +52,7 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
         path, rows = f"/{api}/{model.key}", [_row(each) for each in instances]
         replies = await predict_own(parts.scheduler, model, rows, options, path)
     elif model.spec.speaks_or_listens:
-        replies = await predict_speech(parts.speech, admission.client, model, instances, options)
+        replies = await parts.speech_predictions.run(admission, model, instances, options)
     else:
         replies = await parts.scheduler.run(InferenceRequest(model.key, instances, *options))
     for reply in replies:
@@ -75,11 +74,11 @@ def _instances(body: bytes, limit: int) -> list[bytes]:
     try:
         asked = _request.decode(body)
     except msgspec.ValidationError as exc:
-        raise InvalidFields(field_rule(exc)) from exc
+        raise invalid_fields(exc) from exc
     except NOT_JSON as exc:
-        raise InvalidJson(f"body: {exc}") from exc
+        raise InvalidJson(str(exc), field="body") from exc
     if not 0 < len(asked.instances) <= limit:
-        raise InvalidFields(f"instances: expected 1 to {limit}")
+        raise InvalidFields(f"expected 1 to {limit}", field="instances")
     return [bytes(each) for each in asked.instances]
 
 

@@ -99,7 +99,7 @@ def _tts_features(spec: ModelSpec) -> TtsFeatures | None:
         return None
     return TtsFeatures(
         supports_tts=True,
-        supports_voice_cloning=False,
+        supports_voice_cloning=spec.speech.clones_voices,
         supports_emotions="emotion" in spec.speech.controls,
         sample_rate=spec.speech.sample_rate,
         languages=list(spec.speech.languages),

@@ -94,7 +94,7 @@ def request_of(path: str, body: bytes) -> ForwardedRequest | SidecarError:
     try:
         media_type, content = _content(body)
     except (ValueError, binascii.Error):
-        return InvalidInput("inputs: expected base64 in the data URI, or in the field data")
+        return InvalidInput("expected base64 in the data URI, or in the field data", field="inputs")
     return ForwardedRequest(path, [("Content-Type", media_type)], content)
 
 
@@ -135,9 +135,9 @@ async def _reply(reply: Forwarded, device: str) -> Reply:
 def _refusal(status: int, body: bytes) -> SidecarError:
     told = _told(body)[:MAX_TOLD]
     if status == 507:
-        return OutOfMemory("inputs: try fewer or smaller ones")
+        return OutOfMemory("try fewer or smaller ones", field="inputs")
     if status == 503:
-        return Unavailable(f"inputs: {told}")
+        return Unavailable(f"{told}", field="inputs")
     return HandlerRefused(status, told)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 from aiohttp import web
@@ -23,7 +23,6 @@ from sidecar.models.versions import ModelVersions
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.own_predictions import predict_own
 from sidecar.routes.results import Predicted, cached, result_key, within
-from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
@@ -34,7 +33,6 @@ from sidecar.schemas.predict import (
     PredictResponse,
 )
 from sidecar.settings import Settings
-from sidecar.speech.service import SpeechService
 from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
@@ -62,6 +60,19 @@ class PredictCall(NamedTuple):
     scheduling: SchedulingOptions
 
 
+class SpeechRunner(Protocol):
+    """What runs inputs through speech models (`speech_predictions`)."""
+
+    async def run(
+        self,
+        admission: Admission,
+        model: Model,
+        bodies: Sequence[Body],
+        scheduling: SchedulingOptions,
+    ) -> list[Reply | SidecarError]:
+        """Return the reply of each input, or why it has none, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictParts:
     """What runs models, or has run them before."""
@@ -69,7 +80,7 @@ class PredictParts:
     settings: Settings
     models: ModelRegistry
     scheduler: Scheduler
-    speech: SpeechService
+    speech_predictions: SpeechRunner
     results: ResultCache
     versions: ModelVersions
 
@@ -141,7 +152,7 @@ async def predicted_replies(
 
     async def compute() -> Predicted:
         await admission.admit_to_model(asked.model.key, asked.name)
-        return await _run(admission.client, asked, parts)
+        return await _run(admission, asked, parts)
 
     if not asked.model.spec.cache or asked.scheduling.alone:
         return await compute(), "computed"
@@ -150,12 +161,12 @@ async def predicted_replies(
         return await cached(parts.results, admission.request, key, compute, Predicted.complete)
 
 
-async def _run(client: str, asked: PredictCall, parts: PredictParts) -> Predicted:
+async def _run(admission: Admission, asked: PredictCall, parts: PredictParts) -> Predicted:
     model, bodies, scheduling = asked.model, asked.bodies, asked.scheduling
     if model.spec.is_own:
         replies = await predict_own(parts.scheduler, model, bodies, scheduling)
     elif model.spec.speaks_or_listens:
-        replies = await predict_speech(parts.speech, client, model, bodies, scheduling)
+        replies = await parts.speech_predictions.run(admission, model, bodies, scheduling)
     else:
         replies = await parts.scheduler.run(InferenceRequest(model.key, bodies, *scheduling))
     return Predicted(replies)
@@ -192,10 +203,10 @@ def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.
 
 
 def _refused(error: SidecarError) -> bytes:
-    told = isinstance(error, InvalidInput | HandlerRefused)
-    message = error.detail.removeprefix("inputs: ") if told else ""
-    refusal: dict[str, Any] = {"error": message or error.message}
-    return _encode(refusal)
+    message = error.message
+    if isinstance(error, InvalidInput | HandlerRefused):
+        message = error.rule if error.field == "inputs" else error.detail
+    return _encode({"error": message})
 
 
 def _model_info(

@@ -17,7 +17,6 @@ from sidecar.routes.handler_requests import (
     read_body,
     wanted_model,
 )
-from sidecar.routes.speech_predictions import predict_speech
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import Ping
 from sidecar.web.admission import ADMISSION
@@ -88,7 +87,7 @@ async def _answer_of_ours(
     given = as_json(body, request.content_type)
     await admission.admit_to_model(model.key, name)
     if model.spec.speaks_or_listens:
-        (reply,) = await predict_speech(parts.speech, admission.client, model, [given], options)
+        (reply,) = await parts.speech_predictions.run(admission, model, [given], options)
     else:
         (reply,) = await parts.scheduler.run(InferenceRequest(model.key, [given], *options))
     if isinstance(reply, SidecarError):
@@ -105,13 +104,13 @@ def as_json(body: bytes, media_type: str) -> bytes:
         try:
             return _encode(body.decode())
         except UnicodeDecodeError as exc:
-            raise InvalidInput("body: expected UTF-8") from exc
+            raise InvalidInput("expected UTF-8", field="body") from exc
     if media_type.startswith(("image/", "audio/")):
         return _encode(f"data:{media_type};base64,{base64.b64encode(body).decode()}")
     try:
         return bytes(_raw.decode(body))
     except NOT_JSON as exc:
-        raise InvalidJson(f"body: {exc}") from exc
+        raise InvalidJson(str(exc), field="body") from exc
 
 
 async def ping(request: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from sidecar.caching.answer_cache import Sized
+from sidecar.caching.answer_cache import OVERHEAD_BYTES, Sized
 from sidecar.caching.result_cache import Origin, ResultCache, digest
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.models.model import Model
@@ -16,7 +16,6 @@ from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.web.page import wants_fresh
 
-OVERHEAD_BYTES = 512  # of an answer, besides what it holds
 Answer = TypeVar("Answer", bound=Sized)
 
 

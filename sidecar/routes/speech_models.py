@@ -78,7 +78,7 @@ def capabilities(models: ModelRegistry, statistics: SpeechStatistics) -> SpeechC
     speaking = usable(speech_models(models, "speech_synthesis"))
     return SpeechCapabilities(
         text_to_speech=bool(speaking),
-        voice_cloning=any("speaker_embedding" in model.speech.controls for model in speaking),
+        voice_cloning=any(model.speech.clones_voices for model in speaking),
         emotion_synthesis=any("emotion" in model.speech.controls for model in speaking),
         streaming=bool(speaking),
         real_time=_real_time(statistics),

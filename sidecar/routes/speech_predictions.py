@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError, TextTooLong
+from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError
 from sidecar.models.model import Model
 from sidecar.routes.input_audio import inline_audio
 from sidecar.routes.speech_stream import warnings
@@ -16,7 +16,6 @@ from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
-    MAX_TEXT,
     SpeechInput,
     SpeechPrediction,
     SynthesisParameters,
@@ -29,14 +28,11 @@ from sidecar.schemas.transcription import (
     VoiceActivityPrediction,
 )
 from sidecar.speech.audio_source import AudioSource
-from sidecar.speech.rendering import render
 from sidecar.speech.service import SpeechService
-from sidecar.speech.synthesis import SynthesisCall, speak
-from sidecar.speech.transcript import Transcript
-from sidecar.speech.transcription import Transcription
+from sidecar.speech.transcript import write_down
 from sidecar.speech.voice_activity import Recording, SpeechFinder
-from sidecar.speech.voices import check_language
-from sidecar.web.body import field_rule
+from sidecar.web.admission import Admission
+from sidecar.web.body import invalid_fields
 
 _encode = msgspec.json.Encoder().encode
 _spoken = msgspec.json.Decoder(str | SpeechInput)
@@ -45,85 +41,87 @@ Given = TypeVar("Given")
 Parameters = TypeVar("Parameters")
 
 
-class Task(NamedTuple):
-    """One input of *client* for the speech model *key*."""
+class SpeechInputCall(NamedTuple):
+    """One input of *client* for a speech model."""
 
     speech: SpeechService
     client: str
-    key: str
+    model: Model
     scheduling: SchedulingOptions
     body: Body
 
 
-async def predict_speech(
-    speech: SpeechService,
-    client: str,
-    model: Model,
-    bodies: Sequence[Body],
-    scheduling: SchedulingOptions,
-) -> list[Reply | SidecarError]:
-    """The reply of each input, or why it has none, in order.  Raises RequestTimedOut."""
-    run = _RUN[model.spec.task]
-    tasks = (Task(speech, client, model.key, scheduling, body) for body in bodies)
-    return await asyncio.gather(*(_outcome(run, task) for task in tasks))
+class SpeechPredictions:
+    """Runs /predict's inputs through speech models."""
+
+    def __init__(self, speech: SpeechService) -> None:
+        self._speech = speech
+
+    async def run(
+        self,
+        admission: Admission,
+        model: Model,
+        bodies: Sequence[Body],
+        scheduling: SchedulingOptions,
+    ) -> list[Reply | SidecarError]:
+        """Return the reply of each input, or why it has none, in order.
+
+        Raises RequestTimedOut; for recordings, ModelNotFound, ModelDownloading and NoRoom
+        because of the model that finds speech.
+        """
+        speech, client = self._speech, admission.client
+        if model.spec.task == "speech_recognition":
+            admission.prepare(speech.voice_activity(), "voice activity")
+        calls = (SpeechInputCall(speech, client, model, scheduling, body) for body in bodies)
+        return await asyncio.gather(*(_outcome(call) for call in calls))
 
 
-async def _outcome(run: Callable[[Task], Awaitable[Reply]], task: Task) -> Reply | SidecarError:
+async def _outcome(call: SpeechInputCall) -> Reply | SidecarError:
+    """Return the reply, or why there is none, which names fields as they lie in `inputs`."""
     try:
-        return await run(task)
+        return await _RUN[call.model.spec.task](call)
     except RequestTimedOut:
         raise
     except SidecarError as exc:
-        return exc
+        return exc.renamed(_FIELDS.get(exc.field or "", exc.field))
 
 
-async def _speak(task: Task) -> Reply:
-    speech = task.speech
-    if len(task.body) > MAX_REQUEST_BYTES:
-        raise InvalidInput(f"inputs: at most {MAX_REQUEST_BYTES} bytes, a voice to clone included")
-    given = _decoded(_spoken, task.body, "text, or an object {text, parameters}")
+async def _speak(call: SpeechInputCall) -> Reply:
+    if len(call.body) > MAX_REQUEST_BYTES:
+        raise InvalidInput(
+            f"at most {MAX_REQUEST_BYTES} bytes, a voice to clone included", field="inputs"
+        )
+    given = _decoded(_spoken, call.body, "text, or an object {text, parameters}")
     text, raw = (given, {}) if isinstance(given, str) else (given.text, given.parameters)
-    if len(text) > MAX_TEXT:
-        raise TextTooLong("inputs", MAX_TEXT, len(text))
     parameters = _parameters(raw, SynthesisParameters)
-    speaker = speech.speaker(task.key, parameters.voice)
-    check_language(speaker.speech, parameters.language)
-    longest = speech.max_speech_seconds
-    order = SynthesisCall(text, speaker, parameters, task.scheduling, longest)
-    spoken = await speak(speech.scheduler, order)
-    in_thread = speech.in_threads_of(task.client)
-    rendered = await render(
-        in_thread, spoken, parameters.output_format or "wav", parameters.quality
-    )
+    speech = call.speech
+    synthesis = speech.synthesis_call(text, parameters, call.scheduling, call.model.key)
+    file = await speech.speak(synthesis, parameters.output_format or "wav", call.client)
+    rendered = file.rendered
     return _reply(
         SpeechPrediction(
             base64.b64encode(rendered.data).decode(),
             rendered.format,
             rendered.sample_rate,
-            round(spoken.seconds, 3),
-            warnings(spoken.left_out),
-            spoken.words if parameters.timestamps else msgspec.UNSET,
+            round(rendered.seconds, 3),
+            warnings(file.left_out),
+            file.words if parameters.timestamps else msgspec.UNSET,
         ),
-        spoken.replies,
+        file.replies,
     )
 
 
-async def _transcribe(task: Task) -> Reply:
-    speech = task.speech
-    audio: Body | msgspec.Raw = task.body
+async def _transcribe(call: SpeechInputCall) -> Reply:
+    audio: Body | msgspec.Raw = call.body
     raw: dict[str, Any] = {}
     if audio[:1] == b"{":
-        given = _decoded(_heard, task.body, "a data URI, or an object {audio, parameters}")
+        given = _decoded(_heard, call.body, "a data URI, or an object {audio, parameters}")
         audio, raw = given.audio, given.parameters
     parameters = _parameters(raw, TranscriptionParameters)
-    listener = speech.listener(task.key)
-    check_language(listener.speech, parameters.known_language)
-    transcript = Transcript()
-    async with _recording(task, audio) as (recording, source):
-        transcription = Transcription(speech.scheduler, recording, listener, parameters)
-        async with aclosing(transcription.heard()) as parts:
-            async for heard in parts:
-                transcript.add(heard)
+    listener = call.speech.listener(call.model.key, parameters)
+    async with _source(call, audio) as source:
+        transcription = call.speech.transcription(source, listener, parameters, call.scheduling)
+        transcript = await write_down(transcription)
     answer = RecognitionPrediction(
         transcript.text,
         transcript.segments,
@@ -133,43 +131,48 @@ async def _transcribe(task: Task) -> Reply:
     return _reply(answer, transcription.replies)
 
 
-async def _find_speech(task: Task) -> Reply:
-    async with _recording(task, task.body) as (recording, _):
-        finder = SpeechFinder(task.speech.scheduler, recording)
+async def _find_speech(call: SpeechInputCall) -> Reply:
+    async with _source(call, call.body) as source:
+        recording = Recording(source.blocks(), call.model.key, call.scheduling)
+        finder = SpeechFinder(call.speech.scheduler, recording)
         async with aclosing(finder.parts()) as parts:
             times = [SpeechTimes(round(p.start, 3), round(p.end, 3)) async for p in parts]
     return _reply(VoiceActivityPrediction(times), finder.replies)
 
 
-_RUN: Mapping[str, Callable[[Task], Awaitable[Reply]]] = {
+_RUN: Mapping[str, Callable[[SpeechInputCall], Awaitable[Reply]]] = {
     "speech_synthesis": _speak,
     "speech_recognition": _transcribe,
     "voice_activity": _find_speech,
 }
+_FIELDS = {
+    name: f"inputs.parameters.{name}"
+    for kind in (SynthesisParameters, TranscriptionParameters)
+    for name in kind.__struct_fields__
+} | {"text": "inputs"}
 
 
 @asynccontextmanager
-async def _recording(
-    task: Task, audio: Body | msgspec.Raw
-) -> AsyncIterator[tuple[Recording, AudioSource]]:
-    speech = task.speech
-    upload = await inline_audio(audio, "inputs", speech.in_threads_of(task.client))
-    async with speech.audio_source(upload.file, "inputs", task.client) as source:
-        yield Recording(source.blocks(), speech.voice_activity(), task.scheduling), source
+async def _source(call: SpeechInputCall, audio: Body | msgspec.Raw) -> AsyncIterator[AudioSource]:
+    speech, client = call.speech, call.client
+    upload = await inline_audio(audio, "inputs", speech.in_threads_of(client))
+    async with speech.audio_source(upload.file, "inputs", client) as source:
+        yield source
 
 
 def _decoded(decoder: msgspec.json.Decoder[Given], body: Body, what: str) -> Given:
     try:
         return decoder.decode(body)
     except msgspec.DecodeError as exc:
-        raise InvalidInput(f"inputs: must be {what}") from exc
+        raise InvalidInput(f"must be {what}", field="inputs") from exc
 
 
 def _parameters(raw: dict[str, Any], kind: type[Parameters]) -> Parameters:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as exc:
-        raise InvalidInput(f"inputs.parameters.{field_rule(exc)}") from exc
+        refusal = invalid_fields(exc, within="inputs.parameters")
+        raise InvalidInput(refusal.rule, field=refusal.field) from exc
 
 
 def _reply(answer: Any, replies: Sequence[Reply]) -> Reply:

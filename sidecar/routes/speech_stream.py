@@ -22,8 +22,9 @@ from sidecar.schemas.synthesis import (
 )
 from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.captions import captions
+from sidecar.speech.fair_threads import InThread
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.service import InThread, SpeechService
+from sidecar.speech.service import SpeechService
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.speech_statistics import Synthesis
@@ -33,6 +34,8 @@ from sidecar.web.middleware import begin_stream
 
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
+
+LEFT_OUT = "text: left out what the voice cannot say"
 
 
 class Streamed(NamedTuple):
@@ -58,16 +61,13 @@ def audio_headers(
     }
     if left_out:
         scripts = ", ".join(each.encode("ascii", "replace").decode() for each in left_out)
-        headers["X-Warnings"] = f"text: left out what the voice cannot say: {scripts}"
+        headers["X-Warnings"] = f"{LEFT_OUT}: {scripts}"
     return headers
 
 
 def warnings(left_out: LeftOut) -> list[str]:
     """Return one sentence for each script whose words are not in the audio."""
-    return [
-        f"text: left out what the voice cannot say: {', '.join(words)} ({script})"
-        for script, words in left_out.items()
-    ]
+    return [f"{LEFT_OUT}: {', '.join(words)} ({script})" for script, words in left_out.items()]
 
 
 async def send_stream(

@@ -3,16 +3,15 @@
 import base64
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
 from sidecar.caching.result_cache import Origin, ResultCache
-from sidecar.errors import InvalidInput, TextTooLong
+from sidecar.errors import InvalidInput
 from sidecar.models.registry import ModelRegistry
-from sidecar.routes.results import OVERHEAD_BYTES, cached, result_key, within
+from sidecar.routes.results import cached, result_key, within
 from sidecar.routes.speech_stream import (
     Streamed,
     TimedEvents,
@@ -26,7 +25,6 @@ from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
-    MAX_TEXT,
     AudioFacts,
     InputsSynthesisResponse,
     OutputFormat,
@@ -42,10 +40,9 @@ from sidecar.schemas.synthesis import (
 )
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.rendering import Rendered, render
+from sidecar.speech.rendering import SpeechFile
 from sidecar.speech.service import SpeechService
-from sidecar.speech.synthesis import CLONING, LeftOut, SynthesisCall, SynthesizedSpeech, speak
-from sidecar.speech.voices import check_language
+from sidecar.speech.synthesis import SynthesisCall
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
@@ -54,21 +51,6 @@ from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(SynthesisRequest)
-
-
-class Made(NamedTuple):
-    """A file, how it came about, and the seconds from the first job to the last."""
-
-    rendered: Rendered
-    processing: ProcessingFacts
-    speaking_seconds: float
-    left_out: LeftOut
-    words: list[SpokenWord]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.rendered.data) + OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +72,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     asked = await read_json(admission, _request)
     if asked.format is not None:
         asked = replace(asked, timestamps="word")
+    admission.field_names = asked.field_names
     order = checked_order(request, asked, parts.speech)
     if asked.enable_streaming:
         response, call.synthesis = await _streamed(admission, asked, order, parts)
@@ -102,27 +85,14 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
 def checked_order(
     request: web.Request, asked: SynthesisRequest, speech: SpeechService
 ) -> SynthesisCall:
-    """Return what is to be spoken, and by whom.
-
-    Raises TextTooLong, InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice.
-    """
-    if len(asked.words) > MAX_TEXT:
-        field = "inputs" if asked.text is None else "text"
-        raise TextTooLong(field, MAX_TEXT, len(asked.words))
-    speaker = speech.speaker(asked.wanted_model, asked.voice)
-    check_language(speaker.speech, asked.language)
-    for name in CLONING:
-        if getattr(asked, name) is not None and name not in speaker.speech.controls:
-            raise InvalidInput(
-                f"{name}: {speaker.name} does not take it; /audio/models tells who does"
-            )
+    """Return what is to be spoken, and by whom.  Raises what `synthesis_call` raises."""
     scheduling = SchedulingOptions(
         asked.priority,
         asked.timeout,
         request[CALL].arrived,
         traceparent=request_head.traceparent(request),
     )
-    return SynthesisCall(asked.words, speaker, asked, scheduling, speech.max_speech_seconds)
+    return speech.synthesis_call(asked.words, asked, scheduling, asked.wanted_model)
 
 
 async def _whole(
@@ -131,40 +101,33 @@ async def _whole(
     wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
-        raise InvalidInput(f"{field}: an audio file has no place for it; accept application/json")
-    made, origin = await _made(admission, asked, order, wanted.format, parts)
-    taken = time.monotonic() - order.scheduling.arrived
-    speaking = made.speaking_seconds if origin == "computed" else None
-    synthesis = Synthesis(order.speaker.key, taken, made.rendered.seconds, speaking)
-    if wanted.raw:
-        headers = audio_headers(
-            wanted.format, made.rendered.sample_rate, order.speaker, made.left_out
+        raise InvalidInput(
+            "an audio file has no place for it; accept application/json", field=field
         )
-        return web.Response(body=made.rendered.data, headers=headers), synthesis
+    file, origin = await _file(admission, asked, order, wanted.format, parts)
+    rendered, taken = file.rendered, time.monotonic() - order.scheduling.arrived
+    speaking = file.speaking_seconds if origin == "computed" else None
+    synthesis = Synthesis(order.speaker.key, taken, rendered.seconds, speaking)
+    if wanted.raw:
+        headers = audio_headers(wanted.format, rendered.sample_rate, order.speaker, file.left_out)
+        return web.Response(body=rendered.data, headers=headers), synthesis
     if asked.text is None:
-        return json_response(_inputs_answer(asked, order, made, taken)), synthesis
-    return json_response(_text_answer(asked, order, made, taken)), synthesis
+        return json_response(_inputs_answer(asked, order, file, taken)), synthesis
+    return json_response(_text_answer(asked, order, file, taken)), synthesis
 
 
-async def _made(
+async def _file(
     admission: Admission,
     asked: SynthesisRequest,
     order: SynthesisCall,
     name: OutputFormat,
     parts: SynthesisParts,
-) -> tuple[Made, Origin]:
-    """The whole file, and where it came from."""
+) -> tuple[SpeechFile, Origin]:
+    """Return the whole file, and where it came from."""
 
-    async def compute() -> Made:
+    async def compute() -> SpeechFile:
         await admission.admit_to_model(order.speaker.key, order.speaker.name)
-        started = time.monotonic()
-        spoken = await speak(parts.speech.scheduler, order)
-        speaking = time.monotonic() - started
-        in_thread = parts.speech.in_threads_of(admission.client)
-        rendered = await render(in_thread, spoken, name, asked.quality)
-        return Made(
-            rendered, _processing(spoken, rendered), speaking, spoken.left_out, spoken.words
-        )
+        return await parts.speech.speak(order, name, admission.client)
 
     model = parts.models.require(order.speaker.key, called=order.speaker.name)
     if not model.spec.cache:
@@ -190,9 +153,9 @@ async def _streamed(
 
 
 def _text_answer(
-    asked: SynthesisRequest, order: SynthesisCall, made: Made, taken: float
+    asked: SynthesisRequest, order: SynthesisCall, file: SpeechFile, taken: float
 ) -> SynthesisResponse:
-    speaker, rendered = order.speaker, made.rendered
+    speaker, rendered = order.speaker, file.rendered
     return SynthesisResponse(
         success=True,
         timestamp=now(),
@@ -208,32 +171,32 @@ def _text_answer(
         metadata=SynthesisMetadata(
             SpokenBy(speaker.spec.display_name, "tts", speaker.spec.description),
             AudioFacts(rendered.bit_rate, FORMATS[rendered.format].codec, len(rendered.data)),
-            made.processing,
+            _processing(file),
         ),
-        warnings=warnings(made.left_out),
-        words=_words(order, made),
-        captions=_captions(asked, made),
+        warnings=warnings(file.left_out),
+        words=_words(order, file),
+        captions=_captions(asked, file),
     )
 
 
-def _processing(spoken: SynthesizedSpeech, rendered: Rendered) -> ProcessingFacts:
+def _processing(file: SpeechFile) -> ProcessingFacts:
     """The jobs' own times: jobs that other requests shared count whole, and each once."""
-    jobs = {(reply.worker, reply.job): reply for reply in spoken.replies}
+    jobs = {(reply.worker, reply.job): reply for reply in file.replies}
     timings = [reply.timings for reply in jobs.values() if reply.timings is not None]
     return ProcessingFacts(
         gpu_used=any(reply.device.startswith("cuda") for reply in jobs.values()),
         inference_time=round(sum(each.forward_ms for each in timings) / 1000, 6),
         preprocessing_time=round(sum(each.decode_ms for each in timings) / 1000, 6),
         postprocessing_time=round(
-            sum(each.encode_ms for each in timings) / 1000 + rendered.encode_seconds, 6
+            sum(each.encode_ms for each in timings) / 1000 + file.rendered.encode_seconds, 6
         ),
     )
 
 
 def _inputs_answer(
-    asked: SynthesisRequest, order: SynthesisCall, made: Made, taken: float
+    asked: SynthesisRequest, order: SynthesisCall, file: SpeechFile, taken: float
 ) -> InputsSynthesisResponse:
-    speaker, rendered = order.speaker, made.rendered
+    speaker, rendered = order.speaker, file.rendered
     language = order.parameters.language or speaker.speech.languages[0]
     return InputsSynthesisResponse(
         success=True,
@@ -243,18 +206,18 @@ def _inputs_answer(
         sample_rate=rendered.sample_rate,
         processing_time=round(taken, 6),
         model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
-        warnings=warnings(made.left_out),
-        words=_words(order, made),
-        captions=_captions(asked, made),
+        warnings=warnings(file.left_out),
+        words=_words(order, file),
+        captions=_captions(asked, file),
     )
 
 
-def _words(order: SynthesisCall, made: Made) -> list[SpokenWord] | msgspec.UnsetType:
-    return made.words if order.parameters.timestamps else msgspec.UNSET
+def _words(order: SynthesisCall, file: SpeechFile) -> list[SpokenWord] | msgspec.UnsetType:
+    return file.words if order.parameters.timestamps else msgspec.UNSET
 
 
-def _captions(asked: SynthesisRequest, made: Made) -> str | msgspec.UnsetType:
-    return captions(made.words, asked.format) if asked.format else msgspec.UNSET
+def _captions(asked: SynthesisRequest, file: SpeechFile) -> str | msgspec.UnsetType:
+    return captions(file.words, asked.format) if asked.format else msgspec.UNSET
 
 
 ROUTES = [

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from sidecar.routes.input_audio import AudioRequest, received_audio
 from sidecar.routes.listening import Listening, listening_to
 from sidecar.routes.timestamps import now
-from sidecar.routes.transcription_request import TranscriptionCall, read_request
 from sidecar.schemas.inline_audio import hello
 from sidecar.schemas.transcription import (
     InputAudio,
@@ -31,6 +31,7 @@ from sidecar.web.event_stream import Event, send_events
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
+_request = msgspec.json.Decoder(TranscriptionRequest)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,16 +49,17 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     """Write down one recording."""
     speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
-    async with (
-        read_request(admission, speech) as asked,
-        listening_to(request, speech, asked.request, asked.upload, asked.field) as listening,
-    ):
-        response, call.success = await _answer(request, asked, listening)
+    async with received_audio(admission, _request, speech) as asked:
+        admission.field_names = asked.request.field_names
+        async with listening_to(
+            request, speech, asked.request, asked.upload, asked.field
+        ) as listening:
+            response, call.success = await _answer(request, asked, listening)
     return response
 
 
 async def _answer(
-    request: web.Request, asked: TranscriptionCall, listening: Listening
+    request: web.Request, asked: AudioRequest[TranscriptionRequest], listening: Listening
 ) -> tuple[web.StreamResponse, bool]:
     """The answer, and whether all of it could be sent."""
     if asked.request.stream:
@@ -71,7 +73,9 @@ async def _answer(
     return response, True
 
 
-async def _events(asked: TranscriptionCall, listening: Listening) -> AsyncGenerator[Event, None]:
+async def _events(
+    asked: AudioRequest[TranscriptionRequest], listening: Listening
+) -> AsyncGenerator[Event, None]:
     """Each segment when it is ready; at the end the answer that there is without streaming."""
     transcript = Transcript()
     async with aclosing(listening.heard()) as parts:
@@ -91,7 +95,7 @@ def _plain(response_format: str, transcript: Transcript) -> web.Response:
 
 
 def _body(
-    asked: TranscriptionCall, listening: Listening, transcript: Transcript
+    asked: AudioRequest[TranscriptionRequest], listening: Listening, transcript: Transcript
 ) -> TranscriptionResponse | InputsTranscriptionResponse:
     """The answer in the form that the request had."""
     listener = listening.listener

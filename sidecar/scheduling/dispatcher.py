@@ -52,7 +52,7 @@ class Dispatcher:
         self._on_waiting = on_waiting
         self._clock = clock
         self._workers = 0
-        self._closed: Unavailable | None = ModelNotReady(f"model_name: {model} is loading")
+        self._closed: Unavailable | None = ModelNotReady(f"{model} is loading", field="model_name")
         self._jobs: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
         self._breaker = CircuitBreaker()
@@ -135,7 +135,8 @@ class Dispatcher:
         now = self._clock()
         if self._breaker.state(now) == "open":
             raise ModelNotReady(
-                f"model_name: jobs of {self.model} keep failing",
+                f"jobs of {self.model} keep failing",
+                field="model_name",
                 retry_after=math.ceil(self._breaker.seconds_left(now)),
             )
 

@@ -41,6 +41,7 @@ class AnswerHeader(msgspec.Struct):
     length: int
     status: int = 200
     error: str | None = None
+    field: str | None = None  # of the input or its parameters, which the error is about
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of the body has to know
     forward_pass: int = 0

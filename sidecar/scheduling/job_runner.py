@@ -66,7 +66,7 @@ class JobRunner(Runner):
             self._try_again(batch, full, alone=False)
         except EngineGone as exc:
             self._record_failure()
-            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             self._try_again(batch, gone, alone=exc.reached)
         except EngineRefused as exc:
             self._record_failure()

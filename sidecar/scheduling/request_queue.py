@@ -44,9 +44,11 @@ class RequestQueue:
     def _check_room(self, entries: Sequence[Entry]) -> None:
         size = sum(entry.size for entry in entries)
         if self._live + len(entries) > self._max_entries:
-            raise QueueFull(f"inputs: {self._live} wait, the limit is {self._max_entries}")
+            raise QueueFull(f"{self._live} wait, the limit is {self._max_entries}", field="inputs")
         if self._bytes + size > self._max_bytes and self._live:
-            raise QueueFull(f"inputs: {self._bytes} bytes wait, the limit is {self._max_bytes}")
+            raise QueueFull(
+                f"{self._bytes} bytes wait, the limit is {self._max_bytes}", field="inputs"
+            )
 
     def put_back(self, entry: Entry) -> None:
         """Queue *entry* again, at the place that its first arrival gave it."""

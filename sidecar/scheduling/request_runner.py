@@ -103,7 +103,7 @@ class RequestRunner(Runner):
             self._try_again([entry], full, alone=False)
         except EngineGone as exc:
             self._record_failure()
-            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             self._try_again([entry], gone, alone=exc.reached)
         except Exception:
             log.exception(
@@ -144,7 +144,7 @@ class RequestRunner(Runner):
             case _Verdict.MODEL_GONE:
                 self._again_after(entry, refusal, self._not_ready())
             case _Verdict.WORKER_DIED:
-                self._again_after(entry, refusal, WorkerDied("inputs: tried twice"))
+                self._again_after(entry, refusal, WorkerDied("tried twice", field="inputs"))
 
     def _again_after(
         self, entry: Entry, refusal: EngineRefused | None, error: SidecarError
@@ -154,7 +154,7 @@ class RequestRunner(Runner):
         self._try_again([entry], error, alone=True)
 
     def _not_ready(self) -> ModelNotReady:
-        return ModelNotReady(f"model_name: no worker of {self._model} took the request")
+        return ModelNotReady(f"no worker of {self._model} took the request", field="model_name")
 
     async def _pass_on(
         self, entry: Entry, response: EngineResponse, pieces: AsyncIterator[bytes], seconds: float
@@ -172,7 +172,7 @@ class RequestRunner(Runner):
                 await stream.put(piece)
         except EngineGone:
             self._record_failure()
-            gone = EngineUnavailable("inputs: TorchServe went away", retry_after=2)
+            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             await stream.put(gone)
         else:
             await stream.put(None)

@@ -121,6 +121,13 @@ class Speech(_Entry, frozen=True):
     translates: bool = False
     word_timestamps: bool = False
 
+    @property
+    def clones_voices(self) -> bool:
+        """Whether a voice can be cloned: given as numbers, or as an example."""
+        return any(name in self.controls for name in CLONING)
+
+
+CLONING = ("speaker_embedding", "reference_audio")  # parameters that are a voice
 
 Task = Literal[
     "tensor",

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from sidecar.errors import FieldError
 from sidecar.schemas.model_spec import ModelLimits
 
 Version = Annotated[str, Meta(pattern=r"^\d+(\.\d+)*$", max_length=32)]
@@ -137,7 +138,7 @@ class LoadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.default and self.version is None:
-            raise ValueError("default: needs a version")
+            raise FieldError("default", "needs a version")
 
 
 class UnloadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

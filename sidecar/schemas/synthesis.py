@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from sidecar.errors import FieldError
 from sidecar.schemas.priority import Priority
 
 MAX_TEXT = 5000
@@ -110,9 +111,22 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.inputs is None):
-            raise ValueError("text: give either text or inputs")
+            raise FieldError("text", "give either text or inputs")
         if self.model is not None and self.model_name is not None:
-            raise ValueError("model: give either model or model_name")
+            raise FieldError("model", "give either model or model_name")
+
+    @property
+    def field_names(self) -> dict[str, str]:
+        """How the client calls what errors name `text` and `model_name`."""
+        return {
+            "text": self.text_field,
+            "model_name": "model" if self.model_name is None else "model_name",
+        }
+
+    @property
+    def text_field(self) -> str:
+        """Where the text is."""
+        return "inputs" if self.text is None else "text"
 
     @property
     def words(self) -> str:

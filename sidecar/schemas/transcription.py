@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.errors import FieldError
 from sidecar.schemas.inline_audio import InlineAudio, no_audio
 from sidecar.schemas.languages import language_code
 from sidecar.schemas.priority import Priority
@@ -62,9 +63,14 @@ class TranscriptionRequest(
 
     def __post_init__(self) -> None:
         if self.model is not None and self.model_name is not None:
-            raise ValueError("model: give either model or model_name")
+            raise FieldError("model", "give either model or model_name")
         if self.stream and self.response_format != "json":
-            raise ValueError("stream: goes with response_format json alone")
+            raise FieldError("stream", "goes with response_format json alone")
+
+    @property
+    def field_names(self) -> dict[str, str]:
+        """How the client calls what errors name `model_name`."""
+        return {"model_name": "model" if self.model_name is None else "model_name"}
 
     @property
     def wanted_model(self) -> str | None:

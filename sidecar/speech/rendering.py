@@ -3,11 +3,21 @@
 import time
 from typing import NamedTuple
 
-from sidecar.schemas.synthesis import OutputFormat, Quality
+import msgspec
+
+from sidecar.caching.answer_cache import OVERHEAD_BYTES
+from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.synthesis import OutputFormat, Quality, SpokenWord
 from sidecar.speech.audio_encoder import BYTES_PER_SAMPLE, FileEncoder
+from sidecar.speech.fair_threads import InThread
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.service import InThread
-from sidecar.speech.synthesis import SynthesizedSpeech
+from sidecar.speech.synthesis import (
+    LeftOut,
+    SynthesisCall,
+    SynthesizedSpeech,
+    speak,
+)
 
 TURN_SECONDS = 15  # of audio, encoded in one turn
 
@@ -45,3 +55,37 @@ async def render(
         speech.seconds,
         time.perf_counter() - started,
     )
+
+
+class SpeechFile(NamedTuple):
+    """A text as a whole file.
+
+    *replies* are what spoke it, without their audio; *speaking_seconds* is how long that took.
+    """
+
+    rendered: Rendered
+    replies: list[Reply]
+    left_out: LeftOut
+    words: list[SpokenWord]
+    speaking_seconds: float
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.rendered.data) + OVERHEAD_BYTES * (1 + len(self.replies))
+
+
+async def speak_file(
+    scheduler: Scheduler,
+    in_thread: InThread,
+    call: SynthesisCall,
+    name: OutputFormat,
+    quality: Quality,
+) -> SpeechFile:
+    """Return what *call* asks for in the format *name*.  Raises what `speak` raises."""
+    started = time.monotonic()
+    spoken = await speak(scheduler, call)
+    seconds = time.monotonic() - started
+    rendered = await render(in_thread, spoken, name, quality)
+    replies = [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies]
+    return SpeechFile(rendered, replies, spoken.left_out, spoken.words, seconds)

@@ -1,24 +1,30 @@
-"""The parts of speech in one running program, as the routes are handed them."""
+"""Speech as the routes ask for it: one way to speak, and one way to listen."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.models.registry import ModelRegistry
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.synthesis import MAX_TEXT, OutputFormat, SynthesisParameters
+from sidecar.schemas.transcription import TranscriptionParameters
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
 from sidecar.speech.audio_source import AudioSource
-from sidecar.speech.fair_threads import FairThreads
+from sidecar.speech.fair_threads import FairThreads, InThread
+from sidecar.speech.rendering import SpeechFile, speak_file
+from sidecar.speech.synthesis import SynthesisCall
+from sidecar.speech.transcription import Transcription
+from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import (
     Listener,
-    Speaker,
+    check_cloning,
+    check_language,
     find_listener,
     find_speaker,
     find_voice_activity,
 )
-
-InThread = Callable[..., Awaitable[Any]]
 
 
 class SpeechService:
@@ -26,7 +32,6 @@ class SpeechService:
 
     def __init__(self, models: ModelRegistry, scheduler: Scheduler, settings: Settings) -> None:
         self.scheduler = scheduler
-        self.max_speech_seconds = settings.max_speech_seconds
         self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)
@@ -34,13 +39,63 @@ class SpeechService:
             settings.max_audio_seconds, settings.max_audio_megasamples * 1e6
         )
 
-    def speaker(self, model: str | None, voice: str | None) -> Speaker:
-        """Who speaks.  Raises ModelNotFound, SpeechRefusal, UnknownVoice."""
-        return find_speaker(self._models.catalog, self._settings.default_tts_model, model, voice)
+    def synthesis_call(
+        self,
+        text: str,
+        parameters: SynthesisParameters,
+        scheduling: SchedulingOptions,
+        model: str | None,
+    ) -> SynthesisCall:
+        """Return the checked call to speak *text*, by the default model if none is named.
 
-    def listener(self, model: str | None) -> Listener:
-        """Who listens.  Raises ModelNotFound, SpeechRefusal."""
-        return find_listener(self._models.catalog, self._settings.default_asr_model, model)
+        Raises TextTooLong, ModelNotFound, SpeechRefusal, UnknownVoice, and InvalidInput for a
+        parameter that the voice does not obey.  They name the text `text`, and the model
+        `model_name`.
+        """
+        if len(text) > MAX_TEXT:
+            raise TextTooLong("text", MAX_TEXT, len(text))
+        default = self._settings.default_tts_model
+        speaker = find_speaker(self._models.catalog, default, model, parameters.voice)
+        check_language(speaker.speech, parameters.language)
+        check_cloning(speaker, parameters)
+        longest = self._settings.max_speech_seconds
+        return SynthesisCall(text, speaker, parameters, scheduling, longest)
+
+    async def speak(self, call: SynthesisCall, name: OutputFormat, client: str) -> SpeechFile:
+        """Return all that *call* asks for as a file in the format *name*.
+
+        Raises what the scheduler raises, SpeechTooLong, and the first sentence's error.
+        """
+        in_thread = self.in_threads_of(client)
+        return await speak_file(self.scheduler, in_thread, call, name, call.parameters.quality)
+
+    def listener(self, model: str | None, parameters: TranscriptionParameters) -> Listener:
+        """Return who listens, the default model if none is named.
+
+        Raises ModelNotFound, SpeechRefusal, and InvalidInput for what the model cannot do.
+        """
+        listener = find_listener(self._models.catalog, self._settings.default_asr_model, model)
+        check_language(listener.speech, parameters.known_language)
+        if parameters.task == "translate" and not listener.speech.translates:
+            raise InvalidInput(f"{listener.name} does not translate", field="task")
+        return listener
+
+    def transcription(
+        self,
+        source: AudioSource,
+        listener: Listener,
+        parameters: TranscriptionParameters,
+        scheduling: SchedulingOptions,
+        *,
+        streamed: bool = False,
+    ) -> Transcription:
+        """Return the way of *source* through the recogniser.
+
+        *streamed*: the time-out counts for each job.  Raises ModelNotFound without a model that
+        finds speech.
+        """
+        recording = Recording(source.blocks(), self.voice_activity(), scheduling, streamed)
+        return Transcription(self.scheduler, recording, listener, parameters)
 
     def voice_activity(self) -> str:
         """Return the model that finds speech.  Raises ModelNotFound."""

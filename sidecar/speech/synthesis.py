@@ -19,22 +19,21 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from sidecar.errors import InvalidInput, QueueFull, SpeechTooLong
+from sidecar.errors import InputRefused, InvalidInput, QueueFull, SpeechTooLong
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
+from sidecar.schemas.model_spec import CLONING
 from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
 
-NOTHING = "text: holds nothing that can be spoken"
 AHEAD = 8  # parts that are queued or in flight
 SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
 SECONDS_PER_SIGN = 6.0  # the same of a character beyond Latin-1, which is read by its name
 READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
-CLONING = ("speaker_embedding", "reference_audio")  # whose voice: sent only where they are given
 # What encloses text may enclose several sentences; letters of other scripts are told before the
 # first byte of a stream.  "<" may begin a tag, "[" a link.
 _READ_WHOLE = re.compile(r"[*_~`<\[]|==|[^\W\d_\x00-\u024f\u1e00-\u1eff]")
@@ -170,7 +169,7 @@ class SpeechSynthesis:
                     self._note_words(reply)
                     yield reply
             if silent:
-                raise InvalidInput(NOTHING)
+                raise InvalidInput("holds nothing that can be spoken", field="text")
         finally:
             for pending in self._pending:
                 pending.close()
@@ -251,14 +250,11 @@ class SpeechSynthesis:
         return pending
 
     async def _next(self) -> Reply:
-        """Return the reply that is due.
-
-        Raises InvalidInput with the handler's own sentence, which names the parameter.
-        """
+        """Return the reply that is due.  Raises InvalidInput for the field that is refused."""
         try:
             reply = await self._pending[0].entries[0].reply
-        except InvalidInput as exc:
-            raise InvalidInput(exc.detail.removeprefix("inputs: ")) from exc
+        except InputRefused as exc:
+            raise InvalidInput(exc.reason, field=exc.part) from exc
         self._pending.popleft().close()
         for script, words in reply.parameters.get("left_out", {}).items():
             known = self.left_out.setdefault(script, [])

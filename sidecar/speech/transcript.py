@@ -1,7 +1,9 @@
 """What was heard, put together."""
 
+from contextlib import aclosing
+
 from sidecar.schemas.transcription import Segment
-from sidecar.speech.transcription import Heard
+from sidecar.speech.transcription import Heard, Transcription
 
 
 class Transcript:
@@ -39,3 +41,12 @@ class Transcript:
             return None
         weighted = zip(self.segments, seconds, strict=True)
         return sum(each.confidence * length for each, length in weighted) / sum(seconds)
+
+
+async def write_down(transcription: Transcription) -> Transcript:
+    """Return all that *transcription* hears.  Raises what the scheduler raises."""
+    transcript = Transcript()
+    async with aclosing(transcription.heard()) as parts:
+        async for heard in parts:
+            transcript.add(heard)
+    return transcript

@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 
 from sidecar.catalog.catalog import Catalog
 from sidecar.errors import InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice
-from sidecar.schemas.model_spec import ModelSpec, Speech
+from sidecar.schemas.model_spec import CLONING, ModelSpec, Speech
+from sidecar.schemas.synthesis import SynthesisParameters
 from sidecar.validation import nearest
 
 SpeechTask = Literal["speech_synthesis", "speech_recognition"]
@@ -88,9 +89,19 @@ def check_language(speech: Speech, language: str | None, field: str = "language"
     if language is not None and language not in speech.languages:
         known = ", ".join(speech.languages)
         raise InvalidInput(
-            f"{field}: must be one of {known}{nearest(language, speech.languages)}",
+            f"must be one of {known}{nearest(language, speech.languages)}",
+            field=field,
             extra={"supported_languages": list(speech.languages)},
         )
+
+
+def check_cloning(speaker: Speaker, parameters: SynthesisParameters) -> None:
+    """Raise InvalidInput for a voice to clone that the model does not take."""
+    for name in CLONING:
+        if getattr(parameters, name) is not None and name not in speaker.speech.controls:
+            raise InvalidInput(
+                f"{speaker.name} does not take it; /audio/models tells who does", field=name
+            )
 
 
 def _owner(catalog: Catalog, voice: str) -> str:
@@ -109,7 +120,8 @@ def _key(catalog: Catalog, task: SpeechTask, model: str | None, default: str) ->
     if catalog[key].task != task:
         known = [key for key, _ in models_of(catalog, task)]
         raise SpeechRefusal(
-            f"model: {name} is not a model for {_KINDS[task]}",
+            f"{name} is not a model for {_KINDS[task]}",
+            field="model_name",
             error=f"Model '{name}' is not a {_KINDS[task]} model",
             extra={"available_models": known},
         )

@@ -96,15 +96,15 @@ class LogFolder:
     @contextmanager
     def _open(self, name: str, flags: int) -> Iterator[BinaryIO]:
         if not NAME.fullmatch(name):
-            raise InvalidLogName("file: a name like server.log or server.log.1")
+            raise InvalidLogName("a name like server.log or server.log.1", field="file")
         try:
             # O_NONBLOCK: a pipe would not answer.
             number = os.open(self._folder / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as exc:
-            raise exhaustion(exc) or LogNotFound(f"file: {exc.strerror}") from exc
+            raise exhaustion(exc) or LogNotFound(str(exc.strerror), field="file") from exc
         if not stat.S_ISREG(os.fstat(number).st_mode):
             os.close(number)
-            raise LogNotFound("file: not a regular file")
+            raise LogNotFound("not a regular file", field="file")
         with os.fdopen(number, "rb" if flags == os.O_RDONLY else "rb+") as file:
             yield file
 

@@ -191,4 +191,4 @@ def _refuse(accepted: socket.socket) -> None:
 
 
 def _refusal() -> bytes:
-    return bare_answer(TooManyConnections("connections: no more can be open at once"))
+    return bare_answer(TooManyConnections("no more can be open at once", field="connections"))

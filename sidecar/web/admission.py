@@ -18,7 +18,7 @@ given back when the door closes behind it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -56,7 +56,7 @@ class AdmittingModel(Protocol):
 class AdmittingModels(Protocol):
     """All models, as far as admission knows them."""
 
-    def require(self, name: str, detail: str = "", *, called: str | None = None) -> AdmittingModel:
+    def require(self, name: str, *, called: str | None = None) -> AdmittingModel:
         """Return the model *name*, which the client *called* so.  Raises ModelNotFound."""
 
 
@@ -96,6 +96,7 @@ class Admission:
 
     *identity* is whose credential was good, if there was one; *quota* what its client, or its
     model, may still ask.  *needs_credential*: none has come, and without one there is no answer.
+    *field_names* is how the client calls fields that errors name otherwise: the route sets it.
     """
 
     __slots__ = (
@@ -105,6 +106,7 @@ class Admission:
         "_held",
         "_request",
         "_route",
+        "field_names",
         "identity",
         "needs_credential",
         "quota",
@@ -117,6 +119,7 @@ class Admission:
         self._counted = False  # in the rate of its client
         self._at_work_as: str | None = None  # the client whose concurrent requests it is among
         self._held: list[str] = []  # those among whose concurrent requests it is
+        self.field_names: Mapping[str, str] = {}
         self.identity: Identity | None = None
         self.quota: Quota | None = None
         self.needs_credential = False

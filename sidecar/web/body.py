@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from sidecar.errors import InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
+from sidecar.errors import FieldError, InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
 from sidecar.settings import Settings
 from sidecar.web.admission import Admission
 from sidecar.web.body_reader import MB, BodyReader, check_declared_size
@@ -88,28 +88,38 @@ def read_query(request: web.Request, kind: type[Query]) -> Query:
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise InvalidFields(field_rule(exc)) from exc
+        raise invalid_fields(exc) from exc
 
 
 def check_timeout(asked: TimedRequest, settings: Settings) -> None:
     """Raise InvalidFields for a time-out beyond the operator's limit."""
     if asked.timeout > settings.max_timeout_seconds:
-        raise InvalidFields(f"timeout: at most {settings.max_timeout_seconds:g} seconds")
+        raise InvalidFields(f"at most {settings.max_timeout_seconds:g} seconds", field="timeout")
 
 
-def field_rule(exc: msgspec.ValidationError) -> str:
-    """Return msgspec's sentence with the field in front: ``priority: Expected `int` <= 10``."""
-    rule, _, path = str(exc).partition(" - at `")
+def invalid_fields(exc: msgspec.ValidationError, within: str = "") -> InvalidFields:
+    """Return the refusal of a value that is not what a request's type says.
+
+    *within* is the field that holds the value, where that is not the whole body.
+    """
+    if isinstance(exc.__cause__, FieldError):
+        field, rule = exc.__cause__.field, exc.__cause__.rule
+    else:
+        field, rule = _field_and_rule(str(exc))
+    field = ".".join(filter(None, (within, field))) or "body"
+    return InvalidFields(rule if len(rule) <= MAX_RULE else f"{rule[:MAX_RULE]}…", field=field)
+
+
+def _field_and_rule(sentence: str) -> tuple[str, str]:
+    """Return the two from msgspec's sentence: ``Expected `int` <= 10 - at `$.priority` ``.
+
+    A field that is missing or unknown stands in the rule alone.
+    """
+    rule, _, path = sentence.partition(" - at `")
     field = path.rstrip("`").removeprefix("$").lstrip(".")
     if not field and "field" in rule and "`" in rule:
         field = rule.split("`")[1]
-    rule = rule if _names_field(rule) else f"{field or 'body'}: {rule}"
-    return rule if len(rule) <= MAX_RULE else f"{rule[:MAX_RULE]}…"
-
-
-def _names_field(rule: str) -> bool:
-    """Whether a sentence of our own (``text: give either …``) names the field already."""
-    return ": " in rule and rule.partition(": ")[0].isidentifier()
+    return field, rule
 
 
 async def _read(
@@ -132,9 +142,9 @@ async def _read(
             asked = decoder.decode(body or empty)
         except msgspec.ValidationError as exc:
             await admission.accept_token(_token_of_invalid(body))
-            raise InvalidFields(field_rule(exc)) from exc
+            raise invalid_fields(exc) from exc
         except NOT_JSON as exc:
-            raise InvalidJson(f"body: {exc}") from exc
+            raise InvalidJson(str(exc), field="body") from exc
     await admission.accept_token(asked.token)
     await take_break(len(body))
     return asked
@@ -174,7 +184,7 @@ def _check_fields_size(body: bytearray) -> None:
     """Raise PayloadTooLarge when other fields than `inputs` or `input` make the body large."""
     bulk = _bulk.decode(body)
     if len(body) - len(memoryview(bulk.inputs)) - len(memoryview(bulk.input)) > FIELDS_BYTES:
-        raise PayloadTooLarge("body: at most 1 MB for all fields but the inputs together")
+        raise PayloadTooLarge("at most 1 MB for all fields but the inputs together", field="body")
 
 
 def _token_of_invalid(body: bytearray) -> str | None:
@@ -185,4 +195,4 @@ def _token_of_invalid(body: bytearray) -> str | None:
     except msgspec.ValidationError:  # not an object, or not a string
         return None
     except NOT_JSON as exc:
-        raise InvalidJson(f"body: {exc}") from exc
+        raise InvalidJson(str(exc), field="body") from exc

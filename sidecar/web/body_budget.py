@@ -30,12 +30,14 @@ class BodyBudget:
         """Count *size* more bytes of *client*.  Raises Overloaded when they do not fit."""
         if self.held + size > self._max_bytes:
             raise Overloaded(
-                "body: the bodies being received take all the memory set aside for them",
+                "the bodies being received take all the memory set aside for them",
+                field="body",
                 retry_after=RETRY_SECONDS,
             )
         if self._held_by[client] + size > self._max_of_client:
             raise Overloaded(
-                "body: the bodies this client is sending take all the memory set aside for it",
+                "the bodies this client is sending take all the memory set aside for it",
+                field="body",
                 retry_after=RETRY_SECONDS,
             )
         self.held += size

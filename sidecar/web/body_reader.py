@@ -68,7 +68,7 @@ def check_declared_size(request: web.Request, max_bytes: int) -> None:
 
 def too_large(max_bytes: int) -> PayloadTooLarge:
     """Return the refusal of a body above *max_bytes*."""
-    return PayloadTooLarge(f"body: at most {round(max_bytes / MB, 3):g} MB")
+    return PayloadTooLarge(f"at most {round(max_bytes / MB, 3):g} MB", field="body")
 
 
 class BodyReader:
@@ -105,7 +105,7 @@ class BodyReader:
             try:
                 chunk = await self._content.readany()
             except (HttpProcessingError, web.RequestPayloadError) as exc:
-                raise InvalidBody("body: its transfer encoding is damaged") from exc
+                raise InvalidBody("its transfer encoding is damaged", field="body") from exc
             if not chunk:
                 return
             yield chunk
@@ -115,19 +115,23 @@ class BodyReader:
         inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
         async for chunk in received:
             if inflater.eof:
-                raise InvalidBody(f"body: data follows the end of the {self._encoding} stream")
+                raise InvalidBody(
+                    f"data follows the end of the {self._encoding} stream", field="body"
+                )
             waiting = chunk
             while waiting:
                 try:
                     piece = inflater.decompress(waiting, PIECE_BYTES)
                 except zlib.error as exc:
-                    raise InvalidBody(f"body: it is not valid {self._encoding}") from exc
+                    raise InvalidBody(f"it is not valid {self._encoding}", field="body") from exc
                 if piece:
                     yield piece
                 waiting = inflater.unconsumed_tail
             if inflater.unused_data:
-                raise InvalidBody(f"body: data follows the end of the {self._encoding} stream")
+                raise InvalidBody(
+                    f"data follows the end of the {self._encoding} stream", field="body"
+                )
         while piece := inflater.decompress(b"", PIECE_BYTES):
             yield piece
         if not inflater.eof:
-            raise InvalidBody(f"body: the {self._encoding} stream ends too early")
+            raise InvalidBody(f"the {self._encoding} stream ends too early", field="body")

@@ -33,7 +33,7 @@ PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
 RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
-UNKNOWN_EXPECTATION = UnknownExpectation("Expect: expected 100-continue or none")
+UNKNOWN_EXPECTATION = UnknownExpectation("expected 100-continue or none", field="Expect")
 MAX_DETAIL = 200  # characters of what the parser says
 
 
@@ -128,7 +128,9 @@ class Connection(web.RequestHandler):
         self._half_closed = True
         self._loop.call_later(PROBE_AFTER_SECONDS, self._probe)
         if self._body_unfinished:
-            self._end_body(InvalidBody("body: the connection ended before all of it had come"))
+            self._end_body(
+                InvalidBody("the connection ended before all of it had come", field="body")
+            )
         return True
 
     def resume_writing(self) -> None:
@@ -205,7 +207,7 @@ class Connection(web.RequestHandler):
         self._deaf = True
         if self._body_unfinished:  # then it is the body that is damaged: its request is refused
             self._messages.pop()
-            self._end_body(InvalidBody(f"body: {_first_line(error.message)}"))
+            self._end_body(InvalidBody(f"{_first_line(error.message)}", field="body"))
 
     def _end_body(self, reason: SidecarError) -> None:
         """Let whoever reads the body hear of *reason*."""
@@ -245,7 +247,9 @@ class Connection(web.RequestHandler):
         if self._head_seconds < limit:
             return
         if self._head_begun:
-            self._refuse_head(RequestTimeout(f"headers: expected all within {limit:g} seconds"))
+            self._refuse_head(
+                RequestTimeout(f"expected all within {limit:g} seconds", field="headers")
+            )
         else:
             self.force_close()  # it never asked anything: there is nothing to answer
 
@@ -264,9 +268,11 @@ class Connection(web.RequestHandler):
         idle = settings.body_idle_timeout_seconds
         least = settings.min_body_bytes_per_second
         if self._silent_seconds >= idle:
-            self._end_body(RequestTimeout(f"body: nothing of it came for {idle:g} seconds"))
+            self._end_body(RequestTimeout(f"nothing of it came for {idle:g} seconds", field="body"))
         elif self._body_seconds >= idle and body.total_bytes < least * self._body_seconds:
-            self._end_body(RequestTimeout(f"body: expected at least {least:g} bytes per second"))
+            self._end_body(
+                RequestTimeout(f"expected at least {least:g} bytes per second", field="body")
+            )
 
     def _check_writing(self, seconds: float, transport: asyncio.Transport) -> None:
         """Cut the connection when the client has read nothing for too long."""

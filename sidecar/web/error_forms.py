@@ -8,24 +8,33 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sidecar.errors import SidecarError
+from sidecar.errors import SidecarError, sentence
 from sidecar.schemas.openai.errors import ErrorType, OpenAIError
 from sidecar.schemas.predict import ErrorBody
 from sidecar.schemas.torchserve import TorchServeError
 
+AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+
 
 class Fault(NamedTuple):
-    """What went wrong.  *detail* and *extra* are those of `SidecarError`."""
+    """What went wrong.  *rule*, *field* and *extra* are those of `SidecarError`."""
 
     status: int
     error: str
-    detail: str
+    rule: str
+    field: str | None = None
     extra: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
-    def of(cls, exc: SidecarError) -> "Fault":
-        """Return what *exc* tells."""
-        return cls(exc.status, exc.message, exc.detail, exc.extra)
+    def of(cls, exc: SidecarError, field_names: Mapping[str, str] = AS_THEY_ARE) -> "Fault":
+        """Return what *exc* tells; *field_names* is how the client calls its field."""
+        field = None if exc.field is None else field_names.get(exc.field, exc.field)
+        return cls(exc.status, exc.message, exc.rule, field, exc.extra)
+
+    @property
+    def detail(self) -> str:
+        """The sentence that names the field and the rule."""
+        return sentence(self.field, self.rule)
 
     def bare(self) -> "Fault":
         """Return the same without its sentences, which may hold what cannot be encoded."""
@@ -77,13 +86,12 @@ _CODES = MappingProxyType({401: "invalid_api_key", 429: "rate_limit_exceeded"})
 
 
 def _openai_body(fault: Fault) -> dict[str, Any]:
-    field, separator, _ = fault.detail.partition(": ")
     unknown_model = fault.status == 404 and "model_info" in fault.extra
     usual: ErrorType = "server_error" if fault.status >= 500 else "invalid_request_error"
     facts = {
-        "message": f"{fault.error} ({fault.detail})" if separator else fault.error,
+        "message": f"{fault.error} ({fault.detail})" if fault.field else fault.error,
         "type": _TYPES.get(fault.status, usual),
-        "param": _PARAMS.get(field, field) if separator else None,
+        "param": _PARAMS.get(fault.field, fault.field) if fault.field else None,
         "code": "model_not_found" if unknown_model else _CODES.get(fault.status),
     }
     return {"error": {**fault.extra, **facts}}

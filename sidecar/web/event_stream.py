@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.errors import SidecarError
-from sidecar.web.error_forms import Fault, form_of
-from sidecar.web.middleware import begin_stream
+from sidecar.web.error_forms import form_of
+from sidecar.web.middleware import begin_stream, fault_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ async def send_events(
                 whole = True
             except SidecarError as exc:
                 log.warning("a stream of %s ended early: %s", request.path, exc)
-                body = form_of(request.path).body(Fault.of(exc))
+                body = form_of(request.path).body(fault_of(request, exc))
                 await response.write(Event("error", msgspec.json.encode(body)).encode())
                 whole = False
             await response.write_eof()

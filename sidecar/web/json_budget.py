@@ -29,6 +29,8 @@ class JsonBudget:
         self._values += len(piece) - len(piece.translate(None, _MARKS))
         self._blanks += len(piece) - len(piece.translate(None, _BLANKS))
         if self._values > self._max_values:
-            raise PayloadTooLarge(f"body: at most {self._max_values:,} JSON values and escapes")
+            raise PayloadTooLarge(
+                f"at most {self._max_values:,} JSON values and escapes", field="body"
+            )
         if self._blanks > MAX_BLANKS:
-            raise PayloadTooLarge(f"body: at most {MAX_BLANKS:,} bytes of white space")
+            raise PayloadTooLarge(f"at most {MAX_BLANKS:,} bytes of white space", field="body")

@@ -202,6 +202,12 @@ def error_response(
     )
 
 
+def fault_of(request: web.Request, exc: SidecarError) -> Fault:
+    """Return what *exc* tells, its field called as the client of *request* calls it."""
+    admission = request.get(ADMISSION)
+    return Fault.of(exc) if admission is None else Fault.of(exc, admission.field_names)
+
+
 def _encoded(form: ErrorForm, fault: Fault) -> bytes:
     """Encode *fault*, without its sentences if they hold text that cannot be encoded."""
     try:
@@ -213,15 +219,15 @@ def _encoded(form: ErrorForm, fault: Fault) -> bytes:
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
     if exc.status in (401, 403, 429, 503):
         request.app[SERVER].metrics.count_rejection(type(exc).__name__)
-    return error_response(request, Fault.of(exc), exc.headers)
+    return error_response(request, fault_of(request, exc), exc.headers)
 
 
 def _http_error(request: web.Request, exc: web.HTTPError) -> web.Response:
     """aiohttp's own 404, 405, 400: our body, its headers."""
     allowed = exc.headers.get(hdrs.ALLOW)
     headers = {str(hdrs.ALLOW): allowed} if allowed else None
-    detail = f"method: this route has {allowed}" if allowed else f"path: {exc.reason}"
-    return error_response(request, Fault(exc.status, exc.reason, detail), headers)
+    field, rule = ("method", f"this route has {allowed}") if allowed else ("path", exc.reason)
+    return error_response(request, Fault(exc.status, exc.reason, rule, field), headers)
 
 
 def _preflight() -> web.Response:

@@ -81,7 +81,7 @@ def check_target(request: web.Request) -> None:
     """
     target = request.raw_path
     if not target.isascii() and not target.isprintable():
-        raise InvalidTarget("path: expected printable UTF-8, other bytes percent-encoded")
+        raise InvalidTarget("expected printable UTF-8, other bytes percent-encoded", field="path")
 
 
 def _printable(request: web.Request, name: istr) -> str:

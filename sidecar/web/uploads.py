@@ -29,7 +29,7 @@ from sidecar.errors import (
 )
 from sidecar.web import body
 from sidecar.web.admission import Admission
-from sidecar.web.body import ANONYMOUS_BYTES, check_timeout, field_rule
+from sidecar.web.body import ANONYMOUS_BYTES, check_timeout, invalid_fields
 from sidecar.web.body_reader import MB, PIECE_BYTES, BodyReader, max_form_bytes
 
 CHUNK_BYTES = 1 << 20  # written to disk at a time
@@ -69,7 +69,7 @@ async def opened_form(
             asked = _convert(form.fields, form.lists, kind)
             check_timeout(asked, settings)
             if form.upload is None:
-                raise InvalidFields("file: needs the audio file")
+                raise InvalidFields("needs the audio file", field="file")
             yield asked, form.upload
         finally:
             await form.close()
@@ -77,11 +77,11 @@ async def opened_form(
 
 def _convert(fields: dict[str, str], lists: dict[str, list[str]], kind: type[Parsed]) -> Parsed:
     if "inputs" in fields:
-        raise InvalidFields("inputs: in a form, the audio is the part file")
+        raise InvalidFields("in a form, the audio is the part file", field="inputs")
     try:
         return msgspec.convert({**fields, **lists}, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise InvalidFields(field_rule(exc)) from exc
+        raise invalid_fields(exc) from exc
 
 
 class _Form:
@@ -118,12 +118,12 @@ class _Form:
                     for event in parser.parse(piece[start : start + PIECE_BYTES]):
                         await self._take(event)
                 if not self._parts and reader.size > MAX_PREAMBLE_BYTES:
-                    raise InvalidForm("body: expected the first boundary at its beginning")
+                    raise InvalidForm("expected the first boundary at its beginning", field="body")
             parser.close()
         except ParserLimitReached as exc:
-            raise InvalidForm("body: the headers of a part are too long") from exc
+            raise InvalidForm("the headers of a part are too long", field="body") from exc
         except MultipartError as exc:
-            raise InvalidForm("body: it is cut short, or its parts are malformed") from exc
+            raise InvalidForm("it is cut short, or its parts are malformed", field="body") from exc
 
     async def close(self) -> None:
         """Give the file's space back."""
@@ -141,19 +141,19 @@ class _Form:
         else:
             self._field += event
             if len(self._field) > MAX_FIELD_BYTES:
-                raise InvalidFields(f"{self._name}: at most {MAX_FIELD_BYTES} bytes")
+                raise InvalidFields(f"at most {MAX_FIELD_BYTES} bytes", field=self._name)
 
     async def _begin_part(self, part: MultipartSegment) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise InvalidFields(f"body: at most {MAX_PARTS} parts")
+            raise InvalidFields(f"at most {MAX_PARTS} parts", field="body")
         name = part.name or ""
         if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
-            raise InvalidForm("body: every part needs a name, of letters, digits and _")
+            raise InvalidForm("every part needs a name, of letters, digits and _", field="body")
         if (name in self.fields and not name.endswith("[]")) or (
             name == "file" and self._file is not None
         ):
-            raise InvalidFields(f"{name}: given twice")
+            raise InvalidFields("given twice", field=name)
         self._name, self._field = name, bytearray()
         if name == "file":
             self._file = await asyncio.to_thread(tempfile.TemporaryFile)
@@ -168,7 +168,7 @@ class _Form:
         try:
             text = self._field.decode()
         except UnicodeDecodeError as exc:
-            raise InvalidForm(f"{self._name}: expected UTF-8") from exc
+            raise InvalidForm("expected UTF-8", field=self._name) from exc
         if text and self._name.endswith("[]"):
             self.lists.setdefault(self._name, []).append(text)
         elif text:
@@ -180,7 +180,7 @@ class _Form:
         assert self.upload is not None
         self.upload = self.upload._replace(size=self.upload.size + len(data))
         if self.upload.size > self._max_mb * MB:
-            raise PayloadTooLarge(f"file: at most {self._max_mb:g} MB")
+            raise PayloadTooLarge(f"at most {self._max_mb:g} MB", field="file")
         self._unwritten += data
         if len(self._unwritten) >= CHUNK_BYTES:
             await self._write()
@@ -196,11 +196,15 @@ def _parser(request: web.Request) -> PushMultipartParser:
     _, options = parse_options_header(request.headers.get(hdrs.CONTENT_TYPE, ""))
     boundary = options.get("boundary", "")
     if not 1 <= len(boundary) <= MAX_BOUNDARY or not boundary.isascii():
-        raise InvalidForm(f"Content-Type: expected a boundary of 1 to {MAX_BOUNDARY} characters")
+        raise InvalidForm(
+            f"expected a boundary of 1 to {MAX_BOUNDARY} characters", field="Content-Type"
+        )
     try:
         return PushMultipartParser(boundary, max_segment_count=MAX_PARTS + 1)
     except MultipartError as exc:
-        raise InvalidForm("Content-Type: the boundary holds characters that none may") from exc
+        raise InvalidForm(
+            "the boundary holds characters that none may", field="Content-Type"
+        ) from exc
 
 
 def _shown_name(name: str | None) -> str | None:

@@ -44,12 +44,12 @@ class XVectorNetwork:
         try:
             samples = read_wav(wav, rate)
         except InvalidInput as exc:
-            raise InvalidInput(f"reference_audio: {exc}") from exc
+            raise InvalidInput(str(exc), field="reference_audio") from exc
         seconds = len(samples) / rate
         if not MIN_SECONDS <= seconds <= MAX_SECONDS:
             raise InvalidInput(
-                f"reference_audio: it lasts {seconds:.1f} s, "
-                f"{MIN_SECONDS:g} to {MAX_SECONDS:g} s are heard"
+                f"it lasts {seconds:.1f} s, {MIN_SECONDS:g} to {MAX_SECONDS:g} s are heard",
+                field="reference_audio",
             )
         inputs = self._extractor(samples, sampling_rate=rate, return_tensors="pt")
         found = self._model(inputs["input_values"].to(self._model.device)).embeddings[0]

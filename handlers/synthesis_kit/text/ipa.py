@@ -57,8 +57,9 @@ def pronunciation(word: str, ipa: str) -> str:
     lacking = sorted(set(symbols) - _KNOWN)
     if lacking:
         raise InvalidInput(
-            f"pronunciations: {word}: the voice does not have the sounds {', '.join(lacking)}"
+            f"{word}: the voice does not have the sounds {', '.join(lacking)}",
+            field="pronunciations",
         )
     if not any(each in _VOWELS for each in symbols):
-        raise InvalidInput(f"pronunciations: {word}: must have a vowel")
+        raise InvalidInput(f"{word}: must have a vowel", field="pronunciations")
     return _STRESS.sub(r"\2\1", symbols)

@@ -81,7 +81,7 @@ class LetterReader:
         """Return *text* without what the network does not know; "" if nothing is left to say."""
         if manner.pronunciations:
             raise InvalidInput(
-                "pronunciations: this voice reads letters and does not support phonemes"
+                "this voice reads letters and does not support phonemes", field="pronunciations"
             )
         left_out: list[str] = []
         if manner.normalized and is_english(manner.language):

@@ -130,7 +130,9 @@ class ScriptWriter:
         self.check(text, asked)
         if asked.input_type == "ssml":
             if not whole:
-                raise InvalidInput("input_type: ssml is for whole texts, and this is a part of one")
+                raise InvalidInput(
+                    "ssml is for whole texts, and this is a part of one", field="input_type"
+                )
             script = self._script(self._passages(text, asked), asked, is_marked_up=False)
         elif whole:
             language = self._language(asked)
@@ -166,7 +168,9 @@ class ScriptWriter:
         for name, control in (("rate", "speed"), ("pitch", "pitch")):
             changed = any(getattr(each, control) != 1 for each in parsed)
             if changed and control not in self._controls:
-                raise InvalidInput(f"text: {name} of <prosody>: is not supported by this voice")
+                raise InvalidInput(
+                    f"{name} of <prosody>: is not supported by this voice", field="text"
+                )
         return [
             passage._replace(text=sentence, pause=0.0 if place else passage.pause)
             for passage in parsed
@@ -188,7 +192,7 @@ class ScriptWriter:
             }
             if said and not self._reader.has_phonemes:
                 raise InvalidInput(
-                    "pronunciations: this voice reads letters and does not support phonemes"
+                    "this voice reads letters and does not support phonemes", field="pronunciations"
                 )
             read = self._reader.read(passage.text, manner._replace(pronunciations=said))
             pieces.append(cut(read.symbols, self._longest) if read.symbols else [])
@@ -208,9 +212,11 @@ class ScriptWriter:
         """Return the script that *written* is a part of.  Raises InvalidInput."""
         for piece in written.pieces:
             if not 0 < len(piece) <= self._longest:
-                raise InvalidInput(f"script: a piece must have 1 to {self._longest} symbols")
+                raise InvalidInput(
+                    f"a piece must have 1 to {self._longest} symbols", field="script"
+                )
         if written.words and len(written.words) != len(written.pieces):
-            raise InvalidInput("script: words must be given for each piece, or for none")
+            raise InvalidInput("words must be given for each piece, or for none", field="script")
         manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
         return self._spoken(
             [written.pieces],
@@ -278,7 +284,9 @@ class ScriptWriter:
     ) -> Script:
         """Return the script.  Raises InvalidInput for an unknown voice, or one without times."""
         if asked.timestamps is not None and not self._knows_times:
-            raise InvalidInput("timestamps: this voice cannot tell when its words are spoken")
+            raise InvalidInput(
+                "this voice cannot tell when its words are spoken", field="timestamps"
+            )
         voice = self._voice(asked.voice)
         like = self._silent(voice, asked)
         return Script(
@@ -315,7 +323,7 @@ class ScriptWriter:
     def _voice(self, name: str | None) -> str:
         voices = self._options.voices
         if name is not None and name not in voices:
-            raise InvalidInput(f"voice: expected one of: {', '.join(voices)}")
+            raise InvalidInput(f"expected one of: {', '.join(voices)}", field="voice")
         return name or next(iter(voices))
 
     def check(self, text: str, asked: SynthesisParameters) -> None:
@@ -324,7 +332,9 @@ class ScriptWriter:
         if len(text) > limit:
             raise InvalidInput(f"The text has {len(text)} characters; at most {limit} are allowed")
         if asked.language is not None and asked.language not in self._options.languages:
-            raise InvalidInput(f"language: expected one of: {', '.join(self._options.languages)}")
+            raise InvalidInput(
+                f"expected one of: {', '.join(self._options.languages)}", field="language"
+            )
         try:
             text.encode()
         except UnicodeEncodeError as exc:

@@ -112,13 +112,13 @@ class _Parser:
         try:
             parser.Parse(document.strip().encode(), True)
         except expat.ExpatError as exc:
-            raise InvalidInput(f"text: is not well-formed SSML: {exc}") from exc
+            raise InvalidInput(f"is not well-formed SSML: {exc}", field="text") from exc
         if self._pause:
             self._passages.append(Passage("", self._pause))
         return self._passages
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise InvalidInput("text: SSML must not have a document type")
+        raise InvalidInput("SSML must not have a document type", field="text")
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1
@@ -131,7 +131,8 @@ class _Parser:
             self._pause += _break(attributes)
             if self._pause > MAX_PAUSE_SECONDS:
                 raise InvalidInput(
-                    f"text: breaks in a row may last at most {MAX_PAUSE_SECONDS:g} s together"
+                    f"breaks in a row may last at most {MAX_PAUSE_SECONDS:g} s together",
+                    field="text",
                 )
         elif name == "p" and self._passages:
             self._pause += PARAGRAPH_SECONDS
@@ -146,26 +147,30 @@ class _Parser:
     def _check(self, name: str, attributes: dict[str, str]) -> None:
         if name not in _ATTRIBUTES:
             expected = ", ".join(sorted(_ATTRIBUTES))
-            raise InvalidInput(f"text: <{name}> is not supported; expected one of: {expected}")
+            raise InvalidInput(
+                f"<{name}> is not supported; expected one of: {expected}", field="text"
+            )
         if (name == "speak") != (not self._open):
-            raise InvalidInput("text: SSML must be one <speak> element, with no other inside it")
+            raise InvalidInput(
+                "SSML must be one <speak> element, with no other inside it", field="text"
+            )
         for attribute, value in attributes.items():
             if attribute not in _ATTRIBUTES[name]:
-                raise InvalidInput(f"text: {attribute} of <{name}> is not supported")
+                raise InvalidInput(f"{attribute} of <{name}> is not supported", field="text")
             if attribute == "xml:lang" and not self._is_known(value):
-                raise InvalidInput(f"text: xml:lang: the voice does not speak {value}")
+                raise InvalidInput(f"xml:lang: the voice does not speak {value}", field="text")
         inside = self._open[-1].name if self._open else ""
         if inside in {"say-as", "sub", "phoneme", "break"}:
-            raise InvalidInput(f"text: <{inside}> must not hold other elements")
+            raise InvalidInput(f"<{inside}> must not hold other elements", field="text")
         if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
             raise InvalidInput(
-                f"text: SSML may have at most {MAX_ELEMENTS} elements, "
-                f"nested at most {MAX_DEPTH} deep"
+                f"SSML may have at most {MAX_ELEMENTS} elements, nested at most {MAX_DEPTH} deep",
+                field="text",
             )
 
     def _text(self, text: str) -> None:
         if self._open[-1].name == "break" and text.strip():
-            raise InvalidInput("text: <break> must not hold text")
+            raise InvalidInput("<break> must not hold text", field="text")
         self._words.append(text)
 
     def _end(self, name: str) -> None:
@@ -184,15 +189,15 @@ class _Parser:
             return _needed(element, "alias")
         if element.name == "phoneme":
             if given.get("alphabet", "ipa") != "ipa":
-                raise InvalidInput("text: alphabet of <phoneme>: must be ipa")
+                raise InvalidInput("alphabet of <phoneme>: must be ipa", field="text")
             if not inner.strip():
-                raise InvalidInput("text: <phoneme> must hold the word that it is for")
+                raise InvalidInput("<phoneme> must hold the word that it is for", field="text")
             self._said[" ".join(inner.split())] = _needed(element, "ph")
             return inner
         try:
             return said_as(inner, _needed(element, "interpret-as"), given.get("format"))
         except ValueError as exc:
-            raise InvalidInput(f"text: <say-as>: {exc}") from exc
+            raise InvalidInput(f"<say-as>: {exc}", field="text") from exc
 
     def _flush(self, manner: _Delivery | None = None) -> None:
         """End the passage that is open."""
@@ -209,7 +214,7 @@ class _Parser:
 def _needed(element: _Open, attribute: str) -> str:
     value = element.attributes.get(attribute, "").strip()
     if not value:
-        raise InvalidInput(f"text: <{element.name}> needs {attribute}")
+        raise InvalidInput(f"<{element.name}> needs {attribute}", field="text")
     return value
 
 
@@ -220,11 +225,13 @@ def _break(attributes: Mapping[str, str]) -> float:
     found = _TIME.fullmatch(attributes["time"].strip())
     if found is None:
         raise InvalidInput(
-            f"text: time of <break>: must look like 500ms or 1.5s, not {attributes['time']}"
+            f"time of <break>: must look like 500ms or 1.5s, not {attributes['time']}", field="text"
         )
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
     if seconds > MAX_BREAK_SECONDS:
-        raise InvalidInput(f"text: time of <break>: must be at most {MAX_BREAK_SECONDS:g} seconds")
+        raise InvalidInput(
+            f"time of <break>: must be at most {MAX_BREAK_SECONDS:g} seconds", field="text"
+        )
     return seconds
 
 
@@ -235,11 +242,13 @@ def _changed(manner: _Delivery, attributes: Mapping[str, str]) -> _Delivery:
     for name, factor in (("rate", speed), ("pitch", pitch)):
         if not LEAST <= factor <= MOST:
             raise InvalidInput(
-                f"text: {name} of <prosody>: must be {LEAST:g} to {MOST:g} times the voice's own"
+                f"{name} of <prosody>: must be {LEAST:g} to {MOST:g} times the voice's own",
+                field="text",
             )
     if not QUIETEST <= volume <= LOUDEST:
         raise InvalidInput(
-            f"text: volume of <prosody>: must be {QUIETEST:g} to {LOUDEST:g} times the voice's own"
+            f"volume of <prosody>: must be {QUIETEST:g} to {LOUDEST:g} times the voice's own",
+            field="text",
         )
     return _Delivery(speed, pitch, volume)
 
@@ -272,11 +281,13 @@ def _no_factor(name: str, written: str, words: Mapping[str, float]) -> InvalidIn
     more = {"rate": "80% or 1.2", "pitch": "+10% or -2st", "volume": "80% or +6dB"}[name]
     known = ", ".join(words)
     return InvalidInput(
-        f"text: {name} of <prosody>: must be {known}, or look like {more}, not {written}"
+        f"{name} of <prosody>: must be {known}, or look like {more}, not {written}", field="text"
     )
 
 
 def _one_of(words: Mapping[str, _Value], what: str, written: str) -> _Value:
     if written not in words:
-        raise InvalidInput(f"text: {what}: expected one of: {', '.join(words)}; got {written}")
+        raise InvalidInput(
+            f"{what}: expected one of: {', '.join(words)}; got {written}", field="text"
+        )
     return words[written]

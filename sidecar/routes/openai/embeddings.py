@@ -61,10 +61,12 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
     await take_break(len(inputs))
     bodies, is_batch = split_inputs(inputs, rank=1, limit=max_inputs, field="input")
     if any(body[:1] != b'"' for body in bodies):
-        raise InvalidFields("input: expected a text or a list of texts; tokens are not taken")
+        raise InvalidFields(
+            "expected a text or a list of texts; tokens are not taken", field="input"
+        )
     model = request.app[NAMES].require(wanted.model)
     if model.spec.task != "embedding":
-        raise InvalidInput(f"model: {wanted.model} makes no embeddings")
+        raise InvalidInput(f"{wanted.model} makes no embeddings", field="model")
     scheduling = SchedulingOptions(
         wanted.priority,
         wanted.timeout,
@@ -106,7 +108,7 @@ def cut(vector: list[float], dimensions: int) -> list[float]:
     Raises InvalidInput when it has not so many.
     """
     if dimensions > len(vector):
-        raise InvalidInput(f"dimensions: the model has {len(vector)}")
+        raise InvalidInput(f"the model has {len(vector)}", field="dimensions")
     kept = vector[:dimensions]
     length = math.hypot(*kept)
     if not length or abs(math.hypot(*vector) - 1) > LENGTH_TOLERANCE:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from aiohttp import web
 
-from sidecar.errors import TextTooLong
 from sidecar.openai.instructions import emotion_of
 from sidecar.openai.names import VOICES
 from sidecar.routes.openai.names import NAMES, OpenAINames
@@ -22,7 +21,6 @@ from sidecar.schemas.openai.speech import (
 )
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
-    MAX_TEXT,
     OutputFormat,
     SpokenWord,
     SynthesisRequest,
@@ -38,6 +36,7 @@ from sidecar.web.route import Route, json_response
 _request = msgspec.json.Decoder(SpeechRequest)
 _encode = msgspec.json.Encoder().encode
 DEFAULT_FORMAT: OutputFormat = "mp3"
+FIELD_NAMES = {"text": "input", "inputs": "input", "model_name": "model"}
 
 
 class SpeechAudioEvents:
@@ -57,8 +56,7 @@ async def speak_as_openai(request: web.Request) -> web.StreamResponse:
     speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
     wanted = await read_json(admission, _request)
-    if len(wanted.input) > MAX_TEXT:
-        raise TextTooLong("input", MAX_TEXT, len(wanted.input))
+    admission.field_names = FIELD_NAMES
     asked = _translated(wanted, request.app[NAMES])
     order = checked_order(request, asked, speech)
     await admission.admit_to_model(order.speaker.key, order.speaker.name)

@@ -58,7 +58,9 @@ async def _written_down(
     call.inputs = 1
     if not is_form(request):
         await admission.accept_token(None)
-        raise InvalidForm("Content-Type: expected multipart/form-data with the audio in file")
+        raise InvalidForm(
+            "expected multipart/form-data with the audio in file", field="Content-Type"
+        )
     async with opened_form(admission, kind) as (form, upload):
         asked = _translated(form, task, request.app[NAMES])
         async with listening_to(

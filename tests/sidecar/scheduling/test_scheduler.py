@@ -11,8 +11,8 @@ import pytest
 
 from sidecar.errors import (
     EngineUnavailable,
+    InputRefused,
     InternalError,
-    InvalidInput,
     ModelNotReady,
     OutOfMemory,
     QueueFull,
@@ -156,11 +156,11 @@ async def test_a_batch_is_answered_in_order_item_by_item(
 
     torchserve.answer = answer
     replies = await scheduler.run(work(*range(10)))
-    assert results(replies) == [0, 10, 20, InvalidInput, 40, 50, 60, 70, 80, 90]
+    assert results(replies) == [0, 10, 20, InputRefused, 40, 50, 60, 70, 80, 90]
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(500, InternalError), (503, OutOfMemory), (400, InvalidInput)]
+    ("status", "error"), [(500, InternalError), (503, OutOfMemory), (400, InputRefused)]
 )
 async def test_an_items_status_becomes_its_own_error(
     scheduler: Scheduler, torchserve: FakeTorchServe, status: int, error: type[SidecarError]

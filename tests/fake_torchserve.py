@@ -26,12 +26,13 @@ Respond = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
 class Refuse(Exception):
-    """Raised by an answer function: the item fails with *status* and *error*."""
+    """Raised by an answer function: the item fails with *status* and *error*, about *field*."""
 
-    def __init__(self, status: int, error: str) -> None:
+    def __init__(self, status: int, error: str, field: str | None = None) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
+        self.field = field
 
 
 class Spoken:
@@ -224,7 +225,7 @@ class FakeTorchServe:
                 else:
                     body = msgspec.json.encode(answer)
             except Refuse as exc:
-                header |= {"status": exc.status, "error": exc.error}
+                header |= {"status": exc.status, "error": exc.error, "field": exc.field}
                 body = b""
             headers.append(header | {"length": len(body)})
             bodies.append(body)

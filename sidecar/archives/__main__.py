@@ -70,7 +70,7 @@ def _key(catalog: Catalog, name: str) -> str:
     try:
         return catalog.require(name)
     except ModelNotFound as exc:
-        raise CatalogError(f"{name}: {exc.detail.removeprefix('model_name: ')}") from exc
+        raise CatalogError(f"{name}: {exc.rule}") from exc
 
 
 def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:

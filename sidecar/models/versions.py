@@ -50,7 +50,9 @@ class ModelVersions:
         if version not in await self.loaded(model.key):
             raise VersionNotFound(model.key, version)
         if version == model.version:
-            raise InvalidVersion(f"version: {version} is the default; make another one that first")
+            raise InvalidVersion(
+                f"{version} is the default; make another one that first", field="version"
+            )
         await self._unregister(model, version)
 
     async def replace(self, model: Model) -> None:
@@ -105,4 +107,4 @@ class ModelVersions:
 
 
 def _not_loadable(archive: str, reason: str) -> InvalidVersion:
-    return InvalidVersion(f"version: {archive} cannot be loaded: {reason}")
+    return InvalidVersion(f"{archive} cannot be loaded: {reason}", field="version")

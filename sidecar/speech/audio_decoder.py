@@ -166,7 +166,7 @@ class AudioDecoder:
                     self._file, self._audio, part, self._field, strict=self._strict
                 )
             except (CorruptAudio, UnsupportedAudio) as exc:
-                reason = exc.detail.removeprefix(f"{self._field}: ")
+                reason = exc.rule
                 self._blame(f"what follows at {self._seconds:.1f} s was left out: {reason}", exc)
                 yield None
             else:

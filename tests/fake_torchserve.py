@@ -26,13 +26,14 @@ Respond = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
 class Refuse(Exception):
-    """Raised by an answer function: the item fails with *status* and *error*, about *field*."""
+    """Raised by an answer function: the item fails with *status* and *rule*, about *field*."""
 
-    def __init__(self, status: int, error: str, field: str | None = None) -> None:
-        super().__init__(error)
+    def __init__(self, status: int, rule: str, field: str | None = None) -> None:
+        super().__init__(rule)
         self.status = status
-        self.error = error
+        self.error = rule if field is None else f"{field}: {rule}"
         self.field = field
+        self.rule = rule
 
 
 class Spoken:
@@ -225,7 +226,9 @@ class FakeTorchServe:
                 else:
                     body = msgspec.json.encode(answer)
             except Refuse as exc:
-                header |= {"status": exc.status, "error": exc.error, "field": exc.field}
+                header |= {"status": exc.status, "error": exc.error}
+                if exc.field is not None:
+                    header |= {"field": exc.field, "rule": exc.rule}
                 body = b""
             headers.append(header | {"length": len(body)})
             bodies.append(body)

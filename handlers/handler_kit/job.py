@@ -44,6 +44,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     error: str | None = None
     field: str | None = None  # what the error is about; None: the input as a whole
+    rule: str | None = None  # the error without its field, where it has one
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of *body* has to know
     forward_pass: int = 0  # how many items shared the item's forward pass
@@ -88,6 +89,7 @@ class _AnswerHeader(msgspec.Struct, omit_defaults=True):
     status: int = 200
     error: str | None = None
     field: str | None = None
+    rule: str | None = None
     type: str = "json"
     parameters: dict[str, Any] = {}
     forward_pass: int = 0
@@ -161,6 +163,7 @@ def write_answer(
             status=answer.status,
             error=answer.error,
             field=answer.field,
+            rule=answer.rule,
             type=answer.type,
             parameters=answer.parameters,
             forward_pass=answer.forward_pass,

@@ -86,8 +86,7 @@ def write_row(
         return refuse_row(context, idx, 400, request.refusal)
     (answer,) = answers
     if answer.error is not None:
-        sentence = answer.error if answer.field is None else f"{answer.field}: {answer.error}"
-        return refuse_row(context, idx, answer.status, sentence)
+        return refuse_row(context, idx, answer.status, answer.error)
     if answer.type == "pcm":
         context.set_response_content_type(idx, "audio/wav")
         return write_wav(answer.body, answer.parameters["sample_rate"])
@@ -111,8 +110,9 @@ def failed(error: ItemError, forward_pass: int = 0) -> Answer:
     """Return the answer of an item that failed with *error*."""
     return Answer(
         status=error.status,
-        error=error.rule,
+        error=error.sentence,
         field=error.field,
+        rule=error.rule,
         forward_pass=forward_pass,
         cause=error.cause,
     )

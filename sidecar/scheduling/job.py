@@ -42,6 +42,7 @@ class AnswerHeader(msgspec.Struct):
     status: int = 200
     error: str | None = None
     field: str | None = None  # of the input or its parameters, which the error is about
+    rule: str | None = None  # the error without its field, where it has one
     type: str = "json"
     parameters: dict[str, Any] = {}  # what a reader of the body has to know
     forward_pass: int = 0

@@ -24,7 +24,7 @@ def job_error(model: str, refusal: EngineRefused) -> SidecarError:
 def item_error(item: AnswerHeader) -> SidecarError:
     """For one input that the handler refused."""
     if item.status == 400:
-        return InputRefused(item.error or "", item.field)
+        return InputRefused(item.rule or item.error or "", item.field)
     if item.status == 503:
         return OutOfMemory("try fewer or smaller ones", field="inputs")
     return InternalError()

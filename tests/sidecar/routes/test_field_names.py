@@ -83,8 +83,8 @@ async def test_predict_refuses_a_translation_as_transcribe_does(client: Client) 
     asked = {"inputs": CLIP, "model": "whisper_tiny_en", "task": "translate"}
     assert await refusal(client, "/transcribe", **asked) == rule
     inputs = {"audio": CLIP, "parameters": {"task": "translate"}}
-    asked = {"model_name": "whisper_tiny_en", "inputs": inputs}
-    assert await refusal(client, "/predict", **asked) == f"inputs.parameters.{rule}"
+    predicted = {"model_name": "whisper_tiny_en", "inputs": inputs}
+    assert await refusal(client, "/predict", **predicted) == f"inputs.parameters.{rule}"
 
 
 def test_a_renamed_refusal_leaves_the_first_as_it_was() -> None:

@@ -21,11 +21,11 @@ from sidecar.errors import (
 from sidecar.models.model import Model
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
+from sidecar.routes.speech_predictions import SpeechPredictions
 from sidecar.scheduling.entry import Forwarded
 from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.priority import Priority
-from sidecar.speech.service import SpeechService
 from sidecar.torchserve.client import ForwardedRequest
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
@@ -59,7 +59,7 @@ class HandlerParts:
 
     models: ModelRegistry
     scheduler: Scheduler
-    speech: SpeechService
+    speech_predictions: SpeechPredictions
     reconciler: Reconciler
     draining: asyncio.Event
 

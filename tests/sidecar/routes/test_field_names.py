@@ -57,7 +57,7 @@ async def test_a_model_that_cannot_do_it_is_named_by_the_field_that_names_it(
     client: Client, field: str
 ) -> None:
     assert (await refusal(client, "/synthesize", text="Hi", **{field: "echo"})).startswith(
-        f"{field}: echo does no speech synthesis"
+        f"{field}: echo is not a model for speech synthesis"
     )
     assert (await refusal(client, "/transcribe", inputs=CLIP, **{field: "nobody"})).startswith(
         f"{field}: no such model"

@@ -21,7 +21,7 @@ from sidecar.errors import (
 from sidecar.models.model import Model
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
-from sidecar.routes.speech_predictions import SpeechPredictions
+from sidecar.routes.results import SpeechRunner
 from sidecar.scheduling.entry import Forwarded
 from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
@@ -59,7 +59,7 @@ class HandlerParts:
 
     models: ModelRegistry
     scheduler: Scheduler
-    speech_predictions: SpeechPredictions
+    speech_predictions: SpeechRunner
     reconciler: Reconciler
     draining: asyncio.Event
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -22,7 +22,7 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.own_predictions import predict_own
-from sidecar.routes.results import Predicted, cached, result_key, within
+from sidecar.routes.results import Predicted, SpeechRunner, cached, result_key, within
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
@@ -58,19 +58,6 @@ class PredictCall(NamedTuple):
     bodies: Sequence[Body]
     is_batch: bool
     scheduling: SchedulingOptions
-
-
-class SpeechRunner(Protocol):
-    """What runs inputs through speech models (`speech_predictions`)."""
-
-    async def run(
-        self,
-        admission: Admission,
-        model: Model,
-        bodies: Sequence[Body],
-        scheduling: SchedulingOptions,
-    ) -> list[Reply | SidecarError]:
-        """Return the reply of each input, or why it has none, in order."""
 
 
 @dataclass(frozen=True, slots=True)

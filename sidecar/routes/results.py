@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiohttp import web
 
@@ -12,8 +12,9 @@ from sidecar.caching.answer_cache import OVERHEAD_BYTES, Sized
 from sidecar.caching.result_cache import Origin, ResultCache, digest
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.models.model import Model
-from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.entry import Body, Reply
 from sidecar.scheduling.request import SchedulingOptions
+from sidecar.web.admission import Admission
 from sidecar.web.page import wants_fresh
 
 Answer = TypeVar("Answer", bound=Sized)
@@ -34,6 +35,19 @@ class Predicted:
     def complete(self) -> bool:
         """Whether every input has its result."""
         return not any(isinstance(each, SidecarError) for each in self.replies)
+
+
+class SpeechRunner(Protocol):
+    """What runs inputs through speech models (`speech_predictions`)."""
+
+    async def run(
+        self,
+        admission: Admission,
+        model: Model,
+        bodies: Sequence[Body],
+        scheduling: SchedulingOptions,
+    ) -> list[Reply | SidecarError]:
+        """Return the reply of each input, or why it has none, in order."""
 
 
 def result_key(model: Model, *request: bytes) -> bytes:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from sidecar.errors import FieldError
 from sidecar.schemas.openai.requests import ModelId, OpenAIRequest
 
 Granularity = Literal["word", "segment"]
@@ -35,11 +36,11 @@ class TranscriptionForm(TranslationForm, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.timestamp_granularities and self.response_format != "verbose_json":
-            raise ValueError(
-                "timestamp_granularities: goes with response_format verbose_json alone"
+            raise FieldError(
+                "timestamp_granularities", "goes with response_format verbose_json alone"
             )
         if self.stream and self.response_format not in ("json", "text"):
-            raise ValueError("stream: goes with response_format json or text alone")
+            raise FieldError("stream", "goes with response_format json or text alone")
 
 
 class AudioUsage(msgspec.Struct):

@@ -139,7 +139,7 @@ async def test_a_redirect_in_a_circle_is_a_clear_refusal(
     hub.redirect_to = "https://example.com:0/m.zip"
     assert "port must be a number" in await fail(target(source="url", model_id=address), named)
     hub.redirect_to = "https://0177.0.0.1/m.zip"
-    assert "no web address" in await fail(target(source="url", model_id=address), named)
+    assert "not a web address" in await fail(target(source="url", model_id=address), named)
 
 
 async def test_a_model_that_is_larger_than_the_limit_is_not_fetched(

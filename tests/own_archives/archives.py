@@ -5,17 +5,11 @@ import io
 import json
 import subprocess
 import sys
-import tempfile
-import warnings
 import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-import yaml
-from model_archiver import ModelArchiverConfig
-from model_archiver.model_packaging import generate_model_archive
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,55 +68,8 @@ def pack(store: Path, names: Sequence[str] = tuple(ARCHIVES)) -> None:
 
     It takes a process of its own, since the archiver leaves files open.
     """
-    command = [sys.executable, "-m", __name__, str(store), *names]
+    command = [sys.executable, "-m", "tests.own_archives.packing", str(store), *names]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-
-
-def _pack_all(store: Path, names: Sequence[str]) -> None:
-    store.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        material = Path(folder)
-        _prepare(material)
-        for name in names:
-            _pack(store, material, name, ARCHIVES[name])
-
-
-def _prepare(material: Path) -> None:
-    """Write what archives carry beside their handlers."""
-    (material / LABELS).write_text(json.dumps({"0": "cat", "1": "dog"}))
-    (material / REQUIREMENTS).write_text("a-package-that-nobody-has==1.0\n")
-    for seed, name in enumerate(NETWORKS):
-        torch.manual_seed(seed)
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
-            torch.jit.save(
-                torch.jit.trace(torch.nn.Linear(4, 2), torch.zeros(1, 4)),  # type: ignore[no-untyped-call]
-                material / name,
-            )
-
-
-def _pack(store: Path, material: Path, name: str, archive: Archive) -> None:
-    config = None
-    if archive.config:
-        config = material / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(dict(archive.config)))
-    generate_model_archive(
-        ModelArchiverConfig(
-            model_name=f"own_{name}",
-            version="1.0",
-            handler=str(HANDLERS / f"{name}.py"),
-            serialized_file=_path(material, archive.serialized),
-            extra_files=",".join(str(material / each) for each in archive.extra) or None,
-            requirements_file=_path(material, archive.requirements),
-            config_file=None if config is None else str(config),
-            archive_format=archive.format,
-            export_path=str(store),
-            force=True,
-        )
-    )
-
-
-def _path(folder: Path, name: str | None) -> str | None:
-    return None if name is None else str(folder / name)
 
 
 def _json(value: Any) -> bytes:
@@ -213,7 +160,3 @@ REQUESTS: Sequence[Ask] = (
     Ask("explain", b"x", TEXT, api="explanations"),
     Ask("dying", b"live", TEXT),
 )
-
-
-if __name__ == "__main__":
-    _pack_all(Path(sys.argv[1]), sys.argv[2:])

@@ -1,4 +1,4 @@
-"""`python -m tests.own_archives.packing STORE NAME …`: packs archives, as torch-model-archiver does.
+"""Packs archives: `python -m tests.own_archives.packing STORE NAME …`.
 
 The archiver leaves files open, even when it is only imported: so it has this process to itself.
 """

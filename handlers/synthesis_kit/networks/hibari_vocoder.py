@@ -39,12 +39,14 @@ class HibariVocoder(nn.Module):
         harmonic, theta, noise, free, phase = frames.chunk(HEADS, dim=1)
         source = torch.stft(
             pulses(pitch), FFT, HOP, window=self.window, center=True, return_complex=True
-        ).T[: frames.shape[0]]
+        ).transpose(0, 1)[: frames.shape[0]]
         spectrum = source * _polar(_exp(harmonic) / (FFT / 4), math.pi * torch.tanh(theta))
         spectrum += _noise(noise.shape, seed).to(noise.device) * _exp(noise)
         spectrum += _polar(_exp(free), phase)
         length = frames.shape[0] * HOP
-        return torch.istft(spectrum.T, FFT, HOP, window=self.window, center=True, length=length)
+        return torch.istft(
+            spectrum.transpose(0, 1), FFT, HOP, window=self.window, center=True, length=length
+        )
 
 
 def pulses(pitch: Tensor) -> Tensor:

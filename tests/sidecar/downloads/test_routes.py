@@ -29,7 +29,7 @@ VOICE = KNOWN | {
     "model_id": "tests/voice",
     "task": "speech_synthesis",
     "handler": "speech_synthesis_handler",
-    "handler_options": {"network": "vits", "voices": {"default": {}}},
+    "handler_options": {"network": "auto", "voices": {"default": {}}},
     "speech": {"sample_rate": 16000, "languages": ["en"]},
 }
 MODELS = CATALOG | {"known": KNOWN, "voice": VOICE}

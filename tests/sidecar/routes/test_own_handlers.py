@@ -75,6 +75,7 @@ async def test_the_whole_request_reaches_the_handler_but_its_credentials(
 async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:
+    torchserve.versions["Mine.mar"] = "2.0"
     client = await start_own()
     await client.post("/predictions/Mine/2.0", data=b"x")
     await client.post("/explanations/Mine", data=b"x")

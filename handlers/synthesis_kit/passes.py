@@ -1,14 +1,12 @@
-"""Speaks many utterances in few passes: those of like lengths together, to waste little padding."""
+"""Which utterances go through the network together, and which side by side."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from handler_kit.threads import each_on_one_thread
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
-PASSES_PER_THREAD = 2  # at least, so that no thread ends long before the others
 LONGEST_BY_SHORTEST = 1.25  # in one pass; beyond it a CPU loses more to padding than it gains
 
 
@@ -17,20 +15,22 @@ def speak_all(
 ) -> list[Tensor]:
     """Return each utterance's samples, in order; a pass has at most *max_symbols*, padded.
 
-    Where the network allows it, passes run side by side on the worker's threads, the longest first.
+    Those of like lengths share a pass, to waste little padding.  Where the network speaks side by
+    side, each has a pass and a thread of its own instead, the longest first: its numbers are then
+    the same to the last bit, whoever speaks beside it.
     """
     lengths = [network.length(each) for each in utterances]
-    threads = torch.get_num_threads() if network.speaks_side_by_side else 1
-    if threads > 1 and lengths:
-        share = sum(lengths) // (PASSES_PER_THREAD * threads)
-        max_symbols = min(max_symbols, max(share, *lengths))
-    groups = _groups(sorted(range(len(lengths)), key=lengths.__getitem__), lengths, max_symbols)
-    groups.sort(key=lambda group: -sum(lengths[place] for place in group))
+    shortest_first = sorted(range(len(lengths)), key=lengths.__getitem__)
+    if network.speaks_side_by_side:
+        groups = [[place] for place in reversed(shortest_first)]
+    else:
+        groups = _groups(shortest_first, lengths, max_symbols)
 
     def speak(group: list[int]) -> list[Tensor]:
         return network.speak([utterances[place] for place in group])
 
-    passes = each_on_one_thread(speak, groups) if threads > 1 else [speak(each) for each in groups]
+    run = each_on_one_thread if network.speaks_side_by_side else map
+    passes = run(speak, groups)
     spoken = {
         place: audio
         for group, audios in zip(groups, passes, strict=True)

@@ -45,7 +45,8 @@ class SynthesisNetwork(ABC):
     else's voice.  *by_steps*: it makes one utterance after another, step by step, which takes
     seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds of
     speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
-    *speaks_side_by_side*: `speak` may run in several threads at once.
+    *speaks_side_by_side*: `speak` may run in several threads at once, and gains nothing by batches,
+    as on a CPU.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion

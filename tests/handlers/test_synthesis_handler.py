@@ -70,6 +70,11 @@ def test_in_int8_a_voice_says_the_same_in_the_same_time(hibari: Loaded) -> None:
         exact, lowered = (say(each, text, seed=1) for each in (hibari, low))
         assert exact.shape == lowered.shape
         assert np.linalg.norm(exact - lowered) <= MAX_DISTANCE * np.linalg.norm(exact)
+    inputs = [{"text": text, "parameters": {"seed": 1}} for text in SENTENCES[:8] * 2]
+    crowd = say_all(low, *inputs)
+    assert all(
+        np.array_equal(one, say_all(low, each)[0]) for one, each in zip(crowd, inputs, strict=True)
+    )
 
 
 def test_sentence_by_sentence_is_the_whole_text(hibari: Loaded) -> None:

@@ -34,14 +34,15 @@ class HibariNetwork(SynthesisNetwork):
     controls = frozenset({"speed", "pitch", "emotion"})
     job_seconds = 48.0
     knows_times = True
-    speaks_side_by_side = True
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:
         self.model: nn.Module = modules
         self._modules = modules
         self._symbols = symbols
-        self.vocoder = HibariVocoder().to(next(modules.parameters()).device)
+        device = next(modules.parameters()).device
+        self.vocoder = HibariVocoder().to(device)
+        self.speaks_side_by_side = device.type == "cpu"
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "HibariNetwork":

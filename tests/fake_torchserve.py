@@ -85,6 +85,7 @@ class FakeTorchServe:
         self.ready_at_most = 100  # workers of a model; the others die as they load
         self.versions: dict[str, str] = {}  # of archives; those not here are 1.0
         self.others: dict[str, dict[str, dict[str, Any]]] = {}  # versions beside the default
+        self.answered: list[tuple[str, str]] = []  # name and version of each job and request
         self.refuses_defaults = False
         self.broken: set[str] = set()  # archives whose workers do not start
         self.slow: set[str] = set()  # archives whose workers never become READY, and do not die
@@ -176,6 +177,7 @@ class FakeTorchServe:
         answering = self._version(named, request.match_info.get("version"))
         if answering is None:
             return error(404, "ModelNotFoundException", "Model not found")
+        self.answered.append((named, answering["modelVersion"]))
         if body[:4] != MAGIC:
             return await self._respond(request, body)
         items, values = _read_job(body)

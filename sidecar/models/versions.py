@@ -5,11 +5,11 @@ import logging
 from pathlib import Path
 
 from sidecar.catalog.model_store import archive_version, find_version
-from sidecar.errors import InvalidVersion, ModelNotReady, VersionNotFound
+from sidecar.errors import EngineUnavailable, InvalidVersion, ModelNotReady, VersionNotFound
 from sidecar.models.loader import paused, register
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
-from sidecar.torchserve.client import EngineRefused, TorchServeClient
+from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.worker_log import WorkerLog, shown
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,21 @@ class ModelVersions:
     async def loaded(self, key: str) -> list[str]:
         """Return the versions that TorchServe holds."""
         return sorted(each.model_version for each in await self._client.versions(key))
+
+    async def beside_default(self, model: Model, version: str) -> str | None:
+        """Return *version* if it is loaded beside the default; None for the default itself.
+
+        Raises VersionNotFound and EngineUnavailable.
+        """
+        if version == (model.version or model.spec.version):
+            return None
+        try:
+            loaded = await self.loaded(model.key)
+        except (EngineGone, EngineRefused) as exc:
+            raise EngineUnavailable("TorchServe does not answer") from exc
+        if version not in loaded:
+            raise VersionNotFound(model.key, version)
+        return version
 
     async def add(self, model: Model, version: str) -> None:
         """Load *version* beside what is there.  Raises VersionNotFound, InvalidVersion."""

@@ -21,6 +21,7 @@ from sidecar.errors import (
 from sidecar.models.model import Model
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
+from sidecar.models.versions import ModelVersions
 from sidecar.routes.results import SpeechRunner
 from sidecar.scheduling.entry import Forwarded
 from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
@@ -61,6 +62,7 @@ class HandlerParts:
     scheduler: Scheduler
     speech_predictions: SpeechRunner
     reconciler: Reconciler
+    versions: ModelVersions
     draining: asyncio.Event
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import msgspec
 
@@ -56,7 +57,7 @@ async def predict_own(
 
     Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
     """
-    path = path or f"/predictions/{model.key}"
+    path = path or _prediction_path(model, options.version)
     requests = [request_of(path, bytes(body)) for body in bodies]
     sent = [each for each in requests if isinstance(each, ForwardedRequest)]
     pending = scheduler.start(InferenceRequest(model.key, sent, *options))
@@ -79,6 +80,12 @@ async def predict_own(
         return outcomes
     finally:
         leave(pending)
+
+
+def _prediction_path(model: Model, version: str | None) -> str:
+    """Return TorchServe's path for *version* of *model*; None stands for the default."""
+    path = f"/predictions/{model.key}"
+    return path if version is None else f"{path}/{quote(version)}"
 
 
 def device_of(model: Model) -> str:

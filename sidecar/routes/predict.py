@@ -9,14 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.caching.result_cache import Origin, ResultCache
-from sidecar.errors import (
-    EngineUnavailable,
-    HandlerRefused,
-    InvalidFields,
-    InvalidInput,
-    SidecarError,
-    VersionNotFound,
-)
+from sidecar.errors import HandlerRefused, InvalidInput, SidecarError
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
@@ -33,7 +26,6 @@ from sidecar.schemas.predict import (
     PredictResponse,
 )
 from sidecar.settings import Settings
-from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, Admission
 from sidecar.web.body import read_json
@@ -98,7 +90,7 @@ async def _checked(
     bodies, is_batch = split_inputs(inputs, rank=rank, limit=parts.settings.max_inputs)
     if model is None:
         model = parts.models.require(asked.model_name)  # which says why there is none
-    version = asked.version and await _other_version(parts, model, asked.version)
+    version = asked.version and await parts.versions.beside_default(model, asked.version)
     await take_break(len(inputs))
     scheduling = SchedulingOptions(
         asked.priority,
@@ -109,24 +101,6 @@ async def _checked(
         version,
     )
     return PredictCall(asked.model_name, model, inputs, bodies, is_batch, scheduling)
-
-
-async def _other_version(parts: PredictParts, model: Model, version: str) -> str | None:
-    """Return *version* if it is loaded beside the default; None for the default itself.
-
-    Raises VersionNotFound, InvalidFields and EngineUnavailable.
-    """
-    if version == (model.version or model.spec.version):
-        return None
-    if model.spec.is_own or model.spec.speaks_or_listens:
-        raise InvalidFields(f"version: of {model.key}, only the default one can be asked")
-    try:
-        loaded = await parts.versions.loaded(model.key)
-    except (EngineGone, EngineRefused) as exc:
-        raise EngineUnavailable("TorchServe does not answer") from exc
-    if version not in loaded:
-        raise VersionNotFound(model.key, version)
-    return version
 
 
 async def predicted_replies(
@@ -205,9 +179,15 @@ def _model_info(
         answered.device,
         "batch" if asked.is_batch else "single",
         len(replies),
-        answered.version or asked.model.version or asked.model.spec.version,
+        _version(asked, answered),
         _path(asked, origin),
     )
+
+
+def _version(asked: PredictCall, answered: Reply) -> str:
+    """Return which version answered; one whose handler says nothing of it is the one asked for."""
+    chosen = answered.version or asked.scheduling.version
+    return chosen or asked.model.version or asked.model.spec.version
 
 
 def _path(

@@ -85,6 +85,9 @@ async def _answer_of_ours(
 ) -> web.StreamResponse:
     parts, admission, options = request.app[PARTS], request[ADMISSION], options_of(request)
     given = as_json(body, request.content_type)
+    if (named := request.match_info.get("version")) is not None:
+        version = await parts.versions.beside_default(model, named)
+        options = options._replace(version=version, alone=version is not None)
     await admission.admit_to_model(model.key, name)
     if model.spec.speaks_or_listens:
         (reply,) = await parts.speech_predictions.run(admission, model, [given], options)

@@ -51,13 +51,20 @@ class Transcription:
         self._parameters = parameters
         self._language = parameters.known_language
         self._pending: deque[PendingRequest] = deque()
-        self._finder = SpeechFinder(scheduler, recording)
+        # A version that is asked for is the recogniser's: speech is found by the default one.
+        scheduling = recording.scheduling._replace(version=None)
+        self._finder = SpeechFinder(scheduler, recording._replace(scheduling=scheduling))
         self._replies: list[Reply] = []
 
     @property
     def replies(self) -> list[Reply]:
-        """What ran it, without the bodies; where nothing was said, what looked for speech."""
-        return self._replies or self._finder.replies
+        """What ran it, without the bodies.
+
+        Where nothing was said it is what looked for speech, without the version, which is that
+        of another model than the recogniser.
+        """
+        looked = [msgspec.structs.replace(reply, version="") for reply in self._finder.replies]
+        return self._replies or looked
 
     async def heard(self) -> AsyncGenerator[Heard, None]:
         """Yield what is said, stretch by stretch, in order.

@@ -1,12 +1,18 @@
 """Versions of one model side by side: in front of the fake TorchServe."""
 
+import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fake_torchserve import FakeTorchServe
+from tests.fake_torchserve import FakeTorchServe, Spoken
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
+from tests.sidecar.routes.test_speech_refusals import CLIP, FINDING, LISTENING, SPEAKING
+
+RECORDING = f"data:audio/wav;base64,{CLIP}"  # a second
 
 
 @pytest.fixture
@@ -128,6 +134,96 @@ async def test_an_answer_names_the_version_that_made_it_and_a_request_may_choose
     await set_default(both, "2.0")
     assert (await predict(both))["model_info"]["version"] == "2.0"
     assert (await predict(both, version="1.0"))["model_info"]["version"] == "1.0"
+
+
+async def test_a_version_in_a_path_is_the_one_that_answers(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
+    await change(both, "/models/echo/load", version="2.0")
+    for version in ("1.0", "2.0"):
+        response = await both.post(f"/predictions/echo/{version}", data=b"[1, 2]")
+        assert (response.status, await response.json()) == (200, [1, 2])
+        assert torchserve.answered[-1] == ("echo", version)
+    refused = await both.post("/predictions/echo/3.0", data=b"[1, 2]")
+    assert refused.status == 404
+    assert (await refused.json())["detail"] == "version: echo has no version 3.0"
+
+
+async def with_second_versions(
+    start: StartSidecar, torchserve: FakeTorchServe, store: Path, **entries: dict[str, Any]
+) -> Client:
+    """Return a sidecar whose models are at 1.0, with 2.0 of each loaded beside it."""
+    for key in entries:
+        for name, version in ((f"{key}.mar", "1.0"), (f"{key}-2.0.mar", "2.0")):
+            write_archive(store / name, key, version)
+            torchserve.versions[name] = version
+            torchserve.archives.add(name)
+    client = await start(catalog=entries, model_store=store)
+    for key in entries:
+        await change(client, f"/models/{key}/load", version="2.0")
+    return client
+
+
+def write_archive(path: Path, key: str, version: str) -> None:
+    manifest = {"model": {"modelName": key, "modelVersion": version, "handler": "mine.py"}}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
+
+
+async def test_a_voice_speaks_in_the_version_that_is_asked_for(
+    start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
+) -> None:
+    torchserve.answer = lambda _: Spoken(bytes(4800))
+    voice = SPEAKING | {"auto_load": True}
+    client = await with_second_versions(start, torchserve, tmp_path, voice=voice)
+    texts = ["Good morning. And good night.", "Hello."]
+    for version, given in (("2.0", "2.0"), ("1.0", "1.0"), ("1.0", None)):
+        torchserve.answered.clear()
+        spoken = await predict(client, model_name="voice", inputs=texts, version=given)
+        assert spoken["model_info"]["version"] == version
+        assert torchserve.answered == [("voice", version)] * len(torchserve.answered)
+        assert torchserve.answered
+    refused = await predict(client, 404, model_name="voice", inputs="Hello.", version="3.0")
+    assert refused["detail"] == "version: voice has no version 3.0"
+
+
+@pytest.mark.parametrize("speech", [0.9, 0.0])
+async def test_a_recogniser_listens_in_the_version_that_is_asked_for(
+    start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path, speech: float
+) -> None:
+    def answer(_: Any) -> Any:
+        if torchserve.answered[-1][0] == "finder":
+            return {"probabilities": [speech] * 32, "state": ""}
+        return {"text": "hello", "segments": []}
+
+    torchserve.answer = answer
+    models = {"ears": LISTENING | {"auto_load": True}, "finder": FINDING | {"auto_load": True}}
+    client = await with_second_versions(start, torchserve, tmp_path, **models)
+    for version in ("2.0", "1.0"):
+        torchserve.answered.clear()
+        heard = await predict(client, model_name="ears", inputs=RECORDING, version=version)
+        assert heard["model_info"]["version"] == version
+        listened = [("ears", version)] if speech else []
+        assert torchserve.answered == [("finder", "1.0"), *listened]
+    found = await predict(client, model_name="finder", inputs=RECORDING, version="2.0")
+    assert found["model_info"]["version"] == "2.0"
+    assert torchserve.answered[-1] == ("finder", "2.0")
+
+
+async def test_a_handler_that_is_not_ours_answers_in_the_version_that_is_asked_for(
+    start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
+) -> None:
+    mine = {"handler": "own", "auto_load": True}
+    client = await with_second_versions(start, torchserve, tmp_path, mine=mine)
+    for version in ("2.0", "1.0"):
+        torchserve.answered.clear()
+        inputs = [[1, 2], [3, 4]]
+        answered = await predict(client, model_name="mine", inputs=inputs, version=version)
+        assert answered["result"] == inputs
+        assert answered["model_info"]["version"] == version
+        assert torchserve.answered == [("mine", version)] * 2
+    refused = await predict(client, 404, model_name="mine", version="3.0")
+    assert refused["detail"] == "version: mine has no version 3.0"
 
 
 async def test_unloading_the_default_says_what_cannot_be_done(both: Client) -> None:

@@ -3,21 +3,13 @@
 import time
 from typing import NamedTuple
 
-import msgspec
-
 from sidecar.caching.answer_cache import OVERHEAD_BYTES
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.synthesis import OutputFormat, Quality, SpokenWord
 from sidecar.speech.audio_encoder import BYTES_PER_SAMPLE, FileEncoder
 from sidecar.speech.fair_threads import InThread
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.synthesis import (
-    LeftOut,
-    SynthesisCall,
-    SynthesizedSpeech,
-    speak,
-)
+from sidecar.speech.synthesis import LeftOut, SynthesizedSpeech
 
 TURN_SECONDS = 15  # of audio, encoded in one turn
 
@@ -40,7 +32,7 @@ class Rendered(NamedTuple):
 async def render(
     in_thread: InThread, speech: SynthesizedSpeech, name: OutputFormat, quality: Quality
 ) -> Rendered:
-    """Return *spoken* in the format *name*, a few seconds of it at a time."""
+    """Return *speech* in the format *name*, a few seconds of it at a time."""
     started = time.perf_counter()
     file_format = FORMATS[name]
     turn = TURN_SECONDS * speech.sample_rate * BYTES_PER_SAMPLE
@@ -73,19 +65,3 @@ class SpeechFile(NamedTuple):
     def size(self) -> int:
         """Bytes."""
         return len(self.rendered.data) + OVERHEAD_BYTES * (1 + len(self.replies))
-
-
-async def speak_file(
-    scheduler: Scheduler,
-    in_thread: InThread,
-    call: SynthesisCall,
-    name: OutputFormat,
-    quality: Quality,
-) -> SpeechFile:
-    """Return what *call* asks for in the format *name*.  Raises what `speak` raises."""
-    started = time.monotonic()
-    spoken = await speak(scheduler, call)
-    seconds = time.monotonic() - started
-    rendered = await render(in_thread, spoken, name, quality)
-    replies = [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies]
-    return SpeechFile(rendered, replies, spoken.left_out, spoken.words, seconds)

@@ -1,7 +1,10 @@
 """Speech as the routes ask for it: one way to speak, and one way to listen."""
 
+import time
 from functools import partial
 from typing import BinaryIO
+
+import msgspec
 
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.models.registry import ModelRegistry
@@ -13,8 +16,8 @@ from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
-from sidecar.speech.rendering import SpeechFile, speak_file
-from sidecar.speech.synthesis import SynthesisCall
+from sidecar.speech.rendering import SpeechFile, render
+from sidecar.speech.synthesis import SynthesisCall, speak
 from sidecar.speech.transcription import Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import (
@@ -66,8 +69,13 @@ class SpeechService:
 
         Raises what the scheduler raises, SpeechTooLong, and the first sentence's error.
         """
+        started = time.monotonic()
+        spoken = await speak(self.scheduler, call)
+        seconds = time.monotonic() - started
         in_thread = self.in_threads_of(client)
-        return await speak_file(self.scheduler, in_thread, call, name, call.parameters.quality)
+        rendered = await render(in_thread, spoken, name, call.parameters.quality)
+        replies = [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies]
+        return SpeechFile(rendered, replies, spoken.left_out, spoken.words, seconds)
 
     def listener(self, model: str | None, parameters: TranscriptionParameters) -> Listener:
         """Return who listens, the default model if none is named.

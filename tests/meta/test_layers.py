@@ -66,6 +66,37 @@ def test_the_client_of_torchserve_knows_nothing_of_aiohttps_server() -> None:
         assert not {name for name in imported(path) if name.startswith("aiohttp.web")}
 
 
+def test_one_place_sets_a_models_state_and_one_moves_its_gate() -> None:
+    setting, moving = set[str](), set[str]()
+    for path in sorted((ROOT / "sidecar").rglob("*.py")):
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            place = f"{name_of(path)}:{node.name}"
+            if path.parent.name == "models" and "self._state" in assigned(node):
+                setting.add(place)
+            moved = {"open", "hold", "close"} & called_on_a_dispatcher(node)
+            if moved:
+                moving.add(place)
+    model = "sidecar/models/model.py"
+    assert setting == {f"{model}:__init__", f"{model}:_move"}
+    assert moving == {f"{model}:_set_gate"}
+
+
+def assigned(function: ast.AST) -> set[str]:
+    stored = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
+    return {ast.unparse(node) for node in stored if isinstance(node.ctx, ast.Store)}
+
+
+def called_on_a_dispatcher(function: ast.AST) -> set[str]:
+    called = (node.func for node in ast.walk(function) if isinstance(node, ast.Call))
+    return {
+        func.attr
+        for func in called
+        if isinstance(func, ast.Attribute) and ast.unparse(func.value).endswith("dispatcher")
+    }
+
+
 def variables(path: Path) -> Iterator[str]:
     """Yield the names asked for in ``environ["X"]``, ``environ.get("X")`` and ``getenv("X")``."""
     for node in ast.walk(tree(path)):

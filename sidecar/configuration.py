@@ -28,7 +28,9 @@ def check_configuration(settings: Settings) -> None:
     Raises SettingsError, CatalogError or OSError with a sentence.
     """
     downloaded = DownloadedModels(settings.state_dir)
-    catalog = load_catalog(settings.models_file, downloaded.records(), store=settings.model_store)
+    catalog = load_catalog(
+        settings.models_file, downloaded.records(), settings.model_store, to_be_built=True
+    )
     faults = [*catalog.broken.values(), *_file_faults(settings, catalog)]
     if faults:
         raise CatalogError("\n".join(faults))

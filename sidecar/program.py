@@ -82,6 +82,7 @@ class Program:
             downloaded.records(),
             settings.model_store,
             serve_archives=settings.offers_archives,
+            to_be_built=settings.builds_archives,
         )
         for sentence in self.catalog.broken.values():
             log.error("left out: %s", sentence)

@@ -241,6 +241,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return managed if self.serve_archives is None else self.serve_archives
 
     @property
+    def builds_archives(self) -> bool:
+        """Whether an entry without an archive is one to be built: the model store is all there is.
+
+        A TorchServe that somebody else runs may have archives that are not seen from here.
+        """
+        return self.torchserve == "managed"
+
+    @property
     def secret_file(self) -> Path:
         """Where development keeps the secret it made for itself."""
         return self.state_dir / "jwt_secret"

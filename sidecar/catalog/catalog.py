@@ -114,11 +114,13 @@ def load_catalog(
     store: Path | None = None,
     *,
     serve_archives: bool = False,
+    to_be_built: bool = False,
 ) -> Catalog:
     """Return the catalog in *path*, with the *downloaded* models that it does not have itself.
 
     Entries with the handler `own` are completed by their archives in *store*; with
-    *serve_archives*, the other archives there are models too.
+    *serve_archives*, the other archives there are models too.  *to_be_built*: those that are not
+    there will be built, and their entries must have what that takes.
 
     Entries that are wrong are left out, and stand in `broken`.  Raises CatalogError when the file
     as a whole cannot be read.
@@ -127,7 +129,7 @@ def load_catalog(
         data = path.read_bytes()
     except OSError as exc:
         raise CatalogError(f"{path}: {exc.strerror}") from exc
-    read = read_entries(data, path.name, store)
+    read = read_entries(data, path.name, store, to_be_built=to_be_built)
     together = merged(
         read.specs, {key: each for key, each in downloaded.items() if unfit_key(key) is None}
     )

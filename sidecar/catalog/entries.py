@@ -50,10 +50,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     schema: str = msgspec.field(default="", name="$schema")
 
 
-def read_entries(data: bytes, name: str, store: Path | None = None) -> Entries:
+def read_entries(
+    data: bytes, name: str, store: Path | None = None, *, to_be_built: bool = False
+) -> Entries:
     """Return the entries in *data*, the file *name*.
 
-    Those with the handler `own` are completed by their archives in *store*.
+    Those with the handler `own` are completed by their archives in *store*.  *to_be_built*: the
+    archives that are not in it will be built, and the entries must have what that takes.
 
     Raises CatalogError when *data* as a whole is no catalog.
     """
@@ -62,7 +65,8 @@ def read_entries(data: bytes, name: str, store: Path | None = None) -> Entries:
     for key, raw in file.models.items():
         entry = msgspec.json.decode(raw)
         is_own = isinstance(entry, dict) and entry.get("handler") == "own"
-        read = _read_own(key, entry, store) if is_own else _read_entry(key, raw)
+        built_into = store if to_be_built else None
+        read = _read_own(key, entry, store) if is_own else _read_entry(key, raw, built_into)
         if isinstance(read, ModelSpec) and (taken := _take_names(names, key, read)) is not None:
             read = Misfit((), taken)
         if isinstance(read, ModelSpec):
@@ -98,7 +102,8 @@ def _read_file(data: bytes, name: str) -> tuple[str, _File]:
     return text, file
 
 
-def _read_entry(key: str, raw: msgspec.Raw) -> ModelSpec | Misfit:
+def _read_entry(key: str, raw: msgspec.Raw, built_into: Path | None) -> ModelSpec | Misfit:
+    """Return the entry or its fault; an archive that is not in *built_into* has to be built."""
     if (reason := unfit_key(key)) is not None:
         return Misfit((), reason)
     try:
@@ -112,12 +117,18 @@ def _read_entry(key: str, raw: msgspec.Raw) -> ModelSpec | Misfit:
             f"{spec.task} does not fit {spec.handler}, which does {', '.join(tasks)}; "
             f"{_handler_of(spec.task)} does {spec.task}",
         )
-    if not spec.handler_options:  # an archive that was made by hand brings its own
-        return spec
+    if not spec.handler_options and not _is_to_be_built(key, spec, built_into):
+        return spec  # an archive that was made by hand brings its own
     options = read_options(spec.handler, spec.handler_options)
     if isinstance(options, Misfit):
         return options
     return _with_rank(spec, raw)
+
+
+def _is_to_be_built(key: str, spec: ModelSpec, store: Path | None) -> bool:
+    if store is None or spec.is_downloaded:
+        return False
+    return not (store / spec.archive_name(key)).exists()
 
 
 def _read_own(key: str, entry: dict[str, Any], store: Path | None) -> ModelSpec | Misfit:

@@ -85,6 +85,7 @@ class CatalogWatch:
             self._path,
             store=settings.model_store,
             serve_archives=settings.offers_archives,
+            to_be_built=settings.builds_archives,
         )
 
     def _seen(self) -> "_Stamp":

@@ -202,6 +202,7 @@ MISTAKES = [
     Mistake("an option is mistyped", START, _wrong_options(modul="my_net")),
     Mistake("an unknown format", START, _wrong_options(format="onnx")),
     Mistake("an eager model without its class", START, _wrong_options(**{"class": None})),
+    Mistake("no options at all", START, _wrong_entry(handler_options=None)),
     Mistake("an exported model without its file", START, _wrong_options(format="export")),
     Mistake("a shape that does not fit the rank", START, _wrong_entry(input_rank=2)),
     Mistake("a number in quotes", START, _wrong_entry(inference={"max_batch_size": "8"})),

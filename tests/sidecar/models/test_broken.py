@@ -5,13 +5,15 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from sidecar.announcement import announce
+from sidecar.program import Program
+from sidecar.settings import Secret, Settings
 from tests.fake_torchserve import FakeTorchServe
-from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
 from tests.sidecar.torchserve.test_worker_log import failure
 
@@ -151,6 +153,36 @@ async def test_the_terminal_of_a_ready_server_names_what_is_not_served(
     await announce(services_of(client), said.append)
     assert len(said) == 2
     assert "Not served:\n  wrong: models-0.json, line 1, column " in said[1]
+
+
+@pytest.mark.parametrize(
+    ("torchserve", "is_there", "refused"),
+    [("managed", False, True), ("managed", True, False), ("external", False, False)],
+)
+def test_an_entry_without_options_is_refused_at_the_start_unless_its_archive_is_made(
+    tmp_path: Path,
+    torchserve: Literal["managed", "external"],
+    is_there: bool,
+    refused: bool,
+) -> None:
+    models, store = tmp_path / "models.json", tmp_path / "store"
+    models.write_text(json.dumps({"models": {"bare": ECHO}}))
+    store.mkdir()
+    if is_there:
+        (store / "bare.mar").touch()
+    settings = Settings(
+        torchserve=torchserve,
+        models_file=models,
+        model_store=store,
+        state_dir=tmp_path / "var",
+        jwt_secret=Secret(SECRET),
+    )
+    program = Program(settings, None)
+    broken = {
+        "bare": "models.json, line 1, column 13: bare: handler_options: "
+        "format eager needs module and class"
+    }
+    assert program.catalog.broken == (broken if refused else {})
 
 
 async def test_a_changed_file_heals_a_wrong_entry(

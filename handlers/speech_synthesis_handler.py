@@ -12,6 +12,7 @@ from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, Precision, parse_options
 from handler_kit.errors import InvalidInput
 from handler_kit.job import Answer, Item
+from handler_kit.precision import Compared
 from handler_kit.wav import to_pcm
 from synthesis_kit.networks.loading import load_network, load_text_stage
 from synthesis_kit.options import SynthesisOptions
@@ -44,6 +45,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain", "script"})
     plain_type: ClassVar[str] = "plain"
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "int8"})
+    compared_as: ClassVar[Compared] = "vectors"
     options: SynthesisOptions
 
     def read_options(self, config: HandlerConfig) -> SynthesisOptions:

@@ -49,7 +49,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return what `nearest` does, or else which names are *known*, unless they are many."""
     names = list(known)
-    listed = f"; known are {', '.join(names)}" if 0 < len(names) <= MANY else ""
+    listed = f"; expected one of: {', '.join(names)}" if 0 < len(names) <= MANY else ""
     return nearest(name, names) or listed
 
 

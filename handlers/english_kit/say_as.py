@@ -29,7 +29,7 @@ def said_as(text: str, kind: str, form: str | None = None) -> str:
     """
     text = " ".join(text.split())
     if kind not in KINDS:
-        raise ValueError(f"interpret-as: known are {', '.join(KINDS)}")
+        raise ValueError(f"interpret-as: expected one of: {', '.join(KINDS)}")
     if kind in _AS_READ:
         return text
     if kind in _CHARACTERS:
@@ -68,7 +68,7 @@ def _date(text: str, form: str | None) -> str:
     if form is None or not parts or re.search(r"[^\W\d_]", text):
         return text
     if form not in _FORMATS:
-        raise ValueError(f"format: known are {', '.join(sorted(_FORMATS))}")
+        raise ValueError(f"format: expected one of: {', '.join(sorted(_FORMATS))}")
     if len(parts) != len(form):
         raise ValueError(f"format: {form} needs {len(form)} numbers, not {text!r}")
     given = dict(zip(form, map(int, parts), strict=True))

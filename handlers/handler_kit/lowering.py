@@ -59,7 +59,9 @@ class Lowering:
         """Set the handler's model and dtype.  Raises LoadError."""
         self._load()
         handler = self._handler
-        wanted = precisions_to_try(handler.config, handler.device, handler.precisions)
+        wanted = precisions_to_try(
+            handler.config, handler.device, handler.precisions, handler.compared_as
+        )
         if not wanted:
             return
         samples = handler.samples(CHECKED_SAMPLES)

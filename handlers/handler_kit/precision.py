@@ -38,11 +38,13 @@ class PrecisionCheck(msgspec.Struct, frozen=True):
 
 
 def precisions_to_try(
-    config: HandlerConfig, device: torch.device, possible: Collection[Precision]
+    config: HandlerConfig, device: torch.device, possible: Collection[Precision], kind: Compared
 ) -> tuple[Precision, ...]:
     """Return the lower precisions that *config* asks for, or for "auto" those that may pay.
 
     On a CPU these are the ones that its instructions are made for, and on a GPU one half precision.
+    Where a model's answers are *kind* "numbers", its own user alone knows how exact they must be:
+    a CPU does not round them unless it is told to.
     Raises LoadError for a precision that is not *possible* with the handler, or not on *device*.
     """
     on_cpu = device.type == "cpu"
@@ -56,7 +58,7 @@ def precisions_to_try(
             raise LoadError("precision: int8 needs a CPU with AVX-512 VNNI, and the model on it")
         return () if asked == "fp32" else (asked,)
     if on_cpu:
-        may_pay = processor_precisions()
+        may_pay = () if kind == "numbers" else processor_precisions()
         if config.compile == "on":  # no compiler knows the kernels of int8
             possible = set(possible) - {"int8"}
     elif device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):

@@ -103,9 +103,10 @@ def usable_cores() -> int:
 def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
     """Return the memory that those workers among *pids* hold that run on this machine."""
     held: dict[int, int] = {}
-    for process in _processes(pids):
-        with suppress(psutil.Error):
-            held[process.pid] = process.memory_info().rss
+    with suppress(OSError):  # no descriptor is left to read with: the others are not known now
+        for process in _processes(pids):
+            with suppress(psutil.Error):
+                held[process.pid] = process.memory_info().rss
     return held
 
 

@@ -142,20 +142,24 @@ def test_auto_precision_tries_what_the_processor_is_made_for(
     capabilities: dict[str, bool], tried: tuple[Precision, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert precisions_to_try(HandlerConfig(), CPU, ALL) == tried
-    assert precisions_to_try(HandlerConfig(precision="fp32"), CPU, ALL) == ()
-    compiled = precisions_to_try(HandlerConfig(compile="on"), CPU, ALL)
+    assert precisions_to_try(HandlerConfig(), CPU, ALL, "vectors") == tried
+    assert precisions_to_try(HandlerConfig(precision="fp32"), CPU, ALL, "vectors") == ()
+    compiled = precisions_to_try(HandlerConfig(compile="on"), CPU, ALL, "vectors")
     assert compiled == tuple(each for each in tried if each != "int8")
+    assert precisions_to_try(HandlerConfig(), CPU, ALL, "numbers") == ()
+    if tried:
+        named = HandlerConfig(precision=tried[0])
+        assert precisions_to_try(named, CPU, ALL, "numbers") == tried[:1]
 
 
 def test_auto_precision_is_fp16_where_bf16_is_unknown() -> None:
-    assert precisions_to_try(HandlerConfig(), torch.device("mps"), ALL) == ("fp16",)
+    assert precisions_to_try(HandlerConfig(), torch.device("mps"), ALL, "vectors") == ("fp16",)
 
 
 def test_a_handler_that_knows_only_fp32_stays_there_and_refuses_anything_else() -> None:
-    assert precisions_to_try(HandlerConfig(), torch.device("mps"), {"fp32"}) == ()
+    assert precisions_to_try(HandlerConfig(), torch.device("mps"), {"fp32"}, "vectors") == ()
     with pytest.raises(LoadError, match="precision: expected one of: fp32; got bf16"):
-        precisions_to_try(HandlerConfig(precision="bf16"), CPU, {"fp32"})
+        precisions_to_try(HandlerConfig(precision="bf16"), CPU, {"fp32"}, "vectors")
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA])
@@ -165,7 +169,7 @@ def test_int8_is_refused_where_there_is_no_instruction_for_it(
     vnni = device != CPU
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": vnni})
     with pytest.raises(LoadError, match="precision: int8 needs a CPU with AVX-512 VNNI"):
-        precisions_to_try(HandlerConfig(precision="int8"), device, ALL)
+        precisions_to_try(HandlerConfig(precision="int8"), device, ALL, "vectors")
 
 
 @pytest.fixture
@@ -179,6 +183,7 @@ def example_copy(example_folder: Path, tmp_path: Path) -> Path:
 class Slow(FaultyHandler):
     """Takes longer in fp32 than lowered; *loads* counts how often its model was read."""
 
+    compared_as = "vectors"
     loads = 0
 
     def load_model(self) -> torch.nn.Module:

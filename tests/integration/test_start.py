@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 def test_the_banner_tells_where_to_go(server: Server) -> None:
     said = server.log.read_text()
     assert f"Ready: {server.url}" in said
-    assert "scripts/token create" in said
+    assert "scripts/token key create" in said  # the server has a secret that the shell lacks
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server, tmp_path: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_document_says_what_something_is(
 @pytest.mark.parametrize(
     ("text", "kind", "form", "reason"),
     [
-        ("x", "expletive", None, "interpret-as: expected one of .*cardinal"),
+        ("x", "expletive", None, "interpret-as: expected one of: .*cardinal"),
         ("x", "ordinal", None, "whole number"),
         ("1/2/2024", "date", "xyz", "format: expected one of"),
         ("1/2024", "date", "dmy", "dmy needs 3 numbers"),

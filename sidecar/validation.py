@@ -13,6 +13,8 @@ from msgspec import inspect
 
 Path = tuple[str | int, ...]  # the names and indices that lead to a value
 
+MOST_CHARACTERS = 1000  # of a sentence of msgspec's that is taken apart: it may quote a client
+LONGEST_NAME = 100  # characters; who looks for names near a longer one is kept busy for nothing
 MANY = 12  # names; of more, only the nearest are told
 _SENTENCE = re.compile(r"(?P<rule>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|(?P<unknown>\[\.\.\.\])")
@@ -40,8 +42,21 @@ def explain_misfit(exc: msgspec.ValidationError, kind: Any) -> Misfit:
     return Misfit(*_explain(found["rule"], path, _type_at(inspect.type_info(kind), path)))
 
 
+def nearest_field(exc: msgspec.ValidationError, kind: Any) -> str:
+    """Return `; did you mean …?` for a field that *kind* does not have, or nothing."""
+    sentence = str(exc)
+    found = _SENTENCE.fullmatch(sentence) if len(sentence) <= MOST_CHARACTERS else None
+    unknown = found and _UNKNOWN.fullmatch(found["rule"])
+    if not found or not unknown:
+        return ""
+    struct = _type_at(inspect.type_info(kind), _path(found["path"] or ""))
+    return nearest(unknown["name"], _field_names(struct))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean …?` for a mistyped *name*, or nothing when none of *known* is near."""
+    if len(name) > LONGEST_NAME:
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -71,8 +86,7 @@ def _path(text: str) -> Path:
 
 def _explain(rule: str, path: Path, kind: inspect.Type | None) -> tuple[Path, str]:
     if (found := _UNKNOWN.fullmatch(rule)) is not None:
-        fields = kind.fields if isinstance(kind, inspect.StructType) else ()
-        near = suggestion(found["name"], [field.encode_name for field in fields])
+        near = suggestion(found["name"], _field_names(kind))
         return (*path, found["name"]), f"there is no such field{near}"
     if (found := _MISSING.fullmatch(rule)) is not None:
         return path, f"the field {found['name']} is missing"
@@ -88,6 +102,11 @@ def _explain(rule: str, path: Path, kind: inspect.Type | None) -> tuple[Path, st
     if isinstance(kind, inspect.LiteralType):
         rule = f"{rule}; allowed are {', '.join(map(str, kind.values))}"
     return path, rule
+
+
+def _field_names(kind: inspect.Type | None) -> list[str]:
+    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+    return [field.encode_name for field in fields]
 
 
 def _type_at(kind: inspect.Type | None, path: Path) -> inspect.Type | None:

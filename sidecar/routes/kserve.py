@@ -74,7 +74,7 @@ def _instances(body: bytes, limit: int) -> list[bytes]:
     try:
         asked = _request.decode(body)
     except msgspec.ValidationError as exc:
-        raise invalid_fields(exc) from exc
+        raise invalid_fields(exc, KServeRequest) from exc
     except NOT_JSON as exc:
         raise InvalidJson(str(exc), field="body") from exc
     if not 0 < len(asked.instances) <= limit:

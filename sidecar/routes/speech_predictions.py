@@ -171,7 +171,7 @@ def _parameters(raw: dict[str, Any], kind: type[Parameters]) -> Parameters:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as exc:
-        refusal = invalid_fields(exc, within="inputs.parameters")
+        refusal = invalid_fields(exc, kind, within="inputs.parameters")
         raise InvalidInput(refusal.rule, field=refusal.field) from exc
 
 

@@ -4,13 +4,14 @@
 body itself, its syntax, the credential in it (which `Admission.accept_token` checks), its fields.
 """
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from sidecar.errors import FieldError, InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
 from sidecar.settings import Settings
+from sidecar.validation import nearest_field
 from sidecar.web.admission import Admission
 from sidecar.web.body_reader import MB, BodyReader, check_declared_size
 from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
@@ -88,7 +89,7 @@ def read_query(request: web.Request, kind: type[Query]) -> Query:
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise invalid_fields(exc) from exc
+        raise invalid_fields(exc, kind) from exc
 
 
 def check_timeout(asked: TimedRequest, settings: Settings) -> None:
@@ -97,8 +98,8 @@ def check_timeout(asked: TimedRequest, settings: Settings) -> None:
         raise InvalidFields(f"at most {settings.max_timeout_seconds:g} seconds", field="timeout")
 
 
-def invalid_fields(exc: msgspec.ValidationError, within: str = "") -> InvalidFields:
-    """Return the refusal of a value that is not what a request's type says.
+def invalid_fields(exc: msgspec.ValidationError, kind: Any, within: str = "") -> InvalidFields:
+    """Return the refusal of a value that is not what a request's type, *kind*, says.
 
     *within* is the field that holds the value, where that is not the whole body.
     """
@@ -106,6 +107,7 @@ def invalid_fields(exc: msgspec.ValidationError, within: str = "") -> InvalidFie
         field, rule = exc.__cause__.field, exc.__cause__.rule
     else:
         field, rule = _field_and_rule(str(exc))
+        rule += nearest_field(exc, kind)
     field = ".".join(filter(None, (within, field))) or "body"
     return InvalidFields(rule if len(rule) <= MAX_RULE else f"{rule[:MAX_RULE]}…", field=field)
 
@@ -142,7 +144,7 @@ async def _read(
             asked = decoder.decode(body or empty)
         except msgspec.ValidationError as exc:
             await admission.accept_token(_token_of_invalid(body))
-            raise invalid_fields(exc) from exc
+            raise invalid_fields(exc, decoder.type) from exc
         except NOT_JSON as exc:
             raise InvalidJson(str(exc), field="body") from exc
     await admission.accept_token(asked.token)

@@ -81,7 +81,7 @@ def _convert(fields: dict[str, str], lists: dict[str, list[str]], kind: type[Par
     try:
         return msgspec.convert({**fields, **lists}, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise invalid_fields(exc) from exc
+        raise invalid_fields(exc, kind) from exc
 
 
 class _Form:

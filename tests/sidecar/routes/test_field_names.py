@@ -1,5 +1,7 @@
 """An error names the field that the client sent, whichever form the request had."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -21,7 +23,7 @@ async def client(start: StartSidecar, torchserve: FakeTorchServe) -> Client:
 async def refusal(client: Client, path: str, **body: object) -> str:
     async with client.post(path, json=body) as response:
         answer = await response.json()
-        assert response.status in (400, 404), answer
+        assert response.status in (400, 404, 422), answer
         detail: str = answer["detail"]
         return detail
 
@@ -102,14 +104,46 @@ def test_a_renamed_refusal_leaves_the_first_as_it_was() -> None:
         ({}, "text", "give either text or inputs"),
         ({"text": "Hi", "speed": 9}, "speed", "Expected `float` <= 2.0"),
         ({"text": "Hi", "nonsense": 1}, "nonsense", "Object contains unknown field `nonsense`"),
+        (
+            {"text": "Hi", "voise": "anna"},
+            "voise",
+            "Object contains unknown field `voise`; did you mean voice?",
+        ),
+        ({"text": "Hi", "x" * 5000: 1}, "x" * 5000, f"Object contains unknown field `{'x' * 269}…"),
         ([], "body", "Expected `object`, got `array`"),
     ],
 )
 def test_a_schema_tells_field_and_rule_apart(body: object, field: str, rule: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert(body, SynthesisRequest)
-    refused = invalid_fields(caught.value)
+    refused = invalid_fields(caught.value, SynthesisRequest)
     assert type(refused) is InvalidFields
     assert (refused.field, refused.rule) == (field, rule)
-    inner = invalid_fields(caught.value, within="inputs.parameters")
+    inner = invalid_fields(caught.value, SynthesisRequest, within="inputs.parameters")
     assert inner.field == ("inputs.parameters" if field == "body" else f"inputs.parameters.{field}")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (
+            "/predict",
+            {"model_name": "echo", "inputs": [1], "prioritty": 1},
+            "prioritty: Object contains unknown field `prioritty`; did you mean priority?",
+        ),
+        (
+            "/predict",
+            {"model_name": "hibari_tts", "inputs": {"text": "Hi", "parameters": {"sped": 2}}},
+            "inputs.parameters.sped: Object contains unknown field `sped`; did you mean speed?",
+        ),
+        (
+            "/transcribe",
+            {"inputs": CLIP, "langage": "en"},
+            "langage: Object contains unknown field `langage`; did you mean language?",
+        ),
+    ],
+)
+async def test_an_unknown_field_gets_the_nearest_name(
+    client: Client, path: str, body: dict[str, Any], said: str
+) -> None:
+    assert await refusal(client, path, **body) == said

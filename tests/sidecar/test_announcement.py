@@ -1,13 +1,21 @@
 """What an operator reads first."""
 
+import asyncio
+import os
 import shlex
+import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sidecar.announcement import announce, starting, waiting
 from sidecar.settings import Settings
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import admin, services_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_server_for_others_says_which_hosts_it_answers_and_what_adds_one() -> None:
@@ -65,6 +73,41 @@ async def test_where_a_token_is_needed_the_call_has_one_and_the_command_can_make
     assert await run_as_printed(client, call) == 401
     token = admin()["Authorization"].removeprefix("Bearer ")
     assert await run_as_printed(client, call, token) == 200
+
+
+async def output_of(command: str) -> str:
+    """Run *command* as somebody does who copies it from the terminal, without our variables."""
+    ran = await asyncio.create_subprocess_exec(
+        *("bash", "-c", command),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await asyncio.wait_for(ran.communicate(), 60)
+    assert ran.returncode == 0
+    return output.decode().strip()
+
+
+@pytest.mark.skipif(
+    Path(sys.prefix).resolve() != (ROOT / ".venv").resolve(),
+    reason="the tests do not run in .venv, which scripts/token makes where it is missing",
+)
+@pytest.mark.parametrize(
+    "settings",
+    [{"jwt_secret": None}, {}, {"require_authentication": True}],
+    ids=["a secret of development", "another secret", "a credential for every call"],
+)
+async def test_the_token_command_on_the_terminal_prints_what_opens_the_door(
+    start: StartSidecar, settings: dict[str, Any]
+) -> None:
+    client = await start(catalog=CATALOG | {"echo": TENSOR}, **settings)
+    said = await said_by(client)
+    command, _, _ = line_of(said, "token").partition(" (for ")
+    token = await output_of(f'{command}; echo "${{TOKEN:-}}"')
+    assert (await client.get("/stats")).status == 401
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert (await client.get("/stats", headers=bearer)).status == 200
+    assert await run_as_printed(client, line_of(said, "try"), token) == 200
 
 
 async def test_no_call_is_made_up_where_no_input_is_sure(start: StartSidecar) -> None:

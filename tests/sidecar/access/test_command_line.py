@@ -63,6 +63,31 @@ def test_create_prints_the_token_and_nothing_else(token: Token) -> None:
     assert claims["exp"] - claims["iat"] == 7200
 
 
+NO_SCOPE = "token: without --scope it opens no route that needs a scope"
+NO_END = "token: without --days it never expires; `key revoke` ends it"
+
+
+@pytest.mark.parametrize(
+    ("given", "warnings"),
+    [
+        ((), [NO_SCOPE, NO_END]),
+        (("--scope", "stats"), [NO_END]),
+        (("--days", "1"), [NO_SCOPE]),
+        (("--scope", "stats", "--days", "1"), []),
+    ],
+)
+def test_a_key_without_a_scope_or_an_end_is_warned_of_beside_the_key(
+    token: Token, given: tuple[str, ...], warnings: list[str]
+) -> None:
+    ended = token("key", "create", "--name", "ci", *given)
+    key = done(ended)
+    assert key.startswith("sk_")
+    assert key.count("\n") == 1
+    *said, last = ended.stderr.decode().splitlines()
+    assert said == warnings
+    assert last.endswith("it is shown only now")
+
+
 def test_what_create_makes_inspect_finds_valid(token: Token) -> None:
     settings = {"SIDECAR_JWT_AUDIENCE": "us", "SIDECAR_JWT_ISSUER": "ours"}
     scopes = ("--scope", "stats", "--scope", "admin")

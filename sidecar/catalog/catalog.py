@@ -52,17 +52,26 @@ class Catalog(Mapping[str, ModelSpec]):
         """
         return name if name in self._specs else self._keys.get(folded(name))
 
-    def require(self, name: str, rule: str = "") -> str:
+    def require(
+        self,
+        name: str,
+        *,
+        called: str | None = None,
+        field: str = "model_name",
+        rule: str | None = None,
+    ) -> str:
         """Return what `key_of` does.
 
-        Raises ModelNotFound, with *rule* or why there is none, where no model has this name.
+        Raises ModelNotFound where no model has this name.  It names the *field* of the request
+        that does, what the client *called* the model there, if that is another name, and *rule*
+        as the reason, by default why this catalog has no such model.
         """
         key = self.key_of(name)
         if key is None:
-            raise ModelNotFound(name, rule or self.why_unknown(name))
+            raise ModelNotFound(called or name, rule or self._why_unknown(name), field=field)
         return key
 
-    def why_unknown(self, name: str) -> str:
+    def _why_unknown(self, name: str) -> str:
         """Return why no model has *name*: its entry is wrong, or the name is mistyped."""
         if name in self.broken:
             return self.broken[name]

@@ -18,13 +18,14 @@ import msgspec
 import yaml
 
 from sidecar.schemas.model_spec import ArchiveName, ModelSpec, folded
+from sidecar.settings import MB
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 BUILD_FILE = "build.json"  # which every archive of our own building holds
 SUFFIXES = (".mar", ".tar.gz", ".tgz")
-MAX_BYTES = 1 << 20  # of a manifest, and of a model-config.yaml
+MAX_BYTES = MB  # of a manifest, and of a model-config.yaml
 MAX_MEMBERS = 100_000  # that are looked through for these two
 _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
 

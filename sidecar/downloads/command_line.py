@@ -42,7 +42,7 @@ from sidecar.downloads.messages import (
 from sidecar.downloads.resolution import resolve_request, source_of
 from sidecar.errors import SidecarError
 from sidecar.schemas.downloads import DownloadRequest
-from sidecar.settings import Settings, SettingsError, load_settings
+from sidecar.settings import MB, Settings, SettingsError, load_settings
 
 SOURCES = ("huggingface", "url", "local", "package")
 
@@ -136,7 +136,7 @@ def _list(_: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
     print(f"{'name':22} {'task':24} {'source':12} {'MB':>8}  state")  # noqa: T201
     for key, spec in catalog.items():
         archive = archive_path(settings.model_store, key)
-        here = archive.stat().st_size / 2**20 if archive.is_file() else spec.size_mb
+        here = archive.stat().st_size / MB if archive.is_file() else spec.size_mb
         size = "?" if here is None else f"{here:.1f}"
         state = "here" if archive.is_file() else "available"
         if key in downloaded and (revision := downloaded[key].revision):
@@ -255,7 +255,7 @@ class _Bar:
             return
         self._bar.close()
         if isinstance(report, FetchDone):
-            size = report.record.size_bytes / 2**20
+            size = report.record.size_bytes / MB
             print(f"{self._key}: {size:.1f} MB, ready to be loaded", flush=True)  # noqa: T201
         elif isinstance(report, FetchFailed):
             self._failed = True

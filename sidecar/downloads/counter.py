@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from sidecar.downloads.messages import MB, FetchProgress, Report
+from sidecar.downloads.messages import FetchProgress, Report
 from sidecar.downloads.transfer import check_disk, too_large
+from sidecar.settings import MB
 
 REPORT_SECONDS = 0.25
 DISK_CHECK_BYTES = 16 * MB

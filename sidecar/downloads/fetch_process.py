@@ -26,11 +26,12 @@ from sidecar.downloads.messages import (
     decode_path,
     encode_path,
 )
+from sidecar.settings import MB
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
-MAX_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = MB
 ALLOWED_VARIABLES = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|OMP_\w+"
     r"|(?i:https?|all|no)_proxy|(?i:HTTPS?|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|PIP_\w+"

@@ -5,9 +5,10 @@ import stat
 from pathlib import Path
 
 from sidecar.downloads.file_names import ARCHIVES, checked_name, wanted
-from sidecar.downloads.messages import MB, DownloadFailed, DownloadSettings
+from sidecar.downloads.messages import DownloadFailed, DownloadSettings
 from sidecar.downloads.transfer import check_disk, too_large
 from sidecar.downloads.unpacking import unpack
+from sidecar.settings import MB
 
 
 def copy(name: str, place: DownloadSettings, target: Path) -> None:

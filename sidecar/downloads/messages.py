@@ -10,7 +10,6 @@ from sidecar.catalog.downloaded import Downloaded
 from sidecar.schemas.model_spec import ModelSpec, Name
 from sidecar.settings import Settings
 
-MB = 2**20
 PARTIAL = "downloads"  # below the state folder: what has arrived, until it is whole
 Source = Literal["huggingface", "url", "package", "local"]
 

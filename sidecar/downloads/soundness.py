@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from sidecar.downloads.file_names import PICKLED, WEIGHTS
-from sidecar.downloads.messages import MB, DownloadFailed
+from sidecar.downloads.messages import DownloadFailed
+from sidecar.settings import MB
 
 MAX_CONFIG_BYTES = 4 * MB
 MAX_JSON_BYTES = 64 * MB  # tokenizers with all the world's words have 35 MB

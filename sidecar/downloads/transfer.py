@@ -22,7 +22,8 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from msgspec import Meta
 
 from sidecar.downloads.address_guard import AddressGuard, host_of
-from sidecar.downloads.messages import MB, DownloadFailed, DownloadInterrupted
+from sidecar.downloads.messages import DownloadFailed, DownloadInterrupted
+from sidecar.settings import MB
 
 ATTEMPTS = 3
 CHUNK_BYTES = 1 << 16  # what a cut may lose; the client's own 10 MB are minutes on a slow line

@@ -23,8 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from sidecar.downloads.file_names import ZIPS, checked_name, wanted
-from sidecar.downloads.messages import MB, DownloadFailed
+from sidecar.downloads.messages import DownloadFailed
 from sidecar.downloads.transfer import check_disk
+from sidecar.settings import MB
 
 MAX_MEMBERS = 10_000
 MAX_RATIO = 20  # bytes unpacked for each byte packed; weights shrink to a half at best

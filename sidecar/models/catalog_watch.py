@@ -62,7 +62,7 @@ class CatalogWatch:
         Raises ModelNotFound, and CatalogError when the file is wrong.
         """
         catalog = await self._read()
-        key = catalog.require(name, "models.json has no entry of this name")
+        key = catalog.require(name, rule="models.json has no entry of this name")
         return key, catalog[key]
 
     async def take(self, key: str, spec: ModelSpec, *, rebuilt: bool = False) -> Model:

@@ -27,6 +27,7 @@ from sidecar.models.states import (
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.job import WorkerMemory
 from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import MB
 from sidecar.timing import Retry
 from sidecar.torchserve.client import WorkerState
 
@@ -189,7 +190,7 @@ class Model:
         told = self.dispatcher.worker_memory.get(worker.pid)
         seen = self.seen_rss_bytes.get(worker.pid, worker.memory_usage)
         held = seen if told is None else told.rss_bytes
-        return held / 2**20 or None
+        return held / MB or None
 
     def newcomer(self, workers: int | None = None) -> Newcomer:
         """Return what it needs in memory with *workers*, or with as many as it has awake."""
@@ -444,7 +445,7 @@ def _reserved_mb(told: Iterable[WorkerMemory]) -> dict[int, float]:
     reserved: dict[int, float] = {}
     for each in told:
         if each.gpu is not None:
-            reserved[each.gpu] = reserved.get(each.gpu, 0.0) + each.gpu_reserved_bytes / 2**20
+            reserved[each.gpu] = reserved.get(each.gpu, 0.0) + each.gpu_reserved_bytes / MB
     return reserved
 
 

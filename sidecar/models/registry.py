@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from sidecar.catalog.catalog import Catalog
-from sidecar.errors import ModelNotFound, ModelNotReady, Unavailable
+from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.models.history import History
 from sidecar.models.model import Model, Runtime
 from sidecar.models.states import State
@@ -55,15 +55,8 @@ class ModelRegistry(Mapping[str, Model]):
         return None if key is None else self._models[key]
 
     def require(self, name: str, *, called: str | None = None, field: str = "model_name") -> Model:
-        """Return what `find` does.
-
-        Raises ModelNotFound where no model has this name.  It names the *field* of the request
-        that does, and what the client *called* the model there, if that is another name.
-        """
-        model = self.find(name)
-        if model is None:
-            raise ModelNotFound(called or name, self.catalog.why_unknown(name), field=field)
-        return model
+        """Return the model that has *name*.  Raises ModelNotFound as `Catalog.require` does."""
+        return self._models[self.catalog.require(name, called=called, field=field)]
 
     # What comes and goes while the program runs
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.catalog.downloaded import Downloaded
 from sidecar.downloads.manager import DownloadManager
-from sidecar.downloads.messages import MB, DownloadTarget
+from sidecar.downloads.messages import DownloadTarget
 from sidecar.downloads.record import DownloadRecord
 from sidecar.errors import ModelInUse, ModelNotFound
 from sidecar.models.registry import ModelRegistry
@@ -23,6 +23,7 @@ from sidecar.schemas.downloads import (
     RemoveQuery,
 )
 from sidecar.schemas.model_spec import ModelSpec, folded
+from sidecar.settings import MB
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response

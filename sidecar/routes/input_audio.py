@@ -16,6 +16,7 @@ from sidecar.errors import InvalidFields, InvalidInput
 from sidecar.schemas.audio import ValidationRequest
 from sidecar.schemas.inline_audio import no_audio
 from sidecar.schemas.transcription import TranscriptionRequest
+from sidecar.settings import MB
 from sidecar.speech.fair_threads import InThread
 from sidecar.speech.service import SpeechService
 from sidecar.web.admission import Admission
@@ -25,7 +26,7 @@ from sidecar.web.uploads import Upload, opened_form
 
 _DATA_URI = re.compile(rb"data:(?:[\w.+-]|\\?/)*(;[^,;]*)*;base64,", re.IGNORECASE)
 _URI_BYTES = 1000  # what stands before the data is shorter
-_STEP_BYTES = 1 << 20  # decoded at a time; other threads run in between
+_STEP_BYTES = MB  # decoded at a time; other threads run in between
 _BLANKS = b" \t\r\n"
 _USUAL_ALPHABET = bytes.maketrans(b"-_", b"+/")  # from that of addresses and file names
 _ESCAPE_BYTES = 6  # the longest escape

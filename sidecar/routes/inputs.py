@@ -14,6 +14,7 @@ import msgspec
 
 from sidecar.errors import InvalidFields
 from sidecar.scheduling.entry import Body
+from sidecar.settings import MB
 
 _split = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING = msgspec.Raw()
@@ -21,7 +22,7 @@ _OPENING = re.compile(rb"[\[ \t\n\r]*")
 _KINDS = {ord('"'): "strings", ord("{"): "objects", ord("["): "lists"}
 _NUMBER = b"-0123456789"  # what one begins with
 _OTHERS = b'["{tfn'  # what a value of another kind begins with
-STEP_BYTES = 1 << 20  # copied at a time
+STEP_BYTES = MB  # copied at a time
 
 
 def split_inputs(

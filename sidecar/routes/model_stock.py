@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.model_store import archive_path
-from sidecar.downloads.messages import MB, PARTIAL
+from sidecar.downloads.messages import PARTIAL
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import MISSING
@@ -32,7 +32,7 @@ from sidecar.schemas.downloads import (
     TtsFeatures,
 )
 from sidecar.schemas.model_spec import ModelSpec
-from sidecar.settings import Settings
+from sidecar.settings import MB, Settings
 from sidecar.web.route import Route, json_response, shown_folder
 
 SMALLEST = 3  # models that are quickest to have

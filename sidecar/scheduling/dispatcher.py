@@ -20,11 +20,9 @@ from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.request_runner import RequestRunner
 from sidecar.scheduling.runner import JobLimits, Runner
 from sidecar.schemas.model_spec import ModelSpec
-from sidecar.settings import Settings
+from sidecar.settings import MB, Settings
 from sidecar.telemetry.prometheus import Metrics, ModelMetrics
 from sidecar.torchserve.client import TorchServeClient
-
-MB = 2**20
 
 
 class Dispatcher:

@@ -7,10 +7,11 @@ from msgspec import Meta
 
 from sidecar.errors import FieldError
 from sidecar.schemas.priority import Priority
+from sidecar.settings import MB
 
 MAX_TEXT = 5000
 MAX_REFERENCE = 2_000_000  # base64 of 46 s at 16 kHz; it travels with each sentence
-MAX_REQUEST_BYTES = 4 * 2**20  # of a body: a text, and a voice to clone
+MAX_REQUEST_BYTES = 4 * MB  # of a body: a text, and a voice to clone
 
 MAX_PRONUNCIATIONS = 100
 

@@ -7,8 +7,10 @@ which FFmpeg's demuxer does not take; each is a file of its own, and is read as 
 import re
 from typing import BinaryIO, NamedTuple
 
+from sidecar.settings import MB
+
 MAX_LINKS = 1000
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = MB
 _HEADER_BYTES = 27
 _LARGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 _FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")  # a stream begins

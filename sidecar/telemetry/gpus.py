@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.settings import MB
 from sidecar.telemetry.visible_gpus import visible_indices
 
 
@@ -54,7 +55,7 @@ class Gpus:
             memory = [self._nvml.nvmlDeviceGetMemoryInfo(each) for each in self._handles]
         except self._nvml.NVMLError:
             return []
-        return [each.total / 2**20 for each in memory]
+        return [each.total / MB for each in memory]
 
     def held_mb(self, pids: Collection[int]) -> dict[int, float]:
         """Return what *pids* hold of each GPU, in 2^20 bytes, where that is known."""
@@ -62,7 +63,7 @@ class Gpus:
             held = {gpu: self._memory(each, pids) for gpu, each in enumerate(self._handles)}
         except self._nvml.NVMLError:
             return {}
-        return {gpu: memory / 2**20 for gpu, memory in held.items() if memory}
+        return {gpu: memory / MB for gpu, memory in held.items() if memory}
 
     def read(self, pids: Collection[int]) -> GpuFigures:
         """Return the figures now; memory is that of the processes *pids*."""
@@ -74,7 +75,7 @@ class Gpus:
             len(self._handles),
             self._held_by(pids),
             sum(each.gpu for each in rates) / len(rates) if rates else None,
-            sum(each.free for each in memory) / 2**20 if memory else None,
+            sum(each.free for each in memory) / MB if memory else None,
             max((100 * (1 - each.free / each.total) for each in memory), default=None),
         )
 
@@ -97,7 +98,7 @@ class Gpus:
         listed = self._ask(self._nvml.nvmlDeviceGetComputeRunningProcesses)
         ours = [each.usedGpuMemory for one in listed for each in one if each.pid in pids]
         known = [used for used in ours if used is not None]
-        return sum(known) / 2**20 if known else None
+        return sum(known) / MB if known else None
 
     def _open(self) -> list[Any]:
         if self._nvml is None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.settings import Settings
+from sidecar.settings import MB, Settings
 from sidecar.telemetry.log_lines import JsonFormatter, TextFormatter
 from sidecar.telemetry.log_queue import LogQueue, RotatingLog
 
@@ -15,7 +15,6 @@ SERVER_LOG = "server.log"
 ERROR_LOG = "server_errors.log"
 REQUEST_LOG = "api_requests.log"
 REQUESTS = "sidecar.requests"  # the logger of the lines in REQUEST_LOG
-MB = 2**20
 NEVER = logging.CRITICAL + 1
 
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 import msgspec
 import psutil
 
+from sidecar.settings import MB
 from sidecar.telemetry.gpus import GpuFigures, Gpus
 
-MB = 2**20
 SAMPLE_SECONDS = 2.0
 
 

@@ -4,8 +4,10 @@ import re
 import time
 from pathlib import Path
 
+from sidecar.settings import MB
+
 WORKERS_LOG = "workers.log"  # its name, as log4j2.xml has it
-MOST_BYTES = 1 << 20  # of the log that are read for one answer
+MOST_BYTES = MB  # of the log that are read for one answer
 MOST_CHARACTERS = 500  # of a reason
 WAIT_SECONDS = 1.0  # for a line that is on its way into the log
 LOOK_SECONDS = 0.05

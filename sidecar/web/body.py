@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import FieldError, InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
-from sidecar.settings import Settings
+from sidecar.settings import MB, Settings
 from sidecar.validation import nearest_field
 from sidecar.web.admission import Admission
-from sidecar.web.body_reader import MB, BodyReader, check_declared_size
+from sidecar.web.body_reader import BodyReader, check_declared_size
 from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
 from sidecar.web.turns import take_break
 

@@ -12,11 +12,10 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import InvalidBody, PayloadTooLarge, UnsupportedEncoding
-from sidecar.settings import Settings
+from sidecar.settings import MB, Settings
 from sidecar.web.body_budget import BodyShare
 
 PIECE_BYTES = 1 << 18  # inflated and counted at a time: less than a millisecond of work
-MB = 2**20
 FORM_BYTES = 2 * MB  # of a whole form, besides its file
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # deflate is zlib's form
 

@@ -6,8 +6,9 @@ take too long is refused before it is parsed, and before all of it is there.
 """
 
 from sidecar.errors import PayloadTooLarge
+from sidecar.settings import MB
 
-SMALL_BYTES = 1 << 20  # parsed in a few milliseconds, whatever it holds
+SMALL_BYTES = MB  # parsed in a few milliseconds, whatever it holds
 MAX_BLANKS = 1 << 23
 _MARKS = b",[{\\"
 _BLANKS = b" \t\r\n"

@@ -8,8 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.access.identity import SCOPES
-from sidecar.settings import Settings
-from sidecar.web.body_reader import MB
+from sidecar.settings import MB, Settings
 
 CHANGE_BYTES = MB  # of a body that only changes something here
 

@@ -11,9 +11,11 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 
+from sidecar.settings import MB
+
 TURN_SECONDS = 0.005  # in which something may be taken up
 RELEASED = 4  # that have waited, in one turn; the dearest routes take some milliseconds each
-LARGE_BYTES = 1 << 20  # one pass over as many takes about a millisecond
+LARGE_BYTES = MB  # one pass over as many takes about a millisecond
 BREAK_SECONDS = 0.002  # several turns: enough for a small request to be answered
 
 

@@ -27,12 +27,13 @@ from sidecar.errors import (
     NotAuthenticated,
     PayloadTooLarge,
 )
+from sidecar.settings import MB
 from sidecar.web import body
 from sidecar.web.admission import Admission
 from sidecar.web.body import ANONYMOUS_BYTES, check_timeout, invalid_fields
-from sidecar.web.body_reader import MB, PIECE_BYTES, BodyReader, max_form_bytes
+from sidecar.web.body_reader import PIECE_BYTES, BodyReader, max_form_bytes
 
-CHUNK_BYTES = 1 << 20  # written to disk at a time
+CHUNK_BYTES = MB  # written to disk at a time
 MAX_FIELD_BYTES = 1 << 16
 MAX_PARTS = 33  # 32 fields and the file
 MAX_PREAMBLE_BYTES = 1 << 10  # before the first boundary, where nothing should be

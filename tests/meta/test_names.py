@@ -27,6 +27,15 @@ def test_no_class_name_is_used_twice(program: str) -> None:
     assert not twice, "name each class after what it alone is"
 
 
+def test_one_module_of_the_sidecar_says_what_a_megabyte_is() -> None:
+    saying = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "sidecar").rglob("*.py")
+        if re.search(r"^MI?B\b.*=|/ ?2 ?\*\* ?20\b|1024 \* 1024", path.read_text(), re.MULTILINE)
+    }
+    assert saying == {"sidecar/settings.py"}
+
+
 @pytest.mark.parametrize("package", PACKAGES, ids=str)
 def test_the_docstring_of_a_package_names_all_its_modules(package: Path) -> None:
     folder = ROOT / package

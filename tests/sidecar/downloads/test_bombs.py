@@ -19,9 +19,10 @@ from filelock import FileLock
 from safetensors.numpy import save
 
 from sidecar.downloads import leftovers
-from sidecar.downloads.messages import MB, DownloadFailed, DownloadSettings
+from sidecar.downloads.messages import DownloadFailed, DownloadSettings
 from sidecar.downloads.soundness import check_settings, check_weights
 from sidecar.downloads.unpacking import MAX_MEMBERS, unpack
+from sidecar.settings import MB
 from tests.hub import FakeHub
 from tests.sidecar.downloads.conftest import TINY, Files, target
 from tests.sidecar.downloads.running import fail, succeed

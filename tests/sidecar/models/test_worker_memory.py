@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from sidecar.settings import MB
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import ECHO, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, model_of, services_of
 
-MB = 2**20
 ON_GPU_1 = {
     "rss_bytes": 300 * MB,
     "gpu": 1,

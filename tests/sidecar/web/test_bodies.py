@@ -14,11 +14,11 @@ import pytest
 from aiohttp import ClientResponse
 
 from sidecar.program import PROGRAM
+from sidecar.settings import MB
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_refusals_by_limits import bearer
 
 GOOD = json.dumps({"model_name": "echo", "inputs": [1, 2, 3]}).encode()
-MB = 2**20
 LARGE = json.dumps({"model_name": "echo", "inputs": "x" * MB}).encode()
 GZIP = {"Content-Encoding": "gzip"}
 

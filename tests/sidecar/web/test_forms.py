@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from sidecar.settings import MB
 from tests.sidecar.conftest import Client, StartSidecar
-from tests.sidecar.web.test_bodies import MB, longest_stall, refusal
+from tests.sidecar.web.test_bodies import longest_stall, refusal
 from tests.sidecar.web.test_refusals_by_limits import bearer
 
 BOUNDARY = "XyZ"

@@ -113,7 +113,7 @@ def _check_folders(settings: Settings) -> None:
         folder = getattr(settings, name)
         if folder is not None and not _can_be_made(folder.absolute()):
             variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
-            raise SettingsError(f"{variable}: {folder}: it is no folder, or none that can be made")
+            raise SettingsError(f"{variable}: {folder}: it is not a folder, or cannot be made")
 
 
 def _can_be_made(folder: Path) -> bool:

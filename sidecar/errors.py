@@ -66,7 +66,7 @@ class FieldError(ValueError):
 
 
 class MalformedRequest(SidecarError):
-    """What came is no HTTP request."""
+    """What came is not an HTTP request."""
 
     status = 400
     error = "The request is not valid HTTP"

@@ -96,11 +96,11 @@ def _explain(rule: str, path: Path, kind: inspect.Type | None) -> tuple[Path, st
         )
         value = found["value"]
         near = nearest(value.strip("'"), allowed)
-        return path, f"{value} is not allowed; allowed are {', '.join(allowed)}{near}"
+        return path, f"{value} is not allowed; expected one of: {', '.join(allowed)}{near}"
     if _PATTERN.fullmatch(rule) and (description := _description(kind)):
         return path, f"Expected {description}"
     if isinstance(kind, inspect.LiteralType):
-        rule = f"{rule}; allowed are {', '.join(map(str, kind.values))}"
+        rule = f"{rule}; expected one of: {', '.join(map(str, kind.values))}"
     return path, rule
 
 

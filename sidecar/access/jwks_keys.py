@@ -160,7 +160,7 @@ def _keys_in(data: bytes) -> dict[str, jwt.PyJWK]:
     content = json.loads(data)
     members = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(members, list) or len(members) > MAX_KEYS:
-        raise ValueError(f"it is no JWK set of at most {MAX_KEYS} keys")
+        raise ValueError(f"it is not a JWK set of at most {MAX_KEYS} keys")
     keys: dict[str, jwt.PyJWK] = {}
     for member in members:
         key = _read_key(member)

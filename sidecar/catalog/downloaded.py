@@ -58,7 +58,7 @@ class DownloadedModels:
         return records
 
     def _raw_records(self) -> _RawRecords | None:
-        """Return the records as they stand in the file; None when it is no JSON object."""
+        """Return the records as they stand in the file; None when it is not a JSON object."""
         try:
             data = self._file.read_bytes()
         except FileNotFoundError:

@@ -58,7 +58,7 @@ def read_entries(
     Those with the handler `own` are completed by their archives in *store*.  *to_be_built*: the
     archives that are not in it will be built, and the entries must have what that takes.
 
-    Raises CatalogError when *data* as a whole is no catalog.
+    Raises CatalogError when *data* as a whole is not a catalog.
     """
     text, file = _read_file(data, name)
     found, names = Entries({}, {}), dict[str, str]()

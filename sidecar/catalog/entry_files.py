@@ -77,7 +77,7 @@ def _file_fault(shown: str, folder: Path, option: str, name: str) -> str | None:
     how = nearest(name, there)
     if option == "weights" and pickled:
         how = (
-            f"; {pickled[0]} is no safetensors: write the weights with "
+            f"; {pickled[0]} is not a safetensors file: write the weights with "
             "safetensors.torch.save_file(model.state_dict(), …)"
         )
     return f"handler_options.{option}: {shown} has no file {name}{how}"

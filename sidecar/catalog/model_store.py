@@ -40,7 +40,7 @@ def archive_mark(path: Path) -> ArchiveMark | None:
 
 
 def archive_version(path: Path) -> str | None:
-    """Return the model's version in the archive's manifest; None for what is no whole archive."""
+    """Return the model's version in the archive's manifest; None if it is not a whole archive."""
     facts = _facts(path)
     return None if facts is None else facts.version
 

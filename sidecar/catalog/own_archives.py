@@ -235,7 +235,7 @@ def _settings(archive: "_Archive", name: str | None, path: Path) -> Mapping[str,
     try:
         settings = yaml.safe_load(raw)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        log.warning("%s: %s is no YAML (%s): it is left out", path.name, name, type(exc).__name__)
+        log.warning("%s: %s is not YAML (%s): it is left out", path.name, name, type(exc).__name__)
         return {}
     return settings if isinstance(settings, dict) else {}
 

@@ -24,7 +24,6 @@ from sidecar.downloads.file_names import PICKLED, archive_name, without_folders
 from sidecar.downloads.hub import Hub, Repository
 from sidecar.downloads.kinds import VOCODERS
 from sidecar.downloads.messages import (
-    MB,
     PARTIAL,
     DownloadFailed,
     DownloadInterrupted,
@@ -35,6 +34,7 @@ from sidecar.downloads.messages import (
 )
 from sidecar.downloads.transfer import Remote, Transfer, check_disk, too_large
 from sidecar.schemas.model_spec import ModelSpec
+from sidecar.settings import MB
 
 PACKAGES = "packages"  # and wheels
 PASSING = (408, 429)  # and all from 500 on: statuses of a failure that may pass

@@ -89,7 +89,7 @@ def check_language(speech: Speech, language: str | None, field: str = "language"
     if language is not None and language not in speech.languages:
         known = ", ".join(speech.languages)
         raise InvalidInput(
-            f"must be one of {known}{nearest(language, speech.languages)}",
+            f"expected one of: {known}{nearest(language, speech.languages)}",
             field=field,
             extra={"supported_languages": list(speech.languages)},
         )

@@ -163,7 +163,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no valid request, or what no middleware caught."""
+        """Answer what is not a valid request, or what no middleware caught."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun: no other can be sent")
         if isinstance(exc, UnicodeEncodeError) and hdrs.EXPECT in request.headers:

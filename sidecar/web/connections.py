@@ -78,7 +78,7 @@ class Connections(web.Server):
 
     def _check(self) -> None:
         now = self._loop.time()
-        # A process that was stopped meanwhile could not read: that is no fault of the clients.
+        # A process that was stopped meanwhile could not read: that is not the clients' fault.
         seconds = min(now - self._checked_at, 2 * CHECK_SECONDS)
         self.start_checking()
         for connection, transport in list(self._connections.items()):

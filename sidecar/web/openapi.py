@@ -115,7 +115,7 @@ def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stream(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    """Server-sent events, each as `itemSchema` of OpenAPI 3.2 has it; 3.1 knows no such field."""
+    """Server-sent events, each as `itemSchema` of OpenAPI 3.2 has it; 3.1 has no such field."""
     events = [*route.events, ("error", form_of(route.path).schema)]
     return {
         "schema": {"type": "string", "description": "Server-sent events; their data is JSON."},

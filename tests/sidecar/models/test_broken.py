@@ -45,7 +45,7 @@ async def test_a_wrong_entry_is_left_out_and_a_setting_decides_whether_that_is_r
     await until("ready", client)
     assert await ask(client) == 200
     assert await ready(client) == status
-    said = "wrong: task: 'tensr' is not allowed; allowed are "
+    said = "wrong: task: 'tensr' is not allowed; expected one of: "
     assert said in (await health(client))["wrong"]
     refused = await client.post("/predict", json={"model_name": "wrong", "inputs": 1})
     assert refused.status == 404

@@ -57,7 +57,7 @@ PARTS = web.AppKey("audio", AudioParts)
 
 
 async def audio_health(request: web.Request) -> web.Response:
-    """Both directions: 200 whatever their state, like /tts/health."""
+    """Answer with the state of synthesis and recognition: 200, whatever it is."""
     parts = request.app[PARTS]
     speaking = speech_models(parts.models, "speech_synthesis")
     listening = speech_models(parts.models, "speech_recognition")
@@ -89,7 +89,7 @@ async def audio_health(request: web.Request) -> web.Response:
 
 
 async def tts_health(request: web.Request) -> web.Response:
-    """Synthesis."""
+    """Answer with the state of synthesis: 200, whatever it is."""
     parts = request.app[PARTS]
     models = speech_models(parts.models, "speech_synthesis")
     speaking = usable(models)
@@ -116,7 +116,7 @@ async def tts_health(request: web.Request) -> web.Response:
 
 
 async def audio_models(request: web.Request) -> web.Response:
-    """The speech models of the catalog, those that have no archive yet too."""
+    """Answer with the speech models of the catalog, those without an archive included."""
     parts = request.app[PARTS]
     return json_response(
         AudioModels(

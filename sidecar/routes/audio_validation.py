@@ -28,7 +28,7 @@ PARTS = web.AppKey("audio validation", ValidationParts)
 
 
 async def validate_audio(request: web.Request) -> web.Response:
-    """Tells of one file; that it is not valid is an answer, and no error."""
+    """Examine one file; that it is not valid is an answer, not an error."""
     speech, admission = request.app[PARTS].speech, request[ADMISSION]
     async with received_audio(admission, _request, speech) as asked:
         return json_response(await _validated(asked, speech, admission.client))
@@ -68,7 +68,7 @@ async def _validated(
 
 
 async def _duration(source: AudioSource, *, whole: bool) -> tuple[float | None, bool]:
-    """Seconds, and whether that is only what the file says."""
+    """Return the seconds, and whether the file merely declares them."""
     if not whole:
         return source.facts.seconds, source.facts.seconds is not None
     async for _ in source.blocks():

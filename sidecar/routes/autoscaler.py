@@ -72,7 +72,7 @@ PARTS = web.AppKey("autoscaler", AutoscalerParts)
 
 
 async def autoscaler_stats(request: web.Request) -> web.Response:
-    """What there is, what waits, and what was done."""
+    """Answer with the models, what waits for them, and what the autoscaler has done."""
     parts = request.app[PARTS]
     return json_response(
         AutoscalerStats(
@@ -89,7 +89,7 @@ async def autoscaler_stats(request: web.Request) -> web.Response:
 
 
 async def autoscaler_health(request: web.Request) -> web.Response:
-    """How its parts are."""
+    """Answer with the state of the autoscaler's parts."""
     parts = request.app[PARTS]
     config = parts.autoscaler.config
     last = parts.history.last
@@ -116,7 +116,7 @@ async def autoscaler_health(request: web.Request) -> web.Response:
 
 
 def status_of(parts: AutoscalerParts) -> Status:
-    """Of the whole autoscaler."""
+    """Return the state of the whole autoscaler."""
     if parts.background.down:
         return "unhealthy"
     if not parts.autoscaler.config.enabled:
@@ -125,12 +125,12 @@ def status_of(parts: AutoscalerParts) -> Status:
 
 
 async def scale(request: web.Request) -> web.Response:
-    """Scales, loads or unloads models, and answers when that is done."""
+    """Scale, load or unload models, and answer when that is done."""
     asked = await read_change(request[ADMISSION], _scale)
     parts = request.app[PARTS]
     models = [parts.models.require(name) for name in asked.models]
     if asked.target_replicas is not None and asked.action not in ("scale_up", "scale_down"):
-        raise InvalidFields("only for scale_up and scale_down", field="target_replicas")
+        raise InvalidFields("applies to scale_up and scale_down only", field="target_replicas")
     changes = parts.operator_changes
     before = sum(len(model.workers) for model in models)
     steps = [await _step(changes, model, asked) for model in models]
@@ -168,13 +168,13 @@ async def _step(changes: OperatorChanges, model: Model, asked: ScaleRequest) -> 
 
 
 async def autoscaler_config(request: web.Request) -> web.Response:
-    """What is in force."""
+    """Answer with the autoscaler's settings in force."""
     parts = request.app[PARTS]
     return json_response(AutoscalerConfigAnswer(True, now(), parts.autoscaler.config))
 
 
 async def change_autoscaler_config(request: web.Request) -> web.Response:
-    """Changes what the body names, at once and until the program ends."""
+    """Change the settings that the body names, at once and until the program ends."""
     patch = await read_change(request[ADMISSION], _patch)
     autoscaler = request.app[PARTS].autoscaler
     autoscaler.config, changed = apply_patch(autoscaler.config, patch)
@@ -190,7 +190,7 @@ async def change_autoscaler_config(request: web.Request) -> web.Response:
 
 
 async def autoscaler_history(request: web.Request) -> web.Response:
-    """The newest changes, newest first."""
+    """Answer with the latest changes, newest first."""
     parts = request.app[PARTS]
     asked = read_query(request, HistoryQuery)
     kinds = [kind for kind in asked.event_types.split(",") if kind]

@@ -9,7 +9,7 @@ Configuration = TypeVar("Configuration", bound=msgspec.Struct)
 
 
 def apply_patch(now: Configuration, patch: msgspec.Struct) -> tuple[Configuration, list[str]]:
-    """*now* with what *patch* sets, and the names of what differs, as ``cooldowns.quiet_seconds``.
+    """Return *now* changed by *patch*, and which fields differ, as ``cooldowns.quiet_seconds``.
 
     *patch* has the same fields, each UNSET or a value; those that are structs, patches again.
     Fields of *patch* alone are no changes.

@@ -48,7 +48,7 @@ PARTS = web.AppKey("config", ConfigParts)
 
 @page(PARTS)
 async def config(parts: ConfigParts) -> Config:
-    """The defaults, each model's effective values, and where the logs are."""
+    """Return the defaults, each model's effective values, and where the logs are."""
     settings = parts.settings
     files = await asyncio.to_thread(LogFolder(settings.logs).files)
     device, batch = _default_device(parts), _default_batch()
@@ -96,7 +96,7 @@ def _default_device(parts: ConfigParts) -> DeviceConfig:
 
 
 def _device(parts: ConfigParts, used: list[str]) -> dict[str, Any]:
-    """What models run on; before any has said it, what the machine has.
+    """Return what models run on or, until one has reported it, what the machine has.
 
     A driver alone proves nothing: torch may be a CPU build, or need a newer one.
     """

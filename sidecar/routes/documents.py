@@ -55,19 +55,19 @@ POLICY = (
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """The API document."""
+    """Answer with the API document."""
     return web.json_response(body=msgspec.json.encode(request.app[API_DOCUMENT]))
 
 
 async def docs(request: web.Request) -> web.Response:
-    """Swagger UI."""
+    """Answer with Swagger UI."""
     return web.Response(
         text=PAGE, content_type="text/html", headers={"Content-Security-Policy": POLICY}
     )
 
 
 async def asset(request: web.Request) -> web.StreamResponse:
-    """One of Swagger UI's files."""
+    """Answer with one of Swagger UI's files."""
     name = request.match_info["name"]
     if name == "start.js":
         return web.Response(text=START, content_type="text/javascript")
@@ -75,16 +75,16 @@ async def asset(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     response = web.FileResponse(_swagger_folder() / name, headers={"Content-Type": ASSETS[name]})
     stamp(request, response)
-    await response.prepare(request)  # here, where what goes wrong gets our answer
+    await response.prepare(request)  # here, so that an error becomes an answer of ours
     return response
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """The metrics, in Prometheus' text format; TorchServe's own where the settings ask for them."""
+    """Answer in Prometheus' text format, with TorchServe's metrics if the settings ask for them."""
     parts = request.app[METRICS]
     text = parts.metrics.text()
     if parts.settings.torchserve_metrics:
-        with suppress(EngineGone, EngineRefused):  # it is away: so are its metrics
+        with suppress(EngineGone, EngineRefused):  # without TorchServe there are no metrics of it
             text += await parts.client.fetch_metrics()
     return web.Response(
         body=text,
@@ -93,7 +93,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def _swagger_folder() -> Path:
-    """The files of the package swagger-ui-py, which is not imported."""
+    """Return the folder of the package swagger-ui-py, without importing it."""
     package = importlib.util.find_spec("swagger_ui")
     assert package is not None
     assert package.submodule_search_locations

@@ -43,7 +43,7 @@ PARTS = web.AppKey("downloads", DownloadParts)
 
 
 async def download(request: web.Request) -> web.Response:
-    """Begins a download, or tells of the one that goes on."""
+    """Begin a download, or answer with the one under way."""
     asked = await read_change(request[ADMISSION], _request)
     target, record = await request.app[PARTS].downloads.ask(asked)
     size = _size_mb(target, record)
@@ -72,13 +72,13 @@ async def download(request: web.Request) -> web.Response:
 
 
 async def download_status(request: web.Request) -> web.Response:
-    """How far it is."""
+    """Answer with a download's progress."""
     record = request.app[PARTS].downloads.record(request.match_info["id"])
     return json_response(_status(record))
 
 
 async def downloads(request: web.Request) -> web.Response:
-    """All that are remembered."""
+    """Answer with all downloads that are remembered."""
     records = request.app[PARTS].downloads.records.values()
     ordered = sorted(records, key=lambda record: record.created_at, reverse=True)
     active = sum(record.active for record in ordered)
@@ -86,13 +86,13 @@ async def downloads(request: web.Request) -> web.Response:
 
 
 async def cancel_download(request: web.Request) -> web.Response:
-    """Ends it; what has arrived is kept for the next try."""
+    """Cancel a download; what has arrived is kept for the next attempt."""
     record = await request.app[PARTS].downloads.cancel(request.match_info["id"])
     return json_response(_status(record))
 
 
 async def download_info(request: web.Request) -> web.Response:
-    """What is known of one model."""
+    """Answer with what is known of one model."""
     parts = request.app[PARTS]
     model = parts.models.require(request.match_info["name"], field="name")
     records = await asyncio.to_thread(parts.downloads.downloaded.records)
@@ -135,7 +135,7 @@ async def remove_download(request: web.Request) -> web.Response:
 def _check_removable(
     parts: DownloadParts, key: str, record: Downloaded | None, *, force: bool
 ) -> None:
-    """Raises ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
+    """Raise ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
     model = parts.models.get(key)
     state = model.state.shown if model else None
     if record is None and not parts.downloads.has_unfinished(key):

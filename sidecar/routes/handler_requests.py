@@ -201,7 +201,7 @@ def _headers(reply: Forwarded) -> CIMultiDict[str]:
 
 
 class _AsTheHandlerSaid(web.StreamResponse):
-    """A response without the content type that aiohttp guesses where the handler named none."""
+    """Return a response without the content type that aiohttp guesses if the handler named none."""
 
     async def _prepare_headers(self) -> None:
         named = hdrs.CONTENT_TYPE in self.headers
@@ -211,8 +211,8 @@ class _AsTheHandlerSaid(web.StreamResponse):
 
 
 class _HandlerResponse(_AsTheHandlerSaid, web.Response):
-    """A whole answer."""
+    """Return a whole answer."""
 
 
 class _HandlerStream(_AsTheHandlerSaid):
-    """An answer in pieces."""
+    """Return an answer in pieces."""

@@ -47,7 +47,7 @@ PARTS = web.AppKey("health", HealthParts)
 
 
 async def health(request: web.Request) -> web.Response:
-    """All checks; 200 when every one is well, else 503 with the same body."""
+    """Answer with all checks: 200 if every one passes, else 503 with the same body."""
     parts = request.app[PARTS]
     checks = await _checks(parts)
     statistics, alive = parts.statistics, not parts.background.down
@@ -88,12 +88,12 @@ def _zero_scaler(parts: HealthParts) -> ZeroScaler:
 
 
 async def livez(request: web.Request) -> web.Response:
-    """The event loop turns."""
+    """Answer 200: whoever gets this answer knows that the event loop runs."""
     return json_response(Probe("ok"))
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Healthy and not draining."""
+    """Answer 200 if the server is healthy and not draining."""
     parts = request.app[PARTS]
     ready = not parts.draining.is_set() and (await _checks(parts)).all
     return json_response(Probe("ok" if ready else "unavailable"), 200 if ready else 503)
@@ -105,7 +105,7 @@ async def _checks(parts: HealthParts) -> Checks:
 
 
 def _device_is_usable(parts: HealthParts) -> bool:
-    """A GPU is there when a loaded model runs on one, or one of auto_load cannot do without."""
+    """Return False if a GPU is missing that a loaded model uses, or an auto_load model requires."""
     runtimes = parts.models.runtimes()
     on_gpu = any(runtime.device.startswith("cuda") for runtime in runtimes)
     catalog = parts.models.catalog

@@ -53,7 +53,7 @@ PARTS = web.AppKey("info", InfoParts)
 
 @page(PARTS)
 async def info(parts: InfoParts) -> Info:
-    """Everything about this server that is not a setting."""
+    """Answer with everything about this server that is not a setting."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return Info(now, _server_config(parts), _performance(parts), _tts_service(parts))
 
@@ -71,7 +71,7 @@ def _server_config(parts: InfoParts) -> InfoServerConfig:
 
 
 def _caching(parts: InfoParts) -> Literal["off", "conservative", "aggressive"]:
-    """Nothing is kept, pages are, or results of models too."""
+    """Return what is cached: nothing, pages, or results of models too."""
     settings = parts.settings
     if settings.result_cache_mb and any(spec.cache for spec in parts.models.catalog.values()):
         return "aggressive"
@@ -79,7 +79,7 @@ def _caching(parts: InfoParts) -> Literal["off", "conservative", "aggressive"]:
 
 
 def _optimization_level(parts: InfoParts) -> Literal["low", "medium", "high"]:
-    """Of lowered precision and compilation, how much a loaded model uses: none, one, both."""
+    """Return how much of lowered precision and compilation a loaded model uses: none, one, both."""
     runtimes = parts.models.runtimes()
     used = max(
         ((each.precision != "fp32") + (each.compile or each.tensorrt) for each in runtimes),
@@ -127,14 +127,14 @@ def _performance(parts: InfoParts) -> PerformanceMetrics:
 
 
 def _gpu_memory_mb(parts: InfoParts) -> float | None:
-    """What the workers hold on all GPUs, by the driver, else by themselves; null: not known."""
+    """Return the GPU memory of all workers: the driver's figure, else theirs; None if unknown."""
     told = parts.system.figures.gpus.memory_allocated_mb
     held = [mb for each in parts.room.residents() for mb in each.gpu_memory_mb.values()]
     return sum(held) if told is None and held else told
 
 
 def _tts_backend(parts: InfoParts) -> Literal["pytorch", "huggingface_transformers"] | None:
-    """Whose network the default voice is."""
+    """Return whose network the default voice is."""
     default = parts.models.catalog.key_of(parts.settings.default_tts_model)
     for model in speech_models(parts.models, "speech_synthesis"):
         if model.key == default:

@@ -21,7 +21,7 @@ SETTINGS = web.AppKey("settings", Settings)
 
 
 async def logs(request: web.Request) -> web.Response:
-    """The log files there are, rotated ones too."""
+    """Answer with the list of log files, rotated ones included."""
     settings = request.app[SETTINGS]
     folder = LogFolder(settings.logs)
 
@@ -38,7 +38,7 @@ async def logs(request: web.Request) -> web.Response:
 
 
 async def read_log(request: web.Request) -> web.Response:
-    """Some lines of one file, as they are."""
+    """Answer with lines of one log file, unchanged."""
     query, name = read_query(request, LogQuery), request.match_info["file"]
     folder = LogFolder(request.app[SETTINGS].logs)
     found = await asyncio.to_thread(folder.read, name, query.lines, from_end=query.from_end)
@@ -54,7 +54,7 @@ async def read_log(request: web.Request) -> web.Response:
 
 
 async def empty_log(request: web.Request) -> web.Response:
-    """Empties one file, and says so in server.log."""
+    """Empty one log file, and note that in server.log."""
     name = request.match_info["file"]
     folder = LogFolder(request.app[SETTINGS].logs)
     size = await asyncio.to_thread(folder.empty, name)

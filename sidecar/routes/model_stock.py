@@ -50,7 +50,7 @@ PARTS = web.AppKey("model stock", StockParts)
 
 
 async def available_models(request: web.Request) -> web.Response:
-    """The models that come from elsewhere, downloaded or not."""
+    """Answer with the models that can be downloaded, whether or not they have been."""
     registry = request.app[PARTS].models
     models = {
         key: _available(model)
@@ -108,7 +108,7 @@ def _tts_features(spec: ModelSpec) -> TtsFeatures | None:
 
 
 async def managed_models(request: web.Request) -> web.Response:
-    """The models that have an archive."""
+    """Answer with the models that have an archive."""
     registry = request.app[PARTS].models
     models = [
         _managed(model)
@@ -149,7 +149,7 @@ def _managed(model: Model) -> ManagedModel:
 
 
 async def cache_info(request: web.Request) -> web.Response:
-    """What the models take on disk."""
+    """Answer with the disk space that models take."""
     return json_response(await asyncio.to_thread(_cache_info, request.app[PARTS]))
 
 
@@ -197,7 +197,7 @@ def _partial(base: Path) -> list[PartialDownload]:
 
 
 def _size_mb(folder: Path) -> float:
-    """Of all files in it; one that vanishes meanwhile does not count."""
+    """Return the size of all files in it; one that vanishes meanwhile does not count."""
     sizes = []
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -206,7 +206,7 @@ def _size_mb(folder: Path) -> float:
 
 
 def _nearest(folder: Path) -> Path:
-    """*folder*, or what there is above it."""
+    """Return *folder*, or the nearest folder above it that exists."""
     path = folder.absolute()
     while not path.exists():
         path = path.parent

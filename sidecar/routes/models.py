@@ -79,7 +79,7 @@ PARTS = web.AppKey("models", ModelParts)
 
 @page(PARTS)
 async def models(parts: ModelParts) -> Models:
-    """Every model of the catalog, and its state."""
+    """Answer with every model of the catalog, and its state."""
     specs = dict(parts.models.catalog)
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for key, spec in specs.items():
@@ -155,13 +155,13 @@ def _handlers(found: list[SpeechModel]) -> list[str]:
 
 
 async def model(request: web.Request) -> web.Response:
-    """One model: what it is, and how it is."""
+    """Answer with one model: what it is, and its state."""
     parts = request.app[PARTS]
     return json_response(await _details(parts, _asked(request)))
 
 
 async def add_model(request: web.Request) -> web.Response:
-    """Takes the entry that models.json has now, and builds its archive where that is not current.
+    """Take over the current entry of models.json, and build its archive unless that is up to date.
 
     The entry itself cannot be sent: it may name code that the server runs, so it comes from the
     operator's own disk.
@@ -181,7 +181,7 @@ async def add_model(request: web.Request) -> web.Response:
 
 async def _build(parts: ModelParts, key: str, spec: ModelSpec) -> bool:
     """Build the archive of *key* unless it is current; return whether it is another one now."""
-    if spec.is_own:  # somebody else makes it
+    if spec.is_own:  # its archive is made elsewhere
         return False
     path = archive_path(parts.settings.model_store, key)
     before = await asyncio.to_thread(archive_mark, path)
@@ -190,7 +190,7 @@ async def _build(parts: ModelParts, key: str, spec: ModelSpec) -> bool:
 
 
 async def load_model(request: web.Request) -> web.Response:
-    """Loads or wakes it, or adds a version; answers when it is READY."""
+    """Load or wake a model, or add a version; answer when it is READY."""
     asked = await read_change(request[ADMISSION], _load)
     parts, found = request.app[PARTS], _asked(request)
     changes, reason = parts.operator_changes, asked.reason
@@ -204,7 +204,7 @@ async def load_model(request: web.Request) -> web.Response:
 
 
 async def unload_model(request: web.Request) -> web.Response:
-    """Takes it, or one version, out of memory."""
+    """Take a model, or one version of it, out of memory."""
     asked = await read_change(request[ADMISSION], _unload)
     parts, found = request.app[PARTS], _asked(request)
     changes, reason = parts.operator_changes, asked.reason
@@ -216,7 +216,7 @@ async def unload_model(request: web.Request) -> web.Response:
 
 
 async def set_default_version(request: web.Request) -> web.Response:
-    """Lets requests go to a version that is loaded: forward, or back."""
+    """Make a loaded version the default: a newer one, or an older one again."""
     asked = await read_change(request[ADMISSION], _default)
     parts, found = request.app[PARTS], _asked(request)
     changes, reason = parts.operator_changes, asked.reason
@@ -225,7 +225,7 @@ async def set_default_version(request: web.Request) -> web.Response:
 
 
 async def scale_model(request: web.Request) -> web.Response:
-    """Another number of workers; 0 puts it to sleep."""
+    """Set the number of workers; 0 puts the model to sleep."""
     asked = await read_change(request[ADMISSION], _scale)
     parts, found = request.app[PARTS], _asked(request)
     changes, reason = parts.operator_changes, asked.reason
@@ -291,7 +291,7 @@ def _activity(parts: ModelParts, found: Model) -> dict[str, Any]:
 
 
 async def _versions(parts: ModelParts, found: Model) -> list[str]:
-    """As TorchServe lists them; while it cannot, the one that answers."""
+    """Return the versions that TorchServe lists or, while it cannot, the one that answers."""
     if not found.wanted:
         return []
     known = [found.version] if found.version else []

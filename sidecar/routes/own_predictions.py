@@ -53,7 +53,7 @@ async def predict_own(
     options: SchedulingOptions,
     path: str | None = None,
 ) -> list[Reply | SidecarError]:
-    """The reply of each input, or why it has none, in order.  *path* is TorchServe's.
+    """Return the reply of each input, or why it has none, in order.  *path* is TorchServe's.
 
     Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
     """
@@ -106,7 +106,7 @@ def request_of(path: str, body: bytes) -> ForwardedRequest | SidecarError:
 
 
 def _content(body: bytes) -> tuple[str, bytes]:
-    """Raises ValueError."""
+    """Return the content type and the bytes of an input.  Raises ValueError."""
     if body.startswith(b'"data:'):
         head, comma, data = _text.decode(body).partition(",")
         if not comma or not head.endswith(";base64") or not head.isascii():

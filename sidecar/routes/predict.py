@@ -82,7 +82,7 @@ async def predict(request: web.Request) -> web.Response:
 async def _checked(
     asked: PredictRequest, request: web.Request, parts: PredictParts, began: float
 ) -> PredictCall:
-    """Raises 400, 404 or 422."""
+    """Return the request, checked.  Raises errors of status 400, 404 or 422."""
     model = parts.models.find(asked.model_name)
     rank = model.spec.input_rank if model else 1
     inputs = bytes(asked.inputs)
@@ -151,7 +151,7 @@ def _answer(
 
 
 def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.Raw:
-    """The result as JSON.  Raises when there is none: the only input's error, or all inputs'."""
+    """Return the result as JSON.  Raises the gravest error if no input has a result."""
     errors = [reply for reply in replies if isinstance(reply, SidecarError)]
     if len(errors) == len(replies):
         worst = max(errors, key=lambda error: error.status)

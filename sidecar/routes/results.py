@@ -62,14 +62,14 @@ async def cached(
     compute: Callable[[], Awaitable[Answer]],
     keep: Callable[[Answer], bool] = lambda _: True,
 ) -> tuple[Answer, Origin]:
-    """The kept answer, or what *compute* makes; a client may ask for one of its own."""
+    """Return the kept answer, or what *compute* returns; a client may ask for a fresh one."""
     ask = results.renew if wants_fresh(request) else results.get
     return await ask(key, compute, keep)
 
 
 @asynccontextmanager
 async def within(scheduling: SchedulingOptions) -> AsyncIterator[None]:
-    """Raises RequestTimedOut when the request's time is over: it may wait for another's."""
+    """Raise RequestTimedOut at the request's deadline, even while it waits for another's result."""
     try:
         async with asyncio.timeout(scheduling.arrived + scheduling.timeout - time.monotonic()):
             yield

@@ -79,7 +79,7 @@ PARTS = web.AppKey("root", RootParts)
 
 @page(PARTS)
 async def root(parts: RootParts) -> Root:
-    """The front page."""
+    """Return the front page."""
     return Root(
         MESSAGE,
         sidecar.__version__,
@@ -92,7 +92,7 @@ async def root(parts: RootParts) -> Root:
 
 
 def _tts_support(models: ModelRegistry) -> TtsSupport:
-    """What speaks now or when it is woken; a feature stands here only while it is true."""
+    """Return which models can speak, now or once woken, and what they can do."""
     speaking = usable(speech_models(models, "speech_synthesis"))
     features = ["Voice synthesis", "Multiple audio formats"] if speaking else []
     if any((model.device or "").startswith("cuda") for model in speaking):
@@ -102,7 +102,7 @@ def _tts_support(models: ModelRegistry) -> TtsSupport:
 
 
 def status_of(parts: RootParts) -> Literal["starting", "running", "degraded", "draining"]:
-    """The program's state in one word."""
+    """Return the program's state in one word."""
     if parts.draining.is_set():
         return "draining"
     if parts.reconciler.settled:

@@ -42,7 +42,9 @@ def _only_model(request: web.Request) -> str:
     own = [model.key for model in enabled if model.spec.is_own]
     names = own or [model.key for model in enabled]
     if len(names) != 1:
-        raise InvalidFields(f"{MODEL}: needed in the query, for there are {len(names)} models")
+        raise InvalidFields(
+            f"{MODEL}: required in the query, because there are {len(names)} models"
+        )
     return names[0]
 
 

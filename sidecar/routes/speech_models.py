@@ -54,27 +54,27 @@ class SpeechModel(NamedTuple):
 
 
 def speech_models(models: ModelRegistry, task: SpeechTask) -> list[SpeechModel]:
-    """The enabled models of *task*, in load order."""
+    """Return the enabled models of *task*, in load order."""
     return [SpeechModel(models[key]) for key, _ in models_of(models.catalog, task)]
 
 
 def usable(models: Iterable[SpeechModel]) -> list[SpeechModel]:
-    """Those that can answer now, or after they are woken."""
+    """Return those that can answer now, or after they are woken."""
     return [model for model in models if model.usable]
 
 
 def voices_of(models: Iterable[SpeechModel]) -> list[str]:
-    """Their voices, each name once."""
+    """Return their voices, each name once."""
     return _once(voice for model in models for voice in model.spec.voices)
 
 
 def languages_of(models: Iterable[SpeechModel]) -> list[str]:
-    """Their languages, each once."""
+    """Return their languages, each once."""
     return _once(language for model in models for language in model.speech.languages)
 
 
 def capabilities(models: ModelRegistry, statistics: SpeechStatistics) -> SpeechCapabilities:
-    """What the voices that can speak now can do."""
+    """Return what the voices that can speak now can do."""
     speaking = usable(speech_models(models, "speech_synthesis"))
     return SpeechCapabilities(
         text_to_speech=bool(speaking),
@@ -86,7 +86,7 @@ def capabilities(models: ModelRegistry, statistics: SpeechStatistics) -> SpeechC
 
 
 def status_of(models: list[SpeechModel]) -> Status:
-    """Of the models that are there: healthy when each is ready, or can be woken."""
+    """Return the state of the models present: healthy if each is ready, or can be woken."""
     there = [model for model in models if model.model.state is not State.AVAILABLE]
     if not there:
         return "disabled"

@@ -176,6 +176,6 @@ def _parameters(raw: dict[str, Any], kind: type[Parameters]) -> Parameters:
 
 
 def _reply(answer: Any, replies: Sequence[Reply]) -> Reply:
-    """One reply for all the jobs that an input was in; *forward_pass*: the fullest of them."""
+    """Return one reply for all the jobs of an input; *forward_pass* is that of the fullest one."""
     fullest = max(replies, key=lambda reply: reply.forward_pass)
     return msgspec.structs.replace(fullest, body=_encode(answer))

@@ -73,7 +73,7 @@ def warnings(left_out: LeftOut) -> list[str]:
 async def send_stream(
     request: web.Request, speech: SpeechService, wanted: Streamed
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    """The answer, sent; no synthesis when it ended early.
+    """Send the answer and return it, with no synthesis if it ended early.
 
     What fails before the first sentence is there is raised.  Later the connection is cut, so
     that the client does not take a part for the whole.
@@ -184,7 +184,7 @@ async def _relay(
     encoder: StreamEncoder,
     parts: AsyncIterator[Reply],
 ) -> int:
-    """Sends what is spoken as it comes; how many samples that were."""
+    """Send what is spoken as it comes, and return how many samples that was."""
     samples = 0
     async for part in parts:
         samples += len(part.body) // BYTES_PER_SAMPLE

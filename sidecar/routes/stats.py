@@ -26,7 +26,7 @@ PARTS = web.AppKey("stats", StatsParts)
 
 
 async def stats(request: web.Request) -> web.Response:
-    """Counts since start, the last minute, and TorchServe's own counts."""
+    """Answer with the counts since the start, the last minute, and TorchServe's own counts."""
     parts = request.app[PARTS]
     statistics, figures = parts.statistics, parts.system.figures
     recent = statistics.recent()

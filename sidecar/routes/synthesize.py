@@ -101,9 +101,7 @@ async def _whole(
     wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
-        raise InvalidInput(
-            "an audio file has no place for it; accept application/json", field=field
-        )
+        raise InvalidInput("an audio file cannot hold it; accept application/json", field=field)
     file, origin = await _file(admission, asked, order, wanted.format, parts)
     rendered, taken = file.rendered, time.monotonic() - order.scheduling.arrived
     speaking = file.speaking_seconds if origin == "computed" else None
@@ -180,7 +178,7 @@ def _text_answer(
 
 
 def _processing(file: SpeechFile) -> ProcessingFacts:
-    """The jobs' own times: jobs that other requests shared count whole, and each once."""
+    """Add up the jobs' times: each job counts once, and whole even if other requests shared it."""
     jobs = {(reply.worker, reply.job): reply for reply in file.replies}
     timings = [reply.timings for reply in jobs.values() if reply.timings is not None]
     return ProcessingFacts(

@@ -61,7 +61,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
 async def _answer(
     request: web.Request, asked: AudioRequest[TranscriptionRequest], listening: Listening
 ) -> tuple[web.StreamResponse, bool]:
-    """The answer, and whether all of it could be sent."""
+    """Return the answer, and whether all of it could be sent."""
     if asked.request.stream:
         return await send_events(request, _events(asked, listening))
     transcript = await listening.transcript()
@@ -76,7 +76,7 @@ async def _answer(
 async def _events(
     asked: AudioRequest[TranscriptionRequest], listening: Listening
 ) -> AsyncGenerator[Event, None]:
-    """Each segment when it is ready; at the end the answer that there is without streaming."""
+    """Yield each segment when it is ready, and at the end what is answered without streaming."""
     transcript = Transcript()
     async with aclosing(listening.heard()) as parts:
         async for heard in parts:
@@ -97,7 +97,7 @@ def _plain(response_format: str, transcript: Transcript) -> web.Response:
 def _body(
     asked: AudioRequest[TranscriptionRequest], listening: Listening, transcript: Transcript
 ) -> TranscriptionResponse | InputsTranscriptionResponse:
-    """The answer in the form that the request had."""
+    """Return the answer in the form that matches the request's."""
     listener = listening.listener
     taken = round(time.monotonic() - listening.began, 6)
     if not asked.form:
@@ -141,7 +141,7 @@ def _input_audio(listening: Listening) -> InputAudio:
 
 
 def _parameters(asked: TranscriptionRequest) -> dict[str, object]:
-    """What the recogniser was told, but for the prompt: it is the client's own text."""
+    """Return the recogniser's parameters without the prompt, which is the client's own text."""
     names = TranscriptionParameters.__struct_fields__
     return {name: getattr(asked, name) for name in names if name != "initial_prompt"}
 

@@ -74,7 +74,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept_some)
 
     async def stop(self) -> None:
-        """Listen no more.  Whoever was waiting to be accepted still is, and is served."""
+        """Stop listening.  Connections that already wait to be accepted are still served."""
         if self._listener.fileno() == -1:
             return
         self._loop.remove_reader(self._listener)
@@ -82,7 +82,7 @@ class Acceptor:
             pass
         if self._paused is not None:
             self._paused.cancel()
-        self._listener.close()  # right behind the last look: whoever comes now is told so
+        self._listener.close()  # right after the last look: later clients are refused
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None

@@ -116,9 +116,9 @@ class Admission:
         self._control = control
         self._request = request
         self._route = route
-        self._counted = False  # in the rate of its client
-        self._at_work_as: str | None = None  # the client whose concurrent requests it is among
-        self._held: list[str] = []  # those among whose concurrent requests it is
+        self._counted = False  # in its client's rate
+        self._at_work_as: str | None = None  # the client whose concurrency counts it
+        self._held: list[str] = []  # clients and models among whose concurrent requests it counts
         self.field_names: Mapping[str, str] = {}
         self.identity: Identity | None = None
         self.quota: Quota | None = None
@@ -227,7 +227,7 @@ class Admission:
             await self._count(f"model:{key}", "model", allowance)
             self._hold(f"model:{key}", allowance)
         self._refuse_overload()
-        if not model.loaded:  # as it is for nearly every request
+        if not model.loaded:  # the rare case
             control.prepare(key, name)
 
     def prepare(self, key: str, name: str) -> None:

@@ -18,7 +18,7 @@ from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
 from sidecar.web.turns import take_break
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-ANONYMOUS_BYTES = MB  # read to look for a token, where one is needed and no header has it
+ANONYMOUS_BYTES = MB  # read in search of a token, if one is required and no header has it
 FIELDS_BYTES = MB  # of all fields but `inputs` together
 MAX_RULE = 300  # characters; a rule may quote a name that the client made up
 
@@ -95,7 +95,9 @@ def read_query(request: web.Request, kind: type[Query]) -> Query:
 def check_timeout(asked: TimedRequest, settings: Settings) -> None:
     """Raise InvalidFields for a time-out beyond the operator's limit."""
     if asked.timeout > settings.max_timeout_seconds:
-        raise InvalidFields(f"at most {settings.max_timeout_seconds:g} seconds", field="timeout")
+        raise InvalidFields(
+            f"must be at most {settings.max_timeout_seconds:g} seconds", field="timeout"
+        )
 
 
 def invalid_fields(exc: msgspec.ValidationError, kind: Any, within: str = "") -> InvalidFields:

@@ -63,7 +63,7 @@ class Connection(web.RequestHandler):
         self.context = context
         self._body: StreamReader | None = None  # of the request whose head came last
         self._answered: StreamReader | None = None  # of the request that was answered last
-        self._deaf = False  # whatever else the client sends is not looked at
+        self._deaf = False  # whatever else the client sends is ignored
         self._half_closed = False  # the client will send no more, and may still read
         self._hanging_up = False
         self._head_begun = False
@@ -122,7 +122,7 @@ class Connection(web.RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Go on answering a client that has closed its sending side."""
         if self._deaf or self._awaits_head:
-            return None  # nothing is owed to it: the transport closes
+            return None  # no answer is due: the transport closes
         if self._half_closed:
             return True  # told twice: aiohttp resumed reading
         self._half_closed = True
@@ -152,7 +152,7 @@ class Connection(web.RequestHandler):
         result = await super().finish_response(request, resp, start_time)
         if broken and not self._messages:
             if not content.is_eof():
-                content.feed_eof()  # what does not come is not to be waited for
+                content.feed_eof()  # the rest of the body will not be sent
             await self._hang_up()
         return result
 
@@ -213,7 +213,7 @@ class Connection(web.RequestHandler):
         """Let whoever reads the body hear of *reason*."""
         self._deaf = True
         assert self._body is not None
-        if self._body is self._answered:  # nobody does: aiohttp discards what still comes
+        if self._body is self._answered:  # no handler reads it: aiohttp discards what still comes
             self._close = True
             self._body.feed_eof()
         elif self._body.exception() is None:
@@ -251,7 +251,7 @@ class Connection(web.RequestHandler):
                 RequestTimeout(f"expected all within {limit:g} seconds", field="headers")
             )
         else:
-            self.force_close()  # it never asked anything: there is nothing to answer
+            self.force_close()  # it never sent a request: there is nothing to answer
 
     def _check_body(self, seconds: float) -> None:
         body, settings = self._body, self.context.settings
@@ -292,7 +292,7 @@ class Connection(web.RequestHandler):
         resets the connection, and its request is cancelled.  An interim response is what HTTP
         lets us send before the answer, and every client must skip it (RFC 9110, section 15.2).
         """
-        if self._awaits_head:  # it closed while its last answer left: nothing is owed to it
+        if self._awaits_head:  # it closed while its last answer was sent: no other is due
             self.force_close()
         request = self._current_request
         if self.transport is None or request is None:

@@ -24,7 +24,7 @@ class Event(NamedTuple):
     data: bytes
 
     def encode(self) -> bytes:
-        """As it is sent."""
+        """Return the bytes to send."""
         if not self.name:
             return b"data: %b\n\n" % self.data
         return b"event: %b\ndata: %b\n\n" % (self.name.encode(), self.data)
@@ -33,7 +33,7 @@ class Event(NamedTuple):
 async def send_events(
     request: web.Request, events: AsyncGenerator[Event, None]
 ) -> tuple[web.StreamResponse, bool]:
-    """Sends *events* as they come, and whether all of them came.
+    """Send *events* as they come; return the response, and whether all of them came.
 
     What fails before the first is raised; later the last event is `error`, with the body that
     the error would have had.

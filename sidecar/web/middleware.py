@@ -28,14 +28,14 @@ from sidecar.web.route import Handler
 log = logging.getLogger(__name__)
 requests = logging.getLogger(REQUESTS)
 
-_PROCESS_ID = uuid.uuid4().hex[:24]  # with a serial number behind it: an id for every request
+_PROCESS_ID = uuid.uuid4().hex[:24]  # followed by a serial number, the id of a request
 _serial = itertools.count(1)
-CLIENT_LEFT = 499  # nobody got it; the number is the one that nginx writes
-SERVER_NAME = "sidecar"  # in place of aiohttp's own, which tells the versions of everything
+CLIENT_LEFT = 499  # nobody received the answer; nginx logs the same number
+SERVER_NAME = "sidecar"  # aiohttp's own header would disclose versions
 NO_ROUTE = "unknown"
 _INTERNAL = Fault(500, "Internal server error", HTTPStatus(500).phrase)
 _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
-_OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server leaves before it is done
+_OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server stops before it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ SERVER = web.AppKey("server", ServerContext)
 
 @web.middleware
 async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Runs *handler*; whatever it raises becomes an answer in the one format."""
+    """Run *handler*, and turn whatever it raises into an error answer of the common format."""
     began, response = time.perf_counter(), None
     mark = REQUEST_ID.set(_request_id(request))
     if (task := asyncio.current_task()) is not None:
@@ -74,7 +74,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _write_line(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
-    """No response: the client left before there was one."""
+    """Write the access line.  Without a response, the client left before there was one."""
     status, size = CLIENT_LEFT, None
     if response is not None:
         status = response.status
@@ -87,12 +87,12 @@ def _write_line(request: web.Request, response: web.StreamResponse | None, began
 
 
 def _log(line: AccessLine) -> None:
-    # Not `info`: it looks for the line of code that logs, and that is this one.
+    # Not `info`, which would look up the calling line: it is always this one.
     requests.handle(logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, line, None, None))
 
 
 def _route(request: web.Request) -> str:
-    """The route's own path: how it was declared, not what was asked for."""
+    """Return the path as the route declares it, not as the client wrote it."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else NO_ROUTE
 
@@ -111,7 +111,7 @@ def refuse_unrouted(
     response = error_response(request, Fault.of(exc), exc.headers)
     response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
     response.headers[hdrs.SERVER] = SERVER_NAME
-    response.force_close()  # what follows on the connection may not be what it seems
+    response.force_close()  # what follows on the connection cannot be trusted
     server.metrics.count_answer(NO_ROUTE, exc.status)
     if requests.isEnabledFor(logging.INFO):
         mark = REQUEST_ID.set(request_id)

@@ -13,7 +13,7 @@ from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.web.route import Route, RouteGroup
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
-OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # they tell how bad it is
+OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # their body says what is wrong
 # In a path: what is there on every server.
 PLACES = {"name": "example", "file": "server.log", "version": "1.0"}
 WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
@@ -115,7 +115,7 @@ def _answer(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _stream(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    """Server-sent events, each as `itemSchema` of OpenAPI 3.2 has it; 3.1 has no such field."""
+    """Describe server-sent events as OpenAPI 3.2's `itemSchema` does; 3.1 has no such field."""
     events = [*route.events, ("error", form_of(route.path).schema)]
     return {
         "schema": {"type": "string", "description": "Server-sent events; their data is JSON."},
@@ -124,7 +124,7 @@ def _stream(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """An event; one without a *name* is told by its data alone."""
+    """Return the schema of an event; one without a *name* is identified by its data alone."""
     data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
     fields: dict[str, Any] = {"data": data}
     if name:
@@ -133,7 +133,7 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    """What is asked for in the path, as `{name}`, and behind it."""
+    """Return the parameters in the path, as `{name}`, and in the query."""
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         | ({"example": PLACES[name]} if name in PLACES else {})
@@ -158,7 +158,7 @@ def _example(route: Route) -> dict[str, Any]:
 
 
 def _form(route: Route) -> dict[str, Any]:
-    """The multipart body: the request's fields as text, and the file."""
+    """Return the multipart body: the request's fields as text, and the file."""
     schema = _plain_schema(route.request)
     fields = dict(schema["properties"])
     fields.pop("inputs", None)

@@ -47,9 +47,9 @@ class Route(NamedTuple):
     form: Literal["only"] | bool = False
     other_media: tuple[str, ...] = ()
     events: tuple[tuple[str, Any], ...] = ()
-    limited: bool = True  # False: health checks and metrics, which no client can use up
-    page: bool = False  # computed once in a while, for all who ask
-    prompt: bool = False  # answered at once, however many other requests came first
+    limited: bool = True  # False: health checks and metrics, whose use is not limited
+    page: bool = False  # computed at intervals, and shared by all who ask
+    prompt: bool = False  # answered at once, ahead of requests that wait for their turn
     measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
     example: Any = None
     placeholders: bool = False  # a bearer token that can be no credential here counts as absent
@@ -85,7 +85,7 @@ def shown_folder(folder: Path) -> str:
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:
-    """*value*, a msgspec type, as a JSON answer."""
+    """Return *value*, which is of a msgspec type, as a JSON answer."""
     return web.Response(
         body=_encode(value), status=status, headers={hdrs.CONTENT_TYPE: "application/json"}
     )

@@ -56,7 +56,7 @@ async def embed(request: web.Request) -> web.Response:
 
 
 async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: int) -> PredictCall:
-    """Raises InvalidFields, InvalidInput and ModelNotFound."""
+    """Return the checked request.  Raises InvalidFields, InvalidInput and ModelNotFound."""
     inputs = bytes(wanted.input)
     await take_break(len(inputs))
     bodies, is_batch = split_inputs(inputs, rank=1, limit=max_inputs, field="input")
@@ -66,7 +66,7 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
         )
     model = request.app[NAMES].require(wanted.model)
     if model.spec.task != "embedding":
-        raise InvalidInput(f"{wanted.model} makes no embeddings", field="model")
+        raise InvalidInput(f"{wanted.model} is not an embedding model", field="model")
     scheduling = SchedulingOptions(
         wanted.priority,
         wanted.timeout,
@@ -77,7 +77,7 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
 
 
 def _all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
-    """The replies.  Raises the first error among them: OpenAI's answer has no place for one."""
+    """Return the replies.  Raises the first error: OpenAI's format has no place for one."""
     for reply in replies:
         if isinstance(reply, SidecarError):
             raise reply.with_traceback(None)
@@ -85,7 +85,7 @@ def _all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
 
 
 async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[msgspec.Raw]:
-    """The vectors as JSON; those that the model made are passed on as they are."""
+    """Return the vectors as JSON; those that the model made are passed on unchanged."""
     as_base64 = wanted.encoding_format == "base64"
     if not as_base64 and wanted.dimensions is None:
         return [msgspec.Raw(reply.body) for reply in replies]
@@ -117,7 +117,7 @@ def cut(vector: list[float], dimensions: int) -> list[float]:
 
 
 def _base64(vector: list[float]) -> str:
-    """The numbers as little-endian 32-bit floats in base64."""
+    """Return the numbers as little-endian 32-bit floats in base64."""
     numbers = array.array("f", vector)
     if sys.byteorder == "big":
         numbers.byteswap()
@@ -125,7 +125,7 @@ def _base64(vector: list[float]) -> str:
 
 
 def _usage(replies: Sequence[Reply]) -> TokenUsage:
-    """The tokens that the handler counted."""
+    """Return how many tokens the handler counted."""
     tokens = sum(reply.parameters["tokens"] for reply in replies)
     return TokenUsage(tokens, tokens)
 

@@ -49,7 +49,7 @@ async def show_openai_model(request: web.Request) -> web.Response:
 
 
 def _listed(model: Model, settings: Settings) -> ListedModel:
-    """The model's facts; the look at its archive blocks."""
+    """Return what is listed of *model*.  Blocks: it reads the age of the archive."""
     mark = archive_mark(settings.model_store / model.spec.archive_name(model.key))
     owner, slash, _ = (model.spec.model_id or "").partition("/")
     return ListedModel(

@@ -71,7 +71,7 @@ async def speak_as_openai(request: web.Request) -> web.StreamResponse:
 
 
 def _translated(wanted: SpeechRequest, names: OpenAINames) -> SynthesisRequest:
-    """The same request to /synthesize."""
+    """Translate *wanted* into a request to /synthesize."""
     model = names.model(wanted.model)
     return SynthesisRequest(
         inputs=wanted.input,

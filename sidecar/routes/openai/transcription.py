@@ -78,7 +78,7 @@ async def _written_down(
 def _translated(
     form: TranslationForm, task: OpenAITask, names: OpenAINames
 ) -> TranscriptionRequest:
-    """The same request to /transcribe."""
+    """Translate the form into a request to /transcribe."""
     own = form if isinstance(form, TranscriptionForm) else None
     return TranscriptionRequest(
         model=names.model(form.model),
@@ -94,7 +94,7 @@ def _translated(
 
 
 async def _events(listening: Listening) -> AsyncGenerator[Event, None]:
-    """The text as it is heard; the pieces together are the whole."""
+    """Yield the text as it is recognised; the pieces together are the whole."""
     transcript = Transcript()
     async with aclosing(listening.heard()) as parts:
         async for heard in parts:

@@ -75,8 +75,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": ["one", "refuse"]}, "inputs: The text is not to be read"),
     ({"input": ["x"] * 1025}, "input: at most 1024 inputs in one request"),
     ({"encoding_format": "hex"}, "encoding_format: Invalid enum value 'hex'"),
-    ({"model": "echo"}, "model: echo makes no embeddings"),
-    ({"timeout": 1e6}, "timeout: at most 300 seconds"),
+    ({"model": "echo"}, "model: echo is not an embedding model"),
+    ({"timeout": 1e6}, "timeout: must be at most 300 seconds"),
 ]
 
 

@@ -67,7 +67,7 @@ SYNTHESIS: list[tuple[dict[str, Any], int, str]] = [
     ({"text": "Hi", "pronunciations": {"(x)": "a"}}, 422, "pronunciations"),
     ({"text": "Hi", "pronunciations": {"GIF": "a" * 101}}, 422, "pronunciations"),
     ({"text": "Hi", "pronunciations": {f"w{n}": "a" for n in range(101)}}, 422, "pronunciations"),
-    ({"text": "Hi", "timeout": 1e6}, 422, "timeout: at most"),
+    ({"text": "Hi", "timeout": 1e6}, 422, "timeout: must be at most"),
     ({"text": "Hi", "token": "wrong"}, 401, "Not authenticated"),
     ({"text": "x" * 5001}, 400, "text: 5001 characters, the limit is 5000"),
     ({"inputs": "x" * 5001}, 400, "inputs: 5001 characters"),

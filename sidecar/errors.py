@@ -17,7 +17,7 @@ NO_SUCH_MODEL = "no such model in the catalog"
 
 
 def sentence(field: str | None, rule: str) -> str:
-    """Return *rule* behind the *field* that it is about: ``timeout: at most 300 seconds``."""
+    """Return *rule* after the *field* it is about: ``timeout: must be at most 300 seconds``."""
     return rule if field is None else f"{field}: {rule}"
 
 

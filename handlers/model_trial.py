@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import ts  # type: ignore[import-untyped]
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl  # type: ignore[import-untyped]
 from ts.model_loader import ModelLoaderFactory  # type: ignore[import-untyped]
 
 from handler_kit.batch_handler import BatchHandler
@@ -18,6 +20,7 @@ from handler_kit.errors import LoadError
 from handler_kit.memory import MemoryGauge
 
 MANIFEST = "MAR-INF/MANIFEST.json"
+ITS_OWN = "ts.torch_handler."  # the package of TorchServe's handlers
 
 
 def try_model(folder: Path) -> dict[str, Any]:
@@ -26,10 +29,15 @@ def try_model(folder: Path) -> dict[str, Any]:
     Raises whatever its handler raises.
     """
     manifest = json.loads((folder / MANIFEST).read_bytes())["model"]
+    if "handler" not in manifest:
+        raise LoadError(f"{MANIFEST} names no handler")
     gpu = 0 if torch.cuda.is_available() else None
     began = time.perf_counter()
     loader = ModelLoaderFactory.get_model_loader()
-    service = loader.load(manifest["modelName"], str(folder), manifest["handler"], gpu, 1)
+    name, handler_file = manifest["modelName"], manifest["handler"]
+    service = loader.load(
+        name, str(folder), handler_file, gpu, batch_size=1, metrics_cache=_metrics_of(name)
+    )
     told: dict[str, Any] = {"load_seconds": time.perf_counter() - began}
     entry_point = service._entry_point  # noqa: SLF001 - it gives its handler by no other way
     handler = getattr(entry_point, "__self__", None)
@@ -38,6 +46,14 @@ def try_model(folder: Path) -> dict[str, Any]:
         told |= _run_sample(handler)
     memory = MemoryGauge(torch.device(told.get("device", "cpu"))).read()
     return told | {"rss_bytes": memory.rss_bytes, "gpu_bytes": memory.gpu_reserved_bytes}
+
+
+def _metrics_of(name: str) -> MetricsCacheYamlImpl:
+    """Return where the handler of the model *name* counts, as a worker has it."""
+    metrics = MetricsCacheYamlImpl(str(Path(ts.__file__).parent / "configs" / "metrics.yaml"))
+    metrics.initialize_cache()
+    metrics.model_name = name
+    return metrics
 
 
 def _run_sample(handler: BatchHandler[Any, Any, Any]) -> dict[str, Any]:
@@ -56,14 +72,24 @@ def _run_sample(handler: BatchHandler[Any, Any, Any]) -> dict[str, Any]:
     return {"answer": body, "answer_seconds": taken}
 
 
+def _cause(exc: BaseException) -> BaseException:
+    """Return why a handler cannot be imported: TorchServe looks among its own ones after that."""
+    among_its_own = isinstance(exc, ImportError) and (exc.name or "").startswith(ITS_OWN)
+    return exc.__context__ or exc if among_its_own else exc
+
+
+def _sentence(exc: BaseException) -> str:
+    kind = "" if isinstance(exc, (LoadError, ImportError, OSError)) else type(exc).__name__
+    return ": ".join(filter(None, (kind, str(exc))))
+
+
 def main(folder: Path, report: Path) -> None:
     """Write the report, which holds an error where the model cannot be loaded or run."""
     sys.path.insert(0, str(folder))
     try:
         told = try_model(folder)
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer
-        kind = "" if isinstance(exc, (LoadError, ImportError, OSError)) else type(exc).__name__
-        told = {"error": f"{kind}: {exc}".removeprefix(": ")}
+        told = {"error": _sentence(_cause(exc))}
     report.write_text(json.dumps(told))
 
 

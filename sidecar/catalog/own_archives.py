@@ -27,7 +27,7 @@ BUILD_FILE = "build.json"  # which every archive of our own building holds
 SUFFIXES = (".mar", ".tar.gz", ".tgz")
 MAX_BYTES = MB  # of a manifest, and of a model-config.yaml
 MAX_MEMBERS = 100_000  # that are looked through for these two
-_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
+DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
 
 
 class UnreadableArchive(ValueError):
@@ -75,7 +75,7 @@ def read_archive(path: Path) -> ArchiveFacts:
                 needs_packages=model.requirements_file is not None,
                 ours=archive.has(BUILD_FILE),
             )
-    except _DAMAGED as exc:
+    except DAMAGED as exc:
         raise UnreadableArchive(f"{path.name}: {exc or type(exc).__name__}") from exc
     except msgspec.DecodeError as exc:
         raise UnreadableArchive(f"{path.name}: {MANIFEST}: {exc}") from exc
@@ -95,7 +95,7 @@ def archives_in(store: Path) -> Iterator[Path]:
     for path in paths:
         if path.name.startswith(".") or not _is_archive_name(path.name):
             continue
-        if path.name.endswith(SUFFIXES) if path.is_file() else _root(path) is not None:
+        if path.name.endswith(SUFFIXES) if path.is_file() else root_folder(path) is not None:
             yield path
 
 
@@ -308,7 +308,7 @@ class _Folder(_Archive):
 @contextmanager
 def _opened(path: Path) -> Iterator[_Archive]:
     if path.is_dir():
-        root = _root(path)
+        root = root_folder(path)
         if root is None:
             raise UnreadableArchive(f"{path.name}: it has no {MANIFEST}")
         yield _Folder(root)
@@ -320,8 +320,8 @@ def _opened(path: Path) -> Iterator[_Archive]:
             yield _Tar(packed)
 
 
-def _root(folder: Path) -> Path | None:
-    """Return where in *folder* its manifest lies: at its top, or in its only folder."""
+def root_folder(folder: Path) -> Path | None:
+    """Return where in *folder* its manifest lies, at its top or in its only folder; else None."""
     if (folder / MANIFEST).is_file():
         return folder
     inside = [each for each in folder.iterdir() if not each.name.startswith(".")]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from sidecar.archives import archive
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.handler_options import HANDLERS
+from sidecar.catalog.own_archives import DAMAGED, MANIFEST, root_folder
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.torchserve.process import allowed_environment
@@ -58,6 +60,8 @@ def check_models(settings: Settings, catalog: Catalog, keys: Iterable[str], say:
             say(f"  a sample was answered in {trial.answer_seconds * 1000:.1f} ms: {_short(trial)}")
         elif trial.device is not None:
             say("  it has no sample to run: handler_options.input.shape would make one")
+        else:
+            say("  no sample was run: its handler is its own, and only that knows its inputs")
     return well
 
 
@@ -92,7 +96,10 @@ def _try(settings: Settings, key: str, spec: ModelSpec) -> _Trial:
 
 @contextmanager
 def _unpacked(settings: Settings, key: str, spec: ModelSpec) -> Iterator[Path]:
-    """Unpack the archive of *key* as its entry and files are now.  Raises BuildError."""
+    """Unpack the archive of *key* as its entry and files are now.
+
+    Raises BuildError and CheckFailed.
+    """
     stored = settings.model_store / spec.archive_name(key)
     base = settings.models_file.resolve().parent
     downloaded = DownloadedModels(settings.state_dir)
@@ -106,13 +113,33 @@ def _unpacked(settings: Settings, key: str, spec: ModelSpec) -> Iterator[Path]:
             path = Path(scratch) / "built" / f"{key}.mar"
             cache = settings.state_dir / "packages"
             archive.build(path, key, spec, base=base, cache=cache)
-        if path.is_dir():  # an archive of somebody else's that is unpacked already
-            yield path
-            return
-        folder = Path(scratch) / "model"
-        with zipfile.ZipFile(path) as content:
-            content.extractall(folder)
-        yield folder
+        folder = path
+        if not path.is_dir():  # else an archive of somebody else's that is unpacked already
+            folder = Path(scratch) / "model"
+            _unpack(path, folder)
+        root = root_folder(folder)
+        if root is None:
+            raise CheckFailed(f"{path.name}: it has no {MANIFEST}")
+        yield root
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack the archive *path* into *folder* as TorchServe does.  Raises CheckFailed."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                packed.extractall(folder)  # noqa: S202 - zipfile keeps names inside
+        else:
+            with tarfile.open(path, "r:gz") as packed_tar:
+                packed_tar.extractall(folder, filter=_without_first_folder)  # noqa: S202
+    except DAMAGED as exc:
+        raise CheckFailed(f"{path.name}: {exc or type(exc).__name__}") from exc
+
+
+def _without_first_folder(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Return *member* as TorchServe names it; nothing leads out of *folder*."""
+    name = member.name.partition("/")[2] or member.name
+    return tarfile.data_filter(member.replace(name=name, deep=False), folder)
 
 
 def _figures(trial: _Trial) -> str:

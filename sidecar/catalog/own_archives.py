@@ -324,7 +324,10 @@ def root_folder(folder: Path) -> Path | None:
     """Return where in *folder* its manifest lies, at its top or in its only folder; else None."""
     if (folder / MANIFEST).is_file():
         return folder
-    inside = [each for each in folder.iterdir() if not each.name.startswith(".")]
+    try:
+        inside = [each for each in folder.iterdir() if not each.name.startswith(".")]
+    except OSError:  # it has just gone
+        return None
     if len(inside) == 1 and (inside[0] / MANIFEST).is_file():
         return inside[0]
     return None

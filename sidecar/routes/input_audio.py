@@ -86,7 +86,7 @@ def _decode(value: memoryview, field: str) -> io.BytesIO:
     try:
         for group in _groups(value[1:-1]):
             file.write(binascii.a2b_base64(group, strict_mode=True))
-    except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError) as exc:
+    except (binascii.Error, UnicodeError, msgspec.DecodeError) as exc:
         raise InvalidInput(
             "expected data:audio/…;base64,… or plain base64; "
             "this server opens no path and no address",

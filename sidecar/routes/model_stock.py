@@ -1,6 +1,7 @@
 """GET /models/available, /models/managed, /models/cache/info: what can be had, what is here."""
 
 import asyncio
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -197,12 +198,13 @@ def _partial(base: Path) -> list[PartialDownload]:
 
 
 def _size_mb(folder: Path) -> float:
-    """Return the size of all files in it; one that vanishes meanwhile does not count."""
-    sizes = []
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size if path.is_file() else 0)
-    return sum(sizes) / MB
+    """Return the size of all files in *folder*, but for what vanishes meanwhile."""
+    size = 0
+    for parent, _, names in os.walk(folder):  # which, unlike rglob, bears a folder that vanishes
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(parent, name).stat().st_size
+    return size / MB
 
 
 def _nearest(folder: Path) -> Path:

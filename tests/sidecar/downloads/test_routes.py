@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -433,3 +435,26 @@ async def test_a_loaded_model_of_the_catalog_is_removed_only_with_force(
     await ask(client, "DELETE", "/models/download/echo?force=true", 404)
     await ask(client, "DELETE", "/models/download/known?force=true")
     assert (await predict(client, "known", 404))["model_info"]["state"] == "available"
+
+
+async def test_sizes_are_told_while_downloads_come_and_go(
+    begin: StartWithHub, tmp_path: Path
+) -> None:
+    """Folders vanish between being listed and being read."""
+    client = await begin()
+    folder = tmp_path / "var" / "downloads" / "another"
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for number in range(20):
+                (folder / f"whole-{number}" / "part").mkdir(parents=True)
+            shutil.rmtree(folder)
+
+    changing = asyncio.create_task(asyncio.to_thread(come_and_go))
+    try:
+        for _ in range(100):
+            await ask(client, "GET", "/models/cache/info")
+    finally:
+        ended.set()
+        await changing

@@ -85,6 +85,12 @@ async def test_anything_else_is_refused_by_the_fields_name(text: str) -> None:
     assert refusal.value.detail.startswith("inputs: expected data:audio/")
 
 
+@pytest.mark.parametrize("value", [b'"QUJD\xc0\x80QUJD"', b'"QUJD\\/\xc0QUJD"', b'"\xff"'])
+async def test_bytes_that_are_no_text_are_refused_too(value: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        await read(value)
+
+
 @pytest.mark.parametrize("value", [b"null", b"1", b"{}", b"[]", b"true"])
 async def test_another_kind_of_value_is_not_audio(value: bytes) -> None:
     with pytest.raises(InvalidFields, match="invalid field"):

@@ -108,3 +108,10 @@ async def predict(client: aiohttp.ClientSession, model: str, inputs: Any) -> Any
         answer = await response.json()
         assert response.status == 200, answer
         return answer["result"]
+
+
+async def precision_of(client: aiohttp.ClientSession, model: str) -> str:
+    """Return what the loaded *model* runs in: which one is the fastest is measured at load."""
+    async with client.get(f"/models/{model}") as response:
+        precision: str = (await response.json())["precision"]
+    return precision

@@ -7,7 +7,7 @@ import pytest
 
 from handler_kit.wav import read_wav
 from speech_synthesis_handler import SpeechSynthesisHandler
-from tests.families.conftest import Served, download, predict
+from tests.families.conftest import Served, download, precision_of, predict
 from tests.families.families import EARS, VOICES, Family
 from tests.handlers.loaded import FakeContext, Loaded
 from tests.handlers.speaking import farthest, say
@@ -16,6 +16,7 @@ from tests.needs import need_recording
 pytestmark = pytest.mark.integration
 TEXTS = ("the sea.", "the sky.")
 EQUAL = 1e-3
+NEAR = 0.02  # where rounded sums may fall on either side of a step
 
 
 @pytest.mark.parametrize("family", VOICES, ids=lambda family: family.name)
@@ -25,12 +26,21 @@ async def test_a_voice_from_the_hub_says_what_its_checkpoint_says(
     status = await download(client, family)
     assert status["status"] == "completed", status["message"]
     results = await predict(client, family.name, list(TEXTS))
-    config = {"options": family.options, "max_batch_size": 2, "warmup_iterations": 0, "workers": 2}
+    precision = await precision_of(client, family.name)
+    config = {
+        "options": family.options,
+        "max_batch_size": 2,
+        "warmup_iterations": 0,
+        "workers": 2,
+        "precision": precision,
+    }
     context = FakeContext(served.folders[family.name], config)
     handler = Loaded(SpeechSynthesisHandler(), context)
     for text, result in zip(TEXTS, results, strict=True):
         heard = read_wav(base64.b64decode(result["audio_data"]), result["sample_rate"])
-        assert farthest(heard, say(handler, text, seed=0)) < EQUAL
+        assert farthest(heard, say(handler, text, seed=0)) < (
+            EQUAL if precision == "fp32" else NEAR
+        )
     async with client.get("/audio/models") as response:
         assert family.name in await response.text()
 

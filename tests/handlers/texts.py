@@ -79,12 +79,16 @@ def errors(loaded: Loaded, *values: Any) -> list[str | None]:
     return [item.error for item in header.items]
 
 
-def same(ours: Any, others: Any) -> bool:
-    """Return whether both say the same, their numbers within EQUAL."""
+def same(ours: Any, others: Any, within: float = EQUAL) -> bool:
+    """Return whether both say the same, their numbers *within* a distance."""
     if isinstance(ours, float):
-        return ours == pytest.approx(others, abs=EQUAL)
+        return ours == pytest.approx(others, abs=within)
     if isinstance(ours, dict):
-        return ours.keys() == others.keys() and all(same(ours[key], others[key]) for key in ours)
+        return ours.keys() == others.keys() and all(
+            same(ours[key], others[key], within) for key in ours
+        )
     if isinstance(ours, list):
-        return len(ours) == len(others) and all(map(same, ours, others))
+        return len(ours) == len(others) and all(
+            same(one, other, within) for one, other in zip(ours, others, strict=True)
+        )
     return bool(ours == others)

@@ -118,7 +118,7 @@ def _stream(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     """Describe server-sent events as OpenAPI 3.2's `itemSchema` does; 3.1 has no such field."""
     events = [*route.events, ("error", form_of(route.path).schema)]
     return {
-        "schema": {"type": "string", "description": "Server-sent events; their data is JSON."},
+        "schema": {"description": "Server-sent events; their data is JSON."},
         "x-itemSchema": {"oneOf": [_event(name, schemas[data]) for name, data in events]},
     }
 

@@ -1,6 +1,6 @@
 """What TorchServe's own API answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,7 +18,10 @@ class TorchServeError(ErrorBody):
 class KServeRequest(msgspec.Struct):
     """Each instance is one input, as /predict takes it."""
 
-    instances: list[msgspec.Raw]
+    instances: Annotated[
+        list[msgspec.Raw],
+        msgspec.Meta(extra_json_schema={"minItems": 1}),  # the route counts them, with its limit
+    ]
 
 
 class KServePredictions(msgspec.Struct):

@@ -3,6 +3,7 @@
 Also after them the server is well: none of it, however strange, may harm a worker.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +21,21 @@ pytestmark = pytest.mark.integration
 Case = schemathesis.Case[Any]
 Token = Callable[[str], dict[str, str]]
 MAX_TIMEOUT_SECONDS = 300.0  # the default of the setting
-MODELS = "^/models/"
-SPEECH = ["/synthesize", "/transcribe", "/audio/validate"]
+DOCUMENT = build_document(GROUPS, MAX_TIMEOUT_SECONDS)
+MODELS = "/models/"
+BY_MEANING = {  # what goes together, as text or inputs, or is needed among many models
+    *("/synthesize", "/transcribe", "/audio/validate", "/invocations", "/autoscaler/scale"),
+}
+WITHIN_OTHERS = {  # they match another path too, by a model's name, so their Allow names its GET
+    *("/models/download", "/v1/models/{name}:predict", "/v1/models/{name}:explain"),
+}
 
 
-def described(*accepted: int) -> OpenApiSchema:
-    """The API; *accepted* are refusals of requests that are as the document says."""
+def described(*accepted: int, allow: bool = True) -> OpenApiSchema:
+    """Return the API; *accepted* are refusals of requests that are as the document says.
+
+    *allow*: the header Allow names the methods that the document has for the path.
+    """
     config = {
         "seed": 1,
         "checks": {
@@ -35,20 +45,20 @@ def described(*accepted: int) -> OpenApiSchema:
             "positive_data_acceptance": {
                 "expected-statuses": ["2xx", 400, 401, 404, 503, 504, *accepted]
             },
+            "allow_header_conformance": {"enabled": allow},
         },
     }
-    return schemathesis.openapi.from_dict(
-        build_document(GROUPS, MAX_TIMEOUT_SECONDS), config=schemathesis.Config.from_dict(config)
-    )
+    return schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config.from_dict(config))
 
 
 api = described()
 models = described(403)  # without the scope admin: fuzzing is to download nothing
-speech = described(422)  # which fields go together, as text or inputs, it cannot say either
+by_meaning = described(422)  # which fields go together the document cannot say
+within_others = described(403, allow=False)
 
 
 def bounded(max_examples: int) -> settings:
-    """The same cases at every run, and no more time than they take."""
+    """Return settings that give the same cases at every run, and no more time than they take."""
     return settings(
         max_examples=max_examples,
         deadline=None,
@@ -59,7 +69,7 @@ def bounded(max_examples: int) -> settings:
 
 
 def say_what_the_document_cannot(case: Case) -> None:
-    """5.0 is an integer to JSON Schema, not to us."""
+    """Make a whole float of `priority` an integer: 5.0 is one to JSON Schema, not to us."""
     body = case.body
     if not isinstance(body, dict):
         return
@@ -68,26 +78,33 @@ def say_what_the_document_cannot(case: Case) -> None:
         body["priority"] = int(priority)
 
 
-@speech.include(path=SPEECH).parametrize()
-@bounded(25)
-def test_every_answer_of_speech_is_as_documented(case: Case, server: Server, token: Token) -> None:
-    say_what_the_document_cannot(case)
-    case.call_and_validate(base_url=server.url, headers=token("stats"))
+def documented(method: str, path: str) -> tuple[str, Any]:
+    """Return a test of one operation, and its name.
+
+    schemathesis gives the tests of all operations one node id, of which xdist runs only one.
+    """
+    schema, scope, examples = api, "admin", 40
+    if path in BY_MEANING:
+        schema, examples = by_meaning, 25
+    elif path in WITHIN_OTHERS:
+        schema, scope, examples = within_others, "stats", 25
+    elif path.startswith(MODELS):
+        schema, scope, examples = models, "stats", 25
+
+    def test(case: Case, server: Server, token: Token) -> None:
+        say_what_the_document_cannot(case)
+        case.call_and_validate(base_url=server.url, headers=token(scope))
+
+    test.__name__ = re.sub(r"\W+", "_", f"test_{method}{path}").rstrip("_")
+    chosen = schema.include(path=path, method=method.upper())
+    return test.__name__, chosen.parametrize()(bounded(examples)(test))
 
 
-@models.include(path_regex=MODELS).parametrize()
-@bounded(25)
-def test_every_answer_about_models_is_as_documented(
-    case: Case, server: Server, token: Token
-) -> None:
-    case.call_and_validate(base_url=server.url, headers=token("stats"))
-
-
-@api.exclude(path=SPEECH).exclude(path_regex=MODELS).parametrize()
-@bounded(40)
-def test_every_answer_is_as_documented(case: Case, server: Server, token: Token) -> None:
-    say_what_the_document_cannot(case)
-    case.call_and_validate(base_url=server.url, headers=token("admin"))
+globals().update(
+    documented(method, path)
+    for path, operations in DOCUMENT["paths"].items()
+    for method in operations
+)
 
 
 @api.include(path="/predict").parametrize()
@@ -98,6 +115,14 @@ def test_every_answer_of_a_model_is_as_documented(case: Case, server: Server) ->
     if isinstance(case.body, dict):
         case.body |= {"model_name": "example", "token": None}
     case.call_and_validate(base_url=server.url)
+
+
+def test_every_operation_has_a_test_of_its_own() -> None:
+    operations = [each for path in DOCUMENT["paths"].values() for each in path]
+    names = [
+        name for name in globals() if re.match(r"test_(get|post|put|delete|options)(_|$)", name)
+    ]
+    assert len(names) == len(operations)
 
 
 def test_the_server_is_well_after_all_that(server: Server) -> None:

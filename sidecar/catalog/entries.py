@@ -3,7 +3,6 @@
 A fault is told with the line and the column, the entry, the field and the rule.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,26 +11,8 @@ import msgspec
 from sidecar.catalog.handler_options import read_options
 from sidecar.catalog.json_places import find_duplicate, find_places, line_and_column
 from sidecar.catalog.own_archives import own_entry
-from sidecar.schemas.model_spec import ArchiveName, ModelSpec, Name
+from sidecar.schemas.model_spec import HANDLER_OF, ArchiveName, ModelSpec, Name
 from sidecar.validation import Misfit, explain_misfit
-
-TASKS: Mapping[str, tuple[str, ...]] = {  # by handler; the others' options name the task
-    "tensor_handler": ("tensor",),
-    "text_embedding_handler": ("embedding",),
-    "text_handler": (
-        "text_classification",
-        "token_classification",
-        "fill_mask",
-        "zero_shot_classification",
-        "text_generation",
-        "summarization",
-        "text2text_generation",
-    ),
-    "image_handler": ("image_classification",),
-    "speech_synthesis_handler": ("speech_synthesis",),
-    "speech_recognition_handler": ("speech_recognition",),
-    "voice_activity_handler": ("voice_activity",),
-}
 
 
 class CatalogError(ValueError):
@@ -110,12 +91,12 @@ def _read_entry(key: str, raw: msgspec.Raw, built_into: Path | None) -> ModelSpe
         spec = msgspec.json.decode(raw, type=ModelSpec)
     except msgspec.ValidationError as exc:
         return explain_misfit(exc, ModelSpec)
-    tasks = TASKS[spec.handler]
+    tasks = [task for task, handler in HANDLER_OF.items() if handler == spec.handler]
     if spec.task not in tasks:
         return Misfit(
             ("task",),
             f"{spec.task} does not fit {spec.handler}, which does {', '.join(tasks)}; "
-            f"{_handler_of(spec.task)} does {spec.task}",
+            f"{HANDLER_OF[spec.task]} does {spec.task}",
         )
     if not spec.handler_options and not _is_to_be_built(key, spec, built_into):
         return spec  # an archive that was made by hand brings its own
@@ -157,10 +138,6 @@ def _with_rank(spec: ModelSpec, raw: msgspec.Raw) -> ModelSpec | Misfit:
             "leave input_rank out: it follows from the shape",
         )
     return msgspec.structs.replace(spec, input_rank=len(shape))
-
-
-def _handler_of(task: str) -> str:
-    return next(handler for handler, tasks in TASKS.items() if task in tasks)
 
 
 def _take_names(names: dict[str, str], key: str, spec: ModelSpec) -> str | None:

@@ -7,21 +7,10 @@ from typing import Any
 import msgspec
 
 from sidecar.downloads.messages import DownloadFailed
-from sidecar.schemas.model_spec import Handler, Task
+from sidecar.schemas.model_spec import HANDLER_OF, Handler, Task
 
-HANDLER_OF: Mapping[Task, Handler] = {
-    "embedding": "text_embedding_handler",
-    "text_classification": "text_handler",
-    "token_classification": "text_handler",
-    "fill_mask": "text_handler",
-    "zero_shot_classification": "text_handler",
-    "text_generation": "text_handler",
-    "summarization": "text_handler",
-    "text2text_generation": "text_handler",
-    "image_classification": "image_handler",
-    "speech_synthesis": "speech_synthesis_handler",
-    "speech_recognition": "speech_recognition_handler",
-}
+NOT_ON_HUBS = {"tensor", "voice_activity", "own"}
+TASKS = [task for task in HANDLER_OF if task not in NOT_ON_HUBS]
 PIPELINES: Mapping[str, Task] = {  # the hub's words
     "feature-extraction": "embedding",
     "sentence-similarity": "embedding",
@@ -62,10 +51,10 @@ class Kind(msgspec.Struct, frozen=True):
 def task_of(word: str) -> Task:
     """Return the task that *word*, our own or the hub's, stands for.  Raises DownloadFailed."""
     name = PIPELINES.get(word.lower(), word.lower().replace("-", "_"))
-    for task in HANDLER_OF:
+    for task in TASKS:
         if task == name:
             return task
-    raise DownloadFailed(f"the task must be one of {', '.join(HANDLER_OF)}, not {word}")
+    raise DownloadFailed(f"the task must be one of {', '.join(TASKS)}, not {word}")
 
 
 def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) -> Kind:

@@ -10,6 +10,7 @@ from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.transcription import TranscriptionRequest
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.service import SpeechService
+from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript, write_down
 from sidecar.speech.transcription import Heard, Transcription
 from sidecar.speech.voices import Listener
@@ -43,6 +44,15 @@ class Listening(NamedTuple):
     def warnings(self, transcript: Transcript) -> list[str]:
         """Return what was empty, cut off, damaged or left out."""
         return [*self.source.warnings, *transcript.warnings(self.source.seconds)]
+
+
+def as_file(name: str, transcript: Transcript) -> web.Response:
+    """Return *transcript* as subtitles where *name* is "srt" or "vtt", else as plain text."""
+    if name == "srt":
+        return web.Response(text=srt(transcript.segments), content_type="application/x-subrip")
+    if name == "vtt":
+        return web.Response(text=vtt(transcript.segments), content_type="text/vtt")
+    return web.Response(text=transcript.text + "\n", content_type="text/plain")
 
 
 @asynccontextmanager

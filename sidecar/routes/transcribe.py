@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.routes.input_audio import AudioRequest, received_audio
-from sidecar.routes.listening import Listening, listening_to
+from sidecar.routes.listening import Listening, as_file, listening_to
 from sidecar.routes.timestamps import now
 from sidecar.schemas.inline_audio import hello
 from sidecar.schemas.transcription import (
@@ -24,7 +24,6 @@ from sidecar.schemas.transcription import (
     TranscriptionResponse,
 )
 from sidecar.speech.service import SpeechService
-from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript
 from sidecar.web.admission import ADMISSION
 from sidecar.web.event_stream import Event, send_events
@@ -67,7 +66,7 @@ async def _answer(
     transcript = await listening.transcript()
     if asked.request.response_format == "json":
         return json_response(_body(asked, listening, transcript)), True
-    response = _plain(asked.request.response_format, transcript)
+    response = as_file(asked.request.response_format, transcript)
     if warnings := listening.warnings(transcript):
         response.headers["X-Warnings"] = "; ".join(warnings)
     return response, True
@@ -84,14 +83,6 @@ async def _events(
             for segment in heard.segments:
                 yield Event("segment", _encode(segment))
     yield Event("done", _encode(_body(asked, listening, transcript)))
-
-
-def _plain(response_format: str, transcript: Transcript) -> web.Response:
-    if response_format == "srt":
-        return web.Response(text=srt(transcript.segments), content_type="application/x-subrip")
-    if response_format == "vtt":
-        return web.Response(text=vtt(transcript.segments), content_type="text/vtt")
-    return web.Response(text=transcript.text + "\n", content_type="text/plain")
 
 
 def _body(

@@ -1,5 +1,6 @@
 """What models.json says of one model.  `docs/models.schema.json` is made from these types."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -155,6 +156,22 @@ Handler = Literal[
     "voice_activity_handler",
     "own",  # whatever the archive brings: it is given TorchServe's ordinary rows
 ]
+HANDLER_OF: Mapping[Task, Handler] = {
+    "tensor": "tensor_handler",
+    "embedding": "text_embedding_handler",
+    "text_classification": "text_handler",
+    "token_classification": "text_handler",
+    "fill_mask": "text_handler",
+    "zero_shot_classification": "text_handler",
+    "text_generation": "text_handler",
+    "summarization": "text_handler",
+    "text2text_generation": "text_handler",
+    "image_classification": "image_handler",
+    "speech_synthesis": "speech_synthesis_handler",
+    "speech_recognition": "speech_recognition_handler",
+    "voice_activity": "voice_activity_handler",
+    "own": "own",
+}
 
 
 class ModelSpec(_Entry, frozen=True):

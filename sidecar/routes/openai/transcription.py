@@ -4,13 +4,14 @@ import math
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 import msgspec
 from aiohttp import web
 
 from sidecar.errors import InvalidForm
-from sidecar.routes.listening import Listening, listening_to
+from sidecar.routes.listening import Listening, as_file, listening_to
 from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.routes.transcribe import PARTS
 from sidecar.schemas.languages import language_name
@@ -26,7 +27,6 @@ from sidecar.schemas.openai.transcription import (
     VerboseWord,
 )
 from sidecar.schemas.transcription import Segment, TranscriptionRequest
-from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body_reader import is_form
@@ -111,11 +111,7 @@ def _answer(form: TranslationForm, listening: Listening, transcript: Transcript)
         return json_response(TranscribedText(transcript.text, _usage(listening)))
     if name == "verbose_json":
         return json_response(_verbose(form, listening, transcript))
-    if name == "srt":
-        return web.Response(text=srt(transcript.segments), content_type="application/x-subrip")
-    if name == "vtt":
-        return web.Response(text=vtt(transcript.segments), content_type="text/vtt")
-    return web.Response(text=transcript.text + "\n", content_type="text/plain")
+    return as_file(name, transcript)
 
 
 def _verbose(
@@ -168,38 +164,32 @@ def _seconds(listening: Listening) -> float:
     return round(listening.source.seconds, 3)
 
 
+_recording_route = partial(
+    Route,
+    "POST",
+    response=TranscribedText,
+    or_response=VerboseTranscript,
+    statuses=(400, 401, 404, 413, 500, 503, 504),
+    credential="optional",
+    form="only",
+    placeholders=True,
+    measured_as="inference",
+    other_media=("text/plain", "application/x-subrip", "text/vtt"),
+)
 ROUTES = [
-    Route(
-        "POST",
+    _recording_route(
         "/v1/audio/transcriptions",
         transcribe_as_openai,
         "Turn a recording into text",
-        response=TranscribedText,
-        or_response=VerboseTranscript,
         request=TranscriptionForm,
-        statuses=(400, 401, 404, 413, 500, 503, 504),
-        credential="optional",
-        form="only",
         example={"model": "whisper-1"},
-        placeholders=True,
-        measured_as="inference",
-        other_media=("text/plain", "application/x-subrip", "text/vtt"),
         events=(("", TranscriptDelta), ("", TranscriptDone)),
     ),
-    Route(
-        "POST",
+    _recording_route(
         "/v1/audio/translations",
         translate_as_openai,
         "Turn a recording into English text",
-        response=TranscribedText,
-        or_response=VerboseTranscript,
         request=TranslationForm,
-        statuses=(400, 401, 404, 413, 500, 503, 504),
-        credential="optional",
-        form="only",
         example={"model": "whisper_base"},
-        placeholders=True,
-        measured_as="inference",
-        other_media=("text/plain", "application/x-subrip", "text/vtt"),
     ),
 ]

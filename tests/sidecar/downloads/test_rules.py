@@ -11,9 +11,10 @@ import pytest
 from sidecar.downloads.address_guard import AddressGuard
 from sidecar.downloads.counter import ProgressCounter
 from sidecar.downloads.file_names import wanted, without_folders
-from sidecar.downloads.kinds import HANDLER_OF, kind_of
+from sidecar.downloads.kinds import kind_of
 from sidecar.downloads.messages import DownloadFailed, Report
 from sidecar.downloads.unpacking import unpack
+from sidecar.schemas.model_spec import HANDLER_OF
 
 GOOD = ["config.json", "model.safetensors"]
 

@@ -14,11 +14,9 @@ from multidict import CIMultiDict, istr
 
 from sidecar.errors import (
     InvalidFields,
-    ModelNotFound,
     NotAuthenticated,
     SidecarError,
 )
-from sidecar.models.model import Model
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
@@ -39,15 +37,31 @@ TIMEOUT = istr("X-Timeout")
 # Those of a connection, those that TorchServe gets from us, and credentials, which are ours alone.
 NOT_FORWARDED = frozenset(
     {
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te"),
-        *("trailer", "transfer-encoding", "upgrade", "host", "expect"),
-        *("content-length", "content-encoding", "authorization", "x-api-key"),
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "expect",
+        "content-length",
+        "content-encoding",
+        "authorization",
+        "x-api-key",
     }
 )
 NOT_PASSED_ON = frozenset(
     {
-        *("connection", "keep-alive", "transfer-encoding", "content-length"),
-        *("date", "server", "x-request-id"),
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "content-length",
+        "date",
+        "server",
+        "x-request-id",
     }
 )
 _SENDABLE = re.compile(r"[\t\x20-\x7e]*")
@@ -67,14 +81,6 @@ class HandlerParts:
 
 
 PARTS = web.AppKey("handlers", HandlerParts)
-
-
-def wanted_model(request: web.Request, name: str) -> Model:
-    """Return the model that is called *name*.  Raises ModelNotFound."""
-    model = request.app[PARTS].models.find(name)
-    if model is None:
-        raise ModelNotFound(name)
-    return model
 
 
 async def read_body(admission: Admission) -> bytes:

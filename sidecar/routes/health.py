@@ -116,19 +116,28 @@ def _device_is_usable(parts: HealthParts) -> bool:
 
 ROUTES = [
     Route(
-        *("GET", "/health", health, "Health of all parts"),
+        "GET",
+        "/health",
+        health,
+        "Health of all parts",
         response=Health,
         statuses=(503,),
         limited=False,
     ),
     Route(
-        *("GET", "/livez", livez, "Whether the process is alive"),
+        "GET",
+        "/livez",
+        livez,
+        "Whether the process is alive",
         response=Probe,
         limited=False,
         prompt=True,
     ),
     Route(
-        *("GET", "/readyz", readyz, "Whether to send requests"),
+        "GET",
+        "/readyz",
+        readyz,
+        "Whether to send requests",
         response=Probe,
         statuses=(503,),
         limited=False,

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import InvalidFields, InvalidJson, SidecarError
-from sidecar.routes.handler_requests import PARTS, options_of, read_body, wanted_model
+from sidecar.routes.handler_requests import PARTS, options_of, read_body
 from sidecar.routes.own_predictions import predict_own
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
@@ -44,7 +44,8 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
     """Return what became of each instance.  Raises the first error of any."""
     admission, call, name = request[ADMISSION], request[CALL], request.match_info["name"]
     instances = _instances(await read_body(admission), admission.settings.max_inputs)
-    model, options, parts = wanted_model(request, name), options_of(request), request.app[PARTS]
+    parts = request.app[PARTS]
+    model, options = parts.models.require(name), options_of(request)
     call.inputs = len(instances)
     await admission.admit_to_model(model.key, name)
     replies: list[Reply | SidecarError]
@@ -91,12 +92,18 @@ _OF_MODELS: dict[str, Any] = {
 }
 ROUTES = [
     Route(
-        *("POST", "/v1/models/{name}:predict", kserve_predict, "KServe's predictions"),
+        "POST",
+        "/v1/models/{name}:predict",
+        kserve_predict,
+        "KServe's predictions",
         response=KServePredictions,
         **_OF_MODELS,
     ),
     Route(
-        *("POST", "/v1/models/{name}:explain", kserve_explain, "KServe's explanations"),
+        "POST",
+        "/v1/models/{name}:explain",
+        kserve_explain,
+        "KServe's explanations",
         response=KServeExplanations,
         **_OF_MODELS,
     ),

@@ -15,7 +15,6 @@ from sidecar.routes.handler_requests import (
     answer,
     options_of,
     read_body,
-    wanted_model,
 )
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import Ping
@@ -70,7 +69,7 @@ async def respond(
     """
     call = request[CALL]
     body = await read_body(request[ADMISSION])
-    model = wanted_model(request, name)
+    model = request.app[PARTS].models.require(name)
     call.inputs = 1
     if model.spec.is_own:
         response = await answer(request, model.key, name, path_of(model), body)
@@ -135,28 +134,40 @@ async def ping_by_options(request: web.Request) -> web.Response:
 
 ROUTES = [
     Route(
-        *("POST", "/predictions/{name}", predictions),
+        "POST",
+        "/predictions/{name}",
+        predictions,
         "TorchServe's predictions: any body, the handler's answer",
         **OF_A_HANDLER,
     ),
     Route(
-        *("POST", "/predictions/{name}/{version}", predictions_of_version),
+        "POST",
+        "/predictions/{name}/{version}",
+        predictions_of_version,
         "The same of one version",
         **OF_A_HANDLER,
     ),
     Route(
-        *("POST", "/explanations/{name}", explanations),
+        "POST",
+        "/explanations/{name}",
+        explanations,
         "TorchServe's explanations",
         **OF_A_HANDLER,
     ),
     Route(
-        *("GET", "/ping", ping, "TorchServe's health check"),
+        "GET",
+        "/ping",
+        ping,
+        "TorchServe's health check",
         response=Ping,
         limited=False,
         prompt=True,
     ),
     Route(
-        *("OPTIONS", "/ping", ping_by_options, "The same, as TorchServe answers it too"),
+        "OPTIONS",
+        "/ping",
+        ping_by_options,
+        "The same, as TorchServe answers it too",
         response=Ping,
         limited=False,
         prompt=True,

@@ -50,11 +50,17 @@ def _only_model(request: web.Request) -> str:
 
 ROUTES = [
     Route(
-        *("POST", "/invocations", invocations, "SageMaker's invocations"),
+        "POST",
+        "/invocations",
+        invocations,
+        "SageMaker's invocations",
         **OF_A_HANDLER,
     ),
     Route(
-        *("POST", "/models/{name}/invoke", invoke_model, "SageMaker's, of one of several models"),
+        "POST",
+        "/models/{name}/invoke",
+        invoke_model,
+        "SageMaker's, of one of several models",
         **OF_A_HANDLER,
     ),
 ]

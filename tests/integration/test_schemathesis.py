@@ -24,10 +24,16 @@ MAX_TIMEOUT_SECONDS = 300.0  # the default of the setting
 DOCUMENT = build_document(GROUPS, MAX_TIMEOUT_SECONDS)
 MODELS = "/models/"
 BY_MEANING = {  # what goes together, as text or inputs, or is needed among many models
-    *("/synthesize", "/transcribe", "/audio/validate", "/invocations", "/autoscaler/scale"),
+    "/synthesize",
+    "/transcribe",
+    "/audio/validate",
+    "/invocations",
+    "/autoscaler/scale",
 }
 WITHIN_OTHERS = {  # they match another path too, by a model's name, so their Allow names its GET
-    *("/models/download", "/v1/models/{name}:predict", "/v1/models/{name}:explain"),
+    "/models/download",
+    "/v1/models/{name}:predict",
+    "/v1/models/{name}:explain",
 }
 
 

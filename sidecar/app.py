@@ -55,9 +55,9 @@ async def create_app(
     for route in ROUTES:
         handler = program.measurement.measured(route, program.admission.guard(route))
         if route.method == "GET":
-            app.router.add_get(route.path, handler)  # and HEAD
+            app.router.add_get(route.pattern, handler)  # and HEAD
         else:
-            app.router.add_route(route.method, route.path, handler)
+            app.router.add_route(route.method, route.pattern, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(program))

@@ -136,11 +136,12 @@ class FakeTorchServe:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=2**30, middlewares=[self._unless_away])
         app.router.add_get("/ping", self._ping)
-        app.router.add_post("/predictions/{model}", self._predict)
-        app.router.add_post("/explanations/{model}", self._predict)
+        for api in ("predictions", "explanations"):
+            app.router.add_post(f"/{api}/{{model}}", self._predict)
+            app.router.add_post(f"/{api}/{{model}}/{{version}}", self._predict)
+            app.router.add_post(f"/{api}/{{model}}/{{version}}/{{rest:.+}}", self._predict)
         app.router.add_post("/models/{model}/invoke", self._predict)
         app.router.add_post("/invocations", self._predict)
-        app.router.add_post("/predictions/{model}/{version}", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)
         app.router.add_get("/models/{model}/all", self._describe_all)

@@ -46,17 +46,27 @@ async def predictions_of_version(request: web.Request) -> web.StreamResponse:
     return await _run(request, "predictions")
 
 
+async def predictions_at_url_path(request: web.Request) -> web.StreamResponse:
+    """Answer as one version does; its handler finds the rest of the path in `url_path`."""
+    return await _run(request, "predictions")
+
+
 async def explanations(request: web.Request) -> web.StreamResponse:
     """Answer with what the handler's explanation of the body is."""
+    return await _run(request, "explanations")
+
+
+async def explanations_of_version(request: web.Request) -> web.StreamResponse:
+    """Answer with what the handler of this version explains."""
     return await _run(request, "explanations")
 
 
 async def _run(
     request: web.Request, api: Literal["predictions", "explanations"]
 ) -> web.StreamResponse:
-    name, version = request.match_info["name"], request.match_info.get("version")
-    behind = "" if version is None else f"/{quote(version)}"
-    return await respond(request, name, lambda model: f"/{api}/{model.key}{behind}")
+    place = request.match_info
+    behind = "".join(f"/{quote(place[part])}" for part in ("version", "url_path") if part in place)
+    return await respond(request, place["name"], lambda model: f"/{api}/{model.key}{behind}")
 
 
 async def respond(
@@ -149,9 +159,24 @@ ROUTES = [
     ),
     Route(
         "POST",
+        "/predictions/{name}/{version}/{url_path}",
+        predictions_at_url_path,
+        "The same, with a path for the handler to read",
+        open_ended=True,
+        **OF_A_HANDLER,
+    ),
+    Route(
+        "POST",
         "/explanations/{name}",
         explanations,
         "TorchServe's explanations",
+        **OF_A_HANDLER,
+    ),
+    Route(
+        "POST",
+        "/explanations/{name}/{version}",
+        explanations_of_version,
+        "The same of one version",
         **OF_A_HANDLER,
     ),
     Route(

@@ -1,7 +1,10 @@
 """workers.log, asked why a model could not be loaded: a worker tells that nowhere else."""
 
+import builtins
 import re
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from sidecar.settings import MB
@@ -11,8 +14,13 @@ MOST_BYTES = MB  # of the log that are read for one answer
 MOST_CHARACTERS = 500  # of a reason
 WAIT_SECONDS = 1.0  # for a line that is on its way into the log
 LOOK_SECONDS = 0.05
+DIED = "Backend worker process died."  # a traceback follows
+TOLD_BEFORE = ("500 - Unknown exception", "507 - System out of memory")
+ITS_OWN = "ts.torch_handler."  # the package of TorchServe's handlers
+PLAIN = (ImportError, OSError)  # their sentences say enough
 
 _FOLDERS = re.compile(r"(?<![\w/])/(?:[^\s/'\":]+/)+")  # of this machine, which nobody is told
+_TOLD = re.compile(r"(?:Failed to load model \S+|Load model \S+ \w+ OOM), exception (?P<reason>.+)")
 _ESCAPED_SPACE = re.compile(r"(?:\\[nrt]|\s)+")
 
 
@@ -62,13 +70,38 @@ class WorkerLog:
 
 def reason_in(text: str, key: str) -> str | None:
     """Return the last reason in *text* why *key* was not loaded, as one line without folders."""
-    line = re.compile(
-        rf"W-\d+-{re.escape(key)}_[\d.]+-std\w+ (?:\w+ )?- "
-        rf"(?:Failed to load model {re.escape(key)}|Load model {re.escape(key)} \w+ OOM), "
-        r"exception (?P<reason>.+)"
-    )
-    reasons = [found["reason"] for found in line.finditer(text)]
-    return shown(reasons[-1]) if reasons else None
+    by_worker: dict[str, list[str]] = {}
+    reason = None
+    for found in _lines_of(key).finditer(text):
+        line, worker = found["line"], found["worker"]
+        if (told := _TOLD.match(line)) is not None:
+            reason = told["reason"]
+        elif line.startswith(DIED):
+            by_worker[worker] = []
+        elif worker in by_worker:
+            by_worker[worker].append(line)
+            reason = _raised(by_worker[worker]) or reason
+    return shown(reason) if reason else None
+
+
+def _lines_of(key: str) -> re.Pattern[str]:
+    """Return what finds the lines that workers of *key* wrote, each with its worker."""
+    return re.compile(rf"(?P<worker>W-\d+-{re.escape(key)}_[^_\s]+)-std\w+ (?:\w+ )?- (?P<line>.*)")
+
+
+def _raised(lines: Sequence[str]) -> str | None:
+    """Return what a worker died of, by the *lines* of its traceback, as far as they are there.
+
+    A handler that cannot be imported is looked for among TorchServe's own after that: what its
+    own import raised counts, and stands first.  None: nothing that its log line has not told.
+    """
+    raised = [line for before, line in pairwise(lines) if before.startswith(" ") and line[:1] > " "]
+    causes = [line for line in raised if f"'{ITS_OWN}" not in line]
+    if not causes or causes[-1].endswith(TOLD_BEFORE):
+        return None
+    kind, _, sentence = causes[-1].partition(": ")
+    exception = getattr(builtins, kind, BaseException)
+    return sentence if sentence and issubclass(exception, PLAIN) else causes[-1]
 
 
 def shown(reason: str) -> str:

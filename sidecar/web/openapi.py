@@ -15,7 +15,7 @@ from sidecar.web.route import Route, RouteGroup
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
 OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # their body says what is wrong
 # In a path: what is there on every server.
-PLACES = {"name": "example", "file": "server.log", "version": "1.0"}
+PLACES = {"name": "example", "file": "server.log", "version": "1.0", "url_path": "en"}
 WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
 
 

@@ -53,6 +53,12 @@ class Route(NamedTuple):
     measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
     example: Any = None
     placeholders: bool = False  # a bearer token that can be no credential here counts as absent
+    open_ended: bool = False  # the last name in the path stands for one segment or several
+
+    @property
+    def pattern(self) -> str:
+        """Return the path as aiohttp's router takes it."""
+        return f"{self.path[:-1]}:.+}}" if self.open_ended else self.path
 
     @property
     def is_open(self) -> bool:

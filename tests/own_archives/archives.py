@@ -30,12 +30,13 @@ class Archive(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """One request.  *same*: TorchServe and the sidecar answer with the same status."""
+    """One request.  *behind* is what of the path follows the model's name."""
 
     model: str
     body: bytes
     headers: Mapping[str, str] = {}
     api: str = "predictions"
+    behind: str = ""
 
 
 ARCHIVES: Mapping[str, Archive] = {
@@ -155,6 +156,10 @@ REQUESTS: Sequence[Ask] = (
     Ask("ensemble", _json([4, 3, 2, 1]), JSON),
     Ask("headers", b"x", TEXT | {"X-Asked": "something"}),
     Ask("headers", b"x"),
+    Ask("headers", b"x", behind="/1.0"),
+    Ask("headers", b"x", behind="/1.0/en"),
+    Ask("headers", b"x", behind="/1.0/en/a%20b/c%2Fd"),
+    Ask("headers", b"x", api="explanations", behind="/1.0"),
     Ask("audio", _sound(), WAV),
     Ask("explain", b"x", TEXT),
     Ask("explain", b"x", TEXT, api="explanations"),

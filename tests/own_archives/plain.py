@@ -27,9 +27,8 @@ class Response(NamedTuple):
 
 def ask(port: int, request: Ask, seconds: float = 60.0) -> Response:
     """Send *request* to the server on *port*."""
-    return send(
-        port, f"/{request.api}/own_{request.model}", request.body, dict(request.headers), seconds
-    )
+    path = f"/{request.api}/own_{request.model}{request.behind}"
+    return send(port, path, request.body, dict(request.headers), seconds)
 
 
 def send(

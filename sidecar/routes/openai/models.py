@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{name}: the catalog as OpenAI's clients list it."""
+"""GET /v1/models and /v1/models/{name}: the catalog as clients of OpenAI and KServe list it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ async def list_openai_models(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     here = [model for model in parts.models.enabled if model.state not in MISSING]
     listed = await asyncio.to_thread(lambda: [_listed(model, parts.settings) for model in here])
-    return json_response(ModelListing("list", listed))
+    return json_response(ModelListing("list", listed, [each.id for each in listed]))
 
 
 async def show_openai_model(request: web.Request) -> web.Response:
@@ -59,6 +59,8 @@ def _listed(model: Model, settings: Settings) -> ListedModel:
         owned_by=owner if slash else "local",
         task=model.spec.task,
         state=model.state.shown,
+        name=model.key,
+        ready=model.usable,
     )
 
 

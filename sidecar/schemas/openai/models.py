@@ -8,7 +8,9 @@ import msgspec
 class ListedModel(msgspec.Struct):
     """One model.  *created*: when its archive was written, in epoch seconds; null without one.
 
-    *owned_by* is who published it, by its hub id; *state* and *task* are ours.
+    *owned_by* is who published it, by its hub id; *state* and *task* are ours.  *name* and *ready*
+    are what KServe's clients read at the same address: ready if a request is answered, after a
+    wake if need be.
     """
 
     id: str
@@ -17,10 +19,13 @@ class ListedModel(msgspec.Struct):
     owned_by: str
     task: str
     state: str
+    name: str
+    ready: bool
 
 
 class ModelListing(msgspec.Struct):
-    """The enabled models that are here, in load order."""
+    """The enabled models that are here, in load order.  *models* are their names, for KServe."""
 
     object: Literal["list"]
     data: list[ListedModel]
+    models: list[str]

@@ -14,5 +14,6 @@ class HeadersHandler(BaseHandler):
             context.set_response_header(place, "X-Rows", "1")
             asked = context.get_request_header(place, "X-Asked") or "nothing"
             kind = context.get_request_header(place, "Content-Type") or "no type"
-            answers.append(f"asked,kind\n{asked},{kind}\n")
+            path = context.get_request_header(place, "url_path")
+            answers.append(f"asked,kind,path\n{asked},{kind},{path}\n")
         return answers

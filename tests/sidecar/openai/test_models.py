@@ -34,3 +34,18 @@ async def test_a_model_is_found_by_any_of_its_names(
 async def test_a_model_without_an_archive_is_not_listed(client: Client) -> None:
     answer = await (await client.get("/v1/models")).json()
     assert {model["state"] for model in answer["data"]} & {"available", "disabled"} == set()
+
+
+async def test_kserves_clients_read_whether_a_model_is_ready_from_the_same_object(
+    client: Client, openai: AsyncOpenAI
+) -> None:
+    answer = await (await client.get("/v1/models/echo")).json()
+    assert {"name": "echo", "ready": True}.items() <= answer.items()
+    assert (await openai.models.retrieve("echo")).id == answer["id"] == "echo"
+    listed = await (await client.get("/v1/models")).json()
+    assert listed["models"] == [model["id"] for model in listed["data"]]
+
+
+async def test_a_model_that_sleeps_is_ready_because_a_request_wakes_it(client: Client) -> None:
+    answer = await (await client.get("/v1/models/other")).json()
+    assert (answer["state"], answer["ready"]) == ("archived", True)

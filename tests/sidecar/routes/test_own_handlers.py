@@ -78,9 +78,16 @@ async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
     torchserve.versions["Mine.mar"] = "2.0"
     client = await start_own()
     await client.post("/predictions/Mine/2.0", data=b"x")
+    await client.post("/predictions/Mine/2.0/en/a b", data=b"x")
     await client.post("/explanations/Mine", data=b"x")
+    await client.post("/explanations/Mine/2.0", data=b"x")
     paths = [request.path for request in torchserve.requests]
-    assert paths == ["/predictions/Mine/2.0", "/explanations/Mine"]
+    assert paths == [
+        "/predictions/Mine/2.0",
+        "/predictions/Mine/2.0/en/a b",
+        "/explanations/Mine",
+        "/explanations/Mine/2.0",
+    ]
 
 
 async def test_status_headers_and_type_are_the_handlers(

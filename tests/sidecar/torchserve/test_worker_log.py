@@ -43,6 +43,71 @@ def test_the_log_of_torchserves_own_layout_is_read_too(tmp_path: Path) -> None:
     assert WorkerLog(path).find_reason("net", 0) == "no weights"
 
 
+def death(key: str, traceback: str, worker: int = 9000) -> str:
+    """What a worker prints that dies of an exception which TorchServe does not foresee."""
+    lines = ["Backend worker process died.", *traceback.splitlines()]
+    text = "".join(LINE.format(key=key, text=line) for line in lines)
+    return text.replace("W-9000", f"W-{worker}")
+
+
+def traceback_of(raised: str) -> str:
+    where = '  File "a.py", line 1, in f\n    x = (\n        ^'
+    return f"Traceback (most recent call last):\n{where}\n{raised}"
+
+
+IN_LOAD = """\
+Traceback (most recent call last):
+  File "/tmp/models/4d/handler.py", line 2, in <module>
+    import spacy.lang
+ModuleNotFoundError: No module named 'spacy'"""
+AMONG_ITS_OWN = """
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/site-packages/ts/model_loader.py", line 107, in load
+    module = self._load_default_handler(handler)
+ModuleNotFoundError: No module named 'ts.torch_handler.handler'"""
+
+
+@pytest.mark.parametrize(
+    ("traceback", "reason"),
+    [
+        (IN_LOAD + AMONG_ITS_OWN, "No module named 'spacy'"),
+        (IN_LOAD, "No module named 'spacy'"),
+        (traceback_of("SyntaxError: '(' was never closed"), "SyntaxError: '(' was never closed"),
+        (traceback_of("KeyError: 'a'"), "KeyError: 'a'"),
+        (
+            traceback_of("FileNotFoundError: [Errno 2] No such file: '/tmp/ts/vocab.txt'"),
+            "[Errno 2] No such file: 'vocab.txt'",
+        ),
+    ],
+)
+def test_what_a_worker_died_of_is_the_reason(tmp_path: Path, traceback: str, reason: str) -> None:
+    path = tmp_path / "workers.log"
+    other = death("other", IN_LOAD.replace("spacy", "nltk"))
+    path.write_text(other + death("net", traceback) + death("net_2", "| nothing"))
+    assert WorkerLog(path).find_reason("net", 0) == reason
+
+
+def test_lines_of_two_workers_may_come_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "workers.log"
+    both = zip(
+        death("net", IN_LOAD).splitlines(keepends=True),
+        death("net", IN_LOAD, worker=9001).splitlines(keepends=True),
+        strict=True,
+    )
+    path.write_text("".join(line for pair in both for line in pair))
+    assert WorkerLog(path).find_reason("net", 0) == "No module named 'spacy'"
+
+
+def test_what_torchserve_raises_itself_hides_no_reason(tmp_path: Path) -> None:
+    raised = traceback_of("RuntimeError: 500 - Unknown exception")
+    path = tmp_path / "workers.log"
+    path.write_text(failure("net", "size mismatch") + death("net", raised))
+    assert WorkerLog(path).find_reason("net", 0) == "size mismatch"
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_log_that_says_nothing_gives_no_reason(tmp_path: Path, there: bool) -> None:
     path = tmp_path / "workers.log"

@@ -28,6 +28,7 @@ JOE = SPEAKING | {
 # They need what this test has not: a handler of the operator, an entry in models.json, a query.
 NOT_SENT = (
     "/explanations/{name}",
+    "/explanations/{name}/{version}",
     "/invocations",
     "/models/{name}/add",
     "/models/{name}/invoke",
@@ -63,6 +64,8 @@ async def client(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
 
 @pytest.mark.parametrize("route", EXAMPLES, ids=lambda route: route.path)
 async def test_every_example_works_as_it_is(client: Client, route: Route) -> None:
-    url = route.path.replace("{name}", "example").replace("{version}", "1.0")
+    url = route.path
+    for place, value in {"name": "example", "version": "1.0", "url_path": "en"}.items():
+        url = url.replace(f"{{{place}}}", value)
     response = await client.post(url, json=route.example, headers=bearer("admin", SECRET))
     assert response.status == 200, await response.text()

@@ -31,7 +31,9 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/predict": (GOOD, 200),
     "/predictions/{name}": (GOOD, 200),
     "/predictions/{name}/{version}": (GOOD, 200),
+    "/predictions/{name}/{version}/{url_path}": (GOOD, 200),
     "/explanations/{name}": (GOOD, 200),
+    "/explanations/{name}/{version}": (GOOD, 200),
     "/models/{name}/invoke": (GOOD, 200),
     "/invocations": (GOOD, 422),
     "/v1/models/{name}:predict": ({"instances": [[1, 2]]}, 200),
@@ -54,7 +56,13 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
 }
 
 
-IN_PATHS = {"{file}": "server.log", "{name}": "echo", "{id}": "nobody", "{version}": "1.0"}
+IN_PATHS = {
+    "{file}": "server.log",
+    "{name}": "echo",
+    "{id}": "nobody",
+    "{version}": "1.0",
+    "{url_path}": "en",
+}
 
 
 def url_of(route: Route) -> str:

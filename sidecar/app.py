@@ -110,6 +110,7 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
     async def lifetimes(_: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(program.client)
+            stack.callback(program.access_log.flush)
             stack.callback(program.speech.close)
             stack.push_async_callback(program.limits.close)
             tasks = {

@@ -43,6 +43,8 @@ from sidecar.schemas.core import TorchServeStats
 from sidecar.settings import MB, Settings
 from sidecar.speech.service import SpeechService
 from sidecar.telemetry.gpus import Gpus
+from sidecar.telemetry.log_queue import AccessLog
+from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.prometheus import Metrics, ModelGauges
 from sidecar.telemetry.speech_statistics import SpeechStatistics
 from sidecar.telemetry.statistics import Statistics
@@ -95,6 +97,7 @@ class Program:
         self.metrics = Metrics()
         self.gpus = Gpus()
         self.turns = Turns()
+        self.access_log = AccessLog(logging.getLogger(REQUESTS))
 
     def provide(self, group: type[Group]) -> Group:
         """Return a *group*, a dataclass whose fields are named after the parts that they hold."""

@@ -1,7 +1,9 @@
 """How a line looks: as text for people, or as JSON for programs."""
 
+import functools
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +13,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _IN_TRACEBACK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LIKE_A_LINE = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_OF_REQUEST = ("method", "path", "status", "seconds", "subject", "bytes")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -18,7 +21,7 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
     """One request.  *path* is the route's: what a client put into it or behind it is not kept.
 
     *seconds* from the request's head to the answer's end, for streams; to its start, else.
-    *bytes* of the answer's body; None where it is sent from a file.
+    *bytes* of the answer's body; None where it is sent from a file.  *time*: epoch seconds.
     """
 
     method: str
@@ -27,6 +30,8 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     subject: str | None
     bytes: int | None
+    time: float
+    request_id: str | None
 
     def __str__(self) -> str:
         size = "-" if self.bytes is None else self.bytes
@@ -36,15 +41,23 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class AccessLines(list[AccessLine]):
+    """Lines that travel to the log as one record."""
+
+
 class TextFormatter(logging.Formatter):
     """`time level logger [request id] - message`; control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and below it the traceback if there is one."""
+        """Return the line, and below it the traceback if there is one; or all access lines."""
+        source = f"{record.levelname:7} {record.name}"
+        if isinstance(record.msg, AccessLines):
+            lines = record.msg
+            return "\n".join(
+                [_text(line.time, source, line.request_id, str(line)) for line in lines]
+            )
         request_id = getattr(record, "request_id", None)
-        asked = f" [{CONTROL.sub(_escaped, request_id)}]" if request_id else ""
-        message = CONTROL.sub(_escaped, record.getMessage())
-        line = f"{_time(record)} {record.levelname:7} {record.name}{asked} - {message}"
+        line = _text(record.created, source, request_id, record.getMessage())
         return line if record.exc_text is None else f"{line}\n{_below(record.exc_text)}"
 
 
@@ -52,20 +65,40 @@ class JsonFormatter(logging.Formatter):
     """One JSON object; an access line's fields stand beside the common ones."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; `exception` is there only when there is one."""
+        """Return the line, with `exception` only when there is one; or all access lines."""
+        common = {"level": record.levelname, "logger": record.name}
+        if isinstance(record.msg, AccessLines):
+            return "\n".join([_json_access_line(line, common) for line in record.msg])
         request_id = getattr(record, "request_id", None)
         fields: dict[str, Any] = {
-            "time": _time(record),
-            "level": record.levelname,
-            "logger": record.name,
+            "time": _time(record.created),
+            **common,
             "message": _SURROGATES.sub(_escaped, record.getMessage()),
             "request_id": request_id and _SURROGATES.sub(_escaped, request_id),
         }
-        if isinstance(record.msg, AccessLine):
-            fields |= msgspec.structs.asdict(record.msg)
         if record.exc_text is not None:
             fields["exception"] = _SURROGATES.sub(_escaped, record.exc_text)
         return _encode(fields).decode()
+
+
+def _text(time: float, source: str, request_id: str | None, message: str) -> str:
+    asked = f" [{request_id}]" if request_id else ""
+    text = f"{source}{asked} - {message}"
+    if not text.isprintable():
+        text = CONTROL.sub(_escaped, text)
+    return f"{_time(time)} {text}"
+
+
+def _json_access_line(line: AccessLine, common: Mapping[str, str]) -> str:
+    fields = {
+        "time": _time(line.time),
+        **common,
+        "message": str(line),
+        "request_id": line.request_id,
+        **{name: getattr(line, name) for name in _OF_REQUEST},
+    }
+    text: str = _encode(fields).decode()
+    return text
 
 
 def _below(traceback: str) -> str:
@@ -73,9 +106,14 @@ def _below(traceback: str) -> str:
     return _LIKE_A_LINE.sub("  ", _IN_TRACEBACK.sub(_escaped, traceback))
 
 
-def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+def _time(seconds: float) -> str:
+    whole, fraction = divmod(seconds, 1)
+    return f"{_second(int(whole))}.{int(fraction * 1000):03}Z"
+
+
+@functools.lru_cache(maxsize=4)  # thousands of lines share a second
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _escaped(match: re.Match[str]) -> str:

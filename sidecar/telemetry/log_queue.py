@@ -1,5 +1,6 @@
 """Between those who log and the thread that writes: nobody waits for a disk."""
 
+import asyncio
 import copy
 import logging
 import logging.handlers
@@ -7,20 +8,23 @@ import os
 import stat
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from queue import SimpleQueue
 
-from sidecar.telemetry.log_lines import AccessLine
+from sidecar.telemetry.log_lines import AccessLine, AccessLines
 from sidecar.telemetry.request_id import RequestIdFilter
 
 MAX_WAITING = 50_000  # lines; where a disk hangs, more would eat the memory
 TELL_SECONDS = 60.0
+GATHER_SECONDS = 0.1  # for which an access line waits for others
+MAX_GATHERED = 1000  # lines
 
 
 class LogQueue(logging.handlers.QueueHandler):
-    """Takes records to the writing thread.  Those that find no room are counted, and told."""
+    """Takes records to the writing thread.  Lines that find no room are counted, and told."""
 
     queue: "SimpleQueue[logging.LogRecord]"
 
@@ -28,6 +32,8 @@ class LogQueue(logging.handlers.QueueHandler):
         super().__init__(SimpleQueue())
         self.addFilter(RequestIdFilter())
         self._max_waiting = max_waiting
+        self._sizes: deque[int] = deque()  # lines of each record that was queued
+        self._waiting = 0  # lines of all of them
         self._lost = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -35,7 +41,7 @@ class LogQueue(logging.handlers.QueueHandler):
 
         By then the arguments may have changed, and the frames of a traceback must not be held.
         """
-        if isinstance(record.msg, AccessLine):
+        if isinstance(record.msg, AccessLines):
             return record
         record = copy.copy(record)
         record.msg, record.args = record.getMessage(), None
@@ -45,14 +51,65 @@ class LogQueue(logging.handlers.QueueHandler):
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue *record* without waiting, or count it as lost."""
-        if self.queue.qsize() >= self._max_waiting:
-            self._lost += 1
+        """Queue *record* without waiting, or count its lines as lost."""
+        size = len(record.msg) if isinstance(record.msg, AccessLines) else 1
+        self._forget_written()
+        if self._waiting + size > self._max_waiting:
+            self._lost += size
             return
         if self._lost:
             lost, self._lost = self._lost, 0
-            self.queue.put_nowait(_lost_lines(lost))
+            self._put(_lost_lines(lost), 1)
+        self._put(record, size)
+
+    def _put(self, record: logging.LogRecord, size: int) -> None:
+        self._sizes.append(size)
+        self._waiting += size
         self.queue.put_nowait(record)
+
+    def _forget_written(self) -> None:
+        """Count no more what the writing thread has taken, which it does in order."""
+        for _ in range(len(self._sizes) - self.queue.qsize()):
+            self._waiting -= self._sizes.popleft()
+
+
+class AccessLog:
+    """Gathers the lines of requests for a moment, so that one record carries many.
+
+    A record of its own for each would cost a request more than all else that is logged or counted
+    for it, and would wake the writing thread, which then wants the interpreter too.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lines = AccessLines()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether lines are wanted at all."""
+        return self._logger.isEnabledFor(logging.INFO)
+
+    def add(self, line: AccessLine) -> None:
+        """Write *line* soon."""
+        self._lines.append(line)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(GATHER_SECONDS, self.flush)
+        elif len(self._lines) >= MAX_GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what was gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines = self._lines, AccessLines()
+        if lines:
+            # Not `info`, which would look up the calling line: it is always this one.
+            name = self._logger.name
+            record = logging.LogRecord(name, logging.INFO, __file__, 0, lines, None, None)
+            self._logger.handle(record)
 
 
 class RotatingLog(logging.handlers.RotatingFileHandler):
@@ -74,6 +131,31 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
                 stream.close()
             raise
         return stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*; access lines go to the next file one by one where this one gets full.
+
+        logging's own method formats each record twice, the first time to learn its length.
+        """
+        try:
+            if self.stream is None:
+                self.stream = self._open()
+            text = self.format(record)
+            full = self._is_filled_by(text)
+            several = full and isinstance(record.msg, AccessLines)
+            for line in text.split("\n") if several else (text,):
+                if full and self._is_filled_by(line):
+                    self.doRollover()
+                self.stream.write(line + self.terminator)
+            self.flush()
+        except Exception:  # noqa: BLE001 - whatever it is, the server goes on
+            self.handleError(record)
+
+    def _is_filled_by(self, text: str) -> bool:
+        if self.maxBytes <= 0 or not stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode):
+            return False
+        self.stream.seek(0, os.SEEK_END)
+        return self.stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         """Give the line up; the next one opens the file again."""

@@ -17,7 +17,7 @@ from sidecar.access.origins import OriginGuard
 from sidecar.errors import Draining, SidecarError, exhaustion
 from sidecar.settings import Settings
 from sidecar.telemetry.log_lines import AccessLine
-from sidecar.telemetry.logs import REQUESTS
+from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
@@ -26,7 +26,6 @@ from sidecar.web.error_forms import OWN, ErrorForm, Fault, form_of
 from sidecar.web.route import Handler
 
 log = logging.getLogger(__name__)
-requests = logging.getLogger(REQUESTS)
 
 _PROCESS_ID = uuid.uuid4().hex[:24]  # followed by a serial number, the id of a request
 _serial = itertools.count(1)
@@ -48,6 +47,7 @@ class ServerContext:
     settings: Settings
     guard: OriginGuard
     metrics: Metrics
+    access_log: AccessLog
     draining: asyncio.Event
 
 
@@ -68,12 +68,12 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         request.app[SERVER].metrics.count_answer(_route(request), response.status)
         return response
     finally:
-        if requests.isEnabledFor(logging.INFO):
-            _write_line(request, response, began)
+        if request.app[SERVER].access_log.enabled:
+            _log(request, response, began)
         REQUEST_ID.reset(mark)
 
 
-def _write_line(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
+def _log(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
     """Write the access line.  Without a response, the client left before there was one."""
     status, size = CLIENT_LEFT, None
     if response is not None:
@@ -83,12 +83,18 @@ def _write_line(request: web.Request, response: web.StreamResponse | None, began
     admission = request.get(ADMISSION)
     identity = None if admission is None else admission.identity
     subject = None if identity is None else identity.subject
-    _log(AccessLine(request.method, _route(request), status, seconds, subject, size))
-
-
-def _log(line: AccessLine) -> None:
-    # Not `info`, which would look up the calling line: it is always this one.
-    requests.handle(logging.LogRecord(REQUESTS, logging.INFO, __file__, 0, line, None, None))
+    request.app[SERVER].access_log.add(
+        AccessLine(
+            request.method,
+            _route(request),
+            status,
+            seconds,
+            subject,
+            size,
+            time.time(),
+            REQUEST_ID.get(),
+        )
+    )
 
 
 def _route(request: web.Request) -> str:
@@ -113,10 +119,12 @@ def refuse_unrouted(
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.force_close()  # what follows on the connection cannot be trusted
     server.metrics.count_answer(NO_ROUTE, exc.status)
-    if requests.isEnabledFor(logging.INFO):
-        mark = REQUEST_ID.set(request_id)
-        _log(AccessLine(request.method, NO_ROUTE, exc.status, 0.0, None, response.content_length))
-        REQUEST_ID.reset(mark)
+    if server.access_log.enabled:
+        size = response.content_length
+        line = AccessLine(
+            request.method, NO_ROUTE, exc.status, 0.0, None, size, time.time(), request_id
+        )
+        server.access_log.add(line)
     return response
 
 

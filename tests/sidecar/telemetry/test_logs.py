@@ -1,5 +1,6 @@
 """What the log files hold, and that a disk in trouble harms nobody."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 
 from sidecar.settings import Settings
-from sidecar.telemetry.log_lines import AccessLine
-from sidecar.telemetry.log_queue import LogQueue
+from sidecar.telemetry.log_lines import AccessLine, AccessLines
+from sidecar.telemetry.log_queue import AccessLog, LogQueue
 from sidecar.telemetry.logs import ERROR_LOG, REQUEST_LOG, REQUESTS, SERVER_LOG, open_logs
 from sidecar.telemetry.request_id import REQUEST_ID
 
 log = logging.getLogger("sidecar.test")
-LINE = AccessLine("GET", "/livez", 200, 0.25, "me", 17)
+LINE = AccessLine("GET", "/livez", 200, 0.25, "me", 17, 1_790_000_000.5, "abc")
 
 
 @contextmanager
@@ -34,13 +35,13 @@ def test_every_line_is_in_its_files_when_the_logs_are_closed(tmp_path: Path) -> 
         for number in range(500):
             log.info("line %d", number)
         log.error("an error")
-        logging.getLogger(REQUESTS).info(LINE)
+        logging.getLogger(REQUESTS).info(AccessLines([LINE]))
     server = lines(tmp_path, SERVER_LOG)
     assert len(server) == 501
     assert server[499].endswith("INFO    sidecar.test - line 499")
     assert [line[25:] for line in lines(tmp_path, ERROR_LOG)] == ["ERROR   sidecar.test - an error"]
     assert [line[25:] for line in lines(tmp_path, REQUEST_LOG)] == [
-        "INFO    sidecar.requests - GET /livez 200 0.250000 s 17 bytes me"
+        "INFO    sidecar.requests [abc] - GET /livez 200 0.250000 s 17 bytes me"
     ]
 
 
@@ -51,7 +52,7 @@ def test_json_lines_have_the_same_keys_and_the_traceback_as_one(tmp_path: Path) 
             dict[str, int]()["missing"]
         except KeyError:
             log.exception("it %s", "failed\nbadly")
-        logging.getLogger(REQUESTS).info(LINE)
+        logging.getLogger(REQUESTS).info(AccessLines([LINE]))
         REQUEST_ID.reset(mark)
         log.info("outside")
     failed, outside = (json.loads(line) for line in lines(tmp_path, SERVER_LOG))
@@ -69,8 +70,8 @@ def test_json_lines_have_the_same_keys_and_the_traceback_as_one(tmp_path: Path) 
     }
     assert outside["request_id"] is None
     assert "exception" not in outside
-    asked.pop("time")
     assert asked == {
+        "time": "2026-09-21T14:13:20.500Z",
         "level": "INFO",
         "logger": "sidecar.requests",
         "message": "GET /livez 200 0.250000 s 17 bytes me",
@@ -130,9 +131,9 @@ def test_a_text_line_has_the_request_id_and_its_traceback_below(tmp_path: Path) 
 
 def test_the_request_lines_can_be_turned_off_and_do_not_depend_on_the_level(tmp_path: Path) -> None:
     with logs(tmp_path / "off", access_log=False):
-        logging.getLogger(REQUESTS).info(LINE)
+        logging.getLogger(REQUESTS).info(AccessLines([LINE]))
     with logs(tmp_path / "on", log_level="ERROR"):
-        logging.getLogger(REQUESTS).info(LINE)
+        logging.getLogger(REQUESTS).info(AccessLines([LINE]))
         log.warning("too low")
     assert lines(tmp_path / "off", REQUEST_LOG) == []
     assert len(lines(tmp_path / "on", REQUEST_LOG)) == 1
@@ -205,6 +206,58 @@ def test_what_finds_no_room_in_the_queue_is_counted() -> None:
     assert said[2].startswith("2 lines were lost")
     assert said[3] == "5"
     assert queue.queue.empty()
+
+
+def test_access_lines_that_are_queued_count_each_for_itself() -> None:
+    queue = LogQueue(max_waiting=3)
+
+    def put(lines: int) -> None:
+        message = AccessLines([LINE] * lines)
+        queue.handle(logging.LogRecord("x", logging.INFO, "", 0, message, None, None))
+
+    put(3)
+    put(2)
+    assert len(queue.queue.get_nowait().msg) == 3
+    put(1)
+    assert queue.queue.get_nowait().getMessage().startswith("2 lines were lost")
+    assert len(queue.queue.get_nowait().msg) == 1
+    put(3)
+    assert len(queue.queue.get_nowait().msg) == 3
+
+
+def test_access_lines_that_came_together_are_rotated_one_by_one(tmp_path: Path) -> None:
+    with logs(tmp_path, log_max_mb=0.001, log_backups=5):
+        logging.getLogger(REQUESTS).info(AccessLines([LINE] * 30))
+    files = list(tmp_path.glob("api_requests.log*"))
+    assert sum(len(lines(tmp_path, path.name)) for path in files) == 30
+    assert all(path.stat().st_size <= 1050 for path in files)
+
+
+def test_lines_of_requests_are_passed_on_together(tmp_path: Path) -> None:
+    async def add_two() -> None:
+        access = AccessLog(logging.getLogger(REQUESTS))
+        access.add(LINE)
+        access.add(LINE)
+        assert taken == []
+        access.flush()
+
+    taken: list[int] = []
+    with logs(tmp_path):
+        logging.getLogger(REQUESTS).addFilter(lambda record: taken.append(len(record.msg)) is None)
+        asyncio.run(add_two())
+    logging.getLogger(REQUESTS).filters.clear()
+    assert taken == [2]
+    assert len(lines(tmp_path, REQUEST_LOG)) == 2
+
+
+def test_a_line_is_passed_on_though_none_follows(tmp_path: Path) -> None:
+    async def add() -> None:
+        AccessLog(logging.getLogger(REQUESTS)).add(LINE)
+        while not lines(tmp_path, REQUEST_LOG):
+            await asyncio.sleep(0.01)
+
+    with logs(tmp_path):
+        asyncio.run(add())
 
 
 def test_a_record_keeps_its_arguments_for_other_handlers() -> None:

@@ -141,21 +141,21 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
             if self.stream is None:
                 self.stream = self._open()
             text = self.format(record)
-            full = self._is_filled_by(text)
+            full = self._is_filled_by(text, self.stream)
             several = full and isinstance(record.msg, AccessLines)
             for line in text.split("\n") if several else (text,):
-                if full and self._is_filled_by(line):
+                if full and self._is_filled_by(line, self.stream):
                     self.doRollover()
                 self.stream.write(line + self.terminator)
             self.flush()
         except Exception:  # noqa: BLE001 - whatever it is, the server goes on
             self.handleError(record)
 
-    def _is_filled_by(self, text: str) -> bool:
-        if self.maxBytes <= 0 or not stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode):
+    def _is_filled_by(self, text: str, stream: TextIOWrapper) -> bool:
+        if self.maxBytes <= 0 or not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             return False
-        self.stream.seek(0, os.SEEK_END)
-        return self.stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
+        stream.seek(0, os.SEEK_END)
+        return stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         """Give the line up; the next one opens the file again."""

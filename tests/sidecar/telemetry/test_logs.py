@@ -241,11 +241,15 @@ def test_lines_of_requests_are_passed_on_together(tmp_path: Path) -> None:
         assert taken == []
         access.flush()
 
+    def take(record: logging.LogRecord) -> bool:
+        taken.append(len(record.msg))
+        return True
+
     taken: list[int] = []
     with logs(tmp_path):
-        logging.getLogger(REQUESTS).addFilter(lambda record: taken.append(len(record.msg)) is None)
+        logging.getLogger(REQUESTS).addFilter(take)
         asyncio.run(add_two())
-    logging.getLogger(REQUESTS).filters.clear()
+    logging.getLogger(REQUESTS).removeFilter(take)
     assert taken == [2]
     assert len(lines(tmp_path, REQUEST_LOG)) == 2
 

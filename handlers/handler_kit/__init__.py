@@ -18,6 +18,7 @@ memory             what a worker holds of the machine's and the GPU's memory
 Loading a model:
 
 loading            lowering, threads, acceleration and warm-up, one after another
+allocation         lets freed memory be used again without the kernel
 device             picks the CPU or a GPU
 choices            what was found out by trying, kept beside the model for the next load
 lowering           the model from fp32 to the precision that it is served in

@@ -45,25 +45,17 @@ class Int8Linear(nn.Module):
 class Quantized:
     """The linear layers of *model*, replaced in place by their `Int8Linear` until `undo`.
 
-    A subclass of `nn.Linear`, a layer that torch's own transformer reads the weights of, and all
-    that belongs to a module whose attribute `stays_exact` is true stay as they are.
+    A subclass of `nn.Linear`, and a layer that torch's own transformer reads the weights of, stay
+    as they are.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._replaced: list[tuple[nn.Module, str, nn.Linear]] = []
         made: dict[nn.Linear, Int8Linear] = {}  # one for all places of a layer that is shared
-        exact = {
-            each
-            for module in model.modules()
-            if getattr(module, "stays_exact", False)
-            for each in module.modules()
-        }
         for path, child in list(model.named_modules(remove_duplicate=False)):
             above, _, name = path.rpartition(".")
             parent = model.get_submodule(above)
             if type(child) is not nn.Linear or isinstance(parent, nn.TransformerEncoderLayer):
-                continue
-            if child in exact:
                 continue
             if child not in made:
                 made[child] = Int8Linear(child)
@@ -78,3 +70,23 @@ class Quantized:
         for parent, name, linear in self._replaced:
             setattr(parent, name, linear)
         self._replaced.clear()
+
+
+class Int8Form:
+    """A *model* that was published in 8 bits too, and takes that form while `in_int8` is true."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        model.in_int8 = True  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return 1
+
+    def undo(self) -> None:
+        """Let the model be in fp32 again."""
+        self._model.in_int8 = False  # type: ignore[assignment]
+
+
+def to_int8(model: nn.Module) -> Quantized | Int8Form:
+    """Bring *model* into its own form in 8 bits, or where it has none round its linear layers."""
+    return Int8Form(model) if hasattr(model, "in_int8") else Quantized(model)

@@ -11,7 +11,7 @@ import torch
 from handler_kit.config import Precision
 from handler_kit.device import give_back
 from handler_kit.errors import release_frames
-from handler_kit.int8 import Quantized
+from handler_kit.int8 import Int8Form, Quantized, to_int8
 from handler_kit.precision import (
     DTYPES,
     MIN_VECTOR_COSINE,
@@ -53,7 +53,7 @@ class Lowering:
         self.check: PrecisionCheck | None = None
         self._handler = handler
         self._outputs = outputs
-        self._quantized: Quantized | None = None
+        self._quantized: Quantized | Int8Form | None = None
 
     def run(self) -> None:
         """Set the handler's model and dtype.  Raises LoadError."""
@@ -131,7 +131,7 @@ class Lowering:
             self._load()
         self.precision = precision
         if precision == "int8":
-            self._quantized = Quantized(self._handler.model)
+            self._quantized = to_int8(self._handler.model)
         elif precision != "fp32":
             self._handler.dtype = DTYPES[precision]
             self._handler.model.to(self._handler.dtype)

@@ -20,7 +20,7 @@ from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
-from handler_kit.int8 import Int8Linear, Quantized
+from handler_kit.int8 import Int8Linear, Quantized, to_int8
 from handler_kit.precision import (
     Compared,
     check_precision,
@@ -293,13 +293,15 @@ def test_layers_in_int8_are_put_back_as_they_were() -> None:
     assert model[0] is model[2] is shared
 
 
-@need_vnni
-def test_a_module_that_stays_exact_keeps_its_layers() -> None:
-    exact = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    exact.stays_exact = True  # type: ignore[assignment]
-    model = torch.nn.Sequential(exact, torch.nn.Linear(4, 4))
-    assert len(Quantized(model)) == 1
-    assert type(exact[0]) is torch.nn.Linear
+def test_a_model_with_a_form_of_its_own_in_int8_is_told_to_take_it() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    model.in_int8 = False  # type: ignore[assignment]
+    form = to_int8(model)
+    assert len(form) == 1
+    assert model.in_int8
+    assert type(model[0]) is torch.nn.Linear
+    form.undo()
+    assert not model.in_int8
 
 
 @need_vnni

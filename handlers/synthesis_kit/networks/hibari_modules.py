@@ -6,7 +6,7 @@ or frames and 0 after its end: before every convolution that sees neighbours, wh
 end is set to 0, which is what a member alone has there.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -75,13 +75,32 @@ class Contour(NamedTuple):
     energy: Tensor
 
 
-class ProsodyNetwork(nn.Module):
-    """Predicts how long each symbol lasts, and the course of pitch and energy.
+class EncodedTexts(NamedTuple):
+    """What both text encoders make of symbols, and the logarithms of the steps that these take.
 
-    Lowered to int8, a duration in fifty was rounded to another step; the sound alone stays near.
+    [n, channels, length] twice, and [n, 1, length].
     """
 
-    stays_exact = True
+    acoustic: Tensor
+    prosodic: Tensor
+    durations: Tensor
+
+
+class HibariStages(Protocol):
+    """The network in three stages; a mask is None where nothing is padded."""
+
+    def texts(self, symbols: Tensor, mask: Tensor | None) -> EncodedTexts:
+        """Encode *symbols* [n, length]."""
+
+    def contours(self, text: Tensor, mask: Tensor | None) -> Tensor:
+        """Return [n, 2 × FRAMES_PER_STEP, steps] for a prosodic *text* [n, channels, steps]."""
+
+    def frames(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Return [n, frames, HEADS × BINS] for *inputs* as `frame_inputs` returns them."""
+
+
+class ProsodyNetwork(nn.Module):
+    """Predicts how long each symbol lasts, and the course of pitch and energy."""
 
     def __init__(self, symbols: int, channels: int = 192) -> None:
         super().__init__()
@@ -95,28 +114,13 @@ class ProsodyNetwork(nn.Module):
             ConvNeXtBlock(channels, 2 * channels, 7, dilation) for dilation in (1, 2, 4, 8, 1, 2)
         )
 
-    def steps(self, text: Tensor, mask: Tensor | None, factors: Tensor) -> Tensor:
-        """Return the steps per symbol [n, length], at least one; *factors* [n] stretch them.
-
-        When stretching, the places where symbols end are rounded and not the durations: most of
-        those are one or two steps, and a tempo would be lost in their rounding.  What a symbol
-        takes beyond its share, to have one step, those after it give back.
-        """
-        seen = text if mask is None else text * mask
-        steps = torch.round(torch.exp(self.duration(seen)[:, 0]) - 1).clamp(1, MOST_STEPS)
-        ends = torch.round(torch.cumsum(steps, 1) * factors[:, None])
-        least = torch.arange(1, steps.shape[1] + 1, device=steps.device)
-        ends = (ends - least).clamp(min=0).cummax(1).values + least
-        return torch.diff(ends, dim=1, prepend=torch.zeros_like(ends[:, :1])).long()
-
-    def contours(self, text: Tensor, mask: Tensor | None) -> Contour:
-        """Return the contour of *text* [n, channels, steps], each symbol repeated for its steps."""
+    def contours(self, text: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the contours of *text*, each symbol repeated for its steps."""
         hidden = self.contour_input(text)
         for block in self.contour:
             hidden = block(hidden, mask)
-        halves = self.contour_output(hidden).unflatten(1, (2, FRAMES_PER_STEP))
-        pitch, energy = halves.transpose(2, 3).flatten(2).unbind(1)
-        return Contour(pitch * 100.0, energy * 5.0)
+        result: Tensor = self.contour_output(hidden)
+        return result
 
 
 class AcousticNetwork(nn.Module):
@@ -130,10 +134,8 @@ class AcousticNetwork(nn.Module):
         self.decoder_norm = nn.LayerNorm(hidden)
         self.head = nn.Linear(hidden, HEADS * BINS)
 
-    def frames(self, text: Tensor, contour: Contour, mask: Tensor | None) -> Tensor:
-        """Return [n, frames, HEADS × BINS] for *text* [n, channels, frames]."""
-        pitch = torch.log1p(relu(contour.pitch))[:, None] / 5.0
-        inputs = torch.cat([text, pitch, contour.energy[:, None] / 5.0], 1)
+    def frames(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the frames of *inputs*."""
         hidden = self.decoder_input(inputs if mask is None else inputs * mask)
         for block in self.decoder:
             hidden = block(hidden, mask)
@@ -142,9 +144,56 @@ class AcousticNetwork(nn.Module):
 
 
 class HibariModules(nn.Module):
-    """Both networks, as `model.safetensors` names them."""
+    """`HibariStages` in torch, with the parts that `model.safetensors` names.
+
+    *in_int8* says that it was asked to be in int8 (`handler_kit.int8`): the network then runs the
+    graphs in its place.
+    """
+
+    in_int8 = False
 
     def __init__(self, symbols: int) -> None:
         super().__init__()
         self.acoustic = AcousticNetwork(symbols)
         self.prosody = ProsodyNetwork(symbols)
+
+    def texts(self, symbols: Tensor, mask: Tensor | None) -> EncodedTexts:
+        """Encode *symbols* [n, length]."""
+        acoustic, prosodic = self.acoustic.text(symbols, mask), self.prosody.text(symbols, mask)
+        durations = self.prosody.duration(prosodic if mask is None else prosodic * mask)
+        return EncodedTexts(acoustic, prosodic, durations)
+
+    def contours(self, text: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the contours of a prosodic *text*."""
+        return self.prosody.contours(text, mask)
+
+    def frames(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the vocoder's frames."""
+        return self.acoustic.frames(inputs, mask)
+
+
+def steps_of(durations: Tensor, factors: Tensor) -> Tensor:
+    """Return the steps per symbol [n, length], at least one; *factors* [n] stretch them.
+
+    When stretching, the places where symbols end are rounded and not the durations: most of those
+    are one or two steps, and a tempo would be lost in their rounding.  What a symbol takes beyond
+    its share, to have one step, those after it give back.
+    """
+    steps = torch.round(torch.exp(durations[:, 0]) - 1).clamp(1, MOST_STEPS)
+    ends = torch.round(torch.cumsum(steps, 1) * factors[:, None])
+    least = torch.arange(1, steps.shape[1] + 1, device=steps.device)
+    ends = (ends - least).clamp(min=0).cummax(1).values + least
+    return torch.diff(ends, dim=1, prepend=torch.zeros_like(ends[:, :1])).long()
+
+
+def contour_of(contours: Tensor) -> Contour:
+    """Return pitch and energy per frame of what a network returned per step."""
+    halves = contours.view(len(contours), 2, FRAMES_PER_STEP, -1)
+    pitch, energy = halves.transpose(2, 3).flatten(2).unbind(1)
+    return Contour(pitch * 100.0, energy * 5.0)
+
+
+def frame_inputs(text: Tensor, contour: Contour) -> Tensor:
+    """Return [n, channels + 2, frames]: acoustic *text* [n, channels, frames] and its contour."""
+    pitch = torch.log1p(relu(contour.pitch))[:, None] / 5.0
+    return torch.cat([text, pitch, contour.energy[:, None] / 5.0], 1)

@@ -1,6 +1,7 @@
 """hibari as a network that speaks: batches of utterances at 24 kHz."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,16 @@ from torch.nn.utils.rnn import pad_sequence
 
 from handler_kit.errors import LoadError
 from handler_kit.threads import one_thread
+from synthesis_kit.networks.hibari_graphs import HibariGraphs
 from synthesis_kit.networks.hibari_modules import (
     FRAMES_PER_STEP,
     VOICED_HZ,
     Contour,
     HibariModules,
+    HibariStages,
+    contour_of,
+    frame_inputs,
+    steps_of,
 )
 from synthesis_kit.networks.hibari_vocoder import HOP, SAMPLE_RATE, HibariVocoder
 from synthesis_kit.text.reading import PhonemeReader, SymbolReader
@@ -36,17 +42,21 @@ class HibariNetwork(SynthesisNetwork):
     knows_times = True
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, modules: HibariModules, symbols: dict[str, int]) -> None:
+    def __init__(self, modules: HibariModules, symbols: dict[str, int], folder: Path) -> None:
         self.model: nn.Module = modules
         self._modules = modules
         self._symbols = symbols
+        self._folder = folder
         device = next(modules.parameters()).device
         self.vocoder = HibariVocoder().to(device)
         self.speaks_side_by_side = device.type == "cpu"
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "HibariNetwork":
-        """Load `model.safetensors` and `vocab.json`.  Raises LoadError."""
+        """Load `model.safetensors` and `vocab.json`; the graphs only when they are needed.
+
+        Raises LoadError.
+        """
         try:
             symbols = msgspec.json.decode((folder / "vocab.json").read_bytes(), type=dict[str, int])
             weights = load_file(folder / "model.safetensors", device=str(device))
@@ -55,7 +65,8 @@ class HibariNetwork(SynthesisNetwork):
             modules.load_state_dict(weights, assign=True)
         except (OSError, KeyError, RuntimeError, msgspec.DecodeError) as exc:
             raise LoadError(f"cannot load hibari's network: {exc}") from exc
-        return cls(modules.to(device).eval().requires_grad_(requires_grad=False), symbols)
+        modules = modules.to(device).eval().requires_grad_(requires_grad=False)
+        return cls(modules, symbols, folder)
 
     def reader(self) -> SymbolReader:
         """Return a reader of phonemes."""
@@ -67,13 +78,22 @@ class HibariNetwork(SynthesisNetwork):
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """Return samples, float32 on the CPU, one row per utterance."""
+        together = [[each] for each in utterances] if self._modules.in_int8 else [utterances]
         with one_thread():
-            return self._speak(utterances)
+            return [samples for each in together for samples in self._speak(each)]
 
     def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
         """Return symbols' times from their predicted durations; an unknown symbol takes none."""
         with one_thread():
             return [self._spans(each) for each in utterances]
+
+    @property
+    def _stages(self) -> HibariStages:
+        return self._graphs if self._modules.in_int8 else self._modules
+
+    @cached_property
+    def _graphs(self) -> HibariGraphs:
+        return HibariGraphs(self._folder)
 
     def _spans(self, utterance: Utterance) -> list[TimeSpan]:
         device = self.vocoder.window.device
@@ -94,11 +114,11 @@ class HibariNetwork(SynthesisNetwork):
         symbols = [torch.tensor(self.symbol_ids(each), device=device) for each in utterances]
         steps, acoustic, prosodic = self._texts(symbols, utterances)
         mask = _mask([int(each.sum()) for each in steps], device)
-        contour = self._modules.prosody.contours(_stretched(prosodic, steps), mask)
+        contour = contour_of(self._stages.contours(_stretched(prosodic, steps), mask))
         contour = _shaped(contour, [int(each.sum()) for each in steps], utterances)
         frame_mask = None if mask is None else mask.repeat_interleave(FRAMES_PER_STEP, 2)
         text = _stretched(acoustic, steps).repeat_interleave(FRAMES_PER_STEP, 2)
-        frames = self._modules.acoustic.frames(text, contour, frame_mask)
+        frames = self._stages.frames(frame_inputs(text, contour), frame_mask)
         return [
             self._voiced(frames[row, :length], contour.pitch[row, :length], utterance)
             for row, (utterance, length) in enumerate(
@@ -121,10 +141,9 @@ class HibariNetwork(SynthesisNetwork):
         device = symbols[0].device
         ids = pad_sequence(symbols, batch_first=True)
         mask = _mask([len(each) for each in symbols], device)
-        acoustic = self._modules.acoustic.text(ids, mask)
-        prosodic = self._modules.prosody.text(ids, mask)
+        acoustic, prosodic, durations = self._stages.texts(ids, mask)
         factors = [each.prosody.duration * each.formants for each in utterances]
-        steps = self._modules.prosody.steps(prosodic, mask, torch.tensor(factors, device=device))
+        steps = steps_of(durations, torch.tensor(factors, device=device))
         own = [row[: len(each)] for row, each in zip(steps, symbols, strict=True)]
         return own, acoustic, prosodic
 

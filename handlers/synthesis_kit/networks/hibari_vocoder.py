@@ -10,12 +10,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
-from synthesis_kit.networks.hibari_modules import HEADS, VOICED_HZ
+from synthesis_kit.networks.hibari_modules import BINS, HEADS, VOICED_HZ
 
 SAMPLE_RATE = 24000
 FFT, HOP = 1200, 300
+OVERLAPPING = FFT // HOP
 HIGHEST_HZ = 11000.0  # the last harmonic
 LOUDEST = 7.0  # of an exponent
 NEAR_ZERO = 1e-9  # of a sine that is divided by
@@ -36,44 +36,66 @@ class HibariVocoder(nn.Module):
         *frames* are [frames, HEADS × BINS], *pitch* is [frames] in Hz.  The noise is drawn on the
         CPU from *seed*, so that every device gives the same.
         """
-        harmonic, theta, noise, free, phase = frames.chunk(HEADS, dim=1)
-        source = torch.stft(
+        harmonic, theta, loudness, free, phase = frames.chunk(HEADS, dim=1)
+        count = len(frames)
+        spectrum = torch.stft(
             pulses(pitch), FFT, HOP, window=self.window, center=True, return_complex=True
-        ).transpose(0, 1)[: frames.shape[0]]
-        spectrum = source * _polar(_exp(harmonic) / (FFT / 4), math.pi * torch.tanh(theta))
-        spectrum += _noise(noise.shape, seed).to(noise.device) * _exp(noise)
+        ).transpose(0, 1)[:count]
+        spectrum *= _polar(_exp(harmonic).div_(FFT / 4), torch.tanh(theta).mul_(math.pi))
+        spectrum += _noise(count, seed).to(frames.device).mul_(_exp(loudness))
         spectrum += _polar(_exp(free), phase)
-        length = frames.shape[0] * HOP
-        return torch.istft(
-            spectrum.transpose(0, 1), FFT, HOP, window=self.window, center=True, length=length
-        )
+        return self._samples(spectrum)
+
+    def _samples(self, spectrum: Tensor) -> Tensor:
+        """Return what `torch.istft` does for [frames, BINS], in a third of its time on a CPU."""
+        windowed = torch.fft.irfft(spectrum, FFT, dim=1).mul_(self.window)
+        weights = self.window.square().expand(len(spectrum), FFT)
+        samples = _overlapped(windowed) / _overlapped(weights)
+        return samples[FFT // 2 :][: len(spectrum) * HOP]
+
+
+def _overlapped(blocks: Tensor) -> Tensor:
+    """Return the sum of *blocks* [n, FFT], each HOP after the one before."""
+    count = len(blocks)
+    total = blocks.new_zeros(count + OVERLAPPING - 1, HOP)
+    for part in range(OVERLAPPING):
+        total[part : part + count] += blocks[:, part * HOP : (part + 1) * HOP]
+    return total.flatten()
 
 
 def pulses(pitch: Tensor) -> Tensor:
     """Return a pulse train [frames × HOP]: every harmonic of *pitch* [frames] below HIGHEST_HZ.
 
     The sum of cosines in closed form: Σ cos(ht) = sin((H + ½)t) / (2 sin(t/2)) − ½; 0 where a frame
-    is unvoiced.  In double precision, and with a highest harmonic that fades in instead of being
-    switched on: otherwise the rounding of a pitch, which differs between a batch and a single
+    is unvoiced.  Turns are summed in double precision, and the highest harmonic fades in instead of
+    being switched on: otherwise the rounding of a pitch, which differs between a batch and a single
     utterance, would be heard in single samples.
     """
-    hertz = interpolate(pitch[None, None], scale_factor=HOP, mode="linear", align_corners=False)
-    hertz = hertz[0, 0].double()
+    hertz = _per_sample(pitch)
     voiced = hertz > VOICED_HZ
-    hertz = hertz.clamp(min=VOICED_HZ)
-    turns = torch.cumsum(hertz / SAMPLE_RATE, 0)
-    phase = (turns - torch.round(turns)) * (2 * math.pi)
-    harmonics = torch.floor(HIGHEST_HZ / hertz)
-    fading = (HIGHEST_HZ / hertz - harmonics) * torch.cos((harmonics + 1) * phase)
-    divisor = 2 * torch.sin(phase / 2)
+    hertz.clamp_(min=VOICED_HZ)
+    turns = torch.cumsum(hertz.double().div_(SAMPLE_RATE), 0)
+    phase = turns.sub_(torch.round(turns)).mul_(2 * math.pi).float()
+    highest = HIGHEST_HZ / hertz
+    harmonics = torch.floor(highest)
+    fading = torch.cos((harmonics + 1).mul_(phase)).mul_(highest.sub_(harmonics))
+    harmonics += 0.5
+    divisor = torch.sin(phase / 2).mul_(2)
     at_peak = divisor.abs() <= NEAR_ZERO
-    ratio = torch.sin((harmonics + 0.5) * phase) / torch.where(at_peak, 1.0, divisor)
-    train = torch.where(at_peak, harmonics + 0.5, ratio) - 0.5 + fading
-    return torch.where(voiced, train, 0.0).float()
+    ratio = torch.sin(phase.mul_(harmonics)).div_(divisor.masked_fill_(at_peak, 1.0))
+    train = torch.where(at_peak, harmonics, ratio).sub_(0.5).add_(fading)
+    return train.mul_(voiced)
+
+
+def _per_sample(pitch: Tensor) -> Tensor:
+    """Return [frames × HOP] on lines through *pitch*, which each frame has in its middle."""
+    ends = torch.cat([pitch[:1], pitch, pitch[-1:]])
+    weights = (torch.arange(HOP, device=pitch.device) + 0.5) / HOP
+    return torch.lerp(ends[:-1, None], ends[1:, None], weights).flatten()[HOP // 2 : -HOP // 2]
 
 
 def _exp(values: Tensor) -> Tensor:
-    return torch.exp(values.clamp(max=LOUDEST))
+    return values.clamp(max=LOUDEST).exp_()
 
 
 def _polar(length: Tensor, angle: Tensor) -> Tensor:
@@ -81,6 +103,6 @@ def _polar(length: Tensor, angle: Tensor) -> Tensor:
     return torch.complex(length * torch.cos(angle), length * torch.sin(angle))
 
 
-def _noise(shape: torch.Size, seed: int) -> Tensor:
-    drawn = torch.randn(*shape, 2, generator=torch.Generator().manual_seed(seed))
+def _noise(count: int, seed: int) -> Tensor:
+    drawn = torch.randn(count, BINS, 2, generator=torch.Generator().manual_seed(seed))
     return torch.view_as_complex(drawn)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from safetensors.numpy import load_file
 
@@ -30,6 +31,22 @@ def test_every_weight_is_there_in_fp32(source: Path, tmp_path: Path) -> None:
     assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
     assert all(np.isfinite(array).all() for array in weights.values())
     assert (tmp_path / "vocab.json").read_bytes() == (source / "vocab.json").read_bytes()
+
+
+def test_the_graphs_are_in_int8_but_for_durations_and_pitch(source: Path, tmp_path: Path) -> None:
+    hibari.convert(source, tmp_path)
+    in_int8 = {}
+    for name in hibari.GRAPHS:
+        graph = onnx.load(tmp_path / name).graph
+        kinds = [node.op_type for node in graph.node]
+        in_int8[name] = (kinds.count("MatMulInteger"), "DynamicQuantizeLinear" in kinds)
+        weights = {each.name for each in graph.initializer}
+        assert {used for node in graph.node for used in node.input if "weight" in used} <= weights
+    assert in_int8 == {
+        "texts.onnx": (20, True),  # the acoustic network's: two blocks, and one layer four times
+        "contours.onnx": (0, False),
+        "frames.onnx": (17, True),
+    }
 
 
 def test_a_missing_file_is_named(source: Path, tmp_path: Path) -> None:

@@ -8,19 +8,19 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import uvloop
 
 from sidecar.access.private_files import make_private
 from sidecar.announcement import announce
-from sidecar.app import create_app, create_runner
+from sidecar.app import create_app, create_management_app, create_runner
 from sidecar.catalog.entries import CatalogError
 from sidecar.configuration import check_configuration, explain_configuration, take_over_config
 from sidecar.lifecycle import StopSignals, drain
-from sidecar.program import PROGRAM
+from sidecar.program import PROGRAM, Program
 from sidecar.settings import Settings, SettingsError, load_effective
 from sidecar.state_folder import StateFolderTaken, own_state_folder
 from sidecar.telemetry.gpus import Gpus
@@ -103,7 +103,10 @@ async def serve(settings: Settings) -> None:
     process: TorchServeProcess | None = None
     signals = StopSignals(lambda: process.kill() if process else None)
     signals.listen()
-    listener = _bind(settings)
+    listener = _bind(settings.host, settings.port, "--port")
+    management = None
+    if (port := settings.torchserve_management_port) is not None:
+        management = _bind(settings.host, port, "SIDECAR_TORCHSERVE_MANAGEMENT_PORT")
     if settings.torchserve == "managed":
         end_leftovers(settings.state_dir)
         process = TorchServeProcess(settings, find_java_home(), Gpus().visible_indices())
@@ -122,13 +125,35 @@ async def serve(settings: Settings) -> None:
         _give_back_large_blocks()
         program = app[PROGRAM]
         announcing = functools.partial(announce, program, functools.partial(print, flush=True))
-        async with program.background.running("announce", announcing):
+        async with (
+            _serving_management(program, management),
+            program.background.running("announce", announcing),
+        ):
             await signals.asked.wait()
         # While it still listens: new requests and /readyz hear of it.
         await drain(program, runner.connections, acceptor.stop, signals.at_once)
     finally:
         await runner.cleanup()
         logging.getLogger(__name__).info("stopped")
+
+
+@asynccontextmanager
+async def _serving_management(
+    program: Program, listener: socket.socket | None
+) -> AsyncIterator[None]:
+    """Serve TorchServe's management API on *listener*, where there is one, until the block ends."""
+    if listener is None:
+        yield
+        return
+    runner = create_runner(create_management_app(program))
+    await runner.setup()
+    acceptor = Acceptor(listener, runner.connections, program.settings.max_connections)
+    acceptor.start()
+    try:
+        yield
+    finally:
+        await acceptor.stop()
+        await runner.cleanup()
 
 
 def _calm_garbage_collector() -> None:
@@ -153,11 +178,14 @@ def _give_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
-def _bind(settings: Settings) -> socket.socket:
-    """Return the listening socket.  Raises PortTaken before anything else is started."""
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    """Return a listening socket; *setting* chooses its port.
+
+    Raises PortTaken, before anything else is started.
+    """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,8 +193,8 @@ def _bind(settings: Settings) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as exc:
         raise PortTaken(
-            f"cannot listen on {settings.host}:{settings.port} ({exc.strerror or exc}); "
-            "another program may use it: choose one with --port"
+            f"cannot listen on {host}:{port} ({exc.strerror or exc}); "
+            f"another program may use it: choose one with {setting}"
         ) from exc
     return listener
 

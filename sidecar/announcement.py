@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sidecar.access.origins import answered_hosts
 from sidecar.access.signing_keys import uses_development_secret
 from sidecar.models.model import Model
@@ -59,6 +61,9 @@ def starting(settings: Settings) -> str:
     if settings.host not in LOOPBACK:
         hosts = answered_hosts(settings.allowed_hosts)
         lines.append(f"Answers requests to {hosts}; SIDECAR_ALLOWED_HOSTS adds names")
+    if settings.torchserve_management_port is not None:
+        management = msgspec.structs.replace(settings, port=settings.torchserve_management_port)
+        lines.append(f"TorchServe's management API is on {_url(management)}, for tokens with admin")
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ from sidecar.routes import (
     root,
     stats,
     synthesize,
+    torchserve_management,
     transcribe,
 )
 from sidecar.routes.groups import GROUPS, ROUTES
@@ -35,6 +36,7 @@ from sidecar.settings import Settings
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.connections import ConnectionRunner
+from sidecar.web.error_forms import FORM, MANAGEMENT
 from sidecar.web.middleware import SERVER, ServerContext, around
 from sidecar.web.openapi import build_document
 from sidecar.web.page import PAGES
@@ -61,6 +63,17 @@ async def create_app(
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     app.cleanup_ctx.append(_lifetimes(program))
+    return app
+
+
+def create_management_app(program: Program) -> web.Application:
+    """Return TorchServe's management API of *program*, which another application runs."""
+    app = web.Application(middlewares=[around])
+    app[SERVER] = program.provide(ServerContext)
+    app[FORM] = MANAGEMENT
+    app[torchserve_management.PARTS] = program.provide(torchserve_management.ManagementParts)
+    for route in torchserve_management.ROUTES:
+        app.router.add_route(route.method, route.pattern, program.admission.guard(route))
     return app
 
 
@@ -124,6 +137,7 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
                 stack.push_async_callback(program.process.stop)
                 tasks["torchserve"] = _supervisor(program, program.process).run
             stack.push_async_callback(program.operations.stop, Draining("the server has stopped"))
+            stack.push_async_callback(program.registration.stop)
             for name, work in tasks.items():
                 await stack.enter_async_context(program.background.running(name, work))
             yield

@@ -191,9 +191,9 @@ class VersionNotFound(SidecarError):
 
     status = 404
 
-    def __init__(self, key: str, version: str) -> None:
+    def __init__(self, key: str, version: str, rule: str | None = None) -> None:
         super().__init__(
-            f"{key} has no version {version}",
+            rule or f"{key} has no version {version}",
             field="version",
             error=f"Version '{version}' of model '{key}' is not available",
         )
@@ -204,6 +204,61 @@ class InvalidVersion(SidecarError):
 
     status = 400
     error = "This cannot be done with this version"
+
+
+class DefaultVersionKept(SidecarError):
+    """The default version cannot go while there are others."""
+
+    status = 403
+
+    def __init__(self, key: str, version: str) -> None:
+        super().__init__(
+            f"{version} is the default; make another one that first",
+            field="version",
+            error=f"Cannot remove default version for model {key}",
+        )
+
+
+class ArchiveNotFound(SidecarError):
+    """What is to be registered is no archive of the model store."""
+
+    status = 404
+
+    def __init__(self, archive: str, rule: str) -> None:
+        super().__init__(rule, field="url", error=f"Model not found at: {archive}; {rule}")
+
+
+class UnusableArchive(SidecarError):
+    """An archive that cannot be read, or not be entered under its name."""
+
+    status = 400
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule, field="url", error=f"The archive cannot be used: {rule}")
+
+
+class AlreadyRegistered(SidecarError):
+    """The model has this version already."""
+
+    status = 409
+
+    def __init__(self, key: str, version: str) -> None:
+        super().__init__(
+            "unregister it first, or register the archive under another model_name",
+            field="url",
+            error=f"Model version {version} is already registered for model {key}",
+        )
+
+
+class WorkersNotStarted(SidecarError):
+    """No workers of a model became READY; *reason* is why."""
+
+    error = "The workers did not start"
+
+    def __init__(self, key: str, version: str, reason: str) -> None:
+        super().__init__(
+            reason, error=f"Failed to start workers for model {key} version: {version}"
+        )
 
 
 class PayloadTooLarge(SidecarError):

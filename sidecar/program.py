@@ -31,6 +31,7 @@ from sidecar.models.model import Model
 from sidecar.models.operations import Operations
 from sidecar.models.operator_changes import OperatorChanges
 from sidecar.models.reconciler import Reconciler
+from sidecar.models.registration import Registration
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.states import MISSING
@@ -218,6 +219,18 @@ class Program:
             self.room,
             self.engine,
             refuse_missing=self.downloads.refuse_missing,
+        )
+
+    @cached_property
+    def registration(self) -> Registration:
+        """Registers archives of the model store."""
+        return Registration(
+            self.models,
+            self.versions,
+            self.operations,
+            self.operator_changes,
+            self.catalog_watch,
+            self.settings,
         )
 
     # Requests

@@ -83,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
     torchserve_worker_log: Path | None = None  # of an external one: what its workers print
     poll_seconds: Positive = 2.0
+    torchserve_management_port: Port | None = None  # of its management API; None: off
     serve_archives: bool | None = None  # None: where TorchServe is managed
     torchserve_metrics: bool = False  # /metrics has TorchServe's own too, under their old names
 

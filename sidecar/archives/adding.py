@@ -20,7 +20,6 @@ from sidecar.catalog.catalog import Catalog, parse_specs
 from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.models_file import Entry, ModelsFile
-from sidecar.catalog.own_archives import UnreadableArchive, read_archive
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.state_folder import owner_address
@@ -53,23 +52,6 @@ def read_entries(path: Path, text: str) -> dict[str, Entry]:
     if not (isinstance(given, dict) and given and all(map(_is_object, given.values()))):
         raise CatalogError(f'{path}: expected {{"name": {{…}}}}, an entry as models.json has them')
     return given
-
-
-def own_archive_entry(
-    archive: Path, name: str | None, inference: Mapping[str, Any]
-) -> dict[str, Entry]:
-    """Return the entry for *archive*, whose handler is not ours, under *name* or its model's.
-
-    *inference* has the settings that beat the archive's own.  Raises CatalogError.
-    """
-    try:
-        facts = read_archive(archive)
-    except UnreadableArchive as exc:
-        raise CatalogError(str(exc)) from exc
-    if facts.ours:
-        raise CatalogError(f"{archive}: it is one that this program built; its entry is elsewhere")
-    entry: Entry = {"handler": "own", "archive": archive.name}
-    return {name or facts.name: entry | ({"inference": dict(inference)} if inference else {})}
 
 
 @contextmanager

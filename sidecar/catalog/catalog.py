@@ -93,10 +93,14 @@ class Catalog(Mapping[str, ModelSpec]):
         """Return the catalog with a model that was downloaded.  Raises CatalogError."""
         return Catalog({**self._specs, key: spec}, {*self._own, key}, self.broken, self.found)
 
+    def with_spec(self, key: str, spec: ModelSpec) -> "Catalog":
+        """Return the catalog with another spec for a model that it has, by the same names."""
+        return Catalog({**self._specs, key: spec}, self._own, self.broken, self.found)
+
     def without(self, key: str) -> "Catalog":
-        """Return the catalog without a downloaded model, whose files are gone."""
+        """Return the catalog without *key*: its files are gone, or nobody is to be served it."""
         specs = {known: spec for known, spec in self._specs.items() if known != key}
-        return Catalog(specs, self._own - {key}, self.broken, self.found)
+        return Catalog(specs, self._own - {key}, self.broken, self.found - {key})
 
     def auto_load(self) -> list[str]:
         """Return the enabled models to load at start, in load order."""

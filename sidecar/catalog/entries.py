@@ -3,6 +3,7 @@
 A fault is told with the line and the column, the entry, the field and the rule.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 
 from sidecar.catalog.handler_options import read_options
 from sidecar.catalog.json_places import find_duplicate, find_places, line_and_column
-from sidecar.catalog.own_archives import own_entry
+from sidecar.catalog.own_archives import UnreadableArchive, own_entry, read_archive
 from sidecar.schemas.model_spec import HANDLER_OF, ArchiveName, ModelSpec, Name
 from sidecar.validation import Misfit, explain_misfit
 
@@ -56,6 +57,23 @@ def read_entries(
             place = _place(text, ("models", key, *read.path))
             found.broken[key] = f"{name}, {place}: {key}: {read}"
     return found
+
+
+def own_archive_entry(
+    archive: Path, name: str | None, inference: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the entry for *archive*, whose handler is not ours, under *name* or its model's.
+
+    *inference* has the settings that beat the archive's own.  Raises CatalogError.
+    """
+    try:
+        facts = read_archive(archive)
+    except UnreadableArchive as exc:
+        raise CatalogError(str(exc)) from exc
+    if facts.ours:
+        raise CatalogError(f"{archive}: it is one that this program built; its entry is elsewhere")
+    entry: dict[str, Any] = {"handler": "own", "archive": archive.name}
+    return {name or facts.name: entry | ({"inference": dict(inference)} if inference else {})}
 
 
 def unfit_key(key: str, kind: Any = Name) -> str | None:

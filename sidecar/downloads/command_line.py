@@ -14,7 +14,6 @@ from tqdm import tqdm
 from sidecar.archives import __main__ as building
 from sidecar.archives.adding import (
     add_entries,
-    own_archive_entry,
     read_entries,
     stored,
     tell_of_server,
@@ -22,7 +21,7 @@ from sidecar.archives.adding import (
 from sidecar.archives.archive import BuildError
 from sidecar.catalog.catalog import Catalog, load_catalog
 from sidecar.catalog.downloaded import DownloadedModels
-from sidecar.catalog.entries import CatalogError
+from sidecar.catalog.entries import CatalogError, own_archive_entry
 from sidecar.catalog.model_store import archive_path
 from sidecar.catalog.own_archives import SUFFIXES
 from sidecar.downloads import leftovers

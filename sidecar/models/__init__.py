@@ -6,6 +6,7 @@ registry          all models by their names; adds and drops those of downloads
 catalog_watch     notices entries that are added to models.json while the server runs
 reconciler        observes TorchServe and the model store, decides (pure), and has one thing done
 operations        what may be asked of a model; starts at most one operation at a time for each
+registration      archives of the model store that operators register and take out
 operator_changes  what operators may do to models, each awaited until it is done
 loader            carries out operations at TorchServe: load, wake, sleep, scale, unload
 worker_start      starts workers and waits until they are READY

@@ -104,6 +104,8 @@ class CatalogWatch:
             log.warning("%s is as it was read before: %s", self._path, exc)
             return
         for key, spec in catalog.items():
+            if self._models.is_overruled(key):
+                continue
             known = self._models.get(key)
             try:
                 named = key in self._models.catalog.found and key not in catalog.found

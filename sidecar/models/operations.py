@@ -112,9 +112,10 @@ class Operations:
         """Load the archive as it lies in the model store now, in place of what is loaded."""
         self._begin(model, self._versions.replace(model), "replace")
 
-    async def add_version(self, model: Model, version: str) -> None:
-        """Load *version* beside the others.  Raises VersionNotFound, InvalidVersion."""
-        await self._perform(model, partial(self._versions.add, model, version), "add a version")
+    async def add_version(self, model: Model, version: str, archive: str | None = None) -> None:
+        """Load *version* beside the others.  Raises what `ModelVersions.add` does."""
+        work = partial(self._versions.add, model, version, archive)
+        await self._perform(model, work, "add a version")
 
     async def make_default(self, model: Model, version: str) -> None:
         """Let requests go to *version*.  Raises VersionNotFound, ModelNotReady."""
@@ -174,6 +175,22 @@ class Operations:
                     await self._take_out(model, refusal)
                 await delete()
                 self._models.drop(model, refusal)
+            finally:
+                _keep_if_there(model)
+
+        await self._cancel_operation(model)
+        await self._perform(model, work, "remove")
+
+    async def withdraw(self, model: Model, refusal: Unavailable) -> None:
+        """Take *model* out, and let it leave the program; its files stay where they are.
+
+        Whoever asks meanwhile gets *refusal*.
+        """
+
+        async def work() -> None:
+            try:
+                await self._take_out(model, refusal)
+                self._models.withdraw(model, refusal)
             finally:
                 _keep_if_there(model)
 

@@ -96,13 +96,18 @@ class OperatorChanges:
         if len(model.workers) > max(model.spec.inference.workers.min, 1):
             await self.scale(model, len(model.workers) - 1, reason)
 
-    async def add_version(self, model: Model, version: str, reason: str) -> None:
-        """Load *version* beside the others.  Raises VersionNotFound, InvalidVersion."""
+    async def add_version(
+        self, model: Model, version: str, reason: str, archive: str | None = None
+    ) -> None:
+        """Load *version* beside the others, from *archive* or the one of the store that holds it.
+
+        Raises VersionNotFound, InvalidVersion.
+        """
         await self.load(model, reason)
         workers = len(model.workers) + model.target_workers
         if not self._room.has_room(model, workers):
             raise NoRoom(f"the budget has no room for the workers of {version}", field="version")
-        await self._change_versions(model, self._operations.add_version(model, version))
+        await self._change_versions(model, self._operations.add_version(model, version, archive))
 
     async def make_default(self, model: Model, version: str, reason: str) -> None:
         """Let requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.

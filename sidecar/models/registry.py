@@ -36,6 +36,7 @@ class ModelRegistry(Mapping[str, Model]):
         self._build: Build = lambda key, spec: Model(key, spec, dispatchers, history, nudged, clock)
         self._torchserve_answers = False
         self._models: dict[str, Model] = {}
+        self._overruled: set[str] = set()
         self._enabled: list[Model] = []
         self._queues: list[RequestQueue] = []
         self._arrange({key: self._build(key, spec) for key, spec in catalog.items()})
@@ -69,6 +70,30 @@ class ModelRegistry(Mapping[str, Model]):
         self.catalog = self.catalog.with_entry(key, spec)
         self._begin_life(key, "its entry in models.json has changed")
 
+    def is_overruled(self, key: str) -> bool:
+        """Return whether an operator has overruled, until the next start, what files say of *key*.
+
+        They registered it with settings of its own, changed its workers' limits, or took it out.
+        """
+        return key in self._overruled
+
+    def overrule(self, model: Model, spec: ModelSpec | None = None) -> None:
+        """Let what *model* is count before what files say of it; with *spec*, it is that now.
+
+        The two may differ in the limits of its workers.
+        """
+        self._overruled.add(model.key)
+        if spec is not None:
+            self.catalog = self.catalog.with_spec(model.key, spec)
+            model.spec = spec
+
+    def withdraw(self, model: Model, reason: Unavailable) -> None:
+        """Take out *model*, whatever files say of it, until it is entered by name."""
+        self.catalog = self.catalog.without(model.key)
+        self._arrange(self._models)
+        self._overruled.add(model.key)
+        model.retire(reason)
+
     def check(self, key: str, spec: ModelSpec) -> None:
         """Raise CatalogError if a download cannot be entered: one of its names is taken."""
         if self._is_downloaded(key):
@@ -94,6 +119,7 @@ class ModelRegistry(Mapping[str, Model]):
             )
         model = self._build(key, self.catalog[key])
         self._arrange({**self._models, key: model})
+        self._overruled.discard(key)
         if self._torchserve_answers:
             model.find_torchserve()
         self._nudged.set()

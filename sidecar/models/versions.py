@@ -42,9 +42,14 @@ class ModelVersions:
             raise VersionNotFound(model.key, version)
         return version
 
-    async def add(self, model: Model, version: str) -> None:
-        """Load *version* beside what is there.  Raises VersionNotFound, InvalidVersion."""
-        name = await asyncio.to_thread(find_version, self._model_store, model.key, version)
+    async def add(self, model: Model, version: str, archive: str | None = None) -> None:
+        """Load *version* beside what is there, from *archive* or the one that holds it.
+
+        Raises VersionNotFound, InvalidVersion.
+        """
+        name = archive or await asyncio.to_thread(
+            find_version, self._model_store, model.key, version
+        )
         if name is None:
             raise VersionNotFound(model.key, version)
         await self._load(model, name, version)

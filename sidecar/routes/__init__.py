@@ -10,6 +10,7 @@ predict                POST /predict
 speech_predictions     POST /predict with speech models
 own_predictions        POST /predict with handlers that are not ours
 predictions            POST /predictions and /explanations, GET /ping: TorchServe's inference API
+torchserve_management  /models on a port of its own: TorchServe's management API
 kserve                 POST /v1/models/{name}:predict and :explain, of KServe
 sagemaker              POST /invocations and /models/{name}/invoke, of SageMaker
 synthesize             POST /synthesize

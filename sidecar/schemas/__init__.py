@@ -10,6 +10,7 @@ downloads      /models/download and what belongs to it
 autoscaler     /autoscaler/…
 logs           /logs
 torchserve     TorchServe's own API
+torchserve_management  TorchServe's management API
 openai         /v1/…, as OpenAI's clients call it
 model_spec     models.json
 inline_audio   an audio file inside JSON

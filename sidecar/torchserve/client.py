@@ -325,6 +325,25 @@ class TorchServeClient:
             raise
         return msgspec.json.decode(body, type=list[ModelState])[0]
 
+    async def describe_whole(
+        self, model: str, version: str | None = None, *, customized: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return all that is said of *model*, or of one *version*; `all` stands for each.
+
+        With *customized*, also what its handler says of itself.  Nothing when it is not
+        registered.  Raises EngineRefused or EngineGone.
+        """
+        params = {"customized": "true"} if customized else None
+        try:
+            body = await self._management.call(
+                "GET", _path(model, version), params=params, seconds=QUICK_SECONDS
+            )
+        except EngineRefused as exc:
+            if exc.status == 404:
+                return []
+            raise
+        return msgspec.json.decode(body, type=list[dict[str, Any]])
+
     async def register(
         self,
         archive: str,

@@ -8,6 +8,8 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from aiohttp import web
+
 from sidecar.errors import SidecarError, sentence
 from sidecar.schemas.openai.errors import ErrorType, OpenAIError
 from sidecar.schemas.predict import ErrorBody
@@ -58,7 +60,7 @@ class ErrorForm(NamedTuple):
 
 
 def form_of(path: str) -> ErrorForm:
-    """Return the form of errors below *path*."""
+    """Return the form of errors below *path*, on the port that all clients ask."""
     if path.startswith(TORCHSERVE_PATHS) or path.endswith(KSERVE_VERBS):
         return _TORCHSERVE
     return _OPENAI if path.startswith("/v1/") else OWN
@@ -104,6 +106,7 @@ _KINDS: Mapping[int, str] = MappingProxyType(
         403: "InvalidKeyException",
         404: "ModelNotFoundException",
         405: "MethodNotAllowedException",
+        409: "ConflictStatusException",
         422: "BadRequestException",
         503: "ServiceUnavailableException",
         504: "RequestTimeoutException",
@@ -111,12 +114,28 @@ _KINDS: Mapping[int, str] = MappingProxyType(
 )
 
 
+_KINDS_OF_VERSIONS: Mapping[int, str] = MappingProxyType(
+    {403: "InvalidModelVersionException", 404: "ModelVersionNotFoundException"}
+)
+
+
 def _torchserve_body(fault: Fault) -> dict[str, Any]:
     """TorchServe's three fields, beside our own."""
     kind = _KINDS.get(fault.status, "InternalServerException")
+    if fault.field == "version":
+        kind = _KINDS_OF_VERSIONS.get(fault.status, kind)
     return {"code": fault.status, "type": kind, "message": fault.error, **_own_body(fault)}
+
+
+_FOR_OPERATORS: Mapping[int, int] = MappingProxyType({422: 400})
+
+
+def _management_body(fault: Fault) -> dict[str, Any]:
+    return _torchserve_body(fault._replace(status=_FOR_OPERATORS.get(fault.status, fault.status)))
 
 
 OWN = ErrorForm(ErrorBody, _own_body)
 _OPENAI = ErrorForm(OpenAIError, _openai_body, MappingProxyType({422: 400}))
 _TORCHSERVE = ErrorForm(TorchServeError, _torchserve_body)
+MANAGEMENT = ErrorForm(TorchServeError, _management_body, _FOR_OPERATORS)
+FORM = web.AppKey("error_form", ErrorForm)  # of every error of an application

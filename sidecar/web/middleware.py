@@ -22,7 +22,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION
-from sidecar.web.error_forms import OWN, ErrorForm, Fault, form_of
+from sidecar.web.error_forms import FORM, OWN, ErrorForm, Fault, form_of
 from sidecar.web.route import Handler
 
 log = logging.getLogger(__name__)
@@ -203,6 +203,8 @@ def error_response(
 ) -> web.Response:
     """Return an error in the form that the clients of this route read."""
     form = form_of(request.path)
+    if isinstance(request, web.Request) and _SERVING in request:  # it has reached an application
+        form = request.app.get(FORM, form)
     return web.Response(
         body=_encoded(form, fault),
         status=form.status(fault.status),

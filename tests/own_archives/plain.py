@@ -47,6 +47,19 @@ def send(
         connection.close()
 
 
+def manage(port: int, method: str, path: str, token: str | None = None) -> tuple[int, Any]:
+    """Ask a management API on *port*; the status and the JSON of its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        assert response.getheader("Content-Type") == "application/json"
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
 class Plain(NamedTuple):
     """A running TorchServe: its ports."""
 
@@ -71,6 +84,7 @@ def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> 
                 "grpc_management_port=0",
                 "load_models=all",
                 "default_workers_per_model=1",
+                "enable_model_api=true",
                 "disable_system_metrics=true",
             ]
         )

@@ -1,13 +1,19 @@
-"""Every archive answers under the sidecar what it answers under `torchserve --start`."""
+"""Every archive answers under the sidecar what it answers under `torchserve --start`.
 
+Its operators get the same answers too, from the management API.
+"""
+
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 
-from tests.integration.server import Server
+from tests.integration.server import SECRET, Server, free_port
 from tests.own_archives.archives import REQUESTS, Ask, pack
-from tests.own_archives.plain import Plain, Response, ask, plain_torchserve
+from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # twenty workers have to start
 
@@ -38,6 +44,7 @@ def sidecar(plain: Plain, folder: Path) -> Iterator[Server]:
         inference_url=f"http://127.0.0.1:{plain.port}",
         management_url=f"http://127.0.0.1:{plain.management}",
         metrics_url=f"http://127.0.0.1:{plain.metrics}",
+        torchserve_management_port=str(free_port()),
     )
     server.start()
     try:
@@ -63,3 +70,66 @@ def test_bytes_status_and_content_type_are_torchserves(
 def of_somebody_else(request: Ask) -> Ask:
     """Both servers share the workers, so each sums up for a person of its own."""
     return request._replace(body=request.body.replace(b"somebody", b"somebody else"))
+
+
+REGISTERED = "/models?url=own_function.mar&model_name={name}"
+ASKED_OF_MANAGEMENT = (  # in this order
+    ("GET", "/models?limit=2"),
+    ("GET", "/models?limit=1&next_page_token=3"),
+    ("GET", "/models/own_text"),
+    ("GET", "/models/own_text/1.0"),
+    ("GET", "/models/own_text/all"),
+    ("GET", "/models/own_text/9"),
+    ("GET", "/models/nobody"),
+    ("POST", "/models"),
+    ("POST", "/models?url=nothing.mar"),
+    ("POST", "/models?url=../own_text.mar"),
+    ("POST", REGISTERED),
+    ("POST", REGISTERED),
+    ("GET", "/models/{name}"),
+    ("PUT", "/models/{name}?min_worker=1&synchronous=true"),
+    ("GET", "/models/{name}"),
+    ("PUT", "/models/{name}?min_worker=1&max_worker=2"),
+    ("PUT", "/models/{name}/1.0?min_worker=1&max_worker=2&synchronous=true"),
+    ("PUT", "/models/{name}?min_worker=2&max_worker=1"),
+    ("PUT", "/models/{name}/9?min_worker=1"),
+    ("PUT", "/models/{name}/1.0/set-default"),
+    ("PUT", "/models/{name}/9/set-default"),
+    ("PUT", "/models/{name}?min_worker=0&max_worker=0&synchronous=true"),
+    ("DELETE", "/models/{name}/9"),
+    ("DELETE", "/models/{name}"),
+    ("DELETE", "/models/{name}"),
+    ("POST", REGISTERED + "&initial_workers=1"),
+    ("DELETE", "/models/{name}/1.0"),
+    ("POST", "/models/own_text"),
+    ("DELETE", "/models"),
+)
+
+
+def test_the_management_api_answers_in_torchserves_statuses_and_shapes(
+    plain: Plain, sidecar: Server
+) -> None:
+    claims = {"sub": "operator", "scope": "admin", "exp": int(time.time()) + 600}
+    token = jwt.encode(claims, SECRET, "HS256")
+    ours = int(sidecar.environment["SIDECAR_TORCHSERVE_MANAGEMENT_PORT"])
+    for method, path in ASKED_OF_MANAGEMENT:
+        asked = path.format(name="by_torchserve"), path.format(name="by_the_sidecar")
+        theirs = shape(manage(plain.management, method, asked[0]), "by_torchserve")
+        assert shape(manage(ours, method, asked[1], token), "by_the_sidecar") == theirs, asked
+
+
+def shape(answer: tuple[int, Any], name: str) -> tuple[int, Any]:
+    """Return what both must have alike: of an error its type, of a sentence all but the name."""
+    status, body = answer
+    if status >= 400:
+        return status, (body["code"], body["type"], isinstance(body["message"], str))
+    if "status" in body:
+        return status, body["status"].replace(name, "NAME")
+    return status, kinds(body)
+
+
+def kinds(value: Any) -> Any:
+    """Return the names and the types in *value*."""
+    if isinstance(value, dict):
+        return {key: kinds(each) for key, each in sorted(value.items())}
+    return [kinds(each) for each in value] if isinstance(value, list) else type(value).__name__

@@ -53,9 +53,10 @@ PASSED_ON = frozenset(
 )
 OURS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("inference_address", "management_address", "metrics_address"),
+        ("inference_address", "metrics_address"),
         "the sidecar listens, by --host and --port; TorchServe stays behind it",
     ),
+    "management_address": "SIDECAR_TORCHSERVE_MANAGEMENT_PORT offers its API, by the sidecar",
     **dict.fromkeys(
         (
             "grpc_inference_address",
@@ -77,7 +78,7 @@ OURS: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("enable_model_api", "allowed_urls", "use_env_allowed_urls"),
-        "models come from the model store alone; changes need the scope admin",
+        "archives come from the model store alone; changes need the scope admin",
     ),
     **dict.fromkeys(
         ("metrics_mode", "enable_metrics_api", "disable_system_metrics", "system_metrics_cmd"),

@@ -72,7 +72,7 @@ def of_somebody_else(request: Ask) -> Ask:
     return request._replace(body=request.body.replace(b"somebody", b"somebody else"))
 
 
-REGISTERED = "/models?url=own_function.mar&model_name={name}"
+REGISTERED = "/models?url=own_function.mar&model_name={name}&initial_workers="
 ASKED_OF_MANAGEMENT = (  # in this order
     ("GET", "/models?limit=2"),
     ("GET", "/models?limit=1&next_page_token=3"),
@@ -84,8 +84,8 @@ ASKED_OF_MANAGEMENT = (  # in this order
     ("POST", "/models"),
     ("POST", "/models?url=nothing.mar"),
     ("POST", "/models?url=../own_text.mar"),
-    ("POST", REGISTERED),
-    ("POST", REGISTERED),
+    ("POST", REGISTERED + "0"),
+    ("POST", REGISTERED + "0"),
     ("GET", "/models/{name}"),
     ("PUT", "/models/{name}?min_worker=1&synchronous=true"),
     ("GET", "/models/{name}"),
@@ -99,7 +99,7 @@ ASKED_OF_MANAGEMENT = (  # in this order
     ("DELETE", "/models/{name}/9"),
     ("DELETE", "/models/{name}"),
     ("DELETE", "/models/{name}"),
-    ("POST", REGISTERED + "&initial_workers=1"),
+    ("POST", REGISTERED + "1"),
     ("DELETE", "/models/{name}/1.0"),
     ("POST", "/models/own_text"),
     ("DELETE", "/models"),

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
+from sidecar.app import create_management_app
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import StartSidecar
+from tests.sidecar.web.test_refusals_by_limits import bearer
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "migrating.md").read_text()
@@ -87,15 +91,23 @@ async def test_an_archive_is_added(folder: Path, line: str) -> None:
 async def test_a_client_is_answered(
     folder: Path, start: StartSidecar, torchserve: FakeTorchServe, line: str
 ) -> None:
-    torchserve.archives.add("densenet.mar")
+    torchserve.archives |= {"densenet.mar", "other.mar"}
+    shutil.copy(folder / "other.mar", folder / "store")
     client = await start(
         catalog={"densenet": {"handler": "own", "auto_load": True}},
         model_store=folder / "store",
         torchserve_metrics=True,
     )
-    code, output = await run(
-        ["bash", "-c", f"{line} --silent --fail-with-body"],
-        folder,
-        URL=str(client.make_url("/")).rstrip("/"),
-    )
+    assert client.app is not None
+    registration = client.app[PROGRAM].registration
+    if "/second" in line:
+        await registration.register("other.mar", "second", {}, initial_workers=1)
+    async with TestServer(create_management_app(client.app[PROGRAM])) as management:
+        code, output = await run(
+            ["bash", "-c", f"{line} --silent --fail-with-body"],
+            folder,
+            URL=str(client.make_url("/")).rstrip("/"),
+            MANAGEMENT_URL=str(management.make_url("/")).rstrip("/"),
+            TOKEN=bearer("me", "admin")["Authorization"].removeprefix("Bearer "),
+        )
     assert code == 0, output

@@ -8,6 +8,7 @@ The layers, imports go down only:
     app, program, lifecycle  the application; its parts, and how they are wired; its end
     announcement             what the terminal says at the start
     configuration            checks and explains the settings, without a start
+    readings                 what is read of the parts at a scrape of the metrics
     background               tasks that run beside the requests, started again when they fail
     routes                   one endpoint each: a request in, an answer out
     web                      connections, bodies within their limits, who may enter, errors

@@ -7,8 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.errors import Draining
+from sidecar.errors import Draining, refusals
 from sidecar.program import PROGRAM, Program
+from sidecar.readings import ReadingParts, all_readings
 from sidecar.routes import (
     audio,
     audio_validation,
@@ -37,7 +38,7 @@ from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.connections import ConnectionRunner
 from sidecar.web.error_forms import FORM, MANAGEMENT
-from sidecar.web.middleware import SERVER, ServerContext, around
+from sidecar.web.middleware import NO_ROUTE, SERVER, ServerContext, around
 from sidecar.web.openapi import build_document
 from sidecar.web.page import PAGES
 
@@ -62,6 +63,9 @@ async def create_app(
             app.router.add_route(route.method, route.pattern, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
+    _expect_counts(program)
+    for family in all_readings(program.provide(ReadingParts)):
+        program.metrics.add(family)
     app.cleanup_ctx.append(_lifetimes(program))
     return app
 
@@ -75,6 +79,15 @@ def create_management_app(program: Program) -> web.Application:
     for route in torchserve_management.ROUTES:
         app.router.add_route(route.method, route.pattern, program.admission.guard(route))
     return app
+
+
+def _expect_counts(program: Program) -> None:
+    """Let the counts begin with 0 that alerts look at."""
+    for route in ROUTES:
+        if route.measured_as is not None:
+            program.metrics.expect_route(route.path, (200, *route.statuses))
+    program.metrics.expect_route(NO_ROUTE, (400, 404, 405))
+    program.metrics.expect_rejections(sorted(each.__name__ for each in refusals()))
 
 
 def _provide_parts(app: web.Application, program: Program) -> None:
@@ -138,6 +151,7 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
                 tasks["torchserve"] = _supervisor(program, program.process).run
             stack.push_async_callback(program.operations.stop, Draining("the server has stopped"))
             stack.push_async_callback(program.registration.stop)
+            program.metrics.expect_tasks(tasks)
             for name, work in tasks.items():
                 await stack.enter_async_context(program.background.running(name, work))
             yield

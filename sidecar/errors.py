@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from sidecar.validation import nearest
 
+REFUSED = frozenset({401, 403, 429, 503})  # statuses of those who may ask again, or otherwise
 NO_SUCH_MODEL = "no such model in the catalog"
 
 
@@ -576,3 +577,9 @@ class LogNotFound(SidecarError):
 
     status = 404
     error = "There is no such log file"
+
+
+def refusals(kind: type[SidecarError] = SidecarError) -> set[type[SidecarError]]:
+    """Return the errors, *kind* and those below it, whose status is one of REFUSED."""
+    found = {kind} if kind.status in REFUSED else set()
+    return found.union(*(refusals(each) for each in kind.__subclasses__()))

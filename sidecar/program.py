@@ -6,8 +6,10 @@ endpoints gets the parts that it works with, by `Program.provide`.
 
 import asyncio
 import logging
+import tempfile
 from dataclasses import fields
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 from aiohttp import web
@@ -27,7 +29,6 @@ from sidecar.models.autoscaler import Autoscaler
 from sidecar.models.catalog_watch import CatalogWatch
 from sidecar.models.history import History
 from sidecar.models.loader import ModelLoader
-from sidecar.models.model import Model
 from sidecar.models.operations import Operations
 from sidecar.models.operator_changes import OperatorChanges
 from sidecar.models.reconciler import Reconciler
@@ -46,7 +47,7 @@ from sidecar.speech.service import SpeechService
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.logs import REQUESTS
-from sidecar.telemetry.prometheus import Metrics, ModelGauges
+from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.speech_statistics import SpeechStatistics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.telemetry.system import SystemSampler
@@ -58,6 +59,7 @@ from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
 from sidecar.web.admission import AdmissionControl
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.measurement import Measurement
+from sidecar.web.middleware import Listener
 from sidecar.web.page import PageCache
 from sidecar.web.turns import Turns
 
@@ -91,8 +93,11 @@ class Program:
             log.error("left out: %s", sentence)
         self.authenticator = build_authenticator(settings)
         self.draining = asyncio.Event()  # the server is leaving
+        self.listeners: list[Listener] = []
         self.nudged = asyncio.Event()  # the reconciler ought to look at once
         self.lookups = Lookups()  # of both caches
+        self.result_lookups = Lookups(self.lookups)
+        self.page_lookups = Lookups(self.lookups)
         self.statistics = Statistics()
         self.speech_statistics = SpeechStatistics()
         self.metrics = Metrics()
@@ -159,9 +164,7 @@ class Program:
     def models(self) -> ModelRegistry:
         """Every model."""
         dispatchers = DispatcherFactory(self.settings, self.client, self.metrics)
-        models = ModelRegistry(self.catalog, dispatchers, self.history, self.nudged)
-        self.metrics.watch(lambda: [_gauges(model) for model in models.enabled])
-        return models
+        return ModelRegistry(self.catalog, dispatchers, self.history, self.nudged)
 
     @cached_property
     def loader(self) -> ModelLoader:
@@ -268,7 +271,7 @@ class Program:
     @cached_property
     def speech(self) -> SpeechService:
         """Finds voices and recognisers, and encodes and decodes audio."""
-        return SpeechService(self.models, self.scheduler, self.settings)
+        return SpeechService(self.models, self.scheduler, self.settings, self.metrics.speech)
 
     @cached_property
     def speech_predictions(self) -> SpeechPredictions:
@@ -279,7 +282,7 @@ class Program:
     def results(self) -> ResultCache:
         """Keeps results of models that say `cache`."""
         return ResultCache(
-            self.lookups,
+            self.result_lookups,
             max_bytes=int(self.settings.result_cache_mb * MB),
             max_seconds=self.settings.result_cache_seconds,
         )
@@ -287,7 +290,7 @@ class Program:
     @cached_property
     def pages(self) -> PageCache:
         """Keeps the pages that are the same for everybody."""
-        return PageCache(self.lookups, self.settings.page_cache_seconds)
+        return PageCache(self.page_lookups, self.settings.page_cache_seconds)
 
     def read_load(self) -> Load:
         """Return how full the machine is."""
@@ -309,17 +312,19 @@ class Program:
     @cached_property
     def system(self) -> SystemSampler:
         """Measures the machine."""
-        return SystemSampler(self.models.worker_pids, self.gpus)
+        settings = self.settings
+        folders = {
+            "logs": settings.logs,
+            "models": settings.model_store,
+            "state": settings.state_dir,
+            "temporary": Path(tempfile.gettempdir()),
+        }
+        return SystemSampler(self.models.worker_pids, self.gpus, folders=folders)
 
     @cached_property
     def background(self) -> BackgroundTasks:
         """Runs tasks; readiness is red while any of them is down."""
         return BackgroundTasks(self.metrics.count_background_failure)
-
-
-def _gauges(model: Model) -> ModelGauges:
-    dispatcher = model.dispatcher
-    return ModelGauges(model.key, len(dispatcher.queue), dispatcher.in_flight, dispatcher.workers)
 
 
 PROGRAM = web.AppKey("program", Program)

@@ -2,9 +2,10 @@
 
 
 class Lookups:
-    """Hits and misses since the start."""
+    """Hits and misses since the start; each counts in *whole* too, which is of several caches."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: "Lookups | None" = None) -> None:
+        self._whole = whole
         self.hits = 0
         self.misses = 0
 
@@ -14,6 +15,8 @@ class Lookups:
             self.hits += 1
         else:
             self.misses += 1
+        if self._whole is not None:
+            self._whole.count(hit=hit)
 
     @property
     def hit_rate(self) -> float | None:

@@ -16,11 +16,14 @@ class CrashLoop:
     def __init__(self) -> None:
         self._alive: frozenset[int] = frozenset()
         self._deaths: deque[float] = deque()
+        self.total = 0  # since the model came
 
     def observe(self, pids: Collection[int], now: float) -> None:
         """Take in which processes the READY workers are now; those that are gone have died."""
         seen = frozenset(pids)
-        self._deaths.extend([now] * len(self._alive - seen))
+        died = len(self._alive - seen)
+        self._deaths.extend([now] * died)
+        self.total += died
         self._alive = seen
 
     def forget(self) -> None:

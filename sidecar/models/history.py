@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,13 @@ class Transition(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Done(NamedTuple):
+    """How often something was done, and the seconds that it took altogether."""
+
+    times: int
+    seconds: float
+
+
 class History:
     """The newest transitions and changes, and counts of all changes since the start."""
 
@@ -43,6 +51,7 @@ class History:
         self._clock = clock
         self._events: deque[ScalingEvent] = deque(maxlen=REMEMBERED)
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._done: dict[tuple[str, EventType], Done] = {}
         self.transitions: deque[Transition] = deque(maxlen=REMEMBERED)
         self.counts: Counter[str] = Counter()
         self.illegal = 0  # steps that the table of transitions does not have
@@ -69,7 +78,13 @@ class History:
         )
         self._events.append(event)
         self.counts[change.event] += 1
+        done = self._done.get((model, change.event), Done(0, 0.0))
+        self._done[model, change.event] = Done(done.times + 1, done.seconds + change.seconds)
         self._seconds[change.event] += change.seconds
+
+    def done(self, model: str, event: EventType) -> Done:
+        """Return how often *event* has happened to *model* since the start, and its seconds."""
+        return self._done.get((model, event), Done(0, 0.0))
 
     def mean_seconds(self, *kinds: EventType) -> float | None:
         """Return how long such changes took; None before the first."""

@@ -400,7 +400,7 @@ class Model:
             return
         match self.gate:
             case Gate.OPEN:
-                self.dispatcher.open(len(self.workers))
+                self.dispatcher.open(len(self.workers), self.version or self.spec.version)
             case Gate.HELD:
                 self.dispatcher.hold()
             case Gate.CLOSED:

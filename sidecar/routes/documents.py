@@ -1,5 +1,6 @@
 """GET /openapi.json, /docs (Swagger UI, its files shipped with us) and /metrics."""
 
+import asyncio
 import importlib.util
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ async def asset(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.Response:
     """Answer in Prometheus' text format, with TorchServe's metrics if the settings ask for them."""
     parts = request.app[METRICS]
-    text = parts.metrics.text()
+    text = parts.metrics.text() + await asyncio.to_thread(parts.metrics.process_text)
     if parts.settings.torchserve_metrics:
         with suppress(EngineGone, EngineRefused):  # without TorchServe there are no metrics of it
             text += await parts.client.fetch_metrics()

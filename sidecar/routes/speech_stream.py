@@ -80,7 +80,7 @@ async def send_stream(
     """
     order = wanted.order
     started = time.monotonic()
-    speaking = SpeechSynthesis(speech.scheduler, order, streamed=True)
+    speaking = speech.synthesis(order, streamed=True)
     async with aclosing(speaking.replies()) as parts:
         first = await anext(parts)
         rate = first.parameters["sample_rate"]
@@ -145,7 +145,7 @@ async def send_speech_events(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """Send the audio as events; no synthesis when it ended early."""
     started = time.monotonic()
-    speaking = SpeechSynthesis(speech.scheduler, wanted.order, streamed=True)
+    speaking = speech.synthesis(wanted.order, streamed=True)
     in_thread = speech.in_threads_of(request[ADMISSION].client)
     response, whole = await send_events(request, _events(in_thread, speaking, wanted, form))
     if not whole:

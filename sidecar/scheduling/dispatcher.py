@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
@@ -23,6 +24,13 @@ from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.prometheus import Metrics, ModelMetrics
 from sidecar.torchserve.client import TorchServeClient
+
+
+class RequestCounts(NamedTuple):
+    """Requests of clients: none of a *waiting* one's inputs is in a job, some of *running* are."""
+
+    waiting: int
+    running: int
 
 
 class Dispatcher:
@@ -51,7 +59,7 @@ class Dispatcher:
         self._clock = clock
         self._workers = 0
         self._closed: Unavailable | None = ModelNotReady(f"{model} is loading", field="model_name")
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._pump_scheduled = False
         self._breaker = CircuitBreaker()
         runner: type[Runner] = RequestRunner if limits.by_torchserve else JobRunner
@@ -82,6 +90,12 @@ class Dispatcher:
         """Entries inside jobs."""
         return self._runner.in_flight
 
+    def count_requests(self) -> RequestCounts:
+        """Count the requests of clients that the entries in the queue and in jobs are of."""
+        running = {_asker(entry) for batch in self._jobs.values() for entry in batch}
+        waiting = {_asker(entry) for entry in self.queue}
+        return RequestCounts(len(waiting - running), len(running))
+
     @property
     def worker_memory(self) -> dict[int, WorkerMemory]:
         """What each worker, by its process id, told last of its memory; ours to prune."""
@@ -98,9 +112,10 @@ class Dispatcher:
         """How many jobs may be in flight."""
         return self._runner.slots(self._workers)
 
-    def open(self, workers: int) -> None:
-        """Take entries, and send what waits: *workers* are READY."""
+    def open(self, workers: int, version: str = "") -> None:
+        """Take entries, and send what waits: *workers* of *version* are READY."""
         self._workers = workers
+        self._runner.version = version
         self._closed = None
         self._schedule_pump()
 
@@ -173,7 +188,7 @@ class Dispatcher:
             if not batch:
                 return
             job = asyncio.create_task(self._runner.run(batch))
-            self._jobs.add(job)
+            self._jobs[job] = batch
             job.add_done_callback(self._finished)
 
     def _free_slots(self) -> int:
@@ -190,7 +205,7 @@ class Dispatcher:
                 return 0
 
     def _finished(self, job: asyncio.Task[None]) -> None:
-        self._jobs.discard(job)
+        del self._jobs[job]
         self.used_at = self._clock()
         self._schedule_pump()
 
@@ -199,6 +214,15 @@ class Dispatcher:
         if self._closed is None:
             self.queue.put_back(entry)
         return self._closed is None
+
+
+def _asker(entry: Entry) -> int:
+    """Return what is the same for all entries of one request, and different for each request.
+
+    That is the identity of the text, which is made anew for each request: clients may give
+    several requests the same id.
+    """
+    return id(entry if entry.request_id is None else entry.request_id)
 
 
 class DispatcherFactory:

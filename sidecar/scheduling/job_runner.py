@@ -63,25 +63,35 @@ class JobRunner(Runner):
         except EngineOutOfReach as exc:
             log.warning("a job of %s was not sent: %s", self._model, exc, extra=asked_by(batch))
             full = Exhausted("the server has no connection left for TorchServe")
+            self._metrics.count_failed_job("not_sent")
             self._try_again(batch, full, alone=False)
         except EngineGone as exc:
-            self._record_failure()
+            self._record_failure("gone")
             gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             self._try_again(batch, gone, alone=exc.reached)
         except EngineRefused as exc:
-            self._record_failure()
+            self._record_failure("refused")
             self._after_refusal(batch, exc)
         except MalformedAnswer as exc:
             log.error(  # noqa: TRY400 - a sentence says it all
                 "%s: %s", self._model, exc, extra=asked_by(batch)
             )
-            self._give_up(batch, InternalError())
+            self._fail(batch, "malformed")
         except Exception:
             log.exception("a job of %s failed in the sidecar", self._model, extra=asked_by(members))
-            self._give_up(members, InternalError())
+            self._fail(members, "sidecar")
         finally:
             self.in_flight -= len(members)
             self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
+
+    def _fail(self, batch: Sequence[Entry], reason: str) -> None:
+        """Answer all of *batch* with an error of the server's own: another try would not help."""
+        self._metrics.count_failed_job(reason)
+        error = InternalError()
+        for entry in batch:
+            if not entry.abandoned:
+                self._metrics.count_failed_input(error)
+        self._give_up(batch, error)
 
     def _pack(self, members: Sequence[Entry]) -> tuple[Sequence[Entry], bytes]:
         """Return those of *members* that can be sent, and the job that they make.
@@ -105,7 +115,7 @@ class JobRunner(Runner):
                 type(exc).__name__,
                 extra=asked_by([entry]),
             )
-            entry.refuse(InternalError())
+            self._fail([entry], "sidecar")
             return False
         return True
 
@@ -119,9 +129,10 @@ class JobRunner(Runner):
         # The handler's own time: ours holds the wait behind the job before, too.
         in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
         self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
-        self._metrics.observe_job(len(batch), self._clock() - started)
+        observed = self._metrics.jobs_of(batch[0].version or self.version)
+        observed.observe_job(len(batch), self._clock() - started)
         for entry in batch:
-            self._metrics.observe_queue_wait(started - entry.enqueued_at)
+            observed.queue_wait.observe(started - entry.enqueued_at)
 
     def _answer(
         self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
@@ -155,6 +166,8 @@ class JobRunner(Runner):
                 cause,
                 extra=asked_by([entry]),
             )
+        if item.status != 400:
+            self._metrics.count_failed_input(error)
         entry.refuse(error)
 
     def _after_refusal(self, batch: Sequence[Entry], refusal: EngineRefused) -> None:

@@ -6,7 +6,7 @@ so that nothing starves.  All entries age alike, so a rank never changes and a h
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sidecar.errors import QueueFull
 from sidecar.scheduling.entry import Entry
@@ -26,6 +26,9 @@ class RequestQueue:
 
     def __len__(self) -> int:
         return self._live
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for _, _, entry in self._heap if entry.queued and not entry.abandoned)
 
     @property
     def first(self) -> Entry | None:

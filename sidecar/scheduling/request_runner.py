@@ -100,16 +100,19 @@ class RequestRunner(Runner):
                 "a request to %s was not sent: %s", self._model, exc, extra=asked_by([entry])
             )
             full = Exhausted("the server has no connection left for TorchServe")
+            self._metrics.count_failed_job("not_sent")
             self._try_again([entry], full, alone=False)
         except EngineGone as exc:
-            self._record_failure()
+            self._record_failure("gone")
             gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             self._try_again([entry], gone, alone=exc.reached)
         except Exception:
             log.exception(
                 "a request to %s failed in the sidecar", self._model, extra=asked_by([entry])
             )
-            entry.refuse(InternalError())
+            self._metrics.count_failed_job("sidecar")
+            self._metrics.count_failed_input(error := InternalError())
+            entry.refuse(error)
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -123,8 +126,9 @@ class RequestRunner(Runner):
         async with self._client.forward(request, seconds) as response:
             taken = self._clock() - started
             self._mean_seconds += SMOOTHING * (taken - self._mean_seconds)
-            self._metrics.observe_job(1, taken)
-            self._metrics.observe_queue_wait(started - entry.enqueued_at)
+            observed = self._metrics.jobs_of(entry.version or self.version)
+            observed.observe_job(1, taken)
+            observed.queue_wait.observe(started - entry.enqueued_at)
             if response.pieces is not None:
                 self._breaker.record_success()
                 await self._pass_on(entry, response, response.pieces, seconds)
@@ -149,7 +153,7 @@ class RequestRunner(Runner):
     def _again_after(
         self, entry: Entry, refusal: EngineRefused | None, error: SidecarError
     ) -> None:
-        self._record_failure()
+        self._record_failure("refused")
         log.warning("a request to %s: %s", self._model, refusal, extra=asked_by([entry]))
         self._try_again([entry], error, alone=True)
 
@@ -171,7 +175,7 @@ class RequestRunner(Runner):
             async for piece in pieces:
                 await stream.put(piece)
         except EngineGone:
-            self._record_failure()
+            self._record_failure("gone")
             gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
             await stream.put(gone)
         else:

@@ -62,6 +62,7 @@ class Runner:
         self._serial = 0
         self.memory: dict[int, WorkerMemory] = {}  # by process id, what each told last
         self.in_flight = 0  # entries inside jobs
+        self.version = ""  # which answers entries that ask for none
 
     @property
     def most_entries(self) -> int:
@@ -84,7 +85,8 @@ class Runner:
         """Run one job.  Every entry of *members* is answered, refused, or queued again."""
         raise NotImplementedError
 
-    def _record_failure(self) -> None:
+    def _record_failure(self, reason: str) -> None:
+        self._metrics.count_failed_job(reason)
         self._on_trouble()
         if self._breaker.record_failure(self._clock()):
             log.error("%s: jobs keep failing; none are sent for a while", self._model)
@@ -100,6 +102,7 @@ class Runner:
             if entry.abandoned:
                 continue
             if entry.attempts >= MAX_ATTEMPTS or not self._queue_again(entry):
+                self._metrics.count_failed_input(error)
                 entry.refuse(error)
 
     @staticmethod

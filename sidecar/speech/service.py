@@ -17,7 +17,7 @@ from sidecar.speech.audio_decoder import DecodingBudget
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
 from sidecar.speech.rendering import SpeechFile, render
-from sidecar.speech.synthesis import SynthesisCall, speak
+from sidecar.speech.synthesis import SpeechSynthesis, SynthesisCall, speak
 from sidecar.speech.transcription import Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import (
@@ -28,13 +28,21 @@ from sidecar.speech.voices import (
     find_speaker,
     find_voice_activity,
 )
+from sidecar.telemetry.prometheus import SpeechMetrics
 
 
 class SpeechService:
     """Finds voices and recognisers, and has the threads that encode and decode."""
 
-    def __init__(self, models: ModelRegistry, scheduler: Scheduler, settings: Settings) -> None:
+    def __init__(
+        self,
+        models: ModelRegistry,
+        scheduler: Scheduler,
+        settings: Settings,
+        metrics: SpeechMetrics,
+    ) -> None:
         self.scheduler = scheduler
+        self._metrics = metrics
         self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)
@@ -64,13 +72,17 @@ class SpeechService:
         longest = self._settings.max_speech_seconds
         return SynthesisCall(text, speaker, parameters, scheduling, longest)
 
+    def synthesis(self, call: SynthesisCall, *, streamed: bool) -> SpeechSynthesis:
+        """Return the way of the text of *call* through the voice."""
+        return SpeechSynthesis(self.scheduler, call, self._metrics, streamed=streamed)
+
     async def speak(self, call: SynthesisCall, name: OutputFormat, client: str) -> SpeechFile:
         """Return all that *call* asks for as a file in the format *name*.
 
         Raises what the scheduler raises, SpeechTooLong, and the first sentence's error.
         """
         started = time.monotonic()
-        spoken = await speak(self.scheduler, call)
+        spoken = await speak(self.synthesis(call, streamed=False))
         seconds = time.monotonic() - started
         in_thread = self.in_threads_of(client)
         rendered = await render(in_thread, spoken, name, call.parameters.quality)
@@ -103,7 +115,7 @@ class SpeechService:
         finds speech.
         """
         recording = Recording(source.blocks(), self.voice_activity(), scheduling, streamed)
-        return Transcription(self.scheduler, recording, listener, parameters)
+        return Transcription(self.scheduler, recording, listener, parameters, self._metrics)
 
     def voice_activity(self) -> str:
         """Return the model that finds speech.  Raises ModelNotFound."""

@@ -27,6 +27,7 @@ from sidecar.schemas.model_spec import CLONING
 from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
+from sidecar.telemetry.prometheus import SpeechMetrics
 
 AHEAD = 8  # parts that are queued or in flight
 SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
@@ -100,12 +101,11 @@ class SynthesisPart(NamedTuple):
     seconds: float
 
 
-async def speak(scheduler: Scheduler, call: SynthesisCall) -> SynthesizedSpeech:
+async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
     """Return all of the audio.
 
     Raises what the scheduler raises, SpeechTooLong, and the first sentence's error.
     """
-    speaking = SpeechSynthesis(scheduler, call, streamed=False)
     async with aclosing(speaking.replies()) as parts:
         replies = [reply async for reply in parts]
     return SynthesizedSpeech(
@@ -128,12 +128,14 @@ class SpeechSynthesis:
         self,
         scheduler: Scheduler,
         call: SynthesisCall,
+        metrics: SpeechMetrics,
         *,
         streamed: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._call = call
+        self._metrics = metrics
         self._streamed = streamed
         self._clock = clock
         self._begun = False  # the first part is there
@@ -155,7 +157,7 @@ class SpeechSynthesis:
         Whoever stops reading closes the iterator: what is still queued never runs.  Raises what
         the scheduler raises, InvalidInput and SpeechTooLong.
         """
-        silent = True
+        silent, started = True, self._clock()
         try:
             waiting = deque(await self._pieces())
             while waiting or self._pending:
@@ -165,11 +167,16 @@ class SpeechSynthesis:
                     for place, piece in enumerate(self._scripts([reply])):
                         self._pending.insert(place, self._start(piece))
                 elif reply.body:  # a sentence of signs that nobody says has none
+                    if silent and self._streamed:
+                        waited = self._clock() - self._call.scheduling.arrived
+                        self._metrics.observe_first_audio(self._call.speaker.key, waited)
                     silent = False
                     self._note_words(reply)
                     yield reply
             if silent:
                 raise InvalidInput("holds nothing that can be spoken", field="text")
+            taken = self._clock() - started
+            self._metrics.observe_factor(self._call.speaker.key, taken, self._spoken_seconds)
         finally:
             for pending in self._pending:
                 pending.close()
@@ -182,7 +189,9 @@ class SpeechSynthesis:
             for word, start, end in reply.parameters.get("words", ())
         ]
         rate: int = reply.parameters["sample_rate"]
-        self._spoken_seconds += len(reply.body) / (BYTES_PER_SAMPLE * rate)
+        seconds = len(reply.body) / (BYTES_PER_SAMPLE * rate)
+        self._spoken_seconds += seconds
+        self._metrics.count_spoken(self._call.speaker.key, seconds)
 
     async def _pieces(self) -> list[SynthesisPart]:
         """Return what is to be spoken.  Raises SpeechTooLong for more than is allowed."""

@@ -4,8 +4,9 @@ Only a few stretches are ahead of the one that is waited for, so that memory sta
 however long the audio is.
 """
 
+import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -17,6 +18,7 @@ from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.transcription import Segment, TranscriptionParameters
 from sidecar.speech.voice_activity import Recording, SpeechFinder, SpeechStretch
 from sidecar.speech.voices import Listener
+from sidecar.telemetry.prometheus import SpeechMetrics
 
 AHEAD = 8  # stretches that are queued or in flight
 
@@ -44,11 +46,17 @@ class Transcription:
         recording: Recording,
         listener: Listener,
         parameters: TranscriptionParameters,
+        metrics: SpeechMetrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._recording = recording
         self._listener = listener
         self._parameters = parameters
+        self._metrics = metrics
+        self._clock = clock
+        self._counted_seconds = 0.0  # of the recording, in the metrics
         self._language = parameters.known_language
         self._pending: deque[PendingRequest] = deque()
         # A version that is asked for is the recogniser's: speech is found by the default one.
@@ -71,19 +79,29 @@ class Transcription:
 
         Raises what the scheduler raises.  Whoever stops reading closes the iterator.
         """
-        pending = self._pending
+        pending, started = self._pending, self._clock()
         try:
             async with aclosing(self._finder.parts()) as parts:
                 async for part in parts:
+                    self._count_heard()
                     while not self._queue(part):
                         yield await self._next()
                     while pending and (len(pending) >= AHEAD or pending[0].answered):
                         yield await self._next()
             while pending:
                 yield await self._next()
+            taken = self._clock() - started
+            self._metrics.observe_factor(self._listener.key, taken, self._finder.seconds)
         finally:
+            self._count_heard()
             for request in pending:
                 request.close()
+
+    def _count_heard(self) -> None:
+        """Count what of the recording has come since this was called last."""
+        seconds = self._finder.seconds
+        self._metrics.count_heard(self._listener.key, seconds - self._counted_seconds)
+        self._counted_seconds = seconds
 
     async def _next(self) -> Heard:
         reply = await self._pending[0].entries[0].reply

@@ -62,7 +62,13 @@ class SpeechFinder:
         self._recording = recording
         self._kept = b""  # samples that a later stretch may need
         self._first = 0  # the frame that they begin with
+        self._bytes = 0
         self.replies: list[Reply] = []  # without their bodies
+
+    @property
+    def seconds(self) -> float:
+        """How much of the recording was looked at."""
+        return self._bytes / (2 * SAMPLE_RATE)
 
     async def parts(self) -> AsyncGenerator[SpeechStretch, None]:
         """Yield the stretches in order.  Raises what the scheduler raises."""
@@ -70,6 +76,7 @@ class SpeechFinder:
         parameters: dict[str, Any] = {}
         async for block in self._recording.blocks:
             activity = await self._activity(block, parameters)
+            self._bytes += len(block)
             parameters = {"state": activity.state}
             self._kept += block
             for stretch in segmenter.feed(activity.probabilities):

@@ -3,7 +3,7 @@
 statistics         requests since the start and in the last minute, for /stats and /health
 speech_statistics  the same for speech synthesis
 prometheus         metrics, for /metrics
-histogram          histograms that cost the hot path little
+families           counters and histograms that cost the hot path little, and readings
 system             processor, memory and processes, by psutil
 gpus               NVIDIA's GPUs, by NVML
 visible_gpus       CUDA_VISIBLE_DEVICES in the form that TorchServe can read

@@ -7,7 +7,7 @@ their place on the bus (TorchServe is told to do so by CUDA_DEVICE_ORDER).
 import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,14 @@ class GpuFigures(msgspec.Struct, frozen=True):
     utilization: float | None = None
     memory_available_mb: float | None = None
     memory_percent: float | None = None
+
+
+class GpuReading(NamedTuple):
+    """One GPU.  *utilization* is a share of time, 0-1; None where the driver does not tell."""
+
+    used_bytes: int | None
+    total_bytes: int | None
+    utilization: float | None
 
 
 class Gpus:
@@ -78,6 +86,19 @@ class Gpus:
             sum(each.free for each in memory) / MB if memory else None,
             max((100 * (1 - each.free / each.total) for each in memory), default=None),
         )
+
+    def read_each(self) -> tuple[GpuReading, ...]:
+        """Return the reading of each GPU, whoever uses it, in the order in which CUDA counts."""
+        return tuple(self._read_one(handle) for handle in self._handles)
+
+    def _read_one(self, handle: Any) -> GpuReading:
+        used = total = utilization = None
+        with suppress(self._nvml.NVMLError):
+            memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+            used, total = memory.total - memory.free, memory.total
+        with suppress(self._nvml.NVMLError):  # a part of a GPU has none
+            utilization = self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+        return GpuReading(used, total, utilization)
 
     def _ask(self, question: Callable[[Any], Any]) -> list[Any]:
         """Return the answers of those GPUs that have one: a part of a GPU has no utilization."""

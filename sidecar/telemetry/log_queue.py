@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -34,7 +35,14 @@ class LogQueue(logging.handlers.QueueHandler):
         self._max_waiting = max_waiting
         self._sizes: deque[int] = deque()  # lines of each record that was queued
         self._waiting = 0  # lines of all of them
-        self._lost = 0
+        self._lost = 0  # since it was told last
+        self._all_lost = 0
+        self.files: Sequence[RotatingLog] = ()  # that the lines are written to
+
+    @property
+    def lost(self) -> int:
+        """How many lines found no room here, or could not be written, since the start."""
+        return self._all_lost + sum(each.lost for each in self.files)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a record that another thread can format later.
@@ -56,6 +64,7 @@ class LogQueue(logging.handlers.QueueHandler):
         self._forget_written()
         if self._waiting + size > self._max_waiting:
             self._lost += size
+            self._all_lost += size
             return
         if self._lost:
             lost, self._lost = self._lost, 0
@@ -118,6 +127,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
     def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
         self._told = -TELL_SECONDS
+        self.lost = 0  # lines that could not be written
 
     def _open(self) -> TextIOWrapper:
         """Open the file; where a full disk has cut its last line off, end that one first."""
@@ -157,8 +167,9 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         stream.seek(0, os.SEEK_END)
         return stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Give the line up; the next one opens the file again."""
+        self.lost += len(record.msg) if isinstance(record.msg, AccessLines) else 1
         if self.stream is not None:
             with suppress(OSError, ValueError):
                 self.stream.close()
@@ -167,6 +178,12 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
             self._told = time.monotonic()
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"{self.baseFilename} cannot be written: {sys.exception()}\n")
+
+
+def lost_lines() -> int:
+    """Return how many lines of this process could not be written to its logs."""
+    handlers = logging.getLogger().handlers
+    return sum(each.lost for each in handlers if isinstance(each, LogQueue))
 
 
 def _ends_within_a_line(path: str) -> bool:

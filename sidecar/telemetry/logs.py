@@ -27,6 +27,7 @@ def open_logs(settings: Settings) -> Iterator[None]:
     settings.logs.mkdir(parents=True, exist_ok=True)
     handlers = _handlers(settings)
     queue = LogQueue()
+    queue.files = [each for each in handlers if isinstance(each, RotatingLog)]
     listener = logging.handlers.QueueListener(queue.queue, *handlers, respect_handler_level=True)
     root, requests = logging.getLogger(), logging.getLogger(REQUESTS)
     level_before = root.level

@@ -1,39 +1,102 @@
-"""The metrics at /metrics, with a registry for each program: two in one process stay apart."""
+"""The metrics at /metrics, with a registry for each program: two in one process stay apart.
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+What happens is observed here.  What is read at a scrape alone, `sidecar.readings` adds.
+"""
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
-from sidecar.telemetry.histogram import Histogram, Series
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from sidecar.telemetry.families import Counter, Family, Histogram, Series
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FACTORS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5)
+
+JOB_FAILURES = ("gone", "refused", "malformed", "not_sent", "sidecar")
+INPUT_FAILURES = (  # the errors' names
+    "EngineUnavailable",
+    "Exhausted",
+    "InternalError",
+    "ModelNotReady",
+    "OutOfMemory",
+    "WorkerDied",
+)
+
+Added = TypeVar("Added", bound=Family)
 
 
-class ModelMetrics:
-    """What is observed of one model's jobs; the series are looked up once."""
+class JobSeries(NamedTuple):
+    """What is observed of the jobs of one version of a model."""
 
-    def __init__(self, wait: Series, engine: Series, size: Series) -> None:
-        self.observe_queue_wait = wait.observe
-        self._engine = engine.observe
-        self._size = size.observe
+    queue_wait: Series
+    engine: Series
+    size: Series
 
     def observe_job(self, items: int, seconds: float) -> None:
         """Observe one job of *items*, *seconds* from sending it to receiving its answer."""
-        self._size(items)
-        self._engine(seconds)
+        self.size.observe(items)
+        self.engine.observe(seconds)
 
 
-class ModelGauges(NamedTuple):
-    """One model's state at the moment of a scrape."""
+class ModelMetrics:
+    """What is observed of one model; series are looked up once for each of its versions."""
 
-    model: str
-    queued: int
-    in_flight: int
-    workers: int
+    def __init__(self, model: str, metrics: "Metrics") -> None:
+        self._model = model
+        self._metrics = metrics
+        self._versions: dict[str, JobSeries] = {}
+        for reason in JOB_FAILURES:
+            metrics.jobs_failed.expect(model, reason)
+        for reason in INPUT_FAILURES:
+            metrics.inputs_failed.expect(model, reason)
+
+    def jobs_of(self, version: str) -> JobSeries:
+        """Return the observers of jobs for *version*."""
+        series = self._versions.get(version)
+        if series is None:
+            metrics, labels = self._metrics, (self._model, version)
+            series = self._versions[version] = JobSeries(
+                metrics.queue_wait.of(*labels),
+                metrics.engine.of(*labels),
+                metrics.batch_size.of(*labels),
+            )
+        return series
+
+    def count_failed_job(self, reason: str) -> None:
+        """Count a job that failed as a whole; *reason* is one of JOB_FAILURES."""
+        self._metrics.jobs_failed.add(self._model, reason)
+
+    def count_failed_input(self, error: Exception) -> None:
+        """Count an input that got *error* in place of an answer, through no fault of its own."""
+        self._metrics.inputs_failed.add(self._model, type(error).__name__)
+
+
+class SpeechMetrics(NamedTuple):
+    """What is observed of speech, by the model that speaks or listens.  Times in seconds."""
+
+    first_audio: Histogram
+    factor: Histogram
+    spoken: Counter
+    heard: Counter
+
+    def observe_first_audio(self, model: str, seconds: float) -> None:
+        """Observe the first audio of a stream, *seconds* after its request came."""
+        self.first_audio.of(model).observe(seconds)
+
+    def count_spoken(self, model: str, seconds: float) -> None:
+        """Count *seconds* of audio that *model* has spoken."""
+        self.spoken.add(model, amount=seconds)
+
+    def count_heard(self, model: str, seconds: float) -> None:
+        """Count *seconds* of audio that *model* has listened to."""
+        self.heard.add(model, amount=seconds)
+
+    def observe_factor(self, model: str, work: float, audio: float) -> None:
+        """Observe that *model* took *work* for *audio*; one without any has no factor."""
+        if audio:
+            self.factor.of(model).observe(work / audio)
 
 
 class Metrics:
@@ -41,47 +104,134 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._queue_wait = self._histogram(
-            "queue_wait_seconds", "From arrival in the queue to the job", "model"
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        self.families: list[Family] = []
+        self._requests = self.add(
+            Counter("sidecar_requests_total", "Answers, by route and status.", "route", "status")
         )
-        self._engine = self._histogram(
-            "torchserve_seconds", "One job at TorchServe, its queue included", "model"
+        self._abandoned = self.add(
+            Counter(
+                "sidecar_requests_abandoned_total",
+                "Requests whose client left before the answer came.",
+                "route",
+            )
         )
-        self._latency = self._histogram(
-            "request_seconds", "From a request's arrival to its answer", "route"
+        self._rejections = self.add(
+            Counter(
+                "sidecar_rejections_total",
+                "Answers 401, 403, 429 and 503, by the kind of refusal.",
+                "reason",
+            )
         )
-        self._batch_size = self._histogram("batch_size", "Inputs in a job", "model", SIZES)
-        self._requests = Counter(
-            "sidecar_requests", "Answers by status", ["route", "status"], registry=self.registry
+        self._latency = self._timed(
+            "sidecar_request_seconds",
+            "From the arrival of an inference request to its answer; successes only.",
+            "route",
         )
-        self._answers: dict[tuple[str, int], Counter] = {}  # looking labels up takes a lock
-        self._rejections = Counter(
-            "sidecar_rejections", "Refusals by reason", ["reason"], registry=self.registry
+        self.queue_wait = self._timed(
+            "sidecar_queue_wait_seconds",
+            "From an input's arrival in the queue to its job.",
+            "model",
+            "version",
         )
-        self._illegal_transitions = Counter(
-            "sidecar_illegal_transitions",
-            "Steps of a model that the table of its states does not have: bugs",
-            registry=self.registry,
+        self.engine = self._timed(
+            "sidecar_torchserve_seconds",
+            "From sending a job to TorchServe to its answer.",
+            "model",
+            "version",
         )
-        self._background_failures = Counter(
-            "sidecar_background_failures",
-            "Failures of tasks that run beside the requests",
-            ["task"],
-            registry=self.registry,
+        self.batch_size = self.add(
+            Histogram("sidecar_batch_size", "Inputs in a job.", "model", "version", bounds=SIZES)
+        )
+        self.jobs_failed = self.add(
+            Counter(
+                "sidecar_jobs_failed_total",
+                "Jobs that failed as a whole; their inputs are tried again if that may help.",
+                "model",
+                "reason",
+            )
+        )
+        self.inputs_failed = self.add(
+            Counter(
+                "sidecar_inputs_failed_total",
+                "Inputs that got an error, in the end, that is not their sender's fault.",
+                "model",
+                "reason",
+            )
+        )
+        self.speech = SpeechMetrics(
+            self._timed(
+                "sidecar_time_to_first_audio_seconds",
+                "From the arrival of a request for a stream of speech to its first audio.",
+                "model",
+            ),
+            self.add(
+                Histogram(
+                    "sidecar_real_time_factor",
+                    "Seconds that a request took for each second of its audio, spoken or heard.",
+                    "model",
+                    bounds=FACTORS,
+                )
+            ),
+            self.add(
+                Counter(
+                    "sidecar_audio_synthesized_seconds_total",
+                    "Seconds of audio that were synthesized.",
+                    "model",
+                )
+            ),
+            self.add(
+                Counter(
+                    "sidecar_audio_transcribed_seconds_total",
+                    "Seconds of audio that were transcribed, silence included.",
+                    "model",
+                )
+            ),
+        )
+        self._illegal_transitions = self.add(
+            Counter(
+                "sidecar_illegal_transitions_total",
+                "Steps of a model that its table of states does not have: anything but 0 is a bug.",
+            )
+        )
+        self._illegal_transitions.expect()
+        self._background_failures = self.add(
+            Counter(
+                "sidecar_background_failures_total",
+                "Failures of tasks that run beside the requests; each is started again.",
+                "task",
+            )
         )
 
-    def _histogram(
-        self, name: str, text: str, label: str, bounds: Sequence[float] = SECONDS
-    ) -> Histogram:
-        histogram = Histogram(f"sidecar_{name}", text, label, bounds)
-        self.registry.register(histogram)
-        return histogram
+    def add(self, family: Added) -> Added:
+        """Let /metrics have *family* too, and return it."""
+        self.families.append(family)
+        self.registry.register(family)
+        return family
+
+    def _timed(self, name: str, meaning: str, *labels: str) -> Histogram:
+        return self.add(Histogram(name, meaning, *labels, bounds=SECONDS))
+
+    def expect_route(self, route: str, statuses: Iterable[int]) -> None:
+        """Let the counts of answers on *route* with *statuses* begin with 0."""
+        self._abandoned.expect(route)
+        for status in statuses:
+            self._requests.expect(route, str(status))
+
+    def expect_rejections(self, reasons: Iterable[str]) -> None:
+        """Let the counts of refusals for *reasons* begin with 0."""
+        for reason in reasons:
+            self._rejections.expect(reason)
+
+    def expect_tasks(self, names: Iterable[str]) -> None:
+        """Let the counts of failures of the background tasks *names* begin with 0."""
+        for name in names:
+            self._background_failures.expect(name)
 
     def model(self, key: str) -> ModelMetrics:
         """Return the observers for the model *key*."""
-        return ModelMetrics(
-            self._queue_wait.of(key), self._engine.of(key), self._batch_size.of(key)
-        )
+        return ModelMetrics(key, self)
 
     def observe_latency(self, route: str, seconds: float) -> None:
         """Observe an answer on *route* that took *seconds*."""
@@ -89,43 +239,28 @@ class Metrics:
 
     def count_answer(self, route: str, status: int) -> None:
         """Count an answer."""
-        counter = self._answers.get((route, status))
-        if counter is None:
-            counter = self._requests.labels(route, status)
-            self._answers[route, status] = counter
-        counter.inc()
+        self._requests.add(route, str(status))
+
+    def count_abandoned(self, route: str) -> None:
+        """Count a request on *route* whose client has left."""
+        self._abandoned.add(route)
 
     def count_rejection(self, reason: str) -> None:
         """Count a refusal."""
-        self._rejections.labels(reason).inc()
+        self._rejections.add(reason)
 
     def count_illegal_transition(self) -> None:
         """Count a step of a model that the table of transitions does not have."""
-        self._illegal_transitions.inc()
+        self._illegal_transitions.add()
 
     def count_background_failure(self, task: str) -> None:
         """Count a failure of the background task *task*."""
-        self._background_failures.labels(task).inc()
-
-    def watch(self, read: Callable[[], Iterable[ModelGauges]]) -> None:
-        """Call *read* at each scrape, for the gauges of all models."""
-        self.registry.register(_ModelGaugeCollector(read))
+        self._background_failures.add(task)
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format, but for those of the process."""
         return generate_latest(self.registry)
 
-
-class _ModelGaugeCollector(Collector):
-    def __init__(self, read: Callable[[], Iterable[ModelGauges]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterable[Metric]:
-        queued = GaugeMetricFamily("sidecar_queued", "Inputs that wait", labels=["model"])
-        in_flight = GaugeMetricFamily("sidecar_in_flight", "Inputs in jobs", labels=["model"])
-        workers = GaugeMetricFamily("sidecar_workers", "READY workers", labels=["model"])
-        for lane in self._read():
-            queued.add_metric([lane.model], lane.queued)
-            in_flight.add_metric([lane.model], lane.in_flight)
-            workers.add_metric([lane.model], lane.workers)
-        return [queued, in_flight, workers]
+    def process_text(self) -> bytes:
+        """Return those of the process, `process_…`, which are read from files: in a thread."""
+        return generate_latest(self._process)

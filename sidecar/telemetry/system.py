@@ -6,17 +6,32 @@ reading before.
 
 import asyncio
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import psutil
 
 from sidecar.settings import MB
-from sidecar.telemetry.gpus import GpuFigures, Gpus
+from sidecar.telemetry.gpus import GpuFigures, GpuReading, Gpus
 
 SAMPLE_SECONDS = 2.0
+
+
+NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
+
+
+class DiskReading(NamedTuple):
+    """The room where a folder lies; *folder* says what it is for."""
+
+    folder: str
+    free_bytes: int  # for a process that is not root's
+    size_bytes: int
 
 
 class SystemFigures(msgspec.Struct, frozen=True):
@@ -28,6 +43,8 @@ class SystemFigures(msgspec.Struct, frozen=True):
     memory_usage_mb: float | None  # RSS of the sidecar, TorchServe and its workers
     worker_cores: float | None  # processors that the workers kept busy
     gpus: GpuFigures
+    each_gpu: tuple[GpuReading, ...] = ()
+    disks: tuple[DiskReading, ...] = ()
 
     def device_utilization(self) -> float | None:
         """Return the utilization, 0-1: the GPUs', else that of the processors by the workers."""
@@ -39,14 +56,19 @@ class SystemFigures(msgspec.Struct, frozen=True):
 
 
 class SystemSampler:
-    """Reads the figures; *worker_pids* tells which processes are the workers now."""
+    """Reads the figures; *worker_pids* tells which processes are the workers now.
+
+    *folders* are those whose disks are watched, by what they are for.
+    """
 
     def __init__(
         self,
         worker_pids: Callable[[], Iterable[int]],
         gpus: Gpus,
         clock: Callable[[], float] = time.monotonic,
+        folders: Mapping[str, Path] = NO_FOLDERS,
     ) -> None:
+        self._folders = folders
         self._worker_pids = worker_pids
         self._gpus = gpus
         self._clock = clock
@@ -76,7 +98,15 @@ class SystemSampler:
             memory_available_gb=memory.available / 2**30,
             memory_usage_mb=_resident(workers) / MB,
             gpus=self._gpus.read(pids),
+            each_gpu=self._gpus.read_each(),
+            disks=tuple(self._read_disks()),
         )
+
+    def _read_disks(self) -> Iterator[DiskReading]:
+        for name, folder in self._folders.items():
+            with suppress(OSError):
+                usage = shutil.disk_usage(_where(folder))
+                yield DiskReading(name, usage.free, usage.total)
 
     def _busy_cores(self, workers: list[psutil.Process]) -> float | None:
         now, before = self._clock(), self._read_at
@@ -108,6 +138,12 @@ def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
             with suppress(psutil.Error):
                 held[process.pid] = process.memory_info().rss
     return held
+
+
+def _where(folder: Path) -> Path:
+    """Return where *folder* lies: itself, or what there is of the way to it."""
+    here = folder.absolute()
+    return next((each for each in (here, *here.parents) if each.exists()), here)
 
 
 def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:

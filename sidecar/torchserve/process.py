@@ -62,6 +62,7 @@ class TorchServeProcess:
         self._record_file = settings.state_dir / RECORD.format(settings.port)
         self._compiled = settings.state_dir.resolve() / "compiled"  # kept from start to start
         self._process: asyncio.subprocess.Process | None = None
+        self.starts = 0
         self.folder = _private_folder()
 
     def url(self, api: str) -> str:
@@ -81,6 +82,7 @@ class TorchServeProcess:
 
     async def start(self) -> None:
         """Start the process; it does not answer yet when this returns."""
+        self.starts += 1
         await asyncio.to_thread(self._prepare)
         command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]

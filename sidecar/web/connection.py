@@ -84,6 +84,11 @@ class Connection(web.RequestHandler):
         return bool(self._messages) or self._request_in_progress
 
     @property
+    def stalled(self) -> bool:
+        """Whether the client reads nothing of its answer just now."""
+        return self._stalled_seconds > 0
+
+    @property
     def idle_since(self) -> float | None:
         """When the last answer left, or the connection was made; None while it is in use."""
         if not self._awaits_head or self._head_begun:

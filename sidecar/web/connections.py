@@ -45,6 +45,11 @@ class Connections(web.Server):
     def __len__(self) -> int:
         return len(self._connections)
 
+    @property
+    def stalled(self) -> int:
+        """How many clients read nothing of their answers just now."""
+        return sum(each.stalled for each in self)
+
     def start_checking(self) -> None:
         """Check all connections from now on, until `stop_checking`."""
         self._checked_at = self._loop.time()
@@ -113,4 +118,7 @@ class ConnectionRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         options = {name: self._kwargs[name] for name in self._kwargs if name not in OF_SERVER}
-        return Connections(server, self.app[SERVER], **options)
+        context = self.app[SERVER]
+        connections = Connections(server, context, **options)
+        context.listeners.append(connections)
+        return connections

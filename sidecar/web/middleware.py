@@ -8,13 +8,13 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
-from sidecar.errors import Draining, SidecarError, exhaustion
+from sidecar.errors import REFUSED, Draining, SidecarError, exhaustion
 from sidecar.settings import Settings
 from sidecar.telemetry.log_lines import AccessLine
 from sidecar.telemetry.log_queue import AccessLog
@@ -37,11 +37,23 @@ _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
 _OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server stops before it is done
 
 
+class Listener(Protocol):
+    """The connections of one port, as far as others count them."""
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+
+    @property
+    def stalled(self) -> int:
+        """How many clients read nothing of their answers just now."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerContext:
     """What every request and every connection has to do with.
 
     *draining* is set when the server is leaving: each answer closes its connection then.
+    *listeners* has one for each port that is served.
     """
 
     settings: Settings
@@ -49,6 +61,7 @@ class ServerContext:
     metrics: Metrics
     access_log: AccessLog
     draining: asyncio.Event
+    listeners: list[Listener]
 
 
 SERVER = web.AppKey("server", ServerContext)
@@ -182,6 +195,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         raise
     except asyncio.CancelledError:
         if _OUT_OF_TIME not in request:
+            request.app[SERVER].metrics.count_abandoned(_route(request))
             raise
         request[_SERVING].uncancel()
         return _refusal(request, Draining("the server is shutting down", retry_after=5))
@@ -227,7 +241,7 @@ def _encoded(form: ErrorForm, fault: Fault) -> bytes:
 
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
-    if exc.status in (401, 403, 429, 503):
+    if exc.status in REFUSED:
         request.app[SERVER].metrics.count_rejection(type(exc).__name__)
     return error_response(request, fault_of(request, exc), exc.headers)
 

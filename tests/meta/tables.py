@@ -2,18 +2,22 @@
 
 A row's name, default and unit come from the type, its meaning is what the document says already.
 A field that the table lacks is added at its end, for somebody to say what it means; a row whose
-field is gone is removed.
+field is gone is removed.  The meaning of a metric comes from
+the code too: scrapers read it.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from sidecar.readings import all_readings
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import ENVIRONMENT_PREFIX, Settings
+from sidecar.telemetry.families import FamilyDescription
+from sidecar.telemetry.prometheus import Metrics
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DERIVED_SETTINGS = {  # defaults that are made of other settings
@@ -110,6 +114,29 @@ def _row(name: str, cells: Cells, line: str) -> str:
     return row.replace("|  |", "| |").replace("|  |", "| |")
 
 
+def metric_descriptions() -> list[FamilyDescription]:
+    """Return the descriptions of all metrics, in the order of their document."""
+    nothing = cast("Any", None)  # nothing is read before a scrape
+    return [each.description for each in (*Metrics().families, *all_readings(nothing))]
+
+
+def metrics_table() -> str:
+    """Return the rows of the table of metrics."""
+    rows = []
+    for kind, name, meaning, labels in metric_descriptions():
+        shown = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {shown} | {meaning} |".replace("|  |", "| |"))
+    return "\n".join(rows)
+
+
+def with_metrics(document: str) -> str:
+    """Return *document* with the rows of the table of metrics made anew."""
+    header = "| Name | Type | Labels | Meaning |\n|---|---|---|---|\n"
+    before, found, rest = document.partition(header)
+    assert found, f"no table begins with {header}"
+    return before + found + metrics_table() + "\n\n" + rest.partition("\n\n")[2]
+
+
 TABLES: list[tuple[str, str, Callable[[], dict[str, Cells]]]] = [
     ("operations.md", "| Variable | Default | Unit | Meaning |", settings_rows),
     ("models.md", "| Field | Default | Meaning |", lambda: field_rows(ModelSpec, units=False)),
@@ -127,6 +154,8 @@ def documents() -> dict[Path, str]:
     for name, header, rows in TABLES:
         path = DOCS / name
         texts[path] = rewritten(texts.get(path) or path.read_text(), header, rows())
+    operations = DOCS / "operations.md"
+    texts[operations] = with_metrics(texts[operations])
     return texts
 
 

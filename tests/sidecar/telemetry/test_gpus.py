@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.telemetry.gpus import GpuFigures, Gpus
+from sidecar.telemetry.gpus import GpuFigures, GpuReading, Gpus
 from sidecar.telemetry.visible_gpus import UnusableGpuName, visible_indices
 
 
@@ -80,6 +80,16 @@ class PartOfAGpu(FakeNvml):
 
 def test_a_call_that_is_not_supported_leaves_the_other_figures() -> None:
     assert Gpus(PartOfAGpu()).read({10, 11}) == GpuFigures(2, 6.0, None, 2048.0, 75.0)
+
+
+def test_each_gpu_is_read_whoever_uses_it() -> None:
+    used, total = 2**32 - 2**30, 2**32
+    assert Gpus(FakeNvml()).read_each() == (
+        GpuReading(used, total, 0.5),
+        GpuReading(used, total, 1.0),
+    )
+    assert Gpus(PartOfAGpu()).read_each() == (GpuReading(used, total, None),) * 2
+    assert Gpus(FakeNvml(driver=False)).read_each() == ()
 
 
 def test_what_processes_hold_is_told_by_gpu() -> None:

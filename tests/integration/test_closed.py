@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -99,7 +100,7 @@ def test_grpc_refuses_whoever_has_no_token(server: Server, method: str) -> None:
         if connection.status != "LISTEN":
             continue
         with grpc.insecure_channel(f"127.0.0.1:{connection.laddr.port}") as channel:
-            call = channel.unary_unary(method)
+            call: Any = channel.unary_unary(method)
             with pytest.raises(grpc.RpcError) as refusal:
                 call(b"", timeout=10)
             refusals.add(refusal.value.code())

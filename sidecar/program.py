@@ -59,7 +59,7 @@ from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
 from sidecar.web.admission import AdmissionControl
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.measurement import Measurement
-from sidecar.web.middleware import Listener
+from sidecar.web.middleware import OpenConnections
 from sidecar.web.page import PageCache
 from sidecar.web.turns import Turns
 
@@ -93,7 +93,7 @@ class Program:
             log.error("left out: %s", sentence)
         self.authenticator = build_authenticator(settings)
         self.draining = asyncio.Event()  # the server is leaving
-        self.listeners: list[Listener] = []
+        self.listeners: list[OpenConnections] = []
         self.nudged = asyncio.Event()  # the reconciler ought to look at once
         self.lookups = Lookups()  # of both caches
         self.result_lookups = Lookups(self.lookups)

@@ -19,7 +19,7 @@ from sidecar.telemetry.log_queue import lost_lines
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.process import TorchServeProcess
-from sidecar.web.middleware import Listener
+from sidecar.web.middleware import OpenConnections
 
 SHOWN_STATES = sorted({state.shown for state in State})
 OPERATIONS: Mapping[EventType, str] = {
@@ -45,7 +45,7 @@ class ReadingParts:
     system: SystemSampler
     result_lookups: Lookups
     page_lookups: Lookups
-    listeners: Sequence[Listener]
+    listeners: Sequence[OpenConnections]
 
 
 def all_readings(parts: ReadingParts) -> list[Family]:

@@ -37,7 +37,7 @@ _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
 _OUT_OF_TIME = web.RequestKey("out_of_time", bool)  # the server stops before it is done
 
 
-class Listener(Protocol):
+class OpenConnections(Protocol):
     """The connections of one port, as far as others count them."""
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class ServerContext:
     metrics: Metrics
     access_log: AccessLog
     draining: asyncio.Event
-    listeners: list[Listener]
+    listeners: list[OpenConnections]
 
 
 SERVER = web.AppKey("server", ServerContext)

@@ -117,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_json_values: Count = 5_000_000  # in one body
     max_timeout_seconds: Positive = 300.0
     max_inputs: Count = 1024
+    max_rerank_mb: Positive = 16.0  # of one request's documents, the query counted with each
     max_queued_mb: Positive = 512.0
     max_job_mb: Positive = 4.0
     # Limits: none unless set

@@ -35,15 +35,20 @@ def read_text(
         value, parameters = given.text, {**parameters, **given.parameters}
     if not isinstance(value, str):
         raise InvalidInput("The input must be text, or an object with text and parameters")
-    if len(value) > max_characters:
+    check_text(value, max_characters)
+    return value, parameters
+
+
+def check_text(text: str, max_characters: int) -> None:
+    """Raise InvalidInput for a text of more than *max_characters*, or one not valid Unicode."""
+    if len(text) > max_characters:
         raise InvalidInput(
-            f"The text has {len(value)} characters; at most {max_characters} are allowed"
+            f"The text has {len(text)} characters; at most {max_characters} are allowed"
         )
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as exc:
         raise InvalidInput("The text holds an unpaired surrogate") from exc
-    return value, parameters
 
 
 def sample_texts(count: int) -> list[str]:

@@ -16,6 +16,7 @@ text_classification       labels for the whole text
 token_classification      labels for its words
 fill_mask                 what its blank may hold
 zero_shot_classification  labels that the client brings
+text_ranking              how well a document answers a query
 scores                    scores as answers
 
 Tasks that write a text token by token:

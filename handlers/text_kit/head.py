@@ -41,6 +41,7 @@ _REWRITER = Head(AutoModelForSeq2SeqLM, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_N
 HEADS: dict[TaskName, Head] = {
     "text_classification": _CLASSIFIER,
     "zero_shot_classification": _CLASSIFIER,
+    "text_ranking": _CLASSIFIER,
     "token_classification": Head(
         AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
     ),

@@ -11,6 +11,7 @@ TaskName = Literal[
     "token_classification",
     "fill_mask",
     "zero_shot_classification",
+    "text_ranking",
     "text_generation",
     "summarization",
     "text2text_generation",
@@ -25,7 +26,8 @@ class TextOptions(HandlerOptions, frozen=True, kw_only=True):
     padding included, and so one text.  *prefix* is put before each text; null means the
     checkpoint's own. *default_new_tokens* holds where neither the client nor the checkpoint gives a
     length. *max_beam_tokens* bounds new tokens times beams, *max_seconds* the writing of one pass:
-    a job that exceeds its time limit would cost the worker.
+    a job that exceeds its time limit would cost the worker.  *activation* turns the logit of a
+    ranking into its score; null means the checkpoint's own, else sigmoid.
     """
 
     task: TaskName
@@ -33,6 +35,7 @@ class TextOptions(HandlerOptions, frozen=True, kw_only=True):
     max_length: Annotated[int, Meta(ge=2)] | None = None
     max_pass_tokens: Count = 4096
     max_labels: Count = 100
+    activation: Literal["sigmoid", "identity"] | None = None
     prefix: str | None = None
     default_new_tokens: Count = 128
     max_new_tokens: Count = 1024

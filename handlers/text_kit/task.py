@@ -16,6 +16,7 @@ _CLASSES: dict[TaskName, tuple[str, str]] = {
     "token_classification": ("token_classification", "TokenClassification"),
     "fill_mask": ("fill_mask", "FillMask"),
     "zero_shot_classification": ("zero_shot_classification", "ZeroShotClassification"),
+    "text_ranking": ("text_ranking", "TextRanking"),
     "text_generation": ("text_generation", "TextGeneration"),
     "summarization": ("text2text_generation", "Text2TextGeneration"),
     "text2text_generation": ("text2text_generation", "Text2TextGeneration"),

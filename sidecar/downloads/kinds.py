@@ -24,7 +24,11 @@ PIPELINES: Mapping[str, Task] = {  # the hub's words
 ARCHITECTURES: Mapping[str, tuple[Task, ...]] = {  # the first rule that fits; default first
     r"(Whisper|Moonshine)ForConditionalGeneration|Wav2Vec2ForCTC": ("speech_recognition",),
     r"SpeechT5ForTextToSpeech|VitsModel|BarkModel": ("speech_synthesis",),
-    r"\w+ForSequenceClassification": ("text_classification", "zero_shot_classification"),
+    r"\w+ForSequenceClassification": (
+        "text_classification",
+        "zero_shot_classification",
+        "text_ranking",
+    ),
     r"\w+ForTokenClassification": ("token_classification",),
     r"\w+ForMaskedLM": ("fill_mask", "embedding"),
     r"\w+ForCausalLM|GPT2LMHeadModel": ("text_generation",),
@@ -81,7 +85,19 @@ def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) 
     elif pipeline is not None:
         usual = PIPELINES.get(pipeline, pipeline.replace("-", "_"))
         task = next((each for each in able if each == usual), task)
+    if asked is None and task == "text_classification" and _is_cross_encoder(config):
+        task = "text_ranking"
     return Kind(architecture, task, HANDLER_OF[task])
+
+
+def _is_cross_encoder(config: Mapping[str, Any]) -> bool:
+    """Return whether sentence-transformers wrote the config of a ranking network.
+
+    The hub has many of them as text-classification; they have one label, whose score counts.
+    """
+    marked = "sbert_ce_default_activation_function" in config or "sentence_transformers" in config
+    labels = config.get("id2label")
+    return marked and isinstance(labels, dict) and len(labels) == 1
 
 
 def _architecture(config: Mapping[str, Any]) -> str:

@@ -18,10 +18,18 @@ LISTENING = (
     "gpt-4o-transcribe-diarize",
 )
 EMBEDDING = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+RANKING = (
+    "rerank-v3.5",
+    "rerank-english-v3.0",
+    "rerank-multilingual-v3.0",
+    "jina-reranker-v2-base-multilingual",
+    "jina-reranker-v3",
+)
 _TASKS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(SPEAKING, "speech_synthesis")
     | dict.fromkeys(LISTENING, "speech_recognition")
     | dict.fromkeys(EMBEDDING, "embedding")
+    | dict.fromkeys(RANKING, "text_ranking")
 )
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 

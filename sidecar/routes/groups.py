@@ -23,6 +23,7 @@ from sidecar.routes import (
 )
 from sidecar.routes.openai import embeddings as openai_embeddings
 from sidecar.routes.openai import models as openai_models
+from sidecar.routes.openai import rerank as openai_rerank
 from sidecar.routes.openai import speech as openai_speech
 from sidecar.routes.openai import transcription as openai_transcription
 from sidecar.web.route import RouteGroup
@@ -53,10 +54,12 @@ GROUPS = (
     RouteGroup(
         "OpenAI",
         "The protocol of OpenAI's clients: give them this server's address with `/v1` as their "
-        "base, and they work as they are. Names of OpenAI's models and voices mean ours.",
+        "base, and they work as they are. Names of OpenAI's models and voices mean ours. Documents "
+        "are ranked for the clients of Jina and Cohere.",
         [
             *openai_models.ROUTES,
             *openai_embeddings.ROUTES,
+            *openai_rerank.ROUTES,
             *openai_speech.ROUTES,
             *openai_transcription.ROUTES,
         ],

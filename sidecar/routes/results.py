@@ -37,6 +37,14 @@ class Predicted:
         return not any(isinstance(each, SidecarError) for each in self.replies)
 
 
+def all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
+    """Return the replies.  Raises the first error: the answer's format has no place for one."""
+    for reply in replies:
+        if isinstance(reply, SidecarError):
+            raise reply.with_traceback(None)
+    return [reply for reply in replies if isinstance(reply, Reply)]
+
+
 class SpeechRunner(Protocol):
     """What runs inputs through speech models (`speech_predictions`)."""
 

@@ -30,6 +30,7 @@ ENDPOINTS = {
     "openai": {
         "models": "/v1/models",
         "embeddings": "/v1/embeddings",
+        "rerank": "/v1/rerank",
         "speech": "/v1/audio/speech",
         "voices": "/v1/audio/voices",
         "transcriptions": "/v1/audio/transcriptions",

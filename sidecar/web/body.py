@@ -46,6 +46,7 @@ class _Token(msgspec.Struct):
 class _Bulk(msgspec.Struct):
     inputs: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()  # OpenAI's word for it
+    documents: msgspec.Raw = msgspec.Raw()  # to be ranked
 
 
 Request = TypeVar("Request", bound=TimedRequest)
@@ -185,9 +186,9 @@ async def _read_whole(reader: BodyReader, admission: Admission, *, line_breaks: 
 
 
 def _check_fields_size(body: bytearray) -> None:
-    """Raise PayloadTooLarge when other fields than `inputs` or `input` make the body large."""
-    bulk = _bulk.decode(body)
-    if len(body) - len(memoryview(bulk.inputs)) - len(memoryview(bulk.input)) > FIELDS_BYTES:
+    """Raise PayloadTooLarge when other fields than those of the inputs make the body large."""
+    inputs = msgspec.structs.astuple(_bulk.decode(body))
+    if len(body) - sum(len(memoryview(each)) for each in inputs) > FIELDS_BYTES:
         raise PayloadTooLarge("at most 1 MB for all fields but the inputs together", field="body")
 
 

@@ -63,9 +63,10 @@ def form_of(path: str) -> ErrorForm:
     """Return the form of errors below *path*, on the port that all clients ask."""
     if path.startswith(TORCHSERVE_PATHS) or path.endswith(KSERVE_VERBS):
         return _TORCHSERVE
-    return _OPENAI if path.startswith("/v1/") else OWN
+    return _OPENAI if path.startswith(OPENAI_PATHS) else OWN
 
 
+OPENAI_PATHS = ("/v1/", "/v2/rerank")
 TORCHSERVE_PATHS = ("/predictions/", "/explanations/", "/invocations")
 KSERVE_VERBS = (":predict", ":explain", "/invoke")
 

@@ -59,6 +59,11 @@ def build_classifier(folder: Path, **more: Any) -> None:
     _bert(folder, BertForSequenceClassification, **({"id2label": dict(enumerate(MOODS))} | more))
 
 
+def build_ranker(folder: Path, **more: Any) -> None:
+    """Write a cross-encoder: a BERT with one label; *more* goes into its configuration."""
+    build_classifier(folder, id2label={0: "LABEL_0"}, **more)
+
+
 def build_tagger(folder: Path) -> None:
     """Write a BERT with TAGS as labels."""
     _bert(folder, BertForTokenClassification, id2label=dict(enumerate(TAGS)))

@@ -108,6 +108,7 @@ FAMILIES: dict[str, Family] = {
         text.build_entailment,
         *written(*TEXTS, candidate_labels=["coffee", "dog"]),
     ),
+    "ranking": task("text_ranking", text.build_ranker, *written(*TEXTS, document="a lazy dog")),
     "generation": task("text_generation", text.build_gpt2, *written(*TEXTS, max_new_tokens=4)),
     "sampling": task(
         "text_generation",

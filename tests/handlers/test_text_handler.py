@@ -40,6 +40,7 @@ READERS: dict[str, tuple[str, list[Any]]] = {
         "entailment",
         with_parameters(TEXTS, candidate_labels=LABELS),
     ),
+    "text_ranking": ("ranker", with_parameters(TEXTS, document="a lazy dog")),
 }
 
 
@@ -243,6 +244,8 @@ def test_unreadable_text_does_not_affect_others(readers: dict[str, Loaded]) -> N
             {"candidate_labels": LABELS, "hypothesis_template": "no"},
             "hypothesis_template",
         ),
+        ("text_ranking", {}, "document"),
+        ("text_ranking", {"document": "x", "max_document_tokens": 0}, "max_document_tokens"),
     ],
 )
 def test_a_wrong_parameter_is_named(
@@ -267,6 +270,7 @@ def test_a_text_must_have_one_blank(readers: dict[str, Loaded], text: str, times
         ("masked", "text_classification", "needs a BertForSequenceClassification"),
         ("tagger", "zero_shot_classification", "this checkpoint is a BertForTokenClassification"),
         ("classifier", "zero_shot_classification", "a label 'entailment', but this one has angry"),
+        ("classifier", "text_ranking", "a network with one label, but this one has 6"),
         ("bart", "text_generation", "needs a BartForCausalLM"),
         ("gpt2", "summarization", "gpt2 networks do not support it"),
         ("t5", "fill_mask", "t5 networks do not support it"),

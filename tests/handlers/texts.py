@@ -28,6 +28,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "tagger": checkpoints.build_tagger,
     "masked": checkpoints.build_masked,
     "entailment": checkpoints.build_entailment,
+    "ranker": checkpoints.build_ranker,
     "gpt2": checkpoints.build_gpt2,
     "llama": checkpoints.build_llama,
     "bart": checkpoints.build_bart,

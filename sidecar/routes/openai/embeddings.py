@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
-from sidecar.errors import InvalidFields, InvalidInput, SidecarError
+from sidecar.errors import InvalidFields, InvalidInput
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.openai.names import NAMES
 from sidecar.routes.predict import PARTS, PredictCall, predicted_replies
+from sidecar.routes.results import all_there
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.openai.embeddings import (
@@ -42,7 +43,7 @@ async def embed(request: web.Request) -> web.Response:
     asked = await _checked(request, wanted, parts.settings.max_inputs)
     call.inputs = len(asked.bodies)
     predicted, _ = await predicted_replies(admission, asked, parts)
-    replies = _all_there(predicted.replies)
+    replies = all_there(predicted.replies)
     vectors = await _vectors(wanted, replies)
     call.success = True
     return json_response(
@@ -74,14 +75,6 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
         traceparent=request_head.traceparent(request),
     )
     return PredictCall(wanted.model, model, inputs, bodies, is_batch, scheduling)
-
-
-def _all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
-    """Return the replies.  Raises the first error: OpenAI's format has no place for one."""
-    for reply in replies:
-        if isinstance(reply, SidecarError):
-            raise reply.with_traceback(None)
-    return [reply for reply in replies if isinstance(reply, Reply)]
 
 
 async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[msgspec.Raw]:

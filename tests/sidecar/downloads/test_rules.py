@@ -153,6 +153,8 @@ KINDS = [
     ("DistilBertForSequenceClassification", None, None, "text_classification"),
     ("BartForSequenceClassification", None, "zero-shot-classification", "zero_shot_classification"),
     ("BertForSequenceClassification", "zero-shot-classification", None, "zero_shot_classification"),
+    ("BertForSequenceClassification", None, "text-ranking", "text_ranking"),
+    ("BertForSequenceClassification", "text-ranking", None, "text_ranking"),
     ("BertForTokenClassification", None, None, "token_classification"),
     ("RobertaForMaskedLM", None, "fill-mask", "fill_mask"),
     ("BertForMaskedLM", "feature-extraction", "fill-mask", "embedding"),
@@ -176,6 +178,24 @@ def test_architecture_and_pipeline_decide_task_and_handler(
     kind = kind_of({"architectures": [architecture]}, asked, pipeline)
     assert kind.task == task
     assert kind.handler == HANDLER_OF[kind.task]
+
+
+@pytest.mark.parametrize(
+    ("more", "task"),
+    [
+        ({"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}, None),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, None),
+        ({"sentence_transformers": {}, "id2label": {"0": "no", "1": "yes"}}, "text_classification"),
+        ({}, "text_classification"),
+    ],
+)
+def test_a_cross_encoder_with_one_label_ranks_whatever_the_hub_calls_it(
+    more: dict[str, Any], task: str | None
+) -> None:
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
+    kind = kind_of(config | more, None, "text-classification")
+    assert kind.task == (task or "text_ranking")
+    assert kind_of(config | more, "text-classification", None).task == "text_classification"
 
 
 @pytest.mark.parametrize(

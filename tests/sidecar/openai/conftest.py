@@ -17,6 +17,8 @@ MODELS: dict[str, Any] = CATALOG | {
         "handler": "text_embedding_handler",
         "model_id": "tests/vectors",
     },
+    "ranker": ECHO
+    | {"task": "text_ranking", "handler": "text_handler", "model_id": "tests/ranker"},
     "hibari_tts": SPEAKING
     | {
         "handler_options": {

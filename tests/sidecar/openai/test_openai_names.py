@@ -8,6 +8,7 @@ from sidecar.openai.names import VOICES, model_of, voice_of
 from tests.sidecar.conftest import ECHO
 
 EMBEDDING = ECHO | {"task": "embedding", "handler": "text_embedding_handler"}
+RANKING = ECHO | {"task": "text_ranking", "handler": "text_handler"}
 DEFAULTS = {"speech_synthesis": "my_voice", "speech_recognition": "my_ears"}
 
 
@@ -25,11 +26,13 @@ def meant(name: str, **models: object) -> str:
         ("whisper-1", "my_ears"),
         ("gpt-4o-transcribe", "my_ears"),
         ("text-embedding-3-small", "vectors"),
+        ("rerank-v3.5", "ranker"),
+        ("jina-reranker-v2-base-multilingual", "ranker"),
     ],
 )
 def test_openais_models_are_the_default_ones(name: str, key: str) -> None:
     switched_off = EMBEDDING | {"enabled": False, "load_priority": 1}
-    assert meant(name, vectors=EMBEDDING, asleep=switched_off) == key
+    assert meant(name, vectors=EMBEDDING, ranker=RANKING, asleep=switched_off) == key
 
 
 def test_a_model_of_ours_that_has_the_name_keeps_it() -> None:

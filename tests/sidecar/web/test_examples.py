@@ -16,6 +16,7 @@ ANSWERING: dict[str, Any] = {
     "echo": ECHO,
     "example": ECHO,
     "sentence_transformer": ECHO | {"task": "embedding", "handler": "text_embedding_handler"},
+    "ms_marco_minilm": ECHO | {"task": "text_ranking", "handler": "text_handler"},
     "hibari_tts": SPEAKING | {"auto_load": True},
     "whisper_tiny_en": LISTENING | {"auto_load": True},
     "vad": FINDING | {"auto_load": True},
@@ -45,6 +46,8 @@ def answered(value: Any) -> Any:
     """What any model answers: numbers as they are, the rest as the handlers would."""
     if isinstance(value, list):
         return value
+    if isinstance(value, dict) and "parameters" in value:
+        return {"score": 0.5, "tokens": 9}  # of a document
     if isinstance(value, bytes):
         return {"probabilities": [], "state": ""}  # nobody speaks
     return Told([0.6, 0.8], {"tokens": 4}) if value == "Hello world" else Spoken(bytes(4800))

@@ -43,6 +43,8 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/audio/validate": ({"inputs": CLIP}, 200),
     "/models/{name}/add": (None, 409),  # no archive of the echo can be built
     "/v1/embeddings": ({"model": "echo", "input": "Hello."}, 400),
+    "/v1/rerank": ({"model": "echo", "query": "Hello.", "documents": ["Hello."]}, 400),
+    "/v2/rerank": ({"model": "echo", "query": "Hello.", "documents": ["Hello."]}, 400),
     "/v1/audio/speech": ({"model": "tts-1", "input": "Hello."}, 404),
     "/v1/audio/transcriptions": ({"model": "whisper-1"}, 400),  # JSON, and it must be a form
     "/v1/audio/translations": ({"model": "whisper-1"}, 400),

@@ -27,7 +27,7 @@ from tests.sidecar.conftest import CATALOG, SECRET, Client
 
 ADMIN = {
     "Authorization": "Bearer "
-    + jwt.encode({"sub": "ops", "scope": "admin", "exp": int(time.time()) + 600}, SECRET, "HS256")
+    + jwt.encode({"sub": "ops", "scope": "admin", "exp": int(time.time()) + 7200}, SECRET, "HS256")
 }
 PREDICTION = {"model_name": "echo", "inputs": [1, 2, 3]}
 

@@ -141,7 +141,12 @@ class World:
     @property
     def at_rest(self) -> bool:
         busy = any(model.operation is not None for model in self.models.values())
-        on_the_way = any(model.state not in AT_REST or model.busy for model in self.models.enabled)
+        on_the_way = any(
+            model.state not in AT_REST
+            or model.busy
+            or (model.wanted and model.state is State.AVAILABLE)  # its load is tried again
+            for model in self.models.enabled
+        )
         asked = not all(task.done() for task in self.requests)
         return not (busy or on_the_way or asked or self.changes)
 

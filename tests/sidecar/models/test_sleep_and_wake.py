@@ -50,7 +50,7 @@ async def ask(client: Client, model: str = "echo", **fields: Any) -> int:
 
 
 def admin() -> dict[str, str]:
-    claims = {"sub": "ops", "scope": "admin", "exp": int(time.time()) + 600}
+    claims = {"sub": "ops", "scope": "admin", "exp": int(time.time()) + 7200}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 

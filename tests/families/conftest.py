@@ -1,6 +1,5 @@
 """A real server that downloads every family from a hub of our own."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ from tests.families.families import FAMILIES, Family
 from tests.families.running_hub import files_of, running_hub
 from tests.integration.server import ROOT, SECRET, Server
 from tests.integration.tokens import bearer
+from tests.waiting import until_awaited
 
 DOWNLOAD_SECONDS = 100.0
 
@@ -92,13 +92,16 @@ async def download(client: aiohttp.ClientSession, family: Family, **more: Any) -
         accepted = await response.json()
         assert response.status == 200, accepted
     path = f"/models/download/status/{accepted['download_id']}"
-    async with asyncio.timeout(DOWNLOAD_SECONDS):
-        while True:
-            async with client.get(path) as response:
-                status: dict[str, Any] = await response.json()
-            if status["status"] in ("completed", "failed", "cancelled"):
-                return status
-            await asyncio.sleep(0.1)
+
+    async def status() -> dict[str, Any]:
+        async with client.get(path) as response:
+            return dict(await response.json())
+
+    return await until_awaited(
+        status,
+        lambda shown: shown["status"] in ("completed", "failed", "cancelled"),
+        DOWNLOAD_SECONDS,
+    )
 
 
 async def predict(client: aiohttp.ClientSession, model: str, inputs: Any) -> Any:

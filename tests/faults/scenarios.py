@@ -16,6 +16,11 @@ from tests.integration.server import Server
 from tests.live.crowd import CUT_OFF
 from tests.live.faulty_model import CRASH, EXHAUST, FLOOD, HANG, RAISE
 from tests.live.world import FAULTY, build_world
+from tests.waiting import until_awaited
+
+FROZEN_TORCHSERVE_SECONDS = 5.0
+FROZEN_WORKER_SECONDS = 1.0
+UNREAD_SECONDS = 3.0
 
 
 def _order(number: int, times: int = 1) -> Act:
@@ -49,14 +54,14 @@ async def _kill_torchserve(server: Server) -> list[int]:
 
 async def _freeze_torchserve(server: Server) -> list[int]:
     os.kill((await asyncio.to_thread(server.java)).pid, signal.SIGSTOP)
-    await asyncio.sleep(5)
+    await asyncio.sleep(FROZEN_TORCHSERVE_SECONDS)
     return []
 
 
 async def _freeze_worker(server: Server) -> list[int]:
     for worker in await asyncio.to_thread(server.workers):
         os.kill(worker.pid, signal.SIGSTOP)
-    await asyncio.sleep(1)
+    await asyncio.sleep(FROZEN_WORKER_SECONDS)
     return []
 
 
@@ -80,15 +85,18 @@ async def _load_corrupt(server: Server) -> list[int]:
     body = {"model_name": "corrupt", "inputs": [0, 1, 2, 3]}
     statuses: list[int] = []
     async with aiohttp.ClientSession(server.url) as session:
-        async with asyncio.timeout(60):
-            while "corrupt" not in await _failing(session):
-                statuses.append(await _status(session, body))
-                await asyncio.sleep(0.2)
+
+        async def ask() -> int:
+            statuses.append(await _status(session, body))
+            return statuses[-1]
+
+        async def fails() -> bool:
+            await ask()
+            return "corrupt" in await _failing(session)
+
+        await until_awaited(fails, seconds=60)
         await asyncio.to_thread(archive.write_bytes, whole)
-        async with asyncio.timeout(60):
-            while (status := await _status(session, body)) != 200:
-                statuses.append(status)
-                await asyncio.sleep(0.2)
+        await until_awaited(ask, lambda status: status == 200, seconds=60)
         assert "corrupt" not in await _failing(session)
     return statuses
 
@@ -176,7 +184,7 @@ async def _hang_up(server: Server) -> list[int]:
 
 async def _do_not_read(server: Server) -> list[int]:
     """Fifty clients ask for long answers and read one byte each."""
-    await asyncio.gather(*(_leave(server, reads=1, stays=3.0) for _ in range(50)))
+    await asyncio.gather(*(_leave(server, reads=1, stays=UNREAD_SECONDS) for _ in range(50)))
     return []
 
 

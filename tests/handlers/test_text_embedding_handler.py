@@ -202,7 +202,7 @@ def test_on_a_gpu_the_faster_batching_is_taken(
         seconds = {"packed": packed_seconds, "padded": 1.0}
         monkeypatch.setattr(choice, "seconds_for", lambda batching, _, s=seconds: s[batching.name])
         assert choice.choose("auto", samples, timed=True).name == expected
-    assert model.config._attn_implementation == choice.own_attention
+    assert model.config._attn_implementation == choice.own_attention  # noqa: SLF001 - has no other name
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+from tests.waiting import block_until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 200.0
@@ -110,7 +111,8 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], bool], log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while not condition():
-        assert time.monotonic() < until, log.read_text()[-3000:]
-        time.sleep(0.1)
+    """Block until *condition* is true; the failure shows the end of *log*."""
+    try:
+        block_until(condition, START_SECONDS)
+    except TimeoutError:
+        raise AssertionError(log.read_text()[-3000:]) from None

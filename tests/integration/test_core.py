@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.waiting import until_awaited
+
 pytestmark = pytest.mark.integration
 Token = Callable[[str], dict[str, str]]
 
@@ -131,13 +133,18 @@ async def test_a_thousand_requests_in_mixed_priorities_are_all_answered_rightly(
     assert any(answer["batch_info"]["processed_as_batch"] for answer in answers)
 
 
-async def test_a_high_priority_overtakes_a_flood(http: aiohttp.ClientSession) -> None:
+async def test_a_high_priority_overtakes_a_flood(http: aiohttp.ClientSession, token: Token) -> None:
     text = "a sentence that takes its time, " * 20
     flood = [
         asyncio.create_task(predict(http, model_name="minilm", inputs=text, timeout=120))
         for _ in range(150)
     ]
-    await asyncio.sleep(0.5)
+
+    async def queued() -> int:
+        async with http.get("/stats", headers=token("stats")) as response:
+            return int((await response.json())["stats"]["queue_size"])
+
+    await until_awaited(queued, lambda size: size > 100, seconds=20)
     high = await predict(http, model_name="minilm", inputs="now!", priority=10, timeout=60)
     waiting = sum(not task.done() for task in flood)
     await asyncio.gather(*flood)

@@ -16,6 +16,7 @@ from tests.integration.speech_client import Audio, decoded, loudness, pitch, spe
 from tests.integration.word_errors import word_error_rate
 from tests.needs import need_recording
 from tests.sentences import SENTENCES
+from tests.waiting import until_awaited
 
 pytestmark = pytest.mark.integration
 
@@ -154,13 +155,13 @@ async def test_a_client_that_leaves_drops_what_is_queued(
     async with http.post("/synthesize", json=body) as response:
         await response.content.readany()
         response.close()
-    async with asyncio.timeout(5):
-        while True:
-            async with http.get("/stats", headers=token("stats")) as answer:
-                stats = (await answer.json())["stats"]
-            if stats["queue_size"] == 0 and stats["active_requests"] == 0:
-                return
-            await asyncio.sleep(0.05)
+
+    async def at_rest() -> bool:
+        async with http.get("/stats", headers=token("stats")) as answer:
+            stats = (await answer.json())["stats"]
+        return bool(stats["queue_size"] == stats["active_requests"] == 0)
+
+    await until_awaited(at_rest)
 
 
 async def test_long_audio_has_right_times_and_comes_in_segments(

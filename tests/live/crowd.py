@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from tests.live.faulty_model import FINE
+from tests.waiting import until
 
 CUT_OFF = 0  # instead of a status: the connection broke
 PAUSE_SECONDS = 0.02
@@ -58,16 +59,16 @@ class Crowd:
         return Answer(time.monotonic(), response.status, right)
 
     async def well_for(self, seconds: float, limit: float = 120.0) -> None:
-        """Waits until all answers of the last *seconds* are good ones."""
+        """Wait until all answers of the last *seconds* are good ones."""
         began = time.monotonic()
-        async with asyncio.timeout(limit):
-            while True:
-                await asyncio.sleep(0.1)
-                now = time.monotonic()
-                recent = [each for each in self.answers if each.at > now - seconds]
-                long_enough = now - began > seconds and len(recent) >= len(self._tasks)
-                if long_enough and all(each.status == 200 for each in recent):
-                    return
+
+        def is_well() -> bool:
+            now = time.monotonic()
+            recent = [each for each in self.answers if each.at > now - seconds]
+            long_enough = now - began > seconds and len(recent) >= len(self._tasks)
+            return long_enough and all(each.status == 200 for each in recent)
+
+        await until(is_well, limit)
 
     async def stop(self) -> None:
         self._stop.set()

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.integration.server import Server
 from tests.live.world import FAULTY, build_archives, build_world
+from tests.waiting import until_awaited
 
 pytestmark = pytest.mark.integration
 NAMES = [f"model_{number}" for number in range(5)]
@@ -120,16 +122,12 @@ async def test_a_worker_that_is_killed_while_it_loads_costs_nobody_an_answer(
     await change(client, "/models/model_0/scale", token("admin"), workers=0)
     before = {worker.pid for worker in await asyncio.to_thread(scaled.workers)}
     asked = asyncio.create_task(ask(client, "model_0"))
-    async with asyncio.timeout(20):
-        while not (
-            new := [
-                worker
-                for worker in await asyncio.to_thread(scaled.workers)
-                if worker.pid not in before
-            ]
-        ):
-            await asyncio.sleep(0.02)
-    new[0].kill()
+
+    def started() -> list[psutil.Process]:
+        return [worker for worker in scaled.workers() if worker.pid not in before]
+
+    (new, *_) = await until_awaited(lambda: asyncio.to_thread(started), seconds=20)
+    new.kill()
     assert await asked == 200
 
 
@@ -185,11 +183,11 @@ async def test_an_archive_that_changes_replaces_what_is_loaded_without_a_failed_
     await asyncio.to_thread(_build_version, scaled.folder, version)
     await asyncio.to_thread((store / f"steady-{version}.mar").replace, store / "steady.mar")
     done = f"steady: version 1.0 replaced by {version}"
-    async with asyncio.timeout(60):
-        while done not in await asyncio.to_thread(scaled.log.read_text):
-            await asyncio.sleep(0.1)
-        while await _version(client) != version:
-            await asyncio.sleep(0.1)
+    log = scaled.log
+    await until_awaited(
+        lambda: asyncio.to_thread(log.read_text), lambda text: done in text, seconds=60
+    )
+    await until_awaited(lambda: _version(client), lambda shown: shown == version, seconds=60)
     stop.set()
     assert {status for statuses in await asyncio.gather(*asking) for status in statuses} == {200}
 

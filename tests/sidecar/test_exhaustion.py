@@ -24,6 +24,7 @@ from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.integration.server import Server
 from tests.sidecar.conftest import CATALOG, SECRET, Client
+from tests.waiting import until_awaited
 
 ADMIN = {
     "Authorization": "Bearer "
@@ -102,16 +103,16 @@ async def server(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Se
 
 async def becomes(session: aiohttp.ClientSession, status: int) -> None:
     """Wait until /readyz answers with *status*."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                async with session.get("/readyz") as response:
-                    await response.read()
-                    if response.status == status:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass  # it does not listen yet
-            await asyncio.sleep(0.02)
+
+    async def has_status() -> bool:
+        try:
+            async with session.get("/readyz") as response:
+                await response.read()
+                return response.status == status
+        except aiohttp.ClientConnectionError:  # it does not listen yet
+            return False
+
+    await until_awaited(has_status, seconds=30)
 
 
 async def test_a_server_without_descriptors_refuses_and_recovers_by_itself(server: Server) -> None:

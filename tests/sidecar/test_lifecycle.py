@@ -15,6 +15,7 @@ from sidecar.web.connections import Connections
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_refusals_by_limits import bearer
+from tests.waiting import let_the_loop_turn, until
 
 BODY = {"model_name": "echo", "inputs": [1, 2, 3], "timeout": 30}
 
@@ -49,8 +50,7 @@ async def ask(client: Client) -> int:
 async def some_in_flight(client: Client, torchserve: FakeTorchServe) -> list[asyncio.Task[int]]:
     torchserve.hold()
     asked = [asyncio.create_task(ask(client)) for _ in range(12)]
-    while services_of(client).statistics.active < len(asked):
-        await asyncio.sleep(0.01)
+    await until(lambda: services_of(client).statistics.active >= len(asked))
     return asked
 
 
@@ -119,10 +119,9 @@ async def test_a_request_of_any_route_is_answered_before_it_leaves(
     client = await start(drain_seconds=20.0)
     torchserve.workers_status = "LOADING"
     loading = asyncio.create_task(client.post("/models/other/load", headers=bearer("me", "admin")))
-    while not connections_of(client).unanswered():
-        await asyncio.sleep(0.01)
+    await until(connections_of(client).unanswered)
     leaving = asyncio.create_task(leave(client))
-    await asyncio.sleep(0.3)
+    await let_the_loop_turn()
     assert not loading.done()
     assert not leaving.done()
     torchserve.workers_status = "READY"
@@ -138,8 +137,7 @@ async def test_a_request_of_any_route_that_takes_too_long_gets_503(
     client = await start(drain_seconds=0.3)
     torchserve.workers_status = "LOADING"
     loading = asyncio.create_task(client.post("/models/other/load", headers=bearer("me", "admin")))
-    while not connections_of(client).unanswered():
-        await asyncio.sleep(0.01)
+    await until(connections_of(client).unanswered)
     await leave(client)
     answer = await loading
     assert (answer.status, answer.headers["Connection"]) == (503, "close")
@@ -159,7 +157,8 @@ async def test_a_request_that_does_not_come_whole_holds_up_no_stop(
 ) -> None:
     client = await start(drain_seconds=20.0)
     reader, writer = await connect(client.port, half)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(connections_of(client)) == 1)
+    await let_the_loop_turn()  # what was sent is read
     began = time.monotonic()
     await leave(client, unfinished_seconds=0.3)
     assert time.monotonic() - began < 3
@@ -192,8 +191,7 @@ async def test_no_request_is_cut_at_the_closing_instant(start: StartSidecar, pat
                     return
 
     clients = [asyncio.create_task(hammer(keep=number % 2 == 0)) for number in range(16)]
-    while len(answered) < 100:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(answered) >= 100)
     nothing = asyncio.Event()
     await drain(services_of(client), connections_of(client), acceptor.stop, nothing)
     async with asyncio.timeout(5):

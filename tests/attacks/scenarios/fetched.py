@@ -17,6 +17,7 @@ from tests.attacks.attack import MIB, OK, REFUSED, Attack
 from tests.attacks.raw_http import exchange, request
 from tests.integration.server import SECRET, Server
 from tests.integration.tokens import bearer
+from tests.waiting import until_awaited
 
 END_SECONDS = 60.0
 BAD_ADDRESSES = (
@@ -53,13 +54,13 @@ async def _bad_addresses(server: Server) -> list[int]:
 
 
 async def _end_of(session: aiohttp.ClientSession, download_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(END_SECONDS):
-        while True:
-            async with session.get(f"/models/download/status/{download_id}") as response:
-                status: dict[str, Any] = await response.json()
-            if status["status"] in ("completed", "failed", "cancelled"):
-                return status
-            await asyncio.sleep(0.1)
+    async def status() -> dict[str, Any]:
+        async with session.get(f"/models/download/status/{download_id}") as response:
+            return dict(await response.json())
+
+    return await until_awaited(
+        status, lambda shown: shown["status"] in ("completed", "failed", "cancelled"), END_SECONDS
+    )
 
 
 @asynccontextmanager

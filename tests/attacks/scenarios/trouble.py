@@ -14,6 +14,7 @@ from tests.attacks.attack import OK, Attack
 from tests.attacks.raw_http import exchange, request
 from tests.integration.server import Server
 from tests.live.crowd import CUT_OFF
+from tests.waiting import until_awaited
 
 HEALTHS = 520
 STARVED_SECONDS = 4.0
@@ -53,10 +54,9 @@ def _lowest_free_descriptor(pid: int) -> int:
 
 
 async def _ready(server: Server, seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while (status := await asyncio.to_thread(server.status, "/readyz")) != 200:
-        assert time.monotonic() < until, f"/readyz is {status} after {seconds:g} s"
-        await asyncio.sleep(0.2)
+    await until_awaited(
+        lambda: asyncio.to_thread(server.status, "/readyz"), lambda status: status == 200, seconds
+    )
 
 
 async def _stop_for_a_while(server: Server) -> list[int]:

@@ -20,6 +20,7 @@ from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import Settings, SettingsError
 from tests.sidecar.access.issuer import Issuer
 from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, SECRET, Clock, jwk, token
+from tests.waiting import until
 
 BOTH = ("RS256", "ES256")
 
@@ -53,7 +54,7 @@ class Door:
         return refused.value.message
 
 
-SLOW_SECONDS = 0.3  # for a whole fetch, where the issuer is slow
+SLOW_SECONDS = 1.0  # for a whole fetch, where the issuer is slow
 
 
 def signed(key: Any = RSA_KEY, key_id: str | None = "rsa", **claims: Any) -> str:
@@ -142,8 +143,7 @@ async def test_callers_with_a_known_key_do_not_wait_for_a_fetch(
     clock.advance(FRESH_SECONDS)
     issuer.go_on.clear()
     fetching = asyncio.create_task(door.enter(signed()))
-    while issuer.fetches < 2:
-        await asyncio.sleep(0)
+    await until(lambda: issuer.fetches == 2)
     assert await door.enter(signed(EC_KEY, "ec")) == "ada"
     assert not fetching.done()
     issuer.go_on.set()
@@ -154,13 +154,12 @@ async def test_a_caller_who_leaves_does_not_spoil_the_fetch(issuer: Issuer, cloc
     door = Door(issuer, clock)
     issuer.go_on.clear()
     leaving = asyncio.create_task(door.refusal(unknown(1)))
-    while not issuer.fetches:
-        await asyncio.sleep(0)
+    await until(lambda: issuer.fetches)
+    (fetch,) = (task for task in asyncio.all_tasks() if task.get_name() == "fetch the JWKS")
     leaving.cancel()
     await asyncio.wait([leaving])
     issuer.go_on.set()
-    while not door.keys._keys:
-        await asyncio.sleep(0)
+    await fetch
     assert await door.enter(signed()) == "ada"
     assert issuer.fetches == 1
 
@@ -228,13 +227,13 @@ async def test_callers_wait_for_a_dripping_issuer_no_longer_than_for_one_fetch(
     issuer: Issuer, clock: Clock, piece: int
 ) -> None:
     """A byte at a time, in the headers and in the body: each wait is short, the whole is not."""
-    issuer.piece, issuer.pause = piece, 0.02
+    issuer.piece, issuer.pause = piece, 0.05
     door = Door(issuer, clock, fetch_seconds=SLOW_SECONDS)
     async with asyncio.timeout(SLOW_SECONDS * 5):
         callers = (door.enter(signed()) for _ in range(10))
         answers = await asyncio.gather(*callers, return_exceptions=True)
     assert all(isinstance(answer, Unavailable) for answer in answers)
-    assert issuer.fetches == 1
+    assert issuer.fetches <= 1  # 0 where the time was up before the connection was there
     assert issuer.sent < len(issuer.body)
 
 
@@ -243,11 +242,10 @@ async def test_a_dripping_issuer_holds_up_nobody_whose_key_is_known(
 ) -> None:
     door = Door(issuer, clock, fetch_seconds=SLOW_SECONDS)
     assert await door.enter(signed()) == "ada"
-    issuer.piece, issuer.pause = 1, 0.02
+    issuer.piece, issuer.pause = 1, 0.05
     clock.advance(FRESH_SECONDS)
     waiting = asyncio.create_task(door.enter(signed()))
-    while issuer.fetches < 2:
-        await asyncio.sleep(0)
+    await until(lambda: issuer.fetches == 2)
     assert await door.enter(signed(EC_KEY, "ec")) == "ada"
     assert not waiting.done()
     assert await waiting == "ada"  # with the old keys

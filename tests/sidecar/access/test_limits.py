@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from sidecar.access.limits import Allowance, Concurrency
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling, Load, exceeded
 from tests.needs import need_program
+from tests.waiting import block_until
 
 TRUSTED = parse_networks(["10.0.0.0/8", "192.168.1.1", "fd00::/8"])
 
@@ -85,10 +85,13 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    for _ in range(100):
+
+    def listens() -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            break
-        time.sleep(0.05)
+            return True
+        return False
+
+    block_until(listens)
     yield f"redis://127.0.0.1:{port}/0"
     server.terminate()
     server.wait(10)

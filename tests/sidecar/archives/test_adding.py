@@ -15,7 +15,7 @@ from sidecar.state_folder import own_state_folder
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
-from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, until
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, until_state
 
 ENTRY: dict[str, Any] = {
     "display_name": "Sums",
@@ -189,7 +189,7 @@ async def test_a_second_version_is_built_beside_the_first_and_loaded(
     client = await serve(start, folder)
     loaded = await change(client, "/models/sums/load", version="2.0", default=True)
     assert (loaded["version"], loaded["loaded_versions"]) == ("2.0", ["1.0", "2.0"])
-    await until("ready", client, "sums")
+    await until_state("ready", client, "sums")
     for wrong in (["--version", "two"], ["other", "--version", "2.0"]):
         assert (await folder.models("build", "sums", *wrong))[0] == 2
 

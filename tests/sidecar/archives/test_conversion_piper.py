@@ -112,7 +112,7 @@ def test_other_networks_are_refused(
 def test_what_is_no_onnx_file_is_refused(settings: Any, tmp_path: Path) -> None:
     write(tmp_path, settings)
     (tmp_path / "voice.onnx").write_bytes(b"\xff" * 100)
-    with pytest.raises(ValueError, match=r"voice\.onnx is no ONNX file"):
+    with pytest.raises(ValueError, match=r"voice\.onnx is not an ONNX file"):
         piper.convert(tmp_path, tmp_path)
 
 

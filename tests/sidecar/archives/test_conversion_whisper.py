@@ -72,7 +72,7 @@ def test_an_english_model_has_no_languages(whisper_folder: Path) -> None:
         (model(variable("x", 4, bytes(6), 2, 2)), "3 numbers, but the shape"),
         (model(), "has no decoder/embeddings/weight"),
         (model(variable("decoder/embeddings/weight", 4, bytes(4), 2)), "1 dimensions, not 2"),
-        (model() + b"more", "goes on behind"),
+        (model() + b"more", "continues after"),
         (model()[:-2], "truncated"),
     ],
 )

@@ -16,6 +16,7 @@ from tests.fake_torchserve import FakeTorchServe
 from tests.hub import FakeHub
 from tests.sidecar.conftest import CATALOG, SECRET, Client, StartSidecar
 from tests.sidecar.downloads.conftest import TINY, Files
+from tests.waiting import until, until_awaited
 
 LIMIT_SECONDS = 20.0
 KNOWN = {
@@ -74,16 +75,12 @@ async def ask(
     return body
 
 
-async def until(
+async def download_until(
     client: Client, download_id: str, done: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
-    """The download's status, as soon as it is *done*."""
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while True:
-            body = await ask(client, "GET", f"/models/download/status/{download_id}")
-            if done(body):
-                return body
-            await asyncio.sleep(0.05)
+    """Return the status of the download as soon as it is *done*."""
+    path = f"/models/download/status/{download_id}"
+    return await until_awaited(lambda: ask(client, "GET", path), done, LIMIT_SECONDS)
 
 
 def ended(body: dict[str, Any]) -> bool:
@@ -91,25 +88,23 @@ def ended(body: dict[str, Any]) -> bool:
 
 
 async def arrived(folder: Path, name: str, size: int) -> None:
-    """Waits until so much of the file *name* is on disk."""
+    """Wait until *size* bytes of the file *name* are on disk."""
 
     def is_there() -> bool:
         return any(path.stat().st_size >= size for path in folder.rglob(f"{name}.partial"))
 
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not is_there():
-            await asyncio.sleep(0.02)
+    await until(is_there, LIMIT_SECONDS)
 
 
 async def predict(client: Client, model: str, status: int) -> dict[str, Any]:
-    """The answer of *model*, once it has *status*: a model may be loading before."""
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while True:
-            body = {"model_name": model, "inputs": "a text"}
-            response = await client.post("/predict", json=body)
-            if response.status == status:
-                return dict(await response.json())
-            await asyncio.sleep(0.05)
+    """Return the answer of *model* once it has *status*: before, it may be loading."""
+    body = {"model_name": model, "inputs": "a text"}
+    response = await until_awaited(
+        lambda: client.post("/predict", json=body),
+        lambda response: response.status == status,
+        LIMIT_SECONDS,
+    )
+    return dict(await response.json())
 
 
 async def test_a_downloaded_model_answers_and_can_be_removed(
@@ -120,7 +115,7 @@ async def test_a_downloaded_model_answers_and_can_be_removed(
     await predict(client, "tiny", 404)
     accepted = await ask(client, "POST", "/models/download", json=ASKED)
     assert (accepted["success"], accepted["model_name"]) == (True, "tiny")
-    status = await until(client, accepted["download_id"], ended)
+    status = await download_until(client, accepted["download_id"], ended)
     assert (status["status"], status["progress"], status["error"]) == ("completed", 1.0, None)
     assert (await predict(client, TINY, 200))["result"] == "a text"
     info = await ask(client, "GET", "/models/download/tiny/info")
@@ -153,7 +148,7 @@ async def test_a_model_that_was_downloaded_is_there_after_a_restart(
     hub.add(TINY, checkpoint)
     client = await begin()
     accepted = await ask(client, "POST", "/models/download", json=ASKED)
-    await until(client, accepted["download_id"], ended)
+    await download_until(client, accepted["download_id"], ended)
     await client.close()
     client = await begin()
     assert (await predict(client, "tiny", 200))["result"] == "a text"
@@ -206,7 +201,7 @@ async def test_a_model_that_is_here_already_is_not_downloaded_under_another_name
     hub.add(TINY, checkpoint)
     client = await begin()
     accepted = await ask(client, "POST", "/models/download", json=ASKED)
-    await until(client, accepted["download_id"], ended)
+    await download_until(client, accepted["download_id"], ended)
     again = ASKED | {"name": "second"}
     refusal = await ask(client, "POST", "/models/download", 422, json=again)
     assert refusal["detail"] == f"model_id: {TINY} is here already, as tiny"
@@ -227,7 +222,7 @@ async def test_a_cancelled_download_goes_on_when_it_is_asked_for_again(
     assert (body["status"], body["progress"] < 1) == ("cancelled", True)
     hub.release()
     accepted = await ask(client, "POST", "/models/download", json=ASKED)
-    assert (await until(client, accepted["download_id"], ended))["status"] == "completed"
+    assert (await download_until(client, accepted["download_id"], ended))["status"] == "completed"
     assert hub.gets("model.safetensors") == [None, "bytes=196608-"]
 
 
@@ -242,7 +237,7 @@ async def test_a_restart_goes_on_with_what_was_not_finished(
     await client.close()
     hub.release()
     client = await begin()
-    assert (await until(client, accepted["download_id"], ended))["status"] == "completed"
+    assert (await download_until(client, accepted["download_id"], ended))["status"] == "completed"
     assert hub.gets("model.safetensors") == [None, "bytes=196608-"]
     assert (await predict(client, "tiny", 200))["result"] == "a text"
 
@@ -260,14 +255,14 @@ async def test_no_more_than_the_set_number_run_at_once(
     await arrived(tmp_path, "model.safetensors", 1)
     assert (await ask(client, "GET", f"/models/download/status/{ids[1]}"))["status"] == "pending"
     await ask(client, "POST", f"/models/download/{ids[1]}/cancel")
-    await until(client, ids[1], ended)
+    await download_until(client, ids[1], ended)
 
 
 async def test_without_a_hub_the_sentence_says_so(begin: StartWithHub) -> None:
     client = await begin(hub_endpoint="http://127.0.0.1:9")
     asked = {"source": "huggingface", "model_id": "tests/known", "name": "known"}
     accepted = await ask(client, "POST", "/models/download", json=asked)
-    status = await until(client, accepted["download_id"], ended)
+    status = await download_until(client, accepted["download_id"], ended)
     assert status["status"] == "failed"
     assert status["error"].startswith("the model hub 127.0.0.1:9 cannot be reached from here")
     refused = await predict(client, "known", 404)
@@ -296,7 +291,7 @@ async def test_the_first_request_downloads_where_that_is_set(
     available = await ask(client, "GET", "/models/available")
     assert available["available_models"]["known"]["state"] == "downloading"
     hub.release()
-    await until(client, body["download_id"], ended)
+    await download_until(client, body["download_id"], ended)
     assert (await predict(client, "known", 200))["result"] == "a text"
 
 
@@ -333,7 +328,7 @@ async def test_an_operator_who_loads_what_is_not_here_begins_its_download(
     hub.add("tests/known", checkpoint)
     client = await begin(auto_download="catalog")
     body = await ask(client, "POST", "/models/known/load", 503, json={})
-    await until(client, body["download_id"], ended)
+    await download_until(client, body["download_id"], ended)
     assert (await ask(client, "POST", "/models/known/load", json={}))["state"] == "ready"
 
 
@@ -344,7 +339,7 @@ async def test_a_voice_is_downloaded_unasked_and_a_failure_is_not_tried_again_at
     response = await client.post("/synthesize", json={"model": "voice", "text": "Hello."})
     download_id = (await response.json())["download_id"]
     assert response.status == 503
-    await until(client, download_id, ended)
+    await download_until(client, download_id, ended)
     response = await client.post("/synthesize", json={"model": "voice", "text": "Hello."})
     assert response.status == 404
     assert (await ask(client, "GET", "/models/downloads"))["total"] == 1
@@ -428,7 +423,7 @@ async def test_a_loaded_model_of_the_catalog_is_removed_only_with_force(
     client = await begin()
     asked = ASKED | {"model_id": "tests/known", "name": "known"}
     accepted = await ask(client, "POST", "/models/download", json=asked)
-    await until(client, accepted["download_id"], ended)
+    await download_until(client, accepted["download_id"], ended)
     await predict(client, "known", 200)
     await ask(client, "DELETE", "/models/download/known", 409)
     await ask(client, "DELETE", "/models/download/known?force=maybe", 422)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +13,9 @@ from sidecar.program import Program
 from sidecar.settings import Secret, Settings
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
-from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until_state
 from tests.sidecar.torchserve.test_worker_log import failure
+from tests.waiting import until
 
 WRONG = CATALOG | {"wrong": ECHO | {"task": "tensr"}}
 LOST = CATALOG | {"other": ECHO}
@@ -31,18 +31,12 @@ async def health(client: Client) -> dict[str, str]:
     return failing
 
 
-async def until_true(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(("strict", "status"), [(None, 200), (True, 503)])
 async def test_a_wrong_entry_is_left_out_and_a_setting_decides_whether_that_is_ready(
     start: StartSidecar, strict: bool | None, status: int
 ) -> None:
     client = await start(catalog=WRONG, ready=False, require_all_models=strict)
-    await until("ready", client)
+    await until_state("ready", client)
     assert await ask(client) == 200
     assert await ready(client) == status
     said = "wrong: task: 'tensr' is not allowed; expected one of: "
@@ -68,14 +62,14 @@ async def test_a_model_that_cannot_be_loaded_counts_as_the_setting_says(
 ) -> None:
     torchserve.broken = {"other.mar"}
     client = await start(catalog=LOST, ready=False, **settings)
-    await until("failed", client, "other")
-    await until("ready", client)
+    await until_state("failed", client, "other")
+    await until_state("ready", client)
     assert await ready(client) == status
     assert list(await health(client)) == ["other"]
     model_of(client, "other").retry.end_pause()
     torchserve.slow = {"other.mar"}
     services_of(client).reconciler.nudge()
-    await until("loading", client, "other")
+    await until_state("loading", client, "other")
     assert await ready(client) == status  # also while it is tried again
     assert list(await health(client)) == ["other"]
 
@@ -85,7 +79,7 @@ async def test_a_server_of_which_no_model_can_be_loaded_is_not_ready(
 ) -> None:
     torchserve.broken = {"echo.mar"}
     client = await start(ready=False)
-    await until("failed", client)
+    await until_state("failed", client)
     assert await ready(client) == 503
 
 
@@ -101,10 +95,13 @@ async def test_the_handlers_own_sentence_is_told_in_every_place_and_logged_once(
     torchserve.broken = {"other.mar"}
     for _ in range(4):
         loading = asyncio.create_task(change(client, "/models/other/load", 503))
-        while not loading.done():
+
+        def has_ended(loading: asyncio.Task[Any] = loading) -> bool:
             with log.open("a") as file:
                 file.write(failure("other", SENTENCE))
-            await asyncio.sleep(0.01)
+            return loading.done()
+
+        await until(has_ended)
         assert SENTENCE in (await loading)["detail"]
     shown = await (await client.get("/models/other")).json()
     assert (shown["state"], shown["error"]) == ("failed", SENTENCE)
@@ -122,7 +119,7 @@ async def test_a_model_whose_files_are_missing_says_which(
         "handler_options": {"module": "my_net", "class": "MyNet"},
     }
     client = await start(catalog=CATALOG | {"lost": lost})
-    await until("available", client, "lost")
+    await until_state("available", client, "lost")
     assert (await health(client))["lost"] == "path: my_models/net is not there"
 
 
@@ -133,7 +130,7 @@ async def test_the_terminal_says_what_is_not_ready_and_when_it_is(
     client = await start(catalog=LOST, ready=False, require_all_models=True)
     said: list[str] = []
     announcing = asyncio.create_task(announce(services_of(client), said.append))
-    await until_true(lambda: len(said) == 2)
+    await until(lambda: len(said) == 2)
     assert said[0].startswith("Starting on ")
     assert "Not ready: " in said[1]
     assert "SIDECAR_REQUIRE_ALL_MODELS=false" in said[1]

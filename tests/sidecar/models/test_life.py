@@ -46,6 +46,7 @@ from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe
+from tests.waiting import let_the_loop_turn
 
 SPEC = ModelSpec(
     display_name="One of them",
@@ -167,7 +168,7 @@ class World:
                 self.check()
                 if self.at_rest and self.reconciler.settled and looks > 1:
                     return
-                await asyncio.sleep(0.002)
+                await let_the_loop_turn()
         raise AssertionError(f"it does not settle: {[*self.models.items()]}")
 
 
@@ -237,7 +238,7 @@ async def install(world: World, key: str, count: int) -> None:
 
 async def remove(world: World, key: str, count: int) -> None:
     async def delete() -> None:
-        await asyncio.sleep(0.001 * count)
+        await let_the_loop_turn(50 * count)
         if count == 3:
             raise ModelNotReady("the disk does not let go of its files")
 

@@ -13,6 +13,7 @@ from sidecar.program import Program
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
+from tests.waiting import until
 
 Operation = Callable[[Program, Model], Coroutine[Any, Any, None]]
 GONE = ModelNotReady("model_name: other is removed", retry_after=5)
@@ -111,8 +112,7 @@ async def test_no_operation_ends_a_worker_that_holds_a_job(
     services, model = services_of(client), model_of(client)
     torchserve.hold()
     asked = asyncio.create_task(ask(client))
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     done = asyncio.create_task(operation(services, model))
     for _ in range(3):
         await services.reconciler.look()
@@ -139,11 +139,9 @@ async def test_what_waits_when_the_program_stops_is_refused_for_good(
 ) -> None:
     torchserve.hold()
     asked = [asyncio.create_task(ask(client))]
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     asked += [asyncio.create_task(ask(client)) for _ in range(2)]
-    while len(model_of(client).dispatcher.queue) < 2:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(model_of(client).dispatcher.queue) >= 2)
     await services_of(client).operations.stop(GONE)
     assert await asyncio.gather(*asked) == [503] * 3
     await services_of(client).reconciler.look()

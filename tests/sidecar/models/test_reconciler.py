@@ -10,7 +10,7 @@ from sidecar.models.reconciler import Known, Observed, Step, decide
 from sidecar.models.states import GATES, TRANSITIONS, Gate, State
 from sidecar.torchserve.client import ModelState, WorkerState
 from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
-from tests.sidecar.models.test_sleep_and_wake import model_of, services_of, until
+from tests.sidecar.models.test_sleep_and_wake import model_of, services_of, until_state
 
 READY = WorkerState("9000", "READY", 1)
 DEAD = WorkerState("9000", "UNLOADING", 1)
@@ -87,7 +87,7 @@ async def test_an_archive_that_somebody_builds_is_found(
     assert model_of(client, "other").state is State.AVAILABLE
     assert (await client.post("/predict", json={"model_name": "other", "inputs": 1})).status == 404
     await asyncio.to_thread((tmp_path / "other.mar").write_bytes, b"an archive")
-    await until("archived", client, "other")
+    await until_state("archived", client, "other")
     assert (await client.post("/predict", json={"model_name": "other", "inputs": 1})).status == 200
 
 
@@ -95,7 +95,7 @@ async def test_every_step_of_a_model_is_in_the_history(start: StartSidecar) -> N
     client = await start()
     services = services_of(client)
     services.operations.put_to_sleep(model_of(client), "to see it")
-    await until("idle", client)
+    await until_state("idle", client)
     steps = [(each.before, each.after, each.reason) for each in services.history.transitions]
     assert steps == [
         (State.ARCHIVED, State.LOADING, "it is wanted"),

@@ -8,11 +8,13 @@ import jwt
 import pytest
 
 from sidecar.models.model import Model
+from sidecar.models.states import State
 from sidecar.program import PROGRAM, Program
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
+from tests.waiting import let_the_loop_turn, until
 
 SLEEPY = CATALOG | {"echo": ECHO | {"idle_seconds": 0.2}}
 CONTROL = {"other": ECHO | {"idle_seconds": 0.2}}  # it sleeps, while the model under test must not
@@ -29,18 +31,14 @@ def model_of(client: Client, key: str = "echo") -> Model:
     return services_of(client).models[key]
 
 
-async def until(state: str, client: Client, key: str = "echo") -> None:
-    async with asyncio.timeout(5):
-        while model_of(client, key).state.shown != state:
-            await asyncio.sleep(0.01)
+async def until_state(state: str, client: Client, key: str = "echo") -> None:
+    await until(lambda: model_of(client, key).state.shown == state)
 
 
 async def until_idle_for(seconds: float, client: Client, key: str = "echo") -> None:
     """Wait until nobody has asked the model for *seconds*, and the autoscaler has seen that."""
     autoscaler, model = services_of(client).autoscaler, model_of(client, key)
-    async with asyncio.timeout(5):
-        while (autoscaler.idle_seconds(model) or 0.0) <= seconds:
-            await asyncio.sleep(0.01)
+    await until(lambda: (autoscaler.idle_seconds(model) or 0.0) > seconds)
     autoscaler.think()
 
 
@@ -65,7 +63,7 @@ async def test_an_idle_model_sleeps_and_the_next_request_wakes_it(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(catalog=SLEEPY, **QUICK)
-    await until("idle", client)
+    await until_state("idle", client)
     assert torchserve.scalings == [("echo", 1), ("echo", 0)]
     assert (await client.get("/readyz")).status == 200
     assert await ask(client) == 200
@@ -79,19 +77,19 @@ async def test_a_model_in_use_does_not_sleep(
     client = await start(catalog=SLEEPY | CONTROL, **QUICK)
     torchserve.hold()
     asked = asyncio.create_task(ask(client))
-    await until("idle", client, "other")
+    await until_state("idle", client, "other")
     await until_idle_for(0.2, client)
     assert model_of(client).state.shown == "ready"
     torchserve.release()
     assert await asked == 200
-    await until("idle", client)
+    await until_state("idle", client)
 
 
 @pytest.mark.parametrize("rule", [{"pinned": True}, {"idle_seconds": None}])
 async def test_some_models_never_sleep(start: StartSidecar, rule: dict[str, Any]) -> None:
     echo = ECHO | {"idle_seconds": 0.2} | rule
     client = await start(catalog=CATALOG | {"echo": echo} | CONTROL, **QUICK)
-    await until("idle", client, "other")
+    await until_state("idle", client, "other")
     await until_idle_for(0.2, client)
     assert model_of(client).state.shown == "ready"
     assert model_of(client).operation is None
@@ -106,27 +104,28 @@ async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSid
     health = await (await client.get("/health")).json()
     assert health["autoscaler"]["components"]["zero_scaler"]["status"] == "disabled"
     await change(client, "/autoscaler/config", zero_scaling_enabled=True)
-    await until("idle", client)
+    await until_state("idle", client)
 
 
 async def test_all_who_come_while_it_wakes_are_answered_by_one_wake(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(catalog=SLEEPY, **QUICK)
-    await until("idle", client)
+    await until_state("idle", client)
     assert await asyncio.gather(*(ask(client) for _ in range(50))) == [200] * 50
     assert services_of(client).history.counts["wake"] == 1
     assert torchserve.scalings == [("echo", 1), ("echo", 0), ("echo", 1)]
 
 
 async def test_nothing_is_lost_when_requests_come_just_as_it_falls_asleep(
-    start: StartSidecar,
+    client: Client,
 ) -> None:
-    catalog = CATALOG | {"echo": ECHO | {"idle_seconds": 0.03}}
-    client = await start(catalog=catalog, **QUICK)
-    for step in range(40):
+    model = model_of(client)
+    for turns in range(40):
+        await until(lambda: model.state is State.READY and model.operation is None)
+        services_of(client).operations.put_to_sleep(model, "nobody asks")
+        await let_the_loop_turn(turns)
         assert await ask(client) == 200
-        await asyncio.sleep(0.02 + step * 0.001)
     assert services_of(client).history.counts["scale_to_zero"] > 3
 
 
@@ -135,7 +134,7 @@ async def test_when_no_worker_becomes_ready_all_who_wait_are_told_why(
 ) -> None:
     echo = ECHO | {"idle_seconds": 0.2, "inference": {"startup_timeout_seconds": 1}}
     client = await start(catalog=CATALOG | {"echo": echo}, **QUICK)
-    await until("idle", client)
+    await until_state("idle", client)
     torchserve.workers_status = "LOADING"
     statuses = await asyncio.gather(*(ask(client) for _ in range(5)))
     assert statuses == [503] * 5
@@ -176,14 +175,10 @@ async def test_workers_are_added_while_many_wait_and_taken_away_when_it_is_quiet
     await change(client, "/autoscaler/config", cooldowns=cooldowns)
     torchserve.hold()
     asked = [asyncio.create_task(ask(client)) for _ in range(40)]
-    async with asyncio.timeout(5):
-        while ("echo", 3) not in torchserve.scalings:
-            await asyncio.sleep(0.01)
+    await until(lambda: ("echo", 3) in torchserve.scalings)
     torchserve.release()
     assert await asyncio.gather(*asked) == [200] * 40
-    async with asyncio.timeout(5):
-        while torchserve.scalings[-1] != ("echo", 1):
-            await asyncio.sleep(0.01)
+    await until(lambda: torchserve.scalings[-1] == ("echo", 1))
     assert await ask(client) == 200
 
 

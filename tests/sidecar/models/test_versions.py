@@ -9,7 +9,7 @@ import pytest
 
 from tests.fake_torchserve import FakeTorchServe, Spoken
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
-from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until
+from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of, until_state
 from tests.sidecar.routes.test_speech_refusals import CLIP, FINDING, LISTENING, SPEAKING
 
 RECORDING = f"data:audio/wav;base64,{CLIP}"  # a second
@@ -53,7 +53,7 @@ async def test_a_default_whose_workers_die_can_be_rolled_back(
     torchserve.models["echo"]["workersStatus"] = "WORKER_ERROR"
     model_of(both).ready_at = 0.0  # long ago: no grace
     services_of(both).reconciler.nudge()
-    await until("failed", both)
+    await until_state("failed", both)
     assert (await set_default(both, "1.0"))["state"] == "ready"
     assert await ask(both) == 200
 
@@ -66,7 +66,7 @@ async def test_a_failed_default_is_taken_out_with_the_others_and_loaded_again(
     model_of(both).mark_failed("as if its workers had died")
     model_of(both).retry.end_pause()
     services_of(both).reconciler.nudge()
-    await until("ready", both)
+    await until_state("ready", both)
     assert torchserve.models["echo"]["modelVersion"] == "1.0"
     assert not torchserve.others["echo"]
 

@@ -10,6 +10,8 @@ from sidecar.settings import MB
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import ECHO, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, model_of, services_of
+from tests.sidecar.telemetry.test_gpus import FakeNvml
+from tests.waiting import until, until_awaited
 
 ON_GPU_1 = {
     "rss_bytes": 300 * MB,
@@ -61,10 +63,14 @@ async def test_config_tells_the_gpu_and_the_precision_that_models_run_with(
     }
 
 
-async def test_a_gpu_that_no_model_can_use_is_not_the_device(start: StartSidecar) -> None:
+async def test_a_gpu_that_no_model_can_use_is_not_the_device(
+    start: StartSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """NVML counts it, but torch is a CPU build: the models run on the CPU."""
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     client = await start()
-    services_of(client).gpus._handles = [object()]
+    assert services_of(client).gpus.count == 2
     device = (await page(client, "/config"))["configuration"]["device"]
     assert (device["device_type"], device["device_id"]) == ("cpu", None)
 
@@ -76,9 +82,7 @@ async def test_memory_that_grows_is_told_with_the_jobs(
     torchserve.memory = ON_GPU_1 | {"rss_bytes": 900 * MB}
     assert await ask(client) == 200
     model = model_of(client)
-    async with asyncio.timeout(10):
-        while model.memory_mb != 900.0:
-            await asyncio.sleep(0.01)
+    await until(lambda: model.memory_mb == 900.0, seconds=10)
     assert model.held_gpu_mb == {1: 500.0}
 
 
@@ -91,9 +95,7 @@ async def test_what_a_worker_held_is_forgotten_when_it_has_gone(
     model = model_of(client)
     (pid,) = model.dispatcher.worker_memory
     torchserve.models["echo"]["pids"] = [pid + 1000]
-    async with asyncio.timeout(10):
-        while pid in model.dispatcher.worker_memory:
-            await asyncio.sleep(0.01)
+    await until(lambda: pid not in model.dispatcher.worker_memory, seconds=10)
 
 
 FIVE = {name: ECHO | {"auto_load": True} for name in ("one", "two", "three", "four", "five")}
@@ -105,9 +107,7 @@ async def in_memory(client: Any) -> list[str]:
 
 
 async def until_in_memory(client: Any, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(await in_memory(client)) != count:
-            await asyncio.sleep(0.01)
+    await until_awaited(lambda: in_memory(client), lambda keys: len(keys) == count)
 
 
 @pytest.fixture
@@ -164,9 +164,7 @@ async def test_memory_that_nobody_has_measured_is_null_and_not_zero(start: Start
 async def test_a_pinned_model_stays_and_the_others_leave_for_it(start: StartSidecar) -> None:
     catalog = FIVE | {"five": ECHO | {"pinned": True}}
     client = await start(catalog=catalog, memory_budget_mb=300, autoscale_seconds=0.02)
-    async with asyncio.timeout(5):
-        while await in_memory(client) != ["five"]:
-            await asyncio.sleep(0.01)
+    await until_awaited(lambda: in_memory(client), lambda keys: keys == ["five"])
 
 
 async def test_a_worker_that_says_nothing_is_measured_from_outside(
@@ -178,9 +176,7 @@ async def test_a_worker_that_says_nothing_is_measured_from_outside(
     )
     client = await start()
     torchserve.models["echo"]["pids"] = [worker.pid]
-    async with asyncio.timeout(5):
-        while model_of(client).pids != [worker.pid]:
-            await asyncio.sleep(0.01)
+    await until(lambda: model_of(client).pids == [worker.pid])
     (told,) = (await page(client, "/models/echo"))["workers"]
     assert 1 < told["memory_mb"] < 200
     worker.kill()

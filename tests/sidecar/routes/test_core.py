@@ -1,6 +1,5 @@
 """/, /health, /info, /stats, /config and the probes, field by field, before speech and scaling."""
 
-import asyncio
 import errno
 import re
 import time
@@ -14,6 +13,7 @@ from sidecar.program import PROGRAM
 from sidecar.routes.groups import ROUTES
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
+from tests.waiting import until
 
 ISO_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 ISO_MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
@@ -251,8 +251,7 @@ async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_ag
 
     services.reconciler.look = fail
     services.reconciler.nudge()
-    while not services.background.down:
-        await asyncio.sleep(0.01)
+    await until(lambda: services.background.down)
     health = await get(client, "/health", 503)
     assert health["autoscaler"]["state"] == "failed"
     assert health["autoscaler"]["components"]["model_loader"]["status"] == "unhealthy"
@@ -260,6 +259,5 @@ async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_ag
     assert (
         'sidecar_background_failures_total{task="loader"} 1.0' in services.metrics.text().decode()
     )
-    while services.background.down:
-        await asyncio.sleep(0.01)
+    await until(lambda: not services.background.down)
     await get(client, "/readyz", 200)

@@ -5,6 +5,7 @@ import asyncio
 from sidecar.caching.shared_look import SharedLook
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import StartSidecar
+from tests.waiting import until_awaited
 
 CROWD = 300
 
@@ -30,9 +31,9 @@ async def test_health_tells_soon_that_torchserve_is_gone(
     client = await start(poll_seconds=60.0)
     assert (await client.get("/health")).status == 200
     await torchserve.stop()
-    async with asyncio.timeout(2):
-        while (response := await client.get("/health")).status == 200:
-            await asyncio.sleep(0.01)
+    response = await until_awaited(
+        lambda: client.get("/health"), lambda response: response.status != 200
+    )
     assert (await response.json())["checks"]["inference_engine"] is False
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.waiting import until
 
 KEPT = CATALOG | {"echo": ECHO | {"cache": True, "aliases": ["the-echo"]}, "other": ECHO}
 
@@ -85,9 +87,9 @@ async def test_equal_requests_in_flight_share_one_job(
 ) -> None:
     torchserve.hold()
     asked = [asyncio.create_task(ask(client)) for _ in range(5)]
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    assert client.app is not None
+    statistics = client.app[PROGRAM].statistics
+    await until(lambda: statistics.active == len(asked))
     torchserve.release()
     paths = sorted(path for _, path in await asyncio.gather(*asked))
     assert paths == ["coalesced"] * 4 + ["optimized"]
@@ -99,8 +101,7 @@ async def test_who_waits_for_anothers_job_has_a_time_out_of_its_own(
 ) -> None:
     torchserve.hold()
     leader = asyncio.create_task(ask(client))
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     body = {"model_name": "echo", "inputs": [1, 2, 3], "timeout": 0.1}
     assert (await client.post("/predict", json=body)).status == 504
     torchserve.release()

@@ -16,6 +16,7 @@ from sidecar.settings import Settings
 from sidecar.telemetry.logs import open_logs
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
+from tests.waiting import until, until_awaited
 
 pytestmark = pytest.mark.usefixtures("opened")
 GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
@@ -39,22 +40,25 @@ def opened(tmp_path: Path) -> Iterator[None]:
 
 
 async def lines(folder: Path, name: str, count: int) -> list[dict[str, Any]]:
-    """The first *count* lines, once the writing thread has written them."""
-    while True:
-        text = await asyncio.to_thread((folder / name).read_text)
-        if text.count("\n") >= count:
-            return [json.loads(line) for line in text.splitlines()[:count]]
-        await asyncio.sleep(0.01)
+    """Return the first *count* lines once the writing thread has written them."""
+    text = await until_awaited(
+        lambda: asyncio.to_thread((folder / name).read_text),
+        lambda text: text.count("\n") >= count,
+    )
+    return [json.loads(line) for line in text.splitlines()[:count]]
 
 
 async def line_about(folder: Path, beginning: str) -> dict[str, Any]:
-    """The line of server.log whose message begins so, once it is written."""
-    while True:
+    """Return the line of server.log whose message begins so, once it is written."""
+
+    async def find() -> dict[str, Any] | None:
         text = await asyncio.to_thread((folder / "server.log").read_text)
-        for line in map(json.loads, text.splitlines()[: text.count("\n")]):
-            if line["message"].startswith(beginning):
-                return dict(line)
-        await asyncio.sleep(0.01)
+        written = map(json.loads, text.splitlines()[: text.count("\n")])
+        return next((line for line in written if line["message"].startswith(beginning)), None)
+
+    line = await until_awaited(find)
+    assert line is not None
+    return line
 
 
 async def test_the_files_are_listed_as_the_folder_was_set(
@@ -211,11 +215,10 @@ async def test_a_line_about_a_job_has_the_ids_of_all_its_requests(
     models = client.app[PROGRAM].models
     torchserve.hold()
     requests: list[asyncio.Task[Any]] = []
-    for waiting, name in enumerate(("first", "second", "third")):
+    for name in ("first", "second", "third"):
         headers = {"X-Request-ID": name}
         requests.append(asyncio.create_task(client.post("/predict", json=GOOD, headers=headers)))
-        while len(torchserve.jobs) + models.queued <= waiting:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(torchserve.jobs) + models.queued == len(requests))
     torchserve.refusals = [None, (503, "InternalServerException")]
     torchserve.release()
     await asyncio.gather(*requests)

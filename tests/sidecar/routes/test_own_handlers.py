@@ -14,6 +14,7 @@ from aiohttp import web
 from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, echo, error
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
+from tests.waiting import let_the_loop_turn, until
 
 OWN: dict[str, Any] = {"handler": "own", "auto_load": True}
 NONE: Mapping[str, str] = {}
@@ -47,12 +48,6 @@ def ask(
         return response.status, await response.read()
 
     return asyncio.create_task(ask())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_the_whole_request_reaches_the_handler_but_its_credentials(
@@ -114,13 +109,14 @@ async def test_two_batches_are_in_flight_for_one_worker_and_the_rest_waits_by_pr
     first = [ask(client) for _ in range(4)]
     await until(lambda: torchserve.busy == 4)
     later = [ask(client, b"low"), ask(client, b"high", {"X-Priority": "10"})]
-    await asyncio.sleep(0.05)
+    assert client.app is not None
+    models = client.app[PROGRAM].models
+    await until(lambda: models.queued == 2)
     assert torchserve.busy == 4
     order: list[bytes] = []
 
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
         order.append(body)
-        await asyncio.sleep(0.01)
         return web.Response(body=body)
 
     torchserve.respond = respond
@@ -137,7 +133,7 @@ async def test_what_made_a_batch_fail_is_found_by_asking_for_each_alone(
 
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
         together = torchserve.busy
-        await asyncio.sleep(0.05)
+        await let_the_loop_turn()  # by now the rest of a batch has arrived
         if together == 1 and torchserve.busy == 1:
             alone.append(body)
         if body == b"bad" or torchserve.busy > 1:

@@ -9,6 +9,7 @@ from sidecar.errors import ModelNotReady
 from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
+from tests.waiting import until, until_awaited
 
 
 async def ask(client: Client, status: int = 200, **fields: Any) -> Any:
@@ -132,12 +133,10 @@ async def test_a_model_that_is_not_loaded_is_loaded_for_the_first_request(client
 
 async def test_a_model_without_an_archive_says_how_to_get_it(client: Client) -> None:
     await ask(client, 503, model_name="missing")
-    async with asyncio.timeout(5):
-        while True:
-            response = await client.post("/predict", json={"model_name": "missing", "inputs": 1})
-            if response.status == 404:
-                break
-            await asyncio.sleep(0.02)
+    body = {"model_name": "missing", "inputs": 1}
+    response = await until_awaited(
+        lambda: client.post("/predict", json=body), lambda response: response.status == 404
+    )
     answer = await response.json()
     assert answer["model_info"] == {"model": "missing", "available": False, "state": "available"}
     assert "scripts/build_archives missing" in answer["detail"]
@@ -237,12 +236,11 @@ async def test_a_full_queue_answers_503_at_once_with_retry_after(
     torchserve.hold()
     body = {"model_name": "echo", "inputs": [[1]] * 8}
     waiting = [asyncio.create_task(client.post("/predict", json=body))]
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     waiting += [asyncio.create_task(client.post("/predict", json=body)) for _ in range(8)]
     assert client.app is not None
-    while client.app[PROGRAM].models.queued < 64:
-        await asyncio.sleep(0.01)
+    models = client.app[PROGRAM].models
+    await until(lambda: models.queued >= 64)
     response = await client.post("/predict", json=body)
     assert response.status == 503
     assert int(response.headers["Retry-After"]) >= 1
@@ -256,17 +254,13 @@ async def test_a_client_who_leaves_takes_what_was_queued_along(
 ) -> None:
     torchserve.hold()
     first = asyncio.create_task(ask(client, inputs="first"))
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     left = asyncio.create_task(ask(client, inputs="left"))
     assert client.app is not None
     models = client.app[PROGRAM].models
-    while not models.queued:
-        await asyncio.sleep(0.01)
+    await until(lambda: models.queued)
     left.cancel()
-    async with asyncio.timeout(5):
-        while models.queued:
-            await asyncio.sleep(0.01)
+    await until(lambda: not models.queued)
     torchserve.release()
     await first
     await ask(client, inputs="next")

@@ -1,6 +1,5 @@
 """POST /synthesize on a fake voice: kept answers, streams that break, who is asked for what."""
 
-import asyncio
 import base64
 import json
 from typing import Any
@@ -10,11 +9,13 @@ import jsonschema
 import pytest
 
 from handler_kit.wav import read_wav
+from sidecar.program import PROGRAM
 from sidecar.routes.groups import GROUPS
 from sidecar.web.openapi import build_document
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
+from tests.waiting import until
 
 TEXT = "First comes this. Then comes that. And this is last."
 TONE = (1000).to_bytes(2, "little") * 2400  # a tenth of a second
@@ -138,7 +139,9 @@ async def test_a_client_that_leaves_a_stream_takes_its_sentences_with_it(
         await response.content.readexactly(2)
         torchserve.hold()
     torchserve.release()
-    await asyncio.sleep(0.05)
+    assert voice.app is not None
+    statistics = voice.app[PROGRAM].statistics
+    await until(lambda: not statistics.active)
     said = [sentence for job in torchserve.jobs for sentence in job]
     assert len(said) <= 3
     assert len(read_wav(await speak(voice, text="Hello."), 24000)) == 2400

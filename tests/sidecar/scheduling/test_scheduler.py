@@ -30,6 +30,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
 from tests.fake_torchserve import FakeTorchServe, Refuse
+from tests.waiting import until
 
 SPEC = ModelSpec(
     display_name="Echo",
@@ -248,11 +249,8 @@ async def test_jobs_that_keep_failing_are_not_sent_for_a_while_and_new_ones_refu
     for _ in range(2):
         assert results(await scheduler.run(work("poison"))) == [WorkerDied]
     waits = asyncio.create_task(scheduler.run(work("waits")))  # the fifth failure is its first
-    async with asyncio.timeout(5):
-        while len(torchserve.jobs) < 5:
-            await asyncio.sleep(0.01)
-        while dispatcher.in_flight:  # until the fifth failure is heard
-            await asyncio.sleep(0.01)
+    await until(lambda: len(torchserve.jobs) >= 5)
+    await until(lambda: not dispatcher.in_flight)  # the fifth failure is heard
     with pytest.raises(ModelNotReady) as refused:
         await scheduler.run(work("comes"))
     assert refused.value.retry_after == 1
@@ -340,11 +338,14 @@ async def test_a_renewed_time_out_counts_anew(
     await running.entries[0].reply
     running.close()
     torchserve.hold()
-    running = scheduler.start(work(2, timeout=0.3))
-    await asyncio.sleep(0.2)
-    running.renew()
-    await asyncio.sleep(0.2)
-    assert not running.answered
+    renewed, sooner, later = (scheduler.start(work(2, timeout=each)) for each in (0.3, 0.2, 0.4))
     with pytest.raises(RequestTimedOut):
-        await running.entries[0].reply
-    running.close()
+        await sooner.entries[0].reply
+    renewed.renew()
+    with pytest.raises(RequestTimedOut):
+        await later.entries[0].reply
+    assert not renewed.answered
+    with pytest.raises(RequestTimedOut):
+        await renewed.entries[0].reply
+    for running in (renewed, sooner, later):
+        running.close()

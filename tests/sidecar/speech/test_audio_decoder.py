@@ -377,16 +377,27 @@ def test_nothing_of_ffmpeg_reaches_the_terminal(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr() == ("", "")
 
 
+class WatchedFile(io.BytesIO):
+    """Tells when somebody reads it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.is_read = threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.is_read.set()
+        return super().read(size)
+
+
 def test_a_decoder_may_be_closed_while_another_thread_reads() -> None:
-    data = silence(600)
+    data = write("flac", "flac", speech_like(20, 48000), 48000)
     for _ in range(3):
-        decoder = AudioDecoder(
-            io.BytesIO(data), field="file", max_seconds=math.inf, block_seconds=500
-        )
+        file = WatchedFile(data)
+        decoder = AudioDecoder(file, field="file", max_seconds=math.inf, block_seconds=500)
+        file.is_read.clear()
         thread = threading.Thread(target=decoder.read)
         thread.start()
-        while not decoder._lock.locked() and thread.is_alive():
-            pass
+        assert file.is_read.wait(20)
         decoder.close()
         thread.join(20)
         assert not thread.is_alive()

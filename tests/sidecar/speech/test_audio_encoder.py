@@ -2,8 +2,7 @@
 
 import io
 import threading
-import time
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -164,11 +163,21 @@ def test_an_encoder_that_is_left_early_is_closed(name: OutputFormat) -> None:
     encoder.close()
 
 
+class WatchedSamples(bytes):
+    """Tells when somebody takes a piece of it."""
+
+    is_read: threading.Event
+
+    def __getitem__(self, key: Any) -> Any:
+        self.is_read.set()
+        return super().__getitem__(key)
+
+
 def test_an_encoder_may_be_closed_while_another_thread_encodes() -> None:
-    pcm = pcm_of(speech_like(5, 24000))
+    pcm = WatchedSamples(pcm_of(speech_like(5, 24000)))
     for _ in range(3):
         encoder = StreamEncoder(FORMATS["opus"], 24000, "high")
-        done = threading.Event()
+        done, pcm.is_read = threading.Event(), threading.Event()
 
         def work(encoder: StreamEncoder = encoder, done: threading.Event = done) -> None:
             encoder.encode(pcm)
@@ -176,8 +185,7 @@ def test_an_encoder_may_be_closed_while_another_thread_encodes() -> None:
 
         thread = threading.Thread(target=work)
         thread.start()
-        while not encoder._lock.locked() and not done.is_set():
-            time.sleep(0)
+        assert pcm.is_read.wait(20)
         encoder.close()
         assert done.wait(20)
         thread.join()

@@ -15,6 +15,7 @@ from sidecar.telemetry.log_lines import AccessLine, AccessLines
 from sidecar.telemetry.log_queue import AccessLog, LogQueue
 from sidecar.telemetry.logs import ERROR_LOG, REQUEST_LOG, REQUESTS, SERVER_LOG, open_logs
 from sidecar.telemetry.request_id import REQUEST_ID
+from tests.waiting import block_until
 
 log = logging.getLogger("sidecar.test")
 LINE = AccessLine("GET", "/livez", 200, 0.25, "me", 17, 1_790_000_000.5, "abc")
@@ -166,7 +167,7 @@ def test_a_file_goes_on_when_its_disk_has_room_again(tmp_path: Path) -> None:
     (tmp_path / SERVER_LOG).symlink_to("/dev/full")
     with logs(tmp_path):
         log.error("lost")
-        wait_until(lambda: lines(tmp_path, ERROR_LOG) != [])
+        block_until(lambda: lines(tmp_path, ERROR_LOG) != [])
         (tmp_path / SERVER_LOG).unlink()
         log.error("kept")
     assert [line[-4:] for line in lines(tmp_path, SERVER_LOG)] == ["kept"]
@@ -183,12 +184,6 @@ def test_a_line_that_a_full_disk_cut_off_is_ended_before_the_next_is_written(
     assert (whole, half) == ("a whole line", "half a li")
     assert after.endswith("sidecar.test - after")
     assert len(lines(tmp_path, ERROR_LOG)) == 2  # nothing is put between whole lines
-
-
-def wait_until(there: Any) -> None:
-    """The writing thread is at work; the test's own limit ends a wait in vain."""
-    while not there():
-        pass
 
 
 def test_what_finds_no_room_in_the_queue_is_counted() -> None:

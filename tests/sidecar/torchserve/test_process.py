@@ -16,6 +16,7 @@ from sidecar.settings import Settings
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.process import STOP_SECONDS, TorchServeProcess, end_leftovers
 from tests.integration.server import ROOT
+from tests.waiting import until_awaited
 
 
 @pytest.fixture
@@ -198,10 +199,8 @@ async def test_what_was_compiled_is_kept_from_start_to_start(
 
 async def _variables_of(pid: int) -> dict[str, str]:
     """The environment of a process that may be about to begin: it is empty until it has."""
-    async with asyncio.timeout(10):
-        while not (variables := await asyncio.to_thread(psutil.Process(pid).environ)):
-            await asyncio.sleep(0.01)
-    return variables
+    process = psutil.Process(pid)
+    return await until_awaited(lambda: asyncio.to_thread(process.environ))
 
 
 def _group_lives(leader: int) -> bool:

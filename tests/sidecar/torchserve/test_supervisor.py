@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.torchserve.supervisor import SILENT_SECONDS, Supervisor, is_frozen
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -64,12 +65,14 @@ class Stubborn:
 
 
 class Clock:
-    """Stands where it is put."""
+    """Stands where it is put, and counts how often it is read."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.reads = 0
 
     def __call__(self) -> float:
+        self.reads += 1
         return self.now
 
 
@@ -105,16 +108,17 @@ async def test_a_supervisor_that_stood_still_does_not_end_a_torchserve_that_answ
     task = asyncio.create_task(supervisor.run())
     await asyncio.sleep(0)  # it waits now
     clock.now += stopped_seconds
-    await supervisor_looks()
+    await supervisor_looks(clock)
     assert kills == []
     for _ in range(16):  # it goes on being silent while we are awake: it is frozen indeed
         clock.now += 2.0
-        await supervisor_looks()
+        await supervisor_looks(clock)
     assert kills
     assert kills[0] - (1000.0 + stopped_seconds) > SILENT_SECONDS
     task.cancel()
 
 
-async def supervisor_looks() -> None:
-    """Let some of its looks of a millisecond pass."""
-    await asyncio.sleep(0.01)
+async def supervisor_looks(clock: Clock) -> None:
+    """Wait until it has looked twice: each time it reads the clock once."""
+    before = clock.reads
+    await until(lambda: clock.reads >= before + 2)

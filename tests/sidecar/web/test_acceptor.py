@@ -13,6 +13,7 @@ import pytest
 from sidecar.web.acceptor import Acceptor, default_max_connections
 from sidecar.web.connections import Connections
 from tests.sidecar.conftest import StartSidecar
+from tests.waiting import until_awaited
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 SOON = 5.0
@@ -66,9 +67,7 @@ async def test_what_is_beyond_the_limit_is_503_and_closed(accept: Accept) -> Non
     for _ in range(3):
         check_refusal(await ask(port))
     held.pop()[1].close()
-    async with asyncio.timeout(SOON):
-        while not (await ask(port)).startswith(b"HTTP/1.1 200"):
-            await asyncio.sleep(0.02)
+    await until_awaited(lambda: ask(port), lambda answer: answer.startswith(b"HTTP/1.1 200"), SOON)
     held.pop()[1].close()
 
 

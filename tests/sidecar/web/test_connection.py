@@ -15,6 +15,7 @@ from sidecar.program import PROGRAM
 from sidecar.web.connections import Connections
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import Client, StartSidecar
+from tests.waiting import let_the_loop_turn, until
 
 QUICK = {  # seconds; the checks come every half a second
     "header_timeout_seconds": 0.5,
@@ -190,9 +191,7 @@ async def test_a_client_that_does_not_read_is_cut(
     raw.transport.pause_reading()
     inputs = json.dumps({"model_name": "echo", "inputs": ["x" * 300_000] * 60}).encode()
     await raw.send(PREDICT, b"Content-Length: %d\r\n\r\n" % len(inputs), inputs)
-    async with asyncio.timeout(SOON):
-        while len(connections):
-            await asyncio.sleep(0.02)
+    await until(lambda: not len(connections), seconds=SOON)
     assert "Traceback" not in caplog.text
     raw.transport.resume_reading()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -267,12 +266,9 @@ async def test_a_client_that_closed_altogether_is_found_out_and_its_request_is_d
     active = client.app[PROGRAM].statistics
     torchserve.hold()
     raw = await (await Raw.connect(client)).send(WHOLE)
-    async with asyncio.timeout(SOON):
-        while not active.active:
-            await asyncio.sleep(0.01)
-        await raw.close()
-        while active.active:
-            await asyncio.sleep(0.01)
+    await until(lambda: active.active)
+    await raw.close()
+    await until(lambda: not active.active)
     torchserve.release()
 
 
@@ -328,7 +324,7 @@ async def test_a_bad_chunk_in_the_midst_of_a_body_is_one_answer(
 ) -> None:
     raw = await connect()
     await raw.send(CHUNKED.replace(b"/predict", path) + b"5\r\n{    \r\n")
-    await asyncio.sleep(0.1)  # so that somebody reads the body by now
+    await let_the_loop_turn()  # by now somebody reads the body
     await raw.send(damage)
     answer = await raw.answer()
     assert answer.status == (400 if path == b"/predict" else 404)
@@ -343,7 +339,7 @@ async def test_the_request_before_a_malformed_one_is_answered(
     raw = await connect()
     torchserve.hold()
     await raw.send(WHOLE)
-    await asyncio.sleep(0.1)
+    await until(lambda: torchserve.jobs)
     await raw.send(b"nonsense\r\n\r\n")
     torchserve.release()
     assert (await raw.answer()).status == 200

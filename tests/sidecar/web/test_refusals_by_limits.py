@@ -12,6 +12,7 @@ from sidecar.settings import Secret
 from sidecar.telemetry.gpus import GpuFigures
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
+from tests.waiting import until, until_awaited
 
 BODY = {"model_name": "echo", "inputs": [1, 2, 3]}
 
@@ -127,15 +128,16 @@ async def test_only_so_many_requests_of_a_client_are_at_work(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(rate_limit_concurrent_requests=2)
+    assert client.app is not None
+    statistics = client.app[PROGRAM].statistics
     torchserve.hold()
     asked = [asyncio.create_task(client.post("/predict", json=BODY)) for _ in range(2)]
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     refused = await client.post("/predict", json=BODY)
     assert refused.status == 429
     assert refused.headers["Retry-After"] == "1"
     other = asyncio.create_task(client.post("/predict", json=BODY, headers=bearer("anna")))
-    await asyncio.sleep(0.05)
+    await until(lambda: statistics.active == 3)
     assert not other.done()
     torchserve.release()
     assert [each.status for each in await asyncio.gather(*asked, other)] == [200, 200, 200]
@@ -148,14 +150,11 @@ async def test_a_client_that_leaves_gives_its_place_back(
     client = await start(rate_limit_concurrent_requests=1)
     torchserve.hold()
     asked = asyncio.create_task(client.post("/predict", json=BODY))
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
     torchserve.release()
-    async with asyncio.timeout(5):
-        while (await statuses(client, 1)) != [200]:
-            await asyncio.sleep(0.02)
+    await until_awaited(lambda: statuses(client, 1), lambda found: found == [200])
 
 
 async def test_a_model_has_limits_for_all_clients_together(start: StartSidecar) -> None:
@@ -189,10 +188,11 @@ async def test_a_queue_that_is_too_deep_sheds_load(
     client = await start(throttle_queue_depth=3)
     torchserve.hold()
     asked = [asyncio.create_task(client.post("/predict", json=BODY))]
-    while not torchserve.jobs:
-        await asyncio.sleep(0.01)
+    await until(lambda: torchserve.jobs)
     asked += [asyncio.create_task(client.post("/predict", json=BODY)) for _ in range(4)]
-    await asyncio.sleep(0.05)
+    assert client.app is not None
+    models = client.app[PROGRAM].models
+    await until(lambda: models.queued >= 3)
     refused = await client.post("/predict", json=BODY)
     assert refused.status == 503
     assert (await refused.json())["detail"].startswith("queue_depth: ")

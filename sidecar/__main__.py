@@ -36,7 +36,7 @@ LARGE_BLOCK_BYTES = 4 << 20
 
 
 class PortTaken(RuntimeError):
-    """Somebody listens there already."""
+    """Another program already listens on this port."""
 
 
 CANNOT_START = (
@@ -89,11 +89,11 @@ def _parser() -> argparse.ArgumentParser:
         "--ts-config",
         type=Path,
         metavar="FILE",
-        help="a config.properties of TorchServe's, whose models and limits are taken over",
+        help="a config.properties file of TorchServe's; its models and limits are taken over",
     )
     parser.add_argument("--config", metavar="FILE", help="settings in TOML (or SIDECAR_CONFIG)")
     parser.add_argument(
-        "--check-config", action="store_true", help="print the settings in force, and stop"
+        "--check-config", action="store_true", help="print the settings in force, and exit"
     )
     return parser
 
@@ -157,11 +157,10 @@ async def _serving_management(
 
 
 def _calm_garbage_collector() -> None:
-    """Have the garbage collector look seldom, and not at what was built up to now.
+    """Run the garbage collector rarely, and exempt from it everything that exists by now.
 
-    That stays for as long as the program runs, and requests leave few cycles behind.
-
-    Measured: a third of the processor time of a request went into looking.
+    These objects live as long as the program, and requests leave few cycles behind.  Measured: a
+    third of the processor time of a request went into collections.
     """
     gc.collect()
     gc.freeze()

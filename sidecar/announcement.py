@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 async def announce(program: Program, say: Say = print) -> None:
     """Say where to go, once the models can answer; before that, what is waited for or is wrong."""
     reconciler, settings = program.reconciler, program.settings
-    with suppress(OSError):  # nobody may read our output
+    with suppress(OSError):  # perhaps nobody reads our output any more
         say(starting(settings))
         if (found := offered(settings, program.catalog.found)) is not None:
             say(found)

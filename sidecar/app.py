@@ -125,7 +125,7 @@ def create_runner(app: web.Application) -> ConnectionRunner:
     """Return what serves *app*."""
     return ConnectionRunner(
         app,
-        handler_cancellation=True,  # nobody works for a client that has hung up
+        handler_cancellation=True,  # the work for a request ends when its client hangs up
         auto_decompress=False,  # web.body_reader inflates bodies, in bounded steps
         access_log=None,  # the middleware writes one
         shutdown_timeout=HANG_UP_SECONDS,

@@ -69,6 +69,6 @@ class BackgroundTasks:
 
 
 def _was_cancelled(exc: BaseException) -> bool:
-    """Return whether we are to end; a future that others cancelled raises CancelledError too."""
+    """Return whether this task was cancelled, rather than a future that it waited for."""
     task = asyncio.current_task()
     return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0

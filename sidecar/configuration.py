@@ -1,4 +1,4 @@
-"""`--check-config`: whether the program could start so, and which settings it would have."""
+"""`--check-config`: whether the program could start, and which settings are in force."""
 
 import os
 import re
@@ -83,7 +83,7 @@ def _file_faults(settings: Settings, catalog: Catalog) -> list[str]:
 
 
 def _check_default_models(settings: Settings, catalog: Catalog) -> None:
-    """Refuse a chosen default that is not there; ours may be missing from a catalog of others."""
+    """Refuse a chosen default model that does not exist; an operator's catalog may lack our own."""
     usual = Settings()
     tasks = {"default_tts_model": "speech_synthesis", "default_asr_model": "speech_recognition"}
     for name, task in tasks.items():

@@ -23,7 +23,7 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what 
 def decoded_record(data: bytes | msgspec.Raw, kind: type[Value], where: str) -> Value | None:
     """Return the JSON *data* as *kind*; None, with a line in the log, when it is something else.
 
-    Read record by record, a file with a bad record loses nothing but that record.
+    When a file is read record by record, a bad record does not affect the others.
     """
     try:
         return msgspec.json.decode(data, type=kind)
@@ -54,7 +54,7 @@ def create_whole(path: Path, data: bytes) -> bool:
 
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """Yield a file of *data* beside *path*; where the block puts it is on the disk at its end."""
+    """Yield a file of *data* beside *path*; wherever the block moves it, it is then on the disk."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power."""
+    """Make the new name survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

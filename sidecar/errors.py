@@ -74,14 +74,14 @@ class MalformedRequest(SidecarError):
 
 
 class RequestTimeout(SidecarError):
-    """The request did not arrive in time, or arrives too slowly."""
+    """The request did not arrive in time, or arrived too slowly."""
 
     status = 408
     error = "The request takes too long to arrive"
 
 
 class UnknownExpectation(SidecarError):
-    """The client waits for something else than 100 Continue before it sends its body."""
+    """The client expects something other than 100 Continue before it sends its body."""
 
     status = 417
     error = "The expectation of the request cannot be met"
@@ -135,7 +135,7 @@ class InputRefused(InvalidInput):
 
 
 class NotAuthenticated(SidecarError):
-    """No credential, or one that is wrong.  *detail* is the same for every 401."""
+    """No credential, or a wrong one.  *detail* is the same for every 401."""
 
     status = 401
     error = "This route needs a token"
@@ -146,7 +146,7 @@ class NotAuthenticated(SidecarError):
 
 
 class InsufficientScope(SidecarError):
-    """A good credential that may not do this."""
+    """A valid credential that does not permit this."""
 
     status = 403
     error = "This token may not do that"
@@ -167,7 +167,7 @@ class ForbiddenOrigin(SidecarError):
 
 
 class ModelNotFound(SidecarError):
-    """Unknown, disabled or not downloaded."""
+    """The model is unknown, disabled or not downloaded."""
 
     status = 404
 
@@ -201,7 +201,7 @@ class VersionNotFound(SidecarError):
 
 
 class InvalidVersion(SidecarError):
-    """What cannot be done with a version: the default cannot go, a broken one cannot be loaded."""
+    """A version cannot be changed so: the default cannot go, a broken one cannot be loaded."""
 
     status = 400
     error = "This cannot be done with this version"
@@ -270,7 +270,7 @@ class PayloadTooLarge(SidecarError):
 
 
 class UnsupportedEncoding(SidecarError):
-    """The body is encoded in a way that is not decoded here."""
+    """The body has an encoding that this server does not decode."""
 
     status = 415
     error = "The encoding of the request body is not supported"
@@ -292,7 +292,7 @@ class InvalidFields(SidecarError):
 
 
 class TooManyRequests(SidecarError):
-    """A client, or all clients of a model, ask more than they may."""
+    """A client, or all clients of a model together, exceed their limit."""
 
     status = 429
     error = "Too many requests"
@@ -329,7 +329,7 @@ class ModelNotReady(Unavailable):
 
 
 class NoRoom(Unavailable):
-    """The model does not fit into memory, and no other may leave for it."""
+    """The model does not fit into memory, and no other can make room for it."""
 
     error = "There is no room for the model"
 
@@ -369,21 +369,21 @@ class EntryRefused(SidecarError):
 
 
 class ModelInUse(SidecarError):
-    """What would take a model away that others count on."""
+    """The change would take away a model that is in use."""
 
     status = 409
     error = "The model is in use"
 
 
 class DownloadInTheWay(SidecarError):
-    """Another download goes on under the name that this one is to have."""
+    """Another download is in progress under the name that this one would have."""
 
     status = 409
     error = "Another download has this name"
 
 
 class WorkerDied(Unavailable):
-    """The worker died, also when the request was tried alone."""
+    """The worker died, even when the request was tried alone."""
 
     error = "The worker died while it handled this request"
 
@@ -413,13 +413,13 @@ class Draining(Unavailable):
 
 
 class TooManyConnections(Unavailable):
-    """As many connections are open as there may be."""
+    """The limit of open connections is reached."""
 
     error = "The server has too many connections"
 
 
 class Exhausted(Unavailable):
-    """The machine has no more of what the request needs: descriptors, memory, room on the disk."""
+    """The machine has run out of what the request needs: descriptors, memory or disk space."""
 
     error = "The server has run out of resources"
 
@@ -465,7 +465,7 @@ class SpeechRefusal(InvalidInput):
 
 
 class TextTooLong(InvalidInput):
-    """More text than one request may hold."""
+    """The text is longer than one request may hold."""
 
     error = "The text is too long"
 
@@ -479,7 +479,7 @@ class TextTooLong(InvalidInput):
 
 
 class SpeechTooLong(InvalidInput):
-    """A text that is short enough, but would take too long to say."""
+    """A text of permitted length that would take too long to speak."""
 
     error = "The speech would be too long"
 
@@ -515,7 +515,7 @@ class InvalidForm(SidecarError):
 
 
 class UnsupportedAudio(SidecarError):
-    """A file of a kind that is not read, or without audio."""
+    """A file of an unsupported kind, or without audio."""
 
     status = 400
     error = "This audio format is not supported"
@@ -525,7 +525,7 @@ class UnsupportedAudio(SidecarError):
 
 
 class CorruptAudio(SidecarError):
-    """A file of a kind that is read, but nothing in it can be."""
+    """A file of a supported kind that cannot be decoded."""
 
     status = 400
     error = "The audio file is damaged"
@@ -535,7 +535,10 @@ class CorruptAudio(SidecarError):
 
 
 class AudioTooLong(SidecarError):
-    """More audio than is read.  *file_seconds*: what the file says of itself, if anything."""
+    """The audio is longer than allowed.
+
+    *file_seconds*: what the file says of itself, if anything.
+    """
 
     status = 400
     error = "The audio is too long"
@@ -550,7 +553,7 @@ class AudioTooLong(SidecarError):
 
 
 class AudioTooLarge(SidecarError):
-    """Audio that would take too long to decode, however short it is: rate times channels."""
+    """The audio would take too long to decode: its duration times rate times channels."""
 
     status = 400
     error = "The audio takes too long to decode"

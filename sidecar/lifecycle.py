@@ -1,4 +1,4 @@
-"""How the program ends: what was asked is answered first, and a second signal ends it at once."""
+"""How the program ends: accepted requests are answered first; a second signal ends it at once."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ class StopSignals:
         self.at_once = asyncio.Event()
 
     def listen(self) -> None:
-        """From now on; needs a running event loop."""
+        """Listen for both signals from now on; needs a running event loop."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._receive)
 
@@ -48,9 +48,9 @@ async def drain(
 ) -> None:
     """Answer every request that was accepted, within the set time, and close all connections.
 
-    As long as requests from before are being answered, it still listens: new ones, and
-    /readyz, hear that it is leaving.  What is not answered when the time is up, or *at_once*
-    is set, is refused, and what has not come whole after *unfinished_seconds* as well.
+    While earlier requests are being answered it still listens: new ones, and /readyz, are told that
+    the server is stopping.  What is not answered when the time is up, or when *at_once* is set, is
+    refused, and so is a request that has not arrived whole after *unfinished_seconds*.
     """
     program.draining.set()  # from now on, each answer closes its connection
     before = connections.unanswered()
@@ -80,7 +80,7 @@ async def drain(
 
 
 async def _refuse_rest(connections: Connections) -> None:
-    """Refuse what is still unanswered, and wait for these answers to leave, though not for long."""
+    """Refuse what is still unanswered, and wait a short while for these answers to be sent."""
     until = time.monotonic() + REFUSAL_SECONDS
     while connections.unanswered() and time.monotonic() < until:
         connections.refuse_unfinished()

@@ -1,6 +1,6 @@
 """The parts of one running program, and how they are wired.
 
-Only those see the whole who start and end it: `app`, `lifecycle` and `__main__`.  Each group of
+Only `app`, `lifecycle` and `__main__`, which start and end it, see the whole.  Each group of
 endpoints gets the parts that it works with, by `Program.provide`.
 """
 
@@ -63,7 +63,7 @@ from sidecar.web.middleware import OpenConnections
 from sidecar.web.page import PageCache
 from sidecar.web.turns import Turns
 
-ENGINE_LOOK_SECONDS = 0.5  # how old what /health and /readyz say of TorchServe may be
+ENGINE_LOOK_SECONDS = 0.5  # how old the look at TorchServe in /health and /readyz may be
 COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
 
 Group = TypeVar("Group")
@@ -132,7 +132,7 @@ class Program:
 
     @cached_property
     def engine_answers(self) -> SharedLook[bool]:
-        """Asks whether TorchServe answers, for all who want to know now."""
+        """Asks whether TorchServe answers, once for all who ask at the same time."""
         return SharedLook(self.engine.answers, seconds=ENGINE_LOOK_SECONDS)
 
     @cached_property
@@ -298,7 +298,7 @@ class Program:
         return Load(figures.memory_percent, figures.gpus.memory_percent, self.models.queued)
 
     def prepare(self, key: str, name: str) -> None:
-        """See to it that the model *key*, which the client called *name*, takes requests.
+        """Make sure that the model *key*, which the client called *name*, takes requests.
 
         Raises ModelNotFound, ModelDownloading and NoRoom.
         """

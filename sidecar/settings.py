@@ -35,7 +35,7 @@ Source = Literal["file", "environment", "command line", "ts-config"]
 
 
 class Secret(str):
-    """A string that does not show itself in logs, reprs and tracebacks."""
+    """A string that never shows in logs, reprs and tracebacks."""
 
     __slots__ = ()
 
@@ -125,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_burst: Count | None = None  # None: what one second allows
     rate_limit_concurrent_requests: Count | None = None  # of one client
     rate_limit_storage: Secret | None = None  # redis://…, shared by several sidecars
-    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is trusted
     throttle_memory_percent: Percent | None = None
     throttle_gpu_memory_percent: Percent | None = None
     throttle_queue_depth: Count | None = None  # inputs that wait, of all models
@@ -137,7 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Autoscaling
     zero_scaling: bool = True  # idle models are put to sleep
-    autoscale_seconds: Positive = 1.0  # how often the number of workers is thought over
+    autoscale_seconds: Positive = 1.0  # how often the number of workers is reconsidered
     loads_at_once: Count = 2
     memory_budget_mb: Positive | None = None  # of all workers together
     gpu_memory_budget_mb: Positive | None = None  # the same of each GPU
@@ -199,13 +199,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    f"SIDECAR_ALLOWED_ORIGINS: {origin!r} must be a scheme and a host, as "
+                    f"SIDECAR_ALLOWED_ORIGINS: {origin!r} must be a scheme and a host, such as "
                     "https://app.example or http://localhost:3000"
                 )
         for host in self.allowed_hosts:
             if not HOST.fullmatch(host):
                 raise ValueError(
-                    f"SIDECAR_ALLOWED_HOSTS: {host!r} must be a name alone, as api.example, "
+                    f"SIDECAR_ALLOWED_HOSTS: {host!r} must be a name alone, such as api.example, "
                     "without scheme, port or path; * allows all"
                 )
         for name in ("inference_url", "management_url", "metrics_url"):
@@ -231,22 +231,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requires_all_models(self) -> bool:
-        """Whether one auto_load model that cannot be loaded, or a wrong entry, is unreadiness."""
+        """Whether an auto_load model that cannot be loaded, or a wrong entry, means not ready."""
         if self.require_all_models is None:
             return self.environment == "production"
         return self.require_all_models
 
     @property
     def offers_archives(self) -> bool:
-        """Whether archives of the model store that no catalog has are models too."""
+        """Whether archives of the model store without an entry in the catalog are models too."""
         managed = self.torchserve == "managed"
         return managed if self.serve_archives is None else self.serve_archives
 
     @property
     def builds_archives(self) -> bool:
-        """Whether an entry without an archive is one to be built: the model store is all there is.
+        """Whether a missing archive means that it is still to be built.
 
-        A TorchServe that somebody else runs may have archives that are not seen from here.
+        A TorchServe that somebody else runs may have archives that are not visible from here.
         """
         return self.torchserve == "managed"
 
@@ -302,7 +302,7 @@ def load_effective(
 
 
 def is_secret(name: str) -> bool:
-    """Return whether the value of the setting *name* is never to be shown."""
+    """Return whether the value of the setting *name* must never be shown."""
     return Secret in (_TYPES[name], *get_args(_TYPES[name]))
 
 

@@ -1,6 +1,6 @@
 """The state folder has one owner at a time: a server holds a lock on it for as long as it lives.
 
-The kernel gives the lock back when the process ends, however it ends, so none is ever stale.
+The kernel releases the lock when the process ends, however it ends, so none is ever stale.
 `scripts/models` and `scripts/token` do not take it: they work beside a server.
 """
 
@@ -36,7 +36,7 @@ def owner_address(folder: Path) -> str | None:
 
 @contextmanager
 def own_state_folder(folder: Path, address: str) -> Iterator[None]:
-    """Own *folder*, which is made if need be, for the server that listens on *address*.
+    """Own *folder*, created if missing, for the server that listens on *address*.
 
     Raises StateFolderTaken, which says who owns it, before anything in it is changed; OSError
     where it cannot be locked.

@@ -1,4 +1,4 @@
-"""What is wrong with data that does not fit its type, said so that a person can mend it.
+"""What is wrong with data that does not fit its type, in words that help to correct it.
 
 msgspec names the field and the rule; here the allowed values and the nearest names are added.
 """
@@ -14,7 +14,7 @@ from msgspec import inspect
 Path = tuple[str | int, ...]  # the names and indices that lead to a value
 
 MOST_CHARACTERS = 1000  # of a sentence of msgspec's that is taken apart: it may quote a client
-LONGEST_NAME = 100  # characters; who looks for names near a longer one is kept busy for nothing
+LONGEST_NAME = 100  # characters; looking for names near a longer one would waste time
 MANY = 12  # names; of more, only the nearest are told
 _SENTENCE = re.compile(r"(?P<rule>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+)\]|(?P<unknown>\[\.\.\.\])")

@@ -1,8 +1,8 @@
 """API keys: 256 random bits each, kept as SHA-256.
 
-A key of that many random bits cannot be guessed, so a fast hash is enough.  A look-up
-by hash needs no constant time: to learn something from its duration one must choose the
-hash, and that is as hard as to guess the key.
+A key of that many random bits cannot be guessed, so a fast hash is enough.  The look-up by hash
+need not run in constant time: to learn anything from its duration an attacker would have to choose
+the hash, which is as hard as guessing the key.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class KeyRecord(msgspec.Struct):
-    """One key, without the key.  Times are epoch seconds."""
+    """What is stored of one key: everything but the key itself.  Times are epoch seconds."""
 
     id: str
     name: str
@@ -50,7 +50,7 @@ class KeyRecord(msgspec.Struct):
 
 
 class ApiKeys:
-    """The keys in *path*, read anew when it changes."""
+    """The keys in *path*, read again when it changes."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class ApiKeys:
         self._by_hash: dict[str, KeyRecord] | None = {}  # None: the file cannot be read
 
     def verify(self, key: str) -> Identity:
-        """Return whose key *key* is.
+        """Return the identity that *key* belongs to.
 
         Raises NotAuthenticated with the reason, Unavailable while the file cannot be read:
         which keys are revoked is not known then.

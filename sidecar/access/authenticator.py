@@ -22,14 +22,14 @@ MAX_CREDENTIAL_LENGTH = 8192  # a longer one could keep the event loop busy
 
 
 class Remembered(NamedTuple):
-    """A caller whose token was verified, and when that is to be done again."""
+    """A caller whose token was verified, and when to verify it again."""
 
     identity: Identity
     until: float
 
 
 class Authenticator:
-    """Checks credentials.  Good JWTs are remembered, API keys are looked up each time."""
+    """Checks credentials.  Verified JWTs are remembered; API keys are looked up each time."""
 
     def __init__(
         self,
@@ -48,10 +48,9 @@ class Authenticator:
     ) -> Identity | None:
         """Return who asks, by the headers Authorization and X-API-Key; None without either.
 
-        With *placeholders*, a bearer token that can be no credential of this server counts as
-        absent: OpenAI's clients send one whether it is needed or not.
-        Raises NotAuthenticated when the credential is wrong, Unavailable when it cannot be
-        checked now.
+        With *placeholders*, a bearer token that cannot be a credential of this server counts as
+        absent: OpenAI's clients send one whether it is needed or not.  Raises NotAuthenticated when
+        the credential is wrong, Unavailable when it cannot be checked now.
         """
         if placeholders and authorization and _is_placeholder(authorization):
             authorization = None
@@ -61,7 +60,10 @@ class Authenticator:
         return self._api_key(api_key) if api_key else None
 
     async def identify_token(self, token: str) -> Identity:
-        """Return whose *token*, a JWT or an API key, this is.  Raises as `identify_headers`."""
+        """Return the caller that *token*, a JWT or an API key, identifies.
+
+        Raises as `identify_headers`.
+        """
         return self._recall(token) or await self._verify(token)
 
     def _recall(self, token: str) -> Identity | None:
@@ -121,7 +123,7 @@ def _is_placeholder(authorization: str) -> bool:
 def build_authenticator(
     settings: Settings, clock: Callable[[], float] = time.time
 ) -> Authenticator:
-    """Build the authenticator that *settings* ask for, and development's secret if it is needed.
+    """Build the authenticator that *settings* ask for; make development's secret if needed.
 
     Raises SettingsError: keys cannot be read, or production has no credential source.
     """

@@ -1,4 +1,4 @@
-"""scripts/token: makes and explains tokens, and handles API keys.
+"""scripts/token: makes and explains tokens, and manages API keys.
 
 Standard output holds only what was asked for; notes and errors go to standard error.
 """
@@ -47,13 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_scopes(create)
     create.set_defaults(run=_create)
     inspect = commands.add_parser("inspect", help="explain a JWT or an API key")
-    inspect.add_argument("token", nargs="?", default="-", help="- or nothing: standard input")
+    inspect.add_argument("token", nargs="?", default="-", help="default: read from standard input")
     inspect.set_defaults(run=_inspect)
     key = commands.add_parser("key", help="API keys")
     keys = key.add_subparsers(required=True, metavar="COMMAND")
     new = keys.add_parser("create", help="print a new API key")
     new.add_argument("--name", required=True, type=_name, help="whom it is for")
-    new.add_argument("--days", type=_duration, help="how long it is valid (for ever)")
+    new.add_argument("--days", type=_duration, help="how long it is valid (forever)")
     _add_scopes(new)
     new.set_defaults(run=_create_key)
     keys.add_parser("list", help="all keys").set_defaults(run=_list_keys)

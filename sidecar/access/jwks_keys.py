@@ -15,14 +15,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import SettingsError
 
-FRESH_SECONDS = 600.0  # how long fetched keys are used without a question
+FRESH_SECONDS = 600.0  # how old fetched keys may be before they are fetched again
 STALE_SECONDS = 3600.0  # how long they are used while the address does not answer
 PAUSE_SECONDS = 10.0  # between two fetches, whatever happens
 FETCH_SECONDS = 5.0  # for a whole fetch: name, connection, headers and body
 MAX_BYTES = 1 << 18  # of the answer; a key has about 500
 MAX_KEYS = 100
 OK = 200
-UNUSABLE = (  # what PyJWT raises for a key of a set
+UNUSABLE = (  # what PyJWT raises for a key that it cannot use
     jwt.PyJWTError,
     UnsupportedAlgorithm,
     ValueError,
@@ -81,9 +81,9 @@ class JwksKeys:
         return float("inf") if self._fetched_at is None else self._clock() - self._fetched_at
 
     async def _refresh(self) -> None:
-        """Wait for the fetch that goes on, or for a new one, if the pause since the last is over.
+        """Wait for the fetch in progress, or start one if the pause since the last is over.
 
-        A fetch goes on when the caller who wanted it has left.
+        A fetch continues after the caller that asked for it has left.
         """
         if self._fetching is None:
             now = self._clock()
@@ -130,7 +130,7 @@ def _checked_url(url: str) -> str:
 async def _read(url: str) -> bytes:
     """Return what is at *url*.  Raises ValueError for another status, or too large an answer.
 
-    A redirect is another status: the operator has named the one address that is believed.
+    A redirect is another status: the operator has named the one address to trust.
     """
     async with (
         await asyncio.to_thread(_client) as client,

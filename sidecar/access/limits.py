@@ -14,7 +14,7 @@ from sidecar.settings import Settings
 
 
 class Allowance(NamedTuple):
-    """What one client, or one model, may have; None: no limit."""
+    """What one client, or one model, may use; None: no limit."""
 
     rate: Rate | None = None
     concurrent_requests: int | None = None

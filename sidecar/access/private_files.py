@@ -30,11 +30,11 @@ def read_private(path: Path) -> bytes:
 
 
 def make_private(folder: Path, leave: Collection[Path]) -> None:
-    """Make *folder* if it is missing, and take it and its content from every other user.
+    """Make *folder* if it is missing, and deny every other user access to it and its content.
 
-    The files *leave* keep their modes: keys that others could read are not secret any more, and
-    stop the start.  Links are not followed, and what belongs to another user stays as it is.
-    Raises OSError when *folder* cannot be made.
+    The files named by *leave* keep their modes: keys that others could read are no longer secret,
+    and must stop the start.  Links are not followed, and what belongs to another user stays as it
+    is.  Raises OSError when *folder* cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close(folder)

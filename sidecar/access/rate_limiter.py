@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 REMIND_SECONDS = 60.0
 MEMORY = "memory://"
-STORE_SECONDS = 0.5  # how long a store in another process may take
+STORE_SECONDS = 0.5  # for an answer of a store in another process
 
 
 class Rate(NamedTuple):
@@ -81,7 +81,7 @@ class RateLimiter:
     async def take(self, name: str, rate: Rate, who: str) -> Quota:
         """Count one request of *who*; return what is left of *rate*.
 
-        A store that cannot be reached refuses nobody: the log says so.
+        While the store cannot be reached nobody is refused, and the log says so.
         """
         item: RateLimitItem = RateLimitItemPerSecond(rate.burst, rate.seconds)
         try:
@@ -97,7 +97,7 @@ class RateLimiter:
         now = self._clock()
         if now >= self._remind_at:
             self._remind_at = now + REMIND_SECONDS
-            log.error("rate limits are not kept: their store fails: %s", type(exc).__name__)
+            log.error("rate limits are not enforced: their store fails: %s", type(exc).__name__)
 
 
 def _connections(uri: str | None) -> ConnectionPool | None:

@@ -113,7 +113,7 @@ def _public_key(path: Path, algorithms: Sequence[str]) -> FixedKey:
 
 
 def _fixed_key(data: bytes, algorithm: str) -> FixedKey:
-    """Return *data* as a key of *algorithm*.  Raises ValueError if it is none, or too short."""
+    """Return *data* as a key of *algorithm*.  Raises ValueError if unfit or too short."""
     rules = get_default_algorithms()[algorithm]
     try:
         key = rules.prepare_key(data)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """The machine now; None: not measured."""
+    """How full the machine is now; None: not measured."""
 
     memory_percent: float | None
     gpu_memory_percent: float | None

@@ -63,7 +63,7 @@ def _version(text: str) -> str:
     try:
         return msgspec.convert(text, Version)
     except msgspec.ValidationError:
-        raise argparse.ArgumentTypeError("must be numbers with dots, as 2.0") from None
+        raise argparse.ArgumentTypeError("must be numbers with dots, such as 2.0") from None
 
 
 def _key(catalog: Catalog, name: str) -> str:

@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 class _Told(msgspec.Struct):
-    """What a server tells of a model."""
+    """What a server says about a model."""
 
     state: str
     error: str | None
@@ -116,7 +116,7 @@ def build_unless_current(settings: Settings, key: str, spec: ModelSpec, say: Say
 
 
 def tell_of_server(settings: Settings, specs: Mapping[str, ModelSpec], say: Say) -> bool:
-    """Say what the server of this state folder makes of *specs*; return whether all is well.
+    """Report what the server of this state folder makes of *specs*; return whether all is well.
 
     Waits until it has noticed them, and until those that it loads are there.
     """
@@ -156,7 +156,7 @@ def _tell(url: str, key: str, say: Say, *, loads: bool) -> bool:
 
 
 def _ask(url: str) -> _Told | None:
-    """Return what the server tells; None while it does not know the model."""
+    """Return what the server says; None while it does not know the model."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=5) as response:

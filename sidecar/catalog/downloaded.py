@@ -94,7 +94,7 @@ class DownloadedModels:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
             records = self._raw_records()
-            if records is None:  # for a person to look at: the next line would write over it
+            if records is None:  # kept for a person to look at: the next line overwrites it
                 self._file.replace(f"{self._file}.damaged")
                 records = {}
             change(records)
@@ -104,7 +104,7 @@ class DownloadedModels:
 def merged(
     specs: Mapping[str, ModelSpec], downloaded: Mapping[str, Downloaded]
 ) -> dict[str, ModelSpec]:
-    """models.json's entries, and the downloaded ones that it does not have.  models.json wins."""
+    """Return the entries of models.json, and the downloaded ones that it does not have."""
     entries = dict(specs)
     names = {name for key, spec in specs.items() for name in spec.names(key)}
     for key, record in downloaded.items():

@@ -1,4 +1,4 @@
-"""The entries of models.json, each read and checked by itself: one that is wrong spoils no other.
+"""The entries of models.json, each checked by itself: a wrong one does not affect the others.
 
 A fault is told with the line and the column, the entry, the field and the rule.
 """
@@ -21,7 +21,7 @@ class CatalogError(ValueError):
 
 
 class Entries(NamedTuple):
-    """Those that are right, and why the others are not, by key."""
+    """The valid entries, and what is wrong with the others, by key."""
 
     specs: dict[str, ModelSpec]
     broken: dict[str, str]
@@ -79,7 +79,9 @@ def own_archive_entry(
 def unfit_key(key: str, kind: Any = Name) -> str | None:
     """Return why *key* cannot be a model's key, of this *kind*; None when it can."""
     if "token" in key:
-        return "a key must not hold 'token': TorchServe takes its calls for calls of its token API"
+        return (
+            "a key must not contain 'token': TorchServe takes its calls for those of its token API"
+        )
     try:
         msgspec.convert(key, kind)
     except msgspec.ValidationError as exc:
@@ -97,7 +99,7 @@ def _read_file(data: bytes, name: str) -> tuple[str, _File]:
     except msgspec.DecodeError as exc:
         raise CatalogError(f"{name}, {_spoiled_place(data)}: {exc}") from exc
     if (twice := find_duplicate(text)) is not None:
-        raise CatalogError(f"{name}, {_place(text, twice)}: {twice[-1]} is there twice")
+        raise CatalogError(f"{name}, {_place(text, twice)}: {twice[-1]} appears twice")
     return text, file
 
 

@@ -42,7 +42,7 @@ def read_options(handler: str, options: Mapping[str, Any]) -> Any | Misfit:
 def options_type(handler: str) -> type[msgspec.Struct]:
     """Return the type of *handler*'s options."""
     module, name = TYPES[handler]
-    if str(HANDLERS) not in sys.path:  # behind all else: no name of ours is hidden by one of theirs
+    if str(HANDLERS) not in sys.path:  # last, so that no name of theirs hides one of ours
         sys.path.append(str(HANDLERS))
     kind: type[msgspec.Struct] = getattr(importlib.import_module(module), name)
     return kind

@@ -46,7 +46,7 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
 
 
 class _Walk:
-    """One way through *text*, which notes *places* on it."""
+    """One pass over *text* that records the *places* of its values."""
 
     def __init__(self, text: str, places: dict[Path, Place]) -> None:
         self._text = text

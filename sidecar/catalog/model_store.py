@@ -12,9 +12,9 @@ from sidecar.catalog.own_archives import (
 
 
 def archive_path(store: Path, key: str, version: str | None = None) -> Path:
-    """Return where *key*'s archive lies in the model store: its own, or that of another *version*.
+    """Return the path of *key*'s archive in the model store, or of another *version* of it.
 
-    So it is called if this program built it.
+    This is the name that this program gives to an archive that it builds.
     """
     return store / (f"{key}.mar" if version is None else f"{key}-{version}.mar")
 
@@ -27,7 +27,7 @@ class ArchiveMark(NamedTuple):
 
 
 def archive_mark(path: Path) -> ArchiveMark | None:
-    """Of the archive or folder *path*; None when there is none."""
+    """Return the mark of the archive or folder *path*; None when there is none."""
     try:
         status = path.stat()
         if not path.is_dir():

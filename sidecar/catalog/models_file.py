@@ -60,7 +60,7 @@ class ModelsFile:
 
 
 def with_entries(text: str, entries: Mapping[str, Entry]) -> str:
-    """Return *text*, a models.json, with *entries* behind those it has."""
+    """Return *text*, a models.json, with *entries* after those it has."""
     places = find_places(text)
     models = places["models",]
     written = textwrap.indent(

@@ -31,11 +31,11 @@ DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, 
 
 
 class UnreadableArchive(ValueError):
-    """What lies there is no archive that TorchServe could load; the message is the reason."""
+    """This is not an archive that TorchServe could load; the message says why."""
 
 
 class _Oversized(OSError):
-    """More than is read of an archive."""
+    """A file of an archive is larger than what is read of one."""
 
 
 class ArchiveFacts(NamedTuple):
@@ -109,8 +109,8 @@ class Found(NamedTuple):
 def find_archives(store: Path, specs: Mapping[str, ModelSpec]) -> Found:
     """Return the archives in *store* beside those of *specs*, each under its model's name.
 
-    Those that this program built are no finds: they belong to an entry, or to one that is gone.
-    Of several versions of a model, the newest is its default.
+    Those that this program built are left out: they belong to an entry, or to a former one.  Of
+    several versions of a model, the newest is its default.
     """
     taken = {name for key, spec in specs.items() for name in spec.names(key)}
     known = {spec.archive_name(key) for key, spec in specs.items()}
@@ -165,7 +165,7 @@ def own_entry(key: str, entry: Mapping[str, Any], store: Path | None) -> dict[st
 
 
 def version_order(version: str) -> tuple[tuple[int, int | str], ...]:
-    """Return what sorts versions by their numbers: 1.10 behind 1.9."""
+    """Return a sort key that orders versions by their numbers: 1.10 after 1.9."""
     parts = re.findall(r"\d+|[^\d.]+", version)
     return tuple((1, int(part)) if part.isdigit() else (0, part) for part in parts)
 
@@ -182,7 +182,7 @@ def _unfit(name: str, taken: Iterable[str]) -> str | None:
     if not _is_archive_name(name):
         return f"its model is called {name!r}, which cannot stand in an address"
     if "token" in name:
-        return f"{name!r} holds 'token': TorchServe takes its calls for calls of its token API"
+        return f"{name!r} contains 'token': TorchServe takes its calls for those of its token API"
     if folded(name) in taken:
         return f"the name {name!r} is taken by models.json"
     return None

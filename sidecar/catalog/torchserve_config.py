@@ -1,8 +1,8 @@
 """TorchServe's own config.properties, taken over: `--ts-config theirs.properties`.
 
 What it says of models becomes entries of a models.json, what concerns TorchServe goes on into the
-config.properties of the managed one, limits become settings, and what must be ours is left out.
-Each key is answered for in one line.
+config.properties of the managed one, limits become settings, and what must be ours is left out. One
+line for each key says what became of it.
 """
 
 import math
@@ -214,7 +214,7 @@ class _TakingOver:
         self._known = {"workers": 1, "queue": None}  # of models that say nothing themselves
 
     def run(self) -> TakenOver:
-        """Return what becomes of all keys.  Raises SettingsError for values that are none."""
+        """Return what becomes of all keys.  Raises SettingsError for invalid values."""
         if "model_store" in self._theirs:
             self._take_store(self._theirs["model_store"])
         for key, value in self._theirs.items():

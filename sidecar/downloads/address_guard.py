@@ -140,7 +140,7 @@ def leads_inside(host: str, port: int) -> bool:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
         raise DownloadInterrupted(
-            f"{host} cannot be found; is there a way to the internet?"
+            f"{host} cannot be found; is this machine connected to the internet?"
         ) from exc
     return any(is_private(str(address[4][0])) for address in found)
 

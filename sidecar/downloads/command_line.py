@@ -68,13 +68,15 @@ def main(arguments: Sequence[str]) -> int:
         print(f"models: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
-        print("stopped; the next try goes on from here", file=sys.stderr)  # noqa: T201
+        print("stopped; the next try continues from here", file=sys.stderr)  # noqa: T201
         return 130
 
 
 def _fetch() -> int:
     """Run as the server's process: read a task from standard input, write reports to output."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it builds is removed
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that what it was building is removed
     task = read_task(sys.stdin)
 
     def say(report: Report) -> None:
@@ -97,12 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
     download = commands.add_parser("download", help="download models, and build their archives")
     download.add_argument("models", nargs="+", help="of models.json; or hub ids, with --name")
-    download.add_argument("--name", help="what a model that is not in models.json is called here")
+    download.add_argument("--name", help="the name here of a model that is not in models.json")
     download.add_argument("--source", choices=SOURCES, default="huggingface")
-    download.add_argument("--task", help="where its config leaves a choice")
-    download.add_argument("--revision", help="branch, tag or commit")
+    download.add_argument("--task", help="its task, where its config leaves a choice")
+    download.add_argument("--revision", help="its branch, tag or commit")
     download.add_argument("--sha256", help="of the file at an address")
-    download.add_argument("--force", action="store_true", help="also what is here already")
+    download.add_argument("--force", action="store_true", help="download even what is here already")
     download.set_defaults(run=_download)
     add = commands.add_parser("add", help="add an entry to models.json, and to a running server")
     add.add_argument(

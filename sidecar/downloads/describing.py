@@ -92,7 +92,7 @@ def _voices(kind: Kind, folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _controls(kind: Kind, folder: Path) -> list[str]:
-    """Return what a voice of this architecture obeys."""
+    """Return the controls that a voice of this architecture supports."""
     controls = ["volume"]
     if kind.architecture == "VitsModel":
         controls.append("speed")

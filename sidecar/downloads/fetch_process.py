@@ -47,9 +47,10 @@ class FetchProcess:
         self._process = process
 
     async def reports(self, silent_seconds: float | None = None) -> AsyncIterator[Report]:
-        """Yield what it says, to its end; a process that dies without a word has failed.
+        """Yield its reports until it ends.
 
-        So has one that says nothing for *silent_seconds* while it downloads.
+        A process that ends without a last report has failed, and so has one that reports nothing
+        for *silent_seconds* while it downloads.
         """
         assert self._process.stdout is not None
         said_last = False

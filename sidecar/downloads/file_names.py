@@ -50,7 +50,7 @@ def archive_name(url: str) -> str:
     """Return the file's name at the end of *url*'s path.  Raises DownloadFailed for other kinds."""
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if not name.endswith(ARCHIVES):
-        raise DownloadFailed(f"a file at an address must be one of {', '.join(ARCHIVES)}")
+        raise DownloadFailed(f"the file at an address: expected one of: {', '.join(ARCHIVES)}")
     return str(checked_name(name))
 
 

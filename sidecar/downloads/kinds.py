@@ -58,7 +58,7 @@ def task_of(word: str) -> Task:
     for task in TASKS:
         if task == name:
             return task
-    raise DownloadFailed(f"the task must be one of {', '.join(TASKS)}, not {word}")
+    raise DownloadFailed(f"task: expected one of: {', '.join(TASKS)}; got {word}")
 
 
 def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) -> Kind:
@@ -80,7 +80,7 @@ def kind_of(config: Mapping[str, Any], asked: str | None, pipeline: str | None) 
         task = task_of(asked)
         if task not in able:
             raise DownloadFailed(
-                f"{architecture} does {' or '.join(able)}, and not {task.replace('_', ' ')}"
+                f"{architecture} does {' or '.join(able)}, not {task.replace('_', ' ')}"
             )
     elif pipeline is not None:
         usual = PIPELINES.get(pipeline, pipeline.replace("-", "_"))

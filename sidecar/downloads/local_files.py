@@ -16,7 +16,9 @@ def copy(name: str, place: DownloadSettings, target: Path) -> None:
     source = _found(name, place.local_dir)
     if source.is_file():
         if not source.name.endswith(ARCHIVES):
-            raise DownloadFailed(f"{name} must be a folder, or one of {', '.join(ARCHIVES)}")
+            raise DownloadFailed(
+                f"{name}: expected a folder, or a file of one of: {', '.join(ARCHIVES)}"
+            )
         unpack(source, target, place.min_free_mb, place.max_mb)
         return
     files = wanted(str(path.relative_to(source)) for path in _files(source))
@@ -50,5 +52,5 @@ def _files(folder: Path) -> list[Path]:
         if stat.S_ISREG(mode):
             found.append(path)
         elif not stat.S_ISDIR(mode):
-            raise DownloadFailed(f"{path.name} is a link or no file; only files are taken")
+            raise DownloadFailed(f"{path.name} is not a regular file; only regular files are taken")
     return found

@@ -93,7 +93,7 @@ class DownloadManager:
         return max(self._of(key), key=lambda record: record.created_at, default=None)
 
     async def ask(self, asked: DownloadRequest) -> tuple[DownloadTarget, DownloadRecord | None]:
-        """Return what is asked for, and its download: a new one, or the one that is active.
+        """Return the target of the request, and its download: a new one, or the active one.
 
         There is no download if the model is here and *force* is not set.  Raises InvalidFields,
         ModelNotFound, DownloadInTheWay.
@@ -119,7 +119,7 @@ class DownloadManager:
         return record
 
     def refuse_missing(self, model: Model, name: str) -> NoReturn:
-        """Refuse a request for *model*, which has no archive; begin its download, if it may be.
+        """Refuse a request for *model*, which has no archive; begin its download if allowed.
 
         *name* is what the client called it.  Raises ModelDownloading, or ModelNotFound, which
         says how to get it.
@@ -150,7 +150,7 @@ class DownloadManager:
         return record
 
     def has_unfinished(self, key: str) -> bool:
-        """Return whether a download of *key* goes on, or is remembered that brought no model."""
+        """Return whether a download of *key* is in progress, or one that failed is remembered."""
         return any(record.state != "completed" for record in self._of(key))
 
     async def remove(self, key: str) -> None:
@@ -304,7 +304,7 @@ class DownloadManager:
             )
 
     async def _notice(self) -> None:
-        """Take in the models that another program has downloaded since the last look."""
+        """Take in the models that another program has downloaded since the last call."""
         stamp = await asyncio.to_thread(self.downloaded.stamp)
         if stamp == self._stamp:
             return

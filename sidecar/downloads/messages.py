@@ -15,7 +15,7 @@ Source = Literal["huggingface", "url", "package", "local"]
 
 
 class DownloadFailed(RuntimeError):
-    """A model cannot be had; the message is a sentence for people."""
+    """A model cannot be downloaded; the message is a sentence for people."""
 
 
 class DownloadInterrupted(DownloadFailed):
@@ -101,7 +101,7 @@ class FetchDone(msgspec.Struct, frozen=True, tag="done"):
 
 
 class FetchFailed(msgspec.Struct, frozen=True, tag="failed"):
-    """Why there is no model, in a sentence.
+    """The download failed; the message is a sentence that says why.
 
     *kept*: what has arrived stays on the disk, for the next try or because it is another's.
     """

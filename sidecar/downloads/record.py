@@ -20,7 +20,7 @@ class DownloadRecord(msgspec.Struct, kw_only=True):
     """One download.  *created_at* and *finished_at* are epoch seconds."""
 
     id: str
-    target: DownloadTarget = msgspec.field(name="wish")  # as the file has called it from the start
+    target: DownloadTarget = msgspec.field(name="wish")  # the name that it has in the file
     created_at: float
     state: State = "pending"
     message: str = "waiting"

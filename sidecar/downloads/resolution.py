@@ -179,7 +179,9 @@ def _check_address(url: str, hosts: Collection[str]) -> None:
     except DownloadFailed as exc:
         raise InvalidFields(str(exc), field="model_id") from exc
     if has_user:  # it would be kept on the disk, and shown to every host that a redirect names
-        raise InvalidFields("an address must hold neither user name nor password", field="model_id")
+        raise InvalidFields(
+            "an address must contain neither a user name nor a password", field="model_id"
+        )
 
 
 def _check_local(name: str) -> None:

@@ -17,7 +17,7 @@ from sidecar.downloads.messages import DownloadFailed
 from sidecar.settings import MB
 
 MAX_CONFIG_BYTES = 4 * MB
-MAX_JSON_BYTES = 64 * MB  # tokenizers with all the world's words have 35 MB
+MAX_JSON_BYTES = 64 * MB  # the largest tokenizers, for a hundred languages, have 35 MB
 MAX_DEPTH = 64
 INDEX, PICKLED_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 WHOLE = "model.safetensors"
@@ -25,7 +25,7 @@ WORDS = ("vocab.txt", "merges.txt")
 
 
 def check_settings(folder: Path) -> None:
-    """Check all files in *folder* and below that are no weights.  Raises DownloadFailed."""
+    """Check all files in and below *folder* that are not weights.  Raises DownloadFailed."""
     for path in _files(folder):
         if path.suffix == ".json":
             _check_json(path)

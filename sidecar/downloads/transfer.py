@@ -119,7 +119,7 @@ def guard_client(
 
 
 def broken_answer(url: str, exc: httpx2.RequestError) -> DownloadFailed:
-    """Return what is said of an error that is not the connection's, but the host's own."""
+    """Return a sentence about an error that is the fault of the host, not of the connection."""
     if isinstance(exc, httpx2.TooManyRedirects):
         return DownloadFailed(
             f"{host_of(url)} redirects in a circle, or more than {MAX_REDIRECTS} times"
@@ -136,7 +136,7 @@ def _target_of(response: httpx2.Response) -> str:
 
 
 class _Watched(httpx2.SyncByteStream):
-    """A body that comes to an end."""
+    """The body of an answer, bounded in size and in time."""
 
     def __init__(
         self, stream: httpx2.SyncByteStream, host: str, max_mb: float, window_seconds: float
@@ -309,7 +309,7 @@ class _Counted:
 
 
 class _Partial:
-    """What has arrived of a file, and the server's name for this version of it."""
+    """The part of a file that has arrived, and the tag of the version that it belongs to."""
 
     def __init__(self, target: Path) -> None:
         self.name = target.name

@@ -1,10 +1,10 @@
 """A zip, tar or .mar file as a folder of data files.
 
-Only what `file_names.wanted` would take comes out.  A .mar is a zip with a handler in it: its
-weights are used, its code never; the model gets a handler of ours.
+Only what `file_names.wanted` accepts comes out.  A .mar is a zip with a handler in it: its weights
+are used, its code never; the model gets a handler of ours.
 
-What an archive may make of itself is bounded before it is unpacked, by what it says, and while
-it is, by what comes out: it may lie.
+The unpacked size is bounded twice: by what the archive states before it is unpacked, and by what
+comes out while it is, since it may lie.
 """
 
 import bz2
@@ -47,7 +47,7 @@ _LARGE_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_DAMAGED = (  # what the libraries raise for bytes that are no archive
+_DAMAGED = (  # what the libraries raise for bytes that are not an archive
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,

@@ -1,4 +1,4 @@
-"""Thinks over every model's workers once a second: read, decide, act."""
+"""Adjusts the number of every model's workers once a second: read, decide, act."""
 
 import asyncio
 import time
@@ -35,16 +35,16 @@ class Autoscaler:
         self._quiet_since: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Think again and again, until cancelled."""
+        """Think at regular intervals until cancelled."""
         while True:
             began = self._clock()
             await asyncio.sleep(self._check_seconds)
-            # Who asked while this process stood still has not been heard yet: nobody is idle.
+            # Requests that came while this process stood still are unread: no model is idle.
             if not was_late(self._check_seconds, self._clock() - began):
                 self.think()
 
     def think(self) -> None:
-        """Think once over every model that is ready and to which nothing is being done."""
+        """Scale, once, every model that is ready and has no operation under way."""
         self._keep_the_budget()
         if not self.config.enabled:
             return
@@ -53,14 +53,16 @@ class Autoscaler:
                 self._think_over(model)
 
     def _keep_the_budget(self) -> None:
-        """Put models to sleep that turned out larger than the budget; it holds for every model.
+        """Put models to sleep when all together turned out larger than the budget.
 
-        What a model needs is known once it is loaded: until then it is a guess.
+        What a model needs is known once it is loaded; until then it is an estimate.
         """
         for key in self._room.surplus():
             model = self._models[key]
             if model.state is State.READY and model.operation is None:
-                self._operations.put_to_sleep(model, "more memory is held than the budget has")
+                self._operations.put_to_sleep(
+                    model, "the models hold more memory than the budget allows"
+                )
 
     def _think_over(self, model: Model) -> None:
         policy, load = self._policy(model), self._load(model)

@@ -28,8 +28,8 @@ class _Stamp(NamedTuple):
 class CatalogWatch:
     """Takes new entries of models.json into the program, and archives that no entry has.
 
-    An entry that has changed is taken only when somebody asks for it by name, because the model
-    is away for a moment then; one that has gone stays until the next start.
+    A changed entry is taken only when somebody asks for it by name, because the model is
+    unavailable for a moment then; a removed one stays until the next start.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CatalogWatch:
         self._look_seconds = look_seconds
 
     async def run(self) -> None:
-        """Look on and on."""
+        """Look at regular intervals until cancelled."""
         while True:
             await asyncio.sleep(self._look_seconds)
             stamp = await asyncio.to_thread(self._seen)
@@ -66,7 +66,7 @@ class CatalogWatch:
         return key, catalog[key]
 
     async def take(self, key: str, spec: ModelSpec, *, rebuilt: bool = False) -> Model:
-        """Let *key* be what *spec* says from now on.  Raises CatalogError, ModelNotFound.
+        """Make *spec* the entry of *key* from now on.  Raises CatalogError, ModelNotFound.
 
         A model that runs with just this entry already stays as it is, unless its archive was
         *rebuilt*.

@@ -1,6 +1,6 @@
 """Whether a model's workers keep dying.  Pure: time is an argument.
 
-TorchServe starts a dead worker again and says nothing of it; but its process is another one.
+TorchServe restarts a dead worker without reporting it, but the process id changes.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ class CrashLoop:
         self.total = 0  # since the model came
 
     def observe(self, pids: Collection[int], now: float) -> None:
-        """Take in which processes the READY workers are now; those that are gone have died."""
+        """Note which processes the READY workers are now; those that are gone have died."""
         seen = frozenset(pids)
         died = len(self._alive - seen)
         self._deaths.extend([now] * died)

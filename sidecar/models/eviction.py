@@ -48,8 +48,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 def room_for(newcomer: Newcomer, residents: Sequence[Resident], budget: Budget) -> list[str] | None:
     """Return which models to unload, in order, so that *newcomer* fits; None if it never would.
 
-    Those whose load priority is lowest (the largest number) go first, of equal ones who was
-    asked longest ago.  Pinned and busy ones stay, and who would make no room by leaving.
+    Models with the lowest load priority (the largest number) go first, and among equals the least
+    recently used.  Pinned and busy models stay, and so do those whose leaving would free nothing.
     """
     staying = [each for each in residents if each.pinned or each.busy]
     if not _fits(newcomer, staying, budget):
@@ -65,9 +65,9 @@ def room_for(newcomer: Newcomer, residents: Sequence[Resident], budget: Budget) 
 
 
 def surplus(residents: Sequence[Resident], budget: Budget) -> list[str]:
-    """Return who has to leave because *residents* turned out larger than *budget*.
+    """Return which models have to leave because *residents* turned out larger than *budget*.
 
-    The choice is that of `room_for`; who is pinned or busy stays, and counts.
+    The choice is that of `room_for`; pinned and busy models stay, and are counted.
     """
     staying = [each for each in residents if each.pinned or each.busy]
     leaving: list[str] = []
@@ -81,7 +81,7 @@ def surplus(residents: Sequence[Resident], budget: Budget) -> list[str]:
 
 
 def _holds(residents: Sequence[Resident], budget: Budget) -> bool:
-    """Return whether what *residents* hold is within *budget*; how many they are is no matter."""
+    """Return whether what *residents* hold is within *budget*, however many they are."""
     memory_mb = sum(each.memory_mb for each in residents)
     gpus_mb = [
         sum(each.gpu_memory_mb.get(gpu, 0.0) for each in residents)

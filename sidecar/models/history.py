@@ -1,4 +1,4 @@
-"""What has happened to the models: every transition, and what clients are shown of it."""
+"""What has happened to the models: every transition, and the changes that clients see."""
 
 import time
 from collections import Counter, defaultdict, deque

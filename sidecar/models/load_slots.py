@@ -1,4 +1,4 @@
-"""Who may load a model now: few at a time, and those whom requests wait for first."""
+"""Who may load a model now: few at a time, and first those that requests wait for."""
 
 import asyncio
 import itertools

@@ -57,7 +57,7 @@ class ModelLoader:
     async def take_over(
         self, model: Model, known: ModelState, reason: str, change: Change | None = None
     ) -> None:
-        """Let *model* be what TorchServe says, unless something else is begun meanwhile."""
+        """Set *model* to what TorchServe reports, unless an operation begins meanwhile."""
         pids = {worker.pid for worker in known.ready}
         runtime, held, rss = model.runtime, dict[int, float](), dict[int, int]()
         if known.ready:
@@ -76,7 +76,7 @@ class ModelLoader:
             model.mark_away(known.model_version)
 
     async def bring_up(self, model: Model, reason: str) -> None:
-        """Load *model*, or wake it: whoever waits is answered after it, or all are refused."""
+        """Load *model*, or wake it; then all who wait are answered, or all are refused."""
         async with self._slots.hold(_claim(model)):
             began, waking = self._clock(), model.state is State.WAKING
             try:
@@ -127,7 +127,7 @@ class ModelLoader:
         return find_fault(spec, self._models_file.resolve().parent)
 
     async def _fail(self, model: Model, error: str, began: float) -> None:
-        """TorchServe would go on starting its workers again and again: it is told not to."""
+        """Mark *model* as failed, and stop TorchServe from restarting its workers forever."""
         model.mark_failed(error, change=Change("failure", 0, 0, self._clock() - began))
         try:
             await self._client.scale(model.key, 0, 0)
@@ -171,7 +171,7 @@ class ModelLoader:
             log.warning("%s: cannot be unloaded: %s", model.key, exc)
 
     async def scale(self, model: Model, workers: int, reason: str) -> None:
-        """Let it have *workers*, not zero; as many as before when they cannot be had.
+        """Scale it to *workers*, not zero; return to the former number when they do not start.
 
         Raises EngineGone or EngineRefused when not even that can be told to TorchServe.
         """
@@ -234,10 +234,10 @@ async def register(client: TorchServeClient, model: Model, archive: str) -> None
 
 @asynccontextmanager
 async def paused(model: Model, reason: str) -> AsyncIterator[None]:
-    """Within this block nothing of *model* is in flight, and what is asked waits.
+    """Hold back the jobs of *model* within this block; requests wait.
 
-    It is READY again behind it, unless it was moved on in the block.  A model that is not
-    READY sends no jobs anyway.
+    Nothing is in flight inside.  Afterwards it is READY again, unless the block moved it to another
+    state.  A model that is not READY sends no jobs anyway.
     """
     if model.state is State.READY:
         model.pause(reason)

@@ -59,7 +59,7 @@ class Runtime(msgspec.Struct):
 
 
 class Model:
-    """One object, one life.
+    """One model, from entering the program to leaving it.
 
     Its state changes by the methods `mark_…`, `pause`, `resume` and `retire`, which all go
     through `_move`.  The queue's gate follows from the state and from whether TorchServe
@@ -173,7 +173,7 @@ class Model:
 
     @property
     def identity(self) -> str:
-        """What answers for it; when this changes, kept results are no longer its own."""
+        """Which weights answer; when this changes, cached results are no longer valid."""
         return f"{self.version or self.spec.version} {self._revision}"
 
     @property
@@ -235,7 +235,7 @@ class Model:
     def mark_archived(
         self, reason: str, *, refuse: Unavailable | None = None, change: Change | None = None
     ) -> None:
-        """Note that it has an archive and is not in memory; refuse those who wait with *refuse*."""
+        """Note that it has an archive and is not in memory; refuse who waits with *refuse*."""
         self.crashes.forget()
         self._move(State.ARCHIVED, reason, change=change)
         if refuse is not None:
@@ -262,7 +262,10 @@ class Model:
         rss_bytes: Mapping[int, int] = NOT_SEEN,
         change: Change | None = None,
     ) -> None:
-        """*workers* of it take jobs; they hold *gpu_mb* of each GPU, and *rss_bytes* by process."""
+        """Note that *workers* take jobs, and what they hold.
+
+        *gpu_mb* is by GPU, *rss_bytes* by process.
+        """
         if not self.loaded:
             self.awake_since = self._clock()
         self.ready_at = self._clock()
@@ -278,7 +281,7 @@ class Model:
         self._hold_gpu_memory(gpu_mb or _reserved_mb(told))
 
     def mark_away(self, version: str) -> None:
-        """None of its workers is READY: they have some time to come back, then it has failed."""
+        """Note that none of its workers is READY; if none comes back in time, it has failed."""
         if self.ready_at is None or self._clock() - self.ready_at >= RESTART_GRACE_SECONDS:
             self.mark_failed("its workers do not become READY")
         else:
@@ -305,12 +308,12 @@ class Model:
         self._move(State.REMOVING, refusal.detail, refusal=refusal)
 
     def retire(self, refusal: Unavailable) -> None:
-        """Note that it has left the program for good; refuse whoever still waits with *refusal*."""
+        """Note that it has left the program for good; refuse what still waits with *refusal*."""
         self.wanted = False
         self._move(State.REMOVED, refusal.detail, refusal=refusal)
 
     def pause(self, reason: str) -> None:
-        """Send no more jobs: workers of it are about to end, which are no deaths."""
+        """Send no more jobs: some of its workers are about to be ended, which is not a crash."""
         self.crashes.forget()
         self._move(
             State.PAUSED, reason, version=self.version, workers=self.workers, runtime=self.runtime
@@ -340,7 +343,7 @@ class Model:
             self._move(State.RESTARTING, "another version is the default")
 
     def lose_torchserve(self, reason: str) -> None:
-        """TorchServe does not answer: nothing can be asked, and what it held is lost."""
+        """Note that TorchServe does not answer: what it held is lost."""
         if not self.enabled:
             return
         if self._unreachable is None:
@@ -361,7 +364,7 @@ class Model:
             self._set_gate()
 
     def refuse_waiting(self, reason: Unavailable) -> None:
-        """Refuse those who wait now; who comes later may wait."""
+        """Refuse the requests that wait now; later ones may wait."""
         if self.enabled:
             self.dispatcher.refuse_waiting(reason)
 
@@ -376,7 +379,7 @@ class Model:
         workers: list[WorkerState] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
-        """Take on *after* and what belongs to it.  The only place that changes the state."""
+        """Change the state to *after*, with all that depends on it; nothing else changes it."""
         before = self._state
         if before is not after:
             if not may_follow(before, after):
@@ -395,7 +398,7 @@ class Model:
         self._set_gate()
 
     def _set_gate(self) -> None:
-        """Let the queue follow.  The only place that moves the gate."""
+        """Set the gate of the queue to what the state demands; nothing else moves it."""
         if not self.enabled:
             return
         match self.gate:
@@ -459,7 +462,7 @@ def _first_state(spec: ModelSpec) -> State:
 def _log_transition(
     key: str, before: State, after: State, reason: str, change: Change | None, *, quiet: bool
 ) -> None:
-    """Write one line; *quiet*: it only tells again what was told when it first failed."""
+    """Log one line; *quiet*: it repeats what was logged when it first failed."""
     level = logging.DEBUG if quiet else LEVELS.get(after, logging.INFO)
     taken = f" after {change.seconds:.1f} s" if change else ""
     log.log(level, "%s: %s -> %s%s (%s)", key, before, after, taken, reason)

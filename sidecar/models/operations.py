@@ -52,7 +52,7 @@ class Operations:
         self._clock = clock
 
     def prepare(self, model: Model, name: str) -> None:
-        """See to it that *model* takes requests; they wait while it wakes.
+        """Make sure that *model* takes requests; they wait while it wakes.
 
         Raises ModelNotFound, for what the client called *name*, when it is disabled, and NoRoom
         when no other model can make room for it.
@@ -73,16 +73,16 @@ class Operations:
                 model.refuse_waiting(exc)
 
     def wake(self, model: Model, reason: str) -> None:
-        """Bring *model* up; what is asked meanwhile waits.  Raises NoRoom."""
+        """Bring *model* up; requests wait meanwhile.  Raises NoRoom."""
         leaving = self._room.leaving_for(model)
         model.mark_waking(reason)
         self._begin(model, self._make_room_and_bring_up(model, leaving, reason), "wake")
 
     def load(self, model: Model, reason: str) -> None:
-        """Bring *model* up unasked; a request that comes meanwhile is refused.
+        """Bring *model* up without a request; one that comes meanwhile is refused.
 
-        A pinned model makes others leave, if need be once they are loaded.  Any other stays out
-        where there is no room, and is woken when asked.
+        A pinned model evicts others, if need be once they are loaded.  Any other model stays out
+        where there is no room, and is woken by a request.
         """
         try:
             leaving = self._room.leaving_for(model)
@@ -96,7 +96,7 @@ class Operations:
         self._begin(model, self._make_room_and_bring_up(model, leaving, reason), "load")
 
     def put_to_sleep(self, model: Model, reason: str) -> None:
-        """End the workers of *model*, unless somebody asks meanwhile."""
+        """End the workers of *model*, unless a request comes meanwhile."""
         self._begin(model, self._loader.put_to_sleep(model, reason), "sleep")
 
     def unload(self, model: Model, reason: str) -> None:
@@ -105,7 +105,7 @@ class Operations:
         self._begin(model, self._loader.unload(model, reason), "unload")
 
     def scale(self, model: Model, workers: int, reason: str) -> None:
-        """Let *model* have *workers*, not zero."""
+        """Scale *model* to *workers*, not zero."""
         self._begin(model, self._loader.scale(model, workers, reason), "scale")
 
     def replace(self, model: Model) -> None:
@@ -128,18 +128,18 @@ class Operations:
         await self._perform(model, work, "remove a version")
 
     async def install(self, key: str, spec: ModelSpec, refusal: Unavailable) -> None:
-        """Let *key* begin a new life with the archive that was downloaded.
+        """Start *key* afresh with the archive that was downloaded.
 
-        What was loaded before is taken out first; whoever asks meanwhile gets *refusal*.
+        What was loaded before is taken out first; requests that come meanwhile get *refusal*.
         Raises CatalogError when one of its names is taken; nothing has changed then.
         """
         self._models.check(key, spec)
         await self._begin_anew(key, lambda: self._models.put(key, spec), refusal)
 
     async def take_entry(self, key: str, spec: ModelSpec, refusal: Unavailable) -> None:
-        """Let *key* begin a new life as its entry in models.json says now.
+        """Start *key* afresh as its entry in models.json now says.
 
-        What was loaded before is taken out first; whoever asks meanwhile gets *refusal*.
+        What was loaded before is taken out first; requests that come meanwhile get *refusal*.
         Raises CatalogError when one of its names is taken; nothing has changed then.
         """
         self._models.check_entry(key, spec)
@@ -164,9 +164,10 @@ class Operations:
     async def remove(
         self, model: Model, refusal: Unavailable, delete: Callable[[], Awaitable[None]]
     ) -> None:
-        """Take *model* out, *delete* its files, and let it leave the program.
+        """Unload *model*, *delete* its files, and remove it from the program.
 
-        Whoever asks meanwhile gets *refusal*.  A model of models.json stays, without an archive.
+        Requests that come meanwhile get *refusal*.  A model of models.json stays, without an
+        archive.
         """
 
         async def work() -> None:
@@ -198,7 +199,7 @@ class Operations:
         await self._perform(model, work, "remove")
 
     async def stop(self, refusal: Unavailable) -> None:
-        """End what is under way, and refuse all that waits or is in flight with *refusal*."""
+        """End what is under way, and refuse everything queued or in flight with *refusal*."""
         tasks = [model.operation for model in self._models.values() if model.operation]
         for task in tasks:
             task.cancel()
@@ -212,7 +213,7 @@ class Operations:
             await self._loader.take_out(model)
 
     def _leave_out(self, model: Model, reason: NoRoom) -> None:
-        """Leave *model* out of memory; try a pinned one again soon, any other when it is asked."""
+        """Leave *model* out of memory; retry a pinned one soon, any other at the next request."""
         model.mark_archived("there is no room for it", refuse=reason)
         if model.spec.pinned:
             model.retry.postpone(self._clock(), ROOM_RETRY_SECONDS)
@@ -231,7 +232,7 @@ class Operations:
         await self._loader.bring_up(model, reason)
 
     async def _make_room(self, model: Model, leaving: Sequence[str]) -> None:
-        """Wait until the others have left.  Raises NoRoom if they stay: somebody asked them."""
+        """Wait until the others have left.  Raises NoRoom if they stay because requests came."""
         for _ in range(ROOM_TRIES):
             for key in leaving:
                 if self._models[key].operation is None:
@@ -272,7 +273,7 @@ class Operations:
         model.end_operation()
         exc = None if operation.cancelled() else operation.exception()
         if isinstance(exc, SidecarError | EngineGone | EngineRefused):  # what is loaded stays
-            log.warning("%s did not come about: %s", operation.get_name(), exc)
+            log.warning("%s failed: %s", operation.get_name(), exc)
         elif exc is not None:
             log.error("%s failed", operation.get_name(), exc_info=exc)
             if model.state in (State.LOADING, State.WAKING):
@@ -283,6 +284,6 @@ class Operations:
 
 
 def _keep_if_there(model: Model) -> None:
-    """Let a model that could not be removed be what it was without TorchServe."""
+    """Restore a model that could not be removed to what it is without TorchServe."""
     if model.state is State.REMOVING:
         model.mark_archived("it could not be removed")

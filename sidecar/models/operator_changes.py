@@ -16,8 +16,8 @@ from sidecar.torchserve.engine_watch import EngineWatch
 class OperatorChanges:
     """Does what an operator asks for, and returns when it is done.
 
-    Each *reason* goes into the history.  *refuse_missing* raises how to get a model that has no
-    archive; it is given what the operator called it.
+    Each *reason* goes into the history.  *refuse_missing* is called for a model without an archive,
+    with the name that the operator used; it raises an error that says how to get it.
     """
 
     def __init__(
@@ -51,21 +51,21 @@ class OperatorChanges:
             raise ModelNotReady(f"{model.key}: {model.error or 'not READY'}", field="model_name")
 
     async def unload(self, model: Model, reason: str) -> None:
-        """Take it out of memory; the next request loads it again."""
+        """Unload it; the next request loads it again."""
         await self._settle(model)
         if model.state in (State.READY, State.IDLE, State.FAILED):
             self._operations.unload(model, reason)
             await self._settle(model)
 
     async def put_to_sleep(self, model: Model, reason: str) -> None:
-        """End all its workers, unless somebody asks meanwhile."""
+        """End all its workers, unless a request comes meanwhile."""
         await self._settle(model)
         if model.state is State.READY:
             self._operations.put_to_sleep(model, reason)
             await self._settle(model)
 
     async def scale(self, model: Model, workers: int, reason: str) -> None:
-        """Let it have *workers*, within its limits.
+        """Scale it to *workers*, within its limits.
 
         Raises InvalidFields, NoRoom, ModelNotReady.
         """
@@ -85,14 +85,14 @@ class OperatorChanges:
                 )
 
     async def grow(self, model: Model, reason: str) -> None:
-        """Add a worker; the first ones, if it has none.  Raises what `scale` raises."""
+        """Add a worker, or the minimum if it has none.  Raises what `scale` raises."""
         had_none = not model.workers
         await self.load(model, reason)
         if not had_none:
             await self.scale(model, len(model.workers) + 1, reason)
 
     async def shrink(self, model: Model, reason: str) -> None:
-        """End a worker, while it has more than it must have."""
+        """End a worker, as long as it has more than its minimum."""
         if len(model.workers) > max(model.spec.inference.workers.min, 1):
             await self.scale(model, len(model.workers) - 1, reason)
 
@@ -112,7 +112,7 @@ class OperatorChanges:
     async def make_default(self, model: Model, version: str, reason: str) -> None:
         """Let requests go to *version* from now on.  Raises VersionNotFound, ModelNotReady.
 
-        A version that fails is no hindrance: this is the way back from it.
+        It works even while the current default fails: this is the way back from it.
         """
         await self._settle(model)
         if model.state is not State.FAILED:

@@ -1,4 +1,4 @@
-"""Keeps every model as it is wanted: observe, decide, act.
+"""Keeps every model in its wanted state: observe, decide, act.
 
 TorchServe's /ping stays healthy while every worker crash-loops, so readiness is what the
 management API says of the workers.  It is asked every few seconds, and at once when something
@@ -26,7 +26,7 @@ from sidecar.torchserve.engine_watch import EngineWatch
 log = logging.getLogger(__name__)
 
 UNSETTLED_POLL_SECONDS = 0.25
-SWARM_SECONDS = 0.05  # nudges come in swarms
+SWARM_SECONDS = 0.05  # nudges come in bursts
 LOST = {  # what clients are told, by who runs TorchServe
     "managed": "TorchServe does not answer; it is being restarted",
     "external": "TorchServe does not answer; it is asked again until it does",
@@ -57,7 +57,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one model.  *reported* is TorchServe's word; None: not registered."""
+    """What was seen of one model.  *reported* is what TorchServe says; None: not registered."""
 
     reported: ModelState | None = None
     has_archive: bool = False
@@ -70,7 +70,7 @@ LEFT_ALONE = frozenset(
 
 
 def decide(known: Known, observed: Observed) -> Step:
-    """Return what brings a model nearer to what is wanted.  Pure."""
+    """Return the step that brings a model nearer to its wanted state.  Pure."""
     if known.at_work:
         return Step.NOTHING
     if known.needs_wake:
@@ -126,7 +126,7 @@ class Reconciler:
 
     @property
     def was_settled(self) -> bool:
-        """Whether they were, once at least."""
+        """Whether they were at least once."""
         return self._settled_once.is_set()
 
     async def wait_tried(self) -> None:
@@ -142,7 +142,7 @@ class Reconciler:
         self._nudged.set()
 
     def restart(self) -> None:
-        """Begin anew: TorchServe has ended, or has been started."""
+        """Start over: TorchServe has ended, or has been started."""
         self._engine.forget_answers()
         for model in self._models.values():
             model.renew()
@@ -256,9 +256,10 @@ class ArchiveWatch:
         self._seen: dict[str, ArchiveMark | None] = {}
 
     def has_changed(self, key: str, mark: ArchiveMark | None) -> bool:
-        """Return whether the archive of *key*, which is loaded, is another, and lies still.
+        """Return whether the loaded archive of *key* has been replaced and is completely written.
 
-        It lies still when it is as it was at the last look.  A change is told once.
+        It counts as complete when it has not changed since the last look.  A change is reported
+        once.
         """
         loaded = self._loaded.setdefault(key, mark)
         still = self._seen.get(key) == mark

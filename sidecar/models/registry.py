@@ -66,7 +66,10 @@ class ModelRegistry(Mapping[str, Model]):
         self.catalog.with_entry(key, spec)
 
     def put_entry(self, key: str, spec: ModelSpec) -> None:
-        """Let *key* begin a life as its entry in models.json says now.  Raises CatalogError."""
+        """Enter *key* as its entry in models.json now says, as a new model.
+
+        Raises CatalogError.
+        """
         self.catalog = self.catalog.with_entry(key, spec)
         self._begin_life(key, "its entry in models.json has changed")
 
@@ -100,7 +103,7 @@ class ModelRegistry(Mapping[str, Model]):
             self.catalog.with_download(key, spec)
 
     def put(self, key: str, spec: ModelSpec) -> None:
-        """Enter the new archive of *key*, which begins another life: it can be loaded.
+        """Enter the new archive of *key* as a new model, which can be loaded.
 
         *spec* is that of the download; for a model of models.json, its own entry counts.
         Raises CatalogError.
@@ -112,7 +115,7 @@ class ModelRegistry(Mapping[str, Model]):
             model.mark_archived("it was downloaded")
 
     def _begin_life(self, key: str, why: str) -> Model:
-        """Return a new model for *key*; one that there was ends, and the client hears *why*."""
+        """Return a new model for *key*; retire a former one, and tell its requests *why*."""
         if key in self._models:
             self._models[key].retire(
                 ModelNotReady(f"{key}: {why}", field="model_name", retry_after=5)
@@ -126,7 +129,7 @@ class ModelRegistry(Mapping[str, Model]):
         return model
 
     def drop(self, model: Model, reason: Unavailable) -> None:
-        """Take out *model*, whose archive is gone; one of models.json stays, to be had again."""
+        """Remove *model*, whose archive is gone; one of models.json stays, without an archive."""
         if self.catalog.is_own(model.key):
             self.catalog = self.catalog.without(model.key)
             self._arrange(self._models)
@@ -157,7 +160,7 @@ class ModelRegistry(Mapping[str, Model]):
             model.lose_torchserve(reason)
 
     async def stop(self, reason: Unavailable) -> None:
-        """Refuse all that waits or is in flight, for good."""
+        """Refuse everything queued or in flight, for good."""
         for model in self.values():
             model.retire(reason)
         await asyncio.gather(*(model.dispatcher.cancel_jobs() for model in self._enabled))
@@ -171,8 +174,8 @@ class ModelRegistry(Mapping[str, Model]):
     def are_usable(self, *, every_one: bool) -> bool:
         """Return whether the auto_load models take requests, or are woken by one.
 
-        *every_one*: one that cannot be loaded counts, and so does an entry of models.json that is
-        wrong.  Else those that cannot be loaded do not count, as long as another one is usable.
+        With *every_one*, a model that cannot be loaded makes this false, and so does a wrong entry
+        of models.json.  Otherwise it is enough that one of the models is usable.
         """
         wanted = [self[key] for key in self.catalog.auto_load()]
         if every_one:
@@ -208,7 +211,7 @@ class ModelRegistry(Mapping[str, Model]):
     def troubles(self) -> dict[str, str]:
         """Return what is wrong with entries, or why models cannot be loaded, or die, by key.
 
-        A model without an archive is no trouble unless it is to be loaded at the start.
+        A model without an archive counts only if it is to be loaded at the start.
         """
         now = self._clock()
         found: dict[str, str | None] = dict(self.catalog.broken)

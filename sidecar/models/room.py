@@ -27,7 +27,7 @@ class MemoryRoom:
         ]
 
     def leaving_for(self, model: Model) -> list[str]:
-        """Return who has to leave memory for *model*.  Raises NoRoom."""
+        """Return which models have to leave memory for *model*.  Raises NoRoom."""
         newcomer = self._newcomer(model)
         leaving = room_for(newcomer, self._others(model), self.budget)
         if leaving is None:
@@ -37,11 +37,11 @@ class MemoryRoom:
         return leaving
 
     def has_room(self, model: Model, workers: int) -> bool:
-        """Return whether *model* may have *workers* without another one's leaving."""
+        """Return whether *model* may have *workers* without evicting another."""
         return room_for(self._newcomer(model, workers), self._others(model), self.budget) == []
 
     def surplus(self) -> list[str]:
-        """Return who has to leave memory because models turned out larger than the budget."""
+        """Return which models have to leave because all together exceed the budget."""
         return surplus(self.residents(), self.budget)
 
     def measured_mb(self) -> float | None:
@@ -55,9 +55,9 @@ class MemoryRoom:
         return sum(known) if len(known) == len(held) else None
 
     def _newcomer(self, model: Model, workers: int | None = None) -> Newcomer:
-        """Return what *model* needs; one of which nothing is known needs what a worker must have.
+        """Return what *model* needs; if that is unknown, what any worker needs at least.
 
-        That is what the lightest one that was measured holds: each of them holds torch.
+        That is what the lightest worker that was measured holds: each of them holds torch.
         """
         newcomer = model.newcomer(workers)
         if newcomer.memory_mb:

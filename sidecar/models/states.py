@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 
 
 class IllegalTransition(RuntimeWarning):
-    """A model was moved between two states that the table does not join.
+    """A model was moved between two states that the table does not connect.
 
     It is a warning because a running server logs it, counts it and goes on; the tests turn
     every warning into an error.

@@ -96,7 +96,7 @@ class ModelVersions:
         log.info("%s: version %s replaced by %s", model.key, old, version)
 
     async def _load_again(self, model: Model, archive: str, version: str) -> None:
-        """Load *version* in place of itself; while neither is there, nothing must be sent."""
+        """Reload *version*; while it is unloaded, no job must be sent."""
         async with paused(model, "its archive has changed"):
             try:
                 await self._client.unregister(model.key, version)

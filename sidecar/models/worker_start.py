@@ -15,7 +15,7 @@ class LoadFailed(Exception):
 
 
 class WorkerStart:
-    """Starts workers; TorchServe tries those that die as they load again, and we give up.
+    """Starts workers; TorchServe restarts those that die while loading, and this gives up.
 
     *worker_log* holds what a handler said of its failure.
     """
@@ -33,7 +33,7 @@ class WorkerStart:
     async def start(
         self, key: str, least: int, most: int, seconds: float, version: str | None = None
     ) -> ModelState:
-        """Start *least* workers of *most* at the most; return once the first is READY.
+        """Start *least* to *most* workers; return once the first is READY.
 
         Raises LoadFailed when none is in *seconds*, or when they die more than once each;
         EngineRefused or EngineGone.
@@ -43,7 +43,7 @@ class WorkerStart:
         return await self._wait(key, 1, least, seconds, version, since)
 
     async def scale(self, key: str, workers: int, seconds: float) -> ModelState:
-        """Let it have *workers*, not zero; return once all are READY.  Raises what `start` does."""
+        """Scale it to *workers*, not zero; return once all are READY.  Raises what `start` does."""
         since = await asyncio.to_thread(self._worker_log.end)
         await self._client.scale(key, workers, workers)
         return await self._wait(key, workers, workers, seconds, None, since)
@@ -54,7 +54,7 @@ class WorkerStart:
         until, seen = self._clock() + seconds, set[int]()
         late = False
         while not late:
-            late = self._clock() >= until  # it is asked once more: we may have stood still
+            late = self._clock() >= until  # ask once more: this process may have stood still
             known = await self._client.describe(key, version)
             if known is None:
                 raise LoadFailed("it was unregistered while it was loaded")

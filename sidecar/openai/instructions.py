@@ -1,4 +1,4 @@
-"""The field `instructions`: what of it is an emotion that a voice can have."""
+"""The field `instructions`: the emotion that it asks a voice for."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ _CLAUSE = re.compile(r"[.;:!?,\n]| but | rather | instead ")
 def emotion_of(instructions: str) -> Emotion | None:
     """Return the emotion that *instructions* ask for; None where they ask for none, or for several.
 
-    "Speak in a cheerful tone" is happy; "don't sound sad" is no emotion, and so is a text that
-    begins sadly and ends happily: one voice cannot follow it.
+    "Speak in a cheerful tone" is happy; "don't sound sad" asks for none, and neither does a text
+    that begins sadly and ends happily: one voice cannot follow it.
     """
     clauses = _CLAUSE.split(f" {instructions.lower()} ")
     asked = {emotion for clause in clauses for emotion in _emotions_in(_WORD.findall(clause))}

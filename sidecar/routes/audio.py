@@ -1,4 +1,4 @@
-"""GET /audio/health, /tts/health and /audio/models: what speaks and listens, and how it is."""
+"""GET /audio/health, /tts/health and /audio/models: the speech models and their state."""
 
 import time
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ LIBRARIES = {name: version(name) for name in ("av", "sentencex")}  # looked up o
 
 @dataclass(frozen=True, slots=True)
 class AudioParts:
-    """What tells of speech."""
+    """The parts that know about speech."""
 
     settings: Settings
     models: ModelRegistry
@@ -57,7 +57,7 @@ PARTS = web.AppKey("audio", AudioParts)
 
 
 async def audio_health(request: web.Request) -> web.Response:
-    """Answer with the state of synthesis and recognition: 200, whatever it is."""
+    """Answer with the state of synthesis and recognition, always with status 200."""
     parts = request.app[PARTS]
     speaking = speech_models(parts.models, "speech_synthesis")
     listening = speech_models(parts.models, "speech_recognition")
@@ -89,7 +89,7 @@ async def audio_health(request: web.Request) -> web.Response:
 
 
 async def tts_health(request: web.Request) -> web.Response:
-    """Answer with the state of synthesis: 200, whatever it is."""
+    """Answer with the state of synthesis, always with status 200."""
     parts = request.app[PARTS]
     models = speech_models(parts.models, "speech_synthesis")
     speaking = usable(models)

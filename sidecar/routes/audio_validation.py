@@ -28,7 +28,7 @@ PARTS = web.AppKey("audio validation", ValidationParts)
 
 
 async def validate_audio(request: web.Request) -> web.Response:
-    """Examine one file; that it is not valid is an answer, not an error."""
+    """Examine one file; an invalid file is an answer, not an error."""
     speech, admission = request.app[PARTS].speech, request[ADMISSION]
     async with received_audio(admission, _request, speech) as asked:
         return json_response(await _validated(asked, speech, admission.client))

@@ -55,7 +55,7 @@ _patch = msgspec.json.Decoder(AutoscalerConfigPatch)
 
 @dataclass(frozen=True, slots=True)
 class AutoscalerParts:
-    """What scales models, and what it goes by."""
+    """The parts that scale models, and what they go by."""
 
     autoscaler: Autoscaler
     models: ModelRegistry
@@ -283,21 +283,21 @@ ROUTES = [
         "GET",
         "/autoscaler/health",
         autoscaler_health,
-        "How the autoscaler is",
+        "The state of the autoscaler",
         response=AutoscalerHealthReport,
     ),
     Route(
         "GET",
         "/autoscaler/config",
         autoscaler_config,
-        "What scaling goes by",
+        "The settings of the autoscaler",
         response=AutoscalerConfigAnswer,
     ),
     Route(
         "GET",
         "/autoscaler/history",
         autoscaler_history,
-        "The newest changes",
+        "The latest changes of workers",
         response=AutoscalerHistory,
         query=HistoryQuery,
         statuses=(422,),

@@ -12,7 +12,7 @@ def apply_patch(now: Configuration, patch: msgspec.Struct) -> tuple[Configuratio
     """Return *now* changed by *patch*, and which fields differ, as ``cooldowns.quiet_seconds``.
 
     *patch* has the same fields, each UNSET or a value; those that are structs, patches again.
-    Fields of *patch* alone are no changes.
+    Fields that only *patch* has are ignored.
     """
     changes: dict[str, Any] = {}
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""GET /config: the settings in force; no secret is among them."""
+"""GET /config: the settings in force, without secrets."""
 
 import asyncio
 from dataclasses import dataclass

@@ -76,7 +76,7 @@ async def asset(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     response = web.FileResponse(_swagger_folder() / name, headers={"Content-Type": ASSETS[name]})
     stamp(request, response)
-    await response.prepare(request)  # here, so that an error becomes an answer of ours
+    await response.prepare(request)  # here, so that an error becomes one of our own answers
     return response
 
 

@@ -121,7 +121,7 @@ async def download_info(request: web.Request) -> web.Response:
 
 
 async def remove_download(request: web.Request) -> web.Response:
-    """Unload a downloaded model, and remove its archive and files, and what others left."""
+    """Unload a downloaded model, and remove its archive, files and unfinished downloads."""
     force = read_query(request, RemoveQuery).force
     parts = request.app[PARTS]
     name = request.match_info["name"]
@@ -168,7 +168,7 @@ def _status(record: DownloadRecord) -> DownloadStatus:
 
 
 def _clones_voices(spec: ModelSpec | None) -> bool | None:
-    """Return whether the model clones voices; None while it is not known what it is."""
+    """Return whether the model clones voices; None while its architecture is unknown."""
     return None if spec is None else spec.speech is not None and spec.speech.clones_voices
 
 

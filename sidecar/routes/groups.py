@@ -32,12 +32,12 @@ GROUPS = (
     RouteGroup(
         "Predict",
         "Run any model of the catalog on one input or a batch. Begin here: the example answers "
-        "at once. `GET /models` tells which models there are.",
+        "at once. `GET /models` lists the models.",
         [*predict.ROUTES, *predictions.ROUTES, *kserve.ROUTES, *sagemaker.ROUTES],
     ),
     RouteGroup(
         "Speech",
-        "Text to speech, speech to text, and what is known of voices, recognisers and audio files.",
+        "Text to speech, speech to text, and facts about voices, recognisers and audio files.",
         [
             *synthesize.ROUTES,
             *transcribe.ROUTES,

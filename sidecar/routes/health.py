@@ -30,7 +30,7 @@ from sidecar.web.route import Route, json_response
 
 @dataclass(frozen=True, slots=True)
 class HealthParts:
-    """What can be unwell."""
+    """The parts whose health is checked."""
 
     models: ModelRegistry
     autoscaler: Autoscaler

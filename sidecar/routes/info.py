@@ -37,7 +37,7 @@ from sidecar.web.route import Route
 
 @dataclass(frozen=True, slots=True)
 class InfoParts:
-    """What /info tells of."""
+    """The parts that /info describes."""
 
     settings: Settings
     models: ModelRegistry
@@ -134,7 +134,7 @@ def _gpu_memory_mb(parts: InfoParts) -> float | None:
 
 
 def _tts_backend(parts: InfoParts) -> Literal["pytorch", "huggingface_transformers"] | None:
-    """Return whose network the default voice is."""
+    """Return which library the network of the default voice comes from."""
     default = parts.models.catalog.key_of(parts.settings.default_tts_model)
     for model in speech_models(parts.models, "speech_synthesis"):
         if model.key == default:

@@ -45,7 +45,7 @@ class AudioRequest(NamedTuple, Generic[Kind]):
 
     @property
     def field(self) -> str:
-        """Where the audio was."""
+        """The name of the field that held the audio."""
         return "file" if self.form else "inputs"
 
 
@@ -112,7 +112,7 @@ def _groups(text: memoryview) -> Iterator[bytes]:
 
 
 def _unescaped(text: memoryview) -> Iterator[bytes]:
-    """Yield what stands behind the data URI's head, with the escapes of JSON resolved.
+    """Yield what follows the head of the data URI, with the escapes of JSON resolved.
 
     Some encoders write ``\\/`` for a slash and ``\\u002B`` for a plus sign.
     """

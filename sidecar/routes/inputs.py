@@ -60,7 +60,7 @@ def _opening(raw: bytes) -> tuple[int, int]:
 
 
 def _only_numbers(raw: bytes, start: int) -> bool:
-    """Return whether no value of another kind begins behind *start*.
+    """Return whether no value of another kind begins after *start*.
 
     Deleting what such a value begins with is the quickest way through megabytes of numbers.
     """

@@ -1,6 +1,6 @@
 """KServe's protocol, version 1: :predict and :explain on the same models.
 
-Each of the instances is an input of its own, so that TorchServe batches them with everybody's.
+Each instance is an input of its own, so that it is batched with those of other requests.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ async def kserve_explain(request: web.Request) -> web.Response:
 
 
 async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
-    """Return what became of each instance.  Raises the first error of any."""
+    """Return the result of each instance.  Raises the first error of any."""
     admission, call, name = request[ADMISSION], request[CALL], request.match_info["name"]
     instances = _instances(await read_body(admission), admission.settings.max_inputs)
     parts = request.app[PARTS]

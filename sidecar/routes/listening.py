@@ -1,4 +1,4 @@
-"""One recording at work, for every route that writes speech down."""
+"""One recording on its way through a recogniser, for every route that transcribes."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager

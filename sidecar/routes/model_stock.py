@@ -1,4 +1,4 @@
-"""GET /models/available, /models/managed, /models/cache/info: what can be had, what is here."""
+"""GET /models/available, /models/managed, /models/cache/info: models elsewhere, and models here."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.web.route import Route, json_response, shown_folder
 
-SMALLEST = 3  # models that are quickest to have
+SMALLEST = 3  # how many of the smallest models are recommended
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +198,9 @@ def _partial(base: Path) -> list[PartialDownload]:
 
 
 def _size_mb(folder: Path) -> float:
-    """Return the size of all files in *folder*, but for what vanishes meanwhile."""
+    """Return the size of all files in *folder*, except those that vanish meanwhile."""
     size = 0
-    for parent, _, names in os.walk(folder):  # which, unlike rglob, bears a folder that vanishes
+    for parent, _, names in os.walk(folder):  # unlike rglob, this tolerates a folder that vanishes
         for name in names:
             with suppress(FileNotFoundError):
                 size += Path(parent, name).stat().st_size

@@ -64,7 +64,7 @@ _scale = msgspec.json.Decoder(ScaleModelRequest)
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
-    """What knows of models, and changes them."""
+    """The parts that know the models, and change them."""
 
     settings: Settings
     models: ModelRegistry
@@ -180,7 +180,7 @@ async def add_model(request: web.Request) -> web.Response:
 
 
 async def _build(parts: ModelParts, key: str, spec: ModelSpec) -> bool:
-    """Build the archive of *key* unless it is current; return whether it is another one now."""
+    """Build the archive of *key* unless it is current; return whether that changed it."""
     if spec.is_own:  # its archive is made elsewhere
         return False
     path = archive_path(parts.settings.model_store, key)
@@ -291,7 +291,7 @@ def _activity(parts: ModelParts, found: Model) -> dict[str, Any]:
 
 
 async def _versions(parts: ModelParts, found: Model) -> list[str]:
-    """Return the versions that TorchServe lists or, while it cannot, the one that answers."""
+    """Return the versions that TorchServe lists or, while it is away, the one that answers."""
     if not found.wanted:
         return []
     known = [found.version] if found.version else []
@@ -316,7 +316,7 @@ ROUTES = [
         "POST",
         "/models/{name}/add",
         add_model,
-        "Take an entry that models.json has got",
+        "Take over an entry of models.json",
         request=AddRequest,
         response=ModelDetails,
         statuses=(*CHANGES, 409),

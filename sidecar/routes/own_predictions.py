@@ -36,7 +36,7 @@ class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Said(msgspec.Struct):
-    """How handlers, and TorchServe, tell what is wrong."""
+    """An error as handlers, and TorchServe, write it."""
 
     message: str = ""
     error: str = ""
@@ -89,12 +89,12 @@ def _prediction_path(model: Model, version: str | None) -> str:
 
 
 def device_of(model: Model) -> str:
-    """Return what runs the model, as TorchServe says of its workers."""
+    """Return the device of the model, as TorchServe reports it for the workers."""
     return "cuda" if any(worker.gpu for worker in model.workers) else "cpu"
 
 
 def request_of(path: str, body: bytes) -> ForwardedRequest | SidecarError:
-    """Return what TorchServe gets of one input: JSON as it is, or the bytes that it stands for.
+    """Return one input as TorchServe gets it: JSON as it is, or the bytes that it stands for.
 
     A data URI stands for bytes of its type, and an object with the field `data` alone for bytes.
     """
@@ -149,7 +149,7 @@ def _refusal(status: int, body: bytes) -> SidecarError:
 
 
 def _told(body: bytes) -> str:
-    """Return the sentence in an answer that is an error, or the text that it is."""
+    """Return the sentence in an answer that is an error, or else its text."""
     try:
         said = _said.decode(body)
         return said.message or said.error or body.decode()

@@ -21,7 +21,7 @@ Answer = TypeVar("Answer", bound=Sized)
 
 
 class Predicted:
-    """What became of each input of one request."""
+    """The outcome of each input of one request."""
 
     def __init__(self, replies: Sequence[Reply | SidecarError]) -> None:
         self.replies = replies
@@ -46,7 +46,7 @@ def all_there(replies: Sequence[Reply | SidecarError]) -> list[Reply]:
 
 
 class SpeechRunner(Protocol):
-    """What runs inputs through speech models (`speech_predictions`)."""
+    """Runs inputs through speech models (`speech_predictions`)."""
 
     async def run(
         self,
@@ -59,7 +59,7 @@ class SpeechRunner(Protocol):
 
 
 def result_key(model: Model, *request: bytes) -> bytes:
-    """Return what stands for a request to *model* as it is loaded now."""
+    """Return the cache key of a request to *model* as it is loaded now."""
     return digest((model.key.encode(), model.identity.encode(), *request))
 
 
@@ -77,7 +77,7 @@ async def cached(
 
 @asynccontextmanager
 async def within(scheduling: SchedulingOptions) -> AsyncIterator[None]:
-    """Raise RequestTimedOut at the request's deadline, even while it waits for another's result."""
+    """Raise RequestTimedOut at the request's deadline, even while it awaits another's result."""
     try:
         async with asyncio.timeout(scheduling.arrived + scheduling.timeout - time.monotonic()):
             yield

@@ -1,4 +1,4 @@
-"""GET /: what this is, and what answers."""
+"""GET /: what this server is, and its endpoints."""
 
 import asyncio
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ ENDPOINTS = {
 
 @dataclass(frozen=True, slots=True)
 class RootParts:
-    """What the front page tells of."""
+    """The parts that the front page describes."""
 
     settings: Settings
     models: ModelRegistry
@@ -111,4 +111,6 @@ def status_of(parts: RootParts) -> Literal["starting", "running", "degraded", "d
     return "degraded" if parts.reconciler.was_settled else "starting"
 
 
-ROUTES = [Route("GET", "/", root, "What this is, and what answers", response=Root, page=True)]
+ROUTES = [
+    Route("GET", "/", root, "What this server is, and its endpoints", response=Root, page=True)
+]

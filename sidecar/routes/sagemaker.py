@@ -15,7 +15,7 @@ MODEL = "model_name"
 
 
 async def invocations(request: web.Request) -> web.StreamResponse:
-    """Answer from the model that the query names, or the only one that there is."""
+    """Answer from the model that the query names, or from the only one."""
     named = request.query.get(MODEL)
     name = named or _only_model(request)
 
@@ -34,7 +34,7 @@ async def invoke_model(request: web.Request) -> web.StreamResponse:
 
 
 def _only_model(request: web.Request) -> str:
-    """Return the model with a handler of its own, or the model, if there is but one.
+    """Return the only model with a handler of its own, or else the only model.
 
     Raises InvalidFields.
     """
@@ -60,7 +60,7 @@ ROUTES = [
         "POST",
         "/models/{name}/invoke",
         invoke_model,
-        "SageMaker's, of one of several models",
+        "SageMaker's invocation of one of several models",
         **OF_A_HANDLER,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Which models speak and listen, and in which state they are: for all that tell of speech."""
+"""Which models speak and listen, and their states, for every route that reports on speech."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class SpeechModel(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Where it stands, as clients see it."""
+        """Its state, as clients see it."""
         return self.model.state.shown
 
     @property

@@ -77,7 +77,7 @@ class SpeechPredictions:
 
 
 async def _outcome(call: SpeechInputCall) -> Reply | SidecarError:
-    """Return the reply, or why there is none, which names fields as they lie in `inputs`."""
+    """Return the reply, or the error, whose fields are named by their place in `inputs`."""
     try:
         return await _RUN[call.model.spec.task](call)
     except RequestTimedOut:

@@ -75,8 +75,8 @@ async def send_stream(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """Send the answer and return it, with no synthesis if it ended early.
 
-    What fails before the first sentence is there is raised.  Later the connection is cut, so
-    that the client does not take a part for the whole.
+    A failure before the first sentence is raised.  After that the connection is cut, so that the
+    client does not mistake a part for the whole.
     """
     order = wanted.order
     started = time.monotonic()

@@ -55,7 +55,7 @@ _request = msgspec.json.Decoder(SynthesisRequest)
 
 @dataclass(frozen=True, slots=True)
 class SynthesisParts:
-    """What speaks, or has spoken before."""
+    """The parts that speak, or keep what was spoken before."""
 
     models: ModelRegistry
     speech: SpeechService
@@ -85,7 +85,7 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
 def checked_order(
     request: web.Request, asked: SynthesisRequest, speech: SpeechService
 ) -> SynthesisCall:
-    """Return what is to be spoken, and by whom.  Raises what `synthesis_call` raises."""
+    """Return what is to be spoken, and by which voice.  Raises what `synthesis_call` raises."""
     scheduling = SchedulingOptions(
         asked.priority,
         asked.timeout,
@@ -178,7 +178,7 @@ def _text_answer(
 
 
 def _processing(file: SpeechFile) -> ProcessingFacts:
-    """Add up the jobs' times: each job counts once, and whole even if other requests shared it."""
+    """Add up the jobs' times: each job counts once, in full even if other requests shared it."""
     jobs = {(reply.worker, reply.job): reply for reply in file.replies}
     timings = [reply.timings for reply in jobs.values() if reply.timings is not None]
     return ProcessingFacts(

@@ -1,4 +1,4 @@
-"""The time of day, as answers tell it."""
+"""The time of day, as answers give it."""
 
 from datetime import UTC, datetime
 

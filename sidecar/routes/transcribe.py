@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionParts:
-    """What listens."""
+    """The parts that listen."""
 
     speech: SpeechService
 
@@ -45,7 +45,7 @@ PARTS = web.AppKey("transcribe", TranscriptionParts)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
-    """Write down one recording."""
+    """Transcribe one recording."""
     speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
     async with received_audio(admission, _request, speech) as asked:
@@ -75,7 +75,7 @@ async def _answer(
 async def _events(
     asked: AudioRequest[TranscriptionRequest], listening: Listening
 ) -> AsyncGenerator[Event, None]:
-    """Yield each segment when it is ready, and at the end what is answered without streaming."""
+    """Yield each segment when it is ready, and at the end the answer as without streaming."""
     transcript = Transcript()
     async with aclosing(listening.heard()) as parts:
         async for heard in parts:
@@ -142,7 +142,7 @@ ROUTES = [
         "POST",
         "/transcribe",
         transcribe,
-        "Write speech down",
+        "Transcribe speech",
         response=TranscriptionResponse,
         or_response=InputsTranscriptionResponse,
         request=TranscriptionRequest,

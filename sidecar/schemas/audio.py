@@ -1,4 +1,4 @@
-"""What can speak and listen here, and whether it does."""
+"""What can speak and listen here, and its state."""
 
 from typing import Annotated, Literal
 
@@ -182,7 +182,7 @@ class ValidationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     inputs: InlineAudio = msgspec.field(default_factory=no_audio)
     validate_format: Annotated[bool, Meta(description="Is it a format that we read?")] = True
     check_integrity: Annotated[bool, Meta(description="Decode all of it")] = False
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 60.0
 
 

@@ -172,14 +172,14 @@ class CooldownsPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AutoscalerConfigPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /autoscaler/config: what is not there stays as it is."""
+    """POST /autoscaler/config: fields that are left out stay as they are."""
 
     enabled: bool | UnsetType = UNSET
     zero_scaling_enabled: bool | UnsetType = UNSET
     scaling_strategy: Literal["reactive"] | UnsetType = UNSET
     thresholds: ThresholdsPatch | UnsetType = UNSET
     cooldowns: CooldownsPatch | UnsetType = UNSET
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class AutoscalerConfigAnswer(msgspec.Struct):
@@ -207,7 +207,7 @@ class ScaleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: Annotated[list[Name], Meta(min_length=1, max_length=64)]
     target_replicas: Annotated[int, Meta(ge=1, le=64)] | None = None
     reason: Annotated[str, Meta(max_length=200)] = "asked by an operator"
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class ScaleStep(msgspec.Struct):
@@ -221,7 +221,7 @@ class ScaleStep(msgspec.Struct):
 
 
 class ScaleAnswer(msgspec.Struct):
-    """What came of it: it is over when this is sent."""
+    """The outcome: the change is complete when this is sent."""
 
     success: bool
     scaling_id: str

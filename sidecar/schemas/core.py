@@ -8,7 +8,7 @@ from sidecar.schemas.model_spec import ModelLimits, Workers
 
 
 class TtsSupport(msgspec.Struct):
-    """What of speech synthesis is there."""
+    """What speech synthesis offers here."""
 
     enabled: bool
     supported_models: list[str]
@@ -70,7 +70,7 @@ class AutoscalerComponents(msgspec.Struct):
 
 
 class AutoscalerHealth(msgspec.Struct):
-    """How the autoscaler is."""
+    """The state of the autoscaler."""
 
     healthy: bool
     state: Literal["running", "disabled", "draining", "failed"]
@@ -95,7 +95,7 @@ class Probe(msgspec.Struct):
 
 
 class InfoServerConfig(msgspec.Struct):
-    """What of the server's features is in force."""
+    """Which features of the server are in force."""
 
     optimization_level: Literal["low", "medium", "high"]
     caching_strategy: Literal["off", "conservative", "aggressive"]
@@ -214,7 +214,7 @@ class Stats(msgspec.Struct):
 
 
 class DeviceConfig(msgspec.Struct):
-    """Where models run that say nothing of it; *use_*: whether a loaded one does."""
+    """Where models run that do not say; *use_*: whether a loaded one does."""
 
     device_type: str
     device_id: int | None
@@ -223,7 +223,7 @@ class DeviceConfig(msgspec.Struct):
 
 
 class BatchConfig(msgspec.Struct):
-    """Batches of models that say nothing of it: direct at TorchServe, and by the sidecar."""
+    """Batches of models that do not say: directly at TorchServe, and by the sidecar."""
 
     batch_size: int
     max_batch_size: int
@@ -287,7 +287,7 @@ class ModelConfig(msgspec.Struct):
 
 
 class Resources(msgspec.Struct):
-    """Above these the server sheds load."""
+    """The limits above which the server sheds load."""
 
     memory_percent: float | None
     gpu_memory_percent: float | None

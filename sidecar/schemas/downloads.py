@@ -1,4 +1,4 @@
-"""/models/download and its neighbours: what comes in and what goes out."""
+"""/models/download and what belongs to it: requests and answers."""
 
 from typing import Annotated, Any, Literal
 
@@ -47,12 +47,12 @@ class DownloadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     vocoder_model: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     custom_settings: Annotated[dict[str, Any], Meta(description="Handler options")] = {}
     config: ModelChanges = ModelChanges()
-    force: Annotated[bool, Meta(description="Also when it is here already")] = False
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    force: Annotated[bool, Meta(description="Download it even if it is here already")] = False
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class DownloadInfo(msgspec.Struct):
-    """What is known of the model before it is here."""
+    """What is known of the model before it is downloaded."""
 
     download_id: str | None
     model_type: str | None
@@ -158,7 +158,7 @@ class AvailableModels(msgspec.Struct):
 
 
 class MemoryUsage(msgspec.Struct):
-    """Of one model; null, because memory is measured per machine only."""
+    """The memory of one model; null, because it is measured per machine only."""
 
     allocated_mb: float | None
     reserved_mb: float | None
@@ -203,7 +203,7 @@ class ManagedModels(msgspec.Struct):
 
 
 class CachedModel(msgspec.Struct):
-    """One model's room on disk: its archive, and the files it is built from."""
+    """The disk space of one model: its archive, and the files that it is built from."""
 
     name: str
     size_mb: float
@@ -213,7 +213,7 @@ class CachedModel(msgspec.Struct):
 
 
 class PartialDownload(msgspec.Struct):
-    """What has arrived of a download that goes on, waits, or was given up."""
+    """The part of a download that has arrived; it is active, waiting, or given up."""
 
     name: str
     size_mb: float
@@ -229,7 +229,7 @@ class CachedTts(msgspec.Struct):
 
 
 class CacheOptimization(msgspec.Struct):
-    """Nothing is removed by itself, and files have no hit rate."""
+    """Nothing is removed automatically, and files have no hit rate."""
 
     cache_hit_rate: float | None
     optimization_enabled: bool
@@ -281,4 +281,4 @@ class Removed(msgspec.Struct):
 class RemoveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The query of DELETE /models/download/{name}."""
 
-    force: Annotated[bool, Meta(description="Also a loaded model of models.json")] = False
+    force: Annotated[bool, Meta(description="Remove even a loaded model of models.json")] = False

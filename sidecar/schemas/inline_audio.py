@@ -24,5 +24,5 @@ def hello() -> str:
 
 
 def no_audio() -> msgspec.Raw:
-    """Return what stands for no audio, for a request that has none, or has it elsewhere."""
+    """Return the placeholder of a request without audio, or with its audio elsewhere."""
     return msgspec.Raw(b"null")

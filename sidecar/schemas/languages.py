@@ -31,9 +31,9 @@ yue cantonese
 
 
 def language_code(name: str) -> str:
-    """Return the code of the language *name*; what nobody knows stays as it is, in small letters.
+    """Return the code of the language *name*; an unknown name stays as it is, in lower case.
 
-    A region or a script behind the language does not count.
+    A region or a script after the language is ignored.
     """
     plain = name.strip().lower().replace("_", "-")
     base = plain.partition("-")[0]

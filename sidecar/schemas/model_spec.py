@@ -1,4 +1,4 @@
-"""What models.json says of one model.  `docs/models.schema.json` is made from these types."""
+"""What models.json says about one model.  `docs/models.schema.json` is made from these types."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ Name = Annotated[
     Meta(
         pattern=r"^[a-z0-9][a-z0-9_]*$",
         max_length=64,
-        description="small letters, digits and _, of which the first is no _",
+        description="lower-case letters, digits and _, not beginning with _",
     ),
 ]
 ArchiveName = Annotated[
@@ -20,7 +20,7 @@ ArchiveName = Annotated[
     Meta(  # what torch-model-archiver allows
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=128,
-        description="letters, digits, _, - and ., of which the first is a letter or digit",
+        description="letters, digits, _, - and ., beginning with a letter or a digit",
     ),
 ]
 
@@ -29,12 +29,12 @@ Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "r
 
 
 def folded(name: str) -> str:
-    """Return one spelling for hyphens and underscores, large letters and small."""
+    """Return *name* in lower case, with underscores for hyphens."""
     return name.lower().replace("-", "_")
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frozen, by name only, and nothing that we do not know."""
+    """The base of all entries: frozen, keyword-only, and without unknown fields."""
 
 
 class Workers(_Entry, frozen=True):
@@ -71,7 +71,7 @@ class Inference(_Entry, frozen=True):
 class ModelLimits(_Entry, frozen=True):
     """What all clients together may ask of one model; null: no limit.
 
-    At most *burst* requests come at once: by default what one second allows.
+    At most *burst* requests may come at once: by default what one second allows.
     """
 
     requests_per_second: Annotated[float, Meta(gt=0)] | None = None
@@ -109,9 +109,9 @@ class Package(Wheel, frozen=True):
 class Speech(_Entry, frozen=True):
     """What a voice or a recogniser can do, known before it is loaded.
 
-    *sample_rate* is that of the audio a voice makes, or a recogniser takes, in Hz; *controls*
-    are the parameters that a voice obeys; *backend* is whose class the network is.
-    *whole_text* asks for the text uncut: the model rewrites it before it speaks.
+    *sample_rate* is that of the audio a voice makes, or a recogniser takes, in Hz; *controls* are
+    the parameters that a voice supports; *backend* is the library of the network.  *whole_text*
+    asks for the text uncut: the model rewrites it before it speaks.
     """
 
     sample_rate: Count
@@ -155,7 +155,7 @@ Handler = Literal[
     "speech_synthesis_handler",
     "speech_recognition_handler",
     "voice_activity_handler",
-    "own",  # whatever the archive brings: it is given TorchServe's ordinary rows
+    "own",  # whatever the archive holds: it gets TorchServe's ordinary rows
 ]
 HANDLER_OF: Mapping[Task, Handler] = {
     "tensor": "tensor_handler",
@@ -200,7 +200,7 @@ class ModelSpec(_Entry, frozen=True):
         Meta(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
             max_length=64,
-            description="letters, digits and _ . + - without spaces, as 1.0",
+            description="letters, digits and _ . + - without spaces, such as 1.0",
         ),
     ] = "1.0"
     enabled: bool = True
@@ -223,7 +223,7 @@ class ModelSpec(_Entry, frozen=True):
         str,
         Meta(
             pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-            description="auto, cpu, mps, cuda, or a certain GPU, as cuda:1",
+            description="auto, cpu, mps, cuda, or a specific GPU such as cuda:1",
         ),
     ] = "auto"
     gpu_ids: tuple[
@@ -257,7 +257,7 @@ class ModelSpec(_Entry, frozen=True):
 
     @property
     def is_downloaded(self) -> bool:
-        """Whether its files come from elsewhere, when somebody asks for them."""
+        """Whether its files are downloaded on request."""
         return self.source in ("huggingface", "url")
 
     @property
@@ -267,7 +267,7 @@ class ModelSpec(_Entry, frozen=True):
 
     @property
     def can_be_missing(self) -> bool:
-        """Whether its archive is made only when it is asked for."""
+        """Whether its archive is built only on request."""
         return self.optional or self.is_downloaded
 
     @property

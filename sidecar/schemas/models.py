@@ -1,4 +1,4 @@
-"""GET /models and what may be done to one model."""
+"""GET /models, and the changes of one model."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ class SpecializedModels(msgspec.Struct):
 
 
 class SpeakingModelFacts(msgspec.Struct):
-    """A voice, as GET /models tells of it."""
+    """A voice, as GET /models shows it."""
 
     voices: list[str]
     languages: list[str]
@@ -42,7 +42,7 @@ class SpeakingModelFacts(msgspec.Struct):
 
 
 class ListeningModelFacts(msgspec.Struct):
-    """A recogniser, as GET /models tells of it."""
+    """A recogniser, as GET /models shows it."""
 
     languages: list[str]
     translates: bool
@@ -60,7 +60,7 @@ class AudioModelsSummary(msgspec.Struct):
 
 
 class DeploymentInfo(msgspec.Struct):
-    """Which are loaded at the start, and which of them first."""
+    """Which models are loaded at the start, and which of them first."""
 
     auto_load_models: list[str]
     high_priority_models: list[str]
@@ -125,16 +125,18 @@ class ModelDetails(msgspec.Struct):
 class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /models/{name}/add: the entry that models.json has under this name now."""
 
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class LoadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /models/{name}/load: the model, or another version beside the one that is there."""
 
     version: Version | None = None
-    default: Annotated[bool, Meta(description="Requests go to this version then")] = False
+    default: Annotated[
+        bool, Meta(description="Make it the default: requests go to this version")
+    ] = False
     reason: Reason = "asked by an operator"
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
     def __post_init__(self) -> None:
         if self.default and self.version is None:
@@ -146,7 +148,7 @@ class UnloadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Version | None = None
     reason: Reason = "asked by an operator"
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class DefaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +156,7 @@ class DefaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Version
     reason: Reason = "asked by an operator"
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
 
 
 class ScaleModelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,4 +164,4 @@ class ScaleModelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     workers: Annotated[int, Meta(ge=0, le=64)]
     reason: Reason = "asked by an operator"
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None

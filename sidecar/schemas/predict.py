@@ -1,4 +1,4 @@
-"""POST /predict: what comes in and what goes out."""
+"""POST /predict: requests and answers."""
 
 from typing import Annotated, Literal
 
@@ -32,17 +32,17 @@ class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             },
         ),
     ]
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     priority: Priority = 0
     timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 30.0
     version: Annotated[Version | None, Meta(description="A loaded version; null: the default")] = (
         None
     )
-    enable_batching: Annotated[bool, Meta(description="False: alone in its job")] = True
+    enable_batching: Annotated[bool, Meta(description="False: it runs alone in its job")] = True
 
 
 class ModelInfo(msgspec.Struct):
-    """What answered: *model* is the name that the client used, *device* what ran it.
+    """What answered: *model* is the name that the client used, *device* where it ran.
 
     *version* is that of the model's archive.
     """
@@ -56,7 +56,7 @@ class ModelInfo(msgspec.Struct):
 
 
 class BatchInfo(msgspec.Struct):
-    """How the request was run; *failed_count* is there if inputs have an error for a result."""
+    """How the request was run; *failed_count* is present if some inputs failed."""
 
     inflight_batching_enabled: bool
     processed_as_batch: bool

@@ -1,4 +1,4 @@
-"""POST /synthesize: two forms of request and answer, which differ in names alone."""
+"""POST /synthesize: two forms of request and answer, which differ only in their names."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -31,9 +31,7 @@ Text = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub id or alias")]
-Warnings = Annotated[
-    list[str], Meta(description="What of the text is not in the audio; usually empty")
-]
+Warnings = Annotated[list[str], Meta(description="What was left out of the audio; usually empty")]
 Word = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\W_](?:[\w .'’-]*[^\W_])?$")]
 Ipa = Annotated[str, Meta(min_length=1, max_length=100)]
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
@@ -104,7 +102,7 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
     format: Annotated[
         CaptionFormat | None, Meta(description="Captions beside the audio, from the words' times")
     ] = None
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     priority: Priority = 0
     timeout: Annotated[
         float, Meta(gt=0, description="Seconds from arrival; streamed: for each part")
@@ -118,7 +116,7 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
 
     @property
     def field_names(self) -> dict[str, str]:
-        """How the client calls what errors name `text` and `model_name`."""
+        """The client's names for the fields that errors call `text` and `model_name`."""
         return {
             "text": self.text_field,
             "model_name": "model" if self.model_name is None else "model_name",
@@ -126,7 +124,7 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
 
     @property
     def text_field(self) -> str:
-        """Where the text is."""
+        """The field that holds the text."""
         return "inputs" if self.text is None else "text"
 
     @property

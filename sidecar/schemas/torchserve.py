@@ -37,6 +37,6 @@ class KServeExplanations(msgspec.Struct):
 
 
 class Ping(msgspec.Struct):
-    """TorchServe's word on its health."""
+    """The health of TorchServe, in its own words."""
 
     status: Literal["Healthy", "Unhealthy"]

@@ -18,7 +18,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=256, description="Key, hub i
 class TranscriptionParameters(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
-    """How speech is to be written down."""
+    """How speech is to be transcribed."""
 
     language: Annotated[
         str | None, Meta(description="Code or English name; null or auto: it is detected")
@@ -43,7 +43,7 @@ class TranscriptionParameters(
 class TranscriptionRequest(
     TranscriptionParameters, frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
-    """Speech to write down, in the second form: *inputs* holds the audio file.
+    """Speech to transcribe, in the second form: *inputs* holds the audio file.
 
     The first form is the same fields in a multipart body, with the file in the part `file`.
     """
@@ -55,7 +55,7 @@ class TranscriptionRequest(
     stream: Annotated[
         bool, Meta(description="Segments as they are ready, as server-sent events")
     ] = False
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     priority: Priority = 0
     timeout: Annotated[
         float, Meta(gt=0, description="Seconds from arrival; streamed: for each segment")
@@ -65,11 +65,11 @@ class TranscriptionRequest(
         if self.model is not None and self.model_name is not None:
             raise FieldError("model", "give either model or model_name")
         if self.stream and self.response_format != "json":
-            raise FieldError("stream", "goes with response_format json alone")
+            raise FieldError("stream", "goes with response_format json only")
 
     @property
     def field_names(self) -> dict[str, str]:
-        """How the client calls what errors name `model_name`."""
+        """The client's name for the field that errors call `model_name`."""
         return {"model_name": "model" if self.model_name is None else "model_name"}
 
     @property
@@ -117,7 +117,7 @@ class Recogniser(msgspec.Struct):
 
 
 class TranscriptionMetadata(msgspec.Struct):
-    """What was heard, and by whom."""
+    """What was heard, and by which model."""
 
     audio_info: InputAudio
     model_info: Recogniser

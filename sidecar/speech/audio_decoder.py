@@ -62,13 +62,13 @@ class DecodingBudget(NamedTuple):
 
 
 class AudioDecoder:
-    """One file's way to PCM, a block at a time; a context manager.
+    """Decodes one file to PCM, a block at a time; a context manager.
 
-    *strict*: what cannot be decoded is CorruptAudio, and so is a missing end; else it is told in
-    `warnings`, which are complete when all was read.  It may be closed while another thread reads.
-    The file stays the caller's to close.  *max_samples* counts those of all channels, at the
-    file's own rate: what decoding costs.  Raises UnsupportedAudio, CorruptAudio; and AudioTooLong
-    or AudioTooLarge, at once where the file states its length.
+    *strict*: what cannot be decoded is CorruptAudio, and so is a missing end; otherwise `warnings`
+    tell of it, which are complete once everything was read.  It may be closed while another thread
+    reads.  The file stays the caller's to close.  *max_samples* counts those of all channels, at
+    the file's own rate: what decoding costs.  Raises UnsupportedAudio, CorruptAudio; and
+    AudioTooLong or AudioTooLarge, at once where the file states its length.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class AudioDecoder:
     def read_some(self) -> bytes | None:
         """Return the next block as `read` does, or None after TURN_SAMPLES of work on it.
 
-        So nobody else waits long for the thread, however dense the audio is.
+        So nobody waits long for the thread, however dense the audio is.
         """
         with self._lock:
             self._work = 0
@@ -200,7 +200,7 @@ class AudioDecoder:
         self._judge_end(part, opened, self._seconds - began - silence)
 
     def _judge_end(self, part: Part, opened: OpenPart, seconds: float) -> None:
-        """Tell when the end of *part* is missing; *seconds* of sound were in it."""
+        """Warn if the end of *part* is missing; *seconds* of sound were in it."""
         if part.cut_off:
             self._blame(f"it was cut off at {self._seconds:.1f} s: {part.cut_off}")
         elif (stated := _stated_sound(part, opened)) > seconds + MISSING_SECONDS:
@@ -227,7 +227,7 @@ class AudioDecoder:
                     yield None
 
     def _blame(self, rule: str, cause: Exception | None = None) -> None:
-        """Tell of a fault of the file: strictly it is the end."""
+        """Warn of a fault of the file, or raise CorruptAudio if *strict*."""
         if self._strict:
             raise CorruptAudio(self._field, rule) from cause
         self._warn(rule)

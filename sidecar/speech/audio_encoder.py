@@ -30,7 +30,7 @@ def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quali
 
 
 class FileEncoder:
-    """A whole file that is made in steps, its size and duration in its header at last.
+    """A whole file that is made in steps; its header states its size and duration at the end.
 
     A context manager; it may be closed while another thread still encodes.
     """
@@ -38,7 +38,7 @@ class FileEncoder:
     def __init__(self, file_format: FileFormat, sample_rate: int, quality: Quality) -> None:
         self._file = io.BytesIO()
         self._writer = _Writer(self._file, file_format, sample_rate, quality, {})
-        self._lock = Lock()  # a codec that is closed while it encodes takes the process with it
+        self._lock = Lock()  # closing a codec while it encodes would crash the process
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ class StreamEncoder:
         self._writer = _Writer(
             self._outbox, file_format, sample_rate, quality, file_format.stream_options
         )
-        self._lock = Lock()  # a codec that is closed while it encodes takes the process with it
+        self._lock = Lock()  # closing a codec while it encodes would crash the process
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -132,7 +132,7 @@ class _Outbox:
 
 
 class _Writer:
-    """FFmpeg's side: frames into a codec, packets into a container."""
+    """The FFmpeg side: frames go into a codec, packets into a container."""
 
     def __init__(
         self,

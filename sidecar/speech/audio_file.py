@@ -1,4 +1,4 @@
-"""Audio files at their door: what they are, and FFmpeg with its hands tied.
+"""Audio files as they come in: what they are, and FFmpeg restricted to reading them.
 
 FFmpeg is told what kind of file it is, and gets no name, no protocol and no way to open another.
 """
@@ -100,7 +100,7 @@ class AudioFile(NamedTuple):
 
 
 class OpenPart(NamedTuple):
-    """A part that can be decoded; whoever has it closes *container*."""
+    """A part that can be decoded; its owner closes *container*."""
 
     container: InputContainer
     stream: AudioStream
@@ -233,7 +233,7 @@ def open_part(
 
 
 def _audio_stream(container: InputContainer, kind: Container, field: str) -> AudioStream:
-    """Return the track that players take, ready to decode; the others are skipped."""
+    """Return the track that players would choose, ready to decode; the others are skipped."""
     tracks = container.streams.audio
     if not tracks:
         raise UnsupportedAudio(field, f"there is no audio in this {kind.name} file", INPUT_FORMATS)
@@ -285,7 +285,7 @@ def _facts(container: InputContainer, stream: AudioStream, audio: AudioFile) -> 
 
 
 def _stated_seconds(container: InputContainer, stream: AudioStream) -> float | None:
-    """Return how long the track lasts, by the file; None where it says nothing of this track."""
+    """Return how long the track lasts by what the file says, or None if it does not say."""
     if stream.duration is not None and stream.time_base is not None:
         seconds = float(stream.duration * stream.time_base)
     elif tag := stream.metadata.get("DURATION"):

@@ -29,8 +29,8 @@ def resample(
 ) -> Generator[Sound | None, None, None]:
     """Yield the sound of *frames* as soon as there is some.
 
-    A pause becomes silence, a second at a time.  None stays None, which lets the reader take a
-    breath.  The frames may change their rate and layout on the way.
+    A pause becomes silence, a second at a time.  None stays None, which lets the reader pause.  The
+    frames may change their rate and layout on the way.
     """
     resampler: _Resampler | None = None
     for frame in frames:

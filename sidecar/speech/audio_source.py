@@ -56,7 +56,7 @@ class AudioSource:
 
     @property
     def warnings(self) -> list[str]:
-        """What of the file cannot be heard; complete when all blocks were read."""
+        """What of the file cannot be heard; complete once all blocks were read."""
         return self._decoder.warnings
 
     @property

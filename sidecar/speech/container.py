@@ -1,7 +1,7 @@
-"""What kind of audio file it is, by its first bytes: FFmpeg is never left to guess.
+"""The format of an audio file, by its first bytes: FFmpeg is never left to guess.
 
 FFmpeg also reads play lists, scripts and session descriptions, which open other files and
-addresses.  Only what stands here is handed to it.
+addresses.  Only the formats below are handed to it.
 """
 
 from typing import BinaryIO, NamedTuple
@@ -38,7 +38,7 @@ CONTAINERS = tuple(
 
 
 def detect(file: BinaryIO) -> Container | None:
-    """Return the container, or None for one that is not read.  Leaves the file at its beginning."""
+    """Return the container, or None if it is not supported.  Leaves the file at its beginning."""
     start, head = _behind_tags(file)
     return _after_tags(head) if start else _by_magic(head)
 
@@ -98,14 +98,17 @@ def _by_magic(head: bytes) -> Container | None:
 
 
 def _after_tags(head: bytes) -> Container | None:
-    """MP3 most of all; players write padding behind a tag, and so the frame may come later."""
+    """Return the container of what follows ID3 tags: MP3 above all.
+
+    Players write padding after a tag, so the first frame may come later.
+    """
     if head.startswith(b"fLaC"):
         return _MAGIC[b"fLaC"]
     return _by_frame(head[head.find(_SYNC) :]) or _MP3
 
 
 def _by_frame(head: bytes) -> Container | None:
-    """MP3 and AAC have no magic: each frame begins with a sync word and plausible fields."""
+    """Return MP3 or AAC, which have no magic bytes, if a plausible frame begins here."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0xF6 == 0xF0:  # ADTS: the layer is 0

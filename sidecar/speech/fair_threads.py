@@ -1,4 +1,4 @@
-"""A few threads that serve clients in turn: one's many files do not hold up another's only one."""
+"""A few threads that serve clients in turn: many files of one client do not delay the others."""
 
 import asyncio
 from collections import Counter, deque
@@ -66,7 +66,7 @@ class FairThreads:
             raise
 
     def close(self) -> None:
-        """End the threads when what they do is done; what waits never begins."""
+        """End the threads once their present work is done; waiting work never begins."""
         for turns in self._waiting.values():
             for turn in turns:
                 turn.outcome.cancel()

@@ -12,7 +12,10 @@ _LONGEST_HEAD = 12
 
 
 def is_cut_off(file: BinaryIO) -> bool:
-    """Return whether an element would end behind the file.  Leave the file at its beginning."""
+    """Return whether an element would end after the end of the file.
+
+    Leave the file at its beginning.
+    """
     end = file.seek(0, 2)
     position = 0
     cut_off = False
@@ -38,9 +41,9 @@ def is_cut_off(file: BinaryIO) -> bool:
 
 
 def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
-    """Return a number of EBML and its length in bytes, 0 where there is none.
+    """Return an EBML number and its length in bytes, 0 where there is none.
 
-    *marked*: the leading bit, which says how long it is, belongs to it.
+    *marked*: the leading bit, which tells the length, is part of the number.
     """
     if not data or not data[0]:
         return 0, 0

@@ -43,7 +43,7 @@ class _Box(NamedTuple):
 
 
 class _Track:
-    """The tables of one track, as they come."""
+    """The tables of one track, collected as they are read."""
 
     def __init__(self) -> None:
         self.is_audio = False

@@ -78,7 +78,7 @@ class Segmenter:
             self._cut(found)
 
     def _cut(self, found: list[Stretch]) -> None:
-        """End the stretch where speech is least likely, and goes on from there."""
+        """End the stretch where speech is least likely; the next begins there."""
         assert self._start is not None
         tail = self._probabilities[-CUT_FRAMES:]
         kept = min(range(len(tail)), key=lambda place: (tail[place], -place)) + 1

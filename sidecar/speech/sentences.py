@@ -25,7 +25,7 @@ class TextPart(NamedTuple):
 def text_parts(text: str, language: str) -> list[TextPart]:
     """Return the sentences of *text*, each of at most MAX_CHARACTERS.
 
-    A longer one is cut behind a clause, else between words, else anywhere.
+    A longer one is cut after a clause, else between words, else anywhere.
     """
     return [
         TextPart(part, continued=place > 0)
@@ -38,8 +38,8 @@ def sentences(text: str, language: str) -> list[str]:
     """Return the sentences of *text* in *language* (ISO 639-1), without the space around them.
 
     One that ends with its line or paragraph and has no stop keeps one or two line breaks: whoever
-    reads it ends a phrase or a sentence there.
-    A text of spaces alone is one sentence, for the model to refuse.
+    reads it ends a phrase or a sentence there.  A text of nothing but spaces is one sentence, which
+    the model refuses.
     """
     parts: list[str] = []
     for part in sentencex.segment(language, text):
@@ -73,7 +73,7 @@ def _cut(sentence: str) -> list[str]:
 
 
 def _last_border(beginning: str) -> int:
-    """Where to end *beginning*; a clause that ends in its first half would leave too little."""
+    """Return where to end *beginning*; a clause that ends in its first half would be too short."""
     clauses = [found.end() for found in _CLAUSE_END.finditer(beginning, MAX_CHARACTERS // 2)]
     if clauses:
         return clauses[-1]

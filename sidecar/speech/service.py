@@ -60,7 +60,7 @@ class SpeechService:
         """Return the checked call to speak *text*, by the default model if none is named.
 
         Raises TextTooLong, ModelNotFound, SpeechRefusal, UnknownVoice, and InvalidInput for a
-        parameter that the voice does not obey.  They name the text `text`, and the model
+        parameter that the voice does not support.  They name the text `text`, and the model
         `model_name`.
         """
         if len(text) > MAX_TEXT:
@@ -90,7 +90,7 @@ class SpeechService:
         return SpeechFile(rendered, replies, spoken.left_out, spoken.words, seconds)
 
     def listener(self, model: str | None, parameters: TranscriptionParameters) -> Listener:
-        """Return who listens, the default model if none is named.
+        """Return the recogniser to use, the default model if none is named.
 
         Raises ModelNotFound, SpeechRefusal, and InvalidInput for what the model cannot do.
         """
@@ -109,7 +109,7 @@ class SpeechService:
         *,
         streamed: bool = False,
     ) -> Transcription:
-        """Return the way of *source* through the recogniser.
+        """Return the transcription of *source* by the recogniser, not yet begun.
 
         *streamed*: the time-out counts for each job.  Raises ModelNotFound without a model that
         finds speech.
@@ -122,7 +122,7 @@ class SpeechService:
         return find_voice_activity(self._models.catalog)
 
     def in_threads_of(self, client: str) -> InThread:
-        """Return what runs work that blocks in one of a few threads, when it is *client*'s turn."""
+        """Return a function that runs blocking work in a thread when it is *client*'s turn."""
         return partial(self._threads.run, client)
 
     def audio_source(

@@ -1,12 +1,12 @@
 """Text to PCM: one queue entry per sentence, the audio in order.
 
-What a text becomes when it is read aloud, only the handler knows: "$1m" is two words, a digit
-six sounds.  So a text that could be too long is first read and not spoken (`only_read`): the
-handler answers its script, in parts of one job's length, each with its seconds.  A shorter text
-is spoken sentence by sentence at once; one of its sentences that does not fit into its job comes
-back as a script too.  Few parts are ahead of the one that is waited for, and each of them
-lets others pass until those before it would have been played: a short text does not wait for a
-long one, which still gets on as fast as people listen.
+What a text becomes when it is read aloud, only the handler knows: "$1m" is two words, a digit six
+sounds.  So a text that could be too long is first read and not spoken (`only_read`): the handler
+answers its script, in parts of one job's length, each with its seconds.  A shorter text is spoken
+sentence by sentence at once; one of its sentences that does not fit into its job comes back as a
+script too.  Only a few parts are queued beyond the one that is due, and each of them lets others
+pass until the parts before it would have been played: a short text does not wait for a long one,
+which still proceeds as fast as people listen.
 """
 
 import re
@@ -118,7 +118,7 @@ async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
 
 
 class SpeechSynthesis:
-    """One text's way through the voice.
+    """One text on its way through the voice.
 
     *streamed*: the first sentence is made alone, as soon as it can be had, and the time-out
     counts anew for each.  *left_out* is known when all is spoken; for English before the first.
@@ -211,7 +211,7 @@ class SpeechSynthesis:
         return await self._read(_readings(parts, common))
 
     async def _read(self, readings: Iterable[SynthesisPart]) -> list[SynthesisPart]:
-        """Have a text read and not spoken; return the parts of its script."""
+        """Have a text read but not spoken; return the parts of its script."""
         for piece in readings:
             self._pending.append(self._start(piece))
         replies = [await self._next() for _ in list(self._pending)]

@@ -1,4 +1,4 @@
-"""What was heard, put together."""
+"""The text of a recording, put together from its stretches."""
 
 from contextlib import aclosing
 
@@ -30,7 +30,7 @@ class Transcript:
         return " ".join(self._texts)
 
     def warnings(self, seconds: float) -> list[str]:
-        """Return what is to be said of the answer to *seconds* of audio."""
+        """Return the warnings about the answer to *seconds* of audio."""
         return [] if self.segments else [f"no speech was found in {seconds:.2f} s of audio"]
 
     @property

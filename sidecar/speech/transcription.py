@@ -38,7 +38,7 @@ _heard = msgspec.json.Decoder(Heard)
 
 
 class Transcription:
-    """One recording's way through the recogniser."""
+    """One recording on its way through the recogniser."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Transcription:
         self._counted_seconds = 0.0  # of the recording, in the metrics
         self._language = parameters.known_language
         self._pending: deque[PendingRequest] = deque()
-        # A version that is asked for is the recogniser's: speech is found by the default one.
+        # A requested version is the recogniser's; the default version finds the speech.
         scheduling = recording.scheduling._replace(version=None)
         self._finder = SpeechFinder(scheduler, recording._replace(scheduling=scheduling))
         self._replies: list[Reply] = []
@@ -108,7 +108,7 @@ class Transcription:
         self._pending.popleft().close()
         self._replies.append(msgspec.structs.replace(reply, body=b""))
         heard = _heard.decode(reply.body)
-        if self._detects:  # the recording's language: it does not change from breath to breath
+        if self._detects:  # the language of the recording, which does not change between stretches
             self._language = heard.language
         return heard
 

@@ -55,7 +55,7 @@ _activity = msgspec.json.Decoder(_Activity)
 
 
 class SpeechFinder:
-    """One recording's way through the voice activity model."""
+    """One recording on its way through the voice activity model."""
 
     def __init__(self, scheduler: Scheduler, recording: Recording) -> None:
         self._scheduler = scheduler

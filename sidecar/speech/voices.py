@@ -1,4 +1,4 @@
-"""Who speaks, who listens: models and voices by the names that people use."""
+"""Which voice speaks and which model listens, by the names that people use."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -100,7 +100,8 @@ def check_cloning(speaker: Speaker, parameters: SynthesisParameters) -> None:
     for name in CLONING:
         if getattr(parameters, name) is not None and name not in speaker.speech.controls:
             raise InvalidInput(
-                f"{speaker.name} does not take it; /audio/models tells who does", field=name
+                f"{speaker.name} does not support it; /audio/models lists the voices that do",
+                field=name,
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 STREAMED_BYTES = 0x7FFF0000  # from here on, and 0: the writer did not know
-MIN_REST_BYTES = 4096  # behind the audio; less is padding
+MIN_REST_BYTES = 4096  # after the audio; less is padding
 MAX_CHUNKS = 1000
 _UNKNOWN = 0xFFFFFFFF
 _TAGS = (b"ID3", b"TAG", b"APE")

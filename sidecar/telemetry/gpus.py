@@ -38,7 +38,7 @@ class GpuReading(NamedTuple):
 
 
 class Gpus:
-    """Asks NVML; *nvml* is the module `pynvml`, or what stands for it in a test."""
+    """Asks NVML; *nvml* is the module `pynvml`, or a substitute in a test."""
 
     def __init__(self, nvml: Any = None) -> None:
         self._nvml = nvml or _load_nvml()
@@ -142,7 +142,7 @@ class Gpus:
         return self._nvml.nvmlDeviceGetHandleByUUID(name)
 
     def _uuids(self) -> list[str] | None:
-        """Of all the machine's GPUs, visible or not; None where the driver does not tell."""
+        """Return the UUIDs of all GPUs, visible or not; None if the driver hides them."""
         if self._nvml is None:
             return None
         try:

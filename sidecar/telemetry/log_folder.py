@@ -1,6 +1,6 @@
 """The folder of the log files: listed, read in blocks, emptied.  Every method may block.
 
-A name is a plain one, and what it names a regular file in this folder: links are not followed.
+Each is a regular file in this folder, named without a path: links are not followed.
 """
 
 import os
@@ -26,7 +26,7 @@ class LogStatus(NamedTuple):
 
 
 class LogContent(NamedTuple):
-    """What a look into a whole file tells.  *began*: UTC to the second, of the first line."""
+    """What reading a whole file tells.  *began*: UTC to the second, of the first line."""
 
     lines: int
     began: str | None
@@ -85,8 +85,7 @@ class LogFolder:
     def empty(self, name: str) -> int:
         """Empty the file *name*; return how many bytes it held.
 
-        Whoever writes it appends, and so goes on at the new end.  Raises InvalidLogName or
-        LogNotFound.
+        Its writers append, and so continue at the new end.  Raises InvalidLogName or LogNotFound.
         """
         with self._open(name, os.O_RDWR) as file:
             size = os.fstat(file.fileno()).st_size
@@ -109,7 +108,7 @@ class LogFolder:
             yield file
 
     def _count_lines(self, file: BinaryIO, size: int) -> int:
-        """Of the first *size* bytes; what comes behind the last line break is a line too."""
+        """Count the lines of the first *size* bytes; what follows the last break is one too."""
         file.seek(0)
         lines, last, left = 0, b"\n", size
         while left and (block := file.read(min(self._block_bytes, left))):

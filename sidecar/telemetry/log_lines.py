@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class AccessLine(msgspec.Struct, frozen=True, gc=False):
-    """One request.  *path* is the route's: what a client put into it or behind it is not kept.
+    """One request.  *path* is that of the route, without what a client put into or after it.
 
     *seconds* from the request's head to the answer's end, for streams; to its start, else.
     *bytes* of the answer's body; None where it is sent from a file.  *time*: epoch seconds.
@@ -102,7 +102,7 @@ def _json_access_line(line: AccessLine, common: Mapping[str, str]) -> str:
 
 
 def _below(traceback: str) -> str:
-    """Return *traceback* such that no line of it, whatever an exception quotes, starts as ours."""
+    """Return *traceback* so that none of its lines, whatever they quote, looks like a log line."""
     return _LIKE_A_LINE.sub("  ", _IN_TRACEBACK.sub(_escaped, traceback))
 
 

@@ -1,4 +1,4 @@
-"""Between those who log and the thread that writes: nobody waits for a disk."""
+"""A queue between the code that logs and the thread that writes: nobody waits for a disk."""
 
 import asyncio
 import copy
@@ -25,7 +25,7 @@ MAX_GATHERED = 1000  # lines
 
 
 class LogQueue(logging.handlers.QueueHandler):
-    """Takes records to the writing thread.  Lines that find no room are counted, and told."""
+    """Takes records to the writing thread.  Lines that find no room are counted and reported."""
 
     queue: "SimpleQueue[logging.LogRecord]"
 
@@ -130,7 +130,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         self.lost = 0  # lines that could not be written
 
     def _open(self) -> TextIOWrapper:
-        """Open the file; where a full disk has cut its last line off, end that one first."""
+        """Open the file; if a full disk has cut off its last line, end that line first."""
         stream = super()._open()
         try:
             if _ends_within_a_line(self.baseFilename):
@@ -168,7 +168,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         return stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Give the line up; the next one opens the file again."""
+        """Drop the line; the next one opens the file again."""
         self.lost += len(record.msg) if isinstance(record.msg, AccessLines) else 1
         if self.stream is not None:
             with suppress(OSError, ValueError):

@@ -1,7 +1,6 @@
 """Processor, memory and processes, read every few seconds in a thread.
 
-What the routes tell is the newest reading; a use of the processor is the mean since the
-reading before.
+The routes show the latest reading; processor use is the mean since the one before.
 """
 
 import asyncio

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 
 class UnusableGpuName(RuntimeError):
-    """CUDA_VISIBLE_DEVICES names a GPU in a way that cannot be put as an index."""
+    """CUDA_VISIBLE_DEVICES names a GPU in a way that cannot be expressed as an index."""
 
 
 def visible_indices(names: str, uuids: Sequence[str] | None) -> list[int]:
     """Return the places of the GPUs that *names* makes visible, in its order.
 
     *uuids* are those of the machine's GPUs, in the order of their places on the bus; None: the
-    driver does not tell them, and every index is believed.  As in CUDA, the first name of no GPU
+    driver does not tell them, and every index is accepted.  As in CUDA, the first name of no GPU
     (-1, an index too high) ends the list, and the beginning of a UUID will do.  Raises
     UnusableGpuName for a UUID that is none of these, or fits several, and for part of a GPU (MIG).
     """

@@ -114,7 +114,7 @@ REFUSED = [
     ('<speak><break time="soon"/></speak>', "time of <break>: must look like 500ms"),
     ('<speak><break time="99s"/></speak>', "time of <break>: must be at most 10 seconds"),
     ('<speak><break strength="huge"/></speak>', "strength of <break>: expected one of: none"),
-    ("<speak><break>a</break></speak>", "<break> must not hold text"),
+    ("<speak><break>a</break></speak>", "<break> must not contain text"),
     ('<speak><emphasis level="very">a</emphasis></speak>', "emphasis level: expected one of: "),
     ("<speak><sub>a</sub></speak>", "<sub> needs alias"),
     ("<speak><say-as>a</say-as></speak>", "<say-as> needs interpret-as"),

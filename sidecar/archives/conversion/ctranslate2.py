@@ -41,7 +41,7 @@ class _Reader:
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise ValueError("model.bin goes on behind its last alias")
+            raise ValueError("model.bin continues after its last alias")
 
 
 def read_variables(data: bytes, wanted: str) -> Variables:

@@ -47,7 +47,7 @@ PARTS = re.compile(r"(enc_p|dec|flow|dp|emb_g)\.")
 FOLDED = "/dp/flows.0/Exp_output_0"  # the exporter's exp(−logs)
 EMBEDDING = "/enc_p/emb/Gather"  # its weights have no name of their own either
 SPLINE = 3  # widths, heights and slopes of a spline of the durations; of slopes one less
-MARKS = ("_", "^", "$")  # between all symbols, before the first, behind the last
+MARKS = ("_", "^", "$")  # between all symbols, before the first and after the last
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
@@ -80,7 +80,7 @@ class _Export:
         try:
             graph = onnx.load(path).graph
         except Exception as exc:  # protobuf's, and it need not be installed by that name
-            raise ValueError(f"{path.name} is no ONNX file") from exc
+            raise ValueError(f"{path.name} is not an ONNX file") from exc
         self._file = path.name
         stored = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         self._weights = {name: array for name, array in stored.items() if PARTS.match(name)}
@@ -153,30 +153,30 @@ class _Export:
             raise ValueError(f"{file} is of quality high, only low and medium are converted")
         for part in ("enc_p.emb.weight", "dp.flows.0.logs", "dec.resblocks.0.convs.0.weight"):
             if part not in self._weights:
-                raise ValueError(f"{file} is no Piper voice: it has no {part}")
+                raise ValueError(f"{file} is not a Piper voice: it has no {part}")
 
     def _shape(self, name: str, rank: int = 3) -> tuple[int, ...]:
         if name not in self._weights:
-            raise ValueError(f"{self._file} is no Piper voice: it has no {name}")
+            raise ValueError(f"{self._file} is not a Piper voice: it has no {name}")
         shape: tuple[int, ...] = self._weights[name].shape
         if len(shape) != rank:
-            raise ValueError(f"{self._file} is no Piper voice: {name} has the shape {shape}")
+            raise ValueError(f"{self._file} is not a Piper voice: {name} has the shape {shape}")
         return shape
 
     def _attribute(self, convolution: str, name: str) -> int:
         numbers = self._attributes.get(convolution, {}).get(name)
         if not numbers:
-            raise ValueError(f"{self._file} is no Piper voice: {convolution} has no {name}")
+            raise ValueError(f"{self._file} is not a Piper voice: {convolution} has no {name}")
         return numbers[0]
 
     def _numbers(self, prefix: str) -> set[int]:
-        """Of the parts that begin with *prefix*."""
+        """Return the numbers of the parts whose names begin with *prefix*."""
         parts = {
             name[len(prefix) :].split(".")[0] for name in self._weights if name.startswith(prefix)
         }
         numbers = {int(part) for part in parts if part.isdecimal()}
         if not numbers:
-            raise ValueError(f"{self._file} is no Piper voice: it has no {prefix}0")
+            raise ValueError(f"{self._file} is not a Piper voice: it has no {prefix}0")
         return numbers
 
     def _count(self, prefix: str) -> int:

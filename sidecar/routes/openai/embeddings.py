@@ -32,7 +32,7 @@ from sidecar.web.turns import take_break
 _request = msgspec.json.Decoder(EmbeddingsRequest)
 _vector = msgspec.json.Decoder(list[float])
 _encode = msgspec.json.Encoder().encode
-PASS_NUMBERS = 1 << 15  # decoded and written anew before others have their turn
+PASS_NUMBERS = 1 << 15  # decoded and re-encoded before other requests get their turn
 LENGTH_TOLERANCE = 1e-3  # of a vector that counts as one of length 1
 
 
@@ -63,7 +63,7 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
     bodies, is_batch = split_inputs(inputs, rank=1, limit=max_inputs, field="input")
     if any(body[:1] != b'"' for body in bodies):
         raise InvalidFields(
-            "expected a text or a list of texts; tokens are not taken", field="input"
+            "expected a text or a list of texts; tokens are not supported", field="input"
         )
     model = request.app[NAMES].require(wanted.model)
     if model.spec.task != "embedding":
@@ -96,9 +96,9 @@ async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[
 
 
 def cut(vector: list[float], dimensions: int) -> list[float]:
-    """Return the first *dimensions* numbers of *vector*; one of length 1 stays one of length 1.
+    """Return the first *dimensions* numbers of *vector*; a unit vector stays one.
 
-    Raises InvalidInput when it has not so many.
+    Raises InvalidInput if it has fewer numbers.
     """
     if dimensions > len(vector):
         raise InvalidInput(f"the model has {len(vector)}", field="dimensions")

@@ -20,7 +20,7 @@ NS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class ListingParts:
-    """What knows of models, and of those that are not here."""
+    """The parts that know the models, downloaded or not."""
 
     settings: Settings
     models: ModelRegistry

@@ -12,7 +12,7 @@ from sidecar.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class OpenAINames:
-    """Says which model and which voice of ours a name means."""
+    """Finds the model or voice of ours that a name means."""
 
     settings: Settings
     models: ModelRegistry
@@ -30,7 +30,7 @@ class OpenAINames:
         return self.models.require(self.model(name), called=name)
 
     def voice(self, model: str, voice: str | None) -> str | None:
-        """Return which voice of *model* the voice *voice* is; a name that nobody has as it is."""
+        """Return which voice of *model* is meant by *voice*; an unknown name stays as it is."""
         found = self.models.find(model)
         if voice is None or found is None or not found.spec.voices:
             return voice

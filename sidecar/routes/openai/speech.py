@@ -52,7 +52,7 @@ class SpeechAudioEvents:
 
 
 async def speak_as_openai(request: web.Request) -> web.StreamResponse:
-    """Speak one text; the audio leaves as it is made."""
+    """Speak one text; the audio is sent as it is made."""
     speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
     wanted = await read_json(admission, _request)
@@ -118,7 +118,7 @@ ROUTES = [
         "POST",
         "/v1/audio/speech",
         speak_as_openai,
-        "Have a text spoken, in a stream",
+        "Turn a text into speech, in a stream",
         request=SpeechRequest,
         statuses=(400, 401, 404, 413, 500, 503, 504),
         credential="optional",

@@ -37,17 +37,17 @@ from sidecar.web.uploads import opened_form
 
 _encode = msgspec.json.Encoder().encode
 MAX_PROMPT = 1000  # characters, of which the last ones count
-SMALLEST_CONFIDENCE = 1e-10  # its logarithm is a number
+SMALLEST_CONFIDENCE = 1e-10  # so that its logarithm is finite
 OpenAITask = Literal["transcribe", "translate"]
 
 
 async def transcribe_as_openai(request: web.Request) -> web.StreamResponse:
-    """Write down one recording in its own language."""
+    """Transcribe one recording in its own language."""
     return await _written_down(request, TranscriptionForm, "transcribe")
 
 
 async def translate_as_openai(request: web.Request) -> web.StreamResponse:
-    """Write down one recording in English."""
+    """Translate one recording into English text."""
     return await _written_down(request, TranslationForm, "translate")
 
 

@@ -30,7 +30,7 @@ class EmbeddingsRequest(OpenAIRequest, frozen=True, kw_only=True):
     ] = None
     dimensions: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Only so many numbers of each vector, scaled back to its length"),
+        Meta(description="How many numbers of each vector to keep, scaled back to its length"),
     ] = None
 
 

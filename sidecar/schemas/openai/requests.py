@@ -1,4 +1,4 @@
-"""What every request for inference takes beside OpenAI's own fields."""
+"""The fields of every request for inference beside OpenAI's own."""
 
 from typing import Annotated
 
@@ -9,13 +9,17 @@ from sidecar.schemas.priority import Priority
 
 ModelId = Annotated[
     str,
-    Meta(min_length=1, max_length=256, description="Key, hub id or alias; OpenAI's names are such"),
+    Meta(
+        min_length=1,
+        max_length=256,
+        description="Key, hub id or alias, which OpenAI's names are too",
+    ),
 ]
 
 
 class OpenAIRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of ours: as for /predict."""
+    """Our own fields, as for /predict."""
 
-    token: Annotated[str | None, Meta(description="Beats the headers")] = None
+    token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     priority: Priority = 0
     timeout: Annotated[float, Meta(gt=0, description="Seconds from arrival")] = 60.0

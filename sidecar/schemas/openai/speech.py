@@ -31,7 +31,7 @@ class SpeechRequest(OpenAIRequest, frozen=True, kw_only=True):
     speed: Annotated[Factor | None, Meta(description="2.0 takes half the time; null: 1.0")] = None
     instructions: Annotated[
         Annotated[str, Meta(max_length=4096)] | None,
-        Meta(description="How to speak; where it names one emotion, the voice has it"),
+        Meta(description="How to speak; if this names one emotion, the voice takes it on"),
     ] = None
     stream_format: Annotated[
         Literal["audio", "sse"] | None,
@@ -40,7 +40,7 @@ class SpeechRequest(OpenAIRequest, frozen=True, kw_only=True):
 
     @property
     def voice_name(self) -> str | None:
-        """The voice's name, in whichever form it came."""
+        """The name of the voice, in whichever form it was given."""
         return self.voice.id if isinstance(self.voice, CustomVoice) else self.voice
 
 

@@ -12,10 +12,12 @@ Granularity = Literal["word", "segment"]
 
 
 class TranslationForm(OpenAIRequest, frozen=True, kw_only=True):
-    """A recording in any language, to be written down in English."""
+    """A recording in any language, to be translated into English text."""
 
     model: ModelId
-    prompt: Annotated[str, Meta(description="What may come before; its end counts")] = ""
+    prompt: Annotated[
+        str, Meta(description="Text that may precede the audio; only its end is used")
+    ] = ""
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
     temperature: Annotated[float, Meta(ge=0, le=1)] = 0.0
     timeout: Annotated[
@@ -24,7 +26,7 @@ class TranslationForm(OpenAIRequest, frozen=True, kw_only=True):
 
 
 class TranscriptionForm(TranslationForm, frozen=True, kw_only=True):
-    """A recording to be written down in its own language."""
+    """A recording to be transcribed in its own language."""
 
     language: Annotated[
         str | None, Meta(description="Code or English name; without it, it is detected")
@@ -37,10 +39,10 @@ class TranscriptionForm(TranslationForm, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.timestamp_granularities and self.response_format != "verbose_json":
             raise FieldError(
-                "timestamp_granularities", "goes with response_format verbose_json alone"
+                "timestamp_granularities", "goes with response_format verbose_json only"
             )
         if self.stream and self.response_format not in ("json", "text"):
-            raise FieldError("stream", "goes with response_format json or text alone")
+            raise FieldError("stream", "goes with response_format json or text only")
 
 
 class AudioUsage(msgspec.Struct):
@@ -68,8 +70,8 @@ class VerboseWord(msgspec.Struct):
 class VerboseSegment(msgspec.Struct):
     """One stretch of speech; times in seconds.
 
-    *seek* is its beginning in hundredths of a second.  *tokens* stays empty: recognisers differ in
-    theirs.
+    *seek* is its beginning in hundredths of a second.  *tokens* stays empty: each recogniser has
+    tokens of its own.
     """
 
     id: int

@@ -68,9 +68,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dimensions": 4}, "dimensions: the model has 3"),
     ({"dimensions": 0}, "dimensions: Expected `int` >= 1"),
     ({"input": []}, "input: must not be empty"),
-    ({"input": [1, 2, 3]}, "input: expected a text or a list of texts; tokens are not taken"),
-    ({"input": [[1, 2], [3]]}, "input: expected a text or a list of texts; tokens are not taken"),
-    ({"input": {"text": "x"}}, "input: expected a text or a list of texts; tokens are not taken"),
+    ({"input": [1, 2, 3]}, "input: expected a text or a list of texts; tokens are not supported"),
+    (
+        {"input": [[1, 2], [3]]},
+        "input: expected a text or a list of texts; tokens are not supported",
+    ),
+    (
+        {"input": {"text": "x"}},
+        "input: expected a text or a list of texts; tokens are not supported",
+    ),
     ({"input": ["one", 2]}, "input: a batch must be of one kind"),
     ({"input": ["one", "refuse"]}, "inputs: The text is not to be read"),
     ({"input": ["x"] * 1025}, "input: at most 1024 inputs in one request"),

@@ -73,7 +73,7 @@ CLONED = {"speaker_embedding": [0.5], "reference_audio": CLIP}
 async def test_predict_refuses_a_voice_to_clone_as_synthesize_does(
     client: Client, name: str
 ) -> None:
-    rule = f"{name}: hibari_tts does not take it; /audio/models tells who does"
+    rule = f"{name}: hibari_tts does not support it; /audio/models lists the voices that do"
     voice = {name: CLONED[name]}
     assert await refusal(client, "/synthesize", text="Hi", model="hibari_tts", **voice) == rule
     asked = {"model_name": "hibari_tts", "inputs": {"text": "Hi", "parameters": voice}}

@@ -179,17 +179,25 @@ class Dispatcher:
         if not self._workers and len(self.queue):
             self._on_waiting()
         while len(self._jobs) < self._free_slots() and (first := self.queue.first) is not None:
-            if not self._runner.admit(first, len(self._jobs)):
+            plan = self._runner.plan(first, len(self._jobs), len(self.queue))
+            if plan.pause is not None:
+                asyncio.get_running_loop().call_later(plan.pause, self._schedule_pump)
+            if not (plan.jobs and self._send(plan.jobs)):
                 return
-            if pause := self._runner.gathering(first, len(self._jobs), len(self.queue)):
-                asyncio.get_running_loop().call_later(pause, self._schedule_pump)
-                return
+
+    def _send(self, jobs: int) -> int:
+        """Send as many *jobs* as there are slots and entries for; return how many."""
+        for sent in range(min(jobs, self._free_slots() - len(self._jobs))):
+            first = self.queue.first
+            if sent and first is not None and first.alone:
+                return sent
             batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
             if not batch:
-                return
+                return sent
             job = asyncio.create_task(self._runner.run(batch))
             self._jobs[job] = batch
             job.add_done_callback(self._finished)
+        return jobs
 
     def _free_slots(self) -> int:
         """Return how many jobs may be in flight; while jobs keep failing, one after a pause."""

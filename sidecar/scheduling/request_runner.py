@@ -2,13 +2,14 @@
 
 As many requests are in flight as all workers can hold, and one batch more, so that a worker that
 is free finds a full batch at once.  All others wait in the queue here, in order of their rank.
+`bursts` says when they are sent.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from enum import Enum, auto
-from typing import cast
+from typing import Any, cast
 
 from sidecar.errors import (
     EngineUnavailable,
@@ -19,6 +20,7 @@ from sidecar.errors import (
     Unavailable,
     WorkerDied,
 )
+from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
 from sidecar.scheduling.runner import Runner, asked_by
 from sidecar.torchserve.client import (
@@ -34,10 +36,6 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0  # TorchServe ends a batch at its limit; we hang up only after that
 PIECES_AHEAD = 16  # of a streamed body, that its client has not taken yet
-SMOOTHING = 0.2
-GATHERING_SHARE = 0.5  # of the time that an answer takes, at most
-GATHERING_SECONDS = 0.05  # at most
-LEAST_PAUSE_SECONDS = 0.0005
 BUSY_SECONDS = 0.02  # until a request is sent again that TorchServe had no room for
 WORKER_DIED = "Worker died."  # nothing else tells it from an exception of status 500
 
@@ -55,10 +53,11 @@ class _Verdict(Enum):
 class RequestRunner(Runner):
     """Forwards requests of one model; *limits.items* is the size of TorchServe's batches."""
 
-    _alone = False  # whoever is in flight is to have no company
-    _wave = 0  # requests sent since none was in flight
-    _expected = 1  # of the wave before: as many are likely to come again at once
-    _mean_seconds = 0.0  # from sending a request to its answer, a moving mean
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._bursts = Bursts(self._limits.items)
+        self._workers = 0
+        self._alone = False  # whoever is in flight is to have no company
 
     @property
     def most_entries(self) -> int:
@@ -66,33 +65,29 @@ class RequestRunner(Runner):
         return 1
 
     def slots(self, workers: int) -> int:
-        """Return how many requests may be in flight: a batch for each worker, and one ahead."""
-        return min(self._limits.items * (workers + 1), MAX_FORWARDED) if workers else 0
+        """Return how many requests may be in flight: a batch for each worker, and those ahead."""
+        self._workers = workers
+        return min(self._limits.items * (workers + MOST_AHEAD), MAX_FORWARDED) if workers else 0
 
-    def admit(self, entry: Entry, jobs: int) -> bool:
-        """Return whether *entry* gets no company that it, or another, must not have."""
-        if jobs and self._limits.items > 1 and (self._alone or entry.alone):
-            return False
-        self._alone = entry.alone
-        return True
+    def plan(self, first: Entry, jobs: int, waiting: int) -> Plan:
+        """Return how many requests to send now; one that is to have no company is sent alone."""
+        if jobs and self._limits.items > 1 and (self._alone or first.alone):
+            return WAIT
+        self._alone = first.alone
+        now = self._clock()
+        if first.alone:
+            return self._bursts.begin(1, now, crowd=waiting)
+        return self._bursts.plan(
+            first.enqueued_at, workers=self._workers, in_flight=jobs, waiting=waiting, now=now
+        )
 
-    def gathering(self, first: Entry, jobs: int, waiting: int) -> float:
-        """Return how long to wait for those who were just answered, and will soon ask again.
-
-        Clients that ask in a circle come back within moments; sent one by one, the first of them
-        would get a batch to itself, and the others would wait for the next.
-        """
-        if jobs or first.alone or waiting >= self._expected:
-            return 0.0
-        longest = min(GATHERING_SHARE * self._mean_seconds, GATHERING_SECONDS)
-        left = first.enqueued_at + longest - self._clock()
-        return left if left > LEAST_PAUSE_SECONDS else 0.0
-
-    async def run(self, members: Sequence[Entry]) -> None:
+    def run(self, members: Sequence[Entry]) -> Coroutine[Any, Any, None]:
         """Forward one request.  It is answered, refused, or queued again."""
+        return self._run(members, self._bursts.join())
+
+    async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
         (entry,) = members
         self.in_flight += 1
-        self._wave += 1
         try:
             await self._forward(entry)
         except EngineOutOfReach as exc:
@@ -115,8 +110,7 @@ class RequestRunner(Runner):
             entry.refuse(error)
         finally:
             self.in_flight -= 1
-            if not self.in_flight:
-                self._expected, self._wave = min(self._wave, self._limits.items), 0
+            self._bursts.leave(burst, self._clock())
             self._give_up([entry], Unavailable("the server is stopping"), unless_queued=True)
 
     async def _forward(self, entry: Entry) -> None:
@@ -125,7 +119,6 @@ class RequestRunner(Runner):
         request = cast("ForwardedRequest", entry.body)
         async with self._client.forward(request, seconds) as response:
             taken = self._clock() - started
-            self._mean_seconds += SMOOTHING * (taken - self._mean_seconds)
             observed = self._metrics.jobs_of(entry.version or self.version)
             observed.observe_job(1, taken)
             observed.queue_wait.observe(started - entry.enqueued_at)

@@ -6,10 +6,11 @@ where a worker may have begun with it.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 
 from sidecar.errors import SidecarError
+from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.job import WorkerMemory
@@ -19,6 +20,7 @@ from sidecar.torchserve.client import TorchServeClient
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
+AT_ONCE = Plan(1)
 
 
 class JobLimits(NamedTuple):
@@ -73,15 +75,11 @@ class Runner:
         """Return how many jobs may be in flight while *workers* are READY."""
         raise NotImplementedError
 
-    def admit(self, entry: Entry, jobs: int) -> bool:  # noqa: ARG002 - for a runner that minds
-        """Return whether *entry* may be sent now, beside *jobs* in flight."""
-        return True
+    def plan(self, first: Entry, jobs: int, waiting: int) -> Plan:  # noqa: ARG002
+        """Return whether to send jobs now: *first* is the first of *waiting*, *jobs* in flight."""
+        return AT_ONCE
 
-    def gathering(self, first: Entry, jobs: int, waiting: int) -> float:  # noqa: ARG002
-        """Return for how many seconds *first*, of *waiting* entries, should wait for company."""
-        return 0.0
-
-    async def run(self, members: Sequence[Entry]) -> None:
+    def run(self, members: Sequence[Entry]) -> Coroutine[Any, Any, None]:
         """Run one job.  Every entry of *members* is answered, refused, or queued again."""
         raise NotImplementedError
 

@@ -15,6 +15,7 @@ from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import ECHO, Client, SidecarServer, StartSidecar
 from tests.sidecar.web.test_refusals_by_limits import bearer
+from tests.waiting import until
 
 ADMIN = bearer("operator", "admin")
 
@@ -24,12 +25,12 @@ class Managed:
 
     def __init__(self, client: Client, management: Client) -> None:
         self.client = client
-        self._management = management
+        self.management = management
 
     async def ask(
         self, method: str, path: str, status: int = 200, headers: Any = ADMIN, **kwargs: Any
     ) -> Any:
-        response = await self._management.request(method, path, headers=headers, **kwargs)
+        response = await self.management.request(method, path, headers=headers, **kwargs)
         assert response.status == status, await response.text()
         assert response.content_type == "application/json"
         return await response.json()
@@ -81,12 +82,6 @@ async def start_managed(start: StartSidecar, store: Path) -> AsyncIterator[Start
 @pytest.fixture
 async def managed(start_managed: Start) -> Managed:
     return await start_managed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_an_archive_of_the_store_is_registered_loaded_and_answers(
@@ -169,7 +164,7 @@ async def test_the_same_version_twice_is_a_conflict(managed: Managed) -> None:
 
 async def test_two_at_once_register_one_model(managed: Managed) -> None:
     async def register() -> int:
-        response = await managed._management.post("/models?url=net.mar", headers=ADMIN)  # noqa: SLF001
+        response = await managed.management.post("/models?url=net.mar", headers=ADMIN)
         return response.status
 
     assert sorted(await asyncio.gather(register(), register())) == [200, 409]

@@ -1,0 +1,133 @@
+"""When requests are sent, so that TorchServe makes full batches of them."""
+
+import pytest
+
+from sidecar.scheduling.bursts import GATHERING_SECONDS, MOST_AHEAD, WAIT, Burst, Bursts, Plan
+
+SIZE = 8
+
+
+class Clients:
+    """Clients and workers on a clock that the test sets; `waiting` are to be sent."""
+
+    def __init__(self, size: int = SIZE, workers: int = 1) -> None:
+        self.bursts = Bursts(size)
+        self.workers = workers
+        self.now = 100.0
+        self.waiting = 0
+        self.first_at = 0.0
+        self.sent: list[Burst] = []
+
+    def ask(self, count: int = 1) -> None:
+        if not self.waiting:
+            self.first_at = self.now
+        self.waiting += count
+
+    def plan(self) -> Plan:
+        plan = self.bursts.plan(
+            self.first_at,
+            workers=self.workers,
+            in_flight=len(self.sent),
+            waiting=self.waiting,
+            now=self.now,
+        )
+        self.waiting -= plan.jobs
+        self.sent += [self.bursts.join() for _ in range(plan.jobs)]
+        return plan
+
+    def answer(self, count: int, seconds: float) -> None:
+        self.now += seconds
+        for burst in self.sent[:count]:
+            self.bursts.leave(burst, self.now)
+        del self.sent[:count]
+
+
+def test_the_first_to_ask_waits_for_nobody() -> None:
+    clients = Clients()
+    clients.ask()
+    assert clients.plan() == Plan(1)
+
+
+def test_while_the_workers_are_busy_only_a_full_batch_is_sent_ahead() -> None:
+    clients = Clients()
+    clients.ask()
+    clients.plan()
+    clients.ask(SIZE - 1)
+    assert clients.plan() == WAIT
+    clients.ask()
+    assert clients.plan() == Plan(SIZE)
+    clients.ask(SIZE)
+    assert clients.plan() == WAIT  # one ahead is enough
+
+
+def test_those_who_were_answered_are_waited_for_from_then_on() -> None:
+    clients = Clients()
+    clients.ask(5)
+    clients.plan()
+    clients.ask(2)  # they wait while the others are at work
+    clients.plan()
+    clients.answer(5, seconds=0.02)
+    plan = clients.plan()
+    assert plan.jobs == 0
+    assert plan.pause == pytest.approx(0.01)  # half of what a batch takes
+    clients.now += 0.004
+    clients.ask(5)
+    assert clients.plan() == Plan(7)
+
+
+def test_who_does_not_come_back_is_waited_for_once() -> None:
+    clients = Clients()
+    clients.ask(4)
+    clients.plan()
+    clients.answer(4, seconds=0.02)
+    clients.ask()
+    pause = clients.plan().pause
+    assert pause is not None
+    clients.now += pause
+    assert clients.plan() == Plan(1)
+    clients.answer(1, seconds=0.02)
+    clients.ask()
+    assert clients.plan() == Plan(1)
+
+
+def test_nobody_is_waited_for_who_is_at_work_elsewhere() -> None:
+    clients = Clients(workers=2)
+    clients.ask(4)
+    clients.plan()
+    clients.ask(4)
+    assert clients.plan() == Plan(4)
+
+
+def test_a_worker_that_is_free_gets_what_is_there_while_others_work() -> None:
+    clients = Clients(workers=2)
+    clients.ask()
+    clients.plan()
+    clients.ask()
+    assert clients.plan() == Plan(1)
+    clients.ask()
+    assert clients.plan() == WAIT
+
+
+def test_the_wait_has_a_limit_however_long_batches_take() -> None:
+    clients = Clients()
+    clients.ask(3)
+    clients.plan()
+    clients.answer(3, seconds=10.0)
+    clients.ask()
+    assert clients.plan().pause == pytest.approx(GATHERING_SECONDS)
+
+
+def test_batches_that_take_no_time_are_sent_further_ahead() -> None:
+    clients = Clients()
+    clients.ask(SIZE)
+    clients.plan()
+    clients.answer(SIZE, seconds=0.001)
+    clients.ask(20 * SIZE)
+    plans = [clients.plan() for _ in range(MOST_AHEAD + 2)]
+    assert plans == [Plan(SIZE)] * (MOST_AHEAD + 1) + [WAIT]
+
+
+def test_without_batches_one_request_is_sent_ahead() -> None:
+    clients = Clients(size=1)
+    clients.ask(3)
+    assert [clients.plan() for _ in range(3)] == [Plan(1), Plan(1), WAIT]

@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from tests.integration.server import SECRET, Server, free_port
-from tests.own_archives.archives import REQUESTS, Ask, pack
+from tests.own_archives.archives import REQUESTS, TEXT, Ask, pack
 from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # twenty workers have to start
@@ -109,13 +109,40 @@ ASKED_OF_MANAGEMENT = (  # in this order
 def test_the_management_api_answers_in_torchserves_statuses_and_shapes(
     plain: Plain, sidecar: Server
 ) -> None:
-    claims = {"sub": "operator", "scope": "admin", "exp": int(time.time()) + 600}
-    token = jwt.encode(claims, SECRET, "HS256")
-    ours = int(sidecar.environment["SIDECAR_TORCHSERVE_MANAGEMENT_PORT"])
+    ours, token = management_of(sidecar)
     for method, path in ASKED_OF_MANAGEMENT:
         asked = path.format(name="by_torchserve"), path.format(name="by_the_sidecar")
         theirs = shape(manage(plain.management, method, asked[0]), "by_torchserve")
         assert shape(manage(ours, method, asked[1], token), "by_the_sidecar") == theirs, asked
+
+
+def management_of(sidecar: Server) -> tuple[int, str]:
+    """Return the port of its management API, and a token for it."""
+    claims = {"sub": "operator", "scope": "admin", "exp": int(time.time()) + 600}
+    port = int(sidecar.environment["SIDECAR_TORCHSERVE_MANAGEMENT_PORT"])
+    return port, jwt.encode(claims, SECRET, "HS256")
+
+
+def test_a_registered_archive_answers_scales_sleeps_wakes_and_leaves(sidecar: Server) -> None:
+    port, token = management_of(sidecar)
+    asked = Ask("copy", b"hello", TEXT)
+
+    def workers() -> int:
+        _, (shown,) = manage(port, "GET", "/models/own_copy", token)
+        return len(shown["workers"])
+
+    registered = "/models?url=own_function.mar&model_name=own_copy&initial_workers=1"
+    assert manage(port, "POST", registered, token)[0] == 200
+    answered = ask(sidecar.port, asked)
+    assert answered == ask(sidecar.port, asked._replace(model="function"))
+    scaled = "/models/own_copy?min_worker=2&synchronous=true"
+    assert (manage(port, "PUT", scaled, token)[0], workers()) == (200, 2)
+    slept = "/models/own_copy?min_worker=0&max_worker=0&synchronous=true"
+    assert (manage(port, "PUT", slept, token)[0], workers()) == (200, 0)
+    assert ask(sidecar.port, asked) == answered
+    assert workers() > 0
+    assert manage(port, "DELETE", "/models/own_copy", token)[0] == 200
+    assert ask(sidecar.port, asked).status == 404
 
 
 def shape(answer: tuple[int, Any], name: str) -> tuple[int, Any]:

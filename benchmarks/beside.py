@@ -179,7 +179,7 @@ class _Bench:
                 data = await response.read()
                 assert response.status == 200, data
             with wave.open(io.BytesIO(data)) as file:  # decoding it would take the client 7 ms
-                return file.getnframes() / file.getframerate()
+                return float(file.getnframes() / file.getframerate())
 
         for name, connections in (
             (f"{len(sentences)} sentences, one after another, beside hibari's own in turn", 1),

@@ -35,6 +35,7 @@ from sidecar.web.middleware import begin_stream
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
+FIRST_SAMPLES = 8192  # encoded and sent before the rest of the first sentence
 LEFT_OUT = "text: left out what the voice cannot say"
 
 
@@ -187,9 +188,11 @@ async def _relay(
     """Send what is spoken as it comes, and return how many samples that was."""
     samples = 0
     async for part in parts:
+        ahead = 0 if samples else FIRST_SAMPLES * BYTES_PER_SAMPLE
         samples += len(part.body) // BYTES_PER_SAMPLE
-        if data := await in_thread(encoder.encode, part.body):
-            await response.write(data)
+        for piece in filter(None, (part.body[:ahead], part.body[ahead:])):
+            if data := await in_thread(encoder.encode, piece):
+                await response.write(data)
     await response.write(await in_thread(encoder.finish))
     await response.write_eof()
     return samples

@@ -32,6 +32,8 @@ from sidecar.telemetry.prometheus import SpeechMetrics
 AHEAD = 8  # parts that are queued or in flight
 SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
 SECONDS_PER_SIGN = 6.0  # the same of a character beyond Latin-1, which is read by its name
+SECONDS_PER_LETTER = 0.25  # the same in a word of small letters that is not spelled out
+SECONDS_PER_STOP = 1.0  # the same of what ends a sentence: with it another one begins
 READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
@@ -39,6 +41,11 @@ BYTES_PER_SAMPLE = 2
 # first byte of a stream.  "<" may begin a tag, "[" a link.
 _READ_WHOLE = re.compile(r"[*_~`<\[]|==|[^\W\d_\x00-\u024f\u1e00-\u1eff]")
 _BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
+# A word without a vowel is spelled out or stands for others: "rpm".
+_WORD = re.compile(
+    r"(?<!\S)(?=[A-Za-z]*[AEIOUYaeiouy])[A-Z]?[a-z]*(?:'[a-z]{1,2})?,?(?:[.!?]|\s|\Z)"
+)
+_STOPS = (".", "!", "?", "\n")
 _TO_THE_HANDLER = (
     "voice",
     "speed",
@@ -304,9 +311,21 @@ def _readings(parts: Sequence[TextPart], common: dict[str, Any]) -> Iterator[Syn
 
 
 def longest_speech(text: str) -> float:
-    """Return how many seconds *text* takes at most, at the usual tempo."""
+    """Return how many seconds *text* takes at most, at the usual tempo.
+
+    Prose is told from figures, signs and abbreviations, so that few texts must be read before the
+    first of their sentences can be spoken.
+    """
+    words = _WORD.findall(text)
+    letters = sum(map(len, words))
+    stops = sum(word.endswith(_STOPS) for word in words)
     signs = len(_BEYOND_LATIN_1.findall(text))
-    return SECONDS_PER_CHARACTER * (len(text) - signs) + SECONDS_PER_SIGN * signs
+    return (
+        SECONDS_PER_LETTER * letters
+        + SECONDS_PER_STOP * stops
+        + SECONDS_PER_SIGN * signs
+        + SECONDS_PER_CHARACTER * (len(text) - letters - signs)
+    )
 
 
 def is_read_whole(text: str, language: str) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handler_kit.errors import LoadError
@@ -236,8 +236,13 @@ def test_no_part_is_longer_than_a_job(hibari: Loaded, text: str) -> None:
     assert sum(part["seconds"] for part in parts) < len(text)  # the sidecar's bound
 
 
-@given(st.text(max_size=40))
+WORDS = st.from_regex(r"[A-Z]?[a-z]{1,9}[,.!?]?", fullmatch=True)
+
+
+@given(st.text(max_size=40) | st.lists(WORDS, max_size=12).map(" ".join))
 @settings(deadline=None, max_examples=150)
+@example("aka " * 20)
+@example("inc. " * 20)
 def test_no_text_takes_longer_to_say_than_the_sidecar_thinks(hibari: Loaded, text: str) -> None:
     parts = read(hibari, [text])  # and nothing fails
     assert sum(part["seconds"] for part in parts) <= longest_speech(text) + 1

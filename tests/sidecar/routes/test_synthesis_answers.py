@@ -107,6 +107,31 @@ async def test_a_stream_sends_the_first_sentence_before_the_others_are_spoken(
         assert await response.content.readexactly(len(TONE)) == TONE
 
 
+async def test_the_beginning_of_a_long_first_sentence_leaves_before_the_rest_is_encoded(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = lambda _: Spoken(50 * TONE)
+    body = {"text": "One sentence.", "enable_streaming": True, "output_format": "pcm"}
+    async with voice.post("/synthesize", json=body, headers=AUDIO) as response:
+        pieces, piece = [], b""
+        async for data, ended in response.content.iter_chunks():
+            piece += data
+            if ended:
+                pieces.append(piece)
+                piece = b""
+    assert list(map(len, pieces)) == [16384, 50 * len(TONE) - 16384]
+    assert b"".join(pieces) == 50 * TONE
+
+
+async def test_prose_is_spoken_without_being_read_first(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    sentence = "Nobody knew why the lights went out so suddenly, and it's still dark."
+    await speak(voice, text=" ".join([sentence] * 40), enable_streaming=True)
+    assert torchserve.jobs[0] == [sentence]
+    assert not any(item["parameters"].get("only_read") for job in torchserve.items for item in job)
+
+
 @pytest.mark.parametrize("output_format", ["wav", "mp3", "pcm"])
 async def test_a_stream_that_fails_on_the_way_is_cut_off_and_not_ended(
     voice: Client, output_format: str

@@ -316,10 +316,10 @@ def longest_speech(text: str) -> float:
     Prose is told from figures, signs and abbreviations, so that few texts must be read before the
     first of their sentences can be spoken.
     """
-    words = _WORD.findall(text)
+    words: list[str] = _WORD.findall(text)
     letters = sum(map(len, words))
     stops = sum(word.endswith(_STOPS) for word in words)
-    signs = len(_BEYOND_LATIN_1.findall(text))
+    signs: int = len(_BEYOND_LATIN_1.findall(text))
     return (
         SECONDS_PER_LETTER * letters
         + SECONDS_PER_STOP * stops

@@ -1,5 +1,6 @@
 """The program as an aiohttp application: its routes, what they work with, and its lifetime."""
 
+import dataclasses
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -73,7 +74,7 @@ async def create_app(
 def create_management_app(program: Program) -> web.Application:
     """Return TorchServe's management API of *program*, which another application runs."""
     app = web.Application(middlewares=[around])
-    app[SERVER] = program.provide(ServerContext)
+    app[SERVER] = dataclasses.replace(program.provide(ServerContext), fast_path=None)
     app[FORM] = MANAGEMENT
     app[torchserve_management.PARTS] = program.provide(torchserve_management.ManagementParts)
     for route in torchserve_management.ROUTES:

@@ -7,6 +7,7 @@ endpoints gets the parts that it works with, by `Program.provide`.
 import asyncio
 import logging
 import tempfile
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.states import MISSING
 from sidecar.models.versions import ModelVersions
+from sidecar.routes.plain_predictions import PlainPredictions
 from sidecar.routes.speech_predictions import SpeechPredictions
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
@@ -58,6 +60,7 @@ from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
 from sidecar.web.admission import AdmissionControl
 from sidecar.web.body_budget import BodyBudget
+from sidecar.web.fast_path import FastPath, Prepare
 from sidecar.web.measurement import Measurement
 from sidecar.web.middleware import OpenConnections
 from sidecar.web.page import PageCache
@@ -262,6 +265,16 @@ class Program:
     def measurement(self) -> Measurement:
         """Counts and times inference requests."""
         return Measurement(self.statistics, self.speech_statistics, self.metrics)
+
+    @cached_property
+    def fast_routes(self) -> Mapping[str, Prepare]:
+        """Prepares the bodies of plain requests, by path."""
+        return {"/predict": PlainPredictions(self.settings, self.models).prepare}
+
+    @cached_property
+    def fast_path(self) -> FastPath:
+        """Takes plain requests."""
+        return self.provide(FastPath)
 
     @cached_property
     def scheduler(self) -> Scheduler:

@@ -13,7 +13,7 @@ from sidecar.access.api_keys import PREFIX, ApiKeys
 from sidecar.access.identity import Identity
 from sidecar.access.jwt_verifier import JwtVerifier
 from sidecar.access.signing_keys import signing_keys
-from sidecar.errors import NotAuthenticated
+from sidecar.errors import NotAuthenticated, SidecarError
 from sidecar.settings import Settings, SettingsError
 
 REMEMBERED = 10_000
@@ -65,6 +65,19 @@ class Authenticator:
         Raises as `identify_headers`.
         """
         return self._recall(token) or await self._verify(token)
+
+    def recall_headers(self, authorization: str | None, api_key: str | None) -> Identity | None:
+        """Return who asks, where the credential is known to be good without waiting.
+
+        None says nothing of it: `identify_headers` has to look.
+        """
+        try:
+            credential = _bearer(authorization)
+            if credential is not None:
+                return self._recall(credential)
+            return self._api_key(api_key) if api_key else None
+        except SidecarError:
+            return None
 
     def _recall(self, token: str) -> Identity | None:
         known = self._remembered.get(token)

@@ -147,6 +147,13 @@ class Model:
         return self.loaded or self._state in (State.IDLE, State.WAKING)
 
     @property
+    def plain(self) -> bool:
+        """Whether an input for it needs nothing but a place in its queue."""
+        spec = self.spec
+        special = spec.is_own or spec.cache or spec.speaks_or_listens or spec.limits is not None
+        return not special
+
+    @property
     def usable(self) -> bool:
         """Whether a request is answered, at once or after a wake; a load in progress says no."""
         return self.answers or (self._state is State.ARCHIVED and not self.wanted)

@@ -7,6 +7,7 @@ stats                  GET /stats
 config                 GET /config
 documents              GET /openapi.json, /docs and /metrics
 predict                POST /predict
+plain_predictions      POST /predict with one input: the short way
 speech_predictions     POST /predict with speech models
 own_predictions        POST /predict with handlers that are not ours
 predictions            POST /predictions and /explanations, GET /ping: TorchServe's inference API

@@ -48,7 +48,7 @@ class Pieces(AsyncIterator[bytes]):
 
 
 class Entry:
-    """One input of the request that is being served.
+    """One input of a request, on its way through the queue and a job.
 
     Its reply is given exactly once: later ones are not heard.
     """
@@ -62,7 +62,6 @@ class Entry:
         "parameters",
         "priority",
         "queued",
-        "reply",
         "request_id",
         "size",
         "traceparent",
@@ -73,8 +72,8 @@ class Entry:
     def __init__(
         self,
         body: Payload,
-        reply: asyncio.Future[Reply],
         *,
+        request_id: str | None,
         priority: float = 0,
         alone: bool = False,
         type: str = "json",  # noqa: A002 - the job format's word
@@ -83,13 +82,12 @@ class Entry:
         delay: float = 0.0,
     ) -> None:
         self.body = body
-        self.reply = reply
         self.priority = priority
         self.alone = alone
         self.type = type
         self.parameters = parameters or {}
         self.traceparent = traceparent
-        self.request_id = REQUEST_ID.get()
+        self.request_id = request_id
         self.delay = delay  # seconds it lets others pass: a long text must not hold up a short one
         # What it takes of queues and jobs.
         self.size = len(body) + _weight(self.parameters) if self.parameters else len(body)
@@ -97,6 +95,29 @@ class Entry:
         self.attempts = 0
         self.enqueued_at = 0.0
         self.queued = False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more: answered, timed out, or the client left."""
+        raise NotImplementedError
+
+    def answer(self, reply: Reply) -> None:
+        """Give the reply, unless nobody waits for it any more."""
+        raise NotImplementedError
+
+    def refuse(self, error: SidecarError) -> None:
+        """Give an error for a reply, unless nobody waits for it any more."""
+        raise NotImplementedError
+
+
+class AwaitedEntry(Entry):
+    """An entry whose reply is awaited, by the request that is being served."""
+
+    __slots__ = ("reply",)
+
+    def __init__(self, body: Payload, reply: asyncio.Future[Reply], **options: Any) -> None:
+        super().__init__(body, request_id=REQUEST_ID.get(), **options)
+        self.reply = reply
 
     @property
     def abandoned(self) -> bool:

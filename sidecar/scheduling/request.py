@@ -8,7 +8,7 @@ import msgspec
 
 from sidecar.errors import RequestTimedOut
 from sidecar.scheduling.dispatcher import Dispatcher
-from sidecar.scheduling.entry import Entry, Payload
+from sidecar.scheduling.entry import AwaitedEntry, Payload
 
 
 class SchedulingOptions(NamedTuple):
@@ -52,7 +52,7 @@ class PendingRequest:
     def __init__(
         self,
         request: InferenceRequest,
-        entries: list[Entry],
+        entries: list[AwaitedEntry],
         dispatcher: Dispatcher,
         clock: Callable[[], float],
     ) -> None:

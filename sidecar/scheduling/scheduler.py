@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sidecar.errors import ModelNotFound, RequestTimedOut, SidecarError
 from sidecar.scheduling.dispatcher import Dispatcher
-from sidecar.scheduling.entry import Entry, Reply
+from sidecar.scheduling.entry import AwaitedEntry, Reply
 from sidecar.scheduling.request import InferenceRequest, PendingRequest
 
 
@@ -48,7 +48,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         parameters = request.parameters or [{}] * len(request.bodies)
         entries = [
-            Entry(
+            AwaitedEntry(
                 body,
                 loop.create_future(),
                 priority=request.priority,
@@ -71,7 +71,7 @@ class Scheduler:
         return PendingRequest(request, entries, dispatcher, self._clock)
 
 
-async def _outcome(entry: Entry) -> Reply | SidecarError:
+async def _outcome(entry: AwaitedEntry) -> Reply | SidecarError:
     """Return the reply, or why there is none.  Raises RequestTimedOut, which ends the request."""
     try:
         return await entry.reply

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+CLIENT_LEFT = 499  # the status where nobody received the answer; nginx logs the same number
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _IN_TRACEBACK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LIKE_A_LINE = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
@@ -43,6 +44,9 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
 
 class AccessLines(list[AccessLine]):
     """Lines that travel to the log as one record."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
 
 
 class TextFormatter(logging.Formatter):

@@ -22,12 +22,12 @@ from yarl import URL
 
 from sidecar.errors import exhaustion
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
+from sidecar.torchserve.job_connections import CONNECT_SECONDS, JobConnections, NotConnected
 from sidecar.torchserve.key_file import KeyFile, Purpose
 
 QUICK_SECONDS = 5.0
 SCALE_SECONDS = 20.0  # workers that go are waited for
 UNPACK_SECONDS = 300.0  # a registration unpacks the archive
-CONNECT_SECONDS = 2.0
 # Connections to each API, so that no crowd can use up our descriptors; who finds none free waits,
 # within its time limit.  Pings have their own: whatever else is asked, TorchServe's life is seen.
 MAX_FORWARDED = 1024  # requests to handlers that are not ours
@@ -159,16 +159,15 @@ class _Api:
         *,
         seconds: float,
         params: Mapping[str, str] | None = None,
-        data: bytes | None = None,
     ) -> bytes:
         """Return the body of a 2xx answer.  Raises EngineRefused or EngineGone."""
         try:
-            return await self._call(method, path, seconds, params, data)
+            return await self._call(method, path, seconds, params)
         except EngineRefused as exc:
             if exc.kind != WRONG_KEY:
                 raise
         self._keys.reload()
-        return await self._call(method, path, seconds, params, data)
+        return await self._call(method, path, seconds, params)
 
     async def _call(
         self,
@@ -176,15 +175,12 @@ class _Api:
         path: str,
         seconds: float,
         params: Mapping[str, str] | None,
-        data: bytes | None,
     ) -> bytes:
         headers = self._keys.headers(self._purpose) if self._purpose else {}
-        if data is not None:
-            headers = {**headers, "Content-Type": "application/octet-stream"}
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
         with _gone(method, path):
             async with self._session.request(
-                method, path, params=params, data=_body(data), headers=headers, timeout=limit
+                method, path, params=params, headers=headers, timeout=limit
             ) as response:
                 body = await response.read()
         if response.status >= 300:
@@ -228,7 +224,7 @@ def _gone(method: str, path: str) -> Iterator[None]:
     except (aiohttp.ClientError, TimeoutError, OSError) as exc:
         if exhaustion(exc) is not None:
             raise EngineOutOfReach(f"{method} {path}: {exc}") from exc
-        reached = not isinstance(exc, aiohttp.ClientConnectorError)
+        reached = not isinstance(exc, aiohttp.ClientConnectorError | NotConnected)
         raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
 
 
@@ -257,7 +253,7 @@ class TorchServeClient:
     def __init__(
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
-        self._inference = _Api(inference_url, keys, "inference", MAX_JOBS)
+        self._jobs = JobConnections(inference_url, MAX_JOBS)
         self._forwarding = _Api(inference_url, keys, "inference", MAX_FORWARDED)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
         self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
@@ -270,8 +266,8 @@ class TorchServeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._jobs.close()
         for api in (
-            self._inference,
             self._forwarding,
             self._pings,
             self._management,
@@ -291,9 +287,21 @@ class TorchServeClient:
 
     async def predict(self, model: str, job: bytes, seconds: float) -> bytes:
         """Return the answer to one job.  Raises EngineRefused or EngineGone."""
-        return await self._inference.call(
-            "POST", f"/predictions/{model}", data=job, seconds=seconds
-        )
+        try:
+            return await self._predict(f"/predictions/{model}", job, seconds)
+        except EngineRefused as exc:
+            if exc.kind != WRONG_KEY:
+                raise
+        self._keys.reload()
+        return await self._predict(f"/predictions/{model}", job, seconds)
+
+    async def _predict(self, path: str, job: bytes, seconds: float) -> bytes:
+        with _gone("POST", path):
+            headers = self._keys.headers("inference")
+            status, body = await self._jobs.post(path, job, headers, seconds)
+        if status >= 300:
+            raise _refusal(status, body)
+        return body
 
     @asynccontextmanager
     async def forward(
@@ -415,9 +423,9 @@ class TorchServeClient:
         self._keys.reload()
 
 
-def _body(data: bytes | None) -> bytes | io.BytesIO | None:
+def _body(data: bytes) -> bytes | io.BytesIO:
     """Return what aiohttp is to send: bytes go out at once, a file piece by piece."""
-    return io.BytesIO(data) if data is not None and len(data) > AT_ONCE_BYTES else data
+    return io.BytesIO(data) if len(data) > AT_ONCE_BYTES else data
 
 
 def _path(model: str, version: str | None) -> str:

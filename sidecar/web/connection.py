@@ -1,7 +1,8 @@
 """One client's connection, with limits for all that a client can do slowly or wrongly.
 
 aiohttp parses the requests and runs them.  What is added here: time limits for each phase,
-errors of the parser in the one format, clients that close their sending side, and leaving.
+errors of the parser in the one format, clients that close their sending side, leaving, and the
+short way of plain requests (`fast_path`).
 Connections keep no timers: `Connections` looks at all of them once in a while, and time is
 counted in looks.  So a server that was itself held up blames nobody for it.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
@@ -26,6 +28,7 @@ from sidecar.errors import (
     SidecarError,
     UnknownExpectation,
 )
+from sidecar.web.fast_path import FastCall
 from sidecar.web.middleware import ServerContext, refuse_unrouted, refuse_unserved
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
@@ -45,11 +48,13 @@ class Connection(web.RequestHandler):
         "_body",
         "_body_bytes",
         "_body_seconds",
+        "_call",
         "_deaf",
         "_half_closed",
         "_hanging_up",
         "_head_begun",
         "_head_seconds",
+        "_parked",
         "_probe_in_seconds",
         "_silent_seconds",
         "_stalled_seconds",
@@ -75,6 +80,8 @@ class Connection(web.RequestHandler):
         self._stalled_seconds = 0.0
         self._unsent_bytes = 0
         self._probe_in_seconds = PROBE_EVERY_SECONDS
+        self._call: FastCall | None = None  # a plain request, while it is served
+        self._parked: asyncio.Future[None] | None = None  # what aiohttp waits for, meanwhile
 
     @property
     def unanswered(self) -> bool:
@@ -108,16 +115,84 @@ class Connection(web.RequestHandler):
         if self._deaf:
             self._pause_for_a_turn()
             return
+        # aiohttp goes on with whatever it finds as soon as this future is set: not yet.
+        waiter, self._waiter = self._waiter, None
         super().data_received(data)
-        if self._messages:
-            message, body = self._messages[-1]
-            self._head_begun, self._head_seconds = False, 0.0
-            if isinstance(message, _ErrInfo):
-                self._take_error(message)
-            else:
-                self._body = body
-        elif self._waiter is not None:
-            self._head_begun = True
+        if not self._messages:
+            self._waiter = waiter
+            self._head_begun = waiter is not None
+            return
+        message, body = self._messages[-1]
+        whole = len(self._messages) == 1 and data.startswith(b"POST ")  # with the head's beginning
+        self._head_begun, self._head_seconds = False, 0.0
+        if isinstance(message, _ErrInfo):
+            self._take_error(message)
+        elif waiter is not None and whole and self._call_fast(message, body, data):
+            self._parked = waiter
+            return
+        else:
+            self._body = body
+        self._waiter = waiter
+        self._go_on()
+
+    def _call_fast(self, message: RawRequestMessage, body: StreamReader, data: bytes) -> bool:
+        """Return whether the request, which is all of *data*, goes the short way."""
+        start = data.find(b"\r\n\r\n") + 4
+        size = message.headers.get(hdrs.CONTENT_LENGTH)
+        path, stuck = self.context.fast_path, self._paused or self._half_closed
+        if path is None or stuck or size != str(len(data) - start) or not body.is_eof():
+            return False
+        self._call = path.take(self, message, data[start:])
+        if self._call is None:
+            return False
+        self._messages.clear()
+        assert self._parser is not None
+        self._parser.message_consumed()
+        assert self._manager is not None
+        self._manager.requests_count += 1
+        self._request_in_progress = True
+        self._body = body
+        return True
+
+    @property
+    def ends(self) -> bool:
+        """Whether no other request can follow the one that is being served."""
+        return (self._half_closed or self.context.draining.is_set()) and not self._messages
+
+    def end_call(self, answer: bytes) -> None:
+        """Send *answer* to the plain request, and take the next one."""
+        ends = self.ends
+        self._call = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is None:
+            return
+        self.transport.write(answer)
+        self._waiter, self._parked = self._parked, None
+        if ends:
+            self.force_close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let aiohttp take the next message, if there is one."""
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[override]
+        """Let nobody work for a client that has left."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.leave()
+            self._waiter, self._parked = self._parked, None
+            self._request_in_progress = False
+        super().connection_lost(exc)
 
     def _pause_for_a_turn(self) -> None:
         """Leave what else has come to the next turn: the event loop would read megabytes in one."""
@@ -205,7 +280,9 @@ class Connection(web.RequestHandler):
 
     def refuse_unserved(self) -> None:
         """Refuse the request that is being served, whatever it waits for."""
-        if isinstance(self._current_request, web.Request):
+        if self._call is not None:
+            self._call.refuse(Draining("the server is shutting down", retry_after=5))
+        elif isinstance(self._current_request, web.Request):
             refuse_unserved(self._current_request)
 
     def _take_error(self, error: _ErrInfo) -> None:
@@ -300,9 +377,9 @@ class Connection(web.RequestHandler):
         if self._awaits_head:  # it closed while its last answer was sent: no other is due
             self.force_close()
         request = self._current_request
-        if self.transport is None or request is None:
+        if self.transport is None or (request is None and self._call is None):
             return
-        if request.writer.output_size == 0 and request.version >= (1, 1):
+        if request is None or (request.writer.output_size == 0 and request.version >= (1, 1)):
             self.transport.write(PROBE)
             self._loop.call_later(RESET_SECONDS, self._notice_reset)
 

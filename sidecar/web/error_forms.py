@@ -8,6 +8,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
 from aiohttp import web
 
 from sidecar.errors import SidecarError, sentence
@@ -53,6 +54,13 @@ class ErrorForm(NamedTuple):
     schema: type
     body: Callable[[Fault], dict[str, Any]]
     statuses: Mapping[int, int] = MappingProxyType({})
+
+    def encode(self, fault: Fault) -> bytes:
+        """Return *fault*, without its sentences if they hold text that cannot be encoded."""
+        try:
+            return msgspec.json.encode(self.body(fault))
+        except UnicodeEncodeError:
+            return msgspec.json.encode(self.body(fault.bare()))
 
     def status(self, status: int) -> int:
         """Return the status that the clients of this form know for *status*."""

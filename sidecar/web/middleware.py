@@ -1,36 +1,31 @@
 """Around every request: its id, the Host and Origin check, one place that answers errors."""
 
 import asyncio
-import itertools
 import logging
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
-import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
 from sidecar.errors import REFUSED, Draining, SidecarError, exhaustion
 from sidecar.settings import Settings
-from sidecar.telemetry.log_lines import AccessLine
+from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
 from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION
-from sidecar.web.error_forms import FORM, OWN, ErrorForm, Fault, form_of
+from sidecar.web.answer_head import SERVER_NAME, json_head
+from sidecar.web.error_forms import FORM, OWN, Fault, form_of
+from sidecar.web.fast_path import FastPath
 from sidecar.web.route import Handler
 
 log = logging.getLogger(__name__)
 
-_PROCESS_ID = uuid.uuid4().hex[:24]  # followed by a serial number, the id of a request
-_serial = itertools.count(1)
-CLIENT_LEFT = 499  # nobody received the answer; nginx logs the same number
-SERVER_NAME = "sidecar"  # aiohttp's own header would disclose versions
 NO_ROUTE = "unknown"
 _INTERNAL = Fault(500, "Internal server error", HTTPStatus(500).phrase)
 _SERVING = web.RequestKey("serving", asyncio.Task[Any])  # what runs its handler
@@ -60,6 +55,7 @@ class ServerContext:
     guard: OriginGuard
     metrics: Metrics
     access_log: AccessLog
+    fast_path: FastPath | None  # None: this port has none of its routes
     draining: asyncio.Event
     listeners: list[OpenConnections]
 
@@ -151,18 +147,9 @@ async def begin_stream(request: web.Request, response: web.StreamResponse) -> No
 
 def bare_answer(exc: SidecarError) -> bytes:
     """Return a refusal as the bytes of a whole answer, for a connection that nobody serves."""
-    body = msgspec.json.encode(OWN.body(Fault.of(exc)))
-    headers = {
-        hdrs.CONTENT_TYPE: "application/json",
-        hdrs.CONTENT_LENGTH: str(len(body)),
-        hdrs.CONNECTION: "close",
-        hdrs.SERVER: SERVER_NAME,
-        request_head.REQUEST_ID: _new_id(),
-        **exc.headers,
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    status = HTTPStatus(exc.status)
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode() + body
+    body = OWN.encode(Fault.of(exc))
+    request_id = request_head.new_request_id()
+    return json_head(exc.status, len(body), request_id, headers=exc.headers, close=True) + body
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
@@ -220,7 +207,7 @@ def error_response(
     if isinstance(request, web.Request) and _SERVING in request:  # it has reached an application
         form = request.app.get(FORM, form)
     return web.Response(
-        body=_encoded(form, fault),
+        body=form.encode(fault),
         status=form.status(fault.status),
         headers={hdrs.CONTENT_TYPE: "application/json", **(headers or {})},
     )
@@ -230,14 +217,6 @@ def fault_of(request: web.Request, exc: SidecarError) -> Fault:
     """Return what *exc* tells, its field called as the client of *request* calls it."""
     admission = request.get(ADMISSION)
     return Fault.of(exc) if admission is None else Fault.of(exc, admission.field_names)
-
-
-def _encoded(form: ErrorForm, fault: Fault) -> bytes:
-    """Encode *fault*, without its sentences if they hold text that cannot be encoded."""
-    try:
-        return msgspec.json.encode(form.body(fault))
-    except UnicodeEncodeError:
-        return msgspec.json.encode(form.body(fault.bare()))
 
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
@@ -267,8 +246,4 @@ def _preflight() -> web.Response:
 
 def _request_id(request: web.BaseRequest) -> str:
     """Return the client's own id if it is a sane one, else a new one."""
-    return request_head.request_id(request) or _new_id()
-
-
-def _new_id() -> str:
-    return f"{_PROCESS_ID}{next(_serial):08x}"
+    return request_head.request_id(request) or request_head.new_request_id()

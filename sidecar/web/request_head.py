@@ -6,10 +6,13 @@ on from here (to a worker, a log, an answer) is plain ASCII.  What does not matc
 if the client had not sent it; a target that does not match is refused.
 """
 
+import itertools
 import re
+import uuid
+from typing import Protocol
 
 from aiohttp import hdrs, web
-from multidict import istr
+from multidict import CIMultiDictProxy, istr
 
 from sidecar.errors import InvalidTarget
 
@@ -28,13 +31,30 @@ _FORWARDED = re.compile(r"[0-9A-Za-z.:,\[\] \t_-]*")
 _PRINTABLE = re.compile(r"[\t\x20-\x7e]*")
 
 
-def request_id(request: web.BaseRequest) -> str | None:
+_PROCESS_ID = uuid.uuid4().hex[:24]  # followed by a serial number, the id of a request
+_serial = itertools.count(1)
+
+
+class Headed(Protocol):
+    """A request, or what the parser has made of its head."""
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """Its headers."""
+
+
+def new_request_id() -> str:
+    """Return an id for a request that has brought none."""
+    return f"{_PROCESS_ID}{next(_serial):08x}"
+
+
+def request_id(request: Headed) -> str | None:
     """Return the client's own id of the request, if it sent one that is fit to be repeated."""
     given = request.headers.get(REQUEST_ID)
     return given if given and _REQUEST_ID.fullmatch(given) else None
 
 
-def traceparent(request: web.Request) -> str | None:
+def traceparent(request: Headed) -> str | None:
     """Return the position in the client's trace.
 
     One of a later version than ours (00) goes on as one of ours: W3C Trace Context, section 4.3.

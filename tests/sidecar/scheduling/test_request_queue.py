@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import QueueFull
-from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.request_queue import RequestQueue
 
 
@@ -21,8 +21,8 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def entry(
     loop: asyncio.AbstractEventLoop, name: str = "", *, priority: int = 0, alone: bool = False
-) -> Entry:
-    return Entry(name.encode(), loop.create_future(), priority=priority, alone=alone)
+) -> AwaitedEntry:
+    return AwaitedEntry(name.encode(), loop.create_future(), priority=priority, alone=alone)
 
 
 def queue(
@@ -134,7 +134,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     loop: asyncio.AbstractEventLoop, steps: list[Step]
 ) -> None:
     waiting = queue(max_entries=10**6)
-    queued: dict[str, Entry] = {}
+    queued: dict[str, AwaitedEntry] = {}
     taken: list[Entry] = []
     for number, (step, value) in enumerate(steps):
         if step == "put":

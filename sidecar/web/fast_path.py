@@ -1,0 +1,259 @@
+"""The short way of a plain request: without a task, and without aiohttp's request and response.
+
+Most requests of a route are alike: one piece, nothing unusual in the head, a credential that has
+been checked before.  `FastPath.take` is shown each request that has come in one piece.  Where all
+that middleware and admission would check is plainly in order, its input goes to the queue at once,
+as a `FastCall`, which answers the client itself.  Of anything else it returns None, before it has
+changed anything: the request then goes the ordinary way, which alone knows how to wait, to refuse,
+and to say why.  So a check here may be stricter than the one it stands for, and never laxer.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import HttpVersion11, hdrs
+from aiohttp.http_parser import RawRequestMessage
+
+from sidecar.access.authenticator import Authenticator
+from sidecar.access.identity import Identity
+from sidecar.access.limits import Limits
+from sidecar.access.origins import OriginGuard
+from sidecar.errors import REFUSED, ForbiddenOrigin, InternalError, RequestTimedOut, SidecarError
+from sidecar.scheduling.dispatcher import Dispatcher
+from sidecar.scheduling.entry import Entry, Payload, Reply
+from sidecar.settings import Settings
+from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
+from sidecar.telemetry.log_queue import AccessLog
+from sidecar.telemetry.prometheus import Metrics
+from sidecar.telemetry.statistics import Statistics
+from sidecar.web import request_head
+from sidecar.web.admission import API_KEY
+from sidecar.web.answer_head import json_head
+from sidecar.web.body_budget import UNCOUNTED_BYTES
+from sidecar.web.error_forms import OWN, Fault
+from sidecar.web.turns import Turns
+
+log = logging.getLogger(__name__)
+
+_UNUSUAL = (
+    hdrs.CONTENT_ENCODING,
+    hdrs.EXPECT,
+    hdrs.ORIGIN,
+    hdrs.TRANSFER_ENCODING,
+    hdrs.ACCESS_CONTROL_REQUEST_METHOD,
+)
+
+
+class FastConnection(Protocol):
+    """A connection, as far as a call knows it."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the connection is closed behind this answer."""
+
+    def end_call(self, answer: bytes) -> None:
+        """Send *answer*, and take the next request."""
+
+
+class Prepared(Protocol):
+    """What a route has made of a body: one input for one model, and how to answer it."""
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What takes the input."""
+
+    @property
+    def body(self) -> Payload:
+        """The input, as the job carries it."""
+
+    @property
+    def priority(self) -> float:
+        """How soon it is to run, 0 to 10."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds from the request's arrival."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has a job of its own."""
+
+    def encode(self, reply: Reply, seconds: float) -> bytes:
+        """Return the JSON of the answer, *seconds* after the request's arrival."""
+
+
+Prepare = Callable[[bytes], Prepared | None]  # None: this body goes the ordinary way
+
+
+class FastCall(Entry):
+    """One plain request: the entry that its input becomes, which answers the client itself."""
+
+    __slots__ = (
+        "_arrived",
+        "_connection",
+        "_done",
+        "_identity",
+        "_path",
+        "_prepared",
+        "_route",
+        "_timer",
+    )
+
+    request_id: str
+
+    def __init__(
+        self,
+        path: "FastPath",
+        prepared: Prepared,
+        connection: FastConnection,
+        message: RawRequestMessage,
+        identity: Identity | None,
+    ) -> None:
+        super().__init__(
+            prepared.body,
+            request_id=request_head.request_id(message) or request_head.new_request_id(),
+            priority=prepared.priority,
+            alone=prepared.alone,
+            traceparent=request_head.traceparent(message),
+        )
+        self._path = path
+        self._route = message.path
+        self._prepared = prepared
+        self._connection = connection
+        self._identity = identity
+        self._done = False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more: answered, timed out, or the client left."""
+        return self._done
+
+    def begin(self) -> bool:
+        """Queue the input; return whether it found a place in the queue."""
+        try:
+            self._prepared.dispatcher.put((self,))
+        except SidecarError:
+            return False
+        self._arrived = self._path.statistics.begin()
+        self._timer = asyncio.get_running_loop().call_later(self._prepared.timeout, self._time_out)
+        return True
+
+    def answer(self, reply: Reply) -> None:
+        """Send the answer, unless nobody waits for it any more."""
+        if self._done:
+            return
+        try:
+            body = self._prepared.encode(reply, time.monotonic() - self._arrived)
+        except Exception:
+            log.exception("an answer of %s cannot be written", self._route)
+            self.refuse(InternalError())
+            return
+        self._end(200, len(body), success=True)
+        head = json_head(200, len(body), self.request_id, close=self._connection.ends)
+        self._connection.end_call(head + body)
+
+    def refuse(self, error: SidecarError) -> None:
+        """Send an error, unless nobody waits for an answer any more."""
+        if self._done:
+            return
+        if error.status in REFUSED:
+            self._path.metrics.count_rejection(type(error).__name__)
+        body = OWN.encode(Fault.of(error))
+        self._end(error.status, len(body), success=False)
+        head = json_head(
+            error.status,
+            len(body),
+            self.request_id,
+            headers=error.headers,
+            close=self._connection.ends,
+        )
+        self._connection.end_call(head + body)
+
+    def leave(self) -> None:
+        """Stop waiting: the client has left."""
+        if not self._done:
+            self._end(CLIENT_LEFT, None, success=False)
+
+    def _end(self, status: int, size: int | None, *, success: bool) -> None:
+        """Count and log the request, which nobody waits for any more."""
+        path = self._path
+        self._done = True
+        self._timer.cancel()
+        if self.queued:
+            self._prepared.dispatcher.discard((self,))
+        taken = path.statistics.end(self._arrived, inputs=1, success=success)
+        if success:
+            path.metrics.observe_latency(self._route, taken)
+        if status != CLIENT_LEFT:
+            path.metrics.count_answer(self._route, status)
+        if path.access_log.enabled:
+            subject = None if self._identity is None else self._identity.subject
+            seconds = round(taken, 6)
+            line = AccessLine(
+                "POST", self._route, status, seconds, subject, size, time.time(), self.request_id
+            )
+            path.access_log.add(line)
+
+    def _time_out(self) -> None:
+        waited = time.monotonic() - self._arrived
+        self.refuse(RequestTimedOut(self._prepared.timeout, waited))
+
+
+@dataclass(slots=True, kw_only=True)
+class FastPath:
+    """Takes plain requests.  *fast_routes* has what prepares the bodies of a path."""
+
+    settings: Settings
+    guard: OriginGuard
+    authenticator: Authenticator
+    limits: Limits
+    turns: Turns
+    draining: asyncio.Event
+    statistics: Statistics
+    metrics: Metrics
+    access_log: AccessLog
+    fast_routes: Mapping[str, Prepare]
+
+    def __post_init__(self) -> None:
+        """Take nothing where each request has to be counted, or the machine's load asked for."""
+        if self.limits.per_client.limited or self.limits.ceiling.limited:
+            self.fast_routes = {}
+
+    def take(
+        self, connection: FastConnection, message: RawRequestMessage, body: bytes
+    ) -> FastCall | None:
+        """Queue the input in *body*, and return the call; None if the request is not plain."""
+        prepare = self.fast_routes.get(message.path)
+        if prepare is None or message.method != hdrs.METH_POST or not self._is_plain(message):
+            return None
+        headers, identity = message.headers, None
+        authorization, api_key = headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
+        if authorization or api_key:
+            identity = self.authenticator.recall_headers(authorization, api_key)
+        if identity is None and (authorization or api_key or self.settings.require_authentication):
+            return None
+        if len(body) > UNCOUNTED_BYTES or self.draining.is_set() or not self.turns.take():
+            return None
+        prepared = prepare(body)
+        if prepared is None:
+            return None
+        call = FastCall(self, prepared, connection, message, identity)
+        return call if call.begin() else None
+
+    def _is_plain(self, message: RawRequestMessage) -> bool:
+        """Return whether the head asks for nothing but an answer on the same connection."""
+        if message.should_close or message.upgrade or message.version != HttpVersion11:
+            return False
+        headers = message.headers
+        for name in _UNUSUAL:
+            if name in headers:
+                return False
+        try:
+            self.guard.check(headers.get(hdrs.HOST), None)
+        except ForbiddenOrigin:
+            return False
+        return True

@@ -311,3 +311,8 @@ async def test_other_paths_and_methods_are_refused_in_torchserves_form(managed: 
 async def test_it_is_not_on_the_port_that_all_clients_ask(managed: Managed) -> None:
     response = await managed.client.delete("/models/echo", headers=ADMIN)
     assert response.status == 405
+
+
+async def test_the_port_of_the_management_api_runs_no_model(managed: Managed) -> None:
+    body = {"model_name": "echo", "inputs": [1, 2, 3]}
+    assert (await managed.ask("POST", "/predict", 404, json=body))["code"] == 404

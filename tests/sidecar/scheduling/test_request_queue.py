@@ -134,7 +134,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     loop: asyncio.AbstractEventLoop, steps: list[Step]
 ) -> None:
     waiting = queue(max_entries=10**6)
-    queued: dict[str, AwaitedEntry] = {}
+    queued: dict[str, Entry] = {}
     taken: list[Entry] = []
     for number, (step, value) in enumerate(steps):
         if step == "put":
@@ -147,6 +147,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
                 taken.append(got)
         elif step == "leave" and queued:
             left = queued.pop(sorted(queued)[value % len(queued)])
+            assert isinstance(left, AwaitedEntry)
             left.reply.cancel()
             waiting.discard([left])
         elif step == "put_back" and taken:

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import logging
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 
 from sidecar.program import PROGRAM, Program
-from sidecar.telemetry.log_lines import CLIENT_LEFT
+from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine, AccessLines
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.web.body_budget import UNCOUNTED_BYTES
 from tests.fake_torchserve import FakeTorchServe, Refuse
@@ -54,7 +54,8 @@ def take(
 @pytest.fixture
 def program(client: Client) -> Program:
     assert client.app is not None
-    return client.app[PROGRAM]
+    program: Program = client.app[PROGRAM]
+    return program
 
 
 async def test_a_plain_request_goes_the_short_way(program: Program) -> None:
@@ -190,6 +191,12 @@ def request(body: bytes, *lines: bytes) -> bytes:
     return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
+def access_lines(program: Program, caplog: pytest.LogCaptureFixture) -> list[AccessLine]:
+    program.access_log.flush()
+    records = [record for record in caplog.records if record.name == REQUESTS]
+    return [line for record in records for line in cast("AccessLines", record.msg)]
+
+
 def fail(value: Any) -> Any:
     if value == "refuse":
         raise Refuse(400, "must be another", "inputs")
@@ -230,11 +237,10 @@ async def test_both_ways_are_counted_and_logged_alike(
 ) -> None:
     caplog.set_level(logging.INFO, REQUESTS)
     torchserve.answer = fail
-    lines: list[Any] = []
-    program.access_log.add = lines.append  # type: ignore[method-assign]
     for inputs in ([1, 2, 3], "refuse"):
         for unusual in ((), (ORDINARY,)):
             await ask(client, *unusual, inputs=inputs)
+    lines = access_lines(program, caplog)
     told = [(line.method, line.path, line.status, line.bytes, line.request_id) for line in lines]
     assert told[2] == told[3]
     assert [line[:3] for line in told[:2]] == [("POST", "/predict", 200)] * 2
@@ -282,8 +288,6 @@ async def test_a_client_that_leaves_is_waited_for_no_longer(
 ) -> None:
     caplog.set_level(logging.INFO, REQUESTS)
     torchserve.hold()
-    lines: list[Any] = []
-    program.access_log.add = lines.append  # type: ignore[method-assign]
     raw = await Raw.connect(client)
     await raw.send(request(json.dumps(ECHO).encode()))
     async with asyncio.timeout(SOON):
@@ -292,7 +296,7 @@ async def test_a_client_that_leaves_is_waited_for_no_longer(
         raw.transport.abort()
         while program.statistics.active:
             await asyncio.sleep(0.001)
-    assert [line.status for line in lines] == [CLIENT_LEFT]
+    assert [line.status for line in access_lines(program, caplog)] == [CLIENT_LEFT]
     torchserve.release()
 
 

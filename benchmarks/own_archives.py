@@ -1,8 +1,9 @@
-"""An archive with a handler of its own: asked at TorchServe itself, and through the sidecar.
+"""Archives with a handler of their own: asked at TorchServe itself, and through the sidecar.
 
-`scripts/bench_archives`: both servers run side by side, with a worker each, and are measured in
-turn, so that what else the machine does slows both.  The handler takes a fixed time for a batch,
-as a network on a GPU does.  TorchServe is measured with the archive's own setting.
+`scripts/bench_archives [MS …]`, by default 0 and 15: for each, a handler that takes so many
+milliseconds for a batch, whatever its size, as a network on a GPU does.  Both servers run side by
+side, with a worker each, and are measured in turn, so that what else the machine does slows both.
+TorchServe is measured with several delays of its batches, and the best at each load counts.
 """
 
 import asyncio
@@ -13,30 +14,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+import psutil
 
 from tests.integration.server import Server, wait_for
 from tests.own_archives.plain import plain_torchserve
 
-NAME = "bench"
-BATCH_SIZE, BATCH_DELAY_MS, PASS_MS = 8, 20, 25
-HANDLER = f"""
+BATCH_SIZE = 8
+DELAYS_MS = (1, 10)
+PASSES_MS = (0.0, 15.0)
+HANDLER = """
 import time
 
 
 def handle(data, context):
     if data is None:
         return None
-    time.sleep({PASS_MS / 1000})
+    time.sleep({seconds})
     return ["done"] * len(data)
 """
-CONFIG = f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {BATCH_DELAY_MS}\n"
 LOADS = (1, 4, 8, 16, 64)
-SECONDS, ROUNDS = 3.0, 3
+SECONDS, ROUNDS = 1.5, 3
 FLOOD, URGENT = 64, 40
 
 
@@ -48,17 +50,24 @@ class Figures(NamedTuple):
     p99: float
 
 
-def pack(folder: Path) -> Path:
-    """Pack the archive into a model store; return that."""
+def pack(folder: Path, pass_ms: float, delays_ms: Sequence[int]) -> Path:
+    """Pack an archive for each delay into a model store; return that."""
     store = folder / "store"
-    store.mkdir()
-    (folder / "handler.py").write_text(HANDLER)
-    (folder / "config.yaml").write_text(CONFIG)
-    command = [sys.executable, "-m", "model_archiver.model_packaging", "--model-name", NAME]
-    command += ["--version", "1.0", "--handler", str(folder / "handler.py")]
-    command += ["--config-file", str(folder / "config.yaml"), "--export-path", str(store)]
-    subprocess.run(command, check=True)
+    store.mkdir(parents=True)
+    (folder / "handler.py").write_text(HANDLER.format(seconds=pass_ms / 1000))
+    for delay_ms in delays_ms:
+        config = folder / "config.yaml"
+        config.write_text(f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n")
+        command = [sys.executable, "-m", "model_archiver.model_packaging", "--version", "1.0"]
+        command += ["--model-name", name_of(delay_ms), "--handler", str(folder / "handler.py")]
+        command += ["--config-file", str(config), "--export-path", str(store)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return store
+
+
+def name_of(delay_ms: int) -> str:
+    """Return the name of the model whose batches wait so long."""
+    return f"delay_{delay_ms}"
 
 
 async def measure(url: str, connections: int) -> Figures:
@@ -116,8 +125,8 @@ async def measure_priority(url: str) -> tuple[Figures, Figures]:
 
 
 @contextlib.contextmanager
-def sidecar(folder: Path, store: Path) -> Iterator[str]:
-    """Run the sidecar with a TorchServe of its own; its address."""
+def sidecar(folder: Path, store: Path, name: str) -> Iterator[Server]:
+    """Run the sidecar with a TorchServe of its own, until its model *name* answers."""
     folder.mkdir()
     (folder / "models.json").write_text('{"models": {}}')
     server = Server(
@@ -126,14 +135,12 @@ def sidecar(folder: Path, store: Path) -> Iterator[str]:
     server.start()
     try:
         server.wait_ready()
-        wait_for(lambda: _answers(server.url), server.log)
-        yield server.url
+        wait_for(
+            lambda: asyncio.run(_status(f"{server.url}/predictions/{name}")) == 200, server.log
+        )
+        yield server
     finally:
         server.stop()
-
-
-def _answers(url: str) -> bool:
-    return asyncio.run(_status(f"{url}/predictions/{NAME}")) == 200
 
 
 async def _status(url: str) -> int:
@@ -141,41 +148,61 @@ async def _status(url: str) -> int:
         return response.status
 
 
-def main() -> None:
-    """Print both tables."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        store = pack(folder)
-        with (
-            plain_torchserve(folder / "plain", store, models=1) as plain,
-            sidecar(folder / "sidecar", store) as url,
-        ):
-            direct, through = (
-                f"http://127.0.0.1:{plain.port}/predictions/{NAME}",
-                f"{url}/predictions/{NAME}",
-            )
-            print(f"{os.cpu_count()} processors; batch {BATCH_SIZE}, {PASS_MS} ms each")
-            print("requests per second (p50 in ms)")
-            print(f"{'connections':>12} {'TorchServe':>16} {'sidecar':>16} {'ratio':>6}")
-            for connections in LOADS:
-                pairs = [
-                    (
-                        asyncio.run(measure(direct, connections)),
-                        asyncio.run(measure(through, connections)),
-                    )
-                    for _ in range(ROUNDS)
-                ]
-                ours = statistics.median(pair[1].rate for pair in pairs)
-                theirs = statistics.median(pair[0].rate for pair in pairs)
-                p50 = [statistics.median(pair[i].p50 for pair in pairs) for i in (0, 1)]
-                figures = f"{theirs:>8.0f} ({p50[0]:>4.0f}) {ours:>8.0f} ({p50[1]:>4.0f})"
-                print(f"{connections:>12} {figures} {ours / theirs:>6.2f}")
-            low, high = asyncio.run(measure_priority(through))
-            print(
-                f"under a flood of {FLOOD}: priority 0 p50 {low.p50:.0f} ms, p99 {low.p99:.0f} ms; "
-                f"priority 10 p50 {high.p50:.0f} ms, p99 {high.p99:.0f} ms"
-            )
+def processor_seconds(server: Server) -> float:
+    """Return how much processor time the sidecar has taken, without TorchServe."""
+    assert server.process is not None
+    times = psutil.Process(server.process.pid).cpu_times()
+    return times.user + times.system
+
+
+def main(passes_ms: Sequence[float]) -> None:
+    """Print a table for each handler."""
+    print(f"{os.cpu_count()} processors; batches of {BATCH_SIZE}; requests per second (p50 in ms)")
+    for pass_ms in passes_ms:
+        with tempfile.TemporaryDirectory() as name:
+            _bench(Path(name), pass_ms)
+
+
+def _bench(folder: Path, pass_ms: float) -> None:
+    theirs = pack(folder / "theirs", pass_ms, DELAYS_MS)
+    ours = pack(folder / "ours", pass_ms, DELAYS_MS[-1:])
+    name = name_of(DELAYS_MS[-1])
+    with (
+        plain_torchserve(folder / "plain", theirs, models=len(DELAYS_MS)) as plain,
+        sidecar(folder / "sidecar", ours, name) as server,
+    ):
+        base = f"http://127.0.0.1:{plain.port}/predictions"
+        direct = [f"{base}/{name_of(delay)}" for delay in DELAYS_MS]
+        through = f"{server.url}/predictions/{name}"
+        print(f"\n{pass_ms:g} ms a batch")
+        print(f"{'connections':>12} {'TorchServe':>16} {'sidecar':>16} {'ratio':>6} {'its ms':>7}")
+        for connections in LOADS:
+            _measure_load(server, direct, through, connections)
+        low, high = asyncio.run(measure_priority(through))
+        print(
+            f"under a flood of {FLOOD}: priority 0 p50 {low.p50:.0f} ms, p99 {low.p99:.0f} ms; "
+            f"priority 10 p50 {high.p50:.0f} ms, p99 {high.p99:.0f} ms"
+        )
+
+
+def _measure_load(server: Server, direct: Sequence[str], through: str, connections: int) -> None:
+    """Print the medians of some rounds, and the processor time of the sidecar per request."""
+    rounds, spent = [], 0.0
+    for _ in range(ROUNDS):
+        figures = [asyncio.run(measure(url, connections)) for url in direct]
+        began = processor_seconds(server)
+        figures.append(asyncio.run(measure(through, connections)))
+        spent += processor_seconds(server) - began
+        rounds.append(figures)
+    medians = [
+        Figures(*(statistics.median(values) for values in zip(*figures, strict=True)))
+        for figures in zip(*rounds, strict=True)
+    ]
+    theirs, ours = max(medians[:-1]), medians[-1]
+    its_ms = spent * 1000 / sum(figures[-1].rate * SECONDS for figures in rounds)
+    shown = " ".join(f"{each.rate:>9.0f} ({each.p50:>4.0f})" for each in (theirs, ours))
+    print(f"{connections:>12} {shown} {ours.rate / theirs.rate:>6.2f} {its_ms:>7.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    main([float(each) for each in sys.argv[1:]] or PASSES_MS)

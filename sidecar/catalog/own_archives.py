@@ -213,6 +213,7 @@ def _inference(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return {
         "max_batch_size": batch_size,
         "batch_delay_ms": _number(settings, "maxBatchDelay", 0, 100),
+        "continuous_batching": settings.get("continuousBatching") is True,
         "workers": workers,
         "job_timeout_seconds": _number(settings, "responseTimeout", 1, 120),
         "startup_timeout_seconds": _number(settings, "startupTimeout", 1, 120),

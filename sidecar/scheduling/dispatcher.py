@@ -272,6 +272,7 @@ class DispatcherFactory:
                 int(settings.max_job_mb * MB),
                 spec.inference.job_timeout_seconds,
                 by_torchserve=spec.is_own,
+                continuous=spec.inference.continuous_batching,
             ),
             on_trouble=on_trouble,
             on_waiting=on_waiting,

@@ -67,7 +67,8 @@ class RequestRunner(Runner):
     def slots(self, workers: int) -> int:
         """Return how many requests may be in flight: a batch for each worker, and those ahead."""
         self._workers = workers
-        return min(self._limits.items * (workers + MOST_AHEAD), MAX_FORWARDED) if workers else 0
+        ahead = 1 if self._limits.continuous else MOST_AHEAD
+        return min(self._limits.items * (workers + ahead), MAX_FORWARDED) if workers else 0
 
     def plan(self, first: Entry, jobs: int, waiting: int) -> Plan:
         """Return how many requests to send now; one that is to have no company is sent alone."""
@@ -75,7 +76,7 @@ class RequestRunner(Runner):
             return WAIT
         self._alone = first.alone
         now = self._clock()
-        if first.alone:
+        if first.alone or self._limits.continuous:
             return self._bursts.begin(1, now, crowd=waiting)
         return self._bursts.plan(
             first.enqueued_at, workers=self._workers, in_flight=jobs, waiting=waiting, now=now

@@ -55,12 +55,14 @@ class Inference(_Entry, frozen=True):
     *batch_delay_ms* are what TorchServe uses when it is called without the sidecar.
 
     With the handler `own`, TorchServe forms the batches: of up to *batch_size* requests, of which
-    the first waits for the others for *batch_delay_ms* at most.
+    the first waits for the others for *batch_delay_ms* at most.  *continuous_batching*: it takes
+    requests into a batch that runs, so none waits here for a batch to be full.
     """
 
     max_batch_size: Count = 16
     batch_size: Count = 8
     batch_delay_ms: Annotated[int, Meta(ge=0)] = 5
+    continuous_batching: bool = False  # with the handler `own`
     queue_size: Count = 2048
     workers: Workers = Workers()
     job_timeout_seconds: Count = 60

@@ -26,6 +26,7 @@ CONFIG = {
     "maxBatchDelay": 30,
     "minWorkers": 2,
     "maxWorkers": 3,
+    "continuousBatching": True,
     "responseTimeout": 9,
     "mine": {"deviceType": "odd"},
 }
@@ -87,6 +88,7 @@ def test_every_form_is_read(tmp_path: Path, name: str) -> None:
     assert spec.archive == name
     inference = spec.inference
     assert (inference.batch_size, inference.batch_delay_ms) == (4, 30)
+    assert inference.continuous_batching
     assert (inference.workers.min, inference.workers.max) == (2, 3)
     assert (inference.job_timeout_seconds, inference.startup_timeout_seconds) == (9, 120)
 
@@ -177,7 +179,7 @@ def test_own_handlers_come_from_the_model_store_alone(entry: dict[str, Any]) -> 
 def test_only_own_models_have_names_with_large_letters() -> None:
     entry = {"display_name": "x", "description": "x", "source": "builtin", "task": "tensor"}
     entry["handler"] = "tensor_handler"
-    with pytest.raises(CatalogError, match="small letters"):
+    with pytest.raises(CatalogError, match="lower-case letters"):
         parse_specs(json.dumps({"models": {"Mine": entry}}).encode(), "models.json")
 
 

@@ -30,8 +30,11 @@ def start_own(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path) -
     (store / "Mine.mar").touch()
     torchserve.archives.add("Mine.mar")
 
-    async def start_own(batch_size: int = 1, **settings: Any) -> Client:
-        entry = OWN | {"inference": {"batch_size": batch_size, "queue_size": 8}}
+    async def start_own(
+        batch_size: int = 1, inference: Mapping[str, Any] = NONE, **settings: Any
+    ) -> Client:
+        given = {"batch_size": batch_size, "queue_size": 8, **inference}
+        entry = OWN | {"inference": given}
         catalog = {"Mine": entry, "echo": CATALOG["echo"]}
         return await start(catalog=catalog, model_store=store, **settings)
 
@@ -124,6 +127,24 @@ async def test_two_batches_are_in_flight_for_one_worker_and_the_rest_waits_by_pr
     await asyncio.gather(*first, *later)
     assert order.index(b"high") < order.index(b"low")
     assert torchserve.most_busy == 4
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+async def test_a_request_waits_for_a_batch_that_runs_unless_it_can_join_that(
+    start_own: Start, torchserve: FakeTorchServe, continuous: bool
+) -> None:
+    client = await start_own(batch_size=4, inference={"continuous_batching": continuous})
+    torchserve.hold()
+    first = ask(client)
+    await until(lambda: torchserve.busy == 1)
+    second = ask(client)
+    assert client.app is not None
+    active = client.app[PROGRAM].statistics
+    await until(lambda: active.active == 2)
+    await let_the_loop_turn()
+    assert torchserve.busy == (2 if continuous else 1)
+    torchserve.release()
+    assert (await first, await second) == ((200, b"x"), (200, b"x"))
 
 
 async def test_what_made_a_batch_fail_is_found_by_asking_for_each_alone(

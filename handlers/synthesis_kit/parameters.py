@@ -10,6 +10,7 @@ from synthesis_kit.prosody import Emotion
 from synthesis_kit.text.ipa import MAX_WORDS
 
 Factor = Annotated[float, Meta(ge=0.5, le=2.0)]
+Speed = Annotated[float, Meta(ge=0.25, le=4.0)]  # the range of OpenAI's API; /synthesize takes less
 
 
 class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +25,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """
 
     voice: str | None = None
-    speed: Factor = 1.0
+    speed: Speed = 1.0
     pitch: Factor = 1.0
     volume: Annotated[float, Meta(ge=0.1, le=2.0)] = 1.0
     emotion: Emotion | None = None

@@ -6,9 +6,10 @@ import msgspec
 from msgspec import Meta
 
 from sidecar.schemas.openai.requests import ModelId, OpenAIRequest
-from sidecar.schemas.synthesis import Factor, Text
+from sidecar.schemas.synthesis import Text
 
 SpeechFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+Speed = Annotated[float, Meta(ge=0.25, le=4.0)]
 VoiceName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
@@ -28,7 +29,7 @@ class SpeechRequest(OpenAIRequest, frozen=True, kw_only=True):
         Meta(description="OpenAI's names, and the model's own; null: the model's first"),
     ] = None
     response_format: Annotated[SpeechFormat | None, Meta(description="null: mp3")] = None
-    speed: Annotated[Factor | None, Meta(description="2.0 takes half the time; null: 1.0")] = None
+    speed: Annotated[Speed | None, Meta(description="2.0 takes half the time; null: 1.0")] = None
     instructions: Annotated[
         Annotated[str, Meta(max_length=4096)] | None,
         Meta(description="How to speak; if this names one emotion, the voice takes it on"),

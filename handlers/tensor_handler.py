@@ -63,6 +63,17 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
         outputs = first_tensor(self.model(sent(batch, self.device, dtype)), len(batch)).cpu()
         return outputs.float() if outputs.is_floating_point() else outputs
 
+    def details(self) -> dict[str, Any]:
+        """Return what one answer looks like, where an input is known that surely fits."""
+        samples = self.samples(1)
+        if not samples:
+            return {}
+        with torch.inference_mode():
+            answers = [self.forward(one.batch) for one in self.plan(samples)]
+        shape = list(answers[0].shape[1:]) if answers[0][0].numel() > 1 else [1]
+        dtype = "float32" if answers[0].is_floating_point() else "int64"
+        return {"output": {"shape": shape, "dtype": dtype}}
+
     def samples(self, count: int) -> list[Array]:
         """Return inputs of the shape that the options name; none where any shape is allowed."""
         samples = (self._input.sample(seed) for seed in range(count))

@@ -115,7 +115,10 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
 
     def details(self) -> dict[str, Any]:
         """Return how texts are batched, and how long they may be, in tokens."""
+        with torch.inference_mode():
+            vectors = [self.forward(one.batch).vectors for one in self.plan(self.samples(1))]
         return {
+            "output": {"shape": list(vectors[0].shape[1:]), "dtype": "float32"},
             "batching": self.batching.name,
             "max_length": self._max_length,
             "hidden_size": self.model.config.hidden_size,

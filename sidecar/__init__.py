@@ -13,6 +13,7 @@ The layers, imports go down only:
     routes                   one endpoint each: a request in, an answer out
     web                      connections, bodies within their limits, who may enter, errors
     speech                   text to audio and audio to text, in pieces
+    open_inference           tensors of the Open Inference Protocol, in and out
     openai                   what OpenAI's names and instructions mean here
     models                   every model: its state, queue and workers, from catalog to end
     downloads                models from elsewhere, in a process of their own

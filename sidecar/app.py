@@ -32,6 +32,7 @@ from sidecar.routes import (
     transcribe,
 )
 from sidecar.routes.groups import GROUPS, ROUTES
+from sidecar.routes.open_inference import models as open_inference_models
 from sidecar.routes.openai import models as openai_models
 from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.settings import Settings
@@ -109,6 +110,7 @@ def _provide_parts(app: web.Application, program: Program) -> None:
     app[model_stock.PARTS] = program.provide(model_stock.StockParts)
     app[models.PARTS] = program.provide(models.ModelParts)
     app[NAMES] = program.provide(OpenAINames)
+    app[open_inference_models.PARTS] = program.provide(open_inference_models.TensorModelParts)
     app[openai_models.PARTS] = program.provide(openai_models.ListingParts)
     app[predict.PARTS] = program.provide(predict.PredictParts)
     app[root.PARTS] = program.provide(root.RootParts)

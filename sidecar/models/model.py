@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -47,6 +47,13 @@ LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that
 _REVISIONS = itertools.count()
 
 
+class OutputFacts(msgspec.Struct, frozen=True):
+    """What a model answers to one input, where that is numbers."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"]
+
+
 class Runtime(msgspec.Struct):
     """What a model's handler says of itself once it is loaded."""
 
@@ -56,6 +63,7 @@ class Runtime(msgspec.Struct):
     tensorrt: bool = False
     worker: int = 0  # the process that said it
     memory: WorkerMemory | None = None  # which it held
+    output: OutputFacts | None = None  # one of numbers
 
 
 class Model:
@@ -94,6 +102,7 @@ class Model:
         self.version: str | None = None
         self.workers: list[WorkerState] = []  # those that are READY
         self.runtime: Runtime | None = None
+        self.output: OutputFacts | None = None  # as last told, also while it sleeps
         self.error: str | None = None  # why it failed, or is not here; kept while it is tried again
         self.wanted = spec.enabled and spec.auto_load  # it is to be loaded, or asleep
         self.target_workers = max(spec.inference.workers.min, 1)  # when it is awake
@@ -277,6 +286,7 @@ class Model:
             self.awake_since = self._clock()
         self.ready_at = self._clock()
         self.suspect = False
+        self.output = runtime.output if runtime is not None else self.output
         self.retry.record_success()
         self._move(
             State.READY, reason, change=change, version=version, workers=workers, runtime=runtime

@@ -25,6 +25,7 @@ downloads              /models/download and what belongs to it
 autoscaler             /autoscaler/…
 logs                   /logs
 openai                 /v1/…, as OpenAI's clients call it
+open_inference         /v2/…, the Open Inference Protocol
 
 What several of them share:
 

@@ -21,6 +21,10 @@ from sidecar.routes import (
     synthesize,
     transcribe,
 )
+from sidecar.routes.open_inference import infer as open_inference_infer
+from sidecar.routes.open_inference import models as open_inference_models
+from sidecar.routes.open_inference import repository as open_inference_repository
+from sidecar.routes.open_inference import server as open_inference_server
 from sidecar.routes.openai import embeddings as openai_embeddings
 from sidecar.routes.openai import models as openai_models
 from sidecar.routes.openai import rerank as openai_rerank
@@ -62,6 +66,18 @@ GROUPS = (
             *openai_rerank.ROUTES,
             *openai_speech.ROUTES,
             *openai_transcription.ROUTES,
+        ],
+    ),
+    RouteGroup(
+        "Open Inference",
+        "Version 2 of the protocol that KServe and Triton have in common, for their clients: "
+        "tensors in, tensors out. `tritonclient` works as it is, over HTTP and, where that is "
+        "turned on, over gRPC.",
+        [
+            *open_inference_infer.ROUTES,
+            *open_inference_models.ROUTES,
+            *open_inference_server.ROUTES,
+            *open_inference_repository.ROUTES,
         ],
     ),
     RouteGroup(

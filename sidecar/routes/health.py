@@ -94,9 +94,13 @@ async def livez(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 if the server is healthy and not draining."""
-    parts = request.app[PARTS]
-    ready = not parts.draining.is_set() and (await _checks(parts)).all
+    ready = await is_ready(request.app[PARTS])
     return json_response(Probe("ok" if ready else "unavailable"), 200 if ready else 503)
+
+
+async def is_ready(parts: HealthParts) -> bool:
+    """Return whether the server is healthy and not draining."""
+    return not parts.draining.is_set() and (await _checks(parts)).all
 
 
 async def _checks(parts: HealthParts) -> Checks:

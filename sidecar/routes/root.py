@@ -36,6 +36,12 @@ ENDPOINTS = {
         "transcriptions": "/v1/audio/transcriptions",
         "translations": "/v1/audio/translations",
     },
+    "open_inference": {
+        "server": "/v2",
+        "live": "/v2/health/live",
+        "ready": "/v2/health/ready",
+        "index": "/v2/repository/index",
+    },
     "models": {
         "list": "/models",
         "download": "/models/download",

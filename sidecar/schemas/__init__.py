@@ -12,6 +12,7 @@ logs           /logs
 torchserve     TorchServe's own API
 torchserve_management  TorchServe's management API
 openai         /v1/…, as OpenAI's clients call it
+open_inference /v2/…, the Open Inference Protocol
 model_spec     models.json
 inline_audio   an audio file inside JSON
 languages      languages by the names that people and programs give them

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import SidecarError, sentence
+from sidecar.schemas.open_inference import OpenInferenceError
 from sidecar.schemas.openai.errors import ErrorType, OpenAIError
 from sidecar.schemas.predict import ErrorBody
 from sidecar.schemas.torchserve import TorchServeError
@@ -71,7 +72,9 @@ def form_of(path: str) -> ErrorForm:
     """Return the form of errors below *path*, on the port that all clients ask."""
     if path.startswith(TORCHSERVE_PATHS) or path.endswith(KSERVE_VERBS):
         return _TORCHSERVE
-    return _OPENAI if path.startswith(OPENAI_PATHS) else OWN
+    if path.startswith(OPENAI_PATHS):
+        return _OPENAI
+    return _OPEN_INFERENCE if path == "/v2" or path.startswith("/v2/") else OWN
 
 
 OPENAI_PATHS = ("/v1/", "/v2/rerank")
@@ -143,8 +146,13 @@ def _management_body(fault: Fault) -> dict[str, Any]:
     return _torchserve_body(fault._replace(status=_FOR_OPERATORS.get(fault.status, fault.status)))
 
 
+def _open_inference_body(fault: Fault) -> dict[str, Any]:
+    return {"error": f"{fault.error} ({fault.detail})" if fault.field else fault.error}
+
+
 OWN = ErrorForm(ErrorBody, _own_body)
 _OPENAI = ErrorForm(OpenAIError, _openai_body, MappingProxyType({422: 400}))
 _TORCHSERVE = ErrorForm(TorchServeError, _torchserve_body)
+_OPEN_INFERENCE = ErrorForm(OpenInferenceError, _open_inference_body, MappingProxyType({422: 400}))
 MANAGEMENT = ErrorForm(TorchServeError, _management_body, _FOR_OPERATORS)
 FORM = web.AppKey("error_form", ErrorForm)  # of every error of an application

@@ -13,7 +13,14 @@ from sidecar.web.event_stream import MEDIA_TYPE as EVENTS
 from sidecar.web.route import Route, RouteGroup
 
 EVERY_ROUTE = (403, 500)  # a Host or Origin that is not ours; an error of our own
-OWN_BODIES = {(503, "/health"), (503, "/readyz"), (500, "/ping")}  # their body says what is wrong
+OWN_BODIES = {
+    (503, "/health"),
+    (503, "/readyz"),
+    (500, "/ping"),
+    (503, "/v2/health/ready"),
+    (503, "/v2/models/{name}/ready"),
+    (503, "/v2/models/{name}/versions/{version}/ready"),
+}  # their body says what is wrong
 # In a path: what is there on every server.
 PLACES = {"name": "example", "file": "server.log", "version": "1.0", "url_path": "en"}
 WITH_BODY = {400, 413, 415, 503}  # of every route that reads one
@@ -104,7 +111,8 @@ def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, An
 
 def _needs_body(route: Route) -> bool:
     """Return whether a body must come; to `read_change`, none is an object without fields."""
-    return route.credential != "admin" or any(
+    may_be_empty = route.empty_body or route.credential == "admin"
+    return not may_be_empty or any(
         field.required for field in msgspec.structs.fields(route.request)
     )
 

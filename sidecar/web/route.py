@@ -41,6 +41,7 @@ class Route(NamedTuple):
     query: Any = None
     statuses: tuple[int, ...] = ()  # errors beyond those of every route
     credential: Literal["optional", "stats", "admin"] | None = None
+    empty_body: bool = False  # no body is an empty object; where something is changed, always
     max_body_bytes: int | None = None  # of a JSON body; None: what `max_bytes` says
     media_type: str = "application/json"
     or_response: Any = None

@@ -27,6 +27,7 @@ GOOD = {"model_name": "echo", "inputs": [1, 2, 3]}
 CLIP = base64.b64encode(write_wav(bytes(3200), 16000)).decode()
 NOWHERE = {"source": "tts_auto", "model_id": "nobody", "name": "nobody"}
 # And what comes back where no model speaks, and nothing was downloaded.
+TENSOR = {"inputs": [{"name": "input", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
 ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/predict": (GOOD, 200),
     "/predictions/{name}": (GOOD, 200),
@@ -50,6 +51,8 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/v1/audio/translations": ({"model": "whisper-1"}, 400),
     "/models/{name}/scale": ({"workers": 1}, 200),
     "/models/{name}/default": ({"version": "1.0"}, 200),
+    "/v2/models/{name}/infer": (TENSOR, 200),
+    "/v2/models/{name}/versions/{version}/infer": (TENSOR, 200),
     "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),
     "/models/download": (NOWHERE, 404),
     "/models/download/status/{id}": (None, 404),
@@ -138,7 +141,7 @@ def test_every_operation_has_an_id_of_its_own() -> None:
 
 def test_the_groups_come_in_the_order_that_a_newcomer_needs() -> None:
     names = [tag["name"] for tag in DOCUMENT["tags"]]
-    assert names == ["Predict", "Speech", "Models", "OpenAI", "Operations"]
+    assert names == ["Predict", "Speech", "Models", "OpenAI", "Open Inference", "Operations"]
     assert all(len(tag["description"]) > 50 for tag in DOCUMENT["tags"])
     used = [each["tags"] for path in DOCUMENT["paths"].values() for each in path.values()]
     assert sorted(used, key=lambda tags: names.index(tags[0])) == used

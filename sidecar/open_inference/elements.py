@@ -1,0 +1,159 @@
+"""A tensor's elements: read from JSON or bytes, checked against its shape, and written again.
+
+Nothing is built before it is known to fit: a shape is multiplied out without NumPy, whose numbers
+overflow, and is compared with the bytes that came.  Numbers are NumPy arrays of one dimension, in
+row-major order; elements of the type BYTES are a list.
+"""
+
+import functools
+import math
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sidecar.errors import InvalidFields, PayloadTooLarge
+from sidecar.open_inference.datatypes import BYTES, NUMBER_TYPES
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
+Elements = Numbers | list[bytes]
+Buffer = bytes | memoryview
+
+MOST_DIMENSIONS = 16
+STEP = 1 << 15  # elements converted at a time
+_LENGTH = struct.Struct("<I")  # stands before each element of the type BYTES
+_OPENING = re.compile(rb"[\[ \t\n\r]*")
+_encode = msgspec.json.Encoder().encode
+
+
+def count_elements(shape: Sequence[int], most: int, field: str) -> int:
+    """Return how many elements *shape* has.
+
+    Raises InvalidFields for a shape without any, and PayloadTooLarge for more than *most*.
+    """
+    if not 0 < len(shape) <= MOST_DIMENSIONS:
+        raise InvalidFields(
+            f"expected 1 to {MOST_DIMENSIONS} dimensions, got {len(shape)}", field=f"{field}.shape"
+        )
+    if min(shape) < 1:
+        raise InvalidFields(
+            f"expected dimensions of at least 1, got {list(shape)}", field=f"{field}.shape"
+        )
+    count = math.prod(shape)  # of Python's integers, which do not overflow
+    if count > most:
+        raise PayloadTooLarge(f"at most {most:,} elements in a tensor", field=f"{field}.shape")
+    return count
+
+
+def from_bytes(data: Buffer, datatype: str, count: int, field: str) -> Elements:
+    """Return the *count* elements in binary *data*.  Raises InvalidFields."""
+    if datatype == BYTES:
+        return _texts(memoryview(data), count, field)
+    kind = NUMBER_TYPES[datatype]
+    expected = count * kind.stored.itemsize
+    if len(data) != expected:
+        raise InvalidFields(
+            f"expected {expected} bytes for {count} elements of {datatype}, got {len(data)}",
+            field=field,
+        )
+    stored = np.frombuffer(data, kind.stored)
+    if datatype == "BF16":
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    if datatype == "BOOL" and stored.max() > 1:
+        raise InvalidFields("expected 0 or 1 for each element of BOOL", field=field)
+    return stored.astype(kind.read_as, copy=False)
+
+
+def _texts(data: memoryview, count: int, field: str) -> list[bytes]:
+    found: list[bytes] = []
+    place = 0
+    while place < len(data) and len(found) < count:
+        start = place + _LENGTH.size
+        place = start + _LENGTH.unpack_from(data, place)[0] if start <= len(data) else start
+        if place > len(data):
+            raise InvalidFields(f"ends within element {len(found)}", field=field)
+        found.append(bytes(data[start:place]))
+    if place < len(data) or len(found) < count:
+        more = " and more bytes" if place < len(data) else ""
+        raise InvalidFields(
+            f"expected {count} elements of BYTES, each behind its length, got {len(found)}{more}",
+            field=field,
+        )
+    return found
+
+
+def from_json(data: Buffer, datatype: str, shape: Sequence[int], field: str) -> Elements:
+    """Return the elements in *data*, valid JSON: a flat list, or lists nested as *shape* says.
+
+    Raises InvalidFields.
+    """
+    opening = _OPENING.match(data)
+    assert opening is not None
+    depth = opening[0].count(b"[")
+    if depth not in (1, len(shape)):
+        raise InvalidFields(
+            f"expected a flat list, or one nested {len(shape)} deep as the shape says", field=field
+        )
+    try:
+        values = _decoder(datatype, depth).decode(data)
+        lengths = shape if depth == len(shape) else (math.prod(shape),)
+        return from_values(_flattened(values, lengths, field), datatype)
+    except msgspec.ValidationError as exc:
+        rule, _, place = str(exc).partition(" - at `$")
+        raise InvalidFields(rule, field=field + place.rstrip("`")) from exc
+    except (OverflowError, UnicodeEncodeError) as exc:
+        raise InvalidFields(f"expected elements of {datatype}: {exc}", field=field) from exc
+
+
+@functools.cache
+def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[list[Any]]:
+    kind = str if datatype == BYTES else NUMBER_TYPES[datatype].in_json
+    for _ in range(depth):
+        kind = list[kind]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(kind)
+
+
+def _flattened(values: list[Any], lengths: Iterable[int], field: str) -> list[Any]:
+    """Return what the innermost of nested lists hold; *lengths* are those of each level's lists."""
+    level: list[Any] = [values]
+    for length in lengths:
+        other = next((each for each in level if len(each) != length), None)
+        if other is not None:
+            raise InvalidFields(
+                f"expected {length} elements in a list, got {len(other)}", field=field
+            )
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def from_values(values: Sequence[Any], datatype: str) -> Elements:
+    """Return the elements that Python's *values* are.  Raises OverflowError, UnicodeEncodeError."""
+    if datatype == BYTES:
+        return [value.encode() if isinstance(value, str) else value for value in values]
+    numbers = np.empty(len(values), NUMBER_TYPES[datatype].read_as)
+    for start in range(0, len(values), STEP):  # in steps, between which other threads run
+        numbers[start : start + STEP] = np.array(values[start : start + STEP], numbers.dtype)
+    return numbers
+
+
+def to_bytes(elements: Elements) -> bytes:
+    """Return *elements* as binary data."""
+    if isinstance(elements, list):
+        return b"".join(part for each in elements for part in (_LENGTH.pack(len(each)), each))
+    return elements.astype(elements.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def to_json(elements: Elements, field: str) -> msgspec.Raw:
+    """Return *elements* as a flat list.  Raises InvalidFields for bytes that are not UTF-8."""
+    if not isinstance(elements, list):
+        return msgspec.Raw(_encode(elements.tolist()))
+    try:
+        return msgspec.Raw(_encode([each.decode() for each in elements]))
+    except UnicodeDecodeError as exc:
+        raise InvalidFields(
+            "holds bytes that are not text; ask for it with binary_data", field=field
+        ) from exc

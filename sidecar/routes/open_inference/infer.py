@@ -1,0 +1,240 @@
+"""POST …/infer over HTTP: JSON, or JSON with the tensors' bytes behind it.
+
+The binary tensor data extension puts the bytes of the tensors, in their order, behind the JSON,
+whose length the header Inference-Header-Content-Length tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+from multidict import istr
+
+from sidecar.errors import InvalidFields, InvalidJson
+from sidecar.open_inference.elements import from_bytes, from_json, to_bytes, to_json
+from sidecar.open_inference.exchange import Tensor
+from sidecar.open_inference.parameters import read_flag, read_parameters, refuse_others
+from sidecar.routes.handler_requests import read_body
+from sidecar.routes.open_inference.inference import (
+    DeclaredTensor,
+    InferAnswer,
+    InferCall,
+    infer_tensors,
+)
+from sidecar.routes.predict import PARTS
+from sidecar.schemas.open_inference import (
+    InferRequest,
+    InferResponse,
+    InputTensor,
+    OutputTensor,
+    RequestedOutput,
+)
+from sidecar.web import request_head
+from sidecar.web.admission import ADMISSION
+from sidecar.web.body import NOT_JSON, invalid_fields
+from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
+from sidecar.web.measurement import CALL
+from sidecar.web.route import Route, json_response
+from sidecar.web.turns import take_break
+
+JSON_LENGTH = istr("Inference-Header-Content-Length")
+SIZE = "binary_data_size"
+_request = msgspec.json.Decoder(InferRequest)
+_encode = msgspec.json.Encoder().encode
+
+
+async def infer(request: web.Request) -> web.Response:
+    """Answer with what the model makes of the tensors."""
+    admission, call, place = request[ADMISSION], request[CALL], request.match_info
+    body = await read_body(admission)
+    length = _json_length(request, len(body))
+    await take_break(length)
+    _count_values(body[:length], admission.settings.max_json_values)
+    await take_break(length)
+    asked = _decoded(body[:length])
+    parameters = read_parameters(asked.parameters, admission.settings.max_timeout_seconds)
+    binary = _binary_outputs(asked.outputs)
+    answer = await infer_tensors(
+        admission,
+        call,
+        request.app[PARTS],
+        InferCall(
+            place["name"],
+            place.get("version"),
+            _declared(asked.inputs, memoryview(body)[length:]),
+            [output.name for output in asked.outputs],
+            parameters,
+            request_head.traceparent(request),
+        ),
+    )
+    response = _response(place["name"], asked, answer, binary, all_binary=parameters.binary)
+    call.success = True
+    return response
+
+
+async def infer_of_version(request: web.Request) -> web.Response:
+    """Answer with what this version of the model makes of the tensors."""
+    return await infer(request)
+
+
+def _json_length(request: web.Request, size: int) -> int:
+    """Return how many bytes of the body are JSON; those behind it are tensors."""
+    given = request.headers.get(JSON_LENGTH)
+    if given is None:
+        return size
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= size):
+        raise InvalidFields(
+            f"expected a number of bytes, at most the body's {size}", field=str(JSON_LENGTH)
+        )
+    return int(given)
+
+
+def _count_values(body: bytes, most: int) -> None:
+    if len(body) > SMALL_BYTES:
+        JsonBudget(most).count(body)
+
+
+def _decoded(body: bytes) -> InferRequest:
+    try:
+        return _request.decode(body)
+    except msgspec.ValidationError as exc:
+        raise invalid_fields(exc, InferRequest) from exc
+    except NOT_JSON as exc:
+        raise InvalidJson(str(exc), field="body") from exc
+
+
+def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredTensor]:
+    """Return *inputs*, with their share of *rest*, the bytes behind the JSON.
+
+    Raises InvalidFields.
+    """
+    declared, begin = [], 0
+    for place, tensor in enumerate(inputs):
+        field, parameters = f"inputs[{place}]", dict(tensor.parameters)
+        size = parameters.pop(SIZE, None)
+        if size is None:
+            declared.append(_in_json(tensor, parameters, field))
+            continue
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise InvalidFields(
+                f"expected a number of bytes, got {size!r}", field=f"{field}.parameters.{SIZE}"
+            )
+        if tensor.data is not msgspec.UNSET:
+            raise InvalidFields(f"does not go with {SIZE}", field=f"{field}.data")
+        data = rest[begin : begin + size]
+        if len(data) < size:
+            raise InvalidFields(
+                f"expected {size} bytes behind the JSON, got {len(data)}",
+                field=f"{field}.parameters.{SIZE}",
+            )
+        declared.append(_in_bytes(tensor, parameters, data, field))
+        begin += size
+    if begin < len(rest):
+        raise InvalidFields(
+            f"expected {begin} bytes behind the JSON for all tensors, got {len(rest)}", field="body"
+        )
+    return declared
+
+
+def _in_json(tensor: InputTensor, parameters: dict[str, Any], field: str) -> DeclaredTensor:
+    if tensor.data is msgspec.UNSET:
+        raise InvalidFields(f"expected its elements here, or {SIZE}", field=f"{field}.data")
+    data = memoryview(tensor.data)
+    if data[0] != ord("["):
+        raise InvalidFields("expected a list", field=f"{field}.data")
+    return DeclaredTensor(
+        tensor.name,
+        tensor.datatype,
+        tensor.shape,
+        parameters,
+        len(data),
+        lambda _: from_json(data, tensor.datatype, tensor.shape, f"{field}.data"),
+    )
+
+
+def _in_bytes(
+    tensor: InputTensor, parameters: dict[str, Any], data: memoryview, field: str
+) -> DeclaredTensor:
+    return DeclaredTensor(
+        tensor.name,
+        tensor.datatype,
+        tensor.shape,
+        parameters,
+        len(data),
+        lambda count: from_bytes(data, tensor.datatype, count, field),
+    )
+
+
+def _binary_outputs(outputs: Sequence[RequestedOutput]) -> dict[str, bool]:
+    """Return which outputs say whether they are to be binary.  Raises InvalidFields."""
+    chosen = {}
+    for place, output in enumerate(outputs):
+        field, parameters = f"outputs[{place}].parameters", dict(output.parameters)
+        if "binary_data" in parameters:
+            chosen[output.name] = read_flag(parameters, "binary_data", field)
+        refuse_others(parameters, field)
+    return chosen
+
+
+def _response(
+    name: str,
+    asked: InferRequest,
+    answer: InferAnswer,
+    binary: Mapping[str, bool],
+    *,
+    all_binary: bool,
+) -> web.Response:
+    chunks: list[bytes] = []
+    outputs = []
+    for tensor in answer.outputs:
+        if binary.get(tensor.name, all_binary):
+            chunks.append(to_bytes(tensor.elements))
+            outputs.append(_output(tensor, parameters={SIZE: len(chunks[-1])}))
+        else:
+            outputs.append(_output(tensor, data=to_json(tensor.elements, tensor.name)))
+    told = InferResponse(name, answer.version, outputs, asked.id)
+    if not chunks:
+        return json_response(told)
+    head = _encode(told)
+    return web.Response(
+        body=b"".join([head, *chunks]),
+        headers={
+            hdrs.CONTENT_TYPE: "application/octet-stream",
+            JSON_LENGTH: str(len(head)),
+        },
+    )
+
+
+def _output(tensor: Tensor, **content: Any) -> OutputTensor:
+    return OutputTensor(tensor.name, tensor.datatype, tensor.shape, **content)
+
+
+_INFER: dict[str, Any] = {
+    "request": InferRequest,
+    "response": InferResponse,
+    "other_media": ("application/octet-stream",),
+    "statuses": (400, 401, 404, 413, 415, 422, 500, 503, 504),
+    "credential": "optional",
+    "measured_as": "inference",
+    "example": {
+        "inputs": [
+            {
+                "name": "input",
+                "shape": [1, 10],
+                "datatype": "FP32",
+                "data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+            }
+        ]
+    },
+}
+ROUTES = [
+    Route("POST", "/v2/models/{name}/infer", infer, "Run a model on tensors", **_INFER),
+    Route(
+        "POST",
+        "/v2/models/{name}/versions/{version}/infer",
+        infer_of_version,
+        "Run one version on tensors",
+        **_INFER,
+    ),
+]

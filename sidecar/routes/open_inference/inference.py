@@ -1,0 +1,108 @@
+"""One inference, however it came: over HTTP or gRPC."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from sidecar.errors import InvalidFields
+from sidecar.open_inference.elements import Elements, count_elements
+from sidecar.open_inference.exchange import (
+    Tensor,
+    bodies_of,
+    check_input,
+    check_names,
+    outputs_of,
+    replies_of,
+)
+from sidecar.open_inference.parameters import InferParameters
+from sidecar.open_inference.signature import Signature, signature_of
+from sidecar.routes.predict import PredictCall, PredictParts, predicted_replies
+from sidecar.scheduling.request import SchedulingOptions
+from sidecar.schemas.open_inference import Datatype, Parameter
+from sidecar.web.admission import Admission
+from sidecar.web.measurement import InferenceCall
+from sidecar.web.turns import take_break
+
+
+class DeclaredTensor(NamedTuple):
+    """What a request says of a tensor, whose elements are not read yet.
+
+    *read* returns so many elements, and raises InvalidFields.
+    """
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    parameters: Mapping[str, Parameter]
+    size: int  # bytes, about
+    read: Callable[[int], Elements]
+
+
+class InferCall(NamedTuple):
+    """A request: *wanted* are the names of outputs; none stands for all."""
+
+    name: str
+    version: str | None
+    inputs: Sequence[DeclaredTensor]
+    wanted: Sequence[str]
+    parameters: InferParameters
+    traceparent: str | None
+
+
+class InferAnswer(NamedTuple):
+    """The outputs, and the version of the model that made them."""
+
+    version: str
+    outputs: list[Tensor]
+
+
+async def infer_tensors(
+    admission: Admission, call: InferenceCall, parts: PredictParts, asked: InferCall
+) -> InferAnswer:
+    """Run *asked*.  Raises errors of every kind that /predict has, and the first of any input."""
+    settings = admission.settings
+    model = parts.models.require(asked.name)
+    signature = signature_of(model)
+    check_names([each.name for each in asked.inputs], signature)
+    declared = asked.inputs[0]
+    _check_wanted(asked.wanted, signature)
+    check_input(signature.input, model, declared, settings.max_inputs, "inputs[0]")
+    count = count_elements(declared.shape, settings.max_json_values, "inputs[0]")
+    await take_break(declared.size)
+    tensor = Tensor(
+        declared.name,
+        declared.datatype,
+        declared.shape,
+        declared.read(count),
+        declared.parameters,
+    )
+    await take_break(declared.size)
+    bodies = bodies_of(model, tensor, asked.parameters.of_model)
+    call.inputs = len(bodies)
+    version = asked.version and await parts.versions.beside_default(model, asked.version)
+    await take_break(declared.size)
+    scheduling = SchedulingOptions(
+        asked.parameters.priority,
+        asked.parameters.timeout,
+        call.arrived,
+        version is not None,
+        asked.traceparent,
+        version,
+    )
+    predicted, _ = await predicted_replies(
+        admission,
+        PredictCall(asked.name, model, b",".join(bodies), bodies, True, scheduling),
+        parts,
+    )
+    replies = replies_of(predicted.replies, declared.name)
+    signature = signature_of(model)  # now that it is loaded, more may be known of its output
+    outputs = outputs_of(model, signature, asked.wanted, replies)
+    answered = replies[0].version or version or model.version or model.spec.version
+    return InferAnswer(answered, outputs)
+
+
+def _check_wanted(wanted: Sequence[str], signature: Signature) -> None:
+    """Raise InvalidFields for an output that the model has not."""
+    for place, name in enumerate(wanted):
+        if signature.output(name) is None:
+            known = ", ".join(repr(facts.name) for facts in signature.outputs)
+            raise InvalidFields(f"expected {known}; got {name!r}", field=f"outputs[{place}].name")

@@ -345,6 +345,8 @@ def test_describe_tells_what_was_picked(example: Loaded) -> None:
         "worker",
         "memory",
         "options",
+        "output",
     }
+    assert described["output"] == {"shape": [1], "dtype": "float32"}
     assert described["device"] == "cpu"
     assert described["load_ms"] > described["warmup_ms"] > 0

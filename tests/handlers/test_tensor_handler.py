@@ -189,6 +189,7 @@ def test_an_exported_program_with_a_dynamic_batch_runs(tmp_path: Path) -> None:
     ones = [[1, 1], [1, 1]]
     assert loaded.results(ones) == [[[2, 2], [2, 2]]]
     assert len(loaded.results(ones, ones, ones)) == 3
+    assert loaded.describe()["output"] == {"shape": [2, 2], "dtype": "float32"}
 
 
 def test_an_exported_program_with_a_fixed_batch_is_a_load_error(tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def test_a_text_may_be_a_string_or_an_object(bert: Loaded) -> None:
     plain, wrapped = bert.results("coffee", {"text": "coffee", "parameters": {}})
     assert plain == pytest.approx(wrapped, abs=1e-6)
     assert len(plain) == bert.describe()["hidden_size"] == 32
+    assert bert.describe()["output"] == {"shape": [32], "dtype": "float32"}
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ DTYPES: dict[str, Any] = {
 
 def the_program(client: Client) -> Program:
     assert client.app is not None
-    return client.app[PROGRAM]
+    program: Program = client.app[PROGRAM]
+    return program
 
 
 def tensor(name: str, values: Any, datatype: str, *, binary: bool = True) -> InferInput:
@@ -312,7 +313,7 @@ BINARY = {"name": "input", "shape": [1, 3], "datatype": "FP32"}
 
 WRONG_BYTES: list[tuple[dict[str, Any], bytes, str]] = [
     (BINARY, bytes(11), "inputs[0]: expected 12 bytes for 3 elements of FP32, got 11"),
-    (BINARY, np.float32([1, np.nan, 3]).tobytes(), "inputs[0]: expected finite numbers"),
+    (BINARY, np.array([1, np.nan, 3], np.float32).tobytes(), "inputs[0]: expected finite numbers"),
     (BINARY | {"datatype": "BOOL"}, b"\0\1\2", "inputs[0]: expected 0 or 1"),
 ]
 WRONG_TEXTS = [

@@ -1,6 +1,6 @@
 """The rest of the protocol over HTTP: health, metadata, and the model repository."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tritonclient.http.aio import InferenceServerClient
@@ -16,7 +16,7 @@ from tests.sidecar.open_inference.test_infer import tensor
 
 
 def test_every_type_of_the_protocol_is_known() -> None:
-    assert {*NUMBER_TYPES, BYTES} == set(Datatype.__args__)
+    assert {*NUMBER_TYPES, BYTES} == set(get_args(Datatype))
 
 
 async def test_the_server_says_what_it_is_and_how_it_is(

@@ -145,7 +145,9 @@ class _Bench:
         ):
             peer = Peer(
                 "faster_whisper_alone.py",
-                *(str(weights / package.folder), how, threads),
+                str(weights / package.folder),
+                how,
+                threads,
                 python=python,
             )
             await self.compare(

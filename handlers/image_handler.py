@@ -49,7 +49,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         network: torch.nn.Module = load_model(
             AutoModelForImageClassification, self.folder, self.device
         )
-        # Tensor cores want the channels of a pixel side by side; a CPU has no such wish.
+        # Tensor cores are faster with the channels of a pixel side by side; a CPU is not.
         on_gpu = self.device.type == "cuda"
         self._layout = torch.channels_last if on_gpu else torch.contiguous_format
         network = network.to(memory_format=self._layout)  # type: ignore[call-overload]

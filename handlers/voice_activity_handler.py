@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, with Silero's network; in pieces if asked so."""
+"""Where in a recording somebody speaks, with Silero's network; whole, or piece by piece."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar

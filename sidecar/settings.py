@@ -51,111 +51,209 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an operator can set.  Units are in the names."""
 
     environment: Literal["development", "production"] = "development"
+    """`development` or `production`, which needs a credential source."""
     host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` for all."""
     port: Port = 8000
+    """Port to listen on."""
 
     # Connections
-    max_connections: Count | None = None  # None: by the limit of file descriptors
-    header_timeout_seconds: Positive = 10.0  # from the first byte, or the connection, to the last
-    body_idle_timeout_seconds: Positive = 20.0  # without a byte of an unfinished body
-    min_body_bytes_per_second: NotNegative = 500.0  # on average
-    keep_alive_seconds: Positive = 75.0  # between two requests
-    write_timeout_seconds: Positive = 30.0  # in which a client reads nothing of its answer
+    max_connections: Count | None = None
+    """Largest number of open connections; unset: three quarters of the file descriptors, and at
+    most 10,000. [connections]"""
+    header_timeout_seconds: Positive = 10.0
+    """How long a request line with its headers may take to arrive."""
+    body_idle_timeout_seconds: Positive = 20.0
+    """How long nothing of an unfinished body may arrive."""
+    min_body_bytes_per_second: NotNegative = 500.0
+    """Lowest average rate at which a body may arrive; 0: any. [bytes per second]"""
+    keep_alive_seconds: Positive = 75.0
+    """How long a connection may stay open between two requests."""
+    write_timeout_seconds: Positive = 30.0
+    """How long a client may read nothing of its answer."""
 
     # Files and folders
     models_file: Path = Path("models.json")
+    """The catalog."""
     model_store: Path = Path("model_store")
-    require_all_models: bool | None = None  # to be ready; None: in production
+    """Folder of the archives."""
+    require_all_models: bool | None = None
+    """Whether an `auto_load` model that cannot be loaded, or a wrong entry of `models.json`, keeps
+    `/readyz` red; if not, only the other models count. Unset: true in production, false in
+    development."""
     state_dir: Path = Path("var")
-    log_dir: Path | None = None  # None: <state_dir>/logs
+    """Folder of the secret, API keys, logs, downloaded packages and compiled code. Each server
+    needs its own; each start denies other users access to it and all in it."""
+    log_dir: Path | None = None
+    """Folder of the logs."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     log_format: Literal["text", "json"] = "text"
-    access_log: bool = True  # one line per request, in api_requests.log
+    """`text`, or `json`: one object per line."""
+    access_log: bool = True
+    """Write a line for each request into `api_requests.log`."""
     log_max_mb: Positive = 20.0
+    """Size at which a log of the sidecar is rotated."""
     log_backups: Annotated[int, Meta(ge=0)] = 5
+    """Rotated files to keep. [files]"""
 
     # TorchServe
     torchserve: Literal["managed", "external"] = "external"
+    """`managed`: run TorchServe too, as `scripts/serve` does; `external`: it runs already."""
     torchserve_config: Path = Path("config.properties")
+    """Configuration of a managed TorchServe."""
     inference_url: str = "http://127.0.0.1:8080"
+    """Inference API of an external TorchServe; `unix:/path` works too."""
     management_url: str = "http://127.0.0.1:8081"
+    """Management API of an external TorchServe."""
     metrics_url: str = "http://127.0.0.1:8082"
-    torchserve_key_file: Path | None = Path("key_file.json")  # unused when managed
-    torchserve_worker_log: Path | None = None  # of an external one: what its workers print
+    """Metrics API of an external TorchServe."""
+    torchserve_key_file: Path | None = Path("key_file.json")
+    """File with the tokens of an external TorchServe."""
+    torchserve_worker_log: Path | None = None
+    """What the workers of an `external` TorchServe print (its `logs/model_log.log`); with it,
+    `error` of a model says why it cannot be loaded."""
     poll_seconds: Positive = 2.0
-    torchserve_management_port: Port | None = None  # of its management API; None: off
-    serve_archives: bool | None = None  # None: where TorchServe is managed
-    torchserve_metrics: bool = False  # /metrics has TorchServe's own too, under their old names
+    """How often TorchServe is asked about its workers when all is well."""
+    torchserve_management_port: Port | None = None
+    """Port of TorchServe's [management API](migrating.md#its-management-api), for credentials with
+    the scope `admin`; unset: off."""
+    serve_archives: bool | None = None
+    """Whether archives in the model store that `models.json` does not name are models too. Unset:
+    only if TorchServe is managed."""
+    torchserve_metrics: bool = False
+    """Show TorchServe's own metrics in `/metrics` too, under their names (`ts_…`), with those that
+    handlers add."""
 
     # Downloads
-    hub_endpoint: str | None = None  # None: the public hub
+    hub_endpoint: str | None = None
+    """Mirror to download models from; unset: the public hub."""
     hub_token: Secret | None = None
-    download_hosts: tuple[str, ...] = ()  # also by http, also with private addresses
-    local_models_dir: Path | None = None  # None: source "local" is off
-    auto_download: Literal["off", "tts", "catalog"] | None = None  # None: by environment
+    """Token for models that are not public; it is sent only to the hub, and never shown."""
+    download_hosts: tuple[str, ...] = ()
+    """Each a `host` or `host:port` that may also be asked by http, and may have a private address.
+    [hosts]"""
+    local_models_dir: Path | None = None
+    """Folder of the source `local`; unset: the source is off."""
+    auto_download: Literal["off", "tts", "catalog"] | None = None
+    """What the first request for it downloads: `off`, `tts` (voices) or `catalog` (all of
+    `models.json`). Unset: `tts` in development, `off` in production."""
     auto_download_max_mb: Positive = 2048.0
-    max_download_mb: Positive = 20480.0  # of one model, as it arrives and unpacked
+    """Largest model that a request downloads."""
+    max_download_mb: Positive = 20480.0
+    """Largest model, both as it arrives and unpacked; larger ones are refused, or stopped."""
     min_free_disk_mb: NotNegative = 1024.0
-    max_downloads: Count = 2  # at once
+    """Disk space that must stay free; a download that would leave less is refused, or stopped."""
+    max_downloads: Count = 2
+    """Downloads at the same time; others wait. [downloads]"""
 
     # Credentials
     jwt_secret: Secret | None = None
+    """HS256 secret of at least 32 bytes."""
     jwt_public_key_file: Path | None = None
+    """PEM public key: RSA of 2048 bits or more, or EC on P-256."""
     jwt_jwks_url: str | None = None
-    jwt_algorithm: Literal["HS256", "RS256", "ES256"] | None = None  # None: by what is set above
+    """Address at which the issuer publishes its keys."""
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] | None = None
+    """`HS256`, `RS256` or `ES256`."""
     jwt_audience: str | None = None
+    """The `aud` that a token must have; unset: a token with an `aud` is refused."""
     jwt_issuer: str | None = None
+    """The `iss` that a token must have."""
     jwt_leeway_seconds: NotNegative = 10.0
-    api_keys_file: Path | None = None  # None: <state_dir>/api_keys.json
+    """How far clocks may differ."""
+    api_keys_file: Path | None = None
+    """File of hashed API keys."""
     require_authentication: bool = False
+    """Refuse inference requests without a credential too."""
     allowed_hosts: tuple[str, ...] = ()
+    """Further names in the `Host` header; `*` for any. [names]"""
     allowed_origins: tuple[str, ...] = ()
+    """Web pages elsewhere that may call, such as `https://app.example`. [origins]"""
 
     # Requests
     max_body_mb: Positive = 64.0
-    max_received_mb: Positive = 512.0  # of all bodies being received; half of it for one client
-    max_json_values: Count = 5_000_000  # in one body
+    """Largest JSON body, after decompression."""
+    max_received_mb: Positive = 512.0
+    """All bodies that are being received, in memory and on disk; one client may hold half of it."""
+    max_json_values: Count = 5_000_000
+    """Largest JSON body, counted by its commas, opening brackets and backslashes. [values]"""
     max_timeout_seconds: Positive = 300.0
+    """Largest `timeout` of a request."""
     max_inputs: Count = 1024
-    max_rerank_mb: Positive = 16.0  # of one request's documents, the query counted with each
+    """Largest batch of one request. [inputs]"""
+    max_rerank_mb: Positive = 16.0
+    """Largest sum of the documents that one request has ranked, the query counted with each."""
     max_queued_mb: Positive = 512.0
+    """Inputs that may wait, per model."""
     max_job_mb: Positive = 4.0
+    """Inputs in one job; a larger input goes alone."""
     # Limits: none unless set
-    rate_limit_requests_per_second: Positive | None = None  # of one client
-    rate_limit_burst: Count | None = None  # None: what one second allows
-    rate_limit_concurrent_requests: Count | None = None  # of one client
-    rate_limit_storage: Secret | None = None  # redis://…, shared by several sidecars
-    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is trusted
+    rate_limit_requests_per_second: Positive | None = None
+    """Requests of one client. [per second]"""
+    rate_limit_burst: Count | None = None
+    """Requests of one client that may come at once; unset: what one second allows. [requests]"""
+    rate_limit_concurrent_requests: Count | None = None
+    """Requests of one client at the same time. [requests]"""
+    rate_limit_storage: Secret | None = None
+    """Redis in which several sidecars count together, such as `redis://host:port/0`. [URL]"""
+    trusted_proxies: tuple[str, ...] = ()
+    """Proxies whose `X-Forwarded-For` is trusted, such as `10.0.0.0/8`. [networks]"""
     throttle_memory_percent: Percent | None = None
+    """Use of the memory of the machine above which work is refused. [0-100]"""
     throttle_gpu_memory_percent: Percent | None = None
-    throttle_queue_depth: Count | None = None  # inputs that wait, of all models
+    """Use of the memory of the fullest GPU above which work is refused. [0-100]"""
+    throttle_queue_depth: Count | None = None
+    """Inputs waiting for all models above which work is refused. [inputs]"""
 
     # Caches
-    page_cache_seconds: NotNegative = 1.0  # 0: every page is computed anew
-    result_cache_mb: NotNegative = 256.0  # of models that say cache
+    page_cache_seconds: NotNegative = 1.0
+    """How long `/`, `/info` and `/config` are kept; 0: not at all."""
+    result_cache_mb: NotNegative = 256.0
+    """Results of models that say `cache`; 0: none."""
     result_cache_seconds: Positive = 3600.0
+    """How long a result is kept."""
 
     # Autoscaling
-    zero_scaling: bool = True  # idle models are put to sleep
-    autoscale_seconds: Positive = 1.0  # how often the number of workers is reconsidered
+    zero_scaling: bool = True
+    """Put idle models to sleep."""
+    autoscale_seconds: Positive = 1.0
+    """How often the number of workers is reconsidered."""
     loads_at_once: Count = 2
-    memory_budget_mb: Positive | None = None  # of all workers together
-    gpu_memory_budget_mb: Positive | None = None  # the same of each GPU
+    """Models that are loaded or woken at the same time; one more wake is let in where loads that
+    nobody waits for hold every place. [models]"""
+    memory_budget_mb: Positive | None = None
+    """Memory of all workers together."""
+    gpu_memory_budget_mb: Positive | None = None
+    """Memory of all workers together on each GPU."""
     max_loaded_models: Count | None = None
-    watch_model_store: bool = False  # an archive that is written anew replaces what is loaded
+    """Models that may be in memory. [models]"""
+    watch_model_store: bool = False
+    """Whether an archive that is written again replaces what is loaded."""
 
     # Scheduling
-    ageing_seconds: Positive = 2.0  # a wait of this long is worth one step of priority
+    ageing_seconds: Positive = 2.0
+    """How long a wait is worth one step of priority."""
     drain_seconds: NotNegative = 20.0
+    """How long a stop waits for requests that have been accepted."""
 
     # Speech
     default_tts_model: str = "hibari_tts"
+    """Model that speaks where a request names neither model nor voice."""
     default_asr_model: str = "whisper_tiny_en"
-    max_speech_seconds: Positive = 900.0  # that one text may become
-    max_upload_mb: Positive = 200.0  # of an audio file in a multipart body
+    """Model that listens where a request names no model."""
+    max_speech_seconds: Positive = 900.0
+    """Longest speech that one text may become; more is refused before anything is synthesised."""
+    max_upload_mb: Positive = 200.0
+    """Largest audio file in a multipart body; it is kept on disk, in `TMPDIR`."""
     max_audio_seconds: Positive = 7200.0
-    max_audio_megasamples: Positive = 3000.0  # of one file: seconds × rate × channels
-    audio_threads: Count = 2  # that encode and decode
+    """Longest recording, as decoded."""
+    max_audio_megasamples: Positive = 3000.0
+    """Largest recording as seconds × sample rate × channels, which is what decoding costs. [million
+    samples]"""
+    audio_threads: Count = 2
+    """Threads that encode and decode audio, for clients in turn; one client gets all but one.
+    [threads]"""
 
     def __post_init__(self) -> None:
         self._check_credentials()

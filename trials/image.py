@@ -165,8 +165,13 @@ class Builder:
 
     def __init__(self, storage: Path) -> None:
         self._command = [
-            *("buildah", "--storage-driver", "vfs"),
-            *("--root", str(storage), "--runroot", f"{storage}-run"),
+            "buildah",
+            "--storage-driver",
+            "vfs",
+            "--root",
+            str(storage),
+            "--runroot",
+            f"{storage}-run",
         ]
 
     def run(self, *arguments: str) -> str:
@@ -264,10 +269,26 @@ class Container:
         line = f"cd {self.config['WorkingDir']}; exec {shlex.join(command)}"
         mounts = MOUNTS if read_only else MOUNTS.replace('mount -o remount,bind,ro "$ROOT"\n', "")
         return [
-            *("env", f"ROOT={self._root}", f"STATE={self._state}"),
-            *("unshare", "--mount", "--propagation", "private", "sh", "-ec", mounts, "sh"),
-            *("chroot", f"--userspec={user}:{user}", str(self._root)),
-            *("env", "--ignore-environment", *assignments, "sh", "-c", line),
+            "env",
+            f"ROOT={self._root}",
+            f"STATE={self._state}",
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            mounts,
+            "sh",
+            "chroot",
+            f"--userspec={user}:{user}",
+            str(self._root),
+            "env",
+            "--ignore-environment",
+            *assignments,
+            "sh",
+            "-c",
+            line,
         ]
 
 

@@ -95,8 +95,17 @@ class Root:
         """Return *command* in a mount namespace of its own: the mounts end with it."""
         folders = " ".join(str(folder) for folder in folders_of_pip())
         return [
-            *("env", f"ROOT={self.folder}", f"FOLDERS={folders}"),
-            *("unshare", "--mount", "--propagation", "private", "sh", "-ec", MOUNTS, "sh"),
+            "env",
+            f"ROOT={self.folder}",
+            f"FOLDERS={folders}",
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            MOUNTS,
+            "sh",
             *command,
         ]
 

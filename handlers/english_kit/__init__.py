@@ -6,6 +6,6 @@
 whether its kind of token stands there: `addresses`, `sayings`, `dates`, `clock`, `identifiers`,
 `money`, `measures`, `quantities` (numbers, ranges, fractions, ordinals), `mathematics`, `roman`,
 `abbreviations`, `names` (hashtags, camel case, capitals), `foreign` (other scripts), and at last
-`signs`, which names what nobody else has read: nothing vanishes.
-`numerals` makes number words, `say_as` reads what a document itself says the kind of.
+`signs`, which names whatever no other reader knew, so that nothing vanishes.  `numerals` makes
+number words; `say_as` reads text whose kind an SSML document states.
 """

@@ -182,7 +182,7 @@ _STARTERS = (
 
 
 def _title(found: re.Match[str]) -> str | None:
-    """Dr. Smith; Elm Dr. and Main St. are streets."""
+    """Read a title, as in "Dr. Smith"; in "Elm Dr." and "Main St." it is a street."""
     name, stop = found.groups()
     if not stop and not re.fullmatch(_STOPLESS_TITLES, name):
         return None
@@ -193,7 +193,7 @@ def _title(found: re.Match[str]) -> str | None:
 
 
 def _street(found: re.Match[str]) -> str | None:
-    """Behind a name: 5 Main St., on Elm Dr."""
+    """Read "St." and the like after a name, as in "5 Main St." or "on Elm Dr."; None otherwise."""
     name, stop = found.groups()
     after = behind(found, 4)
     if not re.search(r"[A-Z0-9][\w'’]*\s$", before(found)):
@@ -237,14 +237,14 @@ def _numbered(found: re.Match[str]) -> str | None:
 
 
 def _doctor(found: re.Match[str]) -> str | None:
-    """Ask the Dr. about it."""
+    """Read "Dr." where no name follows, as in "ask the Dr. about it"."""
     if not re.search(r"\b(?:the|an?|my|your|his|her|our|their)\s$", before(found, 8)):
         return None
     return "doctor" + kept_stop(found)
 
 
 def _against(found: re.Match[str]) -> str | None:
-    """Roe v. Wade."""
+    """Read the "v." between the parties of a lawsuit, as in "Roe v. Wade"."""
     return "versus" if re.search(r"[A-Z][\w.'’]*\s$", before(found, 24)) else None
 
 
@@ -253,13 +253,13 @@ def _et_cetera(found: re.Match[str]) -> str:
 
 
 def _phd(found: re.Match[str]) -> str:
-    """Ph.D., M.D.: letters that are spelled; the last stop may be a sentence's."""
+    """Read degrees such as "Ph.D." letter by letter; the last stop may end the sentence."""
     letters = re.sub(r"[.\s]", "", found[0]).upper()
     return " ".join(letters) + kept_stop(found)
 
 
 def _initials(found: re.Match[str]) -> str | None:
-    """U.S., J. R. R., M.D.s."""
+    """Read several initials, as in "U.S.", "J. R. R." and "M.D.s"."""
     letters = re.sub(r"[.\s]", "", found[1])
     after = behind(found, 12)
     ending = found[2] or ("." if _begins_sentence(after) else "")
@@ -267,7 +267,7 @@ def _initials(found: re.Match[str]) -> str | None:
 
 
 def _initial(found: re.Match[str]) -> str | None:
-    """John F. Kennedy; "Plan B. We left" ends a sentence."""
+    """Read one initial, as in "John F. Kennedy"; "Plan B. We left" ends a sentence."""
     if re.match(r"\s?[A-Z]\.", behind(found, 3)):
         return found[1]
     if _begins_sentence(behind(found, 12)) or not re.search(
@@ -279,7 +279,7 @@ def _initial(found: re.Match[str]) -> str | None:
 
 
 def _begins_sentence(after: str) -> bool:
-    """Whether nothing follows, or a word that often begins a sentence."""
+    """Return whether nothing follows, or a word that often begins a sentence."""
     return not after.strip() or re.match(rf"\s+(?:{_STARTERS})\b", after) is not None
 
 

@@ -32,7 +32,7 @@ _SPELLED = re.compile(
     "|php|png|py|sh|sql|ssh|svg|ts|tv|txt|uk|url|us|wav|www|xml"
 )
 _PARTS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
-_END = r"(?<![.,;:!?'\"])"  # a sentence's punctuation is no part of an address
+_END = r"(?<![.,;:!?'\"])"  # a sentence's punctuation is not part of an address
 _TOP = "com|org|net|edu|gov|mil|io|dev|ai|app|co|uk|de|fr|info|eu|us|ca|ch|at|nl|tv|biz|me|xyz"
 _FILES = (
     "txt|json|ya?ml|toml|ini|cfg|conf|log|csv|tsv|xml|html?|css|js|ts|py|rs|go|sh|md|pdf|docx?"
@@ -41,7 +41,7 @@ _FILES = (
 
 
 def said(address: str) -> str:
-    """*address* part by part, its signs by their names."""
+    """Return *address* in words, part by part, with its signs by their names."""
     return " ".join(_part(part) for part in _PARTS.findall(address) if part.strip())
 
 

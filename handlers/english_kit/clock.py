@@ -11,9 +11,9 @@ _ZONES = "UTC|GMT|EST|EDT|CST|CDT|MST|MDT|PST|PDT|CET|CEST|BST|IST|JST|ET|PT|CT|
 
 
 def time(hour: int, minute: int, second: str | None = None, half: str | None = None) -> str:
-    """14:30 as "fourteen thirty"; *half* is the A or P of a half day.
+    """Return a time in words: 14:30 as "fourteen thirty"; *half* is the A or P of a half day.
 
-    *second* as it is written, which may have a fraction.
+    *second* is as it is written, perhaps with a fraction.
     """
     if minute == 0 and second is None:
         words = _full_hour(hour, half)
@@ -44,7 +44,7 @@ def _minutes(minute: int, *, has_seconds: bool) -> str:
 
 
 def _stop(found: re.Match[str]) -> str:
-    """The full stop of "p.m." ends no sentence before a time zone."""
+    """Return the full stop of "p.m." where it may end a sentence: not before a time zone."""
     zone = re.match(rf"\s(?:{_ZONES})\b", behind(found, 5))
     return "" if zone else kept_stop(found)
 
@@ -62,7 +62,7 @@ def _hour(found: re.Match[str]) -> str:
 
 
 def _span(found: re.Match[str]) -> str | None:
-    """9-5pm, 9:30–11."""
+    """Read a span of time, such as "9-5pm" or "9:30–11"."""
     first, first_minute, last, last_minute, half = found.groups()
     if max(int(first), int(last)) > 24 or (half is None and not (first_minute or last_minute)):
         return None
@@ -78,7 +78,7 @@ def _span(found: re.Match[str]) -> str | None:
 
 
 def _half_days(found: re.Match[str]) -> str | None:
-    """9am-5pm."""
+    """Read a span between two half days, such as "9am-5pm"."""
     first, first_minute, first_half, last, last_minute, last_half = found.groups()
     if max(int(first), int(last)) > 12:
         return None
@@ -95,13 +95,13 @@ def _military(found: re.Match[str]) -> str | None:
 
 
 def _french(found: re.Match[str]) -> str | None:
-    """14h30."""
+    """Read a time as the French write it, such as "14h30"."""
     hour, minute = int(found[1]), int(found[2])
     return time(hour, minute) if hour <= 24 and minute <= 59 else None
 
 
 def _stamp(found: re.Match[str]) -> str | None:
-    """2024-03-04T14:30:00Z; fractions of a second and offsets are said too."""
+    """Read a time stamp such as "2024-03-04T14:30:00Z", with its fraction and offset."""
     day = date(int(found[1]), int(found[2]), int(found[3]))
     hour, minute, second = int(found[4]), int(found[5]), found[6] or "0"
     if day is None or hour > 24 or minute > 59 or float(second) >= 60:
@@ -119,7 +119,7 @@ def _stamp(found: re.Match[str]) -> str | None:
 
 
 def _zone(found: re.Match[str]) -> str | None:
-    """Behind a time."""
+    """Read a time zone or offset after a time."""
     ahead = re.search(r"\d(?:\s?[AaPp]\.?[Mm]\.?)?\s$", before(found, 8))
     return " ".join(found[0]) if ahead else None
 
@@ -130,7 +130,7 @@ def _ratio(found: re.Match[str]) -> str:
 
 
 def _elapsed(found: re.Match[str]) -> str | None:
-    """2:03.5, of a race."""
+    """Read the time of a race, such as "2:03.5"."""
     if int(found[2]) > 59:
         return None
     minutes = _minutes(int(found[2]), has_seconds=True)
@@ -138,7 +138,7 @@ def _elapsed(found: re.Match[str]) -> str | None:
 
 
 def _verse(found: re.Match[str]) -> str:
-    """John 3:16, Gen. 1:1-3."""
+    """Read a verse, such as "John 3:16" or "Gen. 1:1-3"."""
     number, book, chapter, first, last = found.groups()
     ahead = f"{_NUMBERED_BOOK[number]} " if number else ""
     said = f"{ahead}{_BOOKS.get(book, book)} {cardinal(int(chapter))} {cardinal(int(first))}"
@@ -146,14 +146,39 @@ def _verse(found: re.Match[str]) -> str:
 
 
 _BOOKS = {
-    "Gen": "Genesis", "Ex": "Exodus", "Exod": "Exodus", "Lev": "Leviticus", "Num": "Numbers",
-    "Deut": "Deuteronomy", "Josh": "Joshua", "Sam": "Samuel", "Ps": "Psalm", "Prov": "Proverbs",
-    "Eccl": "Ecclesiastes", "Isa": "Isaiah", "Jer": "Jeremiah", "Ezek": "Ezekiel", "Dan": "Daniel",
-    "Matt": "Matthew", "Mt": "Matthew", "Mk": "Mark", "Lk": "Luke", "Jn": "John", "Rom": "Romans",
-    "Cor": "Corinthians", "Gal": "Galatians", "Eph": "Ephesians", "Phil": "Philippians",
-    "Col": "Colossians", "Thess": "Thessalonians", "Tim": "Timothy", "Heb": "Hebrews",
-    "Jas": "James", "Pet": "Peter", "Rev": "Revelation",
-}  # fmt: skip
+    "Gen": "Genesis",
+    "Ex": "Exodus",
+    "Exod": "Exodus",
+    "Lev": "Leviticus",
+    "Num": "Numbers",
+    "Deut": "Deuteronomy",
+    "Josh": "Joshua",
+    "Sam": "Samuel",
+    "Ps": "Psalm",
+    "Prov": "Proverbs",
+    "Eccl": "Ecclesiastes",
+    "Isa": "Isaiah",
+    "Jer": "Jeremiah",
+    "Ezek": "Ezekiel",
+    "Dan": "Daniel",
+    "Matt": "Matthew",
+    "Mt": "Matthew",
+    "Mk": "Mark",
+    "Lk": "Luke",
+    "Jn": "John",
+    "Rom": "Romans",
+    "Cor": "Corinthians",
+    "Gal": "Galatians",
+    "Eph": "Ephesians",
+    "Phil": "Philippians",
+    "Col": "Colossians",
+    "Thess": "Thessalonians",
+    "Tim": "Timothy",
+    "Heb": "Hebrews",
+    "Jas": "James",
+    "Pet": "Peter",
+    "Rev": "Revelation",
+}
 _WHOLE_BOOKS = (
     "Judges|Ruth|Kings|Chronicles|Ezra|Nehemiah|Esther|Job|Psalms|Lamentations|Hosea|Joel|Amos"
     "|Obadiah|Jonah|Micah|Nahum|Habakkuk|Zephaniah|Haggai|Zechariah|Malachi|Luke|John|Acts|Titus"

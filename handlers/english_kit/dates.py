@@ -6,8 +6,18 @@ from english_kit.numerals import cardinal, ordinal, plural_of_tens, year
 from english_kit.scanner import Reader, before, behind, kept_stop, reader
 
 MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
-    *("October", "November", "December"),
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 )
 _SHORT = {month[:3]: month for month in MONTHS} | {"Sept": "September"}
 APOSTROPHES = "'’"
@@ -29,7 +39,7 @@ _ERA = r"(?:\s?(?:BCE?|CE|AD)\b|\s?B\.C\.(?:E\.)?|\s?A\.D\.)"
 
 
 def month_name(written: str) -> str:
-    """The whole name of a month or of its abbreviation."""
+    """Return the full name of a month, given that or its abbreviation."""
     name = written.rstrip(".")
     return _SHORT.get(name, name)
 
@@ -40,7 +50,7 @@ def _day_name(written: str) -> str:
 
 
 def date(year_number: int | None, month: int, day: int) -> str | None:
-    """Month, day and year; None where there is no such day."""
+    """Return month, day and year in words, or None if there is no such day."""
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
     behind = f", {year(year_number)}" if year_number is not None else ""
@@ -52,7 +62,7 @@ def _iso(found: re.Match[str]) -> str | None:
 
 
 def _named_month(found: re.Match[str]) -> str | None:
-    """4-Jan-2024, Jan-04-2024."""
+    """Read a date such as "4-Jan-2024" or "Jan-04-2024"."""
     day = int(found["day"])
     return date(_full_year(found["year"]), MONTHS.index(month_name(found["month"])) + 1, day)
 
@@ -65,7 +75,7 @@ def _full_year(written: str) -> int:
 
 
 def _numeric(found: re.Match[str]) -> str | None:
-    """3/4/2024 as Americans mean it, 31/12/2024 as all others."""
+    """Read 3/4/2024 as Americans mean it, and 31/12/2024 as all others do."""
     first, second, last = int(found[1]), int(found[3]), _full_year(found[4])
     day_first = found[2] == "." or first > 12
     return date(last, second, first) if day_first else date(last, first, second)
@@ -93,7 +103,7 @@ def _month_year(found: re.Match[str]) -> str:
 
 
 def _short_name(found: re.Match[str]) -> str | None:
-    """Jan., Sun and the like: only where what follows asks for a month or a day."""
+    """Read "Jan.", "Sun" and the like, but only where a month or a day is to be expected."""
     name = found[1]
     stop = found[2]
     said = _SHORT.get(name) or _SHORT_DAYS[name]
@@ -115,12 +125,12 @@ def _capital_name(found: re.Match[str]) -> str:
 
 
 def _decade(found: re.Match[str]) -> str:
-    """the 1990s, '90s."""
+    """Read a decade, such as "the 1990s" or "'90s"."""
     return plural_of_tens(int(found[1]))
 
 
 def _tens(found: re.Match[str]) -> str | None:
-    """her 20s; elsewhere 20s are seconds."""
+    """Read the twenties of "her 20s"; elsewhere 20s are seconds."""
     ahead = re.search(
         r"\b(?:the|his|her|their|my|our|your|in|mid|early|late)[\s-]$", before(found), re.IGNORECASE
     )
@@ -131,28 +141,28 @@ def _tens(found: re.Match[str]) -> str | None:
 
 
 def _is_month(of: str, month: str) -> bool:
-    """2023-12 is a month, 2011-12 two years."""
+    """Return whether it is a month: 2023-12 is one, 2011-12 are two years."""
     return 1 <= int(month) <= 12 and int(month) <= int(of) % 100
 
 
 def _month_of(found: re.Match[str]) -> str:
-    """5/2023."""
+    """Read a month and its year, such as "5/2023"."""
     return f"{MONTHS[int(found[1]) - 1]} {year(int(found[2]))}"
 
 
 def _two_years(found: re.Match[str]) -> str:
-    """1999/2000."""
+    """Read two years in full, such as "1999/2000"."""
     return f"{year(int(found[1]))} to {year(int(found[2]))}"
 
 
 def _next_year(found: re.Match[str]) -> str | None:
-    """2023/24."""
+    """Read a year and the next, such as "2023/24"."""
     first, last = int(found[1]), int(found[2])
     return f"{year(first)} to {cardinal(last)}" if last == (first + 1) % 100 else None
 
 
 def _years(found: re.Match[str]) -> str:
-    """1914–1918, and 2020-21."""
+    """Read a range of years, such as "1914–1918" or "2020-21"."""
     first, last = found.groups()
     said = year(int(last)) if len(last) == 4 else cardinal(int(last))
     if found[2] == last and len(last) == 2 and "-" in found[0] and _is_month(first, last):
@@ -171,13 +181,13 @@ _NAMES = "|".join(sorted(_SHORT | _SHORT_DAYS, key=len, reverse=True))
 
 
 def _names_range(found: re.Match[str]) -> str:
-    """Mon–Fri, Jan–Mar."""
+    """Read a range of days or months, such as "Mon–Fri" or "Jan–Mar"."""
     first, last = found.groups()
     return f"{month_name(_day_name(first))} to {month_name(_day_name(last))}{kept_stop(found)}"
 
 
 def _dated_range(found: re.Match[str]) -> str:  # noqa: ARG001
-    """July 4 – July 8."""
+    """Read a range of dates, such as "July 4 – July 8"."""
     return "to"
 
 

@@ -1,5 +1,7 @@
-"""Letters of other scripts.  A voice that reads English cannot say them, so they are left out,
-and told; a single Greek letter has an English name."""
+"""Letters of other scripts: a voice that reads English cannot say them.
+
+They are left out and reported; only a single Greek letter has an English name.
+"""
 
 import re
 import unicodedata
@@ -18,13 +20,13 @@ _SCRIPT_NAMES = {
 
 
 def script(letters: str) -> str:
-    """The script's name as Unicode has it: Cyrillic, Arabic, …"""
+    """Return the name of the script as Unicode has it: Cyrillic, Arabic, …"""
     first = unicodedata.name(letters[0], "UNKNOWN").partition(" ")[0]
     return _SCRIPT_NAMES.get(first, first.capitalize())
 
 
 def greek_letter(letter: str) -> str | None:
-    """The English name of a Greek letter."""
+    """Return the English name of a Greek letter."""
     name = _GREEK.fullmatch(unicodedata.name(letter, ""))
     if name is None:
         return None

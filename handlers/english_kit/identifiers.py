@@ -1,4 +1,4 @@
-"""Numbers that count nothing and are said digit by digit: telephones, cards, codes; versions."""
+"""Numbers that count nothing and are said digit by digit, such as telephone numbers and codes."""
 
 import re
 
@@ -39,7 +39,7 @@ _STAGES = {"rc": "R C", "a": "alpha", "b": "beta", "lts": "L T S", "pre": "pre",
 
 
 def grouped(written: str) -> str:
-    """The digits and letters of *written* one by one, with a pause between its groups."""
+    """Return the digits and letters of *written* one by one, with a pause between its groups."""
     groups = re.findall(r"\d+|[A-Za-z]+", written)
     return ", ".join(
         spelled(each) if each.isdecimal() else " ".join(each.upper()) for each in groups
@@ -47,7 +47,7 @@ def grouped(written: str) -> str:
 
 
 def _code(written: str) -> str:
-    """Groups of letters and digits, as an IBAN has them."""
+    """Read groups of letters and digits, such as those of an IBAN."""
     return ", ".join(
         " ".join(spelled(each) if each.isdecimal() else each for each in group)
         for group in written.split()
@@ -59,14 +59,14 @@ def _telephone(found: re.Match[str]) -> str:
 
 
 def _extension(found: re.Match[str]) -> str | None:
-    """Behind a telephone number: x12, ext. 5."""
+    """Read the extension after a telephone number: "x12", "ext. 5"."""
     if not re.search(r"\d{2,}[-–‑. )/]{1,2}\d{3,},?\s?$", before(found)):
         return None
     return f"extension {spelled(found[1])}"
 
 
 def _lettered(found: re.Match[str]) -> str:
-    """1-800-FLOWERS: the letters are a word."""
+    """Read a telephone number whose letters are a word, such as "1-800-FLOWERS"."""
     return ", ".join(
         spelled(each) if each.isdecimal() else each.capitalize()
         for each in _ALPHABET_KEYS.findall(found[0])
@@ -74,7 +74,7 @@ def _lettered(found: re.Match[str]) -> str:
 
 
 def _labelled(found: re.Match[str]) -> str | None:
-    """After "PIN", "order number" and the like."""
+    """Read the number after a label such as "PIN" or "order number"."""
     ahead = before(found, 60)
     if not ahead.rstrip(" .:#=")[-1:].isalpha() or not _LABELLED.search(ahead):
         return None
@@ -90,42 +90,42 @@ def _version(found: re.Match[str]) -> str:
 
 
 def _numbered_software(found: re.Match[str]) -> str | None:
-    """Python 3.11: what follows the point is a number of its own."""
+    """Read a version such as "Python 3.11", where 11 is a number of its own."""
     if not re.search(rf"(?<!\w)(?:{_SOFTWARE})[\s-]$", before(found, 14), re.IGNORECASE):
         return None
     return " point ".join(map(whole, found[0].split(".")))
 
 
 def _postal(found: re.Match[str]) -> str:
-    """NY 10001-1234: the state's letters, and digits."""
+    """Read a state and its postal code, such as "NY 10001-1234"."""
     return f"{' '.join(found[1])} {grouped(found[2])}"
 
 
 def _masked(found: re.Match[str]) -> str:
-    """**** **** **** 4242, XXX-XX-6789."""
+    """Read the end of a masked number, such as "**** **** **** 4242" or "XXX-XX-6789"."""
     return f"ending in {spelled(found[1])}"
 
 
 def _expiry(found: re.Match[str]) -> str:
-    """exp 05/27, of a card."""
+    """Read the date on which a card expires, such as "exp 05/27"."""
     said = "valid through" if found[1] else "expires"
     return f"{said} {MONTHS[int(found[2]) - 1]} {year(2000 + int(found[3]))}"
 
 
 def _coded(found: re.Match[str]) -> str | None:
-    """order #A1B2C3."""
+    """Read a code after its label, such as "order #A1B2C3"."""
     if not _LABELLED.search(before(found, 60)):
         return None
     return f"number {letters_and_digits(found[1])}"
 
 
 def _flight(found: re.Match[str]) -> str:
-    """flight UA 123."""
+    """Read the number of a flight, such as "flight UA 123"."""
     return f"{letters_and_digits(found[1])} {spelled(found[2])}"
 
 
 def _document(found: re.Match[str]) -> str:
-    """doi:10.1038/nphys1170."""
+    """Read the identifier of a document, such as "doi:10.1038/nphys1170"."""
     return f"D O I {said(found[1])}"
 
 
@@ -134,12 +134,12 @@ def _preprint(found: re.Match[str]) -> str:
 
 
 def _postal_behind(found: re.Match[str]) -> str | None:
-    """75008 Paris; but 20000 Leagues, 50000 People went."""
+    """Read a postal code before its town, as in "75008 Paris", but not "20000 Leagues"."""
     return None if found[0].endswith("000") else spelled(found[0])
 
 
 def _internet_address(found: re.Match[str]) -> str:
-    """fe80::1, by its groups."""
+    """Read an IPv6 address such as "fe80::1", group by group."""
     return " ".join(
         "colon" if each == ":" else "colon colon" if each == "::" else letters_and_digits(each)
         for each in re.findall(r"::|:|[^:]+", found[0])
@@ -151,14 +151,14 @@ def _color(found: re.Match[str]) -> str:
 
 
 def _model(found: re.Match[str]) -> str:
-    """Boeing 737-800, RTX 4090."""
+    """Read the number of a model, such as "Boeing 737-800" or "RTX 4090"."""
     return " ".join(
         _three(each) if len(each) == 3 else year(int(each)) for each in found[0].split("-")
     )
 
 
 def _three(digits: str) -> str:
-    """305 as "three oh five", 737 as "seven thirty-seven"."""
+    """Return three digits as they are said: 305 as "three oh five", 737 as "seven thirty-seven"."""
     head, tail = digits[0], digits[1:]
     if tail == "00":
         return cardinal(int(digits))
@@ -171,7 +171,7 @@ def _hexadecimal(found: re.Match[str]) -> str:
 
 
 def _characters(found: re.Match[str]) -> str:
-    """Groups of hexadecimal digits: a UUID, the address of a network card."""
+    """Read groups of hexadecimal digits: a UUID, or the address of a network card."""
     return ", ".join(
         " ".join(cardinal(int(each)) if each.isdecimal() else each.upper() for each in group)
         for group in re.split(r"[-:]", found[0])
@@ -179,7 +179,7 @@ def _characters(found: re.Match[str]) -> str:
 
 
 def _room(found: re.Match[str]) -> str | None:
-    """room 305 as "three oh five"."""
+    """Read the number of a room: 305 as "three oh five"."""
     return _three(found[0]) if _ROOMS.search(before(found, 12)) else None
 
 

@@ -1,6 +1,6 @@
 """Markdown and HTML: what encloses or begins text is dropped, the text stays.
 
-A sign between operands is no markup: 2 * 3, a < b, snake_case, 5 > 3.
+A sign between operands is not markup: 2 * 3, a < b, snake_case, 5 > 3.
 """
 
 import html
@@ -18,7 +18,7 @@ _TAGS = (
     "|option|p|picture|pre|q|s|samp|script|section|select|small|source|span|strike|strong|style|sub"
     "|summary|sup|svg|table|tbody|td|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
-# What looks like attributes: "a <b and c> d" is no tag.
+# What looks like attributes: "a <b and c> d" is not a tag.
 _ATTRIBUTES = (
     r"(?:\s{1,9}[\w:@.-]{1,64}(?:\s?=\s?(?:\"[^\"<>]{0,1000}\"|'[^'<>]{0,1000}'|[^\s\"'<>]{1,1000}))"
     r"|\s(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted"
@@ -57,7 +57,7 @@ _BEGINNING = re.compile(
     r"|\+[ \t]+(?=[^\W\d_]{2}))",
     re.MULTILINE,
 )
-# Opened in front of a character, closed behind one on the same line, and not inside a word.
+# Opened before a character, closed after one on the same line, and not inside a word.
 _MARKS = ("***", "___", "**", "__", "~~", "==", "*", "_", "``", "`", "~", "||")
 _ENCLOSING = [
     (
@@ -78,7 +78,7 @@ _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|<>=])")
 
 
 def plain(text: str) -> str:
-    """*text* without its marks; blocks begin on lines of their own."""
+    """Return *text* without its marks; blocks begin on lines of their own."""
     if "<" in text:
         text = _HIDDEN.sub(" ", text)
         text = _AUTOLINK.sub(lambda found: found[1].removeprefix("mailto:"), text)
@@ -110,9 +110,9 @@ def plain(text: str) -> str:
 
 
 def _unenclosed(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
-    """*text* without the marks of *opening* and the next of *closing* behind it.
+    """Return *text* without the marks of *opening* and the next of *closing* after each.
 
-    Both are looked for once: a text full of marks that never close takes no longer than others.
+    Both are searched only once, so a text full of marks that never close takes no longer.
     """
     closed = iter(closing.finditer(text))
     end = next(closed, None)

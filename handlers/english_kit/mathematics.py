@@ -98,7 +98,7 @@ def _power(found: re.Match[str]) -> str:
 
 
 def _parts(index: str) -> str:
-    """What stands above or below, part by part."""
+    """Return what is raised or lowered in words, part by part."""
     return " ".join(
         _SIGN_NAMES.get(each) or (cardinal(int(each)) if each.isdecimal() else each)
         for each in re.findall(r"\d+|.", index)
@@ -106,14 +106,14 @@ def _parts(index: str) -> str:
 
 
 def _higher_root(found: re.Match[str]) -> str:
-    """³√8."""
+    """Read a root such as "³√8"."""
     number = int("".join(_RAISED[each] for each in found[1]))
     name = {2: "square", 3: "cube"}.get(number) or ordinal(number)
     return f"the {name} root of"
 
 
 def _bounded(found: re.Match[str]) -> str:
-    """∫₀¹, ∑ᵢ₌₁ⁿ."""
+    """Read a sign with its bounds, such as "∫₀¹" or "∑ᵢ₌₁ⁿ"."""
     lowest = _parts("".join(_LOWERED[each] for each in found[2]))
     highest = _parts("".join(_RAISED[each] for each in found[3])) if found[3] else ""
     name = _PREFIXED[found[1]].removesuffix(" of")
@@ -125,7 +125,7 @@ def _double_sign(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 def _ion(found: re.Match[str]) -> str | None:
-    """Cl-, and the grade B-."""
+    """Read an ion such as "Cl-", or a grade such as "B-"."""
     named = re.search(r"(?:^|[^\w])(?:[A-F]|Cl|Br|OH|HCO|NO)$", before(found, 5))
     return "minus" if named else None
 
@@ -149,7 +149,7 @@ def _minus(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 def _spaced_minus(found: re.Match[str]) -> str | None:
-    """x² + 3x - 4: between short operands, with another sign of mathematics near."""
+    """Read the minus of "x² + 3x - 4": between short operands, near other mathematics."""
     ahead, after = before(found, 30), behind(found, 30)
     sides = re.search(r"(?:[\w.]{1,4}|\d+|[)\]²³∞])\s?$", ahead) and re.match(
         r"\s?(?:[\w.]{1,4}(?!\w)|\d+|[(\[√∞])", after
@@ -163,7 +163,7 @@ def _star(found: re.Match[str]) -> str:  # noqa: ARG001
 
 
 def _slash(found: re.Match[str]) -> str | None:
-    """Between operands that are numbers or single letters it divides."""
+    """Read a slash between numbers or single letters as a division."""
     ahead = before(found, 40)
     word = re.search(r"(\w+|[)\]])\s?$", ahead)
     after = re.match(r"\s?(\w+|[(\[])", found.string[found.end() : found.end() + 40])

@@ -233,7 +233,7 @@ _EITHER_BEGINS = SIGNED_BEGINS + VULGAR_CHARACTERS
 
 
 def unit_name(unit: str, *, single: bool) -> str | None:
-    """The name of *unit*, which may have a power: km² as "square kilometers"."""
+    """Return the name of *unit*, which may have a power: km² as "square kilometers"."""
     if unit in _UNITS:
         return _UNITS[unit][0 if single else 1]
     base = unit.rstrip("^23²³")
@@ -262,12 +262,12 @@ def _names(unit: str, per: str | None, *, single: bool) -> str | None:
 
 
 def _allowed(unit: str, space: str) -> bool:
-    """A lone letter behind a space is rather a word: 5 A grades."""
+    """Return whether *unit* may follow *space*: in "5 A grades" the letter is rather a word."""
     return not (space and unit in _GLUED_ONLY) or unit in {"s", "W"}
 
 
 def _measure(found: re.Match[str]) -> str | None:
-    """25s, -3.5 km/h, 1½ cups, 3/4 in."""
+    """Read a number with its unit, such as "25s", "-3.5 km/h", "1½ cups" or "3/4 in"."""
     number, space, unit, per = found.groups()
     if unit == "in" or not _allowed(unit, space) or _is_no_measure(found):
         return None
@@ -285,7 +285,7 @@ def _measure(found: re.Match[str]) -> str | None:
 
 
 def _is_no_measure(found: re.Match[str]) -> bool:
-    """Seat 14C, 300K people, 2x + 3y, 7 % 3."""
+    """Return whether it only looks like one: "Seat 14C", "300K people", "2x + 3y", "7 % 3"."""
     number, space, unit, _ = found.groups()
     if unit in {"C", "F"}:
         is_place = _PLACES.search(before(found, 14)) is not None
@@ -298,7 +298,7 @@ def _is_no_measure(found: re.Match[str]) -> bool:
 
 
 def _range(found: re.Match[str]) -> str | None:
-    """5-10 km, -5 to -10 °C, 10%-20%."""
+    """Read a range with a unit, such as "5-10 km", "-5 to -10 °C" or "10%-20%"."""
     first, first_unit, last, space, unit, per = found.groups()
     if not _allowed(unit, space) or unit == "in":
         return None
@@ -310,7 +310,7 @@ def _range(found: re.Match[str]) -> str | None:
 
 
 def _duration(found: re.Match[str]) -> str:
-    """1h 30m, 2h15, 5m30s: in such a row m is minutes."""
+    """Read a duration such as "1h 30m" or "5m30s", in which m means minutes."""
     names = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
     parts = re.findall(r"(\d+)\s?([dhms])", found[0])
     return " ".join(
@@ -320,14 +320,14 @@ def _duration(found: re.Match[str]) -> str:
 
 
 def _feet(found: re.Match[str]) -> str:
-    """5'10" tall."""
+    r"""Read a height such as "5'10\" tall"."""
     feet, inches = found.groups()
     named = "foot" if feet == "1" or inches else "feet"
     return f"{cardinal(int(feet))} {named}" + (f" {amount(inches)}" if inches else "")
 
 
 def _angle(found: re.Match[str]) -> str:
-    """37°46'30"N, 122.4194° W."""
+    r"""Read an angle such as "37°46'30\"N" or "122.4194° W"."""
     degrees, minutes, seconds, side = found.groups()
     parts = [(degrees, "degree"), (minutes, "minute"), (seconds, "second")]
     said = [f"{amount(each)} {name}{'' if is_one(each) else 's'}" for each, name in parts if each]
@@ -335,12 +335,12 @@ def _angle(found: re.Match[str]) -> str:
 
 
 def _side_ahead(found: re.Match[str]) -> str:
-    """N 40° 42'."""
+    """Read a coordinate whose side comes first, such as "N 40° 42'"."""
     return _SIDES[found[0]]
 
 
 def _bare_feet(found: re.Match[str]) -> str | None:
-    """5' tall; but 'take 5' is a quotation."""
+    """Read feet without inches, as in "5' tall"; in "'take 5'" the mark ends a quotation."""
     ahead = before(found, 200)
     if len(re.findall(r"(?<!\w)['‘](?=\w|$)", ahead)) > len(
         re.findall(r"(?<=\w)['’](?!\w)", ahead)
@@ -356,7 +356,7 @@ def _feet_and_inches(found: re.Match[str]) -> str:
 
 
 def _inches(found: re.Match[str]) -> str | None:
-    """6 in., 3/4", 27" screens: "in" is a word as well."""
+    r"""Read inches, as in "6 in.", "3/4\"" and "27\" screens": "in" is a word as well."""
     number, space, sign = found.groups()
     if sign.startswith("in") and not _is_inch(found, space):
         return None
@@ -391,14 +391,14 @@ def _is_inch(found: re.Match[str], space: str) -> bool:
 
 
 def _opens_quotation(found: re.Match[str]) -> bool:
-    """Whether a quotation is open that this mark may end."""
+    """Return whether a quotation is open that this mark may end."""
     ahead = before(found, 200)
     opened = len(re.findall(r"(?:^|[\s(])[\"“]", ahead))
     return opened > len(re.findall(r"(?<=[^\d\s])[\"”]", ahead))
 
 
 def _scaled(found: re.Match[str]) -> str | None:
-    """2.5M users, 10k; 4K is a size of pictures, and apartment 4B no billions."""
+    """Read "2.5M users" and "10k"; 4K is a size of pictures, and apartment 4B not billions."""
     is_place = _PLACES.search(before(found, 14)) or re.match(r"\s[A-Z]", behind(found, 2))
     if found[2] in "BM" and is_place:
         return None  # apartment 4B, 221B Baker Street
@@ -410,7 +410,7 @@ def _scaled(found: re.Match[str]) -> str | None:
 
 
 def _by(found: re.Match[str]) -> str | None:
-    """3 x 4: a size, or a product where it has a result."""
+    """Read "3 x 4": a size, or a product if a result follows."""
     ahead, after = before(found, 12), behind(found)
     if not re.search(r"\d(?:\s?(?:[kcmµn]?m|ft|in|yd|px))?[\"″”%]?\s?$", ahead):
         return None
@@ -421,12 +421,12 @@ def _by(found: re.Match[str]) -> str | None:
 
 
 def _pixels(found: re.Match[str]) -> str:
-    """1920x1080 as "nineteen twenty by ten eighty"."""
+    """Read a size in pixels: 1920x1080 as "nineteen twenty by ten eighty"."""
     return " by ".join(year(int(each)) if len(each) > 3 else _pair(each) for each in found.groups())
 
 
 def _pair(digits: str) -> str:
-    """720 as "seven twenty", 800 as "eight hundred"."""
+    """Return three digits in two parts: 720 as "seven twenty", 800 as "eight hundred"."""
     if digits[1:] == "00":
         return cardinal(int(digits))
     last = cardinal(int(digits[1:]))
@@ -434,7 +434,7 @@ def _pair(digits: str) -> str:
 
 
 def _lines(found: re.Match[str]) -> str:
-    """1080p."""
+    """Read a number of lines, such as "1080p"."""
     digits = found[1]
     return f"{year(int(digits)) if len(digits) > 3 else _pair(digits)} {found[2].upper()}"
 

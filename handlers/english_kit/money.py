@@ -18,7 +18,7 @@ from english_kit.scanner import Reader, reader
 
 
 class Currency(NamedTuple):
-    """Names: one and several of the unit, one and several of its hundredth part."""
+    """The names of a currency: one and several of its unit, and of the hundredth part."""
 
     one: str
     many: str
@@ -149,7 +149,7 @@ _POINTED = (_EURO, _FRANC, _SYMBOLS["kr"], _SYMBOLS["zł"], _SYMBOLS["R$"], _SYM
 
 
 def said(number: str, name: str, scale: str | None = None) -> str:
-    """*number*, unsigned, of the currency that is written as *name*."""
+    """Return *number*, unsigned, of the currency that is written as *name*, in words."""
     currency = _NAMES[name]
     if scale:
         return f"{amount(number)} {_SCALES.get(scale.lower(), scale)} {currency.many}"
@@ -176,7 +176,7 @@ def _per(unit: str | None) -> str:
 
 
 def _ahead(found: re.Match[str]) -> str | None:
-    """-$5, $-5, US$1.5M, CHF 12.50, $5/month; a $5 bill."""
+    """Read an amount after its sign, such as "-$5", "US$1.5M", "CHF 12.50" or "$5/month"."""
     outer, name, inner, number, scale, code, per = found.groups()
     if code and _NAMES[name].one in _NAMES[code].one:
         name = code  # $5 USD
@@ -189,13 +189,13 @@ def _ahead(found: re.Match[str]) -> str | None:
 
 
 def _behind(found: re.Match[str]) -> str:
-    """27,50 €, -5 USD."""
+    """Read an amount before its currency, such as "27,50 €" or "-5 USD"."""
     sign, number, scale, name, per = found.groups()
     return _minus(sign) + said(number, name, scale) + _per(per)
 
 
 def _range(found: re.Match[str]) -> str:
-    """$10-20, $3–5 million, €10–€20."""
+    """Read a range of amounts, such as "$10-20", "$3–5 million" or "€10–€20"."""
     name, first, first_scale, last, scale, per = found.groups()
     begins = amount(first)
     if first_scale and first_scale.lower() != (scale or "").lower():
@@ -209,7 +209,7 @@ def _range_behind(found: re.Match[str]) -> str:
 
 
 def _accounted(found: re.Match[str]) -> str:
-    """($5.00) as accountants write a loss."""
+    """Read a loss as accountants write it, such as "($5.00)"."""
     return f"minus {said(found[2], found[1])}"
 
 

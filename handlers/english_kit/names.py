@@ -21,12 +21,35 @@ _SPELLED_WORDS = re.compile(
 _BETWEEN = frozenset("BCDEFGMPV")  # businesses, consumers, peers: B2B, P2P
 _FOLDED = str.maketrans(
     {
-        "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe",
-        "đ": "d", "Đ": "D", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ł": "l", "Ł": "L",
-        "ı": "i", "ħ": "h", "Ħ": "H", "ŋ": "ng", "Ŋ": "Ng", "ŧ": "t", "Ŧ": "T", "ə": "e", "ſ": "s",
-        "ʻ": "'", "ʼ": "'",
+        "ß": "ss",
+        "ẞ": "SS",
+        "ø": "o",
+        "Ø": "O",
+        "æ": "ae",
+        "Æ": "Ae",
+        "œ": "oe",
+        "Œ": "Oe",
+        "đ": "d",
+        "Đ": "D",
+        "ð": "th",
+        "Ð": "Th",
+        "þ": "th",
+        "Þ": "Th",
+        "ł": "l",
+        "Ł": "L",
+        "ı": "i",
+        "ħ": "h",
+        "Ħ": "H",
+        "ŋ": "ng",
+        "Ŋ": "Ng",
+        "ŧ": "t",
+        "Ŧ": "T",
+        "ə": "e",
+        "ſ": "s",
+        "ʻ": "'",
+        "ʼ": "'",
     }
-)  # fmt: skip
+)
 _CAMEL = re.compile(rf"[A-Z]{{2,}}(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|{LETTER}+")
 _LOWERED_DIGITS = tuple("₀₁₂₃₄₅₆₇₈₉")
 _RUNS = re.compile(rf"{LETTER}+|\d+")
@@ -34,24 +57,24 @@ _WORDS_NEAR = re.compile(rf"{LETTER}+(?:['’]{LETTER}+)*")
 
 
 def folded(word: str) -> str:
-    """*word* in the 26 letters, as far as Unicode knows how."""
+    """Return *word* in the 26 letters, as far as Unicode has a decomposition."""
     plain = unicodedata.normalize("NFKD", word.translate(_FOLDED))
     return "".join(each for each in plain if not unicodedata.combining(each))
 
 
 def letters(word: str) -> str:
-    """*word* letter by letter."""
+    """Return *word* letter by letter."""
     return " ".join(word.upper())
 
 
 class NameReader:
-    """Needs to know which words there are: *known* answers for a word as it is written."""
+    """Reads names; *known* tells whether a word is known just as it is written."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
 
     def readers(self) -> list[Reader]:
-        """In their order; the last reads every word."""
+        """Return the readers in their order; the last reads every word."""
         return [
             reader(rf"#(?=\d{{0,9}}{LETTER})\w{{1,140}}", self._hashtag, "#"),
             reader(
@@ -65,7 +88,7 @@ class NameReader:
         ]
 
     def is_word(self, word: str) -> bool:
-        """Whether *word* is known in small letters, or as a name."""
+        """Return whether *word* is known in lower case, or as a name."""
         low = word.lower()
         return (
             self._known(low)
@@ -91,7 +114,7 @@ class NameReader:
         return part
 
     def _mixed(self, found: re.Match[str]) -> str | None:
-        """B2B, MP3, 3D, x86, ABC123, covid19."""
+        """Read letters and digits mixed, such as "B2B", "MP3", "x86" or "covid19"."""
         runs = _RUNS.findall(found[0])
         if re.fullmatch(r"\d+(?:x\d+)+", found[0]):
             return " by ".join(whole(run) for run in runs if run != "x")
@@ -119,7 +142,7 @@ class NameReader:
         return letters(run)
 
     def _capitals(self, found: re.Match[str]) -> str:
-        """An acronym, or a word that is shouted."""
+        """Read a word in capitals: an acronym, or a word that is shouted."""
         word, ending = found[1], (found[2] or "").replace("’", "'")
         if behind(found, 1) in _LOWERED_DIGITS:
             return letters(word)  # SO₂
@@ -133,7 +156,7 @@ class NameReader:
         return self._acronym(word) + ending
 
     def _acronym(self, word: str) -> str:
-        """*word* as it stands, unless it is too long to be spelled."""
+        """Return *word* as it stands, unless it is too long to be spelled."""
         is_short = len(word) <= LONGEST_ACRONYM or self._known(word)
         return word if is_short or not _is_sayable(word) else word.capitalize()
 
@@ -143,7 +166,7 @@ class NameReader:
         return word.lower() if self.is_word(word) else self._acronym(word)
 
     def _is_shouted(self, found: re.Match[str], word: str) -> bool:
-        """Whether the words around are in capitals too, and words."""
+        """Return whether the words around it are in capitals too, and are known words."""
         ahead = " ".join(_line_before(found).split()[-4:])
         after = " ".join(_line_behind(found).split()[:4])
         near = [*_WORDS_NEAR.findall(ahead)[-2:], *_WORDS_NEAR.findall(after)[:2]]
@@ -154,7 +177,7 @@ class NameReader:
         return len(loud) == len(near) or (len(loud) >= 2 and len(word) > 2)
 
     def _is_plain_word(self, word: str) -> bool:
-        """Whether *word* in capitals is rather a word that is shouted than an acronym."""
+        """Return whether *word* in capitals is rather a shouted word than an acronym."""
         if len(word) < 3:
             return _FUNCTION_WORDS.fullmatch(word) is not None
         return self.is_word(word)
@@ -187,12 +210,12 @@ def _digits(run: str) -> str:
 
 
 def _and(found: re.Match[str]) -> str:
-    """R&D, AT&T."""
+    """Read two letters joined by an ampersand, such as "R&D" or "AT&T"."""
     return " and ".join(each if len(each) < 2 else letters(each) for each in found[0].split("&"))
 
 
 def _is_sayable(word: str) -> bool:
-    """Whether there are vowels enough, and never five consonants in a row."""
+    """Return whether it has vowels enough, and never five consonants in a row."""
     return not re.search(r"[^AEIOUY]{5}", word) and len(re.findall("[AEIOUY]", word)) * 5 >= len(
         word
     )

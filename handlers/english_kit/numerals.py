@@ -47,40 +47,40 @@ _TENS = re.compile(r"y$")
 
 
 def cardinal(number: int) -> str:
-    """1234 as "one thousand two hundred thirty-four"."""
+    """Return *number* in words: 1234 as "one thousand two hundred thirty-four"."""
     return str(numbers.cardinal(number)).replace(" and ", " ").replace(",", "")
 
 
 def ordinal(number: int) -> str:
-    """21 as "twenty-first"."""
+    """Return *number* as an ordinal: 21 as "twenty-first"."""
     return str(numbers.ordinal(number)).replace(" and ", " ").replace(",", "")
 
 
 def year(number: int) -> str:
-    """1905 as "nineteen oh five"."""
+    """Return *number* as a year: 1905 as "nineteen oh five"."""
     said: str = numbers.year(number)
     return said.replace("oh-", "oh ").replace(" and ", " ").replace(",", "")
 
 
 def spelled(digits: str) -> str:
-    """Each digit for itself."""
+    """Return each digit by itself."""
     return " ".join(numbers.ONES[int(digit)] for digit in digits)
 
 
 def letters_and_digits(text: str) -> str:
-    """Each letter and each digit for itself."""
+    """Return each letter and each digit by itself."""
     return " ".join(spelled(each) if each.isdecimal() else each.upper() for each in text)
 
 
 def whole(digits: str) -> str:
-    """A whole number; digit by digit where it is too long, or begins with a zero."""
+    """Return a whole number in words; digit by digit if it is too long or begins with zero."""
     if len(digits) > LONGEST or (len(digits) > 1 and digits[0] == "0"):
         return spelled(digits)
     return cardinal(int(digits))
 
 
 def halves(written: str) -> tuple[str, str]:
-    """The digits before and behind the decimal sign of an unsigned NUMBER."""
+    """Return the digits before and after the decimal sign of an unsigned NUMBER."""
     body = re.sub(rf"[{THIN} '’_]", "", written)
     comma, point = body.rfind(","), body.rfind(".")
     if comma >= 0 and point >= 0:
@@ -94,7 +94,7 @@ def halves(written: str) -> tuple[str, str]:
 
 
 def amount(written: str) -> str:
-    """A SIGNED number: "-2,50" as "minus two point five zero"."""
+    """Return a SIGNED number in words: "-2,50" as "minus two point five zero"."""
     if written.isdecimal():
         return whole(written)
     sign = _SIGNS.get(written[0], "")
@@ -105,18 +105,18 @@ def amount(written: str) -> str:
 
 
 def is_one(written: str) -> bool:
-    """Whether the noun behind *written* stands in the singular."""
+    """Return whether the noun after *written* is in the singular."""
     before, behind = halves(written.lstrip(MINUS + "+±"))
     return before == "1" and not behind
 
 
 def value(written: str) -> Decimal:
-    """What a SIGNED number is worth."""
+    """Return the value of a SIGNED number."""
     before, behind = halves(written.lstrip(MINUS + "+±"))
     return Decimal(f"{before or 0}.{behind or 0}")
 
 
 def plural_of_tens(number: int) -> str:
-    """90 as "nineties", 1900 as "nineteen hundreds"."""
+    """Return a decade in words: 90 as "nineties", 1900 as "nineteen hundreds"."""
     said = year(number) if number > 99 else cardinal(number)
     return _TENS.sub("ies", said) if said.endswith("y") else f"{said}s"

@@ -55,21 +55,21 @@ _MEASURED = re.compile(
 
 
 def is_attributed(found: re.Match[str]) -> bool:
-    """Whether a measure or an amount stands before what it is of: a 5 ft pole, 50mm lenses."""
+    """Return whether a measure stands before its noun, as in "a 5 ft pole" or "50mm lenses"."""
     after = behind(found, 16)
     counted = re.search(r"\b[Aa]n?\s$", before(found, 3)) and _COUNTS.match(after)
     return bool(counted or _ATTRIBUTED.match(after))
 
 
 class Fraction(NamedTuple):
-    """*single*: less than one, so that a unit stands behind it in the singular."""
+    """A fraction in words; *single*: less than one, so that a unit after it is singular."""
 
     said: str
     single: bool
 
 
 def _parts(over: int, under: int) -> str:
-    """3/8 as "three eighths"."""
+    """Return a fraction in words: 3/8 as "three eighths"."""
     name = _PARTS.get(under) or ordinal(under)
     if over == 1:
         return f"one {name}"
@@ -78,7 +78,7 @@ def _parts(over: int, under: int) -> str:
 
 
 def _mixed(integer: str, over: int, under: int) -> str:
-    """1½ as "one and a half"."""
+    """Return a mixed number in words: 1½ as "one and a half"."""
     part = f"a {_PARTS[under]}" if over == 1 and under in _PARTS else _parts(over, under)
     return f"{amount(integer)} and {part}"
 
@@ -91,7 +91,7 @@ def _split(character: str) -> tuple[int, int]:
 
 
 def fraction_of(written: str) -> Fraction | None:
-    """½, 1½, 3/4, 1 3/4; None for other numbers, and for what is no fraction."""
+    """Return the fraction in "½", "1½", "3/4" or "1 3/4"; None for anything else."""
     if written[-1] in VULGAR_CHARACTERS:
         over, under = _split(written[-1])
         integer = written[:-1].rstrip(" -")
@@ -108,7 +108,7 @@ def fraction_of(written: str) -> Fraction | None:
 
 
 def vulgar(written: str) -> str:
-    """*written*, a number or a fraction."""
+    """Return *written*, a number or a fraction, in words."""
     part = fraction_of(written)
     return amount(written) if part is None else part.said
 
@@ -119,7 +119,7 @@ def _said_fraction(found: re.Match[str]) -> str | None:
 
 
 def _of_what(found: re.Match[str], part: Fraction) -> str:
-    """¾ cup as "three quarters of a cup", ½ a loaf as "half a loaf"."""
+    """Read a fraction of something: "¾ cup" as "three quarters of a cup"."""
     if not part.single:
         return part.said
     after = behind(found, 14)
@@ -130,7 +130,7 @@ def _of_what(found: re.Match[str], part: Fraction) -> str:
 
 
 def _slashed(found: re.Match[str]) -> str | None:
-    """3/8, 12/25 (Christmas), 8/2 = 4, 4/5 stars, 10/10."""
+    """Read two numbers with a slash, such as "3/8", "12/25 (Christmas)" or "4/5 stars"."""
     over, under = int(found[1]), int(found[2])
     after = behind(found, 12)
     from_dates = _DATED.search(before(found, 14)) is not None
@@ -150,7 +150,7 @@ def _slashed(found: re.Match[str]) -> str | None:
 
 
 def in_equation(found: re.Match[str]) -> bool:
-    """Whether an operator stands beside what was found."""
+    """Return whether an operator stands beside what was found."""
     ahead, after = before(found, 4).rstrip(" ("), behind(found, 4).lstrip(" )")
     return ahead[-1:] in tuple(_OPERATORS) or after[:1] in tuple(_OPERATORS)
 
@@ -164,7 +164,7 @@ def _ordinal(found: re.Match[str]) -> str:
 
 
 def _range(found: re.Match[str]) -> str | None:
-    """10-20; 10-3=7 is a difference."""
+    """Read a range such as "10-20"; "10-3=7" is a difference."""
     first, dash, last = found.groups()
     if dash.strip() == "−" or in_equation(found):
         return f"{amount(first)} minus {amount(last)}"
@@ -180,7 +180,7 @@ def _is_year(digits: str) -> bool:
 
 
 def _year(found: re.Match[str]) -> str | None:
-    """A bare number of four digits is a year, unless something is counted with it."""
+    """Read a bare number of four digits as a year, unless something is counted with it."""
     number = int(found[1])
     ahead = _YEAR_WORDS.search(before(found, 12)) is not None
     if in_equation(found):
@@ -196,7 +196,7 @@ def _power_of_ten(found: re.Match[str]) -> str:
 
 
 def _plain(found: re.Match[str]) -> str:
-    """A long number without groups is rather a telephone's or a card's than a count."""
+    """Read a plain number; a long one without groups is read as a telephone or card number."""
     digits = found[0].lstrip(MINUS + "+±")
     if digits.isdecimal() and len(digits) >= 10 and not digits.endswith("00000"):
         return amount(found[0][: -len(digits)] + "0").removesuffix("zero") + _in_groups(digits)
@@ -204,7 +204,7 @@ def _plain(found: re.Match[str]) -> str:
 
 
 def _in_groups(digits: str) -> str:
-    """Digit by digit, with pauses: as Americans group ten of them, else by four."""
+    """Return the digits with pauses: ten of them as Americans group them, else by four."""
     if len(digits) == 10:
         groups = [digits[:3], digits[3:6], digits[6:]]
     else:
@@ -213,7 +213,7 @@ def _in_groups(digits: str) -> str:
 
 
 def _plural(found: re.Match[str]) -> str:
-    """747s, 5s and 10s."""
+    """Read a number in the plural, such as "747s" or "10s"."""
     number = int(found[1])
     return (
         plural_of_tens(number) if found[1][0] != "0" and number < 10**6 else f"{whole(found[1])}s"
@@ -225,12 +225,12 @@ def _times(found: re.Match[str]) -> str:
 
 
 def _times_range(found: re.Match[str]) -> str:
-    """3-5x."""
+    """Read a range of multiples, such as "3-5x"."""
     return f"{amount(found[1])} to {amount(found[2])} times"
 
 
 def _record(found: re.Match[str]) -> str:
-    """3-0-1, of games won, lost and drawn."""
+    """Read games won, lost and drawn, such as "3-0-1"."""
     return ", ".join(cardinal(int(each)) for each in found.groups())
 
 

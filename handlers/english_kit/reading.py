@@ -29,11 +29,11 @@ _LEFT_BEHIND = re.compile(r"[.,;:!?…](?:\s?[.,;:!?…])+")  # of words that ar
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CLOSING = frozenset(".,;:!?…)”")
 _OPENING = ("(", "“")
-_PARTING = frozenset(".,;:!?…)/")  # behind these a word stands apart
+_PARTING = frozenset(".,;:!?…)/")  # a word after these stands apart
 
 
 class Reading(NamedTuple):
-    """The words, and what of the text is not among them: letters that English has no sound for."""
+    """The words, and what of the text is missing from them: letters without an English sound."""
 
     words: str
     left_out: list[str]
@@ -71,9 +71,9 @@ class EnglishReader:
         *,
         is_marked_up: bool = True,
     ) -> Reading:
-        """*text* as words.  Words of *pronunciations* are answered as `[word](/phonemes/)`.
+        """Return *text* in words.  Words of *pronunciations* become `[word](/phonemes/)`.
 
-        *is_marked_up*: Markdown and HTML are taken for what they are.
+        *is_marked_up*: Markdown and HTML are interpreted.
         """
         own = pronounced(pronunciations) if pronunciations else None
         breaks = ending_breaks(text)
@@ -102,9 +102,9 @@ class EnglishReader:
 
 
 def pronounced(pronunciations: Mapping[str, str]) -> Reader:
-    """Reads the words of *pronunciations* as their phonemes.
+    """Return a reader of the words of *pronunciations* as their phonemes.
 
-    A word in small letters is found at the beginning of a sentence too.
+    A word in lower case is found at the beginning of a sentence too.
     """
     said = dict(pronunciations)
     for word, phonemes in pronunciations.items():
@@ -118,19 +118,22 @@ def pronounced(pronunciations: Mapping[str, str]) -> Reader:
 
 
 def _strongest(found: re.Match[str]) -> str:
-    """Of several stops the one that ends a sentence."""
+    """Return, of several stops, the one that ends a sentence."""
     ends = re.search(r"[!?]", found[0]) or re.search(r"[.…]", found[0])
     return ends[0] if ends else found[0][0]
 
 
 def ending_breaks(text: str) -> int:
-    """How many line breaks end *text*."""
+    """Return how many line breaks end *text*."""
     return text[len(text.rstrip()) :].count("\n")
 
 
 def usual(text: str) -> str:
-    """*text* in the usual characters: decimal digits of all scripts as 0 to 9, wide and
-    mathematical letters as letters, ligatures apart."""
+    """Return *text* in the usual characters.
+
+    Decimal digits of all scripts become 0 to 9, wide and mathematical letters become letters, and
+    ligatures are taken apart.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n")
     text = text.replace("\u2029", "\n\n").replace("\u00ad", "").replace("\u200b", "")
     text = _CONTROLS.sub(" ", text)
@@ -153,7 +156,7 @@ def _usual(character: str) -> str:
 
 
 def joined(pieces: Sequence[Piece]) -> str:
-    """What *pieces* say, with spaces where the text has them and between words."""
+    """Return the words of *pieces*, with spaces where the text has them and between words."""
     return "".join(_spaced([each for each in pieces if each.said])).strip()
 
 
@@ -167,7 +170,7 @@ def _spaced(pieces: Sequence[Piece]) -> Iterator[str]:
 
 
 def _are_apart(left: Piece, right: Piece) -> bool:
-    """Whether a space stands between what two pieces say."""
+    """Return whether a space belongs between the words of two pieces."""
     if left.said in _OPENING or right.said[0] in _CLOSING or "-" in (left.said, right.said):
         return False
     if right.said == "(" and left.said not in _OPENING:
@@ -178,6 +181,6 @@ def _are_apart(left: Piece, right: Piece) -> bool:
 
 
 def _ended(parts: Sequence[str], sign: str) -> str:
-    """*parts* one after another, each but the last with a sign at its end."""
+    """Return *parts* one after another, each but the last with a sign at its end."""
     *first, last = parts or [""]
     return " ".join([*(each if each.endswith(_ENDS) else each + sign for each in first), last])

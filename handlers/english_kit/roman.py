@@ -77,7 +77,7 @@ _NO_NUMERALS = frozenset(
 
 
 def worth(numeral: str) -> int:
-    """What a Roman numeral in capitals counts."""
+    """Return the value of a Roman numeral in capitals."""
     numbers = [_VALUES[each] for each in numeral]
     return sum(
         -each if each < following else each
@@ -86,13 +86,16 @@ def worth(numeral: str) -> int:
 
 
 class RomanReader:
-    """Needs to know which words there are: who is named by words that are none is a person."""
+    """Reads Roman numerals; *known* tells which words there are.
+
+    A numeral after words that it does not know follows the name of a person.
+    """
 
     def __init__(self, known: Known) -> None:
         self._known = known
 
     def readers(self) -> list[Reader]:
-        """In their order."""
+        """Return the readers in their order."""
         first, *others = _READERS
         numeral = reader(rf"(?<![\w'’])({_NUMERAL})(['’]s)?(?!\w|['’]\w)", self._said, "l")
         return [first, numeral, *others]
@@ -122,7 +125,7 @@ class RomanReader:
         return _after_no_ruler(numeral, name, ahead)
 
     def _is_person(self, ahead: str) -> bool:
-        """Thurston Howell III; but Star Wars, Resident Evil and Super Bowl are words."""
+        """Return whether a person is named, as in "Thurston Howell III"; "Star Wars" is not one."""
         names = _TWO_NAMES.search(ahead)
         if names is None:
             return False
@@ -130,7 +133,7 @@ class RomanReader:
 
 
 def _is_pronoun(numeral: str, part: str, after: str) -> bool:
-    """Whether "I" goes on with the sentence: on this page I read."""
+    """Return whether "I" continues the sentence, as in "on this page I read"."""
     goes_on = re.match(r"\s[a-z]", after) and not _PART_GOES_ON.match(after)
     return numeral == "I" and part.islower() and goes_on is not None
 
@@ -157,7 +160,7 @@ def _after_no_ruler(numeral: str, name: str, ahead: str) -> str | None:
 
 
 def _in_title(name: str, ahead: str) -> bool:
-    """Rocky V, Final Fantasy X; but not Malcolm X or Plan X."""
+    """Read the numeral of a title, as in "Rocky V", but not the X of "Malcolm X" or "Plan X"."""
     return bool(re.search(r"[A-Z][a-z]+ $", ahead)) and not _NO_ROW.fullmatch(name)
 
 
@@ -168,12 +171,12 @@ def _is_ruler(name: str, ahead: str) -> bool:
 
 
 def _ordinal_numeral(found: re.Match[str]) -> str:
-    """the XXth century."""
+    """Read an ordinal, as in "the XXth century"."""
     return ordinal(worth(found[1]))
 
 
 def _listed(found: re.Match[str]) -> str:
-    """iii) and the like at the beginning of a line."""
+    """Read the number of an item, such as "iii)", at the beginning of a line."""
     return cardinal(worth(found[1].upper()))
 
 
@@ -182,7 +185,7 @@ def _enumerated(found: re.Match[str]) -> str:
 
 
 def _small(found: re.Match[str]) -> str | None:
-    """Scene ii, page xiv."""
+    """Read a numeral in lower case, as in "Scene ii" or "page xiv"."""
     word = _LAST_WORD.search(before(found))
     if word is None or not re.fullmatch(f"(?:{_PARTS}|pages?|pp|p)", word[1], re.IGNORECASE):
         return None
@@ -190,7 +193,7 @@ def _small(found: re.Match[str]) -> str | None:
 
 
 def _row(found: re.Match[str]) -> str | None:
-    """I-IV behind the name of a part."""
+    """Read a range such as "I-IV" after the name of a part."""
     word = _LAST_WORD.search(before(found))
     if word is None or not re.fullmatch(f"(?:{_PARTS})s?", word[1], re.IGNORECASE):
         return None

@@ -22,10 +22,10 @@ _FORMATS = frozenset({"mdy", "dmy", "ymd", "md", "dm", "ym", "my", "y", "m", "d"
 
 
 def said_as(text: str, kind: str, form: str | None = None) -> str:
-    """*text* as the *kind* that it is, in *form* where it is a date.
+    """Return *text* in words, as the *kind* that it is, in *form* if it is a date.
 
-    What the reader of plain texts knows as well is answered as it is.  Raises ValueError naming
-    the kinds, the formats, or what was expected of the text.
+    Text that the reader of plain text handles as well is returned as it is.  Raises ValueError
+    naming the kinds, the formats, or what was expected of the text.
     """
     text = " ".join(text.split())
     if kind not in KINDS:
@@ -73,7 +73,7 @@ def _date(text: str, form: str | None) -> str:
         raise ValueError(f"format: {form} needs {len(form)} numbers, not {text!r}")
     given = dict(zip(form, map(int, parts), strict=True))
     if not 1 <= given.get("m", 1) <= 12 or not 1 <= given.get("d", 1) <= 31:
-        raise ValueError(f"format: {text!r} is no date as {form}")
+        raise ValueError(f"format: {text!r} is not a date of the form {form}")
     said = []
     if "m" in given:
         said.append(MONTHS[given["m"] - 1])

@@ -1,4 +1,4 @@
-"""Writings that are said in a way of their own."""
+"""Written forms that are said in a way of their own."""
 
 import re
 
@@ -65,12 +65,12 @@ _THUMBS = {"+": "thumbs up", "-": "thumbs down"}
 
 
 def _short_code(found: re.Match[str]) -> str:
-    """:tada:, :red_heart:."""
+    """Read the code of a picture, such as ":tada:" or ":red_heart:"."""
     return found[1].replace("_", " ")
 
 
 def _derivative(found: re.Match[str]) -> str:
-    """dy/dx, ∂f/∂x."""
+    """Read a derivative, such as "dy/dx" or "∂f/∂x"."""
     sign = "partial" if found[1] == "∂" else "d"
     return f"{sign} {found[2]} over {sign} {found[3]}"
 

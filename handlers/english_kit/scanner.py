@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 LEFT_OUT = "left out"
 PRONOUNCED = "pronounced"
-_GROUPED = 8  # readers; behind one that says None the rest of its group is tried one by one
+_GROUPED = 8  # readers; after one that says None the rest of its group is tried one by one
 
 # A letter: \w has raised, lowered and circled digits and fractions as well.
 LETTER = (
@@ -24,10 +24,10 @@ Say = Callable[[re.Match[str]], str | None]
 
 
 class Reader(NamedTuple):
-    """A kind of token.  *say* answers the words, or None where it is another kind after all.
+    """A kind of token.  *say* returns its words, or None if it is another kind after all.
 
-    *begins* names the characters that the kind begins with: "d" stands for digits, "l" for
-    letters, "o" for all other characters; any other character stands for itself.
+    *begins* names the characters that the kind begins with: "d" stands for digits, "l" for letters,
+    "o" for all other characters; any other character stands for itself.
     """
 
     pattern: re.Pattern[str]
@@ -36,12 +36,12 @@ class Reader(NamedTuple):
     kind: str
 
     def may_begin(self, beginning: str) -> bool:
-        """Whether the kind begins with *beginning*: "d", "l", or a sign."""
+        """Return whether the kind begins with *beginning*: "d", "l", or a sign."""
         return beginning in self.begins or (beginning not in "dl" and "o" in self.begins)
 
 
 class Piece(NamedTuple):
-    """What stood at [start, end) and how it is said."""
+    """The text at [start, end), and how it is said."""
 
     start: int
     end: int
@@ -50,14 +50,14 @@ class Piece(NamedTuple):
 
     @property
     def is_word(self) -> bool:
-        """Whether a space keeps it from the word before or behind it."""
+        """Whether a space separates it from the word before or after it."""
         return self.kind == PRONOUNCED or (bool(self.said) and self.said[0].isalnum())
 
 
 def reader(
     pattern: str, say: Say | str, begins: str = "dlo", *, kind: str = "", any_case: bool = False
 ) -> Reader:
-    """A reader that says *say*: a template as `re.Match.expand` has it, or words of a match."""
+    """Return a reader that says *say*: a template for `re.Match.expand`, or words of a match."""
     compiled = re.compile(f"(?i:{pattern})" if any_case else pattern)
     if isinstance(say, str):
         template = say
@@ -81,14 +81,14 @@ class _Group:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        """Of the texts of a day few hold every sign: it is compiled when it is needed.
+        """Compile the pattern when it is first needed: few texts contain every sign.
 
-        The empty group behind each pattern tells which has matched: it is the last that closed.
+        The empty group after each pattern tells which one has matched: it is the last that closed.
         """
         return re.compile("|".join(f"(?:{each.pattern.pattern})()" for each in self._readers))
 
     def piece(self, text: str, place: int) -> Piece | None:
-        """What the first reader says that knows what stands at *place*."""
+        """Return the words of the first reader that knows what stands at *place*."""
         first = self._pattern.match(text, place)
         if first is None:
             return None
@@ -114,7 +114,7 @@ class Scanner:
         }
 
     def pieces(self, text: str, first: Reader | None = None) -> Iterator[Piece]:
-        """The tokens of *text*, in order, without the space between them.
+        """Yield the tokens of *text*, in order, without the space between them.
 
         *first* is asked before all other readers.
         """
@@ -133,7 +133,7 @@ class Scanner:
 
 
 def beginning(first: str) -> str:
-    """What a token that begins with the character *first* begins with: "d", "l", or that sign."""
+    """Return how a token begins whose first character is *first*: "d", "l", or that sign."""
     return "l" if first.isalpha() else "d" if first.isdecimal() else first
 
 
@@ -150,17 +150,17 @@ def _grouped(readers: tuple[Reader, ...]) -> list[_Group]:
 
 
 def kept_stop(found: re.Match[str]) -> str:
-    """The stop of an abbreviation that was found, where a sentence may end with it too."""
+    """Return the stop of an abbreviation, where a sentence may end with it too."""
     after = behind(found, 4)
     ends = not after.strip() or re.match(r"\s+[A-Z\"“'‘(]", after)
     return "." if found[0].endswith(".") and ends else ""
 
 
 def before(found: re.Match[str], length: int = 40) -> str:
-    """The text in front of a match, at most *length* characters of it."""
+    """Return the text in front of a match, at most *length* characters of it."""
     return found.string[max(0, found.start() - length) : found.start()]
 
 
 def behind(found: re.Match[str], length: int = 40) -> str:
-    """The text that follows a match, at most *length* characters of it."""
+    """Return the text that follows a match, at most *length* characters of it."""
     return found.string[found.end() : found.end() + length]

@@ -77,9 +77,19 @@ _NAMES = {
 }
 _OPENING, _CLOSING = "([{⟨«‹（［【「『", ")]}⟩»›）］】」』"
 _STOPS = {
-    "。": ".", "．": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":",
-    "‚": ",",     "؟": "?", "،": ",", "؛": ";",
-}  # fmt: skip
+    "。": ".",
+    "．": ".",
+    "！": "!",
+    "？": "?",
+    "，": ",",
+    "、": ",",
+    "；": ";",
+    "：": ":",
+    "‚": ",",
+    "؟": "?",
+    "،": ",",
+    "؛": ";",
+}
 _JOINERS = "\u200d\ufe0e\ufe0f\u20e3"
 _TONES = "\U0001f3fb-\U0001f3ff"
 _FLAG = "\U0001f1e6-\U0001f1ff"
@@ -88,7 +98,7 @@ _NOISE = re.compile(r"^(?:heavy|black|white) | (?:sign|symbol)$")
 
 
 def name(character: str) -> str:
-    """What *character* is called; "" for one that Unicode has no name for."""
+    """Return the name of *character*, or "" if Unicode has none."""
     if character in _NAMES:
         return _NAMES[character]
     long_name = unicodedata.name(character, "").lower().replace("-", " ")
@@ -101,13 +111,13 @@ def _named(found: re.Match[str]) -> str | None:
 
 
 def _numeric(found: re.Match[str]) -> str | None:
-    """Circled and other unusual digits."""
+    """Read circled and other unusual digits."""
     number = unicodedata.numeric(found[0], None)
     return cardinal(int(number)) if number is not None and number == int(number) else None
 
 
 def _emoji(found: re.Match[str]) -> str:
-    """One picture, which may be made of several; what it means is a phrase of its own."""
+    """Read one picture, perhaps made of several characters; its meaning is a separate phrase."""
     parts = [name(each) for each in found[0] if each not in _JOINERS]
     return _phrase(found, " ".join(part for part in parts if part))
 
@@ -118,7 +128,7 @@ def _flag(found: re.Match[str]) -> str:
 
 
 def _phrase(found: re.Match[str], said: str) -> str:
-    """*said* with a comma on either side where a word is."""
+    """Return *said* with a comma on either side where a word is."""
     begins = ", " if before(found, 2).strip()[-1:].isalnum() else ""
     after = behind(found, 2).strip()[:1]
     return begins + said + ("," if after and after not in ",.;:!?)" else "")
@@ -129,7 +139,7 @@ def _keycap(found: re.Match[str]) -> str:
 
 
 def _dash(found: re.Match[str]) -> str:
-    """Between words a hyphen joins, with space or length a dash parts."""
+    """Read a dash: between words a short one joins, a long or spaced one separates."""
     text, start, end = found.string, found.start(), found.end()
     joins = len(found[0]) == 1 and found[0] in "-‐‑"
     ahead = text[start - 1 : start]
@@ -142,7 +152,7 @@ def _dash(found: re.Match[str]) -> str:
 
 
 def _single_dash(found: re.Match[str]) -> str:
-    """Hyphens that begin a word: -ing, --verbose."""
+    """Read a hyphen that begins a word, such as "-ing" or "--verbose"."""
     return "dash" if len(found[0]) == 1 else " ".join(["dash"] * len(found[0]))
 
 

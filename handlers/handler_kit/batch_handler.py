@@ -63,7 +63,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
-    plain_type: ClassVar[str] = "json"  # of a body that is no job
+    plain_type: ClassVar[str] = "json"  # of a body that is not a job
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16", "int8"})
     compared_as: ClassVar[Compared] = "numbers"
 
@@ -145,7 +145,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             system.get("gpu_id"),
             in_turn="deviceIds" in (context.model_yaml_config or {}),
         )
-        if self.device.type == "cuda":  # what names no index, in libraries too, goes to this one
+        if self.device.type == "cuda":  # what names no index, even in libraries, goes to this one
             torch.cuda.set_device(self.device)
             # Convolutions would round fp32 to ten bits, which is less than fp32 promises: answers
             # would depend on the device and on the batch, and voices would be heard to rattle.

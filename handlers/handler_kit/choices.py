@@ -1,4 +1,4 @@
-"""What was found out by trying, kept beside the model so that a wake does not try it again."""
+"""The outcomes of trials at load, kept beside the model so that a wake need not repeat them."""
 
 import hashlib
 import json

@@ -11,7 +11,7 @@ from handler_kit.errors import LoadError
 
 log = logging.getLogger(__name__)
 
-FAR_MORE = 1.02  # a GPU with less than this much more free memory is no better
+FAR_MORE = 1.02  # a GPU with less than this factor of free memory is not better
 
 
 class FoundDevice(NamedTuple):

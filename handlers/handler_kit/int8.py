@@ -28,7 +28,7 @@ class Int8Linear(nn.Module):
             # them and is as quick for a single row: qlinear_pointwise takes 0.06 ms, this one 0.03.
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
             rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        # The bias is added behind: the kernel would scale it with the rows.
+        # The bias is added afterwards: the kernel would scale it with the rows.
         self._packed = torch.ops.quantized.linear_prepack(rounded, None)
         self._bias = None if linear.bias is None else linear.bias.detach().float()
 

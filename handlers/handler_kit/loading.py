@@ -166,7 +166,7 @@ class Loading:
             torch.set_num_threads(kept)
             return kept
         with _own_samples():
-            self._outputs(samples)  # the first pass prepares much, and is no measure
+            self._outputs(samples)  # the first pass prepares much, and is not representative
         threads = keep_useful_threads(lambda: self._outputs(samples), share)
         self.handler.choices.keep("threads", threads)
         return threads
@@ -188,7 +188,7 @@ class Loading:
                     self._try(samples)
 
     def _try(self, samples: list[Any]) -> None:
-        """Run *samples*; a batch too large for the device is no failure, as its inputs go alone."""
+        """Run *samples*; a batch too large for the device is not a failure: its inputs go alone."""
         try:
             self._outputs(samples)
         except Exception as exc:

@@ -11,22 +11,26 @@ FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # in the archive's own fo
 
 
 class HandlerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every handler takes; *max_answer_bytes* lies below TorchServe's max_response_size."""
+    """What every handler takes."""
 
     max_answer_bytes: Count = 6_000_000
+    """Largest answer; TorchServe kills a worker whose answer exceeds its max_response_size."""
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one input of a tensor model looks like.
 
-    *shape* null takes any shape.  *fit* "pad_or_cut" fills a short list with zeros and cuts a long
-    one; *text* "hash" turns a string into numbers.  Both need a shape of one dimension.
+    *fit* "pad_or_cut" and *text* "hash" need a shape of one dimension.
     """
 
     shape: tuple[Count, ...] | None = None
+    """Shape of one input; null: any. Without it there is no sample to warm up and check with."""
     dtype: Literal["float32", "int64"] = "float32"
+    """`float32` or `int64`."""
     fit: Literal["exact", "pad_or_cut"] = "exact"
+    """`exact`, or `pad_or_cut`: a short list is filled with zeros, and a long one cut."""
     text: Literal["refuse", "hash"] = "refuse"
+    """`refuse`, or `hash`: a text is turned into numbers."""
 
     def __post_init__(self) -> None:
         flat = self.shape is not None and len(self.shape) == 1
@@ -44,12 +48,19 @@ class TensorOptions(HandlerOptions, frozen=True, kw_only=True):
     """
 
     format: Literal["eager", "export", "torchscript"] = "eager"
+    """`eager`: a Python class and safetensors; `export`: a torch.export program; `torchscript`."""
     module: Identifier | None = None
+    """With `eager`: the module `<module>.py` that has the class."""
     class_name: Identifier | None = msgspec.field(default=None, name="class")
+    """With `eager`: the class of the model."""
     arguments: dict[str, Any] = {}
+    """With `eager`: the arguments that the class is built with."""
     weights: FileName = "model.safetensors"
+    """With `eager`: the file of the weights."""
     program: FileName | None = None
+    """With `export` and `torchscript`: the file of the program."""
     input: InputOptions = InputOptions()
+    """What one input looks like."""
 
     def __post_init__(self) -> None:
         if self.format == "eager" and (self.module is None or self.class_name is None):
@@ -64,14 +75,20 @@ Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", 
 class EmbeddingOptions(HandlerOptions, frozen=True, kw_only=True):
     """How texts become vectors.
 
-    *pooling* and *normalize* null: as the checkpoint's own files say, else the mean, normalised.
-    *max_length* in tokens; null means the limit of the checkpoint's files, of the tokenizer or of
-    the model. *max_pass_tokens* bounds one forward pass: beyond it a CPU's caches no longer help.
+    A pass has few tokens, since beyond that a CPU's caches no longer help.
     """
 
     pooling: Pooling | tuple[Pooling, ...] | None = None
+    """How the vectors of a text's tokens become one: `mean`, `cls`, `max`, `mean_sqrt_len_tokens`,
+    `weightedmean`, `lasttoken`, or a list of these, whose vectors are put together. null: as the
+    checkpoint says, else `mean`."""
     normalize: bool | None = None
+    """Scale vectors to length 1. null: as the checkpoint says, else true."""
     max_length: Annotated[int, Meta(ge=2)] | None = None
+    """Most tokens of a text; the rest is cut off. null: the limit of the checkpoint."""
     max_characters: Count = 100_000
+    """Most characters of a text; longer ones are refused."""
     max_pass_tokens: Count = 4096
+    """Most tokens in one forward pass."""
     batching: Literal["auto", "packed", "padded"] = "auto"
+    """`auto`, `packed` or `padded`: see [architecture.md](architecture.md#handlers)."""

@@ -43,9 +43,9 @@ def precisions_to_try(
     """Return the lower precisions that *config* asks for, or for "auto" those that may pay.
 
     On a CPU these are the ones that its instructions are made for, and on a GPU one half precision.
-    Where a model's answers are *kind* "numbers", its own user alone knows how exact they must be:
-    a CPU does not round them unless it is told to.
-    Raises LoadError for a precision that is not *possible* with the handler, or not on *device*.
+    Where a model's answers are of *kind* "numbers", only its user knows how exact they must be: on
+    a CPU they are not rounded unless that is asked for.  Raises LoadError for a precision that is
+    not *possible* with the handler, or not on *device*.
     """
     on_cpu = device.type == "cpu"
     asked = config.precision

@@ -67,7 +67,7 @@ class KeptBatching(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, batching: Batching) -> "KeptBatching":
-        """What of *batching* is kept."""
+        """Return what to keep of *batching*."""
         return cls(batching.first_position if isinstance(batching, PackedBatching) else None)
 
 

@@ -1,9 +1,9 @@
-"""A program of the build: the tensors of a pickled checkpoint as safetensors.
+"""A program for builds: the tensors of a pickled checkpoint as safetensors.
 
     python unpickling.py checkpoint.pt model.safetensors
 
 `weights_only` reads tensors and plain values and refuses whatever would run code.  Dictionaries
-inside dictionaries become names with dots, but for one that is called `state_dict`; what is no
+inside dictionaries become names with dots, but for one that is called `state_dict`; what is not a
 tensor is left out.
 """
 

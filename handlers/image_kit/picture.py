@@ -116,7 +116,7 @@ def _check_size(picture: Image.Image, options: ImageOptions) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Return *picture* as the camera was held; unreadable EXIF turns nothing."""
+    """Return *picture* upright, as the camera was held; unreadable EXIF is ignored."""
     try:
         turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - any, from damaged EXIF

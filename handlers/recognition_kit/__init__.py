@@ -1,4 +1,4 @@
-"""What the handlers that listen share.
+"""What the recognition handlers share.
 
 recogniser    what the handler asks of a model, and which model a checkpoint holds
 options       what ``handler_options`` may say

@@ -36,7 +36,7 @@ class RecognitionOutput(NamedTuple):
 class Recogniser(ABC):
     """A checkpoint that transcribes speech.
 
-    *network* is what lies on the device; *piece_seconds* is how much audio it hears at once.
+    *network* is the module on the device; *piece_seconds* is how much audio it hears at once.
     """
 
     network: torch.nn.Module

@@ -1,4 +1,4 @@
-"""Somebody else's voice as numbers: given with a request, or computed from audio."""
+"""A cloned voice as numbers: given with a request, or computed from audio."""
 
 import base64
 import binascii

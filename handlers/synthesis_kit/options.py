@@ -34,26 +34,34 @@ class TextStageOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class SynthesisOptions(HandlerOptions, frozen=True, kw_only=True):
-    """The network, its voices (the first is the default), and how much is spoken at once.
-
-    *network* "auto" is what the checkpoint's config.json says.  *pause_seconds* of silence begin
-    every sentence except a text's first.  *max_piece_symbols* is what a network says in one breath,
-    *max_pass_symbols* what one pass holds, padding included.  *job_seconds* of speech are made in
-    one job (null: as much as the network's kind makes in a second or two); *max_speech_seconds* is
-    the longest text of a caller who cannot ask for it in parts.
-    """
+    """The network, its voices (the first is the default), and how much is spoken at once."""
 
     network: Literal["auto", "hibari", "piper"] = "auto"
+    """`auto`: what `model_type` in the checkpoint's `config.json` says; `hibari` and `piper` must
+    be named."""
     voices: dict[str, VoiceOptions]
+    """Name to `{pitch, formants, volume, speaker, description}`: factors on the network's own
+    (`pitch` and `formants`: hibari only), and which of the checkpoint's speakers it is. The first
+    voice is the default."""
     languages: tuple[str, ...] = ("en",)
+    """Languages that the voices speak."""
     text_stage: TextStageOptions | None = None
+    """`{folder, max_new_tokens, beams}`: a network that rewrites the text first; null: none."""
     pause_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    """Silence before every sentence but a text's first."""
     max_characters: Count = 5000
+    """Most characters of a text; longer ones are refused."""
     max_piece_symbols: Annotated[int, Meta(ge=20)] = 400
+    """Most phonemes in one breath; longer sentences are cut at clauses."""
     max_pass_symbols: Count = 1600
+    """Most phonemes in one forward pass, padding included."""
     job_seconds: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds of speech made in one job. null: 48 with hibari, 5 with the networks that go step by
+    step, else 15."""
     max_speech_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """Longest text of a caller without the sidecar, in seconds of speech."""
     max_answer_bytes: Count = 60_000_000
+    """Largest answer; speech is larger than other answers."""
 
     def __post_init__(self) -> None:
         if not self.voices or not self.languages:

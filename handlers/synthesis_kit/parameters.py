@@ -44,7 +44,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> SynthesisParameters:
-    """Return *raw* as parameters for a network that obeys *controls*.
+    """Return *raw* as parameters for a network that supports *controls*.
 
     Raises InvalidInput naming the parameter.
     """

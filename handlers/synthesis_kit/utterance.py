@@ -38,13 +38,13 @@ class Utterance(NamedTuple):
 
 
 class SynthesisNetwork(ABC):
-    """A network that speaks; *model* is what lies on the device.
+    """A network that speaks; *model* is the module on the device.
 
-    *controls* are the parameters that it obeys, *speakers* the voices that it can tell apart (None:
-    it has one), *longest* how many symbols an utterance may have, *cloning* how it takes somebody
-    else's voice.  *by_steps*: it makes one utterance after another, step by step, which takes
-    seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds of
-    speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
+    *controls* are the parameters that it supports, *speakers* the voices that it can tell apart
+    (None: it has one), *longest* how many symbols an utterance may have, *cloning* how it takes
+    somebody else's voice.  *by_steps*: it makes one utterance after another, step by step, which
+    takes seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds
+    of speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
     *speaks_side_by_side*: `speak` may run in several threads at once, and gains nothing by batches,
     as on a CPU.
     """

@@ -13,22 +13,31 @@ _ONLY_SAMPLED = ("temperature", "top_p", "top_k")
 
 
 class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text's parameters; null means the checkpoint's own value.
+    """One text's parameters.
 
     Without *do_sample* the most probable token is taken or, with *num_beams* above 1, the most
-    probable of several texts; with it, tokens are drawn from *seed* on.  *top_k* 0: among all
-    tokens.
+    probable of several texts; with it, tokens are drawn from *seed* on.
     """
 
     max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Most new tokens. null: as the checkpoint says, else 128, but no more than fit after the text.
+    """
     min_new_tokens: Annotated[int, Meta(ge=0)] | None = None
+    """Fewest new tokens. null: as the checkpoint says, else 0."""
     do_sample: bool = False
+    """False: the most probable text; true: a text that is drawn."""
     temperature: Annotated[float, Meta(gt=0, le=100)] | None = None
+    """With `do_sample`. null: as the checkpoint says, else 1."""
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """With `do_sample`. null: as the checkpoint says, else 1."""
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    """With `do_sample`; 0: among all tokens. null: as the checkpoint says, else 50."""
     repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    """Above 0. null: as the checkpoint says, else 1."""
     num_beams: Annotated[int, Meta(ge=1, le=16)] | None = None
+    """1 to 16. null: as the checkpoint says, else 1."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    """The same seed draws the same text on the same device."""
 
     def __post_init__(self) -> None:
         for name in _ONLY_SAMPLED:

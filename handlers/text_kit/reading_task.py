@@ -31,7 +31,7 @@ class EncodedText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadingTask(ABC):
-    """A subclass says how a text becomes rows, and how its rows' logits become an answer."""
+    """A task that reads.  A subclass says how a text becomes rows, and logits an answer."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
         """Raise LoadError where the checkpoint does not fit the task."""

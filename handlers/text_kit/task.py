@@ -44,7 +44,7 @@ class TaskOutput(NamedTuple):
 
 
 class Task(Protocol):
-    """One way to answer a text.  What `read` returns only `plan` and `run` understand."""
+    """One way to answer a text.  Only `plan` and `run` understand what `read` returns."""
 
     @property
     def network(self) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""Makes a text of another: networks that first read and then write (BART, T5).
+"""Makes one text from another: networks that first read and then write (BART, T5).
 
 Whether that is a summary, a translation or an answer depends on what they were trained for.
 """

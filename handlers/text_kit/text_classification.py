@@ -1,4 +1,4 @@
-"""Says what kind of text it is, with one of the checkpoint's labels."""
+"""Classifies a text with the labels of the checkpoint."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Goes on with a text: networks that only write (GPT-2)."""
+"""Continues a text: networks that only write (GPT-2)."""
 
 from text_kit.generation_settings import ContinuationParameters
 from text_kit.writing_task import Prompt, WritingTask

@@ -1,4 +1,4 @@
-"""Says what a text's words are: names of people and places, parts of speech."""
+"""Classifies the words of a text: names of people and places, parts of speech."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal

@@ -45,7 +45,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WritingTask(ABC):
-    """A subclass says how much room a new text has, and what stands in the answer.
+    """A task that writes.  A subclass says how much room a new text has, and what it answers.
 
     Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the others
     would use up its random numbers.

@@ -1,4 +1,4 @@
-"""What kind of text it is, with labels that the client brings.
+"""Classifies a text with labels that the client brings.
 
 A network that was trained to tell whether one sentence follows from another (natural language
 inference) is asked it of a sentence made of each label (https://arxiv.org/abs/1909.00161).

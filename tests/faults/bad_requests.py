@@ -78,8 +78,15 @@ def _too_large(_: random.Random) -> Bad:
 
 
 COMMON: tuple[Callable[[random.Random], Bad], ...] = (
-    *(_noise, _cut_json, _deep_json, _wrong_field, _unfit_input, _wrong_token),
-    *(_wrong_place, _wrong_method, _broken_form),
+    _noise,
+    _cut_json,
+    _deep_json,
+    _wrong_field,
+    _unfit_input,
+    _wrong_token,
+    _wrong_place,
+    _wrong_method,
+    _broken_form,
 )
 SELDOM = 4000  # one in so many is large: the sender has to make it
 

@@ -214,7 +214,8 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("a worker is killed", _kill_worker),
     Scenario("TorchServe is killed", _kill_torchserve, may_see=frozenset({503})),
     Scenario(
-        *("TorchServe is frozen", _freeze_torchserve),
+        "TorchServe is frozen",
+        _freeze_torchserve,
         may_see=frozenset({503}),
         within_seconds=90,
         quick=False,
@@ -223,7 +224,9 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("an input crashes the worker", _order(CRASH), culprits_see=frozenset({503})),
     Scenario(
         "an input hangs the worker, past the job's limit",
-        *(_order(HANG), NOTHING, frozenset({503})),
+        _order(HANG),
+        NOTHING,
+        frozenset({503}),
         within_seconds=60,
         quick=False,
     ),
@@ -232,13 +235,14 @@ SCENARIOS: Sequence[Scenario] = (
     Scenario("answers are too large", _order(FLOOD, 5), culprits_see=frozenset({500})),
     Scenario("an archive is cut short", _load_corrupt, culprits_see=frozenset({503})),
     Scenario("TorchServe answers nonsense", _answer_nonsense, culprits_see=frozenset({500})),
-    Scenario(*("the disk is full", _fill_the_disk), culprits_see=frozenset({503}), quick=False),
+    Scenario("the disk is full", _fill_the_disk, culprits_see=frozenset({503}), quick=False),
     Scenario("clients ask and hang up", _hang_up),
     Scenario("clients do not read their answers", _do_not_read),
     Scenario("300 bad requests", _ask_badly(300), culprits_see=BAD),
     Scenario("10,000 bad requests", _ask_badly(10_000), culprits_see=BAD, quick=False),
     Scenario(
-        *("the sidecar is killed and started again", _restart_sidecar),
+        "the sidecar is killed and started again",
+        _restart_sidecar,
         may_see=frozenset({503, CUT_OFF}),
     ),
 )

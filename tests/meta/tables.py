@@ -1,23 +1,32 @@
-"""The tables of fields in the documents, made from the types: `scripts/tables` writes them anew.
+"""The tables of fields in the documents, made from the types: `scripts/tables` writes them.
 
-A row's name, default and unit come from the type, its meaning is what the document says already.
-A field that the table lacks is added at its end, for somebody to say what it means; a row whose
-field is gone is removed.  The meaning of a metric comes from
-the code too: scrapers read it.
+A row's name and default come from the field, its meaning from the docstring below the field.  The
+unit is told by the name, the type, or a last ``[unit]`` of the docstring.  A field that the table
+lacks is added after the field before it.  Only headings between the rows are the document's own.
+The meaning of a metric comes from the code too: scrapers read it.
 """
 
+import ast
+import inspect
 import re
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
+from handler_kit.options import EmbeddingOptions, InputOptions, TensorOptions
 from sidecar.readings import all_readings
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import ENVIRONMENT_PREFIX, Settings
 from sidecar.telemetry.families import FamilyDescription
 from sidecar.telemetry.prometheus import Metrics
+from synthesis_kit.options import SynthesisOptions
+from text_kit.generation_settings import GenerationParameters
+from text_kit.options import TextOptions
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DERIVED_SETTINGS = {  # defaults that are made of other settings
@@ -26,7 +35,8 @@ DERIVED_SETTINGS = {  # defaults that are made of other settings
     "jwt_algorithm": "by what is set",
 }
 DERIVED_FIELDS = {"archive": "`<key>.mar`"}
-UNITS = {"_seconds": "seconds", "_mb": "2^20 bytes", "_ms": "ms"}  # by suffix
+UNITS = {"_seconds": "seconds", "_mb": "2^20 bytes", "_ms": "ms", "_url": "URL"}  # by suffix
+PATH_UNIT = "path"
 
 Cells = list[str]
 
@@ -51,28 +61,61 @@ def field_default(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = msgspec.json.encode(value).decode()
-    return f"`{text}`" if text in ("[]", "{}") else text
+    return f"`{text}`" if text[0] in "[{" else text
+
+
+def meanings(kind: type[msgspec.Struct]) -> dict[str, tuple[str, str]]:
+    """Return the docstring below each field of *kind*, and its unit, "" where it has none."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
+    told = {}
+    for field, below in pairwise(body):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name), annotation=annotation),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                told[name] = _meaning_and_unit(name, " ".join(text.split()), annotation)
+    return told
+
+
+def _meaning_and_unit(name: str, text: str, annotation: ast.expr) -> tuple[str, str]:
+    if found := re.fullmatch(r"(.*) \[([^\]]+)\]", text):
+        return found[1], found[2]
+    if any(isinstance(part, ast.Name) and part.id == "Path" for part in ast.walk(annotation)):
+        return text, PATH_UNIT
+    return text, next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
 
 
 def settings_rows() -> dict[str, Cells]:
-    """Return default and unit of each setting, by its variable."""
-    settings = Settings()
-    return {
-        f"{ENVIRONMENT_PREFIX}{name.upper()}": [
-            DERIVED_SETTINGS.get(name) or setting_default(getattr(settings, name)),
-            unit_of(name),
-        ]
-        for name in Settings.__struct_fields__
-    }
+    """Return default, unit and meaning of each setting, by its variable."""
+    settings, told = Settings(), meanings(Settings)
+    rows = {}
+    for name in Settings.__struct_fields__:
+        meaning, unit = told.get(name, ("", ""))
+        default = DERIVED_SETTINGS.get(name) or setting_default(getattr(settings, name))
+        rows[f"{ENVIRONMENT_PREFIX}{name.upper()}"] = [default, unit, meaning]
+    return rows
 
 
 def field_rows(kind: type[msgspec.Struct], *, units: bool) -> dict[str, Cells]:
-    """Return default, and unit if the table has that column, of each field of *kind*."""
-    rows = {}
+    """Return default, unit if the table has that column, and meaning of each field of *kind*."""
+    rows, told = {}, meanings(kind)
     for field in msgspec.structs.fields(kind):
+        if field.name not in kind.__annotations__:
+            continue  # it is its parent's
+        meaning, unit = told.get(field.name, ("", ""))
         default = DERIVED_FIELDS.get(field.name) or field_default(_default_of(field))
-        rows[field.encode_name] = [default, unit_of(field.name)] if units else [default]
+        rows[field.encode_name] = [default, *([unit] if units else []), meaning]
     return rows
+
+
+def tensor_rows() -> dict[str, Cells]:
+    """Return the rows of the options of tensor models, with those of their input at the end."""
+    rows = field_rows(TensorOptions, units=False)
+    del rows["input"]
+    nested = field_rows(InputOptions, units=False)
+    return rows | {f"input.{name}": cells for name, cells in nested.items()}
 
 
 def _default_of(field: msgspec.structs.FieldInfo) -> Any:
@@ -81,36 +124,38 @@ def _default_of(field: msgspec.structs.FieldInfo) -> Any:
     return field.default
 
 
-def unit_of(name: str) -> str:
-    """Return the unit that *name* ends with; nothing if it names none."""
-    return next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
-
-
 def rewritten(document: str, header: str, rows: Mapping[str, Cells]) -> str:
     """Return *document* with the table under *header* made from *rows*."""
     before, found, rest = document.partition(f"{header}\n")
     assert found, f"no table begins with {header}"
     lines = rest.split("\n")
     count = next(index for index, line in enumerate(lines) if not line.startswith("|"))
-    table, known = [], set()
-    for line in lines[:count]:
-        name = re.match(r"\| `(\w+)` \|", line)
+    named = [(re.match(r"\| `([\w.]+)` \|", line), line) for line in lines[:count]]
+    known = {name[1] for name, _ in named if name is not None}
+    missing = _by_predecessor(rows, known)
+    table = []
+    for name, line in named:
         if name is None:  # the rule below the header, or a heading inside the table
             table.append(line)
         elif name[1] in rows:
-            known.add(name[1])
-            table.append(_row(name[1], rows[name[1]], line))
-    table += [_row(name, cells, "") for name, cells in rows.items() if name not in known]
+            table += [_row(each, rows[each]) for each in (name[1], *missing.get(name[1], []))]
     return before + found + "\n".join([*table, *lines[count:]])
 
 
-def _row(name: str, cells: Cells, line: str) -> str:
-    """Return a row; what the type does not tell, the unit and the meaning, is kept from *line*."""
-    said = [cell.strip() for cell in line.strip("|").split("|")[1:]]
-    said += [""] * (len(cells) + 1 - len(said))
-    told = [cells[0], *(cell or said[1] for cell in cells[1:])]
-    meaning = "|".join(line.split("|")[len(cells) + 2 : -1]).strip()
-    row = "| " + " | ".join([f"`{name}`", *told, meaning]) + " |"
+def _by_predecessor(rows: Mapping[str, Cells], known: Collection[str]) -> dict[str, list[str]]:
+    """Return the names of *rows* that are not *known*, by the known one that they follow."""
+    missing: dict[str, list[str]] = {}
+    before = next(name for name in rows if name in known)
+    for name in rows:
+        if name in known:
+            before = name
+        else:
+            missing.setdefault(before, []).append(name)
+    return missing
+
+
+def _row(name: str, cells: Cells) -> str:
+    row = "| " + " | ".join([f"`{name}`", *cells]) + " |"
     return row.replace("|  |", "| |").replace("|  |", "| |")
 
 
@@ -144,6 +189,20 @@ TABLES: list[tuple[str, str, Callable[[], dict[str, Cells]]]] = [
         "models.md",
         "| Field of `inference` | Default | Unit | Meaning |",
         lambda: field_rows(Inference, units=True),
+    ),
+    ("models.md", "| Option of `tensor_handler` | Default | Meaning |", tensor_rows),
+    *(
+        (
+            "models.md",
+            f"| {title} | Default | Meaning |",
+            partial(field_rows, kind, units=False),
+        )
+        for title, kind in {
+            "Option of `text_embedding_handler`": EmbeddingOptions,
+            "Option of `text_handler`": TextOptions,
+            "Option of `speech_synthesis_handler`": SynthesisOptions,
+            "Parameter of what is written": GenerationParameters,
+        }.items()
     ),
 ]
 

@@ -78,7 +78,9 @@ async def test_where_a_token_is_needed_the_call_has_one_and_the_command_can_make
 async def output_of(command: str) -> str:
     """Run *command* as somebody does who copies it from the terminal, without our variables."""
     ran = await asyncio.create_subprocess_exec(
-        *("bash", "-c", command),
+        "bash",
+        "-c",
+        command,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
         stdout=asyncio.subprocess.PIPE,

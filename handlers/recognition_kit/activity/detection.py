@@ -78,7 +78,7 @@ def detect_speech(
 
 
 def frame(recording: RecordingPiece) -> torch.Tensor:
-    """Return [frames, 64 + 512]: each frame behind the last samples of the one before it."""
+    """Return [frames, 64 + 512]: each frame preceded by the last samples of the one before it."""
     whole = torch.from_numpy(np.concatenate([recording.state.context, recording.samples]))
     return whole.unfold(0, CONTEXT + FRAME, FRAME)
 

@@ -1,7 +1,7 @@
 """Silero's voice activity network for 16 kHz (silero-vad 6, MIT), whole recordings at a time.
 
-The layout is that of ``silero_vad/tinygrad_model.py``.  A frame's features need its own samples
-and the 64 before it, nothing else: they are made for all frames at once.  Only the LSTM goes
+The layout is that of ``silero_vad/tinygrad_model.py``.  The features of a frame depend only on its
+own samples and the 64 before it, so they are computed for all frames at once.  Only the LSTM goes
 frame by frame.
 """
 

@@ -15,7 +15,7 @@ PAUSE_SECONDS = 0.6  # between two words: a new phrase begins
 
 
 class Alphabet(NamedTuple):
-    """What tokens stand for: *space* separates words (None: nothing does), *never* is no letter."""
+    """What tokens mean: *space* separates words (None: nothing does), *never* are not letters."""
 
     letters: dict[int, str]
     blank: int
@@ -49,7 +49,7 @@ def spoken(tokens: Sequence[int], logprobs: Sequence[float], alphabet: Alphabet)
 
 
 def phrases_of(letters: Sequence[Letter], seconds_per_frame: float) -> list[Phrase]:
-    """Return the words of *letters* as phrases, divided where nobody speaks for PAUSE_SECONDS."""
+    """Return the words of *letters* as phrases, divided at silences of PAUSE_SECONDS."""
     phrases: list[list[list[Letter]]] = []
     for is_word, group in groupby(letters, lambda letter: bool(letter.text)):
         if not is_word:

@@ -71,7 +71,7 @@ class WhisperNetwork(torch.nn.Module):
         return normed
 
     def encoder_keys_values(self, states: torch.Tensor) -> list[KeysValues]:
-        """Return, per decoder layer, what it attends to of *states* [clips, positions, width]."""
+        """Return the keys and values per decoder layer of *states* [clips, positions, width]."""
         # In int8 a step's time is that of reading them: half the bytes, and as near.
         dtype = torch.bfloat16 if isinstance(self.vocabulary, Int8Linear) else states.dtype
         return [

@@ -1,4 +1,4 @@
-"""A client's prompt: it stands before the transcript, and must not become it."""
+"""A client's prompt: it precedes the transcript, and must not become part of it."""
 
 import re
 from collections.abc import Iterator

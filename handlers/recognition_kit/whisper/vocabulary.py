@@ -28,7 +28,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     no_timestamps: int
     languages: dict[str, int]
     tasks: dict[str, int]
-    never: tuple[int, ...]  # said by no one
+    never: tuple[int, ...]  # which nobody says
     never_first: tuple[int, ...]  # a blank, or nothing at all
     last_first_timestamp: int  # the latest that a first segment may begin
 

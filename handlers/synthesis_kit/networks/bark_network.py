@@ -22,8 +22,8 @@ from synthesis_kit.text.reading import LetterReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 VOICES_FILE = "voices.safetensors"
-RANDOM = "random"  # a speaker too: somebody, by the seed
-FIRST_WORDS = "Hello. This is how I sound."  # with which somebody's voice is drawn
+RANDOM = "random"  # also a speaker: a random one, drawn by the seed
+FIRST_WORDS = "Hello. This is how I sound."  # the text with which a random voice is drawn
 MAX_DRAWN = 16  # voices that are kept
 PROMPTS = {"semantic_prompt": 1, "coarse_prompt": 2, "fine_prompt": 2}  # and their dimensions
 

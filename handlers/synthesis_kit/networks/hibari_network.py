@@ -30,7 +30,7 @@ from synthesis_kit.text.reading import PhonemeReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 from synthesis_kit.word_times import TimeSpan
 
-EDGE = 0  # the symbol before the first and behind the last
+EDGE = 0  # the symbol before the first and after the last
 LOWEST_HZ = VOICED_HZ + 1
 
 

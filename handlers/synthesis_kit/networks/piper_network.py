@@ -19,7 +19,7 @@ from synthesis_kit.networks.vits_batch import mask_of, padded, stretched
 from synthesis_kit.text.reading import PhonemeReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
-PAD, FIRST, LAST = "_", "^", "$"  # Piper's symbols between all others, before and behind them
+PAD, FIRST, LAST = "_", "^", "$"  # Piper's symbols between all others, before and after them
 
 
 class PiperNetwork(SynthesisNetwork):

@@ -19,7 +19,7 @@ from synthesis_kit.networks.tacotron2_modules import Tacotron2, Tacotron2Config
 from synthesis_kit.text.reading import LetterReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
-# tacotron2/text/symbols.py; behind these come phonemes, which no cleaner of theirs writes
+# tacotron2/text/symbols.py; phonemes follow, which none of its cleaners writes
 SYMBOLS = "_-!'(),.:;? " + string.ascii_uppercase + string.ascii_lowercase
 SAID = frozenset(SYMBOLS) - {"_"}
 PRENET_LAYERS = 2

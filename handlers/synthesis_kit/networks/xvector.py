@@ -1,4 +1,4 @@
-"""The network that hears whose voice it is, as numbers (x-vectors), for SpeechT5."""
+"""The network that turns a voice into numbers (x-vectors), for SpeechT5."""
 
 import hashlib
 from collections import OrderedDict

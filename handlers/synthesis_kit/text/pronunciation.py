@@ -32,7 +32,7 @@ _DIGITS = re.compile(
     + "]"
 )
 _PRONOUNCED = re.compile(r"(\[[^\[\]]{1,200}\]\(/[^()]{1,200}/\))")  # as hibari's package reads it
-# Among letters that are spelled, and where a phrase ends, A is no article; nor is it in "A four".
+# Among spelled letters, and where a phrase ends, A is not an article; nor is it in "A four".
 _LETTER_A = re.compile(
     r"(?<![^\s(])A(?=(?: [B-Z]){1,40}\b(?!')|[.,;:!?)]|$"
     r"|(?: (?:one|two|three|four|five|six|seven|eight|nine|ten))"

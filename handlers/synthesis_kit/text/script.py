@@ -1,4 +1,4 @@
-"""What is to be said for one text: its sentences as utterances."""
+"""The script of one text: its sentences as utterances."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple

@@ -161,7 +161,7 @@ class _Parser:
                 raise InvalidInput(f"xml:lang: the voice does not speak {value}", field="text")
         inside = self._open[-1].name if self._open else ""
         if inside in {"say-as", "sub", "phoneme", "break"}:
-            raise InvalidInput(f"<{inside}> must not hold other elements", field="text")
+            raise InvalidInput(f"<{inside}> must not contain other elements", field="text")
         if self._elements > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
             raise InvalidInput(
                 f"SSML may have at most {MAX_ELEMENTS} elements, nested at most {MAX_DEPTH} deep",
@@ -170,7 +170,7 @@ class _Parser:
 
     def _text(self, text: str) -> None:
         if self._open[-1].name == "break" and text.strip():
-            raise InvalidInput("<break> must not hold text", field="text")
+            raise InvalidInput("<break> must not contain text", field="text")
         self._words.append(text)
 
     def _end(self, name: str) -> None:

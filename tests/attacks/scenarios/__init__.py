@@ -15,6 +15,12 @@ from tests.attacks.scenarios import (
 )
 
 ATTACKS: Sequence[Attack] = (
-    *(*bodies.ATTACKS, *connections.ATTACKS, *headers.ATTACKS),
-    *(*trouble.ATTACKS, *fetched.ATTACKS, *cost.ATTACKS, *leaving.ATTACKS, *mutations.ATTACKS),
+    *bodies.ATTACKS,
+    *connections.ATTACKS,
+    *headers.ATTACKS,
+    *trouble.ATTACKS,
+    *fetched.ATTACKS,
+    *cost.ATTACKS,
+    *leaving.ATTACKS,
+    *mutations.ATTACKS,
 )

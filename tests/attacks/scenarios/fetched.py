@@ -21,12 +21,26 @@ from tests.waiting import until_awaited
 
 END_SECONDS = 60.0
 BAD_ADDRESSES = (
-    *("https://[::1/a.zip", "https://[", "https://a:port/a.zip", "https://a:99999/a.zip"),
-    *("https://0177.0.0.1/a.zip", "https://0x7f.1/a.zip", "https://2130706433/a.zip"),
-    *("https://[::127.0.0.1]/a.zip", "https://[::ffff:127.0.0.1]/a.zip", "https:///a.zip"),
-    *("https://[64:ff9b::7f00:1]/a.zip", "https://[2002:7f00:1::]/a.zip", "https://192.0.0.1/a"),
-    *("https://127.0.0.1/a.zip", "file:///etc/passwd", "https://user:pass@127.0.0.1/a.zip"),
-    *("https://a\u2028b/a.zip", "https://℀/a.zip", "https://" + "a." * 900, "https://a/\0.zip"),
+    "https://[::1/a.zip",
+    "https://[",
+    "https://a:port/a.zip",
+    "https://a:99999/a.zip",
+    "https://0177.0.0.1/a.zip",
+    "https://0x7f.1/a.zip",
+    "https://2130706433/a.zip",
+    "https://[::127.0.0.1]/a.zip",
+    "https://[::ffff:127.0.0.1]/a.zip",
+    "https:///a.zip",
+    "https://[64:ff9b::7f00:1]/a.zip",
+    "https://[2002:7f00:1::]/a.zip",
+    "https://192.0.0.1/a",
+    "https://127.0.0.1/a.zip",
+    "file:///etc/passwd",
+    "https://user:pass@127.0.0.1/a.zip",
+    "https://a\u2028b/a.zip",
+    "https://℀/a.zip",
+    "https://" + "a." * 900,
+    "https://a/\0.zip",
 )
 DRIPS = 60  # two a second: longer than anybody is to wait
 BOMB_BYTES = 6 * 1024 * MIB

@@ -15,24 +15,45 @@ from tests.live.faulty_model import RAISE
 GOOD = b'{"model_name":"faulty","inputs":[0,1,2,3]}'
 RAISES = b'{"model_name":"faulty","inputs":[%d,1,2,3]}' % RAISE
 ODD = (
-    *(b"\xff\xfe", b"\x80", b"\xed\xa0\x80", "\u2028".encode(), "\x85".encode(), b"\xc2"),
-    *(b"http://[", "http://℀".encode(), b"http://]", b"//", b"[::1", b"a" * 7000),
-    *(
-        b"",
-        b"%00",
-        b"\x7f",
-        "\ufb00\u202e".encode(),
-        b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00",
-    ),
+    b"\xff\xfe",
+    b"\x80",
+    b"\xed\xa0\x80",
+    "\u2028".encode(),
+    "\x85".encode(),
+    b"\xc2",
+    b"http://[",
+    "http://℀".encode(),
+    b"http://]",
+    b"//",
+    b"[::1",
+    b"a" * 7000,
+    b"",
+    b"%00",
+    b"\x7f",
+    "\ufb00\u202e".encode(),
+    b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00",
 )
 ECHOED = (b"traceparent", b"tracestate", b"X-Request-ID", b"Origin", b"Host", b"X-Forwarded-For")
 READ = (
-    *(b"Authorization", b"X-API-Key", b"Accept", b"Content-Type", b"Cookie", b"Range"),
-    *(b"Access-Control-Request-Method", b"If-None-Match", b"Expect", b"Upgrade", b"Forwarded"),
+    b"Authorization",
+    b"X-API-Key",
+    b"Accept",
+    b"Content-Type",
+    b"Cookie",
+    b"Range",
+    b"Access-Control-Request-Method",
+    b"If-None-Match",
+    b"Expect",
+    b"Upgrade",
+    b"Forwarded",
 )
 FORGED = (
-    *("\u2028[PID]1", "\u2028[PID]:1", "\u2029[METRICS]CPU.Percent:1|#L:H|#h:h,1", "\x85[PID]1"),
-    *("\u2028Torch worker started.", "\u2028[PID]1\u2028[PID]1\u2028"),
+    "\u2028[PID]1",
+    "\u2028[PID]:1",
+    "\u2029[METRICS]CPU.Percent:1|#L:H|#h:h,1",
+    "\x85[PID]1",
+    "\u2028Torch worker started.",
+    "\u2028[PID]1\u2028[PID]1\u2028",
 )
 ALONE = request("POST", "/predict", body=GOOD).partition(b"\r\n\r\n")[0]
 UNPARSABLE = (

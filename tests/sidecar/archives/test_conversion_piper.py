@@ -97,7 +97,7 @@ def test_several_speakers_are_refused(settings: Any, tmp_path: Path) -> None:
     [
         ("emb_g.weight", "several speakers"),
         ("dec.resblocks.0.convs1.0.weight", "of quality high"),
-        ("something.else", "no Piper voice: it has no enc_p.emb.weight"),
+        ("something.else", "not a Piper voice: it has no enc_p.emb.weight"),
     ],
 )
 def test_other_networks_are_refused(

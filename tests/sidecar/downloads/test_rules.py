@@ -89,12 +89,10 @@ def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
         "model.fp16.safetensors",
         "handler.py",
         "README.md",
-        *(
-            "onnx/model.onnx",
-            "onnx/config.json",
-            "training_args.bin",
-            "pytorch_model.bin.index.json",
-        ),
+        "onnx/model.onnx",
+        "onnx/config.json",
+        "training_args.bin",
+        "pytorch_model.bin.index.json",
     ]
     assert wanted(names) == [
         "1_Pooling/config.json",

@@ -182,27 +182,24 @@ def with_metrics(document: str) -> str:
     return before + found + metrics_table() + "\n\n" + rest.partition("\n\n")[2]
 
 
+OPTIONS: dict[str, type[msgspec.Struct]] = {  # by the first cell of the table's header
+    "Option of `text_embedding_handler`": EmbeddingOptions,
+    "Option of `text_handler`": TextOptions,
+    "Option of `speech_synthesis_handler`": SynthesisOptions,
+    "Parameter of what is written": GenerationParameters,
+}
 TABLES: list[tuple[str, str, Callable[[], dict[str, Cells]]]] = [
     ("operations.md", "| Variable | Default | Unit | Meaning |", settings_rows),
-    ("models.md", "| Field | Default | Meaning |", lambda: field_rows(ModelSpec, units=False)),
+    ("models.md", "| Field | Default | Meaning |", partial(field_rows, ModelSpec, units=False)),
     (
         "models.md",
         "| Field of `inference` | Default | Unit | Meaning |",
-        lambda: field_rows(Inference, units=True),
+        partial(field_rows, Inference, units=True),
     ),
     ("models.md", "| Option of `tensor_handler` | Default | Meaning |", tensor_rows),
     *(
-        (
-            "models.md",
-            f"| {title} | Default | Meaning |",
-            partial(field_rows, kind, units=False),
-        )
-        for title, kind in {
-            "Option of `text_embedding_handler`": EmbeddingOptions,
-            "Option of `text_handler`": TextOptions,
-            "Option of `speech_synthesis_handler`": SynthesisOptions,
-            "Parameter of what is written": GenerationParameters,
-        }.items()
+        ("models.md", f"| {title} | Default | Meaning |", partial(field_rows, kind, units=False))
+        for title, kind in OPTIONS.items()
     ),
 ]
 

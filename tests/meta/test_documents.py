@@ -161,3 +161,12 @@ NAMED_TESTS = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "security.md").read_t
 @pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
 def test_what_is_refused_has_the_test_that_is_named(file: str, name: str) -> None:
     assert f"def {name}(" in read(ROOT / "tests" / file)
+
+
+def test_every_decision_has_its_line_in_the_architecture() -> None:
+    listed = re.findall(
+        r"^\| \[(\d+)\]\(decisions/(\S+)\)", read(DOCS / "architecture.md"), re.MULTILINE
+    )
+    records = sorted(path.name for path in (DOCS / "decisions").iterdir())
+    assert [name for _, name in listed] == records
+    assert [int(number) for number, _ in listed] == [int(name[:4]) for name in records]

@@ -66,8 +66,8 @@ class Inference(_Entry, frozen=True):
     batch_delay_ms: Annotated[int, Meta(ge=0)] = 5
     """How long TorchServe waits for such a batch."""
     continuous_batching: bool = False
-    """With the handler `own`: TorchServe adds requests to a batch that already runs, so they are sent
-    as they come."""
+    """With the handler `own`: TorchServe adds requests to a batch that already runs, so they are
+    sent as they come."""
     queue_size: Count = 2048
     """Inputs that may wait in the sidecar. [inputs]"""
     workers: Workers = Workers()

@@ -1,7 +1,9 @@
 """Everything that knows TorchServe.
 
 client           its inference, management and metrics APIs
-job_connections  kept connections for jobs
+kept_connections kept connections to its inference API
+job_connections  jobs over them
+forwarding       whole requests over them
 key_file         the tokens that it makes at each start
 worker_log       what its workers wrote about loads that failed
 engine_watch     whether it answers, by its pings

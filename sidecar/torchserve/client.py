@@ -7,7 +7,7 @@ Every call has its own time limit, and a token that TorchServe no longer knows i
 again and tried once more: a client of ours never sees that.
 """
 
-import io
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -15,14 +15,14 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-from aiohttp import hdrs
-from multidict import CIMultiDict
+from aiohttp.streams import StreamReader
 from prometheus_client.parser import text_string_to_metric_families
-from yarl import URL
 
 from sidecar.errors import exhaustion
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
-from sidecar.torchserve.job_connections import CONNECT_SECONDS, JobConnections, NotConnected
+from sidecar.torchserve.forwarding import ForwardingConnections, Head
+from sidecar.torchserve.job_connections import JobConnections
+from sidecar.torchserve.kept_connections import CONNECT_SECONDS, NotConnected
 from sidecar.torchserve.key_file import KeyFile, Purpose
 
 QUICK_SECONDS = 5.0
@@ -35,9 +35,7 @@ MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2
 MAX_PINGS = 2
-AT_ONCE_BYTES = 1 << 19
 WRONG_KEY = "InvalidKeyException"
-AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class EngineGone(Exception):
@@ -71,7 +69,6 @@ class ForwardedRequest(msgspec.Struct, frozen=True):
     path: str
     headers: Sequence[tuple[str, str]]
     body: bytes
-    method: str = "POST"
 
     def __bytes__(self) -> bytes:
         return self.body
@@ -187,34 +184,6 @@ class _Api:
             raise _refusal(response.status, body)
         return body
 
-    @asynccontextmanager
-    async def open(
-        self, request: ForwardedRequest, seconds: float
-    ) -> AsyncIterator[EngineResponse]:
-        """Give the response to *request*.  Raises EngineGone."""
-        limit = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=seconds)
-        for attempt in range(2):
-            headers = CIMultiDict(request.headers)
-            headers.update(self._keys.headers(self._purpose) if self._purpose else {})
-            with _gone(request.method, request.path):
-                async with self._session.request(
-                    request.method,
-                    URL(request.path, encoded=True),
-                    data=_body(request.body),
-                    headers=headers,
-                    timeout=limit,
-                    auto_decompress=False,
-                    skip_auto_headers=AUTOMATIC_HEADERS,
-                    allow_redirects=False,
-                ) as response:
-                    opened = await _opened(response)
-                    refused = opened.status == 400 and not attempt
-                    if refused and opened.refusal().kind == WRONG_KEY:
-                        self._keys.reload()
-                        continue
-                    yield opened
-                    return
-
 
 @contextmanager
 def _gone(method: str, path: str) -> Iterator[None]:
@@ -228,23 +197,25 @@ def _gone(method: str, path: str) -> Iterator[None]:
         raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
 
 
-async def _opened(response: aiohttp.ClientResponse) -> EngineResponse:
-    headers = [(name, value) for name, value in response.headers.items()]
-    streamed = response.headers.get(hdrs.TRANSFER_ENCODING, "").lower() == "chunked"
-    return EngineResponse(
-        response.status,
-        response.reason or "",
-        headers,
-        b"" if streamed else await response.read(),
-        _pieces(response) if streamed else None,
-    )
+async def _opened(path: str, head: Head, seconds: float) -> EngineResponse:
+    message, reader = head
+    headers = list(message.headers.items())
+    if message.chunked:
+        pieces = _pieces(path, reader, seconds)
+        return EngineResponse(message.code, message.reason, headers, b"", pieces)
+    async with asyncio.timeout(seconds):
+        body = await reader.read()
+    return EngineResponse(message.code, message.reason, headers, body)
 
 
-async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _pieces(path: str, reader: StreamReader, seconds: float) -> AsyncIterator[bytes]:
     """Yield the body's pieces as they come.  Raises EngineGone."""
-    with _gone(response.method, response.url.path):
-        async for piece in response.content.iter_any():
-            yield piece
+    with _gone("POST", path):
+        while not reader.at_eof():
+            async with asyncio.timeout(seconds):
+                piece = await reader.readany()
+            if piece:
+                yield piece
 
 
 class TorchServeClient:
@@ -254,7 +225,7 @@ class TorchServeClient:
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
         self._jobs = JobConnections(inference_url, MAX_JOBS)
-        self._forwarding = _Api(inference_url, keys, "inference", MAX_FORWARDED)
+        self._forwarding = ForwardingConnections(inference_url, MAX_FORWARDED)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
         self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
         self._metrics = _Api(metrics_url, keys, None, MAX_METRICS_CALLS)
@@ -267,8 +238,8 @@ class TorchServeClient:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._jobs.close()
+        self._forwarding.close()
         for api in (
-            self._forwarding,
             self._pings,
             self._management,
             self._metrics,
@@ -312,8 +283,18 @@ class TorchServeClient:
         *seconds* may pass until it begins, and between two of its pieces.  Raises EngineGone, also
         while the pieces are read.
         """
-        async with self._forwarding.open(request, seconds) as response:
-            yield response
+        for attempt in range(2):
+            keys = self._keys.headers("inference")
+            with _gone("POST", request.path):
+                async with self._forwarding.open(
+                    request.path, request.headers, keys, request.body, seconds
+                ) as head:
+                    response = await _opened(request.path, head, seconds)
+                    refused = response.status == 400 and not attempt
+                    if not (refused and response.refusal().kind == WRONG_KEY):
+                        yield response
+                        return
+            self._keys.reload()
 
     async def describe(
         self, model: str, version: str | None = None, *, customized: bool = False
@@ -421,11 +402,6 @@ class TorchServeClient:
     def forget_keys(self) -> None:
         """Forget the tokens: TorchServe starts again, and makes new ones."""
         self._keys.reload()
-
-
-def _body(data: bytes) -> bytes | io.BytesIO:
-    """Return what aiohttp is to send: bytes go out at once, a file piece by piece."""
-    return io.BytesIO(data) if len(data) > AT_ONCE_BYTES else data
 
 
 def _path(model: str, version: str | None) -> str:

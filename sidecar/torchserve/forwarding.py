@@ -1,0 +1,91 @@
+"""Whole requests over kept connections: with the client's own headers, answered as a stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+from sidecar.torchserve.kept_connections import ConnectionPool, KeptConnection
+
+IN_TARGETS = "/?&=%:@~!$'()*+,;[]"  # of a path and its query that are encoded already
+
+Head = tuple[RawResponseMessage, StreamReader]
+
+
+class _ForwardingConnection(KeptConnection):
+    max_buffered_bytes = 1 << 16
+
+    _body: StreamReader | None = None  # of the answer that is on its way
+
+    async def ask(self, head: bytes, body: bytes) -> Head:
+        """Send one request, and return the head of the answer, and its body as it comes.
+
+        Raises ConnectionError.
+        """
+        answer: Head = await self._ask(head, body)
+        return answer
+
+    def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
+        """Give the answer to whoever waits, before its body is whole."""
+        self._body = body
+        self._tell((message, body))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Report it to whoever waits for the answer, or reads it."""
+        super().connection_lost(exc)
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("TorchServe hung up"))
+
+
+class ForwardingConnections:
+    """Connections to *url*, at most *most* at a time; who finds none free waits for one."""
+
+    def __init__(self, url: str, most: int) -> None:
+        self._pool = ConnectionPool(url, most, _ForwardingConnection)
+
+    def close(self) -> None:
+        """Close all that are idle."""
+        self._pool.close()
+
+    @asynccontextmanager
+    async def open(
+        self,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        ours: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+    ) -> AsyncIterator[Head]:
+        """POST *body* with both kinds of headers; give the head of the answer, and its body.
+
+        *seconds* may pass until it begins.  Raises NotConnected where nothing was sent, else
+        ConnectionError or TimeoutError.
+        """
+        pool = self._pool
+        head = _head(pool.host, target, headers, ours, len(body))
+        async with pool.free:
+            async with asyncio.timeout(seconds):
+                connection = await pool.take()
+                message, reader = await connection.ask(head, body)
+            try:
+                yield message, reader
+            finally:
+                if not reader.is_eof() or message.should_close:
+                    connection.close()
+                pool.keep(connection)
+
+
+def _head(
+    host: str,
+    target: str,
+    headers: Sequence[tuple[str, str]],
+    ours: Mapping[str, str],
+    length: int,
+) -> bytes:
+    """Return the head of a request.  Neither names nor values hold line breaks."""
+    lines = [f"POST {quote(target, safe=IN_TARGETS)} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in (*headers, *ours.items())]
+    return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode("ascii")

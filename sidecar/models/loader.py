@@ -25,7 +25,7 @@ from sidecar.torchserve.worker_log import WorkerLog, shown
 
 log = logging.getLogger(__name__)
 
-SENDING_MS = 0.5  # that one request takes on its way to TorchServe
+SENDING_MS = 0.25  # that one request takes on its way to TorchServe
 NO_ARCHIVE_RETRY_SECONDS = 5.0  # one may be built any moment
 
 

@@ -82,7 +82,8 @@ class JobRunner(Runner):
             self._fail(members, "sidecar")
         finally:
             self.in_flight -= len(members)
-            self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
+            if not all(entry.abandoned or entry.queued for entry in members):
+                self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
 
     def _fail(self, batch: Sequence[Entry], reason: str) -> None:
         """Answer all of *batch* with an error of the server's own: another try would not help."""

@@ -35,6 +35,7 @@ MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2
 MAX_PINGS = 2
+FAILURES = (aiohttp.ClientError, TimeoutError, OSError)  # of a call that got no answer
 WRONG_KEY = "InvalidKeyException"
 
 
@@ -190,11 +191,16 @@ def _gone(method: str, path: str) -> Iterator[None]:
     """Raise EngineGone in place of what aiohttp raises when TorchServe has gone."""
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-        if exhaustion(exc) is not None:
-            raise EngineOutOfReach(f"{method} {path}: {exc}") from exc
-        reached = not isinstance(exc, aiohttp.ClientConnectorError | NotConnected)
-        raise EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached) from exc
+    except FAILURES as exc:
+        raise _gone_for(exc, method, path) from exc
+
+
+def _gone_for(exc: Exception, method: str, path: str) -> EngineGone:
+    """Return what *exc* means for a call of *method* and *path*."""
+    if exhaustion(exc) is not None:
+        return EngineOutOfReach(f"{method} {path}: {exc}")
+    reached = not isinstance(exc, aiohttp.ClientConnectorError | NotConnected)
+    return EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached)
 
 
 async def _opened(path: str, head: Head, seconds: float) -> EngineResponse:
@@ -267,9 +273,11 @@ class TorchServeClient:
         return await self._predict(f"/predictions/{model}", job, seconds)
 
     async def _predict(self, path: str, job: bytes, seconds: float) -> bytes:
-        with _gone("POST", path):
-            headers = self._keys.headers("inference")
+        headers = self._keys.headers("inference")
+        try:
             status, body = await self._jobs.post(path, job, headers, seconds)
+        except FAILURES as exc:
+            raise _gone_for(exc, "POST", path) from exc
         if status >= 300:
             raise _refusal(status, body)
         return body

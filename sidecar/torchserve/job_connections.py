@@ -1,6 +1,5 @@
 """Jobs over kept connections: the head is always the same, and the answer is wanted as a whole."""
 
-import asyncio
 import functools
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -16,9 +15,9 @@ Answer = tuple[int, bytes]  # status and body
 class _JobConnection(KeptConnection):
     max_buffered_bytes = 1 << 30  # TorchServe's own limit is below it, so it never pauses
 
-    async def ask(self, head: bytes, body: bytes) -> Answer:
-        """Send one request, and return the answer.  Raises ConnectionError."""
-        answer: Answer = await self._ask(head, body)
+    async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
+        """Send one request, and return the answer.  Raises ConnectionError or TimeoutError."""
+        answer: Answer = await self._ask(head, body, seconds)
         return answer
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
@@ -46,13 +45,17 @@ class JobConnections:
     ) -> Answer:
         """Return the answer to *body*.
 
+        *seconds* may pass until a connection is free, and once more until the answer is there.
         Raises NotConnected where nothing was sent, else ConnectionError or TimeoutError.
         """
         pool = self._pool
         head = f"{_head(pool.host, path, tuple(headers.items()))}{len(body)}\r\n\r\n".encode()
-        async with asyncio.timeout(seconds), pool.free:
+        await pool.enter(seconds)
+        try:
             connection = await pool.take()
-            answer = await connection.ask(head, body)
+            answer = await connection.ask(head, body, seconds)
+        finally:
+            pool.free.release()
         pool.keep(connection)
         return answer
 

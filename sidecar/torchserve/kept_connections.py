@@ -38,21 +38,25 @@ class KeptConnection(BaseProtocol):
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Take the head of an answer, whose *body* may still be on its way."""
 
-    async def _ask(self, head: bytes, body: bytes) -> Any:
+    async def _ask(self, head: bytes, body: bytes, seconds: float | None = None) -> Any:
         """Send one request, and return what `hear` makes of the answer.
 
-        Raises ConnectionError.
+        Raises ConnectionError, and TimeoutError after *seconds*, where they are given.
         """
         if self.transport is None:
             raise ConnectionResetError("TorchServe hung up")
         self._answer = self._loop.create_future()
         self.transport.writelines((head, body))
+        # asyncio.timeout would cost a job more than the rest of this method.
+        timer = seconds and self._loop.call_later(seconds, self._fail, TimeoutError())
         try:
             return await self._answer
         except BaseException:  # an answer may still come, and would be taken for the next one's
             self.close()
             raise
         finally:
+            if timer:
+                timer.cancel()
             self._answer = None
 
     def close(self) -> None:
@@ -114,6 +118,20 @@ class ConnectionPool(Generic[Kept]):
         """Close all that are idle."""
         while self._idle:
             self._idle.pop().close()
+
+    async def enter(self, seconds: float) -> None:
+        """Wait until one more may be in use; whoever was let in releases `free`.
+
+        Raises NotConnected after *seconds*.
+        """
+        if not self.free.locked():
+            await self.free.acquire()
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self.free.acquire()
+        except TimeoutError as exc:
+            raise NotConnected(errno.ETIMEDOUT, "no connection to TorchServe became free") from exc
 
     async def take(self) -> Kept:
         """Return the connection that was used last, if it is still open, or a new one.

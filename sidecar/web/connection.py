@@ -127,32 +127,42 @@ class Connection(web.RequestHandler):
         self._head_begun, self._head_seconds = False, 0.0
         if isinstance(message, _ErrInfo):
             self._take_error(message)
-        elif waiter is not None and whole and self._call_fast(message, body, data):
+        elif waiter is not None and whole and (call := self._plain_call(message, body, data)):
             self._parked = waiter
+            self._begin(call)
             return
         else:
             self._body = body
         self._waiter = waiter
         self._go_on()
 
-    def _call_fast(self, message: RawRequestMessage, body: StreamReader, data: bytes) -> bool:
-        """Return whether the request, which is all of *data*, goes the short way."""
+    def _plain_call(
+        self, message: RawRequestMessage, body: StreamReader, data: bytes
+    ) -> FastCall | None:
+        """Return the call that is made of a plain request, which is all of *data*."""
         start = data.find(b"\r\n\r\n") + 4
         size = message.headers.get(hdrs.CONTENT_LENGTH)
         path, stuck = self.context.fast_path, self._paused or self._half_closed
         if path is None or stuck or size != str(len(data) - start) or not body.is_eof():
-            return False
-        self._call = path.take(self, message, data[start:])
-        if self._call is None:
-            return False
-        self._messages.clear()
+            return None
+        return path.take(self, message, data[start:])
+
+    def _begin(self, call: FastCall) -> None:
+        """Take the message from aiohttp, and let *call* answer it."""
+        self._call = call
+        _, self._body = self._messages.popleft()
         assert self._parser is not None
         self._parser.message_consumed()
         assert self._manager is not None
         self._manager.requests_count += 1
         self._request_in_progress = True
-        self._body = body
-        return True
+        call.begin()
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the client, or of a proxy."""
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else peer
 
     @property
     def ends(self) -> bool:

@@ -2,10 +2,10 @@
 
 Most requests of a route are alike: one piece, nothing unusual in the head, a credential that has
 been checked before.  `FastPath.take` is shown each request that has come in one piece.  Where all
-that middleware and admission would check is plainly in order, its input goes to the queue at once,
-as a `FastCall`, which answers the client itself.  Of anything else it returns None, before it has
-changed anything: the request then goes the ordinary way, which alone knows how to wait, to refuse,
-and to say why.  So a check here may be stricter than the one it stands for, and never laxer.
+that middleware and admission would check is plainly in order, it returns a `FastCall`: the entry
+that goes to the queue, and which answers the client itself.  Of anything else it returns None, and
+has changed nothing: the request then goes the ordinary way, which alone knows what to refuse, and
+why.  So a check here may be stricter than the one it stands for, and never laxer.
 """
 
 import asyncio
@@ -52,6 +52,10 @@ class FastConnection(Protocol):
     """A connection, as far as a call knows it."""
 
     @property
+    def remote(self) -> str | None:
+        """The address of the client, or of a proxy."""
+
+    @property
     def ends(self) -> bool:
         """Whether the connection is closed behind this answer."""
 
@@ -96,6 +100,7 @@ class FastCall(Entry):
         "_arrived",
         "_connection",
         "_done",
+        "_forwarded",
         "_identity",
         "_path",
         "_prepared",
@@ -125,6 +130,7 @@ class FastCall(Entry):
         self._prepared = prepared
         self._connection = connection
         self._identity = identity
+        self._forwarded = request_head.forwarded_for(message)
         self._done = False
 
     @property
@@ -132,14 +138,27 @@ class FastCall(Entry):
         """Whether nobody waits any more: answered, timed out, or the client left."""
         return self._done
 
-    def begin(self) -> bool:
-        """Queue the input; return whether it found a place in the queue."""
+    def begin(self) -> None:
+        """Queue the input in this turn of the event loop, or in a later one if this is full."""
+        path = self._path
+        self._arrived = path.statistics.begin()
+        self._timer = asyncio.get_running_loop().call_later(self._prepared.timeout, self._time_out)
+        if path.turns.take():
+            self._queue()
+        else:
+            peer = self._connection.remote
+            path.turns.line_up(
+                path.limits.client(self._identity, peer, self._forwarded), self._queue
+            )
+
+    def _queue(self) -> bool:
+        """Queue the input; return whether anybody still waits for the answer."""
+        if self._done:
+            return False
         try:
             self._prepared.dispatcher.put((self,))
-        except SidecarError:
-            return False
-        self._arrived = self._path.statistics.begin()
-        self._timer = asyncio.get_running_loop().call_later(self._prepared.timeout, self._time_out)
+        except SidecarError as exc:
+            self.refuse(exc)
         return True
 
     def answer(self, reply: Reply) -> None:
@@ -226,7 +245,7 @@ class FastPath:
     def take(
         self, connection: FastConnection, message: RawRequestMessage, body: bytes
     ) -> FastCall | None:
-        """Queue the input in *body*, and return the call; None if the request is not plain."""
+        """Return the call that is to be begun; None if the request is not plain."""
         prepare = self.fast_routes.get(message.path)
         if prepare is None or message.method != hdrs.METH_POST or not self._is_plain(message):
             return None
@@ -234,15 +253,13 @@ class FastPath:
         authorization, api_key = headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
         if authorization or api_key:
             identity = self.authenticator.recall_headers(authorization, api_key)
-        if identity is None and (authorization or api_key or self.settings.require_authentication):
-            return None
-        if len(body) > UNCOUNTED_BYTES or self.draining.is_set() or not self.turns.take():
+        needed = authorization or api_key or self.settings.require_authentication
+        if (needed and identity is None) or len(body) > UNCOUNTED_BYTES or self.draining.is_set():
             return None
         prepared = prepare(body)
         if prepared is None:
             return None
-        call = FastCall(self, prepared, connection, message, identity)
-        return call if call.begin() else None
+        return FastCall(self, prepared, connection, message, identity)
 
     def _is_plain(self, message: RawRequestMessage) -> bool:
         """Return whether the head asks for nothing but an answer on the same connection."""

@@ -71,7 +71,7 @@ def traceparent(request: Headed) -> str | None:
     return f"00{found['ids']}{int(found['flags'], 16) & _KNOWN_FLAGS:02x}"
 
 
-def forwarded_for(request: web.Request) -> str:
+def forwarded_for(request: Headed) -> str:
     """Return the addresses that proxies have put down, in order; some add a line each."""
     lines = request.headers.getall(FORWARDED_FOR, ())
     return ",".join(line if _FORWARDED.fullmatch(line) else "" for line in lines)

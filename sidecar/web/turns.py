@@ -10,6 +10,7 @@ others only by their share.
 import asyncio
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 from sidecar.settings import MB
 
@@ -30,7 +31,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._began: float | None = None  # when the first of this turn was taken up
-        self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._lines: OrderedDict[str, deque[Callable[[], bool]]] = OrderedDict()
 
     def take(self) -> bool:
         """Return whether something may be taken up at once."""
@@ -45,19 +46,28 @@ class Turns:
     async def wait(self, client: str) -> None:
         """Wait until it is *client*'s turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(client, deque()).append(turn)
+
+        def release() -> bool:
+            if turn.done():
+                return False
+            turn.set_result(None)
+            return True
+
+        self.line_up(client, release)
         await turn
+
+    def line_up(self, client: str, begin: Callable[[], bool]) -> None:
+        """Call *begin* when it is *client*'s turn; it returns False if its client has left."""
+        self._lines.setdefault(client, deque()).append(begin)
 
     def _next_turn(self) -> None:
         self._began = None
         released = 0
         while self._lines and released < RELEASED:
             client, line = self._lines.popitem(last=False)
-            turn = line.popleft()
+            begin = line.popleft()
             if line:
                 self._lines[client] = line  # behind the others
-            if not turn.done():  # its client may have left
-                turn.set_result(None)
-                released += 1
+            released += begin()
         if released:
             asyncio.get_running_loop().call_soon(self._next_turn)

@@ -12,6 +12,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from sidecar.program import PROGRAM, Program
 from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine, AccessLines
 from sidecar.telemetry.logs import REQUESTS
+from sidecar.web import turns
 from sidecar.web.body_budget import UNCOUNTED_BYTES
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
@@ -26,6 +27,7 @@ class Answers:
     """A connection that keeps what is sent."""
 
     ends = False
+    remote = "192.0.2.1"
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -48,7 +50,10 @@ def take(
     program: Program, message: RawRequestMessage, connection: Answers | None = None, **fields: Any
 ) -> bool:
     body = json.dumps(ECHO | fields).encode()
-    return program.fast_path.take(connection or Answers(), message, body) is not None
+    call = program.fast_path.take(connection or Answers(), message, body)
+    if call is not None:
+        call.begin()
+    return call is not None
 
 
 @pytest.fixture
@@ -150,17 +155,54 @@ async def test_a_leaving_server_takes_nothing(program: Program) -> None:
     assert not take(program, head())
 
 
-async def test_a_full_queue_takes_nothing(program: Program, torchserve: FakeTorchServe) -> None:
+async def test_a_full_queue_is_503(program: Program, torchserve: FakeTorchServe) -> None:
     torchserve.hold()
-    queue = program.models["echo"].dispatcher.queue
-    taken = 0
+    last = Answers()
     async with asyncio.timeout(SOON):
-        while take(program, head()):
-            taken += 1
+        while not last.sent:
+            last = Answers()
+            take(program, head(), last)
             await asyncio.sleep(0)
-    assert len(queue) == 64
-    assert program.statistics.active == taken
+    assert len(program.models["echo"].dispatcher.queue) == 64
+    assert last.sent[0].startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"Retry-After: " in last.sent[0]
     torchserve.release()
+
+
+async def test_a_crowd_waits_for_its_turns_and_for_others(
+    program: Program, torchserve: FakeTorchServe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    torchserve.hold()
+    crowd, other = [Answers() for _ in range(40)], Answers()
+    other.remote = "192.0.2.2"
+    program.turns.take()
+    for connection in crowd:
+        take(program, head(), connection)
+    take(program, head(), other)
+    assert (program.statistics.active, program.models.queued) == (41, 0)
+    torchserve.release()
+    async with asyncio.timeout(SOON):
+        while not other.sent:
+            await asyncio.sleep(0)
+        assert not crowd[-1].sent
+        while not crowd[-1].sent:
+            await asyncio.sleep(0.001)
+    assert all(connection.sent for connection in crowd)
+
+
+async def test_who_leaves_while_waiting_for_a_turn_is_not_queued(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    program.turns.take()
+    call = program.fast_path.take(Answers(), head(), json.dumps(ECHO).encode())
+    assert call is not None
+    call.begin()
+    call.leave()
+    for _ in range(10):
+        await asyncio.sleep(0)
+        assert nothing_has_begun(program)
 
 
 async def test_a_credential_is_known_after_it_was_checked(client: Client, program: Program) -> None:

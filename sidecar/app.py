@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 from aiohttp import web
@@ -154,12 +154,29 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
                 tasks["torchserve"] = _supervisor(program, program.process).run
             stack.push_async_callback(program.operations.stop, Draining("the server has stopped"))
             stack.push_async_callback(program.registration.stop)
+            if program.settings.grpc_port is not None:
+                await stack.enter_async_context(_serving_calls(program))
             program.metrics.expect_tasks(tasks)
             for name, work in tasks.items():
                 await stack.enter_async_context(program.background.running(name, work))
             yield
 
     return lifetimes
+
+
+def _serving_calls(program: Program) -> AbstractAsyncContextManager[int]:
+    """Return what serves the Open Inference Protocol over gRPC."""
+    from sidecar.rpc.call import CallParts  # noqa: PLC0415 - gRPC takes memory; most do not use it
+    from sidecar.rpc.methods import ServiceParts  # noqa: PLC0415
+    from sidecar.rpc.server import serving_calls  # noqa: PLC0415
+
+    service = ServiceParts(
+        program.provide(health.HealthParts),
+        program.provide(open_inference_models.TensorModelParts),
+        program.provide(predict.PredictParts),
+        program.provide(models.ModelParts),
+    )
+    return serving_calls(program.settings, program.provide(CallParts), service)
 
 
 def _supervisor(program: Program, process: TorchServeProcess) -> Supervisor:

@@ -63,7 +63,7 @@ async def drain(
             listening = False
         if not listening:
             connections.close_idle()
-            if not connections:
+            if not connections and not program.calls:
                 break
         now = time.monotonic()
         if now >= until:
@@ -72,7 +72,7 @@ async def drain(
             connections.refuse_unfinished()
         await asyncio.sleep(LOOK_SECONDS)
     await stop_listening()
-    if connections.unanswered():
+    if connections.unanswered() or program.calls:
         seconds = time.monotonic() - began
         log.warning("not all was answered within %.1f s: the rest is refused", seconds)
     await program.operations.stop(Draining("the server is shutting down", retry_after=5))

@@ -40,6 +40,7 @@ from sidecar.models.states import MISSING
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.plain_predictions import PlainPredictions
 from sidecar.routes.speech_predictions import SpeechPredictions
+from sidecar.rpc.calls import CallsInProgress
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
@@ -95,6 +96,7 @@ class Program:
         for sentence in self.catalog.broken.values():
             log.error("left out: %s", sentence)
         self.authenticator = build_authenticator(settings)
+        self.calls = CallsInProgress()  # over gRPC
         self.draining = asyncio.Event()  # the server is leaving
         self.listeners: list[OpenConnections] = []
         self.nudged = asyncio.Event()  # the reconciler ought to look at once

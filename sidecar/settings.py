@@ -72,6 +72,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     write_timeout_seconds: Positive = 30.0
     """How long a client may read nothing of its answer."""
 
+    # gRPC
+    grpc_port: Port | None = None
+    """Port on which the [Open Inference Protocol](api.md#over-grpc) is served over gRPC; unset:
+    off. In production it needs TLS or `SIDECAR_REQUIRE_AUTHENTICATION`."""
+    grpc_certificate_file: Path | None = None
+    """Certificate for gRPC in PEM, followed by its issuers'; unset: no TLS."""
+    grpc_key_file: Path | None = None
+    """Private key of that certificate, in PEM."""
+
     # Files and folders
     models_file: Path = Path("models.json")
     """The catalog."""
@@ -259,6 +268,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         self._check_credentials()
         self._check_limits()
         self._check_addresses()
+        self._check_grpc()
 
     def _check_credentials(self) -> None:
         secret = self.jwt_secret
@@ -311,6 +321,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(
                     f"{ENVIRONMENT_PREFIX}{name.upper()} must begin with http://, https:// or unix:"
                 )
+
+    def _check_grpc(self) -> None:
+        if (self.grpc_certificate_file is None) is not (self.grpc_key_file is None):
+            raise ValueError(
+                "SIDECAR_GRPC_CERTIFICATE_FILE and SIDECAR_GRPC_KEY_FILE must be set together"
+            )
+        if self.grpc_port is None or self.environment == "development":
+            return
+        if self.grpc_certificate_file is None and not self.require_authentication:
+            raise ValueError(
+                "SIDECAR_GRPC_PORT: in production gRPC needs TLS (SIDECAR_GRPC_CERTIFICATE_FILE "
+                "and SIDECAR_GRPC_KEY_FILE) or SIDECAR_REQUIRE_AUTHENTICATION=true"
+            )
 
     @property
     def logs(self) -> Path:

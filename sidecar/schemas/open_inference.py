@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 RepositoryState = Literal["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]
+MOST_ID_LENGTH = 256
 MOST_TENSORS = 16  # in one request
 
 Shape = tuple[int, ...]
@@ -117,7 +118,7 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Tensors for one model.  Without *outputs*, all of them are answered."""
 
     inputs: Annotated[tuple[InputTensor, ...], Meta(min_length=1, max_length=MOST_TENSORS)]
-    id: Annotated[str, Meta(max_length=256, description="Repeated in the answer")] = ""
+    id: Annotated[str, Meta(max_length=MOST_ID_LENGTH, description="Repeated in the answer")] = ""
     parameters: Parameters = {}
     outputs: Annotated[tuple[RequestedOutput, ...], Meta(max_length=MOST_TENSORS)] = ()
 

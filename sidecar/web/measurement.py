@@ -1,5 +1,8 @@
 """How inference requests went, those that were refused at the door included."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from aiohttp import web
@@ -49,6 +52,18 @@ class Measurement(NamedTuple):
                 self._end(call, route)
 
         return measure
+
+    @contextmanager
+    def measuring(self, route: Route) -> Iterator[InferenceCall]:
+        """Measure what the block does for one call of *route*, if that is to be measured."""
+        if route.measured_as is None:
+            yield InferenceCall(time.monotonic())
+            return
+        call = InferenceCall(self.statistics.begin())
+        try:
+            yield call
+        finally:
+            self._end(call, route)
 
     def _end(self, call: InferenceCall, route: Route) -> None:
         taken = self.statistics.end(call.arrived, inputs=call.inputs, success=call.success)

@@ -1,0 +1,205 @@
+"""One call at the door: its id, credential, limits, log line, and errors as gRPC's statuses.
+
+It goes by the same checks as a request over HTTP (`sidecar.web.admission`), which read no more of
+it than its headers and where it came from.
+"""
+
+import ipaddress
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from multidict import CIMultiDict
+
+from sidecar.errors import InvalidBody, SidecarError, exhaustion
+from sidecar.rpc.calls import CallsInProgress
+from sidecar.rpc.receipts import Receipts
+from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
+from sidecar.telemetry.log_queue import AccessLog
+from sidecar.telemetry.prometheus import Metrics
+from sidecar.telemetry.request_id import REQUEST_ID
+from sidecar.web import request_head
+from sidecar.web.admission import Admission, AdmissionControl
+from sidecar.web.error_forms import Fault
+from sidecar.web.measurement import InferenceCall, Measurement
+from sidecar.web.route import Route
+
+log = logging.getLogger(__name__)
+
+SERVICE = "inference.GRPCInferenceService"
+INTERNAL = "Internal server error"
+Code = grpc.StatusCode
+_CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
+    {
+        401: Code.UNAUTHENTICATED,
+        403: Code.PERMISSION_DENIED,
+        404: Code.NOT_FOUND,
+        408: Code.DEADLINE_EXCEEDED,
+        409: Code.FAILED_PRECONDITION,
+        413: Code.RESOURCE_EXHAUSTED,
+        429: Code.RESOURCE_EXHAUSTED,
+        503: Code.UNAVAILABLE,
+        504: Code.DEADLINE_EXCEEDED,
+    }
+)
+
+
+class CallHead:
+    """What admission reads of a call: its metadata as headers, and the address it came from."""
+
+    def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        self.headers = CIMultiDict(
+            (key, value)
+            for key, value in context.invocation_metadata() or ()
+            if isinstance(value, str)
+        )
+        self.remote = _address(context.peer())
+
+    def as_request(self) -> Any:
+        """Return it to stand for a request where no more than its head is read."""
+        return self
+
+
+class CallInProgress(NamedTuple):
+    """An admitted call.  *seconds_left* is until its deadline, None without one."""
+
+    admission: Admission
+    inference: InferenceCall
+    head: CallHead
+    seconds_left: float | None
+
+
+class RpcMethod(NamedTuple):
+    """A method of the service: *route* says who may call it, *run* what it does."""
+
+    name: str
+    request: type[Message]
+    run: Callable[[CallInProgress, Any], Awaitable[Message]]
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class CallParts:
+    """What every call has to do with."""
+
+    admission: AdmissionControl
+    measurement: Measurement
+    metrics: Metrics
+    access_log: AccessLog
+    calls: CallsInProgress
+
+
+class Door:
+    """Lets calls in, and answers each exactly once."""
+
+    def __init__(self, parts: CallParts) -> None:
+        self._parts = parts
+        self._receipts = Receipts(parts.admission.settings)
+
+    def handler(self, method: RpcMethod) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return what gRPC calls for *method*.
+
+        It reads the one message itself, as one that takes a stream does: so nobody is let in with
+        a message before their credential is known to be good.
+        """
+
+        async def serve(messages: AsyncIterator[bytes], context: Any) -> bytes:
+            return await self._serve(method, messages, context)
+
+        return grpc.stream_unary_rpc_method_handler(serve)
+
+    async def _serve(
+        self,
+        method: RpcMethod,
+        messages: AsyncIterator[bytes],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> bytes:
+        began, parts, head = time.perf_counter(), self._parts, CallHead(context)
+        request_id = request_head.request_id(head.as_request()) or request_head.new_request_id()
+        mark = REQUEST_ID.set(request_id)
+        admission = Admission(parts.admission, head.as_request(), method.route)
+        status, answer = CLIENT_LEFT, b""
+        try:
+            with parts.calls.one_more():
+                await context.send_initial_metadata((("x-request-id", request_id),))
+                answer = await self._measured(method, admission, head, messages, context)
+                status = 200
+                return answer
+        except SidecarError as exc:
+            status = exc.status
+            if status in (401, 403, 429, 503):
+                parts.metrics.count_rejection(type(exc).__name__)
+            await _refuse(context, exc)
+        except Exception as exc:
+            refusal = exhaustion(exc)
+            if refusal is not None:
+                status = refusal.status
+                await _refuse(context, refusal)
+            status = 500
+            log.exception("unhandled error: %s", method.route.path)
+            await context.abort(Code.INTERNAL, INTERNAL)
+        finally:
+            parts.metrics.count_answer(method.route.path, status)
+            if parts.access_log.enabled:
+                seconds = round(time.perf_counter() - began, 6)
+                subject = None if admission.identity is None else admission.identity.subject
+                parts.access_log.add(
+                    AccessLine(
+                        "GRPC",
+                        method.route.path,
+                        status,
+                        seconds,
+                        subject,
+                        len(answer),
+                        time.time(),
+                        request_id,
+                    )
+                )
+            REQUEST_ID.reset(mark)
+
+    async def _measured(
+        self,
+        method: RpcMethod,
+        admission: Admission,
+        head: CallHead,
+        messages: AsyncIterator[bytes],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> bytes:
+        with self._parts.measurement.measuring(method.route) as inference:
+            async with admission:
+                await admission.check_head()
+                await admission.accept_token(None)  # a message holds none
+                data = await self._receipts.receive(admission.client, messages)
+                request = method.request()
+                try:
+                    request.ParseFromString(data)
+                except DecodeError as exc:
+                    raise InvalidBody("expected a message of the protocol", field="body") from exc
+                call = CallInProgress(admission, inference, head, context.time_remaining())
+                answer = await method.run(call, request)
+                inference.success = True
+                return answer.SerializeToString()
+
+
+async def _refuse(context: "grpc.aio.ServicerContext[Any, Any]", exc: SidecarError) -> NoReturn:
+    """End the call with the status that stands for *exc*."""
+    default = Code.INVALID_ARGUMENT if exc.status < 500 else Code.INTERNAL
+    fault = Fault.of(exc)
+    sentence = f"{fault.error} ({fault.detail})" if fault.field else fault.error
+    headers = tuple((name.lower(), value) for name, value in exc.headers.items())
+    await context.abort(_CODES.get(exc.status, default), sentence, headers)
+
+
+def _address(peer: str) -> str | None:
+    """Return the IP address in *peer*, as ``ipv4:127.0.0.1:5000`` or ``ipv6:[::1]:5000``."""
+    host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None

@@ -88,6 +88,8 @@ class FakeTorchServe:
         self.answered: list[tuple[str, str]] = []  # name and version of each job and request
         self.refuses_defaults = False
         self.broken: set[str] = set()  # archives whose workers do not start
+        # Archives that ask for workers themselves, which die; each is called then.
+        self.dies_at_registration: dict[str, Callable[[], object]] = {}
         self.slow: set[str] = set()  # archives whose workers never become READY, and do not die
         self.scalings: list[tuple[str, int]] = []
         self.refusals: list[tuple[int, str] | None] = []  # what the next jobs get, None: an answer
@@ -260,6 +262,9 @@ class FakeTorchServe:
         if name in self.models and version in (self.models[name]["modelVersion"], *others):
             return error(409, "ConflictStatusException", "already registered")
         assert query["initial_workers"] == "0"  # more would be waited for in an event loop
+        if (died_of := self.dies_at_registration.get(query["url"])) is not None:
+            died_of()
+            return error(500, "InternalServerException", "Failed to start workers")
         model = {
             "modelName": name,
             "modelVersion": version,

@@ -56,7 +56,7 @@ OURS: Mapping[str, str] = {
         ("inference_address", "metrics_address"),
         "the sidecar listens, by --host and --port; TorchServe stays behind it",
     ),
-    "management_address": "SIDECAR_TORCHSERVE_MANAGEMENT_PORT offers its API, by the sidecar",
+    "management_address": "SIDECAR_TORCHSERVE_MANAGEMENT_PORT sets the port of the sidecar's own",
     **dict.fromkeys(
         (
             "grpc_inference_address",

@@ -21,7 +21,7 @@ from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.system import resident_bytes
 from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
-from sidecar.torchserve.worker_log import WorkerLog, shown
+from sidecar.torchserve.worker_log import WorkerLog
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +79,13 @@ class ModelLoader:
         """Load *model*, or wake it; then all who wait are answered, or all are refused."""
         async with self._slots.hold(_claim(model)):
             began, waking = self._clock(), model.state is State.WAKING
+            since = await self._workers.log_end()
             try:
                 known = await self._bring_up(model)
             except EngineGone as exc:
                 log.warning("%s: TorchServe went away while it was loaded: %s", model.key, exc)
             except EngineRefused as exc:
-                await self._load_refused(model, exc, began)
+                await self._load_refused(model, exc, began, since)
             except LoadFailed as exc:
                 await self._fail(model, str(exc), began)
             else:
@@ -115,13 +116,16 @@ class ModelLoader:
                 await self._client.unregister(model.key, each.model_version)
         await self._client.unregister(model.key)
 
-    async def _load_refused(self, model: Model, refusal: EngineRefused, began: float) -> None:
+    async def _load_refused(
+        self, model: Model, refusal: EngineRefused, began: float, since: int
+    ) -> None:
         if refusal.status == 404:
             fault = await asyncio.to_thread(self._find_fault, model.spec)
             model.mark_available(fault or "its archive is not in the model store")
             model.retry.postpone(self._clock(), NO_ARCHIVE_RETRY_SECONDS)
         elif refusal.status != 409:  # 409: registered already, which was the aim
-            await self._fail(model, f"TorchServe does not take it: {shown(refusal.message)}", began)
+            error = await self._workers.why_refused(model.key, refusal, since)
+            await self._fail(model, error, began)
 
     def _find_fault(self, spec: ModelSpec) -> str | None:
         return find_fault(spec, self._models_file.resolve().parent)

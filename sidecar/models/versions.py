@@ -10,7 +10,7 @@ from sidecar.models.loader import paused, register
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
-from sidecar.torchserve.worker_log import WorkerLog, shown
+from sidecar.torchserve.worker_log import WorkerLog
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,13 @@ class ModelVersions:
         """Load *version* from *archive*.  Raises InvalidVersion, and keeps nothing, on failure."""
         key, seconds = model.key, model.spec.inference.startup_timeout_seconds
         most = max(model.target_workers, model.spec.inference.workers.max)
+        since = await self._workers.log_end()
         try:
             await register(self._client, model, archive)
         except EngineRefused as exc:
             if exc.status == 409:  # it is loaded already
                 return
-            raise _not_loadable(archive, shown(exc.message)) from exc
+            raise _not_loadable(archive, await self._workers.why_refused(key, exc, since)) from exc
         try:
             await self._workers.start(key, model.target_workers, most, seconds, version)
         except LoadFailed as exc:

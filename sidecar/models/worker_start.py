@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sidecar.torchserve.client import ModelState, TorchServeClient
-from sidecar.torchserve.worker_log import WorkerLog
+from sidecar.torchserve.client import EngineRefused, ModelState, TorchServeClient
+from sidecar.torchserve.worker_log import WorkerLog, shown
 
 LOOK_SECONDS = 0.03
 
@@ -30,6 +30,21 @@ class WorkerStart:
         self._worker_log = worker_log
         self._clock = clock
 
+    async def log_end(self) -> int:
+        """Return where the workers' log ends now."""
+        return await asyncio.to_thread(self._worker_log.end)
+
+    async def why_refused(self, key: str, refusal: EngineRefused, since: int) -> str:
+        """Return why TorchServe does not register *key*.
+
+        Workers that its archive asks for itself may have died of something: their log tells it,
+        behind *since*.
+        """
+        reason = None
+        if refusal.status == 500:
+            reason = await asyncio.to_thread(self._worker_log.find_reason, key, since)
+        return reason or f"TorchServe does not take it: {shown(refusal.message)}"
+
     async def start(
         self, key: str, least: int, most: int, seconds: float, version: str | None = None
     ) -> ModelState:
@@ -38,13 +53,13 @@ class WorkerStart:
         Raises LoadFailed when none is in *seconds*, or when they die more than once each;
         EngineRefused or EngineGone.
         """
-        since = await asyncio.to_thread(self._worker_log.end)
+        since = await self.log_end()
         await self._client.scale(key, least, most, version)
         return await self._wait(key, 1, least, seconds, version, since)
 
     async def scale(self, key: str, workers: int, seconds: float) -> ModelState:
         """Scale it to *workers*, not zero; return once all are READY.  Raises what `start` does."""
-        since = await asyncio.to_thread(self._worker_log.end)
+        since = await self.log_end()
         await self._client.scale(key, workers, workers)
         return await self._wait(key, workers, workers, seconds, None, since)
 

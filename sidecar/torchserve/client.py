@@ -352,8 +352,9 @@ class TorchServeClient:
     ) -> None:
         """Register *archive* (a file name in the model store), without workers.
 
-        The jobs for our handlers are batches already.  *timeouts*: seconds for an answer, and for
-        a start, where the archive has no settings itself.  Raises EngineRefused or EngineGone.
+        Those that an archive asks for itself are waited for.  The jobs for our handlers are
+        batches already.  *timeouts*: seconds for an answer, and for a start, where the archive has
+        no settings itself.  Raises EngineRefused or EngineGone.
         """
         params = {
             "url": archive,

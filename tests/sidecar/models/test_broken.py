@@ -109,6 +109,18 @@ async def test_the_handlers_own_sentence_is_told_in_every_place_and_logged_once(
     assert caplog.text.count(SENTENCE) == 1
 
 
+async def test_what_workers_died_of_that_an_archive_asks_for_itself_is_told_too(
+    start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
+) -> None:
+    log = tmp_path / "workers.log"
+    client = await start(torchserve_worker_log=log)
+    torchserve.dies_at_registration["other.mar"] = lambda: log.write_text(
+        failure("other", SENTENCE)
+    )
+    refused = await change(client, "/models/other/load", 503)
+    assert refused["detail"] == f"model_name: other: {SENTENCE}"
+
+
 async def test_a_model_whose_files_are_missing_says_which(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:

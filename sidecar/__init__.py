@@ -10,6 +10,7 @@ The layers, imports go down only:
     configuration            checks and explains the settings, without a start
     readings                 what is read of the parts at a scrape of the metrics
     background               tasks that run beside the requests, started again when they fail
+    exporting                spans and metrics for an OpenTelemetry collector
     rpc                      the Open Inference Protocol over gRPC
     routes                   one endpoint each: a request in, an answer out
     web                      connections, bodies within their limits, who may enter, errors

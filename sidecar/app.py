@@ -54,8 +54,12 @@ async def create_app(
 
     Raises SettingsError and CatalogError, before anything has to be closed.
     """
-    app = web.Application(middlewares=[around])
-    program = app[PROGRAM] = Program(settings, process)
+    program = Program(settings, process)
+    exporting = program.exporting
+    app = web.Application(
+        middlewares=[around] if exporting is None else [exporting.requests.trace, around]
+    )
+    app[PROGRAM] = program
     _provide_parts(app, program)
     for route in ROUTES:
         handler = program.measurement.measured(route, program.admission.guard(route))
@@ -149,6 +153,9 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
                 "downloads": program.downloads.run,
                 "catalog": program.catalog_watch.run,
             }
+            if program.exporting is not None:
+                stack.push_async_callback(program.exporting.close)
+                tasks["telemetry"] = program.exporting.run
             if program.process is not None:
                 stack.push_async_callback(program.process.stop)
                 tasks["torchserve"] = _supervisor(program, program.process).run

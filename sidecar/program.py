@@ -7,11 +7,11 @@ endpoints gets the parts that it works with, by `Program.provide`.
 import asyncio
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
@@ -41,7 +41,7 @@ from sidecar.models.versions import ModelVersions
 from sidecar.routes.plain_predictions import PlainPredictions
 from sidecar.routes.speech_predictions import SpeechPredictions
 from sidecar.rpc.calls import CallsInProgress
-from sidecar.scheduling.dispatcher import DispatcherFactory
+from sidecar.scheduling.dispatcher import PLAIN_RUNNERS, DispatcherFactory
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.schemas.core import TorchServeStats
@@ -59,13 +59,16 @@ from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
-from sidecar.web.admission import AdmissionControl
+from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.body_budget import BodyBudget
 from sidecar.web.fast_path import FastPath, Prepare
 from sidecar.web.measurement import Measurement
 from sidecar.web.middleware import OpenConnections
 from sidecar.web.page import PageCache
 from sidecar.web.turns import Turns
+
+if TYPE_CHECKING:
+    from sidecar.exporting import Exporting
 
 ENGINE_LOOK_SECONDS = 0.5  # how old the look at TorchServe in /health and /readyz may be
 COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
@@ -113,6 +116,17 @@ class Program:
     def provide(self, group: type[Group]) -> Group:
         """Return a *group*, a dataclass whose fields are named after the parts that they hold."""
         return group(**{each.name: getattr(self, each.name) for each in fields(group)})  # type: ignore[arg-type]
+
+    @cached_property
+    def exporting(self) -> "Exporting | None":
+        """Exports spans and metrics, if the settings say where to."""
+        endpoint = self.settings.otlp_endpoint
+        if endpoint is None:
+            return None
+        # Not at the top: nobody is to wait for OpenTelemetry's packages who does not use them.
+        from sidecar.exporting import Exporting  # noqa: PLC0415
+
+        return Exporting(endpoint, self.settings.otlp_metrics_seconds, self.metrics)
 
     # TorchServe
 
@@ -168,7 +182,8 @@ class Program:
     @cached_property
     def models(self) -> ModelRegistry:
         """Every model."""
-        dispatchers = DispatcherFactory(self.settings, self.client, self.metrics)
+        runners = PLAIN_RUNNERS if self.exporting is None else self.exporting.runners
+        dispatchers = DispatcherFactory(self.settings, self.client, self.metrics, runners=runners)
         return ModelRegistry(self.catalog, dispatchers, self.history, self.nudged)
 
     @cached_property
@@ -263,6 +278,11 @@ class Program:
         """Lets requests in."""
         return self.provide(AdmissionControl)
 
+    @property
+    def new_admission(self) -> Callable[..., Admission]:
+        """Builds the admission of one request."""
+        return Admission if self.exporting is None else self.exporting.requests.admission
+
     @cached_property
     def measurement(self) -> Measurement:
         """Counts and times inference requests."""
@@ -270,8 +290,12 @@ class Program:
 
     @cached_property
     def fast_routes(self) -> Mapping[str, Prepare]:
-        """Prepares the bodies of plain requests, by path."""
-        return {"/predict": PlainPredictions(self.settings, self.models).prepare}
+        """Prepares the bodies of plain requests, by path; none where each is to have its spans."""
+        return (
+            {}
+            if self.exporting is not None
+            else {"/predict": PlainPredictions(self.settings, self.models).prepare}
+        )
 
     @cached_property
     def fast_path(self) -> FastPath:

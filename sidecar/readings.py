@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import sidecar
 from sidecar.caching.lookups import Lookups
@@ -20,6 +20,9 @@ from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.web.middleware import OpenConnections
+
+if TYPE_CHECKING:
+    from sidecar.exporting import Exporting
 
 SHOWN_STATES = sorted({state.shown for state in State})
 OPERATIONS: Mapping[EventType, str] = {
@@ -46,11 +49,18 @@ class ReadingParts:
     result_lookups: Lookups
     page_lookups: Lookups
     listeners: Sequence[OpenConnections]
+    exporting: "Exporting | None"
 
 
 def all_readings(parts: ReadingParts) -> list[Family]:
     """Return what *parts* tell at a scrape."""
-    return [*_of_models(parts), *_of_torchserve(parts), *_of_caches(parts), *_of_machine(parts)]
+    return [
+        *_of_models(parts),
+        *_of_torchserve(parts),
+        *_of_caches(parts),
+        *_of_machine(parts),
+        *_of_spans(parts),
+    ]
 
 
 def _of_models(parts: ReadingParts) -> list[Family]:
@@ -262,6 +272,34 @@ def _of_machine(parts: ReadingParts) -> list[Family]:
             "sidecar_connections_stalled",
             "Those of them whose client reads nothing of its answer.",
             lambda: sum(each.stalled for each in parts.listeners),
+        ),
+    ]
+
+
+def _of_spans(parts: ReadingParts) -> list[Family]:
+    def exported() -> float:
+        return 0 if parts.exporting is None else parts.exporting.tracing.counts.exported
+
+    def dropped() -> list[Sample]:
+        counts = None if parts.exporting is None else parts.exporting.tracing.counts
+        return [
+            Sample(("queue_full",), counts.found_no_room if counts else 0),
+            Sample(("not_taken",), counts.not_taken if counts else 0),
+        ]
+
+    return [
+        _single(
+            "counter",
+            "sidecar_spans_exported_total",
+            "Spans that the collector took.",
+            exported,
+        ),
+        Reading(
+            "counter",
+            "sidecar_spans_dropped_total",
+            "Spans that are lost: too many waited, or the collector did not take them.",
+            "reason",
+            read=dropped,
         ),
     ]
 

@@ -134,6 +134,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Show TorchServe's own metrics in `/metrics` too, under their names (`ts_…`), with those that
     handlers add."""
 
+    # Telemetry, beside the logs and /metrics
+    otlp_endpoint: str | None = None
+    """URL of an OpenTelemetry collector, such as `http://collector:4318`, that gets
+    [traces](#traces) and metrics; unset: nothing is exported."""
+    otlp_metrics_seconds: Positive = 15.0
+    """How often the metrics are exported."""
+
     # Downloads
     hub_endpoint: str | None = None
     """Mirror to download models from; unset: the public hub."""
@@ -304,6 +311,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"SIDECAR_TRUSTED_PROXIES: {exc}") from exc
 
     def _check_addresses(self) -> None:
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("https://", "http://")):
+            raise ValueError("SIDECAR_OTLP_ENDPOINT must begin with https:// or http://")
         for origin in self.allowed_origins:
             if not ORIGIN.fullmatch(origin):
                 raise ValueError(

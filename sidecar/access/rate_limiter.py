@@ -9,15 +9,16 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from redis import DriverInfo
-from redis.asyncio import ConnectionPool
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +101,14 @@ class RateLimiter:
             log.error("rate limits are not enforced: their store fails: %s", type(exc).__name__)
 
 
-def _connections(uri: str | None) -> ConnectionPool | None:
+def _connections(uri: str | None) -> "ConnectionPool | None":
     """To a store in another process; None for this process's own."""
     if uri is None:
         return None
+    # Not at the top: it is large, and imports all of OpenTelemetry.
+    from redis import DriverInfo  # noqa: PLC0415
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415
+
     return ConnectionPool.from_url(
         uri,
         socket_timeout=STORE_SECONDS,

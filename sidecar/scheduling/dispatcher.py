@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sidecar.errors import ModelNotReady, Unavailable
@@ -22,7 +23,7 @@ from sidecar.scheduling.request_runner import RequestRunner
 from sidecar.scheduling.runner import JobLimits, Runner
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
-from sidecar.telemetry.prometheus import Metrics, ModelMetrics
+from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import TorchServeClient
 
 
@@ -33,19 +34,29 @@ class RequestCounts(NamedTuple):
     running: int
 
 
+class Runners(NamedTuple):
+    """What builds a model's runner: of jobs for our handlers, or of requests for others."""
+
+    job: Callable[..., Runner] = JobRunner
+    request: Callable[..., Runner] = RequestRunner
+
+
+PLAIN_RUNNERS = Runners()
+
+
 class Dispatcher:
     """Takes entries of one model from its queue into jobs, and gives each its own answer.
 
-    *on_trouble* is called when a job has failed at TorchServe, *on_waiting* when entries wait
-    and no worker is READY.  `open`, `hold` and `close` are the gate: the model moves it.
+    *build_runner* is given what the runner shares with it.  *on_trouble* is called when a job has
+    failed at TorchServe, *on_waiting* when entries wait and no worker is READY.  `open`, `hold`
+    and `close` are the gate: the model moves it.
     """
 
     def __init__(
         self,
         model: str,
         queue: RequestQueue,
-        client: TorchServeClient,
-        metrics: ModelMetrics,
+        build_runner: Callable[..., Runner],
         limits: JobLimits,
         *,
         on_trouble: Callable[[], None],
@@ -62,12 +73,7 @@ class Dispatcher:
         self._jobs: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._pump_scheduled = False
         self._breaker = CircuitBreaker()
-        runner: type[Runner] = RequestRunner if limits.by_torchserve else JobRunner
-        self._runner = runner(
-            model,
-            client,
-            metrics,
-            limits,
+        self._runner = build_runner(
             self._breaker,
             queue_again=self._queue_again,
             on_trouble=on_trouble,
@@ -242,7 +248,9 @@ class DispatcherFactory:
         client: TorchServeClient,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
+        runners: Runners = PLAIN_RUNNERS,
     ) -> None:
+        self._runners = runners
         self._settings = settings
         self._client = client
         self._metrics = metrics
@@ -258,6 +266,13 @@ class DispatcherFactory:
     ) -> Dispatcher:
         """Return a dispatcher for *key*; it is closed."""
         settings = self._settings
+        build = self._runners.request if spec.is_own else self._runners.job
+        limits = JobLimits(
+            spec.torchserve_batch_size if spec.is_own else spec.inference.max_batch_size,
+            int(settings.max_job_mb * MB),
+            spec.inference.job_timeout_seconds,
+            continuous=spec.inference.continuous_batching,
+        )
         return Dispatcher(
             key,
             RequestQueue(
@@ -265,15 +280,8 @@ class DispatcherFactory:
                 max_bytes=int(settings.max_queued_mb * MB),
                 ageing_seconds=settings.ageing_seconds,
             ),
-            self._client,
-            self._metrics.model(key),
-            JobLimits(
-                spec.torchserve_batch_size if spec.is_own else spec.inference.max_batch_size,
-                int(settings.max_job_mb * MB),
-                spec.inference.job_timeout_seconds,
-                by_torchserve=spec.is_own,
-                continuous=spec.inference.continuous_batching,
-            ),
+            partial(build, key, self._client, self._metrics.model(key), limits),
+            limits,
             on_trouble=on_trouble,
             on_waiting=on_waiting,
             clock=self._clock,

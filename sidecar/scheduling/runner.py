@@ -26,14 +26,12 @@ AT_ONCE = Plan(1)
 class JobLimits(NamedTuple):
     """The largest job of a model, and how long it may take.
 
-    *by_torchserve*: it forms the jobs itself, of requests that it is sent one by one;
-    *continuous*: it takes them into one that runs, too.
+    *continuous*: TorchServe takes requests into a job that runs, too.
     """
 
     items: int
     bytes: int
     seconds: float
-    by_torchserve: bool = False
     continuous: bool = False
 
 

@@ -4,6 +4,9 @@ statistics         requests since the start and in the last minute, for /stats a
 speech_statistics  the same for speech synthesis
 prometheus         metrics, for /metrics
 families           counters and histograms that cost the hot path little, and readings
+trace_context      where in its trace the request that is being served is
+tracing            spans for an OpenTelemetry collector
+otlp_metrics       the same metrics for such a collector
 system             processor, memory and processes, by psutil
 gpus               NVIDIA's GPUs, by NVML
 visible_gpus       CUDA_VISIBLE_DEVICES in the form that TorchServe can read

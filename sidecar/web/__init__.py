@@ -14,6 +14,7 @@ turns         how many requests begin in one turn of the event loop, and whose
 middleware    what happens to every request: its id, its log line, errors as answers
 error_forms   how an error is written, by the clients that read it
 admission     the door of every route: who asks, within which limits, and whether there is room
+traced        requests and their admission as spans, for who exports them
 measurement   how inference requests went, for the statistics
 body          a JSON body as a checked value
 uploads       a form or an audio body as checked values

@@ -66,6 +66,7 @@ class AdmissionControl:
 
     *read_load* tells how full the machine is.  *prepare* is given a model's key and what the
     client called it; it sees to it that the model takes requests, or raises why it cannot.
+    *new_admission* builds the admission of one request.
     """
 
     settings: Settings
@@ -77,13 +78,14 @@ class AdmissionControl:
     draining: asyncio.Event
     read_load: Callable[[], Load]
     prepare: Callable[[str, str], None]
+    new_admission: "Callable[[AdmissionControl, web.Request, Route], Admission]"
 
     def guard(self, route: Route) -> Handler:
         """Return the handler of *route* behind the door that every route has."""
         handler = route.handler
 
         async def admit(request: web.Request) -> web.StreamResponse:
-            admission = request[ADMISSION] = Admission(self, request, route)
+            admission = request[ADMISSION] = self.new_admission(self, request, route)
             async with admission:
                 await admission.check_head()
                 return await handler(request)

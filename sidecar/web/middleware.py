@@ -74,7 +74,7 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _guarded(request, handler)
         if not response.prepared:
             stamp(request, response)
-        request.app[SERVER].metrics.count_answer(_route(request), response.status)
+        request.app[SERVER].metrics.count_answer(route_of(request), response.status)
         return response
     finally:
         if request.app[SERVER].access_log.enabled:
@@ -95,7 +95,7 @@ def _log(request: web.Request, response: web.StreamResponse | None, began: float
     request.app[SERVER].access_log.add(
         AccessLine(
             request.method,
-            _route(request),
+            route_of(request),
             status,
             seconds,
             subject,
@@ -106,7 +106,7 @@ def _log(request: web.Request, response: web.StreamResponse | None, began: float
     )
 
 
-def _route(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
     """Return the path as the route declares it, not as the client wrote it."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else NO_ROUTE
@@ -176,13 +176,15 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         return _refusal(request, exc)
     except web.HTTPError as exc:
         if exc.status >= 500:
-            log.exception("%s %s was answered with %d", request.method, _route(request), exc.status)
+            log.exception(
+                "%s %s was answered with %d", request.method, route_of(request), exc.status
+            )
         return _http_error(request, exc)
     except web.HTTPException:
         raise
     except asyncio.CancelledError:
         if _OUT_OF_TIME not in request:
-            request.app[SERVER].metrics.count_abandoned(_route(request))
+            request.app[SERVER].metrics.count_abandoned(route_of(request))
             raise
         request[_SERVING].uncancel()
         return _refusal(request, Draining("the server is shutting down", retry_after=5))
@@ -193,9 +195,9 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
 def _failure(request: web.Request, exc: Exception) -> web.Response:
     """Answer what no handler foresaw: an exhausted machine, or a fault of our own."""
     if (refusal := exhaustion(exc)) is not None:
-        log.warning("%s %s: refused: %r", request.method, _route(request), exc)
+        log.warning("%s %s: refused: %r", request.method, route_of(request), exc)
         return _refusal(request, refusal)
-    log.error("unhandled error: %s %s", request.method, _route(request), exc_info=exc)
+    log.error("unhandled error: %s %s", request.method, route_of(request), exc_info=exc)
     return error_response(request, _INTERNAL)
 
 

@@ -15,9 +15,10 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy, istr
 
 from sidecar.errors import InvalidTarget
+from sidecar.telemetry.trace_context import TRACEPARENT
 
 REQUEST_ID = istr("X-Request-ID")
-TRACEPARENT = istr("traceparent")
+TRACEPARENT_HEADER = istr("traceparent")
 FORWARDED_FOR = istr("X-Forwarded-For")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -55,12 +56,17 @@ def request_id(request: Headed) -> str | None:
 
 
 def traceparent(request: Headed) -> str | None:
+    """Return where in its trace *request* is: where its own span is, else where its client is."""
+    return TRACEPARENT.get() or given_traceparent(request)
+
+
+def given_traceparent(request: Headed) -> str | None:
     """Return the position in the client's trace.
 
     One of a later version than ours (00) goes on as one of ours: W3C Trace Context, section 4.3.
     Two of them, or one that breaks the grammar, count as none.
     """
-    given = request.headers.getall(TRACEPARENT, None)
+    given = request.headers.getall(TRACEPARENT_HEADER, None)
     if given is None or len(given) > 1:
         return None
     found = _TRACEPARENT.fullmatch(given[0])

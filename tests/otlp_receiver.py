@@ -64,4 +64,4 @@ class OtlpReceiver:
 
 def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
     """Return attributes as a dict."""
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in pairs}
+    return {each.key: getattr(each.value, str(each.value.WhichOneof("value"))) for each in pairs}

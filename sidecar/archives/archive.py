@@ -4,6 +4,7 @@ An archive holds the handler and its packages, the weights, `model-config.yaml`,
 `build.json` with the fingerprint of all that went in.
 """
 
+import ast
 import hashlib
 import importlib
 import os
@@ -19,7 +20,6 @@ import msgspec
 import yaml
 
 from sidecar.archives import package_source
-from sidecar.archives.handler_code import files_of
 from sidecar.catalog.entry_files import find_fault
 from sidecar.catalog.handler_options import HANDLERS
 from sidecar.catalog.own_archives import BUILD_FILE
@@ -116,7 +116,7 @@ def model_config(key: str, spec: ModelSpec) -> dict[str, object]:
 
 
 def _code(spec: ModelSpec) -> list[Path]:
-    files = [HANDLERS / f"{spec.handler}.py", *files_of(spec.handler)]
+    files = [HANDLERS / f"{spec.handler}.py", *_files_of(spec.handler)]
     if spec.source == "builtin":
         files.append(_builtin_module(spec))
     conversion = spec.package.convert if spec.package is not None else spec.convert
@@ -140,7 +140,7 @@ def _local_files(spec: ModelSpec, base: Path) -> list[Path]:
 
 
 def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) -> None:
-    for file in files_of(spec.handler):
+    for file in _files_of(spec.handler):
         place = content / file.relative_to(HANDLERS)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, place)
@@ -158,6 +158,30 @@ def _stage(content: Path, key: str, spec: ModelSpec, base: Path, cache: Path) ->
     elif spec.path is not None:
         _copy_local(_below(base, spec.path), content)
     (content / BUILD_FILE).write_bytes(msgspec.json.encode(_Build(fingerprint(key, spec, base))))
+
+
+def _files_of(handler: str) -> list[Path]:
+    """Return the files of the packages that *handler* needs beside itself, sorted by name."""
+    packages: set[Path] = set()
+    unread = [HANDLERS / f"{handler}.py"]
+    while unread:
+        for name in _imported(unread.pop()):
+            package = HANDLERS / name
+            if package.is_dir() and package not in packages:
+                packages.add(package)
+                unread += package.rglob("*.py")
+    return sorted(file for package in packages for file in package.rglob("*.py"))
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the top-level names that *path* imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
 
 
 def unpack(package: Package, content: Path, cache: Path) -> None:

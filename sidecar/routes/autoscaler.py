@@ -4,6 +4,7 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -16,7 +17,6 @@ from sidecar.models.model import Model
 from sidecar.models.operator_changes import OperatorChanges
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom
-from sidecar.routes.changed_fields import apply_patch
 from sidecar.routes.timestamps import now
 from sidecar.schemas.autoscaler import (
     AutoscalerConfigAnswer,
@@ -49,6 +49,7 @@ from sidecar.web.body import read_change, read_query
 from sidecar.web.route import Route, json_response
 
 RECENT = 10
+Configuration = TypeVar("Configuration", bound=msgspec.Struct)
 _scale = msgspec.json.Decoder(ScaleRequest)
 _patch = msgspec.json.Decoder(AutoscalerConfigPatch)
 
@@ -177,7 +178,7 @@ async def change_autoscaler_config(request: web.Request) -> web.Response:
     """Change the settings that the body names, at once and until the program ends."""
     patch = await read_change(request[ADMISSION], _patch)
     autoscaler = request.app[PARTS].autoscaler
-    autoscaler.config, changed = apply_patch(autoscaler.config, patch)
+    autoscaler.config, changed = _apply_patch(autoscaler.config, patch)
     return json_response(
         AutoscalerConfigChanged(
             success=True,
@@ -187,6 +188,29 @@ async def change_autoscaler_config(request: web.Request) -> web.Response:
             restart_required=False,
         )
     )
+
+
+def _apply_patch(now: Configuration, patch: msgspec.Struct) -> tuple[Configuration, list[str]]:
+    """Return *now* changed by *patch*, and which fields differ, as ``cooldowns.quiet_seconds``.
+
+    *patch* has the same fields, each UNSET or a value; those that are structs, patches again.
+    Fields that only *patch* has are ignored.
+    """
+    changes: dict[str, Any] = {}
+    names: list[str] = []
+    for field in now.__struct_fields__:
+        if field not in patch.__struct_fields__:
+            continue
+        value, known = getattr(patch, field), getattr(now, field)
+        if value is msgspec.UNSET:
+            continue
+        if isinstance(value, msgspec.Struct):
+            value, inner = _apply_patch(known, value)
+            names += [f"{field}.{name}" for name in inner]
+        elif value != known:
+            names.append(field)
+        changes[field] = value
+    return msgspec.structs.replace(now, **changes), names
 
 
 async def autoscaler_history(request: web.Request) -> web.Response:

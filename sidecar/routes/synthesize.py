@@ -3,6 +3,7 @@
 import base64
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -21,7 +22,6 @@ from sidecar.routes.speech_stream import (
     warnings,
 )
 from sidecar.routes.timestamps import now
-from sidecar.routes.wanted_audio import wanted_audio
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
@@ -50,6 +50,7 @@ from sidecar.web.body import read_json
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
+DEFAULT_FORMAT: OutputFormat = "wav"
 _request = msgspec.json.Decoder(SynthesisRequest)
 
 
@@ -60,6 +61,13 @@ class SynthesisParts:
     models: ModelRegistry
     speech: SpeechService
     results: ResultCache
+
+
+class WantedAudio(NamedTuple):
+    """The audio that a client asks for.  *raw*: the file itself, rather than JSON that holds it."""
+
+    format: OutputFormat
+    raw: bool
 
 
 PARTS = web.AppKey("synthesize", SynthesisParts)
@@ -98,7 +106,7 @@ def checked_order(
 async def _whole(
     admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
 ) -> tuple[web.Response, Synthesis]:
-    wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
+    wanted = _wanted_audio(request_head.accept(admission.request), asked.output_format)
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
         raise InvalidInput("an audio file cannot hold it; accept application/json", field=field)
@@ -112,6 +120,23 @@ async def _whole(
     if asked.text is None:
         return json_response(_inputs_answer(asked, order, file, taken)), synthesis
     return json_response(_text_answer(asked, order, file, taken)), synthesis
+
+
+def _wanted_audio(accept: str, output_format: OutputFormat | None) -> WantedAudio:
+    """Return what the field *output_format* says, else *accept*, which is in small letters.
+
+    The header may name one of our types, or any audio at all.
+    """
+    ranges = [part.partition(";")[0].strip() for part in accept.split(",")]
+    audio = [each for each in ranges if each.startswith("audio/")]
+    named = (
+        name
+        for each in audio
+        for name, file_format in FORMATS.items()
+        if file_format.mime_type == each
+    )
+    chosen: OutputFormat = next(named, DEFAULT_FORMAT)
+    return WantedAudio(output_format or chosen, raw=bool(audio))
 
 
 async def _file(
@@ -141,7 +166,7 @@ async def _file(
 async def _streamed(
     admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    wanted = wanted_audio(request_head.accept(admission.request), asked.output_format)
+    wanted = _wanted_audio(request_head.accept(admission.request), asked.output_format)
     await admission.admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, wanted.format, asked.quality)
     if asked.timestamps:

@@ -35,7 +35,7 @@ def report(**values: object) -> Report:
     return good._replace(**values)  # type: ignore[arg-type]
 
 
-def test_a_server_that_stands_still_counts_for_all_who_could_have_asked() -> None:
+def test_a_paused_server_delays_sleep() -> None:
     assert percentile_ms(QUIET, 0.99) == pytest.approx(1.0)
     assert percentile_ms([*QUIET, Look(10.0, 2.0, well=True)], 0.99) > 1800
 

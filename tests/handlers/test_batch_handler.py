@@ -193,7 +193,7 @@ def test_an_item_that_exhausts_memory_gets_503_alone(faulty: Loaded) -> None:
     assert [item.status for item in header.items] == [503, 200]
 
 
-def test_what_is_not_finite_gets_400_alone_and_costs_no_second_pass(faulty: Loaded) -> None:
+def test_a_non_finite_answer_is_400_alone_without_a_second_pass(faulty: Loaded) -> None:
     header, _ = faulty.job(GOOD, b"[888]")
     assert [item.status for item in header.items] == [200, 400]
     assert isinstance(faulty.handler, FaultyHandler)

@@ -11,7 +11,7 @@ from benchmarks.check_gpu import Finding, main
 CPU = torch.device("cpu")
 
 
-def test_no_gpu_is_one_sentence_and_an_exit_code_of_its_own(
+def test_a_missing_gpu_has_its_own_sentence_and_exit_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([]) == check_gpu.NO_GPU

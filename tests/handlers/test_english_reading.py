@@ -136,7 +136,7 @@ def test_there_are_pairs_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _, _ in pairs()}))
-def test_it_is_said_as_people_say_it(reader: EnglishReader, kind: str) -> None:
+def test_written_text_is_read_as_people_say_it(reader: EnglishReader, kind: str) -> None:
     wrong = [
         (written, reader.read(written).words, spoken)
         for each, written, spoken in pairs()
@@ -218,7 +218,7 @@ def test_money_is_said_alike_on_both_sides_and_with_a_comma(
 
 @given(st.text(max_size=80))
 @settings(deadline=None)
-def test_no_text_is_too_strange(reader: EnglishReader, text: str) -> None:
+def test_any_text_is_read(reader: EnglishReader, text: str) -> None:
     read = reader.read(text)
     assert not re.search(r"\d", read.words)  # nothing is left for a voice to guess
     assert "\n" not in read.words
@@ -335,7 +335,7 @@ def test_a_document_says_what_something_is(
         ("1/13/2024", "date", "dmy", "is not a date of the form dmy"),
     ],
 )
-def test_what_cannot_be_that_is_refused(
+def test_a_text_that_does_not_fit_its_kind_is_refused(
     text: str, kind: str, form: str | None, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):

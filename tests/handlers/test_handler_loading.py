@@ -103,7 +103,7 @@ class Reloaded(Slipping):
         return super().load_model()
 
 
-def test_the_lowered_network_is_freed_before_the_one_in_fp32_is_loaded_again(
+def test_the_lowered_network_is_freed_before_fp32_is_reloaded(
     load_example: LoadExample,
 ) -> None:
     handler = load_example(Reloaded, precision="bf16").handler
@@ -112,7 +112,7 @@ def test_the_lowered_network_is_freed_before_the_one_in_fp32_is_loaded_again(
 
 
 @pytest.mark.parametrize("kind", [FaultyHandler, Slipping])
-def test_what_lowering_frees_is_given_back_to_the_driver(
+def test_memory_freed_by_lowering_is_returned_to_the_driver(
     load_example: LoadExample, kind: type[FaultyHandler]
 ) -> None:
     given: list[bool] = []
@@ -156,7 +156,7 @@ def test_auto_precision_is_fp16_where_bf16_is_unknown() -> None:
     assert precisions_to_try(HandlerConfig(), torch.device("mps"), ALL, "vectors") == ("fp16",)
 
 
-def test_a_handler_that_knows_only_fp32_stays_there_and_refuses_anything_else() -> None:
+def test_an_fp32_only_handler_refuses_other_precisions() -> None:
     assert precisions_to_try(HandlerConfig(), torch.device("mps"), {"fp32"}, "vectors") == ()
     with pytest.raises(LoadError, match="precision: expected one of: fp32; got bf16"):
         precisions_to_try(HandlerConfig(precision="bf16"), CPU, {"fp32"}, "vectors")
@@ -220,7 +220,7 @@ def knows_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("kind", "precision"), [(Slow, "bf16"), (SlowAndSlipping, "fp32"), (SlowWhenLowered, "fp32")]
 )
-def test_auto_lowers_on_a_cpu_only_what_is_near_and_measured_to_be_faster(
+def test_auto_lowers_on_a_cpu_only_what_is_close_and_faster(
     example_copy: Path, kind: type[Slow], precision: str
 ) -> None:
     described = load_from(example_copy, kind, precision="auto").describe()
@@ -230,7 +230,7 @@ def test_auto_lowers_on_a_cpu_only_what_is_near_and_measured_to_be_faster(
 
 
 @pytest.mark.usefixtures("knows_bf16")
-def test_what_was_measured_is_not_measured_again_at_a_wake(example_copy: Path) -> None:
+def test_a_wake_reuses_measured_choices(example_copy: Path) -> None:
     first, again = (load_from(example_copy, SlowWhenLowered, precision="auto") for _ in range(2))
     assert [loaded.handler.loads for loaded in (first, again)] == [2, 1]  # type: ignore[attr-defined]
     assert again.describe()["precision_check"] == first.describe()["precision_check"]
@@ -238,7 +238,7 @@ def test_what_was_measured_is_not_measured_again_at_a_wake(example_copy: Path) -
 
 @pytest.mark.usefixtures("knows_bf16")
 @pytest.mark.parametrize("changed", ["weights", "settings", "processor", "file"])
-def test_what_was_measured_of_something_else_is_measured_again(
+def test_a_change_repeats_the_measurements(
     example_copy: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"precision": "auto"}
@@ -426,7 +426,7 @@ def old_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("old_driver")
-def test_under_a_driver_that_is_too_old_models_run_on_the_cpu_and_say_why(
+def test_an_old_driver_leaves_models_on_the_cpu_with_a_reason(
     load_example: LoadExample, caplog: pytest.LogCaptureFixture
 ) -> None:
     loaded = load_example(gpu_id=0)
@@ -495,7 +495,7 @@ def broken(_: str) -> Any:
     return fail
 
 
-def test_a_compile_that_fails_is_a_load_error_when_on_and_left_out_when_auto(
+def test_a_failed_compile_is_an_error_when_on_and_skipped_when_auto(
     load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceleration, "graph_compiler", broken)
@@ -564,7 +564,7 @@ def test_a_shape_that_was_not_compiled_runs_on_the_plain_model(
     assert accelerated.graphs == compiled
 
 
-def test_what_fails_only_when_compiled_is_answered_by_the_plain_model(
+def test_an_input_that_fails_compiled_is_run_by_the_plain_model(
     load_example: LoadExample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -654,7 +654,7 @@ class TooSmall(FaultyHandler):
         return super().forward(batch)
 
 
-def test_a_batch_too_large_for_the_device_does_not_keep_a_model_from_loading(
+def test_a_batch_too_large_for_the_device_does_not_prevent_a_load(
     load_example: LoadExample, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pretended_cuda():

@@ -44,7 +44,7 @@ def test_neither_a_message_nor_an_exception_begins_a_line(mark: str) -> None:
     assert FORGED in traceback[-1]
 
 
-def test_the_logger_of_a_library_with_a_handler_of_its_own_is_taken_in() -> None:
+def test_loggers_of_libraries_with_own_handlers_are_protected() -> None:
     library = logging.getLogger("tests.library")
     with worker(), redirect_stderr(io.StringIO()) as err:
         handler = logging.StreamHandler(err)

@@ -74,7 +74,7 @@ def test_times_come_in_pairs_and_never_go_back(said: list[int], allowed: set[int
     assert found == allowed
 
 
-def test_a_time_is_taken_when_all_times_together_are_likelier_than_any_word() -> None:
+def test_a_time_is_chosen_when_times_together_outweigh_any_word() -> None:
     logit_filter = LogitFilter(
         VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True
     )
@@ -114,7 +114,7 @@ def test_an_unfinished_sentence_is_heard_again(tokens: tuple[int, ...], rest: fl
     assert find_rest(hypothesis(*tokens), VOCABULARY, 20.0) == rest
 
 
-def test_words_keep_their_punctuation_and_broken_characters_their_tokens() -> None:
+def test_words_keep_punctuation_and_tokens_of_split_characters() -> None:
     parts = [" Hel", "lo", ",", " wor", "ld", "!", ' "', "Ya", '"']
     words = split_words(range(len(parts)), lambda some: "".join(parts[at] for at in some), "en")
     assert [word.text for word in words] == [" Hello,", " world!", ' "Ya"']

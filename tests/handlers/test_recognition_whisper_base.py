@@ -51,7 +51,7 @@ def errors(expected: str, answer: Any) -> float:
     return float(jiwer.wer(normalize(expected), normalize(answer["text"])))
 
 
-def test_it_finds_out_which_language_is_spoken_and_writes_it(
+def test_the_language_is_detected_and_transcribed(
     whisper_base: Loaded, spoken: list[Samples]
 ) -> None:
     heard = answers(whisper_base, *spoken)
@@ -61,15 +61,13 @@ def test_it_finds_out_which_language_is_spoken_and_writes_it(
         assert errors(SENTENCES[language][1], answer) <= 0.3
 
 
-def test_it_translates_to_english(whisper_base: Loaded, spoken: list[Samples]) -> None:
+def test_speech_is_translated_to_english(whisper_base: Loaded, spoken: list[Samples]) -> None:
     (answer,) = answers(whisper_base, spoken[0], task="translate")
     assert answer["language"] == "es"
     assert "with our friends" in answer["text"].lower()
 
 
-def test_it_hears_a_person_and_when_each_word_is_said(
-    whisper_base: Loaded, speech: Samples
-) -> None:
+def test_speech_is_transcribed_with_word_times(whisper_base: Loaded, speech: Samples) -> None:
     (answer,) = answers(whisper_base, speech, word_timestamps=True)
     assert answer["language"] == "en"
     assert errors(SPOKEN, answer) <= 0.1

@@ -131,7 +131,7 @@ def test_volume_bends_peaks_and_cuts_none(hibari: Loaded) -> None:
 
 
 @pytest.mark.parametrize("text", ["...", "   ", "", "世界", "—"])
-def test_unspeakable_text_is_refused_as_a_text_and_silent_as_a_sentence(
+def test_an_unspeakable_text_is_refused_but_an_unspeakable_sentence_is_silent(
     hibari: Loaded, text: str
 ) -> None:
     assert refusal(hibari, text) == "The text holds nothing that can be spoken"
@@ -217,7 +217,7 @@ def say_part(handler: Loaded, part: dict[str, Any]) -> Samples:
     return from_pcm(pcm)
 
 
-def test_a_script_says_how_long_the_speech_will_be_and_is_spoken_part_by_part(
+def test_a_script_states_its_duration_and_is_spoken_part_by_part(
     hibari: Loaded,
 ) -> None:
     parts = read(hibari, sentences(TEXT, "en"))
@@ -251,7 +251,7 @@ WORDS = st.from_regex(r"[A-Z]?[a-z]{1,9}[,.!?]?", fullmatch=True)
 @settings(deadline=None, max_examples=150)
 @example("aka " * 20)
 @example("inc. " * 20)
-def test_no_text_takes_longer_to_say_than_the_sidecar_thinks(hibari: Loaded, text: str) -> None:
+def test_no_text_is_longer_than_the_sidecar_estimates(hibari: Loaded, text: str) -> None:
     parts = read(hibari, [text])  # and nothing fails
     assert sum(part["seconds"] for part in parts) <= longest_speech(text) + 1
 
@@ -272,7 +272,7 @@ def test_text_that_does_not_fit_its_job_comes_back_as_a_script(hibari: Loaded) -
     assert [part["script"]["continued"] for part in parts] == [False] + [True] * (len(parts) - 1)
 
 
-def test_too_long_a_text_is_refused_to_callers_that_cannot_ask_in_parts(hibari: Loaded) -> None:
+def test_a_long_text_is_refused_without_in_parts(hibari: Loaded) -> None:
     assert "s of speech, at most 600 s are allowed" in refusal(hibari, "W" * 3500)
 
 

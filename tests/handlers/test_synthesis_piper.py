@@ -63,7 +63,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceS
 
 
 @torch.inference_mode()
-def test_without_noise_it_is_the_original_network(
+def test_without_noise_the_output_equals_the_original_network(
     network: PiperNetwork, original: onnxruntime.InferenceSession
 ) -> None:
     pronunciation = Pronunciation()

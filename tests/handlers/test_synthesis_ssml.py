@@ -171,7 +171,7 @@ def test_a_client_gives_pronunciations(hibari: Loaded) -> None:
     )
 
 
-def test_what_is_left_out_is_told_with_the_audio_and_with_a_script(hibari: Loaded) -> None:
+def test_omitted_words_are_told_with_audio_and_script(hibari: Loaded) -> None:
     for asked in ({}, {"in_parts": True, "only_read": True}):
         header, _ = hibari.job("Hello Привет, 世界.".encode(), type="text", parameters=asked)
         told = header.items[0].parameters

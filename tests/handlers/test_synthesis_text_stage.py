@@ -60,6 +60,6 @@ def test_a_text_that_is_too_long_for_it_is_refused(rewriter: Loaded) -> None:
     assert "at most 5000 are allowed" in refusal(rewriter, "a " * 2501)
 
 
-def test_without_its_folder_it_does_not_load(folder: Path) -> None:
+def test_a_text_stage_without_its_folder_does_not_load(folder: Path) -> None:
     with pytest.raises(LoadError, match="nowhere"):
         load_family(folder, text_stage={"folder": "nowhere"})

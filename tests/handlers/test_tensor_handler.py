@@ -163,7 +163,7 @@ def test_an_exported_program_makes_its_tensors_on_the_models_device(tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
-def test_a_traced_program_is_refused_on_another_device_than_it_was_traced_on(
+def test_a_traced_program_is_refused_on_another_device(
     tmp_path: Path,
 ) -> None:
     traced = torch.jit.trace(Counting(), torch.ones(2, 3))  # type: ignore[no-untyped-call]
@@ -210,7 +210,7 @@ def test_weights_that_do_not_fit_are_a_load_error(tmp_path: Path, example_folder
         load(tmp_path, **options | {"class": "Narrower"})
 
 
-def test_a_tuple_s_first_tensor_is_the_output_and_anything_else_a_load_error() -> None:
+def test_the_output_is_the_first_tensor_of_a_tuple_or_a_load_error() -> None:
     ones = torch.ones(2, 3)
     assert first_tensor((ones, None), 2) is ones
     for outputs in ({"a": ones}, (), torch.ones(()), torch.ones(3, 2)):

@@ -134,9 +134,7 @@ def test_texts_end_at_different_places_and_nothing_stands_behind(
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_is_drawn_depends_on_the_seed_and_on_no_other_text(
-    writers: dict[str, Loaded], name: str
-) -> None:
+def test_a_drawn_text_depends_only_on_its_seed(writers: dict[str, Loaded], name: str) -> None:
     drawn, other = (
         with_parameters(TEXTS[:1], max_new_tokens=16, **(SAMPLED | {"seed": seed}))[0]
         for seed in (7, 8)

@@ -189,7 +189,7 @@ def test_gpt2_can_classify_in_batches_though_it_has_no_pad_token(tmp_path: Path)
     assert same(loaded.results(*TEXTS), [loaded.results(text)[0] for text in TEXTS])
 
 
-def test_a_network_that_counts_from_behind_its_pad_token_has_fewer_places(tmp_path: Path) -> None:
+def test_a_network_counting_after_its_pad_token_has_fewer_positions(tmp_path: Path) -> None:
     size = write_word_pieces(tmp_path)
     config = RobertaConfig(
         vocab_size=size,

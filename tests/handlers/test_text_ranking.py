@@ -51,7 +51,7 @@ def scores_of(results: list[Any]) -> list[float]:
     return [result["score"] for result in results]
 
 
-def test_scores_are_the_cross_encoders_also_of_documents_that_are_too_long(
+def test_scores_equal_the_cross_encoders_even_for_long_documents(
     ranker: Loaded, folder: Path
 ) -> None:
     logits = cross_encoded(folder, [(QUERY, document) for document in DOCUMENTS])
@@ -96,7 +96,7 @@ def test_an_activation_that_is_not_known_is_a_load_error(tmp_path: Path) -> None
         load(tmp_path, "text_ranking")
 
 
-def test_only_the_first_tokens_of_a_document_are_read_where_that_is_asked(ranker: Loaded) -> None:
+def test_a_document_is_cut_to_the_requested_tokens(ranker: Loaded) -> None:
     document = "the quick brown fox jumps over a lazy dog"
     cut, short, whole = ranker.results(
         *asked([document], max_document_tokens=3),

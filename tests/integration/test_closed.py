@@ -82,7 +82,7 @@ def _connect_as(user: int, path: Path) -> str:
     ).stdout.strip()
 
 
-def test_it_listens_on_no_address_but_grpc_on_loopback(server: Server) -> None:
+def test_torchserve_listens_on_sockets_and_loopback_grpc_only(server: Server) -> None:
     listening = [
         connection.laddr
         for connection in server.java().net_connections(kind="inet")

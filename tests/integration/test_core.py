@@ -117,7 +117,7 @@ async def test_metrics_hold_histograms_of_every_model(http: aiohttp.ClientSessio
     assert 'sidecar_request_seconds_count{route="/predict"}' in text
 
 
-async def test_a_thousand_requests_in_mixed_priorities_are_all_answered_rightly(
+async def test_a_thousand_requests_of_mixed_priority_get_right_answers(
     http: aiohttp.ClientSession,
 ) -> None:
     chance = random.Random(3)

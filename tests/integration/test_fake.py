@@ -100,7 +100,7 @@ async def test_counts_are_per_model(client: TorchServeClient) -> None:
     assert after.jobs - (before.jobs if before else 0) == 1
 
 
-async def test_nobody_there_is_engine_gone() -> None:
+async def test_a_refused_connection_is_engine_gone() -> None:
     nowhere = "http://127.0.0.1:9"
     async with TorchServeClient(nowhere, nowhere, nowhere, KeyFile(None)) as client:
         assert await client.ping() is False

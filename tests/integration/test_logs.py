@@ -27,7 +27,7 @@ def send(server: Server, body: dict[str, Any], **headers: str) -> None:
         exc.close()
 
 
-def test_nothing_that_was_sent_is_in_any_log(server: Server) -> None:
+def test_logs_contain_nothing_that_was_sent(server: Server) -> None:
     for inputs in (HIDDEN, [HIDDEN, HIDDEN], {"text": HIDDEN}, [[1], HIDDEN], {HIDDEN: 1}):
         send(server, {"model_name": "example", "inputs": inputs}, Cookie=HIDDEN)
     send(server, {"model_name": "example", "inputs": 1, "token": HIDDEN})

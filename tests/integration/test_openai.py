@@ -78,7 +78,7 @@ async def test_a_cheerful_voice_sounds_otherwise(openai: AsyncOpenAI) -> None:
     assert decoded(cheerful).seconds < decoded(plain).seconds
 
 
-async def test_what_is_spoken_is_heard_in_every_form(openai: AsyncOpenAI) -> None:
+async def test_speech_in_every_format_is_transcribed(openai: AsyncOpenAI) -> None:
     file = ("speech.wav", io.BytesIO(await spoken(openai)).getvalue())
     listen = openai.audio.transcriptions.create
     plain = await listen(model="whisper-1", file=file)
@@ -103,7 +103,7 @@ async def test_what_is_spoken_is_heard_in_every_form(openai: AsyncOpenAI) -> Non
     assert events[-1].text == plain.text
 
 
-async def test_what_is_wrong_raises_the_clients_own_exceptions(
+async def test_errors_raise_the_exceptions_of_openais_client(
     openai: AsyncOpenAI, server: Server
 ) -> None:
     with pytest.raises(openai_package.NotFoundError):

@@ -62,7 +62,7 @@ async def test_a_person_is_understood_word_by_word(http: aiohttp.ClientSession) 
     assert 0 <= starts[0] < starts[-1] < answer["duration"]
 
 
-async def test_what_is_written_is_read_as_people_say_it(http: aiohttp.ClientSession) -> None:
+async def test_written_text_is_spoken_as_people_say_it(http: aiohttp.ClientSession) -> None:
     """The recogniser, which writes as people do, must write what was written."""
     text = "Write to jane at example.com before March 4, 2024. It costs $20 and 3 kg of it 50%."
     said = await heard(http, await speak(http, text.replace(" at ", "@")))
@@ -88,7 +88,7 @@ FIELDS: list[tuple[dict[str, Any], float, float, float]] = [
 
 
 @pytest.mark.parametrize(("fields", "seconds", "hertz", "level"), FIELDS, ids=str)
-async def test_what_was_asked_for_is_in_the_audio(
+async def test_the_audio_reflects_the_parameters(
     http: aiohttp.ClientSession, fields: dict[str, Any], seconds: float, hertz: float, level: float
 ) -> None:
     plain, changed = await speak(http, SENTENCE), await speak(http, SENTENCE, **fields)
@@ -198,9 +198,7 @@ def wav(pcm: bytes, rate: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["silence", "noise", "hum"])
-async def test_where_nobody_speaks_nothing_is_written(
-    http: aiohttp.ClientSession, name: str
-) -> None:
+async def test_silence_is_not_transcribed(http: aiohttp.ClientSession, name: str) -> None:
     count = 12 * 16000
     sound = {
         "silence": np.zeros(count),
@@ -213,7 +211,7 @@ async def test_where_nobody_speaks_nothing_is_written(
     assert (answer["transcription"], answer["segments"]) == ("", [])
 
 
-async def test_what_of_a_file_is_not_heard_is_told(http: aiohttp.ClientSession) -> None:
+async def test_omitted_audio_is_reported(http: aiohttp.ClientSession) -> None:
     audio = await speak(http, SENTENCE)
     whole = wav((audio.samples * 32767).astype("<i2").tobytes(), audio.rate)
     assert (await transcribe(http, whole))["warnings"] == []

@@ -113,9 +113,7 @@ async def test_every_example_of_the_contract_is_answered_in_its_shape(
         assert live[key] == example["response"][key]
 
 
-async def test_what_was_measured_is_no_longer_null(
-    client: Client, torchserve: FakeTorchServe
-) -> None:
+async def test_measured_values_are_not_null(client: Client, torchserve: FakeTorchServe) -> None:
     """The same shapes after a prediction, when the averages and percentiles have numbers."""
     await ask(client, **EXAMPLES["predict"]["request"])
     _, stats = await ask(client, **EXAMPLES["stats"]["request"])

@@ -159,7 +159,7 @@ NAMED_TESTS = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "security.md").read_t
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED_TESTS)
-def test_what_is_refused_has_the_test_that_is_named(file: str, name: str) -> None:
+def test_every_named_security_test_exists(file: str, name: str) -> None:
     assert f"def {name}(" in read(ROOT / "tests" / file)
 
 

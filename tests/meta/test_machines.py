@@ -68,7 +68,7 @@ def requirements() -> dict[str, list[Requirement]]:
     ENVIRONMENTS,
     ids=lambda it: "-".join(it[key] for key in ("python_full_version", "platform_machine")),
 )
-def test_what_a_locked_package_needs_on_any_machine_is_locked_too(
+def test_the_requirements_of_locked_packages_are_locked_for_every_machine(
     environment: Environment, names: tuple[str, ...], requirements: dict[str, list[Requirement]]
 ) -> None:
     """redis needs async-timeout below Python 3.11.3, and no machine above it shows that."""
@@ -136,7 +136,7 @@ def is_sent(path: str) -> bool:
         "LICENSE",
     ],
 )
-def test_what_serves_is_sent_to_the_build_of_the_image(path: str) -> None:
+def test_the_image_build_gets_all_files_that_serve(path: str) -> None:
     assert (ROOT / path).exists()
     assert is_sent(path)
 
@@ -158,11 +158,11 @@ def test_what_serves_is_sent_to_the_build_of_the_image(path: str) -> None:
         "requirements/runtime.in",
     ],
 )
-def test_secrets_states_and_what_the_image_does_not_need_are_not_sent(path: str) -> None:
+def test_secrets_and_unneeded_files_are_not_sent_to_the_build(path: str) -> None:
     assert not is_sent(path)
 
 
-def test_what_the_dockerfile_copies_is_sent() -> None:
+def test_files_that_the_dockerfile_copies_are_sent() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(), re.MULTILINE)
     sources = [name for line in copied for name in line.split() if name != "."]
     assert sources
@@ -228,7 +228,7 @@ def test_another_python_is_refused_in_a_sentence(path_of: Path, version: str) ->
     assert "Traceback" not in said
 
 
-def test_no_python_at_all_is_told_in_a_sentence(path_of: Path) -> None:
+def test_a_missing_python_is_reported_in_one_sentence(path_of: Path) -> None:
     assert "on PATH there is no python3" in start(path_of, {})
 
 

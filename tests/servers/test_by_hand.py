@@ -98,7 +98,7 @@ def test_torchserves_own_batches_fail_item_by_item(by_hand: ByHand) -> None:
     assert [status for status, _ in answers] == [200, 400, 200, 200] * 8
 
 
-def test_its_tokens_are_on(by_hand: ByHand) -> None:
+def test_token_authorization_is_on(by_hand: ByHand) -> None:
     assert by_hand.ask("/predictions/example", b"[1]", key=False)[0] == 400
 
 

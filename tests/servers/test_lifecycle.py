@@ -36,7 +36,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("own_server", ["sentence_transformer"], indirect=True)
-def test_while_it_drains_what_is_in_flight_is_answered_and_readiness_is_red(
+def test_a_drain_answers_requests_in_flight_with_readiness_red(
     own_server: Server,
 ) -> None:
     texts = ["a text that takes its time " * 30] * 200
@@ -80,7 +80,7 @@ def test_a_signal_while_it_starts_stops_it_too(archives: None, tmp_path: Path) -
         ("SIDECAR_ENVIRONMENT", "production", "production needs a credential source"),
     ],
 )
-def test_what_cannot_start_says_why_in_a_sentence(
+def test_a_failed_start_says_why_in_one_sentence(
     tmp_path: Path, variable: str, value: str, said: str
 ) -> None:
     done = subprocess.run(

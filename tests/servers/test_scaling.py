@@ -67,7 +67,7 @@ async def change(
         return response.status, await response.json()
 
 
-async def test_bursts_over_models_that_sleep_and_wake_are_all_answered_rightly(
+async def test_bursts_over_sleeping_models_get_right_answers(
     client: aiohttp.ClientSession,
 ) -> None:
     async def user(name: str) -> list[int]:
@@ -88,7 +88,7 @@ async def test_bursts_over_models_that_sleep_and_wake_are_all_answered_rightly(
     assert metrics["load_failures"] == 0
 
 
-async def test_a_load_that_hangs_ends_in_a_reason_for_all_who_wait_and_keeps_nobody_else_waiting(
+async def test_a_hanging_load_is_refused_with_a_reason_and_delays_no_other_model(
     client: aiohttp.ClientSession,
 ) -> None:
     began = time.monotonic()
@@ -116,7 +116,7 @@ async def longest_wait(client: aiohttp.ClientSession, stop: asyncio.Event) -> fl
     return longest
 
 
-async def test_a_worker_that_is_killed_while_it_loads_costs_nobody_an_answer(
+async def test_a_worker_killed_while_loading_fails_no_request(
     scaled: Server, client: aiohttp.ClientSession, token: Token
 ) -> None:
     await change(client, "/models/model_0/scale", token("admin"), workers=0)
@@ -139,7 +139,7 @@ async def asking_on(client: aiohttp.ClientSession, stop: asyncio.Event) -> list[
     return statuses
 
 
-async def test_a_version_is_added_made_the_default_and_rolled_back_without_a_failed_request(
+async def test_versions_are_added_promoted_and_rolled_back_without_a_failed_request(
     scaled: Server, client: aiohttp.ClientSession, token: Token
 ) -> None:
     await asyncio.to_thread(_build_version, scaled.folder, "2.0")
@@ -174,7 +174,7 @@ async def test_workers_are_added_and_taken_away_without_a_failed_request(
 
 
 @pytest.mark.parametrize("version", ["1.0", "3.0"])
-async def test_an_archive_that_changes_replaces_what_is_loaded_without_a_failed_request(
+async def test_a_changed_archive_is_reloaded_without_a_failed_request(
     scaled: Server, client: aiohttp.ClientSession, version: str
 ) -> None:
     stop = asyncio.Event()

@@ -18,7 +18,7 @@ from tests.sidecar.models.test_sleep_and_wake import admin, services_of
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_server_for_others_says_which_hosts_it_answers_and_what_adds_one() -> None:
+def test_a_public_server_announces_the_hosts_it_answers() -> None:
     settings = Settings(host="0.0.0.0", allowed_hosts=("api.example",))
     assert starting(settings).splitlines() == [
         "Starting on http://0.0.0.0:8000 ...",
@@ -61,7 +61,7 @@ async def test_the_call_on_the_terminal_works_also_without_the_example(
     assert await run_as_printed(client, call) == 200
 
 
-async def test_where_a_token_is_needed_the_call_has_one_and_the_command_can_make_it(
+async def test_the_proposed_call_has_a_token_where_one_is_needed(
     start: StartSidecar,
 ) -> None:
     client = await start(
@@ -99,7 +99,7 @@ async def output_of(command: str) -> str:
     [{"jwt_secret": None}, {}, {"require_authentication": True}],
     ids=["a secret of development", "another secret", "a credential for every call"],
 )
-async def test_the_token_command_on_the_terminal_prints_what_opens_the_door(
+async def test_the_announced_token_command_prints_a_valid_credential(
     start: StartSidecar, settings: dict[str, Any]
 ) -> None:
     client = await start(catalog=CATALOG | {"echo": TENSOR}, **settings)
@@ -112,13 +112,13 @@ async def test_the_token_command_on_the_terminal_prints_what_opens_the_door(
     assert await run_as_printed(client, line_of(said, "try"), token) == 200
 
 
-async def test_no_call_is_made_up_where_no_input_is_sure(start: StartSidecar) -> None:
+async def test_no_call_is_proposed_without_a_sure_input(start: StartSidecar) -> None:
     said = await said_by(await start())  # the echo says nothing of its shape
     assert "  try " not in said
     assert "  look " in said
 
 
-def test_it_is_said_which_torchserve_is_waited_for(tmp_path: Path) -> None:
+def test_the_announcement_names_the_awaited_torchserve(tmp_path: Path) -> None:
     settings = Settings(
         inference_url="http://elsewhere:9080", torchserve_key_file=tmp_path / "key_file.json"
     )

@@ -47,7 +47,7 @@ async def test_a_task_that_fails_is_logged_counted_and_started_again(
     assert "Traceback" in caplog.text
 
 
-async def test_it_ends_with_its_block_also_while_it_waits_to_be_started_again() -> None:
+async def test_a_task_ends_with_its_block_even_before_a_restart() -> None:
     tasks = BackgroundTasks(lambda _: None)
     work = Work(RuntimeError("once"))
     async with tasks.running("watch", work):

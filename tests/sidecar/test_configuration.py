@@ -26,7 +26,7 @@ def check(folder: Path, *flags: str, **environ: str) -> subprocess.CompletedProc
     )
 
 
-def test_every_setting_is_printed_with_its_source_and_secrets_are_masked(tmp_path: Path) -> None:
+def test_settings_are_printed_with_sources_and_secrets_masked(tmp_path: Path) -> None:
     file = tmp_path / "sidecar.toml"
     file.write_text('drain_seconds = 3\nallowed_hosts = ["a", "b"]\n')
     done = check(
@@ -56,7 +56,7 @@ def test_every_setting_is_printed_with_its_source_and_secrets_are_masked(tmp_pat
     assert not (tmp_path / "var").exists()
 
 
-def test_what_is_printed_can_be_a_file(tmp_path: Path) -> None:
+def test_the_printed_settings_are_a_valid_file(tmp_path: Path) -> None:
     printed = check(tmp_path).stdout
     assert tomllib.loads(printed)["log_max_mb"] == 20
     file = tmp_path / "sidecar.toml"
@@ -84,7 +84,7 @@ def test_what_is_printed_can_be_a_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_2(
+def test_a_wrong_configuration_is_one_sentence_and_exit_code_2(
     tmp_path: Path, environ: dict[str, str], said: str
 ) -> None:
     (tmp_path / "broken.json").write_text('{"models": {"a": {}}}')

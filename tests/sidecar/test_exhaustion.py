@@ -65,7 +65,7 @@ def test_any_other_error_is_not_taken_for_exhaustion(exc: Exception) -> None:
     assert exhaustion(exc) is None
 
 
-async def test_a_handler_that_finds_the_disk_full_answers_503_and_names_the_cause(
+async def test_a_full_disk_in_a_handler_is_503_with_the_cause(
     client: Client,
 ) -> None:
     assert client.app is not None

@@ -54,7 +54,7 @@ async def some_in_flight(client: Client, torchserve: FakeTorchServe) -> list[asy
     return asked
 
 
-async def test_what_is_queued_and_in_flight_is_answered_and_new_requests_are_not_taken(
+async def test_a_drain_answers_queued_requests_and_refuses_new_ones(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(drain_seconds=20.0)
@@ -72,7 +72,7 @@ async def test_what_is_queued_and_in_flight_is_answered_and_new_requests_are_not
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_when_time_is_up_or_it_is_to_be_at_once_the_rest_is_refused(
+async def test_a_drain_refuses_the_rest_at_its_deadline_or_second_signal(
     start: StartSidecar, torchserve: FakeTorchServe, at_once: bool
 ) -> None:
     client = await start(drain_seconds=20.0 if at_once else 0.2)

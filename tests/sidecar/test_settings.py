@@ -9,7 +9,7 @@ from sidecar.settings import Secret, Settings, SettingsError, load_effective, lo
 SECRET = "x" * 32
 
 
-def test_the_environment_beats_the_defaults_and_the_command_line_beats_both() -> None:
+def test_the_command_line_overrides_the_environment_and_that_the_defaults() -> None:
     environ = {"SIDECAR_PORT": "9000", "SIDECAR_HOST": "0.0.0.0", "PATH": "/bin"}
     settings = load_settings(environ, {"port": 9001, "host": None})
     assert (settings.host, settings.port) == ("0.0.0.0", 9001)
@@ -23,7 +23,7 @@ def written(folder: Path, text: str) -> str:
     return str(file)
 
 
-def test_each_place_beats_the_ones_before_it_and_each_value_knows_its_place(tmp_path: Path) -> None:
+def test_later_sources_override_earlier_ones_and_are_named(tmp_path: Path) -> None:
     file = written(tmp_path, 'host = "::1"\nport = 9000\nlog_level = "DEBUG"')
     environ = {"SIDECAR_CONFIG": file, "SIDECAR_PORT": "9001", "SIDECAR_LOG_LEVEL": "ERROR"}
     settings, sources = load_effective(environ, {"port": 9002, "host": None})

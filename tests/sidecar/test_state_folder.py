@@ -41,7 +41,7 @@ def test_a_second_owner_is_told_who_has_it(owner: subprocess.Popen[str], tmp_pat
     assert f"in use by another server (process {owner.pid} on 127.0.0.1:8000)" in str(caught.value)
 
 
-def test_one_that_was_killed_owns_nothing(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_killed_server_owns_no_state_folder(owner: subprocess.Popen[str], tmp_path: Path) -> None:
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     with own_state_folder(tmp_path, "127.0.0.2:8001"):

@@ -78,7 +78,7 @@ async def test_only_reading_routes_are_open() -> None:
 
 
 @pytest.mark.parametrize("headers", WRONG, ids=str)
-async def test_a_wrong_credential_is_401_on_every_route_but_probes_and_metrics(
+async def test_a_wrong_credential_is_401_except_on_probes_and_metrics(
     client: Client, headers: dict[str, str]
 ) -> None:
     for route in ROUTES:
@@ -152,7 +152,7 @@ async def test_a_500_tells_nothing_whichever_route_it_comes_from(
         told.append(f"[request-{len(told)}] - unhandled error: {named(route)}")
 
 
-async def test_a_500_of_a_model_has_one_line_with_its_cause_and_tells_the_client_nothing(
+async def test_a_500_of_a_model_is_one_log_line_and_reveals_nothing(
     client: Client, torchserve: FakeTorchServe, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Any) -> Never:
@@ -174,7 +174,7 @@ async def test_a_500_of_a_model_has_one_line_with_its_cause_and_tells_the_client
     assert vars(record)["request_id"] == "mine"
 
 
-async def test_an_input_of_a_batch_that_fails_has_its_line_though_the_answer_is_200(
+async def test_a_failed_input_of_a_batch_is_logged_although_the_answer_is_200(
     client: Client, torchserve: FakeTorchServe, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(value: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 from sidecar.timing import Backoff, Retry, was_late
 
 
-def test_each_failure_doubles_the_pause_up_to_the_longest_and_a_success_forgets_them() -> None:
+def test_each_failure_doubles_the_pause_and_a_success_resets_it() -> None:
     backoff = Backoff(0.5, 3.0)
     assert [backoff.record_failure() for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
     backoff.record_success()

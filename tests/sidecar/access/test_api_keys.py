@@ -178,7 +178,7 @@ def test_a_file_that_others_can_read_is_refused(keys: ApiKeys, path: Path) -> No
         keys.records()
 
 
-def test_no_key_is_taken_while_the_file_is_open_to_others(
+def test_no_key_is_accepted_while_its_file_is_readable_by_others(
     keys: ApiKeys, path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, _ = keys.create("ci", [], None)

@@ -61,13 +61,13 @@ async def subject(authenticator: Authenticator, *credentials: str | None) -> str
 @pytest.mark.parametrize("body", [None, ""])
 @pytest.mark.parametrize("authorization", [None, ""])
 @pytest.mark.parametrize("api_key", [None, ""])
-async def test_nothing_and_the_empty_string_are_no_credential(
+async def test_an_empty_credential_counts_as_absent(
     authenticator: Authenticator, body: str | None, authorization: str | None, api_key: str | None
 ) -> None:
     assert await identify(authenticator, body, authorization, api_key) is None
 
 
-async def test_the_body_goes_before_authorization_and_that_before_x_api_key(
+async def test_body_token_precedes_authorization_and_that_x_api_key(
     authenticator: Authenticator, api_keys: ApiKeys
 ) -> None:
     key, _ = api_keys.create("ci", [], None)
@@ -77,7 +77,7 @@ async def test_the_body_goes_before_authorization_and_that_before_x_api_key(
     assert await subject(authenticator, None, "", key) == "ci"
 
 
-async def test_what_goes_after_is_not_read(authenticator: Authenticator) -> None:
+async def test_a_second_credential_is_not_read(authenticator: Authenticator) -> None:
     good = token()
     assert await subject(authenticator, None, f"Bearer {good}", "wrong") == "ada"
 
@@ -202,7 +202,7 @@ async def test_a_refusal_never_shows_the_credential(
         assert error.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_production_without_a_source_refuses_to_start_and_names_the_variables(
+def test_production_without_a_credential_source_refuses_to_start(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -216,7 +216,7 @@ def test_production_without_a_source_refuses_to_start_and_names_the_variables(
         assert name in str(caught.value)
 
 
-async def test_production_starts_with_api_keys_alone_and_takes_nothing_else(
+async def test_production_starts_with_api_keys_only(
     tmp_path: Path,
 ) -> None:
     settings = Settings(environment="production", state_dir=tmp_path)
@@ -234,7 +234,7 @@ async def test_development_starts_with_nothing_at_all(tmp_path: Path) -> None:
     assert await subject(authenticator, signed(secret, "HS256"), None, None) == "ada"
 
 
-def test_keys_that_others_can_read_refuse_the_start_also_next_to_a_secret(tmp_path: Path) -> None:
+def test_readable_api_keys_prevent_the_start_even_beside_a_secret(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, jwt_secret=SECRET)
     ApiKeys(settings.api_keys).create("ci", [], None)
     settings.api_keys.chmod(0o644)

@@ -88,7 +88,7 @@ def test_a_key_without_a_scope_or_an_end_is_warned_of_beside_the_key(
     assert last.endswith("it is shown only now")
 
 
-def test_what_create_makes_inspect_finds_valid(token: Token) -> None:
+def test_a_created_token_is_valid_to_inspect(token: Token) -> None:
     settings = {"SIDECAR_JWT_AUDIENCE": "us", "SIDECAR_JWT_ISSUER": "ours"}
     scopes = ("--scope", "stats", "--scope", "admin")
     made = done(token("create", "--subject", "alice", *scopes, **settings))
@@ -165,7 +165,7 @@ def test_revoking_a_key_by_itself_is_refused_without_showing_it(token: Token) ->
     assert key not in ended.stderr.decode()
 
 
-def test_who_only_checks_tokens_cannot_make_them(
+def test_a_verification_key_cannot_create_tokens(
     token: Token, tmp_path: Path, rsa_key: rsa.RSAPrivateKey
 ) -> None:
     path = tmp_path / "key.pem"

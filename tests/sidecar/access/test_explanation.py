@@ -32,7 +32,7 @@ def test_the_time_left_is_told_in_one_unit(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "a.b.c", "\ud800.a.b", "é.é.é"])
-def test_what_cannot_be_read_is_not_explained(text: str) -> None:
+def test_an_unreadable_token_is_not_explained(text: str) -> None:
     assert explain_jwt(text) == {}
 
 

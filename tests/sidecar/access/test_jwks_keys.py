@@ -223,7 +223,7 @@ async def test_old_keys_serve_for_an_hour_at_most(issuer: Issuer, clock: Clock) 
 
 
 @pytest.mark.parametrize("piece", [1, 20])
-async def test_callers_wait_for_a_dripping_issuer_no_longer_than_for_one_fetch(
+async def test_a_dripping_issuer_delays_callers_by_one_fetch_at_most(
     issuer: Issuer, clock: Clock, piece: int
 ) -> None:
     """A byte at a time, in the headers and in the body: each wait is short, the whole is not."""
@@ -252,7 +252,7 @@ async def test_a_dripping_issuer_holds_up_nobody_whose_key_is_known(
 
 
 @pytest.mark.parametrize("says_length", [True, False])
-async def test_of_a_huge_answer_only_the_beginning_is_read(
+async def test_only_the_beginning_of_a_huge_answer_is_read(
     issuer: Issuer, clock: Clock, says_length: bool
 ) -> None:
     issuer.body = b" " * 50_000_000 + issuer.body

@@ -109,7 +109,7 @@ async def test_the_leeway_widens_both_ends() -> None:
         (None, "them", "The token is for another audience"),
     ],
 )
-async def test_the_audience_must_be_ours_and_is_refused_where_we_have_no_name(
+async def test_a_token_for_another_audience_is_refused(
     audience: str | None, claim: Any, reason: str | None
 ) -> None:
     text = token(aud=claim)
@@ -192,7 +192,7 @@ async def test_a_public_key_is_no_secret(keys: FixedKey, private: Any) -> None:
         ([], {}),
     ],
 )
-async def test_what_is_signed_but_no_token_is_malformed(header: Any, payload: Any) -> None:
+async def test_a_signed_payload_that_is_not_a_token_is_malformed(header: Any, payload: Any) -> None:
     assert await refusal(forged(header, payload, SECRET.encode())) == "The token is malformed"
 
 
@@ -212,7 +212,7 @@ async def test_any_string_is_refused_and_nothing_else_happens(text: str) -> None
 
 
 @given(CLAIMS)
-async def test_any_signed_claims_are_taken_or_refused_and_nothing_else_happens(
+async def test_any_signed_claims_are_accepted_or_refused(
     claims: dict[str, Any],
 ) -> None:
     text = forged({"alg": "HS256"}, claims, SECRET.encode())  # without a sub

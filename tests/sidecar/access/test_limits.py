@@ -60,7 +60,7 @@ def test_a_rate_is_a_burst_in_whole_seconds(
     assert Rate.of(per_second, burst) == rate
 
 
-def test_nothing_set_is_no_limit() -> None:
+def test_an_unset_limit_limits_nothing() -> None:
     assert not Allowance.of(None, None, None).limited
     assert Allowance.of(1, None, None).limited
     assert Allowance.of(None, None, 1).limited

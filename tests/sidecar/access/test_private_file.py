@@ -50,7 +50,7 @@ def test_only_the_owner_may_read_it_whatever_the_umask(
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604, 0o602, 0o601])
-def test_what_others_may_touch_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+def test_a_file_open_to_others_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"private data")
     path.chmod(mode)
@@ -67,7 +67,7 @@ def test_writing_over_a_file_closes_it_to_others(tmp_path: Path) -> None:
     assert read_private(path) == b"new"
 
 
-def test_who_reads_while_it_is_written_reads_the_whole_old_file(tmp_path: Path) -> None:
+def test_a_reader_during_a_write_sees_the_whole_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"old" * 10_000)
     with path.open("rb") as reader:
@@ -84,7 +84,7 @@ def test_creating_leaves_what_is_there(tmp_path: Path) -> None:
     assert read_private(path) == b"first"
 
 
-def test_no_temporary_file_stays_also_when_the_write_fails(tmp_path: Path) -> None:
+def test_no_temporary_file_is_left_even_if_a_write_fails(tmp_path: Path) -> None:
     create_whole(tmp_path / "file", b"first")
     create_whole(tmp_path / "file", b"second")
     write_whole(tmp_path / "file", b"third")
@@ -95,7 +95,7 @@ def test_no_temporary_file_stays_also_when_the_write_fails(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("write", [write_whole, create_whole])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else_and_is_named(
+def test_a_full_disk_keeps_the_old_file_and_is_named(
     tmp_path: Path, write: Callable[[Path, bytes], object]
 ) -> None:
     path = tmp_path / "file"
@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else_and_is_named(
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_two_processes_that_start_at_once_share_one_development_secret(tmp_path: Path) -> None:
+def test_two_simultaneous_starts_share_one_development_secret(tmp_path: Path) -> None:
     makers = [
         subprocess.Popen(
             [sys.executable, "-c", MAKE_SECRETS, tmp_path],

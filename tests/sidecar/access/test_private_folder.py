@@ -17,7 +17,7 @@ def test_a_new_folder_is_its_owners(tmp_path: Path) -> None:
     assert mode(tmp_path / "var") == 0o700
 
 
-def test_what_was_open_to_others_is_taken_in(tmp_path: Path) -> None:
+def test_an_open_folder_becomes_private(tmp_path: Path) -> None:
     folder, inner = tmp_path / "var", tmp_path / "var" / "logs"
     inner.mkdir(parents=True)
     (inner / "server.log").write_text("a line\n")

@@ -43,7 +43,7 @@ def test_development_makes_a_secret_once_and_keeps_it(tmp_path: Path) -> None:
     assert signing_secret(settings_in(tmp_path / "elsewhere")) != secret
 
 
-def test_only_its_owner_may_read_the_secret_and_enter_the_folder_made_for_it(
+def test_the_secret_and_its_folder_are_private(
     tmp_path: Path,
 ) -> None:
     settings = settings_in(tmp_path)
@@ -97,9 +97,7 @@ def test_production_makes_no_secret(tmp_path: Path) -> None:
         ({"jwt_public_key_file": Path("key.pem")}, False),
     ],
 )
-def test_the_development_secret_is_in_use_only_where_nothing_else_is_set(
-    values: dict[str, Any], used: bool
-) -> None:
+def test_the_development_secret_is_only_the_fallback(values: dict[str, Any], used: bool) -> None:
     assert uses_development_secret(Settings(**values)) is used
 
 
@@ -133,7 +131,7 @@ def test_the_kind_of_a_public_key_says_the_algorithm(
         public_pem(ed25519.Ed25519PrivateKey.generate()),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_good_public_key_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_an_unsuitable_public_key_is_refused(tmp_path: Path, data: bytes) -> None:
     message = refusal(public_key_settings(tmp_path, data))
     assert message.startswith("SIDECAR_JWT_PUBLIC_KEY_FILE: ")
     assert message.endswith("RSA of at least 2048 bits, or EC on P-256")

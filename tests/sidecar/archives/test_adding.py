@@ -95,7 +95,7 @@ async def test_an_entry_is_added_built_and_taken_by_the_running_server(
     assert await ask(client, "sums") == 200
 
 
-async def test_what_is_wrong_with_an_entry_changes_nothing(folder: Folder) -> None:
+async def test_a_wrong_entry_changes_nothing(folder: Folder) -> None:
     before = folder.models_file.read_bytes()
     wrong: dict[str, tuple[dict[str, Any], str]] = {
         "task": ({"task": "tensr"}, "sums: "),
@@ -156,7 +156,7 @@ async def test_only_an_operator_may_add_and_only_what_is_in_the_file(
     assert await ask(client) == 200  # what was there still answers
 
 
-async def test_a_new_entry_of_an_edited_file_is_taken_and_a_wrong_file_is_not(
+async def test_an_edited_file_gives_new_entries_unless_it_is_wrong(
     start: StartSidecar, folder: Folder, torchserve: FakeTorchServe
 ) -> None:
     client = await serve(start, folder)

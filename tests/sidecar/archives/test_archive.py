@@ -41,7 +41,7 @@ def test_an_archive_holds_handler_kit_weights_and_settings(tmp_path: Path) -> No
     assert "minWorkers" not in config
 
 
-def test_it_is_current_until_something_that_went_in_changes(tmp_path: Path) -> None:
+def test_an_archive_is_current_until_its_content_changes(tmp_path: Path) -> None:
     model = tmp_path / "model.pt"
     model.write_bytes(b"program")
     spec = local("model.pt")

@@ -66,7 +66,7 @@ def test_the_shapes_and_the_settings_become_the_config(
     assert {symbol: [number] for symbol, number in vocabulary.items()} == settings["phoneme_id_map"]
 
 
-def test_no_voice_and_two_voices_are_refused(tmp_path: Path) -> None:
+def test_a_folder_without_exactly_one_voice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="0 ONNX files, a Piper voice is one"):
         piper.convert(tmp_path, tmp_path)
     for name in ("a.onnx", "b.onnx"):
@@ -109,7 +109,7 @@ def test_other_networks_are_refused(
         piper.convert(write(tmp_path, settings, graph), tmp_path)
 
 
-def test_what_is_no_onnx_file_is_refused(settings: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_refused(settings: Any, tmp_path: Path) -> None:
     write(tmp_path, settings)
     (tmp_path / "voice.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match=r"voice\.onnx is not an ONNX file"):

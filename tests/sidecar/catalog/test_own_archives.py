@@ -113,7 +113,7 @@ def test_settings_that_are_none_leave_torchserves_defaults(tmp_path: Path, confi
         {"handler.py": b""},
     ],
 )
-def test_what_is_no_archive_is_told_and_stops_nothing(
+def test_a_file_that_is_not_an_archive_is_reported_and_skipped(
     tmp_path: Path, content: bytes | dict[str, bytes]
 ) -> None:
     if isinstance(content, bytes):
@@ -142,7 +142,7 @@ def test_a_name_that_cannot_be_had_is_told(tmp_path: Path, name: str) -> None:
     assert "mine.mar" in found.left_out[0]
 
 
-def test_the_newest_version_is_the_default_and_every_one_can_be_found(tmp_path: Path) -> None:
+def test_the_newest_version_is_the_default_and_all_are_found(tmp_path: Path) -> None:
     for version in ("1.2", "1.10", "1.9"):
         as_mar(tmp_path / f"mine_{version}.mar", files(version=version))
     assert find_archives(tmp_path, {}).specs["mine"].version == "1.10"

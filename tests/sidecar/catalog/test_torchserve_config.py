@@ -97,7 +97,7 @@ def test_a_snapshot_says_what_is_loaded(tmp_path: Path, store: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["http://elsewhere/x.mar", "../x.mar", "missing.mar"])
-def test_what_cannot_be_loaded_is_told(tmp_path: Path, store: Path, file: str) -> None:
+def test_unloadable_models_are_reported(tmp_path: Path, store: Path, file: str) -> None:
     over = taken(tmp_path, store, f"load_models={file}")
     assert not over.entries
     assert over.lines[0].startswith(f"load_models: {file}: left out, ")
@@ -124,7 +124,7 @@ def test_limits_are_never_below_what_our_own_jobs_need(tmp_path: Path, store: Pa
         "a_key_of_nobody",
     ],
 )
-def test_what_must_be_ours_is_left_out_with_a_reason(tmp_path: Path, store: Path, key: str) -> None:
+def test_reserved_keys_are_left_out_with_a_reason(tmp_path: Path, store: Path, key: str) -> None:
     over = taken(tmp_path, store, f"{key}=x")
     assert not over.properties
     (line,) = over.lines
@@ -178,7 +178,7 @@ def test_a_check_writes_nothing(tmp_path: Path, store: Path) -> None:
     assert not (tmp_path / "var").exists()
 
 
-def test_it_goes_with_a_torchserve_of_our_own(tmp_path: Path) -> None:
+def test_ts_config_needs_a_managed_torchserve(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="managed"):
         take_over_config(load_effective({}), tmp_path / "x", print, keep=False)
 

@@ -89,7 +89,7 @@ def test_an_address_of_the_internet_may_be_asked(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_any_other_address_is_refused_in_an_url_and_as_a_connections_end(host: str) -> None:
+def test_private_addresses_are_refused_in_urls_and_connections(host: str) -> None:
     assert is_private(host)
     with pytest.raises(DownloadFailed):
         AddressGuard([]).check_written(in_url(host))
@@ -108,7 +108,7 @@ def test_a_malformed_address_is_refused(url: str) -> None:
     assert len(str(refused.value)) < 300
 
 
-def test_all_that_a_name_leads_to_is_judged() -> None:
+def test_every_address_of_a_name_is_checked() -> None:
     assert leads_inside("localhost", 443)
     assert not leads_inside("8.8.8.8", 443)
     with pytest.raises(DownloadFailed, match="cannot be found"):

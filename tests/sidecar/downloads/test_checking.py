@@ -50,7 +50,7 @@ def test_a_good_model_tells_device_precision_memory_time_and_an_answer(settings:
     assert not settings.model_store.exists()  # it changes nothing
 
 
-def test_what_is_wrong_is_one_sentence_and_the_others_are_checked_too(settings: Settings) -> None:
+def test_a_fault_is_one_sentence_and_the_other_models_are_checked(settings: Settings) -> None:
     well, said = checked(settings, "lost", "larger")
     assert not well
     assert said[0] == "lost: path: nowhere is not there"
@@ -89,9 +89,7 @@ def own_checked(store: Path, tmp_path: Path, *keys: str) -> tuple[bool, list[str
     return check_models(settings, catalog, keys, said.append), said
 
 
-def test_archives_of_torch_model_archiver_are_loaded_in_whatever_form_they_are(
-    store: Path, tmp_path: Path
-) -> None:
+def test_archives_of_torch_model_archiver_load_in_every_form(store: Path, tmp_path: Path) -> None:
     keys = [f"own_{name}" for name in OWN]
     well, said = own_checked(store, tmp_path, *keys)
     assert well, said
@@ -101,7 +99,7 @@ def test_archives_of_torch_model_archiver_are_loaded_in_whatever_form_they_are(
         assert sample.startswith("  no sample was run: ")
 
 
-def test_what_a_handler_of_somebody_elses_says_is_one_sentence(store: Path, tmp_path: Path) -> None:
+def test_an_error_of_an_own_handler_is_one_sentence(store: Path, tmp_path: Path) -> None:
     well, said = own_checked(store, tmp_path, *HANDLERS)
     assert not well
     assert said[0].startswith("counts: ")
@@ -109,9 +107,7 @@ def test_what_a_handler_of_somebody_elses_says_is_one_sentence(store: Path, tmp_
     assert said[2:] == [f"{key}: {sentence}" for key, sentence in wrong.items()]
 
 
-def test_an_archive_that_is_damaged_after_it_was_found_is_told_in_a_sentence(
-    store: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_archive_is_reported_in_one_sentence(store: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "store"
     damaged.mkdir()
     for name in ("own_text.mar", "own_explain.tar.gz"):

@@ -58,9 +58,7 @@ async def test_a_model_is_downloaded_listed_and_removed(
     assert (await models(environment, "remove", "known"))[0] == 1
 
 
-async def test_what_does_not_work_is_said_in_a_sentence(
-    environment: dict[str, str], hub: FakeHub
-) -> None:
+async def test_a_failure_is_told_in_one_sentence(environment: dict[str, str], hub: FakeHub) -> None:
     code, said = await models(environment, "download", "known")
     assert code == 1
     assert "models: known: the hub has no model tests/known" in said

@@ -19,7 +19,7 @@ from tests.sidecar.downloads.conftest import TINY, Files, target
 LIMIT_SECONDS = 10.0
 
 
-def test_it_sees_proxies_but_no_setting_and_no_secret() -> None:
+def test_a_download_process_sees_proxies_but_no_settings_or_secrets() -> None:
     seen = allowed_environment(
         {
             "PATH": "/bin",
@@ -33,7 +33,7 @@ def test_it_sees_proxies_but_no_setting_and_no_secret() -> None:
     assert seen == {"PATH": "/bin", "https_proxy": "http://proxy"}
 
 
-async def test_it_says_done_and_ends(
+async def test_a_download_process_reports_its_end(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -44,7 +44,7 @@ async def test_it_says_done_and_ends(
     assert process.exit_code == 0
 
 
-async def test_it_ends_with_a_server_that_was_killed(
+async def test_a_download_process_ends_with_a_killed_server(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     """Its input closes then, and nobody is left to end it."""

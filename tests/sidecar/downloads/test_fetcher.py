@@ -140,7 +140,7 @@ async def test_a_redirect_to_a_host_that_is_not_allowed_is_not_followed(
     assert "127.0.0.2 has a private address" in await fail(target(), place)
 
 
-async def test_a_redirect_to_a_host_that_is_allowed_is_followed_without_the_token(
+async def test_a_redirect_to_an_allowed_host_drops_the_token(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     storage = FakeHub()
@@ -164,7 +164,7 @@ async def test_a_disk_without_room_is_said_before_anything_is_fetched(
     assert hub.asked == []
 
 
-async def test_what_nobody_asked_for_has_a_largest_size(
+async def test_downloads_on_demand_have_a_size_limit(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -253,14 +253,14 @@ async def test_a_vocoder_is_fetched_with_its_model(
         assert archive.read("vocoder/model.safetensors") == VOCODER
 
 
-async def test_no_model_is_made_to_speak(
+async def test_a_model_of_another_kind_is_not_made_to_speak(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
     assert "cannot be made to speak" in await fail(target(must_speak=True), place)
 
 
-async def test_what_the_client_says_of_a_model_goes_before_what_was_found(
+async def test_the_clients_description_overrides_the_detected_one(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -298,7 +298,7 @@ async def test_an_archive_at_an_address_becomes_a_model(
     assert "wrong hash" in await fail(wrong, named)
 
 
-async def test_a_file_that_stayed_of_another_order_is_not_taken_for_this_one(
+async def test_a_partial_file_of_another_download_is_not_reused(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     named = msgspec.structs.replace(place, hosts=(hub.host,))
@@ -312,7 +312,7 @@ async def test_a_file_that_stayed_of_another_order_is_not_taken_for_this_one(
     await succeed(target(source="url", model_id=address), named)
 
 
-async def test_what_may_be_secret_in_an_address_is_shown_to_nobody(
+async def test_secrets_in_addresses_are_never_shown(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     named = msgspec.structs.replace(place, hosts=(hub.host,))

@@ -55,7 +55,7 @@ def test_a_bad_job_costs_itself_alone(
 
 
 @pytest.mark.parametrize("reason", BAD)
-def test_a_bad_registry_record_costs_itself_alone_and_stays_in_the_file(
+def test_a_bad_registry_record_is_ignored_and_kept_in_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, reason: str
 ) -> None:
     models = DownloadedModels(tmp_path)
@@ -96,7 +96,7 @@ def test_a_registry_key_that_is_no_name_is_left_out(tmp_path: Path, key: str) ->
     assert load_records(tmp_path / "downloads.json") == []
 
 
-def test_a_registry_key_that_torchserve_cannot_have_does_not_stop_the_start(
+def test_an_unfit_registry_key_does_not_stop_the_start(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "models.json").write_text('{"models": {}}')

@@ -166,7 +166,7 @@ async def test_two_downloads_of_a_model_are_one(
     assert (await ask(client, "GET", "/models/downloads"))["total"] == 1
 
 
-async def test_another_download_under_the_same_name_is_refused_while_one_goes_on(
+async def test_a_second_download_under_one_name_is_refused(
     begin: StartWithHub, hub: FakeHub, checkpoint: Files
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -178,7 +178,7 @@ async def test_another_download_under_the_same_name_is_refused_while_one_goes_on
     assert refusal["detail"] == f"name: tiny is being downloaded as {first['download_id']}"
 
 
-async def test_what_has_arrived_of_a_new_model_can_be_thrown_away(
+async def test_a_partial_download_can_be_removed(
     begin: StartWithHub, hub: FakeHub, checkpoint: Files, tmp_path: Path
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -195,7 +195,7 @@ async def test_what_has_arrived_of_a_new_model_can_be_thrown_away(
     await ask(client, "DELETE", "/models/download/tiny", 404)
 
 
-async def test_a_model_that_is_here_already_is_not_downloaded_under_another_name(
+async def test_a_present_model_is_not_downloaded_under_another_name(
     begin: StartWithHub, hub: FakeHub, checkpoint: Files
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -299,7 +299,7 @@ async def test_the_first_request_downloads_where_that_is_set(
     "settings",
     [{"auto_download": "tts"}, {"auto_download": "catalog", "auto_download_max_mb": 0.5}],
 )
-async def test_only_what_may_be_is_downloaded_unasked(
+async def test_only_allowed_models_are_downloaded_on_demand(
     begin: StartWithHub, hub: FakeHub, settings: dict[str, Any]
 ) -> None:
     client = await begin(**settings)
@@ -311,7 +311,7 @@ async def test_only_what_may_be_is_downloaded_unasked(
 
 
 @pytest.mark.parametrize("model_id", ["../../etc/passwd", "a/b/c", "owner/", "a--b", "-x", "a/.."])
-async def test_what_cannot_be_a_hubs_model_is_refused_before_it_is_asked_for(
+async def test_an_impossible_hub_id_is_refused_without_asking(
     begin: StartWithHub, hub: FakeHub, model_id: str
 ) -> None:
     client = await begin()
@@ -332,7 +332,7 @@ async def test_an_operator_who_loads_what_is_not_here_begins_its_download(
     assert (await ask(client, "POST", "/models/known/load", json={}))["state"] == "ready"
 
 
-async def test_a_voice_is_downloaded_unasked_and_a_failure_is_not_tried_again_at_once(
+async def test_a_voice_is_downloaded_on_demand_and_a_failure_not_retried_at_once(
     begin: StartWithHub,
 ) -> None:
     client = await begin(auto_download="tts")

@@ -103,7 +103,7 @@ def test_settings_tokenizers_and_one_layout_of_weights_are_wanted() -> None:
     ]
 
 
-def test_modules_behind_a_transformer_come_with_their_weights_in_one_layout() -> None:
+def test_modules_after_a_transformer_bring_weights_in_one_layout() -> None:
     names = [
         "2_Dense/config.json",
         "2_Dense/pytorch_model.bin",
@@ -209,7 +209,7 @@ def test_a_cross_encoder_with_one_label_ranks_whatever_the_hub_calls_it(
         ({"auto_map": {"AutoModel": "code.Model"}}, None),
     ],
 )
-def test_what_is_not_in_the_table_is_refused(config: dict[str, Any], asked: str | None) -> None:
+def test_an_unknown_architecture_is_refused(config: dict[str, Any], asked: str | None) -> None:
     with pytest.raises(DownloadFailed):
         kind_of(config, asked, None)
 
@@ -313,7 +313,7 @@ def test_progress_is_said_a_few_times_a_second(tmp_path: Path) -> None:
         ("a file", "a file"),
     ],
 )
-def test_everybody_may_read_why_a_download_failed_and_where_its_folder_is_nobody(
+def test_the_reason_of_a_failed_download_is_public_but_its_folder_is_not(
     said: str, told: str
 ) -> None:
     assert without_folders(said) == told

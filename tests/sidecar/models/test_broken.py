@@ -32,7 +32,7 @@ async def health(client: Client) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("strict", "status"), [(None, 200), (True, 503)])
-async def test_a_wrong_entry_is_left_out_and_a_setting_decides_whether_that_is_ready(
+async def test_a_setting_decides_whether_a_wrong_entry_prevents_readiness(
     start: StartSidecar, strict: bool | None, status: int
 ) -> None:
     client = await start(catalog=WRONG, ready=False, require_all_models=strict)
@@ -83,7 +83,7 @@ async def test_a_server_of_which_no_model_can_be_loaded_is_not_ready(
     assert await ready(client) == 503
 
 
-async def test_the_handlers_own_sentence_is_told_in_every_place_and_logged_once(
+async def test_the_sentence_of_a_handler_is_shown_everywhere_and_logged_once(
     start: StartSidecar,
     torchserve: FakeTorchServe,
     tmp_path: Path,
@@ -168,7 +168,7 @@ async def test_the_terminal_of_a_ready_server_names_what_is_not_served(
     ("torchserve", "is_there", "refused"),
     [("managed", False, True), ("managed", True, False), ("external", False, False)],
 )
-def test_an_entry_without_options_is_refused_at_the_start_unless_its_archive_is_made(
+def test_an_entry_without_options_is_refused_unless_its_archive_exists(
     tmp_path: Path,
     torchserve: Literal["managed", "external"],
     is_there: bool,

@@ -72,7 +72,7 @@ def test_every_worker_needs_room_on_one_gpu(
     assert room_for(asks, residents, Budget(gpu_memory_mb=[40, 40])) == leaving
 
 
-def test_what_is_still_loading_has_its_room_already() -> None:
+def test_a_loading_model_counts_for_the_budget() -> None:
     loading = Newcomer(workers=1, memory_mb=1, gpu_memory_mb=30)
     residents = [resident("loading", busy=True, arriving=loading)]
     asks = Newcomer(workers=1, memory_mb=1, gpu_memory_mb=30)
@@ -98,7 +98,7 @@ def test_what_is_still_loading_has_its_room_already() -> None:
         ),
     ],
 )
-def test_who_leaves_when_models_turn_out_larger_than_the_budget(
+def test_surplus_returns_the_models_that_exceed_the_budget(
     residents: list[Resident], budget: Budget, leaving: list[str]
 ) -> None:
     assert surplus(residents, budget) == leaving

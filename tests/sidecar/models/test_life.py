@@ -439,7 +439,7 @@ async def live(world: World, story: Happenings, *, begun: bool) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(story=happenings, begun=st.booleans())
-async def test_whatever_happens_every_model_lives_by_the_table_and_every_request_is_answered(
+async def test_random_events_cause_no_illegal_transition_and_no_unanswered_request(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, story: Happenings, begun: bool
 ) -> None:
     async with world_in(tmp_path) as world:

@@ -85,9 +85,7 @@ async def test_few_load_at_a_time_and_a_wake_finds_a_place(
         assert await running.begin(*asked) == begun
 
 
-async def test_those_whom_requests_wait_for_go_before_the_unasked_and_those_before_retries() -> (
-    None
-):
+async def test_wakes_load_before_unrequested_models_and_these_before_retries() -> None:
     async with loads(1) as running:
         await running.begin(WAKE)
         assert await running.begin(RETRY, LOAD, WAKE) == [WAKE]
@@ -96,7 +94,7 @@ async def test_those_whom_requests_wait_for_go_before_the_unasked_and_those_befo
         assert await running.end(LOAD) == [RETRY]
 
 
-async def test_one_that_is_cancelled_gives_its_place_or_its_turn_back() -> None:
+async def test_a_cancelled_load_gives_its_slot_or_turn_back() -> None:
     async with loads(1) as running:
         await running.begin(LOAD)
         await running.begin(LOAD)

@@ -34,7 +34,7 @@ class Deletion:
             raise self._error
 
 
-async def test_nobody_wakes_a_model_while_its_files_are_deleted(
+async def test_a_model_cannot_wake_while_its_files_are_deleted(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     services, model, deletion = services_of(client), model_of(client, "other"), Deletion()
@@ -134,7 +134,7 @@ async def test_workers_that_we_end_are_no_deaths(start: StartSidecar) -> None:
     assert (await (await client.get("/health")).json())["failing_models"] == {}
 
 
-async def test_what_waits_when_the_program_stops_is_refused_for_good(
+async def test_waiting_requests_are_refused_when_the_program_stops(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.hold()

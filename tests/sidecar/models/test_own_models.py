@@ -51,7 +51,7 @@ async def ask(client: Client, body: bytes = b"x", path: str = "/predictions/mine
     return response.status
 
 
-async def test_it_sleeps_when_idle_and_the_next_request_wakes_it(
+async def test_an_own_model_sleeps_when_idle_and_wakes_on_request(
     start_mine: Start, torchserve: FakeTorchServe
 ) -> None:
     client = await start_mine({"idle_seconds": 0.2}, autoscale_seconds=0.02)
@@ -61,7 +61,7 @@ async def test_it_sleeps_when_idle_and_the_next_request_wakes_it(
     assert torchserve.scalings[-1] == (MINE, 1)
 
 
-async def test_it_is_scaled_by_hand_and_by_the_load(
+async def test_an_own_model_is_scaled_by_hand_and_by_load(
     start_mine: Start, torchserve: FakeTorchServe
 ) -> None:
     inference = {"batch_size": 2, "workers": {"min": 1, "max": 3}}
@@ -78,7 +78,7 @@ async def test_it_is_scaled_by_hand_and_by_the_load(
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-async def test_an_archive_that_is_written_anew_replaces_what_is_loaded_and_nobody_is_refused(
+async def test_a_rewritten_archive_replaces_the_loaded_one_without_refusals(
     start_mine: Start, torchserve: FakeTorchServe, store: Path, version: str
 ) -> None:
     client = await start_mine(watch_model_store=True)
@@ -112,7 +112,7 @@ async def test_a_second_version_is_made_the_default_and_rolled_back(
         assert torchserve.answered[-1] == (MINE, version)
 
 
-async def test_it_makes_room_for_another_and_comes_back(
+async def test_an_own_model_makes_room_and_comes_back(
     start: StartSidecar, torchserve: FakeTorchServe, store: Path
 ) -> None:
     for key in ("mine", "other"):
@@ -142,12 +142,12 @@ async def test_it_is_measured(start_mine: Start, torchserve: FakeTorchServe) -> 
     assert route == "/predictions/{name}"
 
 
-async def test_it_has_limits_for_all_clients_together(start_mine: Start) -> None:
+async def test_an_own_model_has_limits_for_all_clients_together(start_mine: Start) -> None:
     client = await start_mine({"limits": {"requests_per_second": 0.02, "burst": 2}})
     assert [await ask(client) for _ in range(3)] == [200, 200, 429]
 
 
-async def test_its_answers_are_kept_where_the_entry_says_so(
+async def test_answers_of_an_own_model_are_cached_if_its_entry_says_so(
     start_mine: Start, torchserve: FakeTorchServe
 ) -> None:
     client = await start_mine({"cache": True})
@@ -161,7 +161,7 @@ async def test_its_answers_are_kept_where_the_entry_says_so(
     assert len(torchserve.requests) == 1
 
 
-async def test_what_is_queued_and_in_flight_is_answered_before_the_server_leaves(
+async def test_a_drain_answers_queued_and_running_requests(
     start_mine: Start, torchserve: FakeTorchServe
 ) -> None:
     client = await start_mine({"inference": {"batch_size": 2}}, drain_seconds=20.0)

@@ -65,11 +65,11 @@ FOREIGN = reported(READY, batch_size=8)
         (known(State.REMOVED), reported(READY), Step.NOTHING),
     ],
 )
-def test_what_is_decided(model: Known, seen: Observed, step: Step) -> None:
+def test_decide_returns_the_next_step(model: Known, seen: Observed, step: Step) -> None:
     assert decide(model, seen) is step
 
 
-def test_every_state_has_its_gate_and_a_way_to_the_end_but_only_one_is_the_end() -> None:
+def test_every_state_has_a_gate_and_only_removed_is_final() -> None:
     assert GATES.keys() == TRANSITIONS.keys() == set(State)
     assert {state for state in State if GATES[state] is Gate.OPEN} == {State.READY}
     assert {state for state in State if not TRANSITIONS[state]} == {State.REMOVED}

@@ -21,7 +21,7 @@ async def test_the_one_asked_longest_ago_makes_room_for_another(
     assert model_of(client, "echo").state.shown == "ready"
 
 
-async def test_where_nobody_can_leave_there_is_no_room(
+async def test_a_load_without_evictable_models_has_no_room(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     catalog = CATALOG | {"echo": ECHO | {"pinned": True}}
@@ -34,7 +34,7 @@ async def test_where_nobody_can_leave_there_is_no_room(
     assert await ask(client) == 200
 
 
-async def test_what_is_larger_than_the_budget_is_never_loaded(start: StartSidecar) -> None:
+async def test_a_model_larger_than_the_budget_is_never_loaded(start: StartSidecar) -> None:
     large = ECHO | {"auto_load": False, "requirements": {"min_memory_mb": 101}}
     client = await start(catalog=CATALOG | {"other": large}, memory_budget_mb=100)
     response = await client.post("/predict", json={"model_name": "other", "inputs": 1})
@@ -44,7 +44,7 @@ async def test_what_is_larger_than_the_budget_is_never_loaded(start: StartSideca
     ] == "model_name: other: it is too large: it needs 101 MB, and the budget is 100 MB"
 
 
-async def test_at_the_start_nobody_leaves_for_another_and_whoever_stays_out_is_woken_by_a_request(
+async def test_a_start_evicts_nobody_and_a_model_without_room_wakes_later(
     start: StartSidecar,
 ) -> None:
     client = await start(catalog=CATALOG | {"other": ECHO}, max_loaded_models=1)
@@ -91,7 +91,7 @@ async def test_models_come_in_where_one_leaves_for_both(
     assert model_of(client).state.shown == "idle"
 
 
-async def test_nobody_is_loaded_beside_one_that_stays_after_all(start: StartSidecar) -> None:
+async def test_no_model_is_loaded_beside_one_that_stays(start: StartSidecar) -> None:
     client = await start(max_loaded_models=1)
     for _ in range(20):
         answers = await asyncio.gather(ask(client, "other"), ask(client), ask(client))

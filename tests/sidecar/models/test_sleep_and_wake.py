@@ -107,7 +107,7 @@ async def test_scaling_to_zero_can_be_switched_off_while_it_runs(start: StartSid
     await until_state("idle", client)
 
 
-async def test_all_who_come_while_it_wakes_are_answered_by_one_wake(
+async def test_requests_during_a_wake_share_it(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(catalog=SLEEPY, **QUICK)
@@ -117,7 +117,7 @@ async def test_all_who_come_while_it_wakes_are_answered_by_one_wake(
     assert torchserve.scalings == [("echo", 1), ("echo", 0), ("echo", 1)]
 
 
-async def test_nothing_is_lost_when_requests_come_just_as_it_falls_asleep(
+async def test_requests_that_come_as_a_model_falls_asleep_are_answered(
     client: Client,
 ) -> None:
     model = model_of(client)
@@ -129,7 +129,7 @@ async def test_nothing_is_lost_when_requests_come_just_as_it_falls_asleep(
     assert services_of(client).history.counts["scale_to_zero"] > 3
 
 
-async def test_when_no_worker_becomes_ready_all_who_wait_are_told_why(
+async def test_waiting_requests_are_told_why_no_worker_became_ready(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     echo = ECHO | {"idle_seconds": 0.2, "inference": {"startup_timeout_seconds": 1}}
@@ -166,7 +166,7 @@ async def test_a_load_that_fails_is_told_and_tried_again(
     assert await ask(client, "other") == 200
 
 
-async def test_workers_are_added_while_many_wait_and_taken_away_when_it_is_quiet(
+async def test_workers_follow_the_load_up_and_down(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     workers = {"workers": {"min": 1, "max": 3}, "max_batch_size": 1}
@@ -244,7 +244,7 @@ async def test_scale_does_what_it_says_and_tells_the_steps(client: Client) -> No
         {"replicas": {"max": 5}},
     ],
 )
-async def test_what_the_autoscaler_does_not_do_is_refused(
+async def test_unsupported_autoscaler_changes_are_refused(
     client: Client, body: dict[str, Any]
 ) -> None:
     await change(client, "/autoscaler/config", 422, **body)
@@ -260,7 +260,7 @@ async def test_the_list_of_models_tells_states_and_groups(client: Client) -> Non
     assert listed["deployment_info"]["auto_load_models"] == ["echo"]
 
 
-async def test_of_two_who_put_a_model_to_sleep_at_once_neither_fails(client: Client) -> None:
+async def test_two_simultaneous_requests_to_sleep_both_succeed(client: Client) -> None:
     done = await asyncio.gather(
         *(change(client, "/models/echo/scale", workers=0) for _ in range(3)),
         *(change(client, "/models/echo/load") for _ in range(3)),
@@ -268,7 +268,7 @@ async def test_of_two_who_put_a_model_to_sleep_at_once_neither_fails(client: Cli
     assert {shown["name"] for shown in done} == {"echo"}
 
 
-async def test_who_is_queued_for_a_model_that_sleeps_wakes_it(client: Client) -> None:
+async def test_an_entry_queued_for_a_sleeping_model_wakes_it(client: Client) -> None:
     """As an input of a long recording does, when its model was put to sleep in the midst of it."""
     await change(client, "/models/echo/scale", workers=0)
     work = InferenceRequest("echo", [b"1"], priority=5, timeout=5, arrived=time.monotonic())
@@ -276,7 +276,7 @@ async def test_who_is_queued_for_a_model_that_sleeps_wakes_it(client: Client) ->
     assert isinstance(reply, Reply)
 
 
-async def test_to_scale_down_what_sleeps_wakes_nobody_and_to_scale_it_up_does(
+async def test_a_sleeping_model_wakes_by_scaling_up_not_down(
     client: Client,
 ) -> None:
     await change(client, "/models/echo/scale", workers=0)

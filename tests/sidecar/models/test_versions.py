@@ -81,7 +81,7 @@ async def test_no_version_without_a_worker_is_made_the_default(
     assert await ask(both) == 200
 
 
-async def test_what_torchserve_refuses_to_change_stays_as_it_is(
+async def test_a_change_refused_by_torchserve_changes_nothing(
     both: Client, torchserve: FakeTorchServe
 ) -> None:
     await change(both, "/models/echo/load", version="2.0")
@@ -119,7 +119,7 @@ async def predict(client: Client, status: int = 200, **fields: Any) -> Any:
     return answer
 
 
-async def test_an_answer_names_the_version_that_made_it_and_a_request_may_choose_one(
+async def test_an_answer_names_its_version_and_a_request_can_choose_one(
     both: Client, torchserve: FakeTorchServe
 ) -> None:
     await change(both, "/models/echo/load", version="2.0")
@@ -210,7 +210,7 @@ async def test_a_recogniser_listens_in_the_version_that_is_asked_for(
     assert torchserve.answered[-1] == ("finder", "2.0")
 
 
-async def test_a_handler_that_is_not_ours_answers_in_the_version_that_is_asked_for(
+async def test_an_own_handler_answers_in_the_requested_version(
     start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
 ) -> None:
     mine = {"handler": "own", "auto_load": True}

@@ -40,7 +40,7 @@ async def test_a_worker_that_was_not_measured_is_told_as_null(start: StartSideca
 
 
 @pytest.mark.usefixtures("on_gpu")
-async def test_what_a_worker_holds_after_its_load_is_told_and_budgeted(start: StartSidecar) -> None:
+async def test_the_memory_of_a_loaded_worker_is_shown_and_budgeted(start: StartSidecar) -> None:
     client = await start()
     told = await page(client, "/models/echo")
     assert [each["memory_mb"] for each in told["workers"]] == [300.0]
@@ -86,7 +86,7 @@ async def test_memory_that_grows_is_told_with_the_jobs(
     assert model.held_gpu_mb == {1: 500.0}
 
 
-async def test_what_a_worker_held_is_forgotten_when_it_has_gone(
+async def test_the_memory_of_a_gone_worker_is_forgotten(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(poll_seconds=0.05)
@@ -133,14 +133,14 @@ async def test_models_that_declare_nothing_share_a_budget_that_fits_one(
 
 
 @pytest.mark.usefixtures("weighed")
-async def test_all_whom_the_budget_fits_stay(start: StartSidecar) -> None:
+async def test_models_within_the_budget_stay(start: StartSidecar) -> None:
     client = await start(catalog=FIVE, memory_budget_mb=5 * 280, autoscale_seconds=0.02)
     for _ in range(10):
         services_of(client).autoscaler.think()
     assert len(await in_memory(client)) == 5
 
 
-async def test_a_model_that_turns_out_too_large_is_refused_with_both_figures(
+async def test_a_model_too_large_is_refused_with_both_figures(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     torchserve.described = WEIGHED

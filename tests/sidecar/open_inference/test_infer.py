@@ -100,7 +100,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_rows_of_different_requests_share_a_job_and_the_urgent_go_first(
+async def test_rows_of_requests_share_jobs_by_priority(
     client: Client, triton: InferenceServerClient, torchserve: FakeTorchServe
 ) -> None:
     dispatcher = the_program(client).models["numbers"].dispatcher
@@ -167,7 +167,7 @@ async def test_a_picture_is_its_file(
     assert torchserve.jobs == [[base64.b64encode(b"\x89PNG\x00").decode()]]
 
 
-async def test_what_has_no_rows_of_equal_length_is_json(
+async def test_ragged_outputs_are_json(
     triton: InferenceServerClient, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda text: [{"word": text}] * len(text)
@@ -199,7 +199,7 @@ async def test_speech_is_a_file_and_a_file_is_heard(
     assert heard.as_numpy("text").tolist() == [b"Hello there."]
 
 
-async def test_bytes_reach_a_handler_that_is_not_ours_and_its_bytes_come_back(
+async def test_bytes_reach_an_own_handler_and_come_back(
     triton: InferenceServerClient, torchserve: FakeTorchServe
 ) -> None:
     body = bytes(range(256))
@@ -208,7 +208,7 @@ async def test_bytes_reach_a_handler_that_is_not_ours_and_its_bytes_come_back(
     assert {request.content_type for request in torchserve.requests} == {"application/octet-stream"}
 
 
-async def test_a_handler_that_is_not_ours_gets_the_media_type_that_the_input_names(
+async def test_an_own_handler_gets_the_media_type_of_the_input(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     asked = of_texts("body", ['{"a": 1}'], parameters={"content_type": "application/json"})
@@ -303,7 +303,7 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
-async def test_what_is_wrong_is_refused_by_its_field(client: Client) -> None:
+async def test_an_invalid_tensor_is_refused_by_its_field(client: Client) -> None:
     for wrong, sentence in WRONG:
         assert sentence in (await ask(client, "numbers", wrong, status=400))["error"]
 
@@ -401,7 +401,7 @@ async def test_a_model_or_version_that_is_not_there_is_not_found(client: Client)
     assert response.status == 200
 
 
-async def test_no_json_is_refused_as_such(client: Client) -> None:
+async def test_a_body_that_is_not_json_is_refused(client: Client) -> None:
     response = await client.post("/v2/models/numbers/infer", data=b"{")
     assert response.status == 400
     assert "not valid JSON" in (await response.json())["error"]

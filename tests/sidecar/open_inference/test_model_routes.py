@@ -84,7 +84,7 @@ async def test_an_output_is_as_its_handler_tells(
     await triton.close()
 
 
-async def test_the_output_of_a_tensor_model_is_not_made_up_before_it_was_loaded(
+async def test_the_output_of_an_unloaded_tensor_model_is_unknown(
     client: Client,
 ) -> None:
     response = await client.get("/v2/models/other")
@@ -120,7 +120,7 @@ async def test_loading_needs_an_operator_and_takes_no_configuration(client: Clie
     await triton.close()
 
 
-async def test_a_path_below_v2_that_is_not_there_is_refused_in_the_protocols_form(
+async def test_an_unknown_v2_path_is_refused_in_the_form_of_the_protocol(
     client: Client,
 ) -> None:
     response = await client.get("/v2/nothing")

@@ -98,7 +98,7 @@ async def test_instructions_give_the_voice_an_emotion(
         ({"model": "echo"}, "model"),
     ],
 )
-async def test_what_cannot_be_spoken_is_a_bad_request(
+async def test_an_unspeakable_request_is_a_bad_request(
     openai: AsyncOpenAI, fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(openai_package.BadRequestError) as refusal:
@@ -219,7 +219,7 @@ async def test_a_model_that_translates_writes_english_down(
         ({"stream": True, "response_format": "srt"}, "stream"),
     ],
 )
-async def test_what_cannot_be_written_down_is_a_bad_request(
+async def test_an_untranscribable_request_is_a_bad_request(
     openai: AsyncOpenAI, fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(openai_package.BadRequestError) as refusal:
@@ -227,7 +227,7 @@ async def test_what_cannot_be_written_down_is_a_bad_request(
     assert refusal.value.param == param
 
 
-async def test_what_openais_form_has_and_we_have_not_is_ignored(
+async def test_unsupported_openai_form_fields_are_ignored(
     openai: AsyncOpenAI, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda _: HEARD

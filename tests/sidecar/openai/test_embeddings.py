@@ -87,7 +87,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "rule"), REFUSED)
-async def test_what_cannot_be_done_is_a_bad_request_that_names_the_field(
+async def test_an_unsupported_embedding_request_names_the_field(
     client: Client, openai: AsyncOpenAI, fields: dict[str, Any], rule: str
 ) -> None:
     body = {"model": "vectors", "input": "one"} | fields

@@ -43,7 +43,7 @@ async def test_a_key_that_can_be_none_of_ours_counts_as_absent(client: Client, k
     assert response.status == 401  # elsewhere it is wrong
 
 
-async def test_where_a_credential_is_needed_the_api_key_of_the_client_is_one(
+async def test_an_api_key_is_accepted_where_a_credential_is_required(
     start: StartSidecar,
 ) -> None:
     client = await start(catalog=MODELS, require_authentication=True)
@@ -87,7 +87,7 @@ async def test_a_route_that_is_not_there_is_told_in_the_same_form(
     assert set(await response.json()) == {"error"}
 
 
-async def test_what_openai_has_and_we_have_not_is_ignored(client: Client) -> None:
+async def test_unsupported_openai_fields_are_ignored(client: Client) -> None:
     body = {"model": "vectors", "input": [], "user": "ada", "a new field": {"x": 1}}
     response = await client.post("/v1/embeddings", json=body)
     assert (await response.json())["error"]["param"] == "input"

@@ -25,7 +25,7 @@ def test_an_emotion_that_is_named_is_meant(instructions: str, emotion: str) -> N
     "instructions",
     ["", "Speak slowly, with a French accent.", "Start sad and end happy.", "a saddle, a madam"],
 )
-def test_where_none_or_several_are_named_none_is_meant(instructions: str) -> None:
+def test_several_emotions_or_none_mean_none(instructions: str) -> None:
     assert emotion_of(instructions) is None
 
 

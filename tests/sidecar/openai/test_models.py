@@ -36,7 +36,7 @@ async def test_a_model_without_an_archive_is_not_listed(client: Client) -> None:
     assert {model["state"] for model in answer["data"]} & {"available", "disabled"} == set()
 
 
-async def test_kserves_clients_read_whether_a_model_is_ready_from_the_same_object(
+async def test_kserve_clients_read_readiness_from_the_model_object(
     client: Client, openai: AsyncOpenAI
 ) -> None:
     answer = await (await client.get("/v1/models/echo")).json()

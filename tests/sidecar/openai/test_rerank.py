@@ -54,7 +54,7 @@ async def test_documents_are_ordered_and_their_tokens_counted(
     assert answer.meta.tokens.input_tokens == 2 + 3 + 5
 
 
-async def test_only_the_best_and_only_the_beginning_of_each_where_that_is_asked(
+async def test_top_n_and_max_tokens_limit_the_ranking(
     official: cohere.AsyncClientV2,
 ) -> None:
     answer = await official.rerank(**ASKED, top_n=1, max_tokens_per_doc=2)
@@ -91,7 +91,7 @@ async def test_documents_alike_stay_in_their_order(client: Client) -> None:
     assert [each["index"] for each in answer["results"]] == [0, 1, 2, 3, 4]
 
 
-async def test_documents_share_jobs_and_reach_the_model_as_they_were_written(
+async def test_documents_share_jobs_and_arrive_unchanged(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     strange = ['"quoted" \\ text', "line\nbreak", "ü 🙂 \u2028", ""]
@@ -122,7 +122,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "rule"), REFUSED)
-async def test_what_cannot_be_ranked_is_a_bad_request_that_names_the_field(
+async def test_an_unsupported_ranking_request_names_the_field(
     client: Client, fields: dict[str, Any], rule: str
 ) -> None:
     status, answer = await post(client, **fields)

@@ -238,7 +238,7 @@ async def test_config_tells_the_defaults_and_each_model(client: Client) -> None:
     assert SECRET not in str(config)
 
 
-async def test_a_background_task_that_fails_turns_readiness_red_until_it_runs_again(
+async def test_a_failed_background_task_turns_readiness_red_until_it_restarts(
     client: Client,
 ) -> None:
     assert client.app is not None

@@ -30,7 +30,7 @@ async def refusal(client: Client, path: str, **body: object) -> str:
 
 @pytest.mark.parametrize("field", ["text", "inputs"])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_what_a_voice_refuses_of_a_text_names_the_field_that_held_it(
+async def test_a_refusal_by_a_voice_names_the_field_of_the_text(
     client: Client, torchserve: FakeTorchServe, field: str, streamed: bool
 ) -> None:
     def refuse(_: object) -> object:
@@ -55,9 +55,7 @@ async def test_a_part_that_a_voice_refuses_keeps_its_name(
 
 
 @pytest.mark.parametrize("field", ["model", "model_name"])
-async def test_a_model_that_cannot_do_it_is_named_by_the_field_that_names_it(
-    client: Client, field: str
-) -> None:
+async def test_an_unsuitable_model_is_refused_by_its_field(client: Client, field: str) -> None:
     assert (await refusal(client, "/synthesize", text="Hi", **{field: "echo"})).startswith(
         f"{field}: echo is not a model for speech synthesis"
     )

@@ -10,7 +10,7 @@ from tests.waiting import until_awaited
 CROWD = 300
 
 
-async def test_a_crowd_at_the_health_routes_opens_hardly_any_connection_to_torchserve(
+async def test_many_health_checks_share_few_connections_to_torchserve(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(poll_seconds=60.0)
@@ -51,7 +51,7 @@ class Engine:
         return number
 
 
-async def test_a_look_is_made_once_for_all_who_want_it_and_again_when_it_is_old() -> None:
+async def test_a_look_is_shared_until_it_is_old() -> None:
     engine, now = Engine(), [0.0]
     shared = SharedLook(engine.look, seconds=0.5, clock=lambda: now[0])
     asked = [asyncio.create_task(shared.get()) for _ in range(50)]
@@ -64,7 +64,7 @@ async def test_a_look_is_made_once_for_all_who_want_it_and_again_when_it_is_old(
     assert await shared.get() == 2
 
 
-async def test_one_who_leaves_while_looking_takes_nobodys_answer_away() -> None:
+async def test_a_leaving_client_does_not_cancel_a_shared_look() -> None:
     engine = Engine()
     shared = SharedLook(engine.look, seconds=0.5)
     first = asyncio.create_task(shared.get())

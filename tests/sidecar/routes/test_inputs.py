@@ -48,7 +48,7 @@ def test_a_batch(text: str) -> None:
         '["a", null]',
     ],
 )
-def test_what_is_neither_is_refused_by_the_fields_name(text: str) -> None:
+def test_other_inputs_are_refused_by_field_name(text: str) -> None:
     with pytest.raises(InvalidFields) as refusal:
         split(text)
     assert refusal.value.detail.startswith("inputs: ")

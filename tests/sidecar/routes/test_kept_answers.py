@@ -37,7 +37,7 @@ async def test_a_page_is_computed_once_and_has_an_etag(client: Client, path: str
 
 
 @pytest.mark.parametrize("known", ["{etag}", 'W/{etag}, "other"', '"other", {etag}', "*"])
-async def test_who_has_the_page_already_gets_304_and_no_body(client: Client, known: str) -> None:
+async def test_a_known_etag_gets_304_without_a_body(client: Client, known: str) -> None:
     etag = (await client.get("/info")).headers["ETag"]
     again = await client.get("/info", headers={"If-None-Match": known.format(etag=etag)})
     assert again.status == 304
@@ -48,7 +48,7 @@ async def test_who_has_the_page_already_gets_304_and_no_body(client: Client, kno
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics"])
-async def test_what_has_to_be_new_is_never_kept(client: Client, path: str) -> None:
+async def test_health_pages_are_never_cached(client: Client, path: str) -> None:
     assert "ETag" not in (await client.get(path)).headers
 
 
@@ -72,7 +72,7 @@ async def test_a_model_that_does_not_say_so_is_asked_each_time(
     assert len([job for job in torchserve.jobs if job == [[1, 2, 3]]]) == 2
 
 
-async def test_who_asks_for_a_new_answer_or_for_a_job_alone_gets_it(
+async def test_no_cache_and_batching_off_bypass_the_cache(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     await ask(client)
@@ -96,7 +96,7 @@ async def test_equal_requests_in_flight_share_one_job(
     assert torchserve.jobs == [[[1, 2, 3]]]
 
 
-async def test_who_waits_for_anothers_job_has_a_time_out_of_its_own(
+async def test_a_coalesced_request_has_its_own_time_out(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.hold()

@@ -237,7 +237,7 @@ def all_of(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-async def test_nothing_secret_is_in_any_file(
+async def test_log_files_contain_no_secret(
     client: Client, torchserve: FakeTorchServe, folder: Path
 ) -> None:
     """In the body, the headers and the query, of requests that succeed, fail, and are no HTTP."""

@@ -104,7 +104,7 @@ async def test_status_headers_and_type_are_the_handlers(
     assert len(torchserve.requests) == 1
 
 
-async def test_two_batches_are_in_flight_for_one_worker_and_the_rest_waits_by_priority(
+async def test_a_worker_has_two_batches_in_flight_and_the_rest_waits_by_priority(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:
     client = await start_own(batch_size=2)
@@ -130,7 +130,7 @@ async def test_two_batches_are_in_flight_for_one_worker_and_the_rest_waits_by_pr
 
 
 @pytest.mark.parametrize("continuous", [False, True])
-async def test_a_request_waits_for_a_batch_that_runs_unless_it_can_join_that(
+async def test_a_request_waits_for_the_running_batch_unless_it_can_join(
     start_own: Start, torchserve: FakeTorchServe, continuous: bool
 ) -> None:
     client = await start_own(batch_size=4, inference={"continuous_batching": continuous})
@@ -147,7 +147,7 @@ async def test_a_request_waits_for_a_batch_that_runs_unless_it_can_join_that(
     assert (await first, await second) == ((200, b"x"), (200, b"x"))
 
 
-async def test_what_made_a_batch_fail_is_found_by_asking_for_each_alone(
+async def test_a_failed_batch_is_retried_one_by_one(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:
     alone: list[bytes] = []
@@ -251,7 +251,7 @@ async def test_a_streamed_answer_that_is_cut_short_has_no_end(
     assert await ask(client) == (200, b"x")
 
 
-async def test_who_leaves_in_mid_stream_keeps_no_place(
+async def test_a_client_that_leaves_a_stream_frees_its_place(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
@@ -297,7 +297,7 @@ async def test_refusals_have_torchserves_fields_too(
     assert told["message"] == told["error"]
 
 
-async def test_no_such_model_is_torchserves_404(client: Client) -> None:
+async def test_an_unknown_model_is_torchserves_404(client: Client) -> None:
     response = await client.post("/predictions/nobody", data=b"x")
     assert response.status == 404
     assert (await response.json())["type"] == "ModelNotFoundException"

@@ -67,9 +67,7 @@ async def test_batching_off_runs_each_input_alone(
 
 
 @pytest.mark.parametrize("name", ["echo", "ECHO", "the-echo", "the_echo", "tests/Echo"])
-async def test_a_model_answers_to_all_its_names_and_the_answer_has_the_clients(
-    client: Client, name: str
-) -> None:
+async def test_a_model_answers_to_all_its_names_by_the_name_used(client: Client, name: str) -> None:
     assert (await ask(client, model_name=name))["model_info"]["model"] == name
 
 
@@ -111,7 +109,7 @@ async def test_an_exception_inside_the_model_leaks_nothing(
     }
 
 
-async def test_an_unknown_model_is_not_found_and_says_so_as_the_contract_does(
+async def test_an_unknown_model_is_404_in_the_form_of_the_contract(
     client: Client,
 ) -> None:
     answer = await ask(client, 404, model_name="unknown_model")
@@ -203,7 +201,7 @@ async def test_a_missing_field_is_named(client: Client, missing: str) -> None:
         (b"null", 422),
     ],
 )
-async def test_what_is_not_json_is_400_and_what_is_no_object_is_422(
+async def test_invalid_json_is_400_and_other_values_than_objects_422(
     client: Client, body: bytes, status: int
 ) -> None:
     response = await client.post("/predict", data=body)
@@ -249,7 +247,7 @@ async def test_a_full_queue_answers_503_at_once_with_retry_after(
     assert {each.status for each in await asyncio.gather(*waiting)} == {200}
 
 
-async def test_a_client_who_leaves_takes_what_was_queued_along(
+async def test_a_leaving_client_drops_its_queued_inputs(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.hold()
@@ -267,7 +265,7 @@ async def test_a_client_who_leaves_takes_what_was_queued_along(
     assert torchserve.jobs == [["first"], ["next"]]
 
 
-async def test_while_torchserve_is_away_predictions_are_503_with_retry_after(
+async def test_predictions_are_503_with_retry_after_while_torchserve_is_away(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     await torchserve.stop()
@@ -286,5 +284,5 @@ async def test_a_new_key_of_torchserve_is_read_and_no_client_sees_it(
     await ask(client)
 
 
-def test_not_ready_tells_when_to_come_back() -> None:
+def test_an_unready_model_answers_with_retry_after() -> None:
     assert ModelNotReady("x", retry_after=5).headers == {"Retry-After": "5"}

@@ -181,7 +181,7 @@ async def test_a_form_is_checked_like_json(
     ("boundary", "data"),
     [("", b"nothing"), ("; boundary=x", b'--x\r\nContent-Disposition: name="\x05"\r\n\r\n')],
 )
-async def test_what_is_no_form_is_said_to_be_none(
+async def test_a_body_that_is_not_a_form_is_refused_as_such(
     client: Client, boundary: str, data: bytes
 ) -> None:
     headers = {"Content-Type": f"multipart/form-data{boundary}"}
@@ -214,7 +214,7 @@ async def test_a_file_is_described_by_the_name_it_came_with(client: Client) -> N
         (write_wav(bytes(200_000), 16000), "inputs"),
     ],
 )
-async def test_what_is_not_valid_is_an_answer(client: Client, data: bytes, error: str) -> None:
+async def test_an_invalid_file_is_an_answer(client: Client, data: bytes, error: str) -> None:
     body = {"inputs": base64.b64encode(data).decode()}
     got, told = await answer(client, "/audio/validate", json=body)
     assert got == 200

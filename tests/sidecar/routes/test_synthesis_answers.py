@@ -107,7 +107,7 @@ async def test_a_stream_sends_the_first_sentence_before_the_others_are_spoken(
         assert await response.content.readexactly(len(TONE)) == TONE
 
 
-async def test_the_beginning_of_a_long_first_sentence_leaves_before_the_rest_is_encoded(
+async def test_a_long_first_sentence_is_sent_before_it_is_fully_encoded(
     voice: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda _: Spoken(50 * TONE)
@@ -235,7 +235,7 @@ async def test_a_sentence_that_has_no_room_is_spoken_in_its_place(
 LEFT_OUT = {"left_out": {"Cyrillic": ["Привет"], "Chinese characters": ["世界"]}}
 
 
-async def test_what_is_left_out_is_warned_of_in_every_form(
+async def test_omitted_words_are_a_warning_in_every_form(
     voice: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda _: Spoken(TONE, LEFT_OUT)
@@ -272,7 +272,7 @@ async def test_an_answer_without_warnings_says_so(voice: Client) -> None:
         {"text": "Hello Привет. Bye."},
     ],
 )
-async def test_what_must_not_be_cut_is_read_whole_before_it_is_spoken(
+async def test_an_indivisible_text_is_read_whole_before_it_is_spoken(
     voice: Client, torchserve: FakeTorchServe, fields: dict[str, str]
 ) -> None:
     """Markup encloses sentences, and a stream's head must know what is left out."""
@@ -291,7 +291,7 @@ async def test_what_must_not_be_cut_is_read_whole_before_it_is_spoken(
     assert asked.get("input_type") == fields.get("input_type")
 
 
-async def test_pronunciations_travel_with_each_sentence_and_are_part_of_what_is_kept(
+async def test_pronunciations_reach_each_sentence_and_the_cache_key(
     voice: Client, torchserve: FakeTorchServe
 ) -> None:
     words = {"GIF": "dʒɪf"}
@@ -346,7 +346,9 @@ async def test_predict_tells_the_words_times_alike(
     assert (await response.json())["result"]["words"] == WORDS
 
 
-async def test_who_does_not_ask_gets_no_times(voice: Client, torchserve: FakeTorchServe) -> None:
+async def test_word_times_are_absent_unless_requested(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
     response = await voice.post("/synthesize", json={"text": TEXT})
     assert "words" not in await response.json()
     assert all("timestamps" not in i["parameters"] for job in torchserve.items for i in job)

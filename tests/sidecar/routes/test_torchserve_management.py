@@ -93,7 +93,7 @@ async def test_an_archive_of_the_store_is_registered_loaded_and_answers(
     assert (torchserve.models["net"]["batchSize"], torchserve.models["net"]["minWorkers"]) == (4, 2)
 
 
-async def test_without_workers_it_waits_for_the_first_request(managed: Managed) -> None:
+async def test_a_registration_without_workers_waits_for_a_request(managed: Managed) -> None:
     answer = await managed.ask("POST", "/models?url=net.mar&model_name=other_name")
     assert answer["status"] == (
         'Model "other_name" Version: 1.0 registered with 0 initial workers. '
@@ -109,13 +109,13 @@ async def test_parameters_may_come_as_json(managed: Managed) -> None:
     assert managed.model("mine").spec.inference.job_timeout_seconds == 7
 
 
-async def test_who_does_not_wait_gets_202_and_the_model_a_little_later(managed: Managed) -> None:
+async def test_an_asynchronous_change_gets_202_and_completes_later(managed: Managed) -> None:
     path = "/models?url=net.mar&initial_workers=1&synchronous=false"
     assert await managed.ask("POST", path, 202) == {"status": "Processing worker updates..."}
     await until(lambda: managed.model("net").loaded)
 
 
-async def test_the_archives_own_workers_count_before_those_that_are_asked_for(
+async def test_the_workers_of_an_archive_take_precedence_over_the_query(
     managed: Managed, store: Path, torchserve: FakeTorchServe
 ) -> None:
     put(store, torchserve, "two.mar", "two", "1.0", {"minWorkers": 2, "maxWorkers": 3})
@@ -143,7 +143,7 @@ async def test_the_archives_own_workers_count_before_those_that_are_asked_for(
         ("url=net.mar&model_name=echo", 409, "ConflictStatusException", "already registered"),
     ],
 )
-async def test_what_cannot_be_registered_is_refused_in_torchserves_form(
+async def test_an_impossible_registration_is_refused_in_torchserves_form(
     managed: Managed, store: Path, url: str, status: int, kind: str, told: str
 ) -> None:
     (store / "broken.mar").write_bytes(b"no archive")
@@ -170,7 +170,7 @@ async def test_two_at_once_register_one_model(managed: Managed) -> None:
     assert sorted(await asyncio.gather(register(), register())) == [200, 409]
 
 
-async def test_what_cannot_be_loaded_is_not_registered(
+async def test_an_unloadable_archive_is_not_registered(
     managed: Managed, torchserve: FakeTorchServe
 ) -> None:
     torchserve.broken.add("net.mar")
@@ -221,7 +221,7 @@ async def test_workers_have_the_limits_that_were_asked_for(
     assert answer["message"] == "Failed to start workers for model net version: 1.0"
 
 
-async def test_no_workers_are_sleep_from_which_a_request_wakes(managed: Managed) -> None:
+async def test_scaling_to_zero_puts_a_model_to_sleep(managed: Managed) -> None:
     await managed.ask("POST", "/models?url=net.mar&initial_workers=1")
     answer = await managed.ask("PUT", "/models/net?min_worker=0&max_worker=0&synchronous=true")
     assert answer["status"] == "Workers scaled to 0 for model: net"
@@ -230,7 +230,7 @@ async def test_no_workers_are_sleep_from_which_a_request_wakes(managed: Managed)
     assert await managed.predict("net") == 200
 
 
-async def test_a_model_that_was_unregistered_is_gone_until_it_is_registered_again(
+async def test_an_unregistered_model_is_gone_until_registered_again(
     managed: Managed, store: Path
 ) -> None:
     assert await managed.ask("DELETE", "/models/echo") == {"status": 'Model "echo" unregistered'}
@@ -244,7 +244,7 @@ async def test_a_model_that_was_unregistered_is_gone_until_it_is_registered_agai
     assert managed.model("echo").loaded
 
 
-async def test_an_archive_that_was_only_offered_gets_the_settings_that_are_asked_for(
+async def test_an_offered_archive_takes_the_requested_settings(
     start_managed: Start,
 ) -> None:
     managed = await start_managed(serve_archives=True)
@@ -276,7 +276,7 @@ async def test_a_model_that_is_not_loaded_is_described_too(managed: Managed) -> 
         assert shown["jobQueueStatus"] == {"remainingCapacity": 2048, "pendingRequests": 0}
 
 
-async def test_what_a_handler_says_of_itself_is_shown_when_asked_for(managed: Managed) -> None:
+async def test_the_description_by_the_handler_is_shown_on_request(managed: Managed) -> None:
     (shown,) = await managed.ask("GET", "/models/echo?customized=true")
     assert "customizedMetadata" in shown
     (shown,) = await managed.ask("GET", "/models/echo?customized=false")
@@ -308,7 +308,7 @@ async def test_other_paths_and_methods_are_refused_in_torchserves_form(managed: 
     assert (await managed.ask("GET", "/models/nobody", 404))["type"] == "ModelNotFoundException"
 
 
-async def test_it_is_not_on_the_port_that_all_clients_ask(managed: Managed) -> None:
+async def test_the_management_api_is_not_on_the_public_port(managed: Managed) -> None:
     response = await managed.client.delete("/models/echo", headers=ADMIN)
     assert response.status == 405
 

@@ -48,7 +48,7 @@ def test_the_first_to_ask_waits_for_nobody() -> None:
     assert clients.plan() == Plan(1)
 
 
-def test_while_the_workers_are_busy_only_a_full_batch_is_sent_ahead() -> None:
+def test_busy_workers_get_only_full_batches_ahead() -> None:
     clients = Clients()
     clients.ask()
     clients.plan()
@@ -60,7 +60,7 @@ def test_while_the_workers_are_busy_only_a_full_batch_is_sent_ahead() -> None:
     assert clients.plan() == WAIT  # one ahead is enough
 
 
-def test_those_who_were_answered_are_waited_for_from_then_on() -> None:
+def test_a_batch_waits_for_clients_that_were_just_answered() -> None:
     clients = Clients()
     clients.ask(5)
     clients.plan()
@@ -75,7 +75,7 @@ def test_those_who_were_answered_are_waited_for_from_then_on() -> None:
     assert clients.plan() == Plan(7)
 
 
-def test_who_does_not_come_back_is_waited_for_once() -> None:
+def test_a_batch_waits_only_once_for_a_client_that_is_gone() -> None:
     clients = Clients()
     clients.ask(4)
     clients.plan()
@@ -90,7 +90,7 @@ def test_who_does_not_come_back_is_waited_for_once() -> None:
     assert clients.plan() == Plan(1)
 
 
-def test_nobody_is_waited_for_who_is_at_work_elsewhere() -> None:
+def test_a_batch_does_not_wait_for_clients_busy_elsewhere() -> None:
     clients = Clients(workers=2)
     clients.ask(4)
     clients.plan()

@@ -68,7 +68,7 @@ def test_a_full_queue_takes_all_of_a_request_or_nothing(loop: asyncio.AbstractEv
     assert len(waiting) == 2
 
 
-def test_the_queue_is_bounded_in_bytes_but_one_large_request_may_come_alone(
+def test_the_queue_is_bounded_in_bytes_but_accepts_one_large_request(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     waiting = queue(max_bytes=10)
@@ -102,7 +102,7 @@ def test_whom_nobody_waits_for_is_passed_over_and_leaves_room(
     assert len(waiting) == 0
 
 
-def test_what_is_put_back_keeps_its_place(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_requeued_entry_keeps_its_place(loop: asyncio.AbstractEventLoop) -> None:
     waiting = queue()
     waiting.put([entry(loop, "first")], now=0.0)
     waiting.put([entry(loop, "second")], now=1.0)
@@ -130,7 +130,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_nothing_is_lost_and_nothing_comes_twice(
+def test_each_entry_is_taken_exactly_once(
     loop: asyncio.AbstractEventLoop, steps: list[Step]
 ) -> None:
     waiting = queue(max_entries=10**6)

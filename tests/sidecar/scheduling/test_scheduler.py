@@ -111,7 +111,7 @@ async def test_a_lone_input_is_sent_at_once_and_alone(
     assert torchserve.jobs == [[7]]
 
 
-async def test_what_gathers_behind_a_job_is_the_next_job(
+async def test_inputs_that_arrive_during_a_job_form_the_next(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     first = await blocked(scheduler, torchserve)
@@ -136,7 +136,7 @@ async def test_a_higher_priority_overtakes_what_waits(
     assert torchserve.jobs[1][0] == "high"
 
 
-async def test_one_with_batching_off_is_alone_in_its_job(
+async def test_an_input_with_batching_off_is_alone_in_its_job(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     first = await blocked(scheduler, torchserve)
@@ -196,7 +196,7 @@ async def test_a_timeout_ends_the_wait_and_not_the_job(
     assert results(await scheduler.run(work("next"))) == ["next"]
 
 
-async def test_what_a_client_who_left_had_queued_is_not_run(
+async def test_queued_inputs_of_a_departed_client_are_not_run(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     first = await blocked(scheduler, torchserve)
@@ -234,7 +234,7 @@ async def test_the_members_of_a_job_that_killed_its_worker_are_tried_alone(
     assert [results(task.result()) for task in crowd] == [[0], [1], [2]]
 
 
-async def test_one_that_kills_its_worker_twice_is_refused(
+async def test_an_input_that_kills_its_worker_twice_is_refused(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     torchserve.refusals = [(500, "InternalServerException")] * 2
@@ -242,7 +242,7 @@ async def test_one_that_kills_its_worker_twice_is_refused(
     assert results(await scheduler.run(work("fine"))) == ["fine"]
 
 
-async def test_jobs_that_keep_failing_are_not_sent_for_a_while_and_new_ones_refused(
+async def test_repeated_failures_pause_jobs_and_refuse_new_ones(
     scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
     torchserve.refusals = [(500, "InternalServerException")] * 5
@@ -266,7 +266,7 @@ async def test_wrong_bytes_from_torchserve_are_an_internal_error(
     assert results(await scheduler.run(work(1))) == [InternalError]
 
 
-async def test_while_torchserve_is_away_everything_is_refused(
+async def test_requests_are_refused_while_torchserve_is_away(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
     await torchserve.stop()
@@ -287,7 +287,7 @@ async def test_closing_a_model_refuses_what_waits_and_what_comes(
     assert results(await first) == ["first"]
 
 
-async def test_while_a_model_pauses_requests_wait_for_it(
+async def test_requests_wait_for_a_paused_model(
     scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
 ) -> None:
     dispatcher.hold()
@@ -303,7 +303,7 @@ async def test_while_a_model_pauses_requests_wait_for_it(
 
 
 @pytest.mark.usefixtures("dispatcher")  # which has started a worker
-async def test_a_thousand_requests_in_mixed_priorities_are_each_answered_once(
+async def test_a_thousand_requests_of_mixed_priority_are_each_answered_once(
     torchserve: FakeTorchServe,
 ) -> None:
     roomy = msgspec.structs.replace(SPEC, inference=Inference(max_batch_size=4, queue_size=1000))

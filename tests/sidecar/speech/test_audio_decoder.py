@@ -69,7 +69,7 @@ LAYOUTS = [  # FFmpeg's own Vorbis encoder writes stereo alone
 
 
 @pytest.mark.parametrize(("container", "codec", "options", "name", "said", "layout"), LAYOUTS)
-def test_what_other_programs_write_is_read(
+def test_files_of_other_programs_are_read(
     container: str, codec: str, options: dict[str, str], name: str, said: str, layout: str
 ) -> None:
     data = write(container, codec, speech_like(2, 48000), 48000, layout=layout, options=options)
@@ -117,7 +117,7 @@ def test_a_tag_with_a_picture_before_the_audio_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("name", ["wav", "mp3", "ogg", "aac", "flac"])
-def test_what_we_stream_is_read_and_not_too_long(name: Any) -> None:
+def test_our_streams_are_read_with_their_duration(name: Any) -> None:
     with StreamEncoder(FORMATS[name], 24000, "high") as encoder:
         data = encoder.encode(pcm_of(speech_like(2, 24000))) + encoder.finish()
     assert len(decode(data)) / 32000 == pytest.approx(2, abs=0.1)
@@ -202,7 +202,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("data", STRANGERS.values(), ids=STRANGERS)
-def test_what_is_not_on_the_list_is_never_handed_to_ffmpeg(data: bytes) -> None:
+def test_unlisted_formats_never_reach_ffmpeg(data: bytes) -> None:
     error = refusal(data)
     assert isinstance(error, UnsupportedAudio)
     assert error.status == 400
@@ -344,7 +344,7 @@ def test_the_field_is_named() -> None:
 
 
 @pytest.mark.parametrize(("container", "codec"), [("mp3", "libmp3lame"), ("ogg", "libopus")])
-def test_of_a_damaged_file_the_rest_is_read_unless_strictly(container: str, codec: str) -> None:
+def test_the_rest_of_a_damaged_file_is_read_unless_strict(container: str, codec: str) -> None:
     data = write(container, codec, speech_like(4, 48000), 48000)
     half = len(data) // 2
     holed = data[:half] + bytes(3000) + data[half + 3000 :]

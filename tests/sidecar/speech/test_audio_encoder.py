@@ -70,7 +70,7 @@ def test_a_stream_plays_the_same_as_the_whole_file(name: OutputFormat) -> None:
 
 @pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize("streamed", [False, True])
-def test_what_loses_nothing_returns_every_sample(name: OutputFormat, *, streamed: bool) -> None:
+def test_lossless_formats_return_every_sample(name: OutputFormat, *, streamed: bool) -> None:
     pcm = pcm_of(speech_like(1.001, 16000))
     data = (
         b"".join(stream(pcm, name, 16000))
@@ -149,7 +149,7 @@ def test_the_encoders_rate_is_the_files(name: OutputFormat, rate: int, encoded: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_can_be_encoded_too(name: OutputFormat) -> None:
+def test_empty_audio_can_be_encoded(name: OutputFormat) -> None:
     encode(b"", FORMATS[name], 24000, "high")
     stream(b"", name, 24000)
 

@@ -133,7 +133,7 @@ def test_channels_that_nearly_cancel_each_other_are_heard() -> None:
 
 
 @pytest.mark.parametrize("place", range(6))
-def test_what_only_one_of_many_channels_has_is_heard(place: int) -> None:
+def test_sound_on_one_of_many_channels_is_heard(place: int) -> None:
     planes = [SILENT] * 6
     planes[place] = SPEECH
     assert_heard(channels(*planes, layout="5.1"))
@@ -337,7 +337,7 @@ def test_a_wav_whose_header_is_old_is_read_to_its_end() -> None:
     assert warnings == ["the length in the header is too short: the file was read to its end"]
 
 
-def test_what_follows_a_wavs_audio_is_no_audio() -> None:
+def test_chunks_after_the_audio_of_a_wav_are_not_audio() -> None:
     tag = b"LIST" + (6000).to_bytes(4, "little") + b"INFO" + bytes(5996)
     assert_heard(wav() + tag)
     heard, warnings = hear(wav() + b"ID3\x03" + bytes(9000))
@@ -368,9 +368,7 @@ TRUNCATED = {
 
 @pytest.mark.parametrize("name", TRUNCATED)
 @pytest.mark.parametrize("part", [0.5, 0.71, 0.9])
-def test_of_a_file_that_was_cut_off_the_beginning_is_heard_and_the_end_missed(
-    name: str, part: float
-) -> None:
+def test_a_truncated_file_is_heard_up_to_the_cut_with_a_warning(name: str, part: float) -> None:
     data = TRUNCATED[name]
     hear(data, strict=True)  # it was whole
     cut = data[: round(part * len(data))]
@@ -383,7 +381,7 @@ def test_of_a_file_that_was_cut_off_the_beginning_is_heard_and_the_end_missed(
 
 
 @pytest.mark.parametrize("name", ["ipod", "mov"])
-def test_without_its_index_a_file_says_what_is_missing(name: str) -> None:
+def test_a_missing_weight_index_is_named(name: str) -> None:
     data = write(name, "aac", SPEECH_48, 48000)
     with pytest.raises(CorruptAudio, match="the box that says where the sound lies"):
         hear(data[: len(data) // 2])

@@ -21,7 +21,7 @@ def test_a_sentence_is_a_caption() -> None:
     )
 
 
-def test_nothing_said_is_no_caption() -> None:
+def test_silence_has_no_caption() -> None:
     assert captions([], "vtt") == "WEBVTT\n"
 
 

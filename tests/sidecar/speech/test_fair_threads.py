@@ -40,7 +40,7 @@ async def test_one_client_leaves_a_thread_to_others() -> None:
     threads.close()
 
 
-async def test_who_leaves_gives_up_the_turn(threads: FairThreads) -> None:
+async def test_a_cancelled_caller_gives_up_its_turn(threads: FairThreads) -> None:
     done: list[str] = []
     gate = threading.Event()
     first = asyncio.create_task(threads.run("a", gate.wait))
@@ -55,7 +55,7 @@ async def test_who_leaves_gives_up_the_turn(threads: FairThreads) -> None:
     assert done == ["last"]
 
 
-async def test_who_leaves_later_gets_away_when_the_work_has_ended(threads: FairThreads) -> None:
+async def test_a_caller_cancelled_during_work_returns_after_it(threads: FairThreads) -> None:
     begun, gate, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -75,13 +75,13 @@ async def test_who_leaves_later_gets_away_when_the_work_has_ended(threads: FairT
     assert ended.is_set()
 
 
-async def test_what_work_raises_reaches_its_client_alone(threads: FairThreads) -> None:
+async def test_an_error_of_work_reaches_only_its_client(threads: FairThreads) -> None:
     with pytest.raises(ZeroDivisionError):
         await threads.run("a", lambda: 1 // 0)
     assert await threads.run("a", lambda: 1) == 1
 
 
-async def test_what_waits_ends_with_the_threads() -> None:
+async def test_waiting_work_ends_with_the_threads() -> None:
     threads, gate = FairThreads(1), threading.Event()
     held = asyncio.create_task(threads.run("a", gate.wait))
     waiting = asyncio.create_task(threads.run("a", lambda: None))

@@ -95,7 +95,7 @@ def test_no_long_speech_is_lost(runs: list[tuple[float, int]]) -> None:
 
 
 @given(mixed)
-def test_what_is_needed_later_is_not_given_back(runs: list[tuple[float, int]]) -> None:
+def test_frames_that_are_needed_later_are_kept(runs: list[tuple[float, int]]) -> None:
     segmenter, needed = Segmenter(), 0
     for value, count in runs:
         for start, _ in segmenter.feed([value] * count):

@@ -40,7 +40,7 @@ def test_no_character_is_lost_but_space(text: str) -> None:
     assert visible("".join(sentences(text, "en"))) == visible(text)
 
 
-def test_a_long_sentence_is_cut_behind_a_clause_else_between_words_else_anywhere() -> None:
+def test_a_long_sentence_is_cut_after_a_clause_or_between_words() -> None:
     clauses = text_parts("one two three, " * 60, "en")
     assert [part.continued for part in clauses] == [False, True]
     assert clauses[0].text.endswith("three,")

@@ -58,7 +58,7 @@ def all_gpus_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
 
 
-def test_memory_is_that_of_the_workers_summed_and_utilization_the_mean() -> None:
+def test_memory_is_summed_over_workers_and_utilization_averaged() -> None:
     assert Gpus(FakeNvml()).read({10, 11}) == GpuFigures(2, 6.0, 75.0, 2048.0, 75.0)
 
 
@@ -92,7 +92,7 @@ def test_each_gpu_is_read_whoever_uses_it() -> None:
     assert Gpus(FakeNvml(driver=False)).read_each() == ()
 
 
-def test_what_processes_hold_is_told_by_gpu() -> None:
+def test_memory_of_processes_is_told_by_gpu() -> None:
     gpus = Gpus(FakeNvml())
     assert gpus.held_mb({10}) == {0: 3.0}
     assert gpus.held_mb({10, 11}) == {0: 3.0, 1: 3.0}

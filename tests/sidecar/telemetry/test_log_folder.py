@@ -67,7 +67,7 @@ def test_rotated_files_are_listed_too_and_nothing_else(folder: Path) -> None:
     assert names == ["server.log", "server.log.1", "workers.log.12"]
 
 
-def test_no_folder_has_no_files(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     assert LogFolder(tmp_path / "nowhere").files() == []
 
 
@@ -89,7 +89,7 @@ def test_lines_come_from_the_end_asked_for(
     assert logs.read("server.log", lines, from_end=from_end) == (text, 10, len(TEN))
 
 
-def test_what_stands_behind_the_last_line_break_is_a_line(folder: Path) -> None:
+def test_text_after_the_last_line_break_is_a_line(folder: Path) -> None:
     (folder / "server.log").write_bytes(b"one\rstill one\ntwo\nthree")
     logs = LogFolder(folder)
     assert logs.read("server.log", 2, from_end=True) == (b"two\nthree", 3, 23)
@@ -114,7 +114,7 @@ def test_a_file_began_with_the_time_of_its_first_line(folder: Path) -> None:
     assert began == ["2026-11-23T08:30:12Z", "2026-11-24T08:30:12Z", None]
 
 
-def test_who_writes_an_emptied_file_goes_on_at_its_new_end(folder: Path) -> None:
+def test_a_writer_of_an_emptied_file_continues_at_its_new_end(folder: Path) -> None:
     with (folder / "server.log").open("ab") as writer:
         assert LogFolder(folder).empty("server.log") == len(TEN)
         writer.write(b"after\n")

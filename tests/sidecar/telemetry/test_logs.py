@@ -130,7 +130,7 @@ def test_a_text_line_has_the_request_id_and_its_traceback_below(tmp_path: Path) 
     assert server[-1].endswith("sidecar.test [a,b] - of two")
 
 
-def test_the_request_lines_can_be_turned_off_and_do_not_depend_on_the_level(tmp_path: Path) -> None:
+def test_access_lines_can_be_disabled_and_ignore_the_log_level(tmp_path: Path) -> None:
     with logs(tmp_path / "off", access_log=False):
         logging.getLogger(REQUESTS).info(AccessLines([LINE]))
     with logs(tmp_path / "on", log_level="ERROR"):
@@ -173,7 +173,7 @@ def test_a_file_goes_on_when_its_disk_has_room_again(tmp_path: Path) -> None:
     assert [line[-4:] for line in lines(tmp_path, SERVER_LOG)] == ["kept"]
 
 
-def test_a_line_that_a_full_disk_cut_off_is_ended_before_the_next_is_written(
+def test_a_truncated_log_line_is_ended_before_the_next(
     tmp_path: Path,
 ) -> None:
     (tmp_path / SERVER_LOG).write_text("a whole line\nhalf a li")
@@ -186,7 +186,7 @@ def test_a_line_that_a_full_disk_cut_off_is_ended_before_the_next_is_written(
     assert len(lines(tmp_path, ERROR_LOG)) == 2  # nothing is put between whole lines
 
 
-def test_what_finds_no_room_in_the_queue_is_counted() -> None:
+def test_lines_without_room_in_the_queue_are_counted() -> None:
     queue = LogQueue(max_waiting=2)
 
     def put(message: str) -> None:

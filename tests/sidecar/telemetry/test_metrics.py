@@ -83,7 +83,7 @@ async def test_every_metric_is_documented_and_is_there(client: Client) -> None:
     assert scraped == {each.name: each.kind for each in metric_descriptions()}
 
 
-async def test_requests_wait_and_run_however_many_inputs_they_have_and_whatever_their_id(
+async def test_requests_of_any_size_and_id_are_queued_and_run(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.hold()
@@ -142,7 +142,7 @@ async def test_lookups_of_results_and_of_pages_are_counted_apart(client: Client)
     assert now["sidecar_cache_misses_total{cache=pages}"] == 0
 
 
-async def test_a_job_that_fails_is_counted_once_and_its_inputs_with_the_error_they_get(
+async def test_a_failed_job_is_counted_once_and_its_inputs_by_their_errors(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.wrong_bytes = b"no answer to a job"
@@ -182,7 +182,7 @@ async def test_a_client_that_leaves_is_counted(client: Client, torchserve: FakeT
     await until(client, lambda now: now[name] == 1)
 
 
-async def test_a_stream_of_speech_tells_its_first_audio_its_seconds_and_its_factor(
+async def test_a_speech_stream_records_first_audio_duration_and_factor(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda _: Spoken(SECOND)
@@ -202,7 +202,7 @@ async def test_a_stream_of_speech_tells_its_first_audio_its_seconds_and_its_fact
     assert now["sidecar_time_to_first_audio_seconds_count{model=hibari_tts}"] == 1
 
 
-async def test_what_is_listened_to_is_counted_with_its_silence(
+async def test_the_audio_counter_includes_silence(
     client: Client, torchserve: FakeTorchServe
 ) -> None:
     torchserve.answer = lambda _: HEARD

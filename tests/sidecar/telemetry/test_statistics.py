@@ -28,7 +28,7 @@ def finish(
     statistics.end(began, inputs=inputs, success=success)
 
 
-def test_nothing_measured_is_null(clock: Clock) -> None:
+def test_an_empty_measurement_is_null(clock: Clock) -> None:
     statistics = Statistics(clock)
     assert statistics.average is None
     assert statistics.recent() == Recent(None, None, None, None)
@@ -72,7 +72,7 @@ def test_throughput_counts_the_inputs_of_the_last_minute(clock: Clock) -> None:
     assert statistics.recent().throughput == pytest.approx(1.0)
 
 
-def test_what_is_older_than_a_minute_is_forgotten(clock: Clock) -> None:
+def test_measurements_older_than_a_minute_are_forgotten(clock: Clock) -> None:
     statistics = Statistics(clock)
     finish(statistics, clock, 0.5)
     clock.now += 61

@@ -46,7 +46,7 @@ class Pings:
         ([NO_DESCRIPTOR, STOPPED], False),
     ],
 )
-async def test_it_is_away_when_it_refuses_twice_or_is_silent_for_long(
+async def test_torchserve_is_away_after_two_refusals_or_long_silence(
     answers: list[tuple[bool | None, float]], up: bool
 ) -> None:
     pings = Pings(answers)

@@ -41,7 +41,7 @@ def choosy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchServePro
     return TorchServeProcess(settings, find_java_home(), [3, 1])
 
 
-async def test_one_that_has_hardly_begun_is_stopped_at_once(process: TorchServeProcess) -> None:
+async def test_a_starting_torchserve_is_stopped_at_once(process: TorchServeProcess) -> None:
     await process.start()
     group = process.pid
     assert group is not None
@@ -52,7 +52,7 @@ async def test_one_that_has_hardly_begun_is_stopped_at_once(process: TorchServeP
     assert not _group_lives(group)
 
 
-async def test_one_that_cannot_be_recorded_is_not_left_running(
+async def test_a_torchserve_that_cannot_be_recorded_is_stopped(
     process: TorchServeProcess, tmp_path: Path
 ) -> None:
     record = tmp_path / f"torchserve-{Settings().port}.json"
@@ -79,7 +79,7 @@ def write_record(state_dir: Path, port: int, pid: int, folder: Path) -> Path:
     return record
 
 
-async def test_what_killed_servers_of_any_port_left_running_is_ended_with_its_folder(
+async def test_leftovers_of_killed_servers_are_ended_and_removed(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "torchserve-abc"
@@ -105,7 +105,7 @@ async def test_a_process_that_was_given_the_same_number_later_is_left_alone(
     await other.wait()
 
 
-async def test_a_process_of_another_group_is_left_alone_though_it_names_the_folder(
+async def test_a_process_of_another_group_is_left_alone(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "torchserve-abc"
@@ -126,7 +126,7 @@ def test_a_spoiled_record_removes_no_folder_that_is_not_ours(tmp_path: Path, nam
     assert (tmp_path / "precious").is_dir()
 
 
-def test_an_unreadable_record_is_lost_with_a_line_and_the_others_are_not(
+def test_an_unreadable_record_is_logged_and_the_others_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spoiled = tmp_path / "torchserve-8000.json"
@@ -180,7 +180,7 @@ def with_compiler(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchS
     return TorchServeProcess(settings, find_java_home())
 
 
-async def test_what_was_compiled_is_kept_from_start_to_start(
+async def test_compiled_code_is_kept_between_starts(
     with_compiler: TorchServeProcess, tmp_path: Path
 ) -> None:
     """The temporary folder is new at every start, and was where the cache lay."""

@@ -76,7 +76,7 @@ class Clock:
         return self.now
 
 
-async def test_what_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_start_is_retried(caplog: pytest.LogCaptureFixture) -> None:
     process = Stubborn()
     task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, SILENT).run())
     async with asyncio.timeout(10):
@@ -85,7 +85,7 @@ async def test_what_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFi
     assert "cannot be started: [Errno 28] No space left on device" in caplog.text
 
 
-async def test_one_that_lives_is_kept_when_its_supervisor_had_to_be_started_again() -> None:
+async def test_a_living_torchserve_survives_a_restart_of_its_supervisor() -> None:
     process = Stubborn()
     process.starts, process.pid = 1, 1
     task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, SILENT).run())
@@ -96,7 +96,7 @@ async def test_one_that_lives_is_kept_when_its_supervisor_had_to_be_started_agai
 
 
 @pytest.mark.parametrize("stopped_seconds", [33.0, 3600.0])
-async def test_a_supervisor_that_stood_still_does_not_end_a_torchserve_that_answers(
+async def test_a_paused_supervisor_does_not_end_an_answering_torchserve(
     stopped_seconds: float,
 ) -> None:
     """As after SIGSTOP and SIGCONT: the last answer is old, and nobody has asked since."""

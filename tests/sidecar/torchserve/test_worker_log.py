@@ -83,7 +83,9 @@ ModuleNotFoundError: No module named 'ts.torch_handler.handler'"""
         ),
     ],
 )
-def test_what_a_worker_died_of_is_the_reason(tmp_path: Path, traceback: str, reason: str) -> None:
+def test_the_cause_of_a_workers_death_is_the_reason(
+    tmp_path: Path, traceback: str, reason: str
+) -> None:
     path = tmp_path / "workers.log"
     other = death("other", IN_LOAD.replace("spacy", "nltk"))
     path.write_text(other + death("net", traceback) + death("net_2", "| nothing"))
@@ -101,7 +103,7 @@ def test_lines_of_two_workers_may_come_mixed(tmp_path: Path) -> None:
     assert WorkerLog(path).find_reason("net", 0) == "No module named 'spacy'"
 
 
-def test_what_torchserve_raises_itself_hides_no_reason(tmp_path: Path) -> None:
+def test_exceptions_of_torchserve_do_not_hide_the_reason(tmp_path: Path) -> None:
     raised = traceback_of("RuntimeError: 500 - Unknown exception")
     path = tmp_path / "workers.log"
     path.write_text(failure("net", "size mismatch") + death("net", raised))

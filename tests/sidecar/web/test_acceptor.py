@@ -61,7 +61,7 @@ def check_refusal(answer: bytes) -> None:
     assert error["error"] == "The server has too many connections"
 
 
-async def test_what_is_beyond_the_limit_is_503_and_closed(accept: Accept) -> None:
+async def test_connections_beyond_the_limit_get_503(accept: Accept) -> None:
     _, port = await accept(2)
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
     for _ in range(3):
@@ -101,7 +101,7 @@ def no_descriptor_left() -> Iterator[None]:
             os.close(each)
 
 
-async def test_without_descriptors_clients_get_503_and_when_there_are_some_they_are_served(
+async def test_clients_get_503_while_descriptors_are_exhausted(
     accept: Accept, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, port = await accept()
@@ -124,7 +124,7 @@ async def test_without_descriptors_clients_get_503_and_when_there_are_some_they_
     assert (await ask(port)).startswith(b"HTTP/1.1 200")
 
 
-async def test_who_waits_when_listening_ends_is_still_served(accept: Accept) -> None:
+async def test_accepted_connections_are_served_after_listening_ends(accept: Accept) -> None:
     acceptor, port = await accept()
     waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
     await acceptor.stop()  # the event loop had no turn to accept them in

@@ -36,7 +36,7 @@ async def remove_own(services: Program) -> None:
     await services.operations.remove(services.models["own"], GONE, nothing_to_delete)
 
 
-async def test_a_model_that_is_removed_before_its_request_is_admitted_is_not_found(
+async def test_a_model_removed_before_admission_is_not_found(
     client: Client, services: Program
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
@@ -56,7 +56,7 @@ async def test_a_model_that_is_removed_before_its_request_is_admitted_is_not_fou
     assert answer["model_info"] == {"model": "tests/own", "available": False}
 
 
-async def test_a_model_that_is_removed_before_its_inputs_are_queued_is_not_found(
+async def test_a_model_removed_before_queueing_is_not_found(
     services: Program,
 ) -> None:
     await remove_own(services)

@@ -95,7 +95,7 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_400(
     assert encoding in detail
 
 
-async def test_a_body_that_inflates_beyond_the_limit_is_refused_where_it_passes_it(
+async def test_a_body_is_refused_where_it_inflates_beyond_the_limit(
     start: StartSidecar,
 ) -> None:
     client = await start(max_body_mb=1)
@@ -116,7 +116,7 @@ async def test_a_declared_size_above_the_limit_is_refused_unread(start: StartSid
     assert await refusal(response) == (413, "body: at most 1 MB")
 
 
-async def test_a_wrong_credential_in_a_header_is_refused_before_the_body_is_read(
+async def test_a_wrong_header_credential_is_refused_before_the_body_is_read(
     client: Client,
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:
@@ -141,7 +141,7 @@ async def test_a_scope_that_is_missing_is_refused_before_the_body_is_read(client
     assert response.status == 403
 
 
-async def test_where_a_credential_is_needed_a_stranger_may_send_one_megabyte(
+async def test_a_stranger_may_send_one_megabyte_where_a_credential_is_required(
     start: StartSidecar,
 ) -> None:
     client = await start(require_authentication=True)
@@ -169,7 +169,7 @@ async def _in_chunks(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 50_000]
 
 
-async def test_bodies_that_are_being_received_are_bounded_and_small_ones_always_fit(
+async def test_received_bodies_are_bounded_but_small_ones_always_fit(
     start: StartSidecar,
 ) -> None:
     client = await start(max_received_mb=4)

@@ -199,7 +199,7 @@ async def test_a_client_that_does_not_read_is_cut(
     await raw.close()
 
 
-async def test_a_client_that_reads_only_after_it_has_sent_all_gets_its_refusal(
+async def test_a_client_that_reads_late_gets_its_refusal(
     connect: Connect,
 ) -> None:
     """Were the connection closed at once, its reset would cost the client the answer."""
@@ -238,7 +238,7 @@ def ask_and_close_sending(host: str, port: int) -> bytes:
         return raw.recv(65_536)
 
 
-async def test_who_closes_right_behind_an_answer_is_let_go(start: StartSidecar) -> None:
+async def test_a_client_that_closes_after_its_answer_is_released(start: StartSidecar) -> None:
     client = await start(keep_alive_seconds=600.0)
     assert client.port is not None
     for _ in range(25):  # the server may be anywhere between its answer and the next request
@@ -248,7 +248,7 @@ async def test_who_closes_right_behind_an_answer_is_let_go(start: StartSidecar) 
         assert await asyncio.gather(*ends) == [b""] * 4
 
 
-async def test_pipelined_requests_are_all_answered_after_the_sending_side_is_closed(
+async def test_pipelined_requests_are_answered_after_a_half_close(
     connect: Connect,
 ) -> None:
     raw = await connect()
@@ -258,7 +258,7 @@ async def test_pipelined_requests_are_all_answered_after_the_sending_side_is_clo
     assert await raw.closed() == b""
 
 
-async def test_a_client_that_closed_altogether_is_found_out_and_its_request_is_dropped(
+async def test_a_closed_connection_is_noticed_and_its_request_dropped(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start()
@@ -302,7 +302,7 @@ async def test_a_body_cut_by_the_end_of_sending_is_400(connect: Connect) -> None
     }.items(),
     ids=lambda case: case[0],
 )
-async def test_what_is_no_http_is_400_in_the_one_format(
+async def test_bytes_that_are_not_http_get_400_in_the_usual_format(
     connect: Connect, caplog: pytest.LogCaptureFixture, sent: tuple[str, bytes]
 ) -> None:
     raw = await connect()
@@ -366,7 +366,7 @@ async def test_every_answer_hides_versions(connect: Connect) -> None:
         assert (await (await raw.send(sent)).answer()).headers["server"] == "sidecar"
 
 
-async def test_what_is_no_request_is_in_the_log(
+async def test_a_malformed_request_is_logged(
     connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     raw = await connect()

@@ -141,7 +141,7 @@ async def test_an_unusual_body_goes_the_ordinary_way(
     ],
     ids=str,
 )
-async def test_what_has_to_be_counted_or_refused_goes_the_ordinary_way(
+async def test_the_fast_path_leaves_limited_requests_to_the_ordinary_one(
     start: StartSidecar, settings: dict[str, Any]
 ) -> None:
     client = await start(**settings)

@@ -112,7 +112,7 @@ async def test_a_file_name_is_shown_without_what_cannot_be_printed(
     assert (await response.json())["file_path"] == shown
 
 
-async def test_where_a_credential_is_needed_the_token_comes_before_a_large_file(
+async def test_a_required_token_must_precede_a_large_file(
     start: StartSidecar,
 ) -> None:
     client = await start(require_authentication=True)
@@ -130,7 +130,7 @@ async def test_where_a_credential_is_needed_the_token_comes_before_a_large_file(
         assert (await post(body))[0] == 401
 
 
-async def test_uploads_count_among_the_bodies_until_their_request_has_ended(
+async def test_uploads_count_as_bodies_until_their_request_ends(
     start: StartSidecar,
 ) -> None:
     client = await start(max_received_mb=4)

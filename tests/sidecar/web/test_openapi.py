@@ -192,7 +192,7 @@ def numbers(schema: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[
 @pytest.mark.parametrize(
     ("route", "media", "content"), WITH_BODIES, ids=lambda part: getattr(part, "path", "")
 )
-def test_every_number_of_an_inference_says_how_small_and_how_large_it_may_be(
+def test_every_number_of_an_inference_request_has_bounds(
     route: Route, media: str, content: dict[str, Any]
 ) -> None:
     if route.scope is not None:  # an operator's settings are as large as the machine
@@ -283,7 +283,7 @@ FIELDS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, value) for field, values in FIELDS.items() for value in values]
 )
-async def test_what_the_server_refuses_the_request_schema_refuses(
+async def test_the_request_schema_refuses_what_the_server_refuses(
     client: Client, field: str, value: Any
 ) -> None:
     body = GOOD | {field: value}
@@ -298,7 +298,7 @@ async def test_a_priority_of_five_point_nought_is_five(client: Client) -> None:
 
 
 @pytest.mark.parametrize("missing", GOOD)
-async def test_what_the_server_requires_the_request_schema_requires(
+async def test_the_request_schema_requires_what_the_server_requires(
     client: Client, missing: str
 ) -> None:
     body = {name: value for name, value in GOOD.items() if name != missing}

@@ -26,7 +26,7 @@ async def statuses(client: Client, count: int, **kwargs: Any) -> list[int]:
     return [(await client.post("/predict", json=BODY, **kwargs)).status for _ in range(count)]
 
 
-async def test_a_client_that_asks_too_often_gets_429_and_is_told_when_to_come_back(
+async def test_a_client_over_its_rate_gets_429_with_retry_after(
     start: StartSidecar,
 ) -> None:
     client = await start(rate_limit_requests_per_second=0.02, rate_limit_burst=2)
@@ -86,7 +86,7 @@ async def test_a_proxy_may_add_a_line_of_its_own_and_the_last_one_counts(
         ({"json": BODY | {"token": "no"}}, 401),
     ],
 )
-async def test_what_is_refused_before_its_client_is_known_counts_for_the_address(
+async def test_early_refusals_count_for_the_address(
     start: StartSidecar, wrong: dict[str, Any], status: int
 ) -> None:
     client = await start(rate_limit_requests_per_second=0.02, rate_limit_burst=2, max_body_mb=0.5)
@@ -102,7 +102,7 @@ async def test_a_missing_scope_counts_too(start: StartSidecar) -> None:
     assert asked == [401, 401, 429]
 
 
-async def test_a_wrong_field_counts_and_is_not_looked_at_when_it_is_too_much(
+async def test_an_invalid_request_counts_for_the_rate(
     start: StartSidecar,
 ) -> None:
     client = await start(rate_limit_requests_per_second=0.01)
@@ -124,7 +124,7 @@ async def test_pages_are_limited_and_health_checks_never(start: StartSidecar) ->
             assert "RateLimit" not in answer.headers
 
 
-async def test_only_so_many_requests_of_a_client_are_at_work(
+async def test_the_concurrent_requests_of_a_client_are_limited(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     client = await start(rate_limit_concurrent_requests=2)

@@ -132,7 +132,7 @@ async def test_a_request_id_that_is_no_plain_ascii_is_replaced(
 
 @pytest.mark.usefixtures("clean_log")
 @pytest.mark.parametrize("name", NAMES, ids=bytes.decode)
-async def test_no_header_makes_an_error_of_ours_or_a_line_in_the_log(
+async def test_no_header_causes_an_internal_error_or_a_log_line(
     client: Client, name: bytes
 ) -> None:
     for value in VALUES:

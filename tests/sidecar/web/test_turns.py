@@ -26,7 +26,7 @@ async def next_turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_what_comes_within_the_time_of_a_turn_begins_at_once() -> None:
+async def test_a_request_within_the_time_of_a_turn_begins_at_once() -> None:
     taken_up = Turns()
     assert all(taken_up.take() for _ in range(3))
 

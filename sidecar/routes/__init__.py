@@ -33,10 +33,8 @@ handler_requests       whole requests to handlers that are not ours
 inputs                 tells one input from a batch, on the bytes
 input_audio            requests with an audio file: forms, or audio inside JSON
 listening              a recording at work: who listens to it, and what is heard
-wanted_audio           what the header Accept asks for
 results                results that were kept
 speech_models          which models speak and listen, and their states
-changed_fields         a frozen configuration with some fields changed
 timestamps             the time of day, as answers tell it
 
 `sidecar.web.route` says what a route is; `groups` gathers every module's ROUTES, and

@@ -124,7 +124,7 @@ def _with_headers(names: Sequence[bytes], times: int = 1) -> Act:
 
 
 async def _traces(server: Server) -> list[int]:
-    """Traces whose bytes are no UTF-8, into the same batches as the others' requests."""
+    """Traces whose bytes are not UTF-8, into the same batches as the others' requests."""
     data = request("POST", "/predict", b"traceparent: \xff\xfe", body=GOOD)
     return await _send(server, [data] * 300)
 
@@ -180,7 +180,7 @@ async def _pids_told_by_torchserve(server: Server) -> set[int]:
 
 
 ATTACKS: Sequence[Attack] = (
-    Attack("traces that are no UTF-8 in others' batches", _traces, attackers_see=OK | REFUSED),
+    Attack("traces that are not UTF-8 in others' batches", _traces, attackers_see=OK | REFUSED),
     Attack(
         "strange bytes in headers that are passed on or echoed",
         _with_headers(ECHOED),
@@ -194,5 +194,5 @@ ATTACKS: Sequence[Attack] = (
     ),
     Attack("strange names of files, fields and models", _names, attackers_see=OK | REFUSED),
     Attack("lines forged in a worker's output", _forge, attackers_see=REFUSED | {500}),
-    Attack("requests that are no HTTP", _unparsable, attackers_see=REFUSED | {501, 505}),
+    Attack("requests that are not HTTP", _unparsable, attackers_see=REFUSED | {501, 505}),
 )

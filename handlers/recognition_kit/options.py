@@ -1,6 +1,6 @@
 """What ``handler_options`` may say for the handlers that listen."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -12,11 +12,14 @@ class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
 
     *max_seconds* bounds one input.  *max_pass_clips* bounds how many pieces of up to 30 s go
     through the network at once, since the decoder keeps memory for each.  *languages* are those of
-    a checkpoint that does not name them itself (Wav2Vec2, Moonshine).
+    a checkpoint that does not name them itself (Wav2Vec2, Moonshine).  *windows*: a Whisper hears
+    every piece in a window of 30 s, as it was trained, or on a CPU in one that is fitted to the
+    piece, and again in a whole one where that did not go well.
     """
 
     max_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0
     max_pass_clips: Count = 8
+    windows: Literal["whole", "fitted"] = "whole"
     languages: tuple[str, ...] = ("en",)
 
 

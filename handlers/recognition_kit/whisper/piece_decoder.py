@@ -75,9 +75,9 @@ class PieceDecoder:
             suppress_blank=decoding.suppress_blank,
         )
 
-    def encode(self, pieces: Sequence[Samples]) -> EncodedPieces:
-        """Encode *pieces*, once for all attempts."""
-        mel = self._checkpoint.mel(pieces, self._decoding.context_samples)
+    def encode(self, pieces: Sequence[Samples], context_samples: int) -> EncodedPieces:
+        """Encode *pieces*, each with silence up to *context_samples*, once for all attempts."""
+        mel = self._checkpoint.mel(pieces, context_samples)
         return self._network.encoder_keys_values(self._network(mel.to(self._dtype)))
 
     def detect_languages(
@@ -97,6 +97,8 @@ class PieceDecoder:
         prefixes: Sequence[list[int]],
         asked: Sequence[TranscriptionParameters],
         divisible: Sequence[bool],
+        *,
+        warmer: bool = True,
     ) -> list[DecodedPiece]:
         """Return the best decoding of each piece.
 
@@ -104,12 +106,13 @@ class PieceDecoder:
         no speech was dropped for being in the prompt.  A decoding that repeats itself, or is too
         improbable, is tried again: first without the prompt, then at higher temperatures (the
         Whisper paper, 4.5); where none is good, the best counts.  A piece that is *divisible* is
-        not retried when it repeats itself: its parts will be heard instead.
+        not retried when it repeats itself: its parts will be heard instead.  Unless *warmer*,
+        nothing is tried at higher temperatures.
         """
         best: list[DecodedPiece | None] = [None] * len(prefixes)
         prompted: dict[int, DecodedPiece] = {}  # good, and yet to be compared
         places = list(range(len(prefixes)))
-        for attempt in self._attempts():
+        for attempt in self._attempts(warmer=warmer):
             tried = self._try(
                 _take(encoded, places),
                 [self._opening(prefixes[place], attempt) for place in places],
@@ -152,10 +155,10 @@ class PieceDecoder:
             [token for token in hypothesis.tokens if token < first_time]
         )
 
-    def _attempts(self) -> list["_Attempt"]:
-        coolest, *warmer = self._decoding.temperatures
-        prompted = [_Attempt(coolest, prompted=True)] if self._decoding.prompt else []
-        return [*prompted, *(_Attempt(one, prompted=False) for one in (coolest, *warmer))]
+    def _attempts(self, *, warmer: bool) -> list["_Attempt"]:
+        temperatures = self._decoding.temperatures if warmer else self._decoding.temperatures[:1]
+        prompted = [_Attempt(temperatures[0], prompted=True)] if self._decoding.prompt else []
+        return [*prompted, *(_Attempt(one, prompted=False) for one in temperatures)]
 
     def _opening(self, prefix: list[int], attempt: "_Attempt") -> list[int]:
         return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]

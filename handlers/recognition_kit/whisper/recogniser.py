@@ -22,13 +22,9 @@ PROBE_TOKENS = 4
 class WhisperRecogniser(Recogniser):
     """`Recogniser` with a Whisper; the checkpoint says which languages it knows."""
 
-    def __init__(
-        self,
-        folder: Path,
-        device: torch.device,
-        options: RecognitionOptions,  # noqa: ARG002 - it knows its languages itself
-    ) -> None:
+    def __init__(self, folder: Path, device: torch.device, options: RecognitionOptions) -> None:
         self._checkpoint = load_checkpoint(folder, device)
+        self._fits_windows = options.windows == "fitted" and device.type == "cpu"
         self.network = self._checkpoint.network
         self.sample_rate = self._checkpoint.mel.sample_rate
         self.piece_seconds = self._checkpoint.mel.max_seconds
@@ -76,7 +72,10 @@ class WhisperRecogniser(Recogniser):
     ) -> RecognitionOutput:
         """Run one encoder pass and one decoding loop for the pieces of all *clips*."""
         whisper: Any = network
-        return Transcriber(self._checkpoint, whisper, max_pieces).run(clips)
+        transcriber = Transcriber(
+            self._checkpoint, whisper, max_pieces, fits_windows=self._fits_windows
+        )
+        return transcriber.run(clips)
 
     def details(self) -> dict[str, Any]:
         """Return languages, tasks, and whether it can tell when words are said."""

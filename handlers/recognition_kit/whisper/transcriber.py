@@ -30,14 +30,22 @@ from recognition_kit.whisper.word_times import PieceWord, time_words
 CENTISECONDS = 100
 PROBABILITY_DIGITS = 4
 DIVISIBLE_SECONDS = 4.0  # a shorter piece is not cut in two
+CONTEXT_STEP_SECONDS = 5.0  # of windows that are fitted, so that few lengths are told apart
+SILENCE_SECONDS = 2.0  # at least, at the end of such a window
+MISSED_SECONDS = 2.0  # without text at a piece's end, after which it is heard in a whole window
+SLOWEST = 1.5  # tokens of text in a second of speech; with fewer, too, it is heard again
 SMALL_WIDTH = 512  # Whisper tiny and base: their decoder's steps are short
 
 
 class _Window(NamedTuple):
-    """A piece of a clip on its way to the network."""
+    """A piece of a clip on its way to the network, which hears *context* samples of it.
+
+    Beyond the piece they are silence.
+    """
 
     clip: int
     piece: AudioPiece
+    context: int
 
 
 class _Part(NamedTuple):
@@ -69,14 +77,25 @@ class _Draft:
 
 
 class Transcriber:
-    """Transcribes the clips of one forward pass, whose decoding settings are the same."""
+    """Transcribes the clips of one forward pass, whose decoding settings are the same.
+
+    *fits_windows*: a short piece is not heard with silence up to 30 s, most of which the encoder
+    spends its time on.  A network was not trained to hear so: where the transcript is not good,
+    ends long before the piece or is short for it, the piece is heard again in a whole window.
+    """
 
     def __init__(
-        self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, max_pieces: int
+        self,
+        checkpoint: WhisperCheckpoint,
+        network: WhisperNetwork,
+        max_pieces: int,
+        *,
+        fits_windows: bool = False,
     ) -> None:
         self._checkpoint = checkpoint
         self._network = network
         self._max_pieces = max_pieces
+        self._fits_windows = fits_windows
         self._vocabulary = checkpoint.vocabulary
         self._rate = checkpoint.mel.sample_rate
 
@@ -85,29 +104,68 @@ class Transcriber:
         multilingual = self._vocabulary.multilingual
         drafts = [_Draft(clip, multilingual=multilingual) for clip in clips]
         decoder = PieceDecoder(self._checkpoint, self._network, clips[0].decoding)
-        longest = clips[0].decoding.context_samples
+        whole = clips[0].decoding.context_samples
         windows = [
-            _Window(number, piece)
+            self._window(number, piece, whole)
             for number, clip in enumerate(clips)
-            for piece in cut(clip.samples, longest, self._rate)
+            for piece in cut(clip.samples, whole, self._rate)
         ]
         logits: list[torch.Tensor] = []
         while windows:
-            now, windows = windows[: self._max_pieces], windows[self._max_pieces :]
-            encoded = decoder.encode([_samples(clips, window) for window in now])
+            now, windows = self._next_pass(windows)
+            context = now[0].context
+            encoded = decoder.encode([_samples(clips, window) for window in now], context)
             with one_thread(only_if=self._network.width <= SMALL_WIDTH):
                 prefixes = self._prefixes(decoder, encoded, now, drafts)
                 if clips[0].probe:
                     logits += decoder.first_logits(encoded, prefixes)
                 asked = [clips[window.clip].parameters for window in now]
-                divisible = [not clips[0].probe and self._is_divisible(window) for window in now]
-                decoded = decoder.decode(encoded, prefixes, asked, divisible)
+                divisible = [
+                    context == whole and not clips[0].probe and self._is_divisible(window)
+                    for window in now
+                ]
+                decoded = decoder.decode(
+                    encoded, prefixes, asked, divisible, warmer=context == whole
+                )
                 for place, (window, result) in enumerate(zip(now, decoded, strict=True)):
+                    if context < whole and self._missed_some(drafts[window.clip], window, result):
+                        windows.append(window._replace(context=whole))
+                        continue
                     one = [
                         KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in encoded
                     ]
                     windows += self._add(drafts[window.clip], window, result, decoder, one)
         return RecognitionOutput([draft.finish() for draft in drafts], logits)
+
+    def _window(self, clip: int, piece: AudioPiece, whole: int) -> _Window:
+        """Return the window in which *piece* is heard first; a *whole* one has as many samples."""
+        if not self._fits_windows:
+            return _Window(clip, piece, whole)
+        seconds = (piece.end - piece.start) / self._rate + SILENCE_SECONDS
+        steps = max(2, math.ceil(seconds / CONTEXT_STEP_SECONDS))
+        return _Window(clip, piece, min(whole, round(steps * CONTEXT_STEP_SECONDS * self._rate)))
+
+    def _next_pass(self, windows: list[_Window]) -> tuple[list[_Window], list[_Window]]:
+        """Return the windows that are as long as the first, as many as a pass takes, and the rest.
+
+        Windows of one pass are equally long, so that none is heard otherwise than alone.
+        """
+        alike = [window for window in windows if window.context == windows[0].context]
+        now = alike[: self._max_pieces]
+        taken = set(map(id, now))
+        return now, [window for window in windows if id(window) not in taken]
+
+    def _missed_some(self, draft: _Draft, window: _Window, decoded: DecodedPiece) -> bool:
+        """Return whether *window*, a fitted one, may have cost words of its piece."""
+        if not decoded.quality.is_good:
+            return True
+        if is_silence(decoded, draft.clip.parameters, self._vocabulary.first_timestamp):
+            return False
+        seconds = (window.piece.end - window.piece.start) / self._rate
+        spans = find_spans(decoded.hypothesis, self._vocabulary, seconds)
+        tokens = sum(span.last - span.first for span in spans)
+        ended = spans[-1].end if spans else 0.0
+        return seconds - ended > MISSED_SECONDS or tokens < SLOWEST * seconds
 
     def _prefixes(
         self,
@@ -151,7 +209,8 @@ class Transcriber:
         """Add what was said in *window* to *draft*; return what of it must be heard again."""
         if decoded.to_divide:
             halves = halve(draft.clip.samples, window.piece, self._rate)
-            return [_Window(window.clip, piece) for piece in halves]
+            whole = draft.clip.decoding.context_samples
+            return [self._window(window.clip, piece, whole) for piece in halves]
         if is_silence(decoded, draft.clip.parameters, self._vocabulary.first_timestamp):
             return []
         start, end = window.piece
@@ -171,7 +230,8 @@ class Transcriber:
         draft.parts.append((start, [part for part in parts if part.segment.text]))
         if rest is None:
             return []
-        return [_Window(window.clip, AudioPiece(start + round(rest * self._rate), end))]
+        piece = AudioPiece(start + round(rest * self._rate), end)
+        return [self._window(window.clip, piece, draft.clip.decoding.context_samples)]
 
     def _is_divisible(self, window: _Window) -> bool:
         return window.piece.end - window.piece.start >= DIVISIBLE_SECONDS * self._rate

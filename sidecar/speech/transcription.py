@@ -21,6 +21,7 @@ from sidecar.speech.voices import Listener
 from sidecar.telemetry.prometheus import SpeechMetrics
 
 AHEAD = 8  # stretches that are queued or in flight
+TOGETHER = 4  # stretches that are waited for before any is queued
 
 _TO_THE_HANDLER = TranscriptionParameters.__struct_fields__
 
@@ -81,11 +82,12 @@ class Transcription:
         """
         pending, started = self._pending, self._clock()
         try:
-            async with aclosing(self._finder.parts()) as parts:
-                async for part in parts:
+            async with aclosing(self._groups()) as groups:
+                async for group in groups:
                     self._count_heard()
-                    while not self._queue(part):
-                        yield await self._next()
+                    for part in group:
+                        while not self._queue(part):
+                            yield await self._next()
                     while pending and (len(pending) >= AHEAD or pending[0].answered):
                         yield await self._next()
             while pending:
@@ -96,6 +98,24 @@ class Transcription:
             self._count_heard()
             for request in pending:
                 request.close()
+
+    async def _groups(self) -> AsyncGenerator[list[SpeechStretch], None]:
+        """Yield the stretches, in groups that are queued at once.
+
+        In one job several are recognised in little more than the time of the longest.  While
+        another job is on its way they gather in the queue; before that they are gathered here,
+        unless the first one is waited for.
+        """
+        group: list[SpeechStretch] = []
+        async with aclosing(self._finder.parts()) as parts:
+            async for part in parts:
+                group.append(part)
+                alone = self._recording.streamed or self._detects
+                if self._pending or alone or len(group) == TOGETHER:
+                    yield group
+                    group = []
+        if group:
+            yield group
 
     def _count_heard(self) -> None:
         """Count what of the recording has come since this was called last."""

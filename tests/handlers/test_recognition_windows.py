@@ -27,9 +27,9 @@ def heard(fitted: Loaded) -> Iterator[list[tuple[int, float]]]:
     """Of each of the encoder's passes, how many windows there were and how long, in seconds."""
     passes: list[tuple[int, float]] = []
 
-    def note(_: torch.nn.Module, given: tuple[torch.Tensor]) -> None:
-        clips, _, frames = given[0].shape
-        passes.append((clips, frames / FRAMES_PER_SECOND))
+    def note(_: object, given: tuple[torch.Tensor]) -> None:
+        count, _, frames = given[0].shape
+        passes.append((count, frames / FRAMES_PER_SECOND))
 
     hook = fitted.handler.model.register_forward_pre_hook(note)
     yield passes
@@ -44,7 +44,7 @@ def test_a_clip_is_heard_with_little_silence_and_understood_alike(
     assert answer["text"] == wanted["text"]
 
 
-def test_windows_of_other_lengths_do_not_share_a_pass(
+def test_windows_of_other_lengths_are_encoded_apart_and_decoded_together(
     fitted: Loaded, speech: Samples, heard: list[tuple[int, float]]
 ) -> None:
     clips = [speech, speech[: 5 * RATE], speech]

@@ -9,20 +9,52 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from handler_kit.int8 import Int8Linear
 
 
 class KeysValues(NamedTuple):
-    """Keys and values of one attention layer: [rows, heads, positions, head size] each."""
+    """Keys and values of one attention layer: [rows, heads, positions, head size] each.
+
+    *mask* [rows, 1, 1, positions] is added to scores where a row has fewer positions than others:
+    0, or −∞ after its end.
+    """
 
     keys: torch.Tensor
     values: torch.Tensor
+    mask: torch.Tensor | None = None
 
     def take(self, rows: torch.Tensor) -> "KeysValues":
         """Return those of *rows*."""
-        return KeysValues(self.keys[rows], self.values[rows])
+        mask = None if self.mask is None else self.mask[rows]
+        return KeysValues(self.keys[rows], self.values[rows], mask)
+
+    def row(self, place: int, positions: int) -> "KeysValues":
+        """Return row *place* alone, with the *positions* that it has."""
+        alone = (slice(place, place + 1), slice(None), slice(positions))
+        return KeysValues(self.keys[alone], self.values[alone])
+
+
+def joined(parts: Sequence[KeysValues], order: Sequence[int]) -> KeysValues:
+    """Return the rows of all *parts*, those with fewer positions padded, in *order*."""
+    if len(parts) == 1:
+        return parts[0]
+    positions = [part.keys.shape[2] for part in parts]
+    longest = max(positions)
+    mask = parts[0].keys.new_zeros((len(order), 1, 1, longest), dtype=torch.float32)
+    first = 0
+    for part, count in zip(parts, positions, strict=True):
+        mask[first : first + len(part.keys), :, :, count:] = -torch.inf
+        first += len(part.keys)
+    padded = [
+        (pad(part.keys, padding), pad(part.values, padding))
+        for part, padding in zip(
+            parts, ((0, 0, 0, longest - count) for count in positions), strict=True
+        )
+    ]
+    keys, values = (torch.cat(each) for each in zip(*padded, strict=True))
+    return KeysValues(keys, values, mask).take(torch.tensor(order, device=keys.device))
 
 
 class DecoderCache:
@@ -90,8 +122,8 @@ class WhisperNetwork(torch.nn.Module):
         """Return an empty cache with room for *positions* tokens of *hypotheses* per clip."""
         said = []
         weight = self.decoder.embed_tokens.weight
-        for keys, _ in heard:
-            clips, heads, _, size = keys.shape
+        for layer in heard:
+            clips, heads, _, size = layer.keys.shape
             shape = (clips * hypotheses, heads, positions, size)
             said.append(KeysValues(weight.new_empty(shape), weight.new_empty(shape)))
         return DecoderCache(heard, said)
@@ -161,7 +193,8 @@ def _attend_heard(attention: Any, states: torch.Tensor, heard: KeysValues) -> to
     if heard.keys.dtype == torch.bfloat16 and heard.keys.device.type == "cpu":
         attended = _attend_in_bf16(queries, heard)
     else:
-        attended = scaled_dot_product_attention(queries, heard.keys, heard.values)
+        mask = None if heard.mask is None else heard.mask.to(queries.dtype)
+        attended = scaled_dot_product_attention(queries, heard.keys, heard.values, mask)
     projected: torch.Tensor = attention.out_proj(attended.transpose(1, 2).reshape(states.shape))
     return projected
 
@@ -170,7 +203,10 @@ def _attend_in_bf16(queries: torch.Tensor, heard: KeysValues) -> torch.Tensor:
     """Attention on a CPU: torch's own is eight times slower in bf16 for the one query of a step."""
     scale = 1 / math.sqrt(queries.shape[-1])
     scores = torch.matmul(queries.to(heard.keys.dtype), heard.keys.transpose(2, 3)).float()
-    weights = (scores * scale).softmax(dim=-1).to(heard.values.dtype)
+    scores *= scale
+    if heard.mask is not None:
+        scores += heard.mask
+    weights = scores.softmax(dim=-1).to(heard.values.dtype)
     return torch.matmul(weights, heard.values).to(queries.dtype)
 
 

@@ -97,8 +97,7 @@ class PieceDecoder:
         prefixes: Sequence[list[int]],
         asked: Sequence[TranscriptionParameters],
         divisible: Sequence[bool],
-        *,
-        warmer: bool = True,
+        retried: Sequence[bool],
     ) -> list[DecodedPiece]:
         """Return the best decoding of each piece.
 
@@ -106,13 +105,13 @@ class PieceDecoder:
         no speech was dropped for being in the prompt.  A decoding that repeats itself, or is too
         improbable, is tried again: first without the prompt, then at higher temperatures (the
         Whisper paper, 4.5); where none is good, the best counts.  A piece that is *divisible* is
-        not retried when it repeats itself: its parts will be heard instead.  Unless *warmer*,
-        nothing is tried at higher temperatures.
+        not retried when it repeats itself: its parts will be heard instead.  One that is not to be
+        *retried* is never tried at higher temperatures.
         """
         best: list[DecodedPiece | None] = [None] * len(prefixes)
         prompted: dict[int, DecodedPiece] = {}  # good, and yet to be compared
         places = list(range(len(prefixes)))
-        for attempt in self._attempts(warmer=warmer):
+        for attempt in self._attempts():
             tried = self._try(
                 _take(encoded, places),
                 [self._opening(prefixes[place], attempt) for place in places],
@@ -134,7 +133,7 @@ class PieceDecoder:
                     left.append(place)
                 elif judged.quality.repeats and bare and divisible[place]:
                     best[place] = judged._replace(to_divide=True)
-                elif not judged.quality.is_good:
+                elif not judged.quality.is_good and (attempt.prompted or retried[place]):
                     left.append(place)
             places = left
             if not places:
@@ -155,10 +154,10 @@ class PieceDecoder:
             [token for token in hypothesis.tokens if token < first_time]
         )
 
-    def _attempts(self, *, warmer: bool) -> list["_Attempt"]:
-        temperatures = self._decoding.temperatures if warmer else self._decoding.temperatures[:1]
-        prompted = [_Attempt(temperatures[0], prompted=True)] if self._decoding.prompt else []
-        return [*prompted, *(_Attempt(one, prompted=False) for one in temperatures)]
+    def _attempts(self) -> list["_Attempt"]:
+        coolest, *warmer = self._decoding.temperatures
+        prompted = [_Attempt(coolest, prompted=True)] if self._decoding.prompt else []
+        return [*prompted, *(_Attempt(one, prompted=False) for one in (coolest, *warmer))]
 
     def _opening(self, prefix: list[int], attempt: "_Attempt") -> list[int]:
         return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]

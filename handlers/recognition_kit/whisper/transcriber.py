@@ -16,7 +16,7 @@ from recognition_kit.transcript import Segment, Transcript, Word, mean_confidenc
 from recognition_kit.whisper.alignment import token_times
 from recognition_kit.whisper.checkpoint import WhisperCheckpoint
 from recognition_kit.whisper.hypothesis import Hypothesis
-from recognition_kit.whisper.network import KeysValues, WhisperNetwork
+from recognition_kit.whisper.network import WhisperNetwork, joined
 from recognition_kit.whisper.piece_decoder import (
     DecodedPiece,
     EncodedPieces,
@@ -112,29 +112,27 @@ class Transcriber:
         ]
         logits: list[torch.Tensor] = []
         while windows:
-            now, windows = self._next_pass(windows)
-            context = now[0].context
-            encoded = decoder.encode([_samples(clips, window) for window in now], context)
+            now, windows = windows[: self._max_pieces], windows[self._max_pieces :]
+            encoded, lengths = self._encode(decoder, clips, now)
             with one_thread(only_if=self._network.width <= SMALL_WIDTH):
                 prefixes = self._prefixes(decoder, encoded, now, drafts)
                 if clips[0].probe:
                     logits += decoder.first_logits(encoded, prefixes)
                 asked = [clips[window.clip].parameters for window in now]
+                fitted = [window.context < whole for window in now]
                 divisible = [
-                    context == whole and not clips[0].probe and self._is_divisible(window)
-                    for window in now
+                    not (clips[0].probe or fitted[place]) and self._is_divisible(window)
+                    for place, window in enumerate(now)
                 ]
-                decoded = decoder.decode(
-                    encoded, prefixes, asked, divisible, warmer=context == whole
-                )
+                retried = [not each for each in fitted]
+                decoded = decoder.decode(encoded, prefixes, asked, divisible, retried)
                 for place, (window, result) in enumerate(zip(now, decoded, strict=True)):
-                    if context < whole and self._missed_some(drafts[window.clip], window, result):
+                    draft = drafts[window.clip]
+                    if fitted[place] and self._missed_some(draft, window, result):
                         windows.append(window._replace(context=whole))
                         continue
-                    one = [
-                        KeysValues(k[place : place + 1], v[place : place + 1]) for k, v in encoded
-                    ]
-                    windows += self._add(drafts[window.clip], window, result, decoder, one)
+                    one = [layer.row(place, lengths[place]) for layer in encoded]
+                    windows += self._add(draft, window, result, decoder, one)
         return RecognitionOutput([draft.finish() for draft in drafts], logits)
 
     def _window(self, clip: int, piece: AudioPiece, whole: int) -> _Window:
@@ -145,15 +143,27 @@ class Transcriber:
         steps = max(2, math.ceil(seconds / CONTEXT_STEP_SECONDS))
         return _Window(clip, piece, min(whole, round(steps * CONTEXT_STEP_SECONDS * self._rate)))
 
-    def _next_pass(self, windows: list[_Window]) -> tuple[list[_Window], list[_Window]]:
-        """Return the windows that are as long as the first, as many as a pass takes, and the rest.
+    def _encode(
+        self, decoder: PieceDecoder, clips: Sequence[AudioClip], windows: Sequence[_Window]
+    ) -> tuple[EncodedPieces, list[int]]:
+        """Return what is heard in *windows*, and at how many positions in each of them.
 
-        Windows of one pass are equally long, so that none is heard otherwise than alone.
+        Windows of one length share the encoder's pass; all share what follows.
         """
-        alike = [window for window in windows if window.context == windows[0].context]
-        now = alike[: self._max_pieces]
-        taken = set(map(id, now))
-        return now, [window for window in windows if id(window) not in taken]
+        places: dict[int, list[int]] = {}
+        for place, window in enumerate(windows):
+            places.setdefault(window.context, []).append(place)
+        encoded = [
+            decoder.encode([_samples(clips, windows[place]) for place in group], context)
+            for context, group in places.items()
+        ]
+        lengths = [0] * len(windows)
+        for group, layers in zip(places.values(), encoded, strict=True):
+            for place in group:
+                lengths[place] = layers[0].keys.shape[2]
+        order = [place for group in places.values() for place in group]
+        rows = [order.index(place) for place in range(len(windows))]
+        return [joined(layers, rows) for layers in zip(*encoded, strict=True)], lengths
 
     def _missed_some(self, draft: _Draft, window: _Window, decoded: DecodedPiece) -> bool:
         """Return whether *window*, a fitted one, may have cost words of its piece."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import aiohttp
 import pytest
 
-from tests.integration.server import ROOT, SECRET, Server
+from tests.integration.server import ROOT, SECRET, Server, free_port
 from tests.integration.tokens import bearer
 
 
@@ -20,7 +20,8 @@ def archives() -> None:
 @pytest.fixture(scope="session")
 def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """TorchServe and the sidecar, as scripts/serve starts them."""
-    with Server(tmp_path_factory.mktemp("server")).running() as server:
+    folder, grpc_port = tmp_path_factory.mktemp("server"), str(free_port())
+    with Server(folder, grpc_port=grpc_port).running() as server:
         yield server
         assert server.stop() == 0
 

@@ -45,6 +45,11 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def grpc_address(self) -> str:
+        """Where gRPC is served, if its setting says so."""
+        return f"127.0.0.1:{self.environment['SIDECAR_GRPC_PORT']}"
+
     def start(self) -> None:
         command = [sys.executable, "-m", "sidecar", "--port", str(self.port)]
         with self.log.open("ab") as output:

@@ -22,7 +22,7 @@ Case = schemathesis.Case[Any]
 Token = Callable[[str], dict[str, str]]
 MAX_TIMEOUT_SECONDS = 300.0  # the default of the setting
 DOCUMENT = build_document(GROUPS, MAX_TIMEOUT_SECONDS)
-MODELS = "/models/"
+MODELS = ("/models/", "/v2/repository/models/")
 BY_MEANING = {  # what goes together, as text or inputs, or is needed among many models
     "/synthesize",
     "/transcribe",

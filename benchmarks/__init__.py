@@ -1,1 +1,10 @@
-"""Load and latency of the sidecar beside TorchServe called directly, in one run."""
+"""Programs that measure and check a running server.
+
+__main__        `scripts/bench`; what it measures is in parts/, what it measures beside in peers/
+turns           candidates that take turns, and the ratios between them
+report          tables, plots, and sections of documents
+servers         our server, TorchServe called directly, and peers' programs
+process_tree    processor time and memory of a server's processes
+answers         whether answers are right
+The others are checks with scripts of their own, or are run by `python -m`.
+"""

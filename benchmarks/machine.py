@@ -22,9 +22,10 @@ def description() -> str:
     facts = _cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
     has = facts.get("flags", "").split()
-    flags = " ".join(f"{flag}{'' if flag in has else ': no'}" for flag in FLAGS)
+    flags = " ".join(flag for flag in FLAGS if flag in has) or "none of them"
+    absent = " ".join(flag for flag in FLAGS if flag not in has)
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    return f"{name}, {len(cores())} processors ({flags}); load before: {load}"
+    return f"{name}, {len(cores())} processors ({flags}; not {absent}); load before: {load}"
 
 
 def cores() -> list[int]:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.machine import description
-from benchmarks.soak import write_section
+from benchmarks.report import write_section
 from tests.live.world import FAULTY, build_world
 
 NAMES = [f"model_{number}" for number in range(5)]

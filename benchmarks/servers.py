@@ -1,170 +1,148 @@
-"""TorchServe by hand on TCP ports, and the sidecar beside it, as an operator would start them."""
+"""The servers that are measured: ours, TorchServe called directly, and a peer's program."""
 
-import asyncio
+import contextlib
+import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.models.worker_start import WorkerStart
-from sidecar.torchserve.client import TorchServeClient
+from benchmarks.process_tree import ProcessTree
+from sidecar.catalog.model_store import archive_path
 from sidecar.torchserve.java import find_java_home
-from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import render_config
-from sidecar.torchserve.worker_log import WorkerLog
+from tests.integration.server import Server, free_port, quick_catalog, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 90.0
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave their core to the others
 
 
-class Servers(NamedTuple):
-    """Both servers' addresses, TorchServe's inference token, and the sidecar's process."""
+class Running(NamedTuple):
+    """A server that answers: its address, and the process that started all of its others."""
 
-    torchserve: str
-    management: str
-    keys: KeyFile
-    sidecar: str
-    sidecar_pid: int
+    url: str
+    pid: int
+
+    @property
+    def processes(self) -> ProcessTree:
+        """All of the server's."""
+        return ProcessTree(self.pid)
 
 
 class Direct(NamedTuple):
-    """A model registered for direct calls, with TorchServe's own batching."""
+    """How TorchServe batches a model by itself."""
 
-    archive: str
     batch_size: int
     delay_ms: int
 
     @property
     def name(self) -> str:
-        """The name that it is registered under."""
-        return f"{self.archive}_b{self.batch_size}_d{self.delay_ms}"
+        """What its row is called."""
+        return f"TorchServe, batch {self.batch_size}, {self.delay_ms} ms"
 
 
 @contextmanager
-def running(*variants: Direct) -> Iterator[Servers]:
-    """Starts both; *variants* are registered beside the sidecar's own models."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    ports = _free_ports(4)
-    urls = [f"http://127.0.0.1:{port}" for port in ports]
-    torchserve = _start_torchserve(folder, urls)
-    sidecar: subprocess.Popen[bytes] | None = None
+def ours(*models: str, **settings: str) -> Iterator[Running]:
+    """Run the sidecar and its TorchServe with *models* alone, as `scripts/serve` starts them."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        catalog = quick_catalog(folder, *models)
+        server = Server(folder, models_file=str(catalog), **settings)
+        with server.running():
+            assert server.process is not None
+            yield Running(server.url, server.process.pid)
+
+
+@contextmanager
+def torchserve(archive: str, direct: Direct) -> Iterator[Running]:
+    """Run TorchServe with one worker of *archive*, and our settings but for its own batching."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "tmp").mkdir()
+        apis = ("inference", "management", "metrics")
+        urls = {api: f"http://127.0.0.1:{free_port()}" for api in apis}
+        command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
+        command += ["--ts-config", str(_config(folder, urls)), "--disable-token-auth"]
+        command += ["--model-store", str(ROOT / "model_store")]
+        command += ["--log-config", str(ROOT / "sidecar" / "torchserve" / "log4j2.xml")]
+        environment = {
+            "JAVA_HOME": str(find_java_home()),
+            "TMPDIR": str(folder / "tmp"),
+            "TEMP": str(folder / "tmp"),
+            "LOG_LOCATION": str(folder),
+            "METRICS_LOCATION": str(folder),
+        }
+        with program(command, f"{urls['inference']}/ping", environment, folder) as pid:
+            _register(urls["management"], archive, direct)
+            yield Running(f"{urls['inference']}/predictions/{archive}", pid)
+
+
+@contextmanager
+def unpacked(model: str) -> Iterator[Path]:
+    """Give a folder with the files of *model*'s archive."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        with zipfile.ZipFile(archive_path(ROOT / "model_store", model)) as archive:
+            archive.extractall(folder)
+        yield Path(folder)
+
+
+@contextmanager
+def program(
+    command: Sequence[str], ready: str, environment: Mapping[str, str], folder: Path
+) -> Iterator[int]:
+    """Run *command* in *folder* and give its process id, once the address *ready* answers."""
+    log = folder / "output.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | QUIET | environment,
+            stdout=output,
+            stderr=output,
+        )
     try:
-        _wait((folder / "key_file.json").exists)
-        sidecar = _start_sidecar(folder, urls, ports[3])
-        _wait(lambda: _answers(f"{urls[3]}/readyz"))
-        keys = KeyFile(folder / "key_file.json")
-        asyncio.run(_register(urls, keys, variants))
-        yield Servers(urls[0], urls[1], keys, urls[3], sidecar.pid)
+        wait_for(lambda: process.poll() is not None or answers(ready), log)
+        if process.poll() is not None:
+            raise RuntimeError(f"{command} ended: {log.read_text()[-2000:]}")
+        yield process.pid
     finally:
-        for process in filter(None, (sidecar, torchserve)):
-            _stop(process)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start_torchserve(folder: Path, urls: list[str]) -> subprocess.Popen[bytes]:
-    (folder / "tmp").mkdir()
-    overrides = {
-        "inference_address": urls[0],
-        "management_address": urls[1],
-        "metrics_address": urls[2],
-        "allowed_urls": f"file://{ROOT}/model_store/.*",
-    }
-    config = folder / "config.properties"
-    config.write_text(render_config((ROOT / "config.properties").read_text(), overrides))
-    log = ROOT / "sidecar" / "torchserve" / "log4j2.xml"
-    command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
-    command += ["--ts-config", str(config), "--model-store", str(ROOT / "model_store")]
-    command += ["--log-config", str(log)]
-    environment = {
-        **os.environ,
-        "JAVA_HOME": str(find_java_home()),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TMPDIR": str(folder / "tmp"),
-        "TEMP": str(folder / "tmp"),
-        "LOG_LOCATION": str(folder),
-        "METRICS_LOCATION": str(folder),
-    }
-    return _start(command, folder, environment)
-
-
-def _start_sidecar(folder: Path, urls: list[str], port: int) -> subprocess.Popen[bytes]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "SIDECAR_MODELS_FILE": str(ROOT / "models.json"),
-        "SIDECAR_STATE_DIR": str(folder / "var"),
-        "SIDECAR_INFERENCE_URL": urls[0],
-        "SIDECAR_MANAGEMENT_URL": urls[1],
-        "SIDECAR_METRICS_URL": urls[2],
-        "SIDECAR_TORCHSERVE_KEY_FILE": str(folder / "key_file.json"),
-    }
-    return _start([sys.executable, "-m", "sidecar", "--port", str(port)], folder, environment)
-
-
-def _start(
-    command: list[str], folder: Path, environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        ProcessTree(process.pid).end()
         process.wait()
 
 
-async def _register(urls: list[str], keys: KeyFile, variants: tuple[Direct, ...]) -> None:
-    async with TorchServeClient(urls[0], urls[1], urls[2], keys) as client:
-        for variant in variants:
-            await client.register(
-                f"{variant.archive}.mar",
-                variant.name,
-                batch_size=variant.batch_size,
-                batch_delay_ms=variant.delay_ms,
-            )
-            await WorkerStart(client, WorkerLog(None)).start(variant.name, 1, 1, START_SECONDS)
-
-
-def _answers(url: str) -> bool:
+def answers(url: str, body: bytes | None = None) -> bool:
+    """Whether *url* answers with 200, to a POST of *body* if there is one."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, body, timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + START_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError("a server did not start")
-        time.sleep(0.1)
+def _config(folder: Path, urls: Mapping[str, str]) -> Path:
+    overrides = {f"{api}_address": url for api, url in urls.items()}
+    overrides["allowed_urls"] = f"file://{ROOT}/model_store/.*"
+    config = folder / "config.properties"
+    config.write_text(render_config((ROOT / "config.properties").read_text(), overrides))
+    return config
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+def _register(management: str, archive: str, direct: Direct) -> None:
+    query = (
+        f"url={archive}.mar&model_name={archive}&initial_workers=1&synchronous=true"
+        f"&batch_size={direct.batch_size}&max_batch_delay={direct.delay_ms}"
+    )
+    request = urllib.request.Request(f"{management}/models?{query}", method="POST")
+    with contextlib.suppress(urllib.error.HTTPError):  # what it registered tells
+        urllib.request.urlopen(request, timeout=120).close()
+    with urllib.request.urlopen(f"{management}/models/{archive}", timeout=10) as answer:
+        (model,) = json.loads(answer.read())
+    if (model["batchSize"], model["maxBatchDelay"]) != direct:
+        raise RuntimeError(f"TorchServe registered {model}")

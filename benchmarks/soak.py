@@ -12,16 +12,16 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
 import aiohttp
 import psutil
 
-from benchmarks.load import texts
 from benchmarks.machine import description
+from benchmarks.report import write_section
 from benchmarks.speech_server import serving
+from benchmarks.texts import mixed_texts
 from tests.faults.bad_requests import bad_requests
 from tests.integration.server import ROOT, Server
 from tests.integration.speech_client import speak
@@ -66,7 +66,7 @@ async def _numbers(http: aiohttp.ClientSession, chance: random.Random) -> int:
 
 
 async def _texts(http: aiohttp.ClientSession, chance: random.Random) -> int:
-    return await _predict(http, "sentence_transformer", texts(4, chance.randrange(10**6)))
+    return await _predict(http, "sentence_transformer", mixed_texts(4, chance.randrange(10**6)))
 
 
 async def _predict(http: aiohttp.ClientSession, model: str, inputs: object) -> int:
@@ -220,13 +220,6 @@ def _report(
         for each in growth
     ]
     return "\n".join(lines)
-
-
-def write_section(name: str, report: str, document: Path = DOCUMENT) -> None:
-    """Puts *report* between the marks of *name* in the document."""
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    before, rest = document.read_text().split(begin)
-    document.write_text(f"{before}{begin}\n{report}\n\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":

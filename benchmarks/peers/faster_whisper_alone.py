@@ -1,13 +1,11 @@
 """faster-whisper in int8, greedy: files one by one, by two workers, or in batched windows."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from faster_whisper import (  # type: ignore[import-not-found]
-    BatchedInferencePipeline,
-    WhisperModel,
-)
-from line_by_line import serve  # type: ignore[import-not-found, unused-ignore]
+from faster_whisper import BatchedInferencePipeline, WhisperModel
+from line_by_line import serve
 
 BATCH = 8  # windows of one file
 
@@ -32,7 +30,13 @@ def main(folder: str, how: str, threads: int) -> None:
         return " ".join(segment.text.strip() for segment in segments)
 
     pool = ThreadPoolExecutor(workers)
-    serve(lambda files: list(pool.map(text, files)))
+
+    def hear(files: list[str]) -> Iterator[tuple[int, str]]:
+        running = {pool.submit(text, file): place for place, file in enumerate(files)}
+        for each in as_completed(running):
+            yield running[each], each.result()
+
+    serve(hear)
 
 
 if __name__ == "__main__":

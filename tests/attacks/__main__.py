@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.machine import description
-from benchmarks.soak import write_section
+from benchmarks.report import write_section
 from tests.attacks.attack import Attack, Report, problems, run
 from tests.attacks.mutation.requests import mutated
 from tests.attacks.scenarios import ATTACKS

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.machine import description
-from benchmarks.soak import write_section
+from benchmarks.report import write_section
 from tests.faults.scenario import Report, check, run
 from tests.faults.scenarios import SCENARIOS
 from tests.live.world import build_world

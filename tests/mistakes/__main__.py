@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from benchmarks.soak import write_section
+from benchmarks.report import write_section
 from tests.mistakes.made import MISTAKES, told
 from tests.mistakes.table import DOCUMENT, HEAD, row
 

@@ -61,11 +61,12 @@ def manage(port: int, method: str, path: str, token: str | None = None) -> tuple
 
 
 class Plain(NamedTuple):
-    """A running TorchServe: its ports."""
+    """A running TorchServe: its ports, and its process."""
 
     port: int
     management: int
     metrics: int
+    pid: int = 0
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> 
     folder.mkdir()
     (folder / "tmp").mkdir()
     plain = Plain(free_port(), free_port(), free_port())
-    addresses = zip(("inference", "management", "metrics"), plain, strict=True)
+    addresses = zip(("inference", "management", "metrics"), plain[:3], strict=True)
     config = folder / "config.properties"
     config.write_text(
         "\n".join(
@@ -110,7 +111,7 @@ def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> 
         )
     try:
         wait_for(lambda: process.poll() is not None or _loaded(plain, models), log)
-        yield plain
+        yield plain._replace(pid=process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)

@@ -1,29 +1,36 @@
-"""A peer's program in a process of its own."""
+"""A peer without a server: a program in a process of its own."""
 
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-HERE = Path(__file__).parent
+from benchmarks.peers.environments import HERE
+from benchmarks.process_tree import ProcessTree
+from benchmarks.servers import QUIET
 
 
 class Took(NamedTuple):
-    """Seconds, without starting and loading, and one answer per input."""
+    """When each answer was there, in seconds from the question, and the answers in their order."""
 
-    seconds: float
+    seconds: list[float]
     answers: list[Any]
 
 
-class Peer:
+class LinePeer:
     """Runs *program*, a file beside this one, with *arguments* until the block ends."""
 
     def __init__(self, program: str, *arguments: str, python: str = sys.executable) -> None:
         self._command = [python, str(HERE / program), *arguments]
         self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def processes(self) -> ProcessTree:
+        """The program's."""
+        assert self._process is not None
+        return ProcessTree(self._process.pid)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -32,9 +39,10 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+            env=os.environ | QUIET,
         )
-        assert self._read() == "ready", self._command
+        if self._read() != "ready":
+            raise RuntimeError(f"{self._command}: was not ready")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,8 +58,8 @@ class Peer:
         self._process.stdin.write(json.dumps(list(inputs)) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._read())
-        if len(answer["answers"]) != len(inputs):
-            raise RuntimeError(f"{self._command[1]}: {len(answer['answers'])} answers")
+        if len(answer["seconds"]) != len(inputs):
+            raise RuntimeError(f"{self._command[1]}: {len(answer['seconds'])} answers")
         return Took(answer["seconds"], answer["answers"])
 
     def _read(self) -> str:
@@ -59,19 +67,5 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
-            raise RuntimeError(f"{self._command[1]} ended: {self._process.poll()}")
+            raise RuntimeError(f"{self._command} ended: {self._process.poll()}")
         return line
-
-
-def environment(name: str, folder: Path) -> str:
-    """Return the Python of a virtual environment in *folder* that holds what NAME.txt pins."""
-    pinned = HERE / f"{name}.txt"
-    place = folder / name
-    python = place / "bin" / "python"
-    done = place / pinned.name
-    if not done.exists() or done.read_bytes() != pinned.read_bytes():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(pinned)]
-        subprocess.run(install, check=True)
-        done.write_bytes(pinned.read_bytes())
-    return str(python)

@@ -1,0 +1,65 @@
+"""Load by wrk, which costs the machine little beside what it measures."""
+
+import re
+import subprocess
+import tempfile
+
+from benchmarks.turns import Answers
+
+# Every answer is looked at: the number in it must be the one that is expected.
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = {body}
+wrong = 0
+response = function(status, headers, body)
+  local number = tonumber(string.match(body, {pattern}))
+  if status == 200 and (not number or math.abs(number - {expected}) > {tolerance}) then
+    wrong = wrong + 1
+  end
+end
+local threads = {{}}
+setup = function(thread) table.insert(threads, thread) end
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format("RESULT %d %d %d %.1f %.1f %d\\n", summary.requests, summary.duration,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50), latency:percentile(99), threads[1]:get("wrong")))
+end
+"""
+TOLERANCE = 1e-3  # of a number between 0 and 1, in bf16 too
+
+
+def run_load(
+    url: str, body: str, pattern: str, expected: float, *, connections: int, seconds: float
+) -> Answers:
+    """Post *body* to *url* over *connections* for *seconds*.
+
+    Lua's *pattern* captures the number in an answer that must be *expected*.
+    """
+    script = SCRIPT.format(
+        body=_quoted(body), pattern=_quoted(pattern), expected=expected, tolerance=TOLERANCE
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
+        said = subprocess.run(
+            [*command, "-s", file.name, url], capture_output=True, text=True, check=True
+        ).stdout
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", said)
+    if found is None:
+        raise RuntimeError(f"wrk: {said}")
+    requests, microseconds, failed, wrong = (int(found[index]) for index in (1, 2, 3, 6))
+    return Answers(
+        requests - failed,
+        microseconds / 1e6,
+        float(found[4]) / 1000,
+        float(found[5]) / 1000,
+        failed,
+        f"{wrong} of {requests} answers were not {expected:.4f}" if wrong else None,
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,7 +1,7 @@
 """`scripts/bench`: measures this server, beside what people would pick instead.
 
-Parts: small_network (needs wrk), embeddings, recognition, synthesis, streams, archives, growth,
-wakes, start, idle, and memory, which takes an hour.  Each writes its tables and plots into
+Parts: small_network (needs wrk), hot_path, embeddings, recognition, synthesis, streams, archives,
+growth, wakes, start, idle, and memory, which takes an hour.  Each writes its tables and plots into
 docs/performance.md.  Peers are installed by pip into var/peers/, each into an environment of its
 own.
 """
@@ -9,8 +9,9 @@ own.
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from benchmarks.effort import Effort
 from benchmarks.machine import description
@@ -18,6 +19,7 @@ from benchmarks.parts import (
     archives,
     embeddings,
     growth,
+    hot_path,
     idle,
     memory,
     recognition,
@@ -31,8 +33,9 @@ from benchmarks.report import Report, publish
 from benchmarks.servers import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-PARTS: dict[str, Callable[[Effort], Awaitable[Report]]] = {
+PARTS: dict[str, Callable[[Effort], Coroutine[Any, Any, Report]]] = {
     "small_network": small_network.run,
+    "hot_path": hot_path.run,
     "embeddings": embeddings.run,
     "recognition": recognition.run,
     "synthesis": synthesis.run,

@@ -18,6 +18,7 @@ import aiohttp
 
 from benchmarks.machine import description
 from benchmarks.report import write_section
+from benchmarks.soak import DOCUMENT
 from tests.live.world import FAULTY, build_world
 
 NAMES = [f"model_{number}" for number in range(5)]
@@ -50,7 +51,7 @@ async def main(seconds: float) -> int:
         f"{metrics['load_failures']}."
     )
     print(report)
-    write_section("scaling", report)
+    write_section("scaling", report, DOCUMENT)
     return 0 if set(answers) == {"200"} else 1
 
 

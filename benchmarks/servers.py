@@ -103,7 +103,7 @@ def program(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | QUIET | environment,
+            env=os.environ | QUIET | dict(environment),
             stdout=output,
             stderr=output,
         )

@@ -197,7 +197,7 @@ async def main(seconds: float) -> int:
     refused = {name: dict(count) for name, count in good.items() if set(count) != {200}}
     report = _report(seconds, soak.answers, watch.growth(), machine)
     print(report)
-    write_section("soak", report)
+    write_section("soak", report, DOCUMENT)
     grown = [each.name for each in watch.growth() if not each.flat]
     for problem in (f"refused: {refused}" if refused else "", f"grew: {grown}" if grown else ""):
         if problem:

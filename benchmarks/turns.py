@@ -29,7 +29,7 @@ class Answers(NamedTuple):
     *failed* counts those that did not come, and *wrong* says what was not right with one.
     """
 
-    count: int
+    answered: int
     seconds: float
     p50_ms: float
     p99_ms: float
@@ -47,12 +47,12 @@ class Turn(NamedTuple):
     @property
     def per_second(self) -> float:
         """Answers per second."""
-        return self.answers.count / self.answers.seconds
+        return self.answers.answered / self.answers.seconds
 
     @property
     def cpu_per_thousand(self) -> float:
         """Seconds of processor time for 1,000 answers."""
-        return self.cpu_seconds / max(self.answers.count, 1) * 1000
+        return self.cpu_seconds / max(self.answers.answered, 1) * 1000
 
 
 class Candidate(NamedTuple):
@@ -116,8 +116,8 @@ async def _turn(candidate: Candidate, others: Iterable[ProcessTree]) -> Turn:
 
 def _refusal(answers: Answers) -> str | None:
     if answers.failed:
-        return f"{answers.failed} of {answers.count + answers.failed} answers failed"
-    if not answers.count:
+        return f"{answers.failed} of {answers.answered + answers.failed} answers failed"
+    if not answers.answered:
         return "no answers"
     return answers.wrong
 

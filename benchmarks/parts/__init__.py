@@ -1,6 +1,7 @@
 """What `scripts/bench` measures, each part in a module that returns a report.
 
 small_network   the example network: the way to a model, beside other servers
+hot_path        what a request costs the sidecar, beside a bare aiohttp application
 embeddings      MiniLM beside infinity-emb and the bare model
 recognition     Whisper beside faster-whisper and onnx-asr
 synthesis       the voices beside their own runtimes and Piper's server

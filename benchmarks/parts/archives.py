@@ -23,7 +23,9 @@ from tests.integration.server import Server, wait_for
 from tests.own_archives.plain import plain_torchserve
 
 NAME = "bench"
-BATCH_SIZE, BATCH_DELAY_MS, PASS_MS = 8, 20, 25
+BATCH_SIZE = 8
+DELAYS_MS = (1, 10)  # of TorchServe's own batches
+PASSES_MS = (0, 15)
 HANDLER = """
 import time
 
@@ -36,68 +38,77 @@ def handle(data, context):
         file.write(f"{{len(data)}}\\n")
     return ["done"] * len(data)
 """
-CONFIG = f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {BATCH_DELAY_MS}\n"
 LOADS = (1, 8, 64)
 FLOOD, URGENT = 64, 100
 LEAVING, LEAVE_SECONDS = 200, 0.2
 
 
 async def run(effort: Effort) -> Report:
-    """Return a table for each load, and what became of the urgent and of those that left."""
+    """Return tables for a quick handler and a slow one."""
+    texts = [await _with_handler(pass_ms, effort) for pass_ms in PASSES_MS]
+    return Report("\n\n".join(texts))
+
+
+async def _with_handler(pass_ms: int, effort: Effort) -> str:
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        server = stack.enter_context(our_server(folder, "ours"))
-        store = pack(folder / "direct", 1)
-        plain = stack.enter_context(plain_torchserve(folder / "plain", store, models=1))
-        address = f"http://127.0.0.1:{plain.port}/predictions/{NAME}"
-        direct = Running(address, plain.pid)
-        texts = [f"A batch of at most {BATCH_SIZE} takes {PASS_MS} ms."]
+        server = stack.enter_context(our_server(folder, "ours", pass_ms))
+        servers = {OURS: server}
+        for delay in DELAYS_MS:
+            store = pack(folder / f"direct-{delay}", pass_ms, delay_ms=delay)
+            place = folder / f"torchserve-{delay}"
+            plain = stack.enter_context(plain_torchserve(place, store, models=1))
+            url = f"http://127.0.0.1:{plain.port}/predictions/{NAME}"
+            servers[f"TorchServe, {delay} ms"] = Running(url, plain.pid)
+        texts = [f"### A handler that takes {pass_ms} ms for a batch of at most {BATCH_SIZE}"]
         for connections in LOADS:
             count = max(20, round(connections * effort.seconds * 10))
             candidates = [
                 Candidate(who, partial(_asked, each, count, connections), each.processes)
-                for who, each in ((OURS, server), ("TorchServe called directly", direct))
+                for who, each in servers.items()
             ]
             outcomes = await take_turns(candidates, effort.rounds)
             s = "s" if connections > 1 else ""
             texts.append(f"**{connections} connection{s}**\n\n{comparison(outcomes)}")
-        texts.append(await _priorities(server))
-        worked = [
-            ["ours", str(await _leaving(server, folder / "ours" / "worked"))],
-            [
-                "TorchServe called directly",
-                str(await _leaving(direct, folder / "direct" / "worked")),
-            ],
-        ]
-        texts.append(
-            f"**Clients that leave.** {LEAVING} clients ask at once, and leave after {LEAVE_SECONDS * 1000:g} ms:\n\n"
-            + table(["", "inputs worked on whose clients had left"], worked)
-        )
-    return Report("\n\n".join(texts))
+        if pass_ms:
+            texts.append(await _priorities(server, pass_ms))
+            direct = servers[f"TorchServe, {DELAYS_MS[0]} ms"]
+            worked = folder / f"direct-{DELAYS_MS[0]}" / "worked"
+            rows = [
+                [OURS, str(await _leaving(server, folder / "ours" / "worked"))],
+                ["TorchServe", str(await _leaving(direct, worked))],
+            ]
+            texts.append(
+                f"**Clients that leave.** {LEAVING} clients ask at once, and leave after "
+                f"{LEAVE_SECONDS * 1000:g} ms:\n\n"
+                + table(["", "inputs worked on whose clients had left"], rows)
+            )
+    return "\n\n".join(texts)
 
 
-def pack(folder: Path, copies: int) -> Path:
+def pack(folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10) -> Path:
     """Pack the archive into a model store in *folder*, as often as *copies*; return that."""
     store = folder / "store"
     store.mkdir(parents=True)
     (folder / "handler.py").write_text(
-        HANDLER.format(seconds=PASS_MS / 1000, file=str(folder / "worked"))
+        HANDLER.format(seconds=pass_ms / 1000, file=str(folder / "worked"))
     )
-    (folder / "config.yaml").write_text(CONFIG)
+    config = folder / "config.yaml"
+    config.write_text(f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n")
     for number in range(copies):
         command = [sys.executable, "-W", "ignore", "-m", "model_archiver.model_packaging"]
         command += ["--model-name", NAME if not number else f"{NAME}_{number}"]
         command += ["--version", "1.0", "--handler", str(folder / "handler.py")]
-        command += ["--config-file", str(folder / "config.yaml"), "--export-path", str(store)]
+        command += ["--config-file", str(config), "--export-path", str(store)]
         subprocess.run(command, check=True)
     return store
 
 
 @contextlib.contextmanager
-def our_server(parent: Path, name: str, copies: int = 1) -> Iterator[Running]:
+def our_server(parent: Path, name: str, pass_ms: int, copies: int = 1) -> Iterator[Running]:
     """Run our server with *copies* of the archive; its address is that of the first one."""
     folder = parent / name
-    store = pack(folder, copies)
+    store = pack(folder, pass_ms, copies=copies)
     (folder / "models.json").write_text('{"models": {}}')
     server = Server(folder, models_file=str(folder / "models.json"), model_store=str(store))
     with server.running():
@@ -122,7 +133,7 @@ async def _ask(http: aiohttp.ClientSession, url: str, _: int, priority: int = 0)
     return None if said == "done" else f"the answer {said[:40]!r}"
 
 
-async def _priorities(server: Running) -> str:
+async def _priorities(server: Running, pass_ms: int) -> str:
     """Return how requests of priority 0 and 10 fare under a flood of priority 0."""
     times: dict[int, list[float]] = {0: [], 10: []}
     loop = asyncio.get_running_loop()
@@ -150,7 +161,7 @@ async def _priorities(server: Running) -> str:
     rows = []
     for priority, taken in times.items():
         p50, p99 = percentiles(taken)
-        rows.append([str(priority), f"{p50:.0f}", f"{p99:.0f}", f"{p99 / PASS_MS:.1f}"])
+        rows.append([str(priority), f"{p50:.0f}", f"{p99:.0f}", f"{p99 / pass_ms:.1f}"])
     head = ["priority", "p50 ms", "p99 ms", "p99 in batch times"]
     return (
         f"**Priorities.** {FLOOD} clients ask on and on with priority 0, one with 10 "

@@ -13,7 +13,7 @@ import aiohttp
 import psutil
 
 from benchmarks.effort import Effort
-from benchmarks.parts.archives import BATCH_SIZE, NAME, PASS_MS, our_server
+from benchmarks.parts.archives import BATCH_SIZE, NAME, our_server
 from benchmarks.process_tree import MIB, own_cpu_seconds
 from benchmarks.report import Report, number, table
 from benchmarks.servers import ours
@@ -22,6 +22,7 @@ from benchmarks.turns import Answers, NoAnswer, timed
 from tests.integration.server import SECRET
 from tests.integration.tokens import bearer
 
+PASS_MS = 15
 MODELS = (1, 4, 16)
 WORKERS = (1, 2, 4)
 WORDS = (5, 20, 80, 160)
@@ -55,20 +56,20 @@ async def run(effort: Effort) -> Report:
 
 
 async def _with_models(folder: Path, count: int, effort: Effort) -> list[str]:
-    with our_server(folder, f"models-{count}", count) as server:
+    with our_server(folder, f"models-{count}", PASS_MS, count) as server:
         await _load(server.url, effort)
         sidecar = psutil.Process(server.pid)
         before = own_cpu_seconds(sidecar)
         load = await _load(server.url, effort)
-        cost = (own_cpu_seconds(sidecar) - before) / load.count * 1000
-        rate = number(load.count / load.seconds)
+        cost = (own_cpu_seconds(sidecar) - before) / load.answered * 1000
+        rate = number(load.answered / load.seconds)
         memory = f"{sidecar.memory_info().rss / MIB:.0f}"
         return [str(count), rate, number(load.p50_ms), number(cost), memory]
 
 
 async def _with_workers(folder: Path, effort: Effort) -> list[list[str]]:
     rows = []
-    with our_server(folder, "workers") as server:
+    with our_server(folder, "workers", PASS_MS) as server:
         base = server.url.partition("/predictions")[0]
         async with aiohttp.ClientSession(base, headers=bearer("admin", SECRET)) as http:
             for count in WORKERS:
@@ -145,5 +146,5 @@ def _right(answers: Answers) -> Answers:
 
 
 def _row(what: int, answers: Answers) -> list[str]:
-    rate = answers.count / answers.seconds
+    rate = answers.answered / answers.seconds
     return [str(what), *(number(each) for each in (rate, answers.p50_ms, answers.p99_ms))]

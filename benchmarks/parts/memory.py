@@ -36,7 +36,7 @@ async def run(effort: Effort) -> Report:
             )
             if load.failed or load.wrong:
                 raise RuntimeError(f"{load.failed} answers failed; {load.wrong}")
-            answered += load.count
+            answered += load.answered
             rows.append(_row((time.monotonic() - began) / 60, sidecar, answered))
     head = ["minutes", "answers so far", "resident MiB"]
     return Report(f"`example` over {CONNECTIONS} connections:\n\n{table(head, rows)}")

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from benchmarks.effort import Effort
 from benchmarks.http_load import run_load
@@ -96,7 +96,7 @@ def _work(
     return work
 
 
-def _plot(outcomes: dict[int, Sequence[Outcome]]) -> Plot:
+def _plot(outcomes: Mapping[int, Sequence[Outcome]]) -> Plot:
     lines: dict[str, list[tuple[float, float]]] = {}
     for connections, found in outcomes.items():
         for each in found:

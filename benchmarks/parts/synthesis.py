@@ -38,52 +38,44 @@ from tests.integration.speech_client import Audio, decoded, transcribe
 from tests.sentences import SENTENCES
 
 VOICE, JOE, RECOGNISER = "hibari_tts", "joe_tts", "whisper_tiny_en"
-COUNT = 16
-PIPER = "Piper's server"
+COUNTS = {VOICE: 16, JOE: 6}  # of sentences; joe's network is ten times as large
+OWN = "its own runtime, one after another"
 
-Ask = Callable[[int, dict[int, Audio]], Awaitable[Answers]]
-Speak = Callable[[str], Awaitable[Audio]]
+Said = dict[int, Callable[[], Audio]]  # by the sentence; decoding it is nobody's work
+Ask = Callable[[int, Said], Awaitable[Answers]]
+Speak = Callable[[str], Awaitable[bytes]]
 
 
 async def run(effort: Effort) -> Report:
     """Return a table for each voice and kind of work."""
-    sentences = SENTENCES[:COUNT]
     with contextlib.ExitStack() as stack:
-        models = (VOICE, JOE, RECOGNISER, "silero_vad")
-        server = stack.enter_context(ours(*models))
+        server = stack.enter_context(ours(VOICE, JOE, RECOGNISER, "silero_vad"))
         hibari = LinePeer("hibari_alone.py", python=environment("hibari", effort.environments))
         stack.enter_context(hibari)
         piper = stack.enter_context(_piper(effort))
         async with aiohttp.ClientSession() as http:
-            listener = _Listener(server, sentences)
-            say = functools.partial(_ours, http, server)
-            voice, joe = functools.partial(say, VOICE), functools.partial(say, JOE)
-            served = functools.partial(_piper_says, http, piper)
-            own = functools.partial(listener.lines, hibari)
+            hears = {voice: _Listener(server, SENTENCES[:many]) for voice, many in COUNTS.items()}
+            own = functools.partial(hears[VOICE].lines, hibari)
+            says = functools.partial(_piper_says, http, piper)
+            served = functools.partial(hears[JOE].client, says)
             texts = []
-            for name, connections, speak, label, theirs, processes in (
-                (VOICE, 1, voice, "its own runtime", own, hibari.processes),
-                (VOICE, COUNT, voice, "its own runtime, in turn", own, hibari.processes),
-                (JOE, 1, joe, PIPER, functools.partial(listener.client, served), piper.processes),
-                (
-                    JOE,
-                    COUNT,
-                    joe,
-                    PIPER,
-                    functools.partial(listener.client, served),
-                    piper.processes,
-                ),
+            for voice, label, theirs, processes in (
+                (VOICE, OWN, own, hibari.processes),
+                (JOE, "Piper's server", served, piper.processes),
             ):
-                mine = functools.partial(listener.client, speak)
-                outcomes = await take_turns(
-                    [
-                        listener.candidate(OURS, mine, connections, server.processes),
-                        listener.candidate(label, theirs, connections, processes),
-                    ],
-                    effort.rounds,
-                )
-                how = "one after another" if connections == 1 else "at once"
-                texts.append(f"**{name}, {COUNT} sentences {how}**\n\n{comparison(outcomes)}")
+                say = functools.partial(_ours, http, server, voice)
+                mine = functools.partial(hears[voice].client, say)
+                for connections in (1, COUNTS[voice]):
+                    outcomes = await take_turns(
+                        [
+                            hears[voice].candidate(OURS, mine, connections, server.processes),
+                            hears[voice].candidate(label, theirs, connections, processes),
+                        ],
+                        effort.rounds,
+                    )
+                    how = "one after another" if connections == 1 else "at once"
+                    title = f"`{voice}`, {COUNTS[voice]} sentences {how}"
+                    texts.append(f"**{title}**\n\n{comparison(outcomes)}")
     return Report("\n\n".join(texts))
 
 
@@ -98,42 +90,43 @@ class _Listener:
 
         After its first turn its words are compared, and then the length of its speech.
         """
-        spoken: dict[int, Audio] = {}
+        said: Said = {}
         heard: list[float] = []
 
         async def check() -> str | None:
-            seconds = [spoken[at].seconds for at in sorted(spoken)]
+            spoken = {at: said[at]() for at in sorted(said)}
+            seconds = [each.seconds for each in spoken.values()]
             if heard:
                 return other_lengths(seconds, heard)
             heard.extend(seconds)
             async with aiohttp.ClientSession(self._server.url) as http:
                 texts = [
                     str((await transcribe(http, wav(each.samples, each.rate)))["transcription"])
-                    for _, each in sorted(spoken.items())
+                    for each in spoken.values()
                 ]
-            return misheard(texts, [self._sentences[at] for at in sorted(spoken)])
+            return misheard(texts, [self._sentences[at] for at in spoken])
 
-        return Candidate(name, functools.partial(ask, connections, spoken), processes, check)
+        return Candidate(name, functools.partial(ask, connections, said), processes, check)
 
-    async def client(self, speak: Speak, connections: int, spoken: dict[int, Audio]) -> Answers:
+    async def client(self, speak: Speak, connections: int, said: Said) -> Answers:
         """Ask a server."""
 
         async def ask(number: int) -> None:
-            spoken[number] = await speak(self._sentences[number])
+            said[number] = functools.partial(decoded, await speak(self._sentences[number]))
 
         return await timed(ask, len(self._sentences), connections)
 
-    async def lines(self, peer: LinePeer, connections: int, spoken: dict[int, Audio]) -> Answers:
+    async def lines(self, peer: LinePeer, connections: int, said: Said) -> Answers:
         """Ask a program: for a sentence a line, or for all in one."""
         if connections == 1:
 
             async def ask(number: int) -> None:
                 took = await asyncio.to_thread(peer.ask, [self._sentences[number]])
-                spoken[number] = _audio(took.answers[0])
+                said[number] = functools.partial(_audio, took.answers[0])
 
             return await timed(ask, len(self._sentences), connections)
         took = await asyncio.to_thread(peer.ask, self._sentences)
-        spoken.update(enumerate(_audio(each) for each in took.answers))
+        said.update(enumerate(functools.partial(_audio, each) for each in took.answers))
         return answers_of(took.seconds, max(took.seconds), len(self._sentences))
 
 
@@ -143,20 +136,20 @@ def _audio(answer: Any) -> Audio:
     return Audio(pcm, samples, answer["rate"])
 
 
-async def _ours(http: aiohttp.ClientSession, server: Running, model: str, text: str) -> Audio:
+async def _ours(http: aiohttp.ClientSession, server: Running, model: str, text: str) -> bytes:
     body = {"text": text, "model": model, "timeout": 120}
     return await _post(http, f"{server.url}/synthesize", body)
 
 
-async def _piper_says(http: aiohttp.ClientSession, server: Running, text: str) -> Audio:
+async def _piper_says(http: aiohttp.ClientSession, server: Running, text: str) -> bytes:
     return await _post(http, f"{server.url}/synthesize", {"text": text})
 
 
-async def _post(http: aiohttp.ClientSession, url: str, body: object) -> Audio:
+async def _post(http: aiohttp.ClientSession, url: str, body: object) -> bytes:
     async with http.post(url, json=body, headers={"Accept": "audio/*"}) as response:
         if response.status != 200:
             raise NoAnswer(response.status)
-        return await asyncio.to_thread(decoded, await response.read())
+        return await response.read()
 
 
 @contextlib.contextmanager

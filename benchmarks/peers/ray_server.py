@@ -30,4 +30,4 @@ class Network:
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Network.bind(), blocking=True)
+    serve.run(Network.bind(), blocking=True)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.machine import description
 from benchmarks.report import write_section
+from benchmarks.soak import DOCUMENT
 from tests.faults.scenario import Report, check, run
 from tests.faults.scenarios import SCENARIOS
 from tests.live.world import build_world
@@ -35,7 +36,7 @@ async def main() -> int:
         finally:
             server.stop()
     table = HEAD + "|---|---|---|---|---|\n" + "".join(_row(each) for each in reports)
-    write_section("faults", f"{table}\nMeasured on {machine}.")
+    write_section("faults", f"{table}\nMeasured on {machine}.", DOCUMENT)
     return 1 if failures else 0
 
 

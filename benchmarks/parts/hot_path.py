@@ -1,4 +1,4 @@
-"""`python -m benchmarks.hot_path`: what one request to /predict costs the sidecar.
+"""What one request to /predict costs the sidecar.
 
 The sidecar runs alone in a process, in front of the tests' fake TorchServe.  Beside it runs a bare
 aiohttp application with one middleware, which reads the body and answers the same JSON.  Both are
@@ -6,13 +6,11 @@ asked in turn, so that a slow minute of the machine hits both; the ratio of thei
 is what counts.  Processor time is that of all threads, as the scheduler of Linux counts it.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import multiprocessing
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,8 @@ from typing import NamedTuple, cast
 import uvloop
 from aiohttp import web
 
+from benchmarks.effort import Effort
+from benchmarks.report import Report, number, table
 from tests.fake_torchserve import FakeTorchServe
 from tests.integration.server import Server
 from tests.sidecar.conftest import ECHO
@@ -53,6 +53,7 @@ ANSWER = {
 }
 EXPECTED = json.dumps(INPUTS, separators=(",", ":")).encode()
 START_SECONDS = 30.0
+CONNECTIONS = (1, 16, 64)
 
 
 class Load(NamedTuple):
@@ -215,37 +216,32 @@ def _sidecar() -> Iterator[tuple[int, int]]:
                 yield server.process.pid, server.port
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print a table: one row for each number of connections."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_path", description=__doc__)
-    parser.add_argument("--connections", nargs="+", type=int, default=[1, 16, 64])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each run")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args(arguments)
-    print("connections  sidecar µs  bare µs  ratio   sidecar/s   bare/s  p50 ms   bare")
+async def run(effort: Effort) -> Report:
+    """Return one table: a row for each number of connections."""
+    rows = await asyncio.to_thread(_rows, effort)
+    head = ["connections", "µs of CPU each", "bare", "ratio", "answers/s", "bare"]
+    return Report(table([*head, "p50 ms", "bare"], rows))
+
+
+def _rows(effort: Effort) -> list[list[str]]:
+    rows = []
     with _sidecar() as sidecar, _process(serve_bare) as bare:
         for server in (sidecar, bare):
-            _measure(*server, max(options.connections), options.seconds)  # warms up
-        for connections in options.connections:
+            _measure(*server, max(CONNECTIONS), effort.seconds)  # warms up
+        for connections in CONNECTIONS:
             pairs = [
-                [_measure(*server, connections, options.seconds) for server in (sidecar, bare)]
-                for _ in range(options.rounds)
+                [_measure(*server, connections, effort.seconds) for server in (sidecar, bare)]
+                for _ in range(effort.rounds)
             ]
-            print(_row(connections, pairs), flush=True)
-    return 0
+            rows.append(_row(connections, pairs))
+    return rows
 
 
-def _row(connections: int, pairs: Sequence[Sequence[Load]]) -> str:
+def _row(connections: int, pairs: Sequence[Sequence[Load]]) -> list[str]:
     ratio = statistics.median(ours.cpu_us / bare.cpu_us for ours, bare in pairs)
     (ours_rate, ours_p50, ours_cpu), (bare_rate, bare_p50, bare_cpu) = (
         (statistics.median(values) for values in zip(*loads, strict=True))
         for loads in zip(*pairs, strict=True)
     )
-    return (
-        f"{connections:11} {ours_cpu:11.1f} {bare_cpu:8.1f} {ratio:6.2f} "
-        f"{ours_rate:11.0f} {bare_rate:8.0f} {ours_p50:7.2f} {bare_p50:6.2f}"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    figures = (ours_cpu, bare_cpu, ratio, ours_rate, bare_rate, ours_p50, bare_p50)
+    return [str(connections), *(number(each) for each in figures)]

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import jiwer
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 import soxr
 from hibari.g2p import G2P
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer

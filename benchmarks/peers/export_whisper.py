@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization import (  # type: ignore[import-untyped]
+    QuantType,
+    quantize_dynamic,
+)
 from optimum.exporters.onnx import main_export
 
 PARTS = ("encoder_model", "decoder_model_merged")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sidecar.access.client_address import Network, client_address, parse_networks
 from sidecar.access.identity import Identity
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
-from sidecar.access.throttle import Ceiling
+from sidecar.access.throttle import NO_CEILING, Ceiling
 from sidecar.errors import TooManyRequests
 from sidecar.settings import Settings
 
@@ -70,6 +70,7 @@ class Limits:
             settings.throttle_gpu_memory_percent,
             settings.throttle_queue_depth,
         )
+        self.throttled = self.ceiling != NO_CEILING
         self._trusted: Sequence[Network] = parse_networks(settings.trusted_proxies)
         self._rates = RateLimiter(settings.rate_limit_storage)
         self._concurrency = Concurrency()

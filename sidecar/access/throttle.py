@@ -18,11 +18,6 @@ class Ceiling(NamedTuple):
     gpu_memory_percent: float | None
     queue_depth: int | None
 
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit at all."""
-        return self != NO_CEILING
-
 
 NO_CEILING = Ceiling(None, None, None)
 

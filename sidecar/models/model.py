@@ -87,7 +87,7 @@ class Model:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.key = key
-        self.spec = spec
+        self.change_spec(spec)
         self._history = history
         self._nudged = nudged
         self._clock = clock
@@ -122,6 +122,15 @@ class Model:
         self.operation: asyncio.Task[None] | None = None
         self._operation_name = ""
 
+    def change_spec(self, spec: ModelSpec) -> None:
+        """Note that its entry says *spec*.
+
+        It is *plain* if an input for it needs nothing but a place in its queue.
+        """
+        self.spec = spec
+        special = spec.is_own or spec.cache or spec.speaks_or_listens or spec.limits is not None
+        self.plain = not special
+
     # What it is now
 
     @property
@@ -154,13 +163,6 @@ class Model:
     def answers(self) -> bool:
         """Whether a request is answered, at once or after a wake from TorchServe."""
         return self.loaded or self._state in (State.IDLE, State.WAKING)
-
-    @property
-    def plain(self) -> bool:
-        """Whether an input for it needs nothing but a place in its queue."""
-        spec = self.spec
-        special = spec.is_own or spec.cache or spec.speaks_or_listens or spec.limits is not None
-        return not special
 
     @property
     def usable(self) -> bool:

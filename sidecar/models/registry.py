@@ -52,6 +52,8 @@ class ModelRegistry(Mapping[str, Model]):
 
     def find(self, name: str) -> Model | None:
         """Return the model that has *name*: its key, its hub id or an alias."""
+        if name in self._models:
+            return self._models[name]
         key = self.catalog.key_of(name)
         return None if key is None else self._models[key]
 
@@ -88,7 +90,7 @@ class ModelRegistry(Mapping[str, Model]):
         self._overruled.add(model.key)
         if spec is not None:
             self.catalog = self.catalog.with_spec(model.key, spec)
-            model.spec = spec
+            model.change_spec(spec)
 
     def withdraw(self, model: Model, reason: Unavailable) -> None:
         """Take out *model*, whatever files say of it, until it is entered by name."""

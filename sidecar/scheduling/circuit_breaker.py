@@ -24,6 +24,7 @@ class CircuitBreaker:
         self._backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS)
         self._pause = 0.0  # while it is open
         self._opened_at: float | None = None
+        self.at_rest = True  # closed, and the last job was answered: there is nothing to ask
 
     def state(self, now: float) -> BreakerState:
         """Return whether jobs may be sent: all, none, or one."""
@@ -37,6 +38,9 @@ class CircuitBreaker:
 
     def record_success(self) -> None:
         """Count an answered job, which closes the breaker."""
+        if self.at_rest:
+            return
+        self.at_rest = True
         self._failures = 0
         self._backoff.record_success()
         self._opened_at = None
@@ -47,6 +51,7 @@ class CircuitBreaker:
         if state == "open":
             return False  # sent before it opened
         self._failures += 1
+        self.at_rest = False
         if state == "closed" and self._failures < FAILURES:
             return False
         self._opened_at, self._pause = now, self._backoff.record_failure()

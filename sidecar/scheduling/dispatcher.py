@@ -145,7 +145,8 @@ class Dispatcher:
         """Queue *entries*, all or none.  Raises QueueFull, or why the model is closed."""
         if self._closed is not None:
             raise self._closed.with_traceback(None)
-        self._check_breaker()
+        if not self._breaker.at_rest:
+            self._check_breaker()
         self.used_at = self._clock()
         self.queue.put(entries, self._clock())
         self._schedule_pump()
@@ -207,6 +208,8 @@ class Dispatcher:
 
     def _free_slots(self) -> int:
         """Return how many jobs may be in flight; while jobs keep failing, one after a pause."""
+        if self._breaker.at_rest:
+            return self.slots
         now = self._clock()
         match self._breaker.state(now):
             case "closed":

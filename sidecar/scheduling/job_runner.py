@@ -55,7 +55,8 @@ class JobRunner(Runner):
             if not batch:
                 return
             header, bodies = await self._ask(job, batch)
-            self._breaker.record_success()
+            if not self._breaker.at_rest:
+                self._breaker.record_success()
             self._record_job(batch, started, header.timings)
             if header.memory is not None:
                 self.memory[header.worker] = header.memory

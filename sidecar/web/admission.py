@@ -289,8 +289,8 @@ class Admission:
         )
 
     def _refuse_overload(self) -> None:
-        ceiling = self._control.limits.ceiling
-        reason = exceeded(ceiling, self._control.read_load()) if ceiling.limited else None
+        limits = self._control.limits
+        reason = exceeded(limits.ceiling, self._control.read_load()) if limits.throttled else None
         if reason is not None:
             raise Overloaded(reason, retry_after=2)
 

@@ -239,7 +239,7 @@ class FastPath:
 
     def __post_init__(self) -> None:
         """Take nothing where each request has to be counted, or the machine's load asked for."""
-        if self.limits.per_client.limited or self.limits.ceiling.limited:
+        if self.limits.per_client.limited or self.limits.throttled:
             self.fast_routes = {}
 
     def take(

@@ -69,6 +69,7 @@ from sidecar.web.turns import Turns
 
 if TYPE_CHECKING:
     from sidecar.exporting import Exporting
+    from sidecar.web.traced import RequestTracing
 
 ENGINE_LOOK_SECONDS = 0.5  # how old the look at TorchServe in /health and /readyz may be
 COUNTS_LOOK_SECONDS = 1.0  # the same, for its counts in /stats
@@ -282,6 +283,11 @@ class Program:
     def new_admission(self) -> Callable[..., Admission]:
         """Builds the admission of one request."""
         return Admission if self.exporting is None else self.exporting.requests.admission
+
+    @property
+    def request_tracing(self) -> "RequestTracing | None":
+        """Tells the spans of requests, if they are exported."""
+        return None if self.exporting is None else self.exporting.requests
 
     @cached_property
     def measurement(self) -> Measurement:

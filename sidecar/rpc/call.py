@@ -10,12 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from sidecar.errors import InvalidBody, SidecarError, exhaustion
 from sidecar.rpc.calls import CallsInProgress
@@ -29,6 +29,9 @@ from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.error_forms import Fault
 from sidecar.web.measurement import InferenceCall, Measurement
 from sidecar.web.route import Route
+
+if TYPE_CHECKING:  # it imports OpenTelemetry, which only some use
+    from sidecar.web.traced import RequestTracing
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +57,17 @@ class CallHead:
     """What admission reads of a call: its metadata as headers, and the address it came from."""
 
     def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-        self.headers = CIMultiDict(
-            (key, value)
-            for key, value in context.invocation_metadata() or ()
-            if isinstance(value, str)
+        self.headers = CIMultiDictProxy(
+            CIMultiDict(
+                (key, value)
+                for key, value in context.invocation_metadata() or ()
+                if isinstance(value, str)
+            )
         )
         self.remote = _address(context.peer())
+
+    def get(self, _: object) -> None:
+        """Return what is kept for a request: nothing is for a call."""
 
     def as_request(self) -> Any:
         """Return it to stand for a request where no more than its head is read."""
@@ -93,6 +101,7 @@ class CallParts:
     metrics: Metrics
     access_log: AccessLog
     calls: CallsInProgress
+    request_tracing: "RequestTracing | None"
 
 
 class Door:
@@ -112,6 +121,16 @@ class Door:
         async def serve(messages: AsyncIterator[bytes], context: Any) -> bytes:
             return await self._serve(method, messages, context)
 
+        async def serve_in_span(messages: AsyncIterator[bytes], context: Any) -> bytes:
+            assert tracing is not None
+            with tracing.call(SERVICE, method.name, CallHead(context)) as span:
+                try:
+                    return await self._serve(method, messages, context)
+                finally:
+                    span.set_attribute("rpc.grpc.status_code", _number(context.code()))
+
+        if (tracing := self._parts.request_tracing) is not None:
+            return grpc.stream_unary_rpc_method_handler(serve_in_span)
         return grpc.stream_unary_rpc_method_handler(serve)
 
     async def _serve(
@@ -123,7 +142,7 @@ class Door:
         began, parts, head = time.perf_counter(), self._parts, CallHead(context)
         request_id = request_head.request_id(head.as_request()) or request_head.new_request_id()
         mark = REQUEST_ID.set(request_id)
-        admission = Admission(parts.admission, head.as_request(), method.route)
+        admission = parts.admission.new_admission(parts.admission, head.as_request(), method.route)
         status, answer = CLIENT_LEFT, b""
         try:
             with parts.calls.one_more():
@@ -194,6 +213,11 @@ async def _refuse(context: "grpc.aio.ServicerContext[Any, Any]", exc: SidecarErr
     sentence = f"{fault.error} ({fault.detail})" if fault.field else fault.error
     headers = tuple((name.lower(), value) for name, value in exc.headers.items())
     await context.abort(_CODES.get(exc.status, default), sentence, headers)
+
+
+def _number(code: Any) -> int:
+    """Return the number of a status; a call without one has succeeded."""
+    return int(code.value[0]) if isinstance(code, grpc.StatusCode) else int(code or 0)
 
 
 def _address(peer: str) -> str | None:

@@ -33,6 +33,8 @@ async def serving_calls(
             ("grpc.max_receive_message_length", int(settings.max_body_mb * MB)),
             ("grpc.max_send_message_length", _UNLIMITED),
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
+            ("grpc.server_handshake_timeout_ms", _ms(settings.header_timeout_seconds)),
+            ("grpc.max_connection_idle_ms", _ms(settings.keep_alive_seconds)),
         ],
         maximum_concurrent_rpcs=settings.max_connections,
     )
@@ -60,6 +62,10 @@ async def _listen(server: grpc.aio.Server, settings: Settings) -> int:
             f"cannot serve gRPC on {address}: another program may use the port, or the certificate "
             "and its key do not fit; see SIDECAR_GRPC_PORT and SIDECAR_GRPC_CERTIFICATE_FILE"
         ) from exc
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _read(path: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from aiohttp import hdrs, web
@@ -129,6 +130,18 @@ class RequestTracing:
             name = f"{name} {route}"
         parent = request_head.given_traceparent(request)
         return self._tracing.begin(name, parent, attributes, kind=SpanKind.SERVER)
+
+    @contextmanager
+    def call(self, service: str, method: str, head: request_head.Headed) -> Iterator[Span]:
+        """Run one call over gRPC in a span, which continues the client's trace if there is one."""
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        parent = request_head.given_traceparent(head)
+        span = self._tracing.begin(f"{service}/{method}", parent, attributes, kind=SpanKind.SERVER)
+        try:
+            with placed_at(span):
+                yield span
+        finally:
+            span.end()
 
     def admission(self, *args: Any) -> Admission:
         """Return the admission of a request, which tells its spans."""

@@ -24,8 +24,11 @@ from sidecar.settings import Settings, SettingsError
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken
 from tests.integration.server import ROOT, free_port
 from tests.integration.tokens import bearer
+from tests.otlp_receiver import OtlpReceiver, attributes
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 from tests.sidecar.open_inference.test_infer import DTYPES, FLOATS, WHOLE, the_program, until
+from tests.sidecar.telemetry.test_tracing import PARENT, TRACE, TRACEPARENT
+from tests.sidecar.test_lifecycle import leave
 
 Calls = service_pb2_grpc.GRPCInferenceServiceStub
 
@@ -316,6 +319,50 @@ async def test_the_id_of_a_call_is_the_clients_or_a_new_one(running: RunningCall
         metadata = await call.initial_metadata()
         assert metadata["x-request-id"] == given or (given is None and metadata["x-request-id"])
         assert (await call).live
+
+
+async def test_a_call_is_a_span_in_the_clients_trace(
+    start_calls: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # ms: spans leave at once
+    receiver = OtlpReceiver()
+    await receiver.start()
+    running = await start_calls(otlp_endpoint=receiver.url)
+    asked = of_contents("FP32", [1, 3], fp32_contents=[1, 2, 3])
+    name = "inference.GRPCInferenceService/ModelInfer"
+    await running.stub.ModelInfer(asked, metadata=[("traceparent", TRACEPARENT)])
+    asked.model_name = "nobody"
+    await refused(running.stub.ModelInfer(asked))
+    await until(lambda: len(receiver.named(name)) == 2 and bool(receiver.named("job")))
+    good, bad = receiver.named(name)
+    assert good.trace_id.hex() == receiver.named("job")[0].trace_id.hex() == TRACE
+    assert good.parent_span_id.hex() == PARENT
+    assert attributes(good.attributes) == {
+        "rpc.system": "grpc",
+        "rpc.service": "inference.GRPCInferenceService",
+        "rpc.method": "ModelInfer",
+        "rpc.grpc.status_code": 0,
+    }
+    assert attributes(bad.attributes)["rpc.grpc.status_code"] == 5  # NOT_FOUND
+    await running.client.close()
+    await receiver.stop()
+
+
+async def test_a_drain_answers_the_calls_that_it_finds(
+    start_calls: Start, torchserve: FakeTorchServe
+) -> None:
+    running = await start_calls(drain_seconds=20.0)
+    torchserve.hold()
+    asked = of_contents("FP32", [1, 3], fp32_contents=[1, 2, 3])
+    call = running.stub.ModelInfer(asked)
+    await until(lambda: bool(torchserve.jobs))
+    leaving = asyncio.create_task(leave(running.client))
+    await until(the_program(running.client).draining.is_set)
+    code, details = await refused(running.stub.ModelInfer(asked))
+    assert (code, "shutting down" in details) == (grpc.StatusCode.UNAVAILABLE, True)
+    torchserve.release()
+    assert list((await call).outputs[0].contents.fp32_contents) == [1, 2, 3]
+    await leaving
 
 
 async def test_an_unknown_method_is_unimplemented(running: RunningCalls) -> None:

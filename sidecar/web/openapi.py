@@ -52,8 +52,9 @@ def build_document(groups: Sequence[RouteGroup], max_timeout_seconds: float) -> 
     paths: dict[str, dict[str, Any]] = {}
     for group in groups:
         for route in group.routes:
-            operation = {"tags": [group.name], **_operation(route, schemas)}
-            paths.setdefault(route.path, {})[route.method.lower()] = operation
+            for method in route.methods:
+                operation = {"tags": [group.name], **_operation(route, method, schemas)}
+                paths.setdefault(route.path, {})[method.lower()] = operation
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -88,9 +89,10 @@ def _bound_timeouts(part: Any, max_seconds: float) -> None:
             _bound_timeouts(value, max_seconds)
 
 
-def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _operation(route: Route, method: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    name = route.handler.__name__
     operation: dict[str, Any] = {
-        "operationId": route.handler.__name__,
+        "operationId": name if method == route.method else f"{name}_by_{method.lower()}",
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }

@@ -229,6 +229,6 @@ class Registration:
         self._begun.discard(task)
         exc = None if task.cancelled() else task.exception()
         if isinstance(exc, SidecarError):
-            log.warning("%s did not come about: %s", task.get_name(), exc.detail)
+            log.warning("%s failed: %s", task.get_name(), exc.detail)
         elif exc is not None:
             log.error("%s failed", task.get_name(), exc_info=exc)

@@ -30,9 +30,9 @@ class PlainPredictions:
     def prepare(self, body: bytes) -> "PlainPrediction | None":
         """Return what is to be run; None where the ordinary way has to look at *body*.
 
-        That is so for what is wrong, for batches, for a token in the body, for a version, and for
-        a model that sleeps, has limits or kept results, speaks, listens, or has a handler of its
-        own.
+        That is so for invalid requests, for batches, for a token in the body, for a version, and
+        for a model that sleeps, has limits or kept results, speaks, listens, or has a handler of
+        its own.
         """
         if len(body) > self._max_bytes:
             return None

@@ -54,7 +54,7 @@ class PredictCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PredictParts:
-    """What runs models, or has run them before."""
+    """The parts that run models, or keep earlier results."""
 
     settings: Settings
     models: ModelRegistry
@@ -151,7 +151,7 @@ def _answer(
 
 
 def _result(replies: Sequence[Reply | SidecarError], is_batch: bool) -> msgspec.Raw:
-    """Return the result as JSON.  Raises the gravest error if no input has a result."""
+    """Return the result as JSON.  Raises the most severe error if no input has a result."""
     errors = [reply for reply in replies if isinstance(reply, SidecarError)]
     if len(errors) == len(replies):
         worst = max(errors, key=lambda error: error.status)

@@ -53,7 +53,7 @@ async def predictions_at_url_path(request: web.Request) -> web.StreamResponse:
 
 
 async def explanations(request: web.Request) -> web.StreamResponse:
-    """Answer with what the handler's explanation of the body is."""
+    """Answer with the handler's explanation of the body."""
     return await _run(request, "explanations")
 
 

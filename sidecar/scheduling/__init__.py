@@ -11,6 +11,5 @@ request_runner  forwards one request to a handler that is not ours
 bursts          when those are sent, so that TorchServe's batches are full (pure)
 traced_runners  the same two, telling their spans to who exports them
 job             the bytes that go to the handler and come back
-job_errors      what clients are told when a job or one of its items fails
 circuit_breaker stops sending to a model whose jobs keep failing (pure)
 """

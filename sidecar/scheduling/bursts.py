@@ -66,7 +66,7 @@ class Bursts:
         return self.begin(min(waiting, self._size), now, crowd=in_flight + waiting)
 
     def begin(self, jobs: int, now: float, crowd: int) -> Plan:
-        """Begin a burst of *jobs*, whatever else there is; *crowd* are waiting or in flight."""
+        """Begin a burst of *jobs*; *crowd* requests are waiting or in flight."""
         self._current = Burst(now)
         self._crowd = crowd
         return Plan(jobs)

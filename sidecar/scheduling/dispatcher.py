@@ -28,7 +28,7 @@ from sidecar.torchserve.client import TorchServeClient
 
 
 class RequestCounts(NamedTuple):
-    """Requests of clients: none of a *waiting* one's inputs is in a job, some of *running* are."""
+    """How many requests of clients wait with all their inputs, and how many have some in jobs."""
 
     waiting: int
     running: int
@@ -104,7 +104,7 @@ class Dispatcher:
 
     @property
     def worker_memory(self) -> dict[int, WorkerMemory]:
-        """What each worker, by its process id, told last of its memory; ours to prune."""
+        """What each worker last reported of its memory, by process id; the owner may prune it."""
         return self._runner.memory
 
     @property
@@ -126,7 +126,7 @@ class Dispatcher:
         self._schedule_pump()
 
     def hold(self) -> None:
-        """Take entries and let them wait: no worker is READY for a moment, or until a wake."""
+        """Take entries and let them wait: for now, or until a wake, no worker is READY."""
         self._workers = 0
         self._closed = None
 
@@ -165,7 +165,7 @@ class Dispatcher:
         self.queue.discard(entries)
 
     async def until_none_in_flight(self) -> None:
-        """Wait until every job that was sent is answered; while it is held, no others are sent."""
+        """Wait until every sent job has been answered; a held gate lets no others be sent."""
         while self._jobs:
             await asyncio.wait(self._jobs)
 

@@ -44,13 +44,13 @@ class Pieces(AsyncIterator[bytes]):
 
     @abstractmethod
     def leave(self) -> None:
-        """Nobody takes pieces any more."""
+        """Take no more pieces."""
 
 
 class Entry:
     """One input of a request, on its way through the queue and a job.
 
-    Its reply is given exactly once: later ones are not heard.
+    Its reply is given exactly once: later ones are ignored.
     """
 
     __slots__ = (
@@ -135,13 +135,13 @@ class AwaitedEntry(Entry):
             self.reply.set_exception(error)
 
     def leave(self) -> None:
-        """Stop waiting, and see to it that an error which nobody will look at is not reported."""
+        """Stop waiting; an error that nobody will look at is then not reported."""
         if not self.reply.cancel() and not self.reply.cancelled():
             self.reply.exception()
 
 
 def _weight(parameters: Mapping[str, Any]) -> int:
-    """About how many bytes *parameters* are in a job: a voice to clone comes with each sentence."""
+    """Return roughly how many bytes *parameters* take in a job: each sentence brings its voice."""
     return sum(
         len(value) if isinstance(value, str) else NUMBER_BYTES * len(value)
         for value in parameters.values()

@@ -1,9 +1,8 @@
 """The job format, the dispatcher's half.  `handler_kit.job` is the handler's.
 
-Bytes, both ways: ``\\x00JOB``, the header's length as an unsigned 32-bit big-endian
-number, the header as JSON, then the items' bodies one after another, each as long as
-its header says.  Bodies stay the bytes that the client sent: one client's bad bytes
-can spoil one item and no other.
+Bytes, both ways: ``\\x00JOB``, the header's length as an unsigned 32-bit big-endian number, the
+header as JSON, then the items' bodies one after another, each as long as its header says.  Bodies
+stay the bytes that the client sent: the bad bytes of one client spoil only one item.
 """
 
 import struct
@@ -86,7 +85,7 @@ class JobAnswerHeader(msgspec.Struct):
 
 
 class MalformedAnswer(Exception):
-    """TorchServe answered 200 with something that is no job answer."""
+    """TorchServe answered 200 with something that is not a job answer."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -4,7 +4,17 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
-from sidecar.errors import EngineUnavailable, Exhausted, InternalError, Unavailable
+from sidecar.errors import (
+    EngineUnavailable,
+    Exhausted,
+    InputRefused,
+    InternalError,
+    ModelNotReady,
+    OutOfMemory,
+    SidecarError,
+    Unavailable,
+    WorkerDied,
+)
 from sidecar.scheduling.entry import Body, Entry, Reply
 from sidecar.scheduling.job import (
     AnswerHeader,
@@ -15,7 +25,6 @@ from sidecar.scheduling.job import (
     decode_answer,
     encode_job,
 )
-from sidecar.scheduling.job_errors import item_error, job_error
 from sidecar.scheduling.runner import Runner, asked_by
 from sidecar.torchserve.client import (
     EngineGone,
@@ -98,7 +107,7 @@ class JobRunner(Runner):
     def _pack(self, members: Sequence[Entry]) -> tuple[Sequence[Entry], bytes]:
         """Return those of *members* that can be sent, and the job that they make.
 
-        Whoever cannot be put into a job is refused, and spoils it for nobody else.
+        An entry that cannot be put into a job is refused, and does not affect the others.
         """
         try:
             return members, _job_of(members)
@@ -158,7 +167,7 @@ class JobRunner(Runner):
                 self._refuse(entry, item)
 
     def _refuse(self, entry: Entry, item: AnswerHeader) -> None:
-        error = item_error(item)
+        error = _item_error(item)
         if isinstance(error, InternalError):
             cause = (item.cause or item.error or "no cause was told")[:MAX_CAUSE]
             log.error(
@@ -176,7 +185,7 @@ class JobRunner(Runner):
         log.warning(
             "a job of %d for %s: %s", len(batch), self._model, refusal, extra=asked_by(batch)
         )
-        self._try_again(batch, job_error(self._model, refusal), alone=True)
+        self._try_again(batch, _job_error(self._model, refusal), alone=True)
 
 
 def _job_of(batch: Sequence[Entry]) -> bytes:
@@ -192,3 +201,21 @@ def _job_of(batch: Sequence[Entry]) -> bytes:
         for index, entry in enumerate(batch)
     ]
     return encode_job(items, cast("Sequence[Body]", [entry.body for entry in batch]))
+
+
+def _job_error(model: str, refusal: EngineRefused) -> SidecarError:
+    """Return the error of each input of a job that TorchServe refused, if no retry succeeds."""
+    if refusal.status == 507:
+        return OutOfMemory("try fewer or smaller ones", field="inputs")
+    if refusal.status in (404, 503):
+        return ModelNotReady(f"no worker of {model} took the job", field="model_name")
+    return WorkerDied("tried twice", field="inputs")
+
+
+def _item_error(item: AnswerHeader) -> SidecarError:
+    """Return the error of one input that the handler refused."""
+    if item.status == 400:
+        return InputRefused(item.rule or item.error or "", item.field)
+    if item.status == 503:
+        return OutOfMemory("try fewer or smaller ones", field="inputs")
+    return InternalError()

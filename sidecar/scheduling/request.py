@@ -68,12 +68,12 @@ class PendingRequest:
         return all(entry.reply.done() for entry in self.entries)
 
     def renew(self) -> None:
-        """Start the time-out again: an answer that is sent in parts has one for each part."""
+        """Restart the time-out: an answer that is sent in parts has one for each part."""
         self._timer.cancel()
         self._timer = self._set_timer(self._request.timeout)
 
     def close(self) -> None:
-        """Stop waiting: discard what is queued, and ignore replies that still come."""
+        """Stop waiting: discard queued entries, and ignore later replies."""
         self._timer.cancel()
         if any(entry.queued for entry in self.entries):
             self._dispatcher.discard(self.entries)

@@ -58,7 +58,7 @@ class RequestQueue:
         self._push(entry)
 
     def discard(self, entries: Sequence[Entry]) -> None:
-        """Drop those of *entries* that are still queued: nobody waits for them any more."""
+        """Drop those of *entries* that are still queued, as nobody waits for them any more."""
         for entry in entries:
             self._leave(entry)
         if len(self._heap) > 64 and len(self._heap) > 2 * self._live:

@@ -157,9 +157,9 @@ class RequestRunner(Runner):
     async def _pass_on(
         self, entry: Entry, response: EngineResponse, pieces: AsyncIterator[bytes], seconds: float
     ) -> None:
-        """Hand over a streamed body as it comes; to the end, also when nobody listens.
+        """Pass on a streamed body as it comes, to its end even if nobody listens.
 
-        The worker works on it to its end in any case, and its place must not be given to others.
+        The worker finishes it in any case, and its place must not be given to others before.
         """
         stream = PieceStream(seconds)
         if entry.abandoned:
@@ -213,7 +213,7 @@ def _verdict(refusal: EngineRefused | None) -> _Verdict:
 class PieceStream(Pieces):
     """A streamed body on its way from TorchServe to the client: an async iterator of its pieces.
 
-    A few wait for a client that is slow.  One that takes none for *seconds* counts as gone.
+    A few wait for a client that is slow.  A client that takes none for *seconds* counts as gone.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -244,7 +244,7 @@ class PieceStream(Pieces):
             self._left = True
 
     def leave(self) -> None:
-        """Nobody takes pieces any more."""
+        """Take no more pieces."""
         self._left = True
         while not self._waiting.empty():
             self._waiting.get_nowait()

@@ -1,7 +1,7 @@
 """What becomes of entries that were sent to TorchServe and not answered.
 
-What fails as a whole says nothing about who made it fail.  So each entry is tried once more, alone
-where a worker may have begun with it.
+A job that fails as a whole does not tell which entry made it fail.  So each entry is tried once
+more, alone if a worker may have begun with it.
 """
 
 import logging
@@ -90,9 +90,9 @@ class Runner:
             log.error("%s: jobs keep failing; none are sent for a while", self._model)
 
     def _try_again(self, batch: Sequence[Entry], error: SidecarError, *, alone: bool) -> None:
-        """Each once more: a repeat is safe, since models keep nothing of a request.
+        """Try each entry once more; that is safe, since models keep nothing of a request.
 
-        *alone*: whoever made the job fail must not harm the others.
+        *alone*: the entry that made the job fail must not harm the others.
         """
         for entry in batch:
             entry.attempts += 1
@@ -113,6 +113,6 @@ class Runner:
 
 
 def asked_by(batch: Sequence[Entry]) -> dict[str, str]:
-    """For a log line: the requests that share the job, in place of the one that it began in."""
+    """Return, for log lines, the requests that share the job, instead of the one it began in."""
     ids = dict.fromkeys(entry.request_id for entry in batch if entry.request_id)
     return {"request_id": ",".join(ids)}

@@ -1,4 +1,4 @@
-"""A request's inputs go in, their replies come out."""
+"""The scheduler: the inputs of a request go in, their replies come out."""
 
 import asyncio
 import time

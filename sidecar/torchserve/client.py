@@ -3,8 +3,8 @@
 Nothing is asked of it synchronously: TorchServe would wait for workers in one of its few
 event-loop threads, and whoever else is connected to that thread would wait as long.
 
-Every call has its own time limit, and a token that TorchServe no longer knows is read
-again and tried once more: a client of ours never sees that.
+Every call has its own time limit, and after a refused token, the tokens are read again and the call
+is tried once more, unnoticed by clients.
 """
 
 import asyncio
@@ -48,14 +48,14 @@ class EngineGone(Exception):
 
 
 class EngineOutOfReach(EngineGone):
-    """We have no descriptor or memory left to ask it, which says nothing of TorchServe."""
+    """We lack a descriptor or memory to ask it, which says nothing about TorchServe."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reached=False)
 
 
 class EngineRefused(Exception):
-    """TorchServe answered with an error; *status* says which, *kind* is its own word for it."""
+    """TorchServe answered with an error; *status* says which, *kind* is its own name for it."""
 
     def __init__(self, status: int, kind: str = "", message: str = "") -> None:
         super().__init__(f"{status} {kind}: {message}")

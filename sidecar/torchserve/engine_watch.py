@@ -6,15 +6,15 @@ from collections.abc import Callable
 from sidecar.timing import was_late
 from sidecar.torchserve.client import QUICK_SECONDS, EngineOutOfReach, TorchServeClient
 
-SLOW_SECONDS = 1.0  # a miss that took longer was no refusal: it may be the machine's load
+SLOW_SECONDS = 1.0  # a miss that took longer was not a refusal: the machine may be loaded
 MOST_MISSES = 4  # in a row; a refusal counts twice
 
 
 class EngineWatch:
     """*up* stays true over one ping that is refused, or three that nobody answers in time.
 
-    A ping that could not be sent, or during which this process stood still, says nothing of
-    TorchServe: it is no miss, and *excused_at* tells when that was last.
+    A ping that could not be sent, or during which this process stood still, says nothing about
+    TorchServe: it does not count as a miss, and *excused_at* is the time of the last one.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class EngineWatch:
         return self.up and not self._misses
 
     async def ping(self) -> bool:
-        """Ask now; return whether it answered, or is to be taken for up without an answer."""
+        """Ask now; return whether it answered, or counts as up without an answer."""
         asked_at = self._clock()
         try:
             answers = await self._client.ping()
@@ -52,9 +52,9 @@ class EngineWatch:
         return answers
 
     async def answers(self) -> bool:
-        """Return whether it answers now; what was seen last where we cannot ask.
+        """Return whether it answers now, or the last observation if we cannot ask.
 
-        It counts no misses: how often others ask must not decide when TorchServe is away.
+        Misses are not counted here: how often others ask must not decide when TorchServe is away.
         """
         try:
             return await self._client.ping()

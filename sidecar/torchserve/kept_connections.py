@@ -1,7 +1,7 @@
 """Kept connections to TorchServe's inference API.
 
-What is asked is one POST, and aiohttp's client, which does very much more, takes ten times as
-long for that; its parser is used here too.
+Every request is one POST, for which aiohttp's client, made for much more, takes ten times as long;
+its parser is used here too.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class KeptConnection(BaseProtocol):
 
     @abstractmethod
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
-        """Take the head of an answer, whose *body* may still be on its way."""
+        """Handle the head of an answer, whose *body* may still be on its way."""
 
     async def _ask(self, head: bytes, body: bytes, seconds: float | None = None) -> Any:
         """Send one request, and return what `hear` makes of the answer.
@@ -71,7 +71,7 @@ class KeptConnection(BaseProtocol):
         try:
             messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as exc:
-            self._fail(ConnectionError(f"TorchServe's answer is no HTTP: {exc.message}"))
+            self._fail(ConnectionError(f"TorchServe's answer is not HTTP: {exc.message}"))
             return
         for message, body in messages:
             self.hear(message, body)

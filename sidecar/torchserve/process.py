@@ -129,7 +129,7 @@ class TorchServeProcess:
         await asyncio.to_thread(self._record_file.unlink, missing_ok=True)
 
     def kill(self) -> None:
-        """Kill it; `wait` and `stop` then return soon."""
+        """Kill the process group; `wait` and `stop` then return soon."""
         if self.pid is not None:
             _signal_group(self.pid, signal.SIGKILL)
 
@@ -214,9 +214,10 @@ def render_config(text: str, overrides: Mapping[str, str]) -> str:
 def end_leftovers(state_dir: Path) -> None:
     """End every TorchServe that killed sidecars of this state folder left running.
 
-    The caller owns the state folder, so whoever wrote a record there is dead.  A process belongs
-    to a record if it is of the process group that the record names, and its command line has the
-    record's private folder: that name is random, so who was given the same number later is safe.
+    The caller owns the state folder, so whoever wrote a record there is dead.  A process belongs to
+    a record if it is of the process group that the record names, and its command line has the
+    record's private folder: that name is random, so a process that was given the same number later
+    is safe.
     """
     for record_file in sorted(state_dir.glob(RECORD.format("*"))):
         try:

@@ -1,4 +1,4 @@
-"""Keeps our own TorchServe running: started again, with back-off, whenever it dies or freezes."""
+"""Keeps our own TorchServe running: restarts it, with back-off, when it dies or freezes."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ STABLE_SECONDS = 60.0  # having lived this long, the next death starts with the 
 
 
 class Supervisor:
-    """Runs *process* on and on; *on_change* is told of every start and every death.
+    """Keeps *process* running; *on_change* is called after every start and every death.
 
     *engine* knows when it last answered, on *clock*.
     """
@@ -45,7 +45,7 @@ class Supervisor:
     async def run(self) -> None:
         """Start TorchServe, wait for its end, and start it again.
 
-        One that runs already is kept: whoever ran this before has failed, not TorchServe.
+        One that already runs is kept: then this task had failed, not TorchServe.
         """
         backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS)
         while True:
@@ -60,7 +60,7 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     async def _run_once(self, began: float) -> str:
-        """Run it until it ends; return how that was."""
+        """Run it until it ends; return how it ended."""
         try:
             if self._process.pid is None:
                 await self._process.start()
@@ -71,7 +71,7 @@ class Supervisor:
         return f"ended with code {await self._end(began)}"
 
     async def _end(self, began: float) -> int:
-        """Wait until it ends, and end it when it says nothing any more; return its exit code."""
+        """Wait until it ends, and end it if it stops answering; return its exit code."""
         waiting = asyncio.create_task(self._process.wait())
         looked_at = excused_at = self._clock()
         try:

@@ -1,4 +1,4 @@
-"""workers.log, asked why a model could not be loaded: a worker tells that nowhere else."""
+"""Finds in workers.log why a model could not be loaded: workers report it nowhere else."""
 
 import builtins
 import re
@@ -25,7 +25,7 @@ _ESCAPED_SPACE = re.compile(r"(?:\\[nrt]|\s)+")
 
 
 class WorkerLog:
-    """The log at *path* that TorchServe writes what workers print to; None: it is not to be had."""
+    """The log at *path* with what workers print; None: there is no access to it."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -40,8 +40,8 @@ class WorkerLog:
     def find_reason(self, key: str, since: int) -> str | None:
         """Return why a worker of *key* could not load it, in its handler's own words.
 
-        Only what was written behind *since* counts; a line that is just being written is waited
-        for.  None: the log does not say.  It blocks.
+        Only what was written after *since* counts; a line that is just being written is waited for.
+        None: the log does not say.  It blocks.
         """
         until = time.monotonic() + WAIT_SECONDS
         while self._path is not None:

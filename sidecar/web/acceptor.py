@@ -1,7 +1,7 @@
 """Accepts connections, however many come and however few file descriptors are left.
 
-The event loop's own acceptor would close connections without a word when descriptors run out,
-and lose what waits in the backlog when it stops.
+The event loop's own acceptor would silently close connections when descriptors run out, and lose
+the backlog when it stops.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LINGERING = 64  # of them at once; the others are closed at once
 
 
 def raise_descriptor_limit() -> None:
-    """Allow this process as many file descriptors as the system lets it have, within reason."""
+    """Raise the limit of file descriptors as far as the system allows, within reason."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -47,7 +47,7 @@ def default_max_connections() -> int:
 
 
 class Acceptor:
-    """Hands what comes on *listener* to *connections*, while these are below *max_connections*.
+    """Hands connections on *listener* to *connections*, up to *max_connections*.
 
     Beyond that clients get 503, and so do all of them while no descriptor is left.  A burst may
     exceed the limit by BATCH, since a connection counts once the event loop has opened it.
@@ -134,7 +134,7 @@ class Acceptor:
             log.warning("a connection could not be opened: %s", exc)
 
     def _bear_exhaustion(self, exc: OSError) -> None:
-        """Turn some away with the descriptor kept for it, and look again a little later."""
+        """Turn some clients away with the reserved descriptor, and look again a little later."""
         if not self._exhausted:
             self._exhausted = True
             log.error("connections are turned away: %s", exc.strerror)

@@ -64,8 +64,8 @@ class AdmittingModels(Protocol):
 class AdmissionControl:
     """What admission goes by, and what all requests share: one for the program.
 
-    *read_load* tells how full the machine is.  *prepare* is given a model's key and what the
-    client called it; it sees to it that the model takes requests, or raises why it cannot.
+    *read_load* tells how full the machine is.  *prepare* is given a model's key and what the client
+    called it; it makes sure that the model takes requests, or raises the reason why it cannot.
     *new_admission* builds the admission of one request.
     """
 
@@ -97,8 +97,8 @@ class Admission:
     """One request, from the door until its answer: a context manager.
 
     *identity* is whose credential was good, if there was one; *quota* what its client, or its
-    model, may still ask.  *needs_credential*: none has come, and without one there is no answer.
-    *field_names* is how the client calls fields that errors name otherwise: the route sets it.
+    model, may still ask.  *needs_credential*: one is required, and none has come yet.
+    *field_names* has the client's names for fields that errors call otherwise: the route sets it.
     """
 
     __slots__ = (
@@ -151,7 +151,7 @@ class Admission:
 
     @property
     def request(self) -> web.Request:
-        """What asks to come in."""
+        """The request to be admitted."""
         return self._request
 
     @property
@@ -161,7 +161,7 @@ class Admission:
 
     @property
     def client(self) -> str:
-        """Whom the request counts for, by what is known so far: a subject, else an address."""
+        """Who the request is counted for, as far as is known: a subject, or else an address."""
         return self._client(self.identity)
 
     async def check_head(self) -> None:
@@ -215,7 +215,7 @@ class Admission:
         return BodyShare(self._control.bodies, lambda: self.client)
 
     async def admit_to_model(self, key: str, name: str) -> None:
-        """See to it that the model *key* takes this request; it may be woken for it.
+        """Make sure that the model *key* takes this request; it may be woken for it.
 
         Raises Draining, TooManyRequests, Overloaded, ModelNotFound for what the client called
         *name*, ModelDownloading and NoRoom.
@@ -233,7 +233,7 @@ class Admission:
             control.prepare(key, name)
 
     def prepare(self, key: str, name: str) -> None:
-        """See to it that the model *key*, which the client called *name*, takes requests.
+        """Make sure that the model *key*, which the client called *name*, takes requests.
 
         Raises ModelNotFound, ModelDownloading and NoRoom.
         """
@@ -263,7 +263,7 @@ class Admission:
                 self._control.limits.leave(before)
 
     def _enter_address(self) -> None:
-        """Be at work for the address: the body may still tell whose the request is.
+        """Count this request for the address, since the body may still identify the client.
 
         Raises TooManyRequests.
         """

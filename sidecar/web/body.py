@@ -24,7 +24,7 @@ MAX_RULE = 300  # characters; a rule may quote a name that the client made up
 
 
 class Credited(Protocol):
-    """What every request with a body has."""
+    """The fields of every request with a body."""
 
     @property
     def token(self) -> str | None:
@@ -32,7 +32,7 @@ class Credited(Protocol):
 
 
 class TimedRequest(Credited, Protocol):
-    """What every inference request has."""
+    """The fields of every inference request."""
 
     @property
     def timeout(self) -> float:
@@ -118,7 +118,7 @@ def invalid_fields(exc: msgspec.ValidationError, kind: Any, within: str = "") ->
 def _field_and_rule(sentence: str) -> tuple[str, str]:
     """Return the two from msgspec's sentence: ``Expected `int` <= 10 - at `$.priority` ``.
 
-    A field that is missing or unknown stands in the rule alone.
+    A missing or unknown field is named only in the rule.
     """
     rule, _, path = sentence.partition(" - at `")
     field = path.rstrip("`").removeprefix("$").lstrip(".")
@@ -158,7 +158,7 @@ async def _read(
 async def _read_anonymous(
     reader: BodyReader, admission: Admission, *, line_breaks: bool
 ) -> bytearray:
-    """Read a body that has to bring the credential.
+    """Read a body that must contain the credential.
 
     Raises NotAuthenticated when it is too large to be read for that.
     """

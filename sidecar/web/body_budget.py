@@ -16,7 +16,7 @@ class BodyBudget:
     """A limit for the bodies of all clients together, and of any one client.
 
     One client may hold half of *max_bytes*, so that no client alone can keep the others out.
-    *turns*: in which turn of the event loop the next piece of a body is worked on.
+    *turns* decides in which turn of the event loop the next piece of a body is handled.
     """
 
     def __init__(self, max_bytes: int, turns: Turns) -> None:
@@ -85,6 +85,6 @@ class BodyShare:
             self._counted += more
 
     async def turn(self) -> None:
-        """Wait until the next piece may be worked on.  Small bodies do not wait."""
+        """Wait until the next piece may be handled.  Small bodies do not wait."""
         if self._client is not None and not self._budget.turns.take():
             await self._budget.turns.wait(self._client)

@@ -1,10 +1,10 @@
 """One client's connection, with limits for all that a client can do slowly or wrongly.
 
-aiohttp parses the requests and runs them.  What is added here: time limits for each phase,
-errors of the parser in the one format, clients that close their sending side, leaving, and the
-short way of plain requests (`fast_path`).
-Connections keep no timers: `Connections` looks at all of them once in a while, and time is
-counted in looks.  So a server that was itself held up blames nobody for it.
+aiohttp parses the requests and runs them.  What is added here: time limits for each phase, errors
+of the parser in the usual format, clients that close their sending side, leaving, and the short way
+of plain requests (`fast_path`).  Connections keep no timers: `Connections` looks at all of them
+once in a while, and time is counted in looks.  So no client is blamed for a delay of the server
+itself.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Connection(web.RequestHandler):
 
     @property
     def stalled(self) -> bool:
-        """Whether the client reads nothing of its answer just now."""
+        """Whether the client is not reading its answer at present."""
         return self._stalled_seconds > 0
 
     @property
@@ -196,7 +196,7 @@ class Connection(web.RequestHandler):
             self._waiter.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[override]
-        """Let nobody work for a client that has left."""
+        """Cancel the work for a client that has left."""
         call, self._call = self._call, None
         if call is not None:
             call.leave()
@@ -205,7 +205,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def _pause_for_a_turn(self) -> None:
-        """Leave what else has come to the next turn: the event loop would read megabytes in one."""
+        """Leave further input to the next turn: the event loop would read megabytes in one."""
         self._pause_transport_reading()
         self._loop.call_soon(self._resume_transport_reading)
 
@@ -231,7 +231,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send *resp*; the connection is closed behind it where no further request can come."""
+        """Send *resp*; close the connection after it if no further request can come."""
         if isinstance(resp, web.HTTPExpectationFailed):  # before any middleware saw the request
             resp = refuse_unrouted(self.context, request, UNKNOWN_EXPECTATION)
         content = request.content
@@ -281,7 +281,7 @@ class Connection(web.RequestHandler):
             self._check_half_closed(seconds)
 
     def refuse_unfinished(self) -> None:
-        """Refuse a request of which something is missing: the server is leaving."""
+        """Refuse an incomplete request, because the server is stopping."""
         refusal = Draining("the server is shutting down; this request was not whole")
         if self._awaits_head and self._head_begun:
             self._refuse_head(refusal)
@@ -302,7 +302,7 @@ class Connection(web.RequestHandler):
             self._end_body(InvalidBody(f"{_first_line(error.message)}", field="body"))
 
     def _end_body(self, reason: SidecarError) -> None:
-        """Let whoever reads the body hear of *reason*."""
+        """Raise *reason* in whatever reads the body."""
         self._deaf = True
         assert self._body is not None
         if self._body is self._answered:  # no handler reads it: aiohttp discards what still comes
@@ -409,5 +409,5 @@ class Connection(web.RequestHandler):
 
 
 def _first_line(text: str) -> str:
-    """Return what the parser says, without its picture of the bytes."""
+    """Return the message of the parser without its excerpt of the bytes."""
     return text.strip().partition("\n")[0].rstrip(":")[:MAX_DETAIL]

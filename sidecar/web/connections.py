@@ -47,7 +47,7 @@ class Connections(web.Server):
 
     @property
     def stalled(self) -> int:
-        """How many clients read nothing of their answers just now."""
+        """How many clients are not reading their answers at present."""
         return sum(each.stalled for each in self)
 
     def start_checking(self) -> None:
@@ -72,7 +72,7 @@ class Connections(web.Server):
                 each.force_close()
 
     def refuse_unfinished(self) -> None:
-        """Refuse every request of which something is missing."""
+        """Refuse every incomplete request."""
         for each in self:
             each.refuse_unfinished()
 

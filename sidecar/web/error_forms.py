@@ -1,6 +1,6 @@
-"""How an error is written: in our own form, or in that which the clients of some routes read.
+"""How errors are written: in our own form, or in the one that clients of some routes expect.
 
-The status is told by the error; a form may use another for it, as its clients know it.
+The error states its status; a form may translate it to the one that its clients know.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Fault(NamedTuple):
 
     @classmethod
     def of(cls, exc: SidecarError, field_names: Mapping[str, str] = AS_THEY_ARE) -> "Fault":
-        """Return what *exc* tells; *field_names* is how the client calls its field."""
+        """Return what *exc* tells; *field_names* has the client's names for fields."""
         field = None if exc.field is None else field_names.get(exc.field, exc.field)
         return cls(exc.status, exc.message, exc.rule, field, exc.extra)
 

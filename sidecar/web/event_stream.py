@@ -35,8 +35,8 @@ async def send_events(
 ) -> tuple[web.StreamResponse, bool]:
     """Send *events* as they come; return the response, and whether all of them came.
 
-    What fails before the first is raised; later the last event is `error`, with the body that
-    the error would have had.
+    A failure before the first event is raised; a later one is the last event, `error`, with the
+    body that the error would have had.
     """
     async with aclosing(events):
         first = await anext(events)

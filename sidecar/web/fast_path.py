@@ -57,7 +57,7 @@ class FastConnection(Protocol):
 
     @property
     def ends(self) -> bool:
-        """Whether the connection is closed behind this answer."""
+        """Whether the connection is closed after this answer."""
 
     def end_call(self, answer: bytes) -> None:
         """Send *answer*, and take the next request."""

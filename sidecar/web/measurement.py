@@ -1,4 +1,4 @@
-"""How inference requests went, those that were refused at the door included."""
+"""How inference requests went, including those that were refused before they were read."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Around every request: its id, the Host and Origin check, one place that answers errors."""
+"""What surrounds every request: its id, the Host and Origin check, and error answers."""
 
 import asyncio
 import logging
@@ -40,12 +40,12 @@ class OpenConnections(Protocol):
 
     @property
     def stalled(self) -> int:
-        """How many clients read nothing of their answers just now."""
+        """How many clients are not reading their answers at present."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerContext:
-    """What every request and every connection has to do with.
+    """What every request and every connection shares.
 
     *draining* is set when the server is leaving: each answer closes its connection then.
     *listeners* has one for each port that is served.
@@ -122,7 +122,7 @@ def refuse_unserved(request: web.Request) -> None:
 def refuse_unrouted(
     server: ServerContext, request: web.BaseRequest, exc: SidecarError
 ) -> web.Response:
-    """Return the answer to what never reached a route, stamped, counted and in the log."""
+    """Return the answer to a request that reached no route, stamped, counted and logged."""
     response = error_response(request, Fault.of(exc), exc.headers)
     response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
     response.headers[hdrs.SERVER] = SERVER_NAME
@@ -193,7 +193,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _failure(request: web.Request, exc: Exception) -> web.Response:
-    """Answer what no handler foresaw: an exhausted machine, or a fault of our own."""
+    """Answer an exception that no handler foresaw: an exhausted machine, or a bug of our own."""
     if (refusal := exhaustion(exc)) is not None:
         log.warning("%s %s: refused: %r", request.method, route_of(request), exc)
         return _refusal(request, refusal)
@@ -228,7 +228,7 @@ def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
 
 
 def _http_error(request: web.Request, exc: web.HTTPError) -> web.Response:
-    """aiohttp's own 404, 405, 400: our body, its headers."""
+    """Return aiohttp's own 404, 405 or 400 with our body and its headers."""
     allowed = exc.headers.get(hdrs.ALLOW)
     headers = {str(hdrs.ALLOW): allowed} if allowed else None
     field, rule = ("method", f"this route has {allowed}") if allowed else ("path", exc.reason)
@@ -247,5 +247,5 @@ def _preflight() -> web.Response:
 
 
 def _request_id(request: web.BaseRequest) -> str:
-    """Return the client's own id if it is a sane one, else a new one."""
+    """Return the id that the client sent if it is valid, else a new one."""
     return request_head.request_id(request) or request_head.new_request_id()

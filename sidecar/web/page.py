@@ -38,7 +38,7 @@ def page(
 ) -> Callable[
     [Callable[[Parts], Awaitable[Any]]], Callable[[web.Request], Awaitable[web.Response]]
 ]:
-    """Make a handler of what computes a page, a msgspec type; with ETag and 304.
+    """Make a handler, with ETag and 304, of a function that computes a page.
 
     It is given the parts that the application has under *key*.
     """

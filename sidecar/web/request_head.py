@@ -1,9 +1,9 @@
 """What may be taken from a request's head: each header against its own grammar.
 
-aiohttp decodes headers and the request target with `surrogateescape`, so they may hold text that
-no encoder takes, and line separators that forge lines wherever they are written.  Whatever goes
-on from here (to a worker, a log, an answer) is plain ASCII.  What does not match is dropped, as
-if the client had not sent it; a target that does not match is refused.
+aiohttp decodes headers and the request target with `surrogateescape`, so they may hold text that no
+encoder takes, and line separators that forge lines wherever they are written.  Whatever is passed
+on from here (to a worker, a log, an answer) is plain ASCII.  What does not match is dropped, as if
+the client had not sent it; a target that does not match is refused.
 """
 
 import itertools
@@ -84,12 +84,12 @@ def forwarded_for(request: Headed) -> str:
 
 
 def accept(request: web.Request) -> str:
-    """Return what the client says it takes, in small letters; nothing where that is unreadable."""
+    """Return the header Accept in lower case, or "" if it is unreadable."""
     return _printable(request, hdrs.ACCEPT)
 
 
 def cache_control(request: web.Request) -> str:
-    """Return how the client wants caches to behave, in small letters."""
+    """Return the header Cache-Control in lower case."""
     return _printable(request, hdrs.CACHE_CONTROL)
 
 

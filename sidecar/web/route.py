@@ -53,7 +53,7 @@ class Route(NamedTuple):
     prompt: bool = False  # answered at once, ahead of requests that wait for their turn
     measured_as: Literal["inference", "synthesis"] | None = None  # by the statistics
     example: Any = None
-    placeholders: bool = False  # a bearer token that can be no credential here counts as absent
+    placeholders: bool = False  # a bearer token that cannot be a credential here counts as absent
     open_ended: bool = False  # the last name in the path stands for one segment or several
     also: tuple[str, ...] = ()  # methods that are answered like *method*
 
@@ -85,7 +85,10 @@ class Route(NamedTuple):
 
 
 class RouteGroup(NamedTuple):
-    """Routes that belong together in the document.  *description* tells a newcomer what for."""
+    """Routes that belong together in the document.
+
+    *description* tells a newcomer what they are for.
+    """
 
     name: str
     description: str

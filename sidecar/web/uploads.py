@@ -46,7 +46,7 @@ Parsed = TypeVar("Parsed", bound=body.TimedRequest)
 
 
 class Upload(NamedTuple):
-    """A file that a client sent; *name* is what it calls it, and no path of ours."""
+    """A file that a client sent; *name* is the client's name for it, never a path here."""
 
     file: BinaryIO
     name: str | None

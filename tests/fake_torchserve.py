@@ -37,7 +37,7 @@ class Refuse(Exception):
 
 
 class Spoken:
-    """An answer that is no JSON: samples at 24 kHz, s16le; *told* is said of them."""
+    """An answer that is not JSON: samples at 24 kHz, s16le, with the facts *told* about them."""
 
     def __init__(self, pcm: bytes, told: dict[str, Any] | None = None) -> None:
         self.pcm = pcm
@@ -45,7 +45,7 @@ class Spoken:
 
 
 class Told:
-    """A value for an answer, and what is *told* with it: the parameters of a reply."""
+    """A value for an answer, and the parameters of the reply that are *told* with it."""
 
     def __init__(self, value: Any, told: dict[str, Any]) -> None:
         self.value = value

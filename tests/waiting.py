@@ -11,7 +11,7 @@ TURNS = 200
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T], seconds: float = 5.0) -> T:
+async def until(condition: Callable[[], T], seconds: float = 10.0) -> T:
     """Wait until *condition* returns something true, and return it.
 
     Raises TimeoutError after *seconds*.
@@ -23,7 +23,7 @@ async def until(condition: Callable[[], T], seconds: float = 5.0) -> T:
 
 
 async def until_awaited(
-    ask: Callable[[], Awaitable[T]], is_met: Callable[[T], object] = bool, seconds: float = 5.0
+    ask: Callable[[], Awaitable[T]], is_met: Callable[[T], object] = bool, seconds: float = 10.0
 ) -> T:
     """Await *ask* again and again until *is_met* accepts its result, and return that.
 
@@ -35,7 +35,7 @@ async def until_awaited(
     return result
 
 
-def block_until(condition: Callable[[], T], seconds: float = 5.0) -> T:
+def block_until(condition: Callable[[], T], seconds: float = 10.0) -> T:
     """Block this thread until *condition* returns something true, and return it.
 
     Raises TimeoutError after *seconds*.

@@ -75,7 +75,7 @@ async def _send(writer: asyncio.StreamWriter, data: bytes, *, half_close: bool) 
 async def read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> Answer:
     """The next answer of a connection that is no 100 Continue; NO_ANSWER at its end.
 
-    Raises ValueError for what is no HTTP.
+    Raises ValueError for what is not HTTP.
     """
     try:
         while True:

@@ -1,4 +1,4 @@
-"""A sidecar in a process of its own, in front of a TorchServe that is none: quick to start."""
+"""A sidecar in its own process, in front of a fake TorchServe: quick to start."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The faults, one function each: it does the fault, and returns what the culprits were told."""
+"""The faults: each function causes one, and returns the statuses that its culprits got."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ UNREAD_SECONDS = 3.0
 
 
 def _order(number: int, times: int = 1) -> Act:
-    """A client's input that makes the model do *number*."""
+    """Return a fault: an input that makes the model do *number*."""
 
     async def ask(session: aiohttp.ClientSession) -> int:
         body = {"model_name": "faulty", "inputs": [number, 1, 2, 3], "timeout": 100}
@@ -66,7 +66,7 @@ async def _freeze_worker(server: Server) -> list[int]:
 
 
 async def _restart_sidecar(server: Server) -> list[int]:
-    """The next start ends the TorchServe that the killed one left, and removes its folder."""
+    """Kill and restart the sidecar; the start ends the TorchServe that was left behind."""
     folder = await asyncio.to_thread(server.torchserve_folder)
     left = await asyncio.to_thread(server.children)
     await asyncio.to_thread(server.stop, signal.SIGKILL)
@@ -78,7 +78,7 @@ async def _restart_sidecar(server: Server) -> list[int]:
 
 
 async def _load_corrupt(server: Server) -> list[int]:
-    """Another model's archive is cut short; then it is whole again."""
+    """Cut another model's archive short, and later restore it."""
     archive = server.folder / "model_store" / "corrupt.mar"
     whole = await asyncio.to_thread(archive.read_bytes)
     await asyncio.to_thread(archive.write_bytes, whole[: len(whole) // 2])
@@ -113,7 +113,7 @@ async def _status(session: aiohttp.ClientSession, body: dict[str, Any]) -> int:
 
 
 async def _answer_nonsense(server: Server) -> list[int]:
-    """A second sidecar in front of a TorchServe whose answers are no answers."""
+    """Run a second sidecar in front of a TorchServe that answers nonsense."""
     folder = server.folder / "nonsense"
     await asyncio.to_thread(folder.mkdir)
     fake = FakeTorchServe(folder)
@@ -177,13 +177,13 @@ async def _run(*command: str, check: bool = True) -> None:
 
 
 async def _hang_up(server: Server) -> list[int]:
-    """A hundred clients ask and leave at once."""
+    """Let a hundred clients ask and leave at once."""
     await asyncio.gather(*(_leave(server, reads=0) for _ in range(100)))
     return []
 
 
 async def _do_not_read(server: Server) -> list[int]:
-    """Fifty clients ask for long answers and read one byte each."""
+    """Let fifty clients ask for long answers and read one byte each."""
     await asyncio.gather(*(_leave(server, reads=1, stays=UNREAD_SECONDS) for _ in range(50)))
     return []
 

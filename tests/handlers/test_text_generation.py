@@ -1,4 +1,4 @@
-"""Texts that are written: as transformers writes them, whoever shares the pass."""
+"""Generated texts equal those of transformers, whatever shares the pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -72,7 +72,7 @@ def test_the_space_behind_the_given_text_is_kept(folder: Folders) -> None:
     loaded = load(folder("llama"), "text_generation")
     tokenizer = AutoTokenizer.from_pretrained(folder("llama"))
     model: Any = AutoModelForCausalLM.from_pretrained(folder("llama"))
-    known = [TEXTS[0], *TEXTS[2:]]  # an unknown token is no text
+    known = [TEXTS[0], *TEXTS[2:]]  # an unknown token is not text
     expected = []
     for text in known:
         ids = tokenizer(text, return_tensors="pt", return_token_type_ids=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""Clients that ask on and on; what each was told, and when."""
+"""Clients that keep asking; the answers that each got, and when."""
 
 import asyncio
 import time

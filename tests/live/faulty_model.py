@@ -12,7 +12,7 @@ HUGE_ANSWER = 2_000_000  # numbers
 
 
 class FaultyModel(nn.Module):
-    """[n, 4] to [n, 1]: the sum of the last three numbers, unless the first is no zero."""
+    """[n, 4] to [n, 1]: the sum of the last three numbers, unless the first is not zero."""
 
     def __init__(self, *, hangs: bool = False) -> None:
         super().__init__()

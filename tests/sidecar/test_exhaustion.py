@@ -1,4 +1,4 @@
-"""A server without descriptors, memory or disk refuses, and goes on when there are some again.
+"""A server without descriptors, memory or disk refuses, and recovers when there are some.
 
 A sidecar in a process of its own, in front of the fake TorchServe: its limit is lowered while it
 runs, over a connection that is open already.

@@ -1,4 +1,4 @@
-"""The drain: what was asked is answered, within its time, unless it is to be at once."""
+"""The drain: accepted requests are answered within its time, unless it is cut short."""
 
 import asyncio
 import socket
@@ -87,14 +87,14 @@ async def test_a_drain_refuses_the_rest_at_its_deadline_or_second_signal(
 
 
 async def connect(port: int | None, sent: bytes) -> tuple[asyncio.StreamReader, Any]:
-    """A connection on which *sent* has arrived."""
+    """Return a connection over which *sent* was sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     return reader, writer
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
-    """The head of the answer, behind which the connection is closed."""
+    """Return the head of the answer, after which the connection is closed."""
     async with asyncio.timeout(5):
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.read()
@@ -178,7 +178,7 @@ async def test_no_request_is_cut_at_the_closing_instant(start: StartSidecar, pat
     answered: list[int] = []
 
     async def hammer(*, keep: bool) -> None:
-        """Until nobody listens any more; any other failure fails the test."""
+        """Ask until nobody listens any more; any other failure fails the test."""
         async with ClientSession(connector=TCPConnector(force_close=not keep)) as session:
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""What strangers are told: no path of the machine, nothing of an error, nothing for a guess."""
+"""What strangers learn: no path of the machine, nothing of an error, nothing from a guess."""
 
 import dataclasses
 import logging

@@ -11,7 +11,7 @@ AT_ONCE = 6
 ANSWER_SECONDS = 20.0
 SHOWN_BYTES = 400  # of a request
 SHOWN = 20  # wrong answers
-OWN_BODY = {"/health", "/readyz"}  # their 503 is no refusal, and says what is wrong
+OWN_BODY = {"/health", "/readyz"}  # their 503 is not a refusal, and says what is wrong
 
 
 async def send_mutated(port: int, numbers: Iterable[int], seed: int) -> list[int]:
@@ -50,7 +50,7 @@ async def _ask(port: int, request: Mutated) -> tuple[Answer, str]:
     except TimeoutError:
         return NO_ANSWER, f"no answer within {ANSWER_SECONDS:g} s"
     except ValueError as exc:
-        return NO_ANSWER, f"the answer is no HTTP: {exc}"
+        return NO_ANSWER, f"the answer is not HTTP: {exc}"
     return answer, ""
 
 

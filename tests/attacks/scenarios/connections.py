@@ -123,7 +123,7 @@ def _unlinked_bytes(server: Server) -> int:
 
 
 async def _do_not_read(server: Server) -> list[int]:
-    """Clients that ask for one long answer after another, and read none."""
+    """Ask for one long answer after another, and read none."""
     asks = request("GET", "/openapi.json") * 200
     async with AsyncExitStack() as stack:
         for _ in range(50):

@@ -51,7 +51,7 @@ def _admin(server: Server) -> aiohttp.ClientSession:
 
 
 async def _bad_addresses(server: Server) -> list[int]:
-    """Addresses that are none, or lead inside; reading the list of downloads goes on."""
+    """Send invalid and private addresses; the list of downloads stays readable."""
     statuses = []
     async with _admin(server) as session:
         for number, address in enumerate(BAD_ADDRESSES):

@@ -1,4 +1,4 @@
-"""The server is told to stop while clients ask: whoever was heard is answered."""
+"""The server is told to stop while clients ask: accepted requests are answered."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ CHECK = request(
 
 
 async def _stop_under_load(server: Server) -> list[int]:
-    """Clients ask on and on; after SIGTERM each is answered or not let in, but never cut off."""
+    """Keep asking; after SIGTERM each request is answered or not accepted, but never cut off."""
     token = bearer("admin", SECRET)["Authorization"]
     load = request("POST", "/models/faulty/load", f"Authorization: {token}", body=b"{}")
     stopping = asyncio.Event()
@@ -41,9 +41,9 @@ async def _stop_under_load(server: Server) -> list[int]:
 
 
 async def _ask_on(server: Server, data: bytes, stopping: asyncio.Event) -> int:
-    """How often a request was accepted and not answered, until nobody listens any more.
+    """Return how many accepted requests got no answer, until nobody listens any more.
 
-    A connection is given up where the server says that it closes it.
+    A connection is given up when the server announces that it closes it.
     """
     cut_off = 0
     while True:
@@ -63,7 +63,7 @@ async def _ask_on(server: Server, data: bytes, stopping: asyncio.Event) -> int:
 
 
 async def _stop_with_a_half_sent_body(server: Server) -> list[int]:
-    """A body that never comes delays the stop by some seconds, no more."""
+    """Send half a body: it delays the stop by some seconds at most."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(request("POST", "/predict", "Content-Length: 1000") + b"{")

@@ -60,7 +60,7 @@ async def _ready(server: Server, seconds: float = 20.0) -> None:
 
 
 async def _stop_for_a_while(server: Server) -> list[int]:
-    """The sidecar's process is stopped, as a paused container's is, and goes on."""
+    """Stop the process of the sidecar for a while, as a paused container does."""
     assert server.process is not None
     before = await asyncio.to_thread(server.java)
     os.kill(server.process.pid, signal.SIGSTOP)

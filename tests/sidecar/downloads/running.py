@@ -21,7 +21,7 @@ async def fetch(target: DownloadTarget, place: DownloadSettings) -> list[Report]
 
 
 async def succeed(target: DownloadTarget, place: DownloadSettings) -> FetchDone:
-    """The last report, which is no failure."""
+    """Return the last report, which must not be a failure."""
     last = (await fetch(target, place))[-1]
     assert isinstance(last, FetchDone), last
     return last

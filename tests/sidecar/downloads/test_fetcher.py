@@ -1,4 +1,4 @@
-"""One order: what is fetched, what is refused, and what goes on after a failure."""
+"""One download: what is fetched, what is refused, and what continues after a failure."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""One entry or one model that is broken: the others are served, and everybody is told once."""
+"""One broken entry or model: the others are served, and the fault is reported once."""
 
 import asyncio
 import json

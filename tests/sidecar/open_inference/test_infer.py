@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -18,6 +17,7 @@ from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken
 from tests.integration.tokens import bearer
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
 from tests.sidecar.openai.test_audio import HEARD
+from tests.waiting import until
 
 FLOATS = ["FP16", "BF16", "FP32", "FP64"]
 WHOLE = ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"]
@@ -92,12 +92,6 @@ async def check_form(triton: InferenceServerClient, *, binary: bool) -> None:
     assert output["shape"] == [1, 3]
     assert result.get_response()["id"] == "my-request"
     assert result.get_response()["model_version"] == "1.0"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_rows_of_requests_share_jobs_by_priority(

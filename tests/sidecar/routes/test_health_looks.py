@@ -1,4 +1,4 @@
-"""Whoever asks how TorchServe is shares one look at it."""
+"""All who ask about the health of TorchServe share one look at it."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What one entry holds can keep it out of a job, and spoils the job for nobody else."""
+"""An entry that cannot be packed is left out of its job, and does not affect the others."""
 
 import asyncio
 import logging

@@ -15,7 +15,7 @@ from sidecar.telemetry.log_lines import AccessLine, AccessLines
 from sidecar.telemetry.log_queue import AccessLog, LogQueue
 from sidecar.telemetry.logs import ERROR_LOG, REQUEST_LOG, REQUESTS, SERVER_LOG, open_logs
 from sidecar.telemetry.request_id import REQUEST_ID
-from tests.waiting import block_until
+from tests.waiting import block_until, until
 
 log = logging.getLogger("sidecar.test")
 LINE = AccessLine("GET", "/livez", 200, 0.25, "me", 17, 1_790_000_000.5, "abc")
@@ -252,8 +252,7 @@ def test_lines_of_requests_are_passed_on_together(tmp_path: Path) -> None:
 def test_a_line_is_passed_on_though_none_follows(tmp_path: Path) -> None:
     async def add() -> None:
         AccessLog(logging.getLogger(REQUESTS)).add(LINE)
-        while not lines(tmp_path, REQUEST_LOG):
-            await asyncio.sleep(0.01)
+        await until(lambda: lines(tmp_path, REQUEST_LOG))
 
     with logs(tmp_path):
         asyncio.run(add())

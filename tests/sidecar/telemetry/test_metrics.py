@@ -17,6 +17,7 @@ from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import admin
 from tests.sidecar.openai.test_audio import HEARD
 from tests.sidecar.routes.test_speech_refusals import FINDING, LISTENING, SPEAKING
+from tests.waiting import until_awaited
 
 SECOND = (1000).to_bytes(2, "little") * 24_000
 MODELS: dict[str, Any] = CATALOG | {
@@ -46,12 +47,9 @@ async def scraped(client: Client) -> Metrics:
     return found
 
 
-async def until(client: Client, condition: Callable[[Metrics], bool]) -> Metrics:
-    """Scrape until *condition* holds."""
-    async with asyncio.timeout(20):
-        while not condition(found := await scraped(client)):
-            await asyncio.sleep(0.01)
-    return found
+async def until_scraped(client: Client, condition: Callable[[Metrics], bool]) -> Metrics:
+    """Scrape until *condition* holds; return the metrics."""
+    return await until_awaited(lambda: scraped(client), condition, seconds=20)
 
 
 async def predict(client: Client, inputs: Any = (1, 2), **fields: Any) -> int:
@@ -88,9 +86,9 @@ async def test_requests_of_any_size_and_id_are_queued_and_run(
 ) -> None:
     torchserve.hold()
     asked = [asyncio.create_task(predict(client, [[1, 2]] * 3, priority=5))]
-    await until(client, lambda now: now["sidecar_requests_running{model=echo}"] == 1)
+    await until_scraped(client, lambda now: now["sidecar_requests_running{model=echo}"] == 1)
     asked += [asyncio.create_task(predict(client, [[1, 2]] * 3)) for _ in range(4)]
-    now = await until(
+    now = await until_scraped(
         client,
         lambda now: (
             now["sidecar_requests_waiting{model=echo}"]
@@ -128,7 +126,7 @@ async def test_loads_wakes_and_sleeps_are_counted_and_timed(client: Client) -> N
     asked = {"action": "zero_scale", "models": ["other"]}
     async with client.post("/autoscaler/scale", json=asked, headers=admin()) as response:
         assert response.status == 200, await response.text()
-    now = await until(client, lambda now: now[name.format("other", "sleep")] == 1)
+    now = await until_scraped(client, lambda now: now[name.format("other", "sleep")] == 1)
     assert now["sidecar_model_state{model=other,state=ready}"] == 0
     assert now["sidecar_model_state{model=other,state=idle}"] == 1
 
@@ -176,10 +174,10 @@ async def test_a_client_that_leaves_is_counted(client: Client, torchserve: FakeT
     name = "sidecar_requests_abandoned_total{route=/predict}"
     torchserve.hold()
     asked = asyncio.create_task(predict(client))
-    await until(client, lambda now: now["sidecar_in_flight{model=echo}"] == 1)
+    await until_scraped(client, lambda now: now["sidecar_in_flight{model=echo}"] == 1)
     assert (await scraped(client))[name] == 0
     asked.cancel()
-    await until(client, lambda now: now[name] == 1)
+    await until_scraped(client, lambda now: now[name] == 1)
 
 
 async def test_a_speech_stream_records_first_audio_duration_and_factor(
@@ -228,5 +226,5 @@ async def test_torchserve_is_down_at_once_when_it_hangs_up(
     now = await scraped(client)
     assert (now["sidecar_torchserve_up"], now["sidecar_ready"]) == (1, 1)
     torchserve.away = True
-    now = await until(client, lambda now: now["sidecar_torchserve_up"] == 0)
+    now = await until_scraped(client, lambda now: now["sidecar_torchserve_up"] == 0)
     assert now["sidecar_ready"] == 0

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from sidecar.telemetry.tracing import BoundedExport, SpanCounts
 from tests.fake_torchserve import FakeTorchServe, Refuse, Told
 from tests.otlp_receiver import OtlpReceiver, attributes
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
+from tests.waiting import until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -52,12 +53,6 @@ async def predict(client: Client, inputs: Any = (1, 2), **headers: str) -> int:
     async with client.post("/predict", json=body, headers=headers) as response:
         await response.read()
         return response.status
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def hex_of(number: bytes) -> str:

@@ -42,7 +42,7 @@ SILENT: Any = SimpleNamespace(answered_at=None, excused_at=float("-inf"))
 
 
 class Stubborn:
-    """Cannot be started at first, as on a full disk; then it lives until it is told not to."""
+    """Fails to start at first, as on a full disk; then it lives until it is told to end."""
 
     def __init__(self) -> None:
         self.starts = 0

@@ -1,4 +1,4 @@
-"""What a client can do slowly or wrongly on its connection, and what it is told."""
+"""What a client can do slowly or wrongly on its connection, and the answers that it gets."""
 
 import asyncio
 import json
@@ -372,8 +372,7 @@ async def test_a_malformed_request_is_logged(
     raw = await connect()
     with caplog.at_level(logging.INFO):
         await (await raw.send(b"nonsense\r\n\r\n")).answer()
-        while "UNKNOWN unknown 400" not in caplog.text:  # lines are gathered for a moment
-            await asyncio.sleep(0.01)
+        await until(lambda: "UNKNOWN unknown 400" in caplog.text)  # lines are gathered for a moment
 
 
 async def test_hundreds_of_half_sent_requests_are_gone_in_time(connect: Connect) -> None:

@@ -18,6 +18,7 @@ from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_connection import LIVEZ, SOON, Answer, Raw
 from tests.sidecar.web.test_refusals_by_limits import bearer
+from tests.waiting import until
 
 ECHO = {"model_name": "echo", "inputs": [1, 2, 3]}
 ORDINARY = b"Content-Encoding: identity\r\n"  # means nothing, and is not plain
@@ -66,9 +67,7 @@ def program(client: Client) -> Program:
 async def test_a_plain_request_goes_the_short_way(program: Program) -> None:
     connection = Answers()
     assert take(program, head(), connection)
-    async with asyncio.timeout(SOON):
-        while not connection.sent:
-            await asyncio.sleep(0.001)
+    await until(lambda: connection.sent)
     (answer,) = connection.sent
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b'"result":[1,2,3]' in answer
@@ -186,8 +185,7 @@ async def test_a_crowd_waits_for_its_turns_and_for_others(
         while not other.sent:
             await asyncio.sleep(0)
         assert not crowd[-1].sent
-        while not crowd[-1].sent:
-            await asyncio.sleep(0.001)
+    await until(lambda: crowd[-1].sent)
     assert all(connection.sent for connection in crowd)
 
 
@@ -309,9 +307,7 @@ async def test_requests_that_come_meanwhile_are_answered_in_turn(
     torchserve.hold()
     raw = await Raw.connect(client)
     await raw.send(request(json.dumps(ECHO).encode()))
-    async with asyncio.timeout(SOON):
-        while not torchserve.jobs:
-            await asyncio.sleep(0.001)
+    await until(lambda: torchserve.jobs)
     await raw.send(LIVEZ, request(b"{}"), LIVEZ[:9])
     torchserve.release()
     assert b"result" in (await raw.answer()).body
@@ -332,12 +328,9 @@ async def test_a_client_that_leaves_is_waited_for_no_longer(
     torchserve.hold()
     raw = await Raw.connect(client)
     await raw.send(request(json.dumps(ECHO).encode()))
-    async with asyncio.timeout(SOON):
-        while not torchserve.jobs:
-            await asyncio.sleep(0.001)
-        raw.transport.abort()
-        while program.statistics.active:
-            await asyncio.sleep(0.001)
+    await until(lambda: torchserve.jobs)
+    raw.transport.abort()
+    await until(lambda: not program.statistics.active)
     assert [line.status for line in access_lines(program, caplog)] == [CLIENT_LEFT]
     torchserve.release()
 

@@ -1,4 +1,4 @@
-"""Errors in the one format for everything, request ids, and web pages elsewhere."""
+"""Errors in one format, request ids, and web pages elsewhere."""
 
 from typing import Any
 

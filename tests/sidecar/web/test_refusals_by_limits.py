@@ -1,4 +1,4 @@
-"""429 and 503 by limits: who is held back, what they are told, and who never is."""
+"""429 and 503 by limits: who is limited, what they are told, and who never is."""
 
 import asyncio
 import time

@@ -10,7 +10,7 @@ from sidecar.web.turns import Turns, take_break
 
 @pytest.fixture
 def spent(monkeypatch: pytest.MonkeyPatch) -> Turns:
-    """Turns in which there is no time for a second piece of work."""
+    """Return turns without time for a second piece of work."""
     monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
     return Turns()
 

@@ -26,9 +26,10 @@ from tests.integration.server import ROOT, free_port
 from tests.integration.tokens import bearer
 from tests.otlp_receiver import OtlpReceiver, attributes
 from tests.sidecar.conftest import SECRET, Client, StartSidecar
-from tests.sidecar.open_inference.test_infer import DTYPES, FLOATS, WHOLE, the_program, until
+from tests.sidecar.open_inference.test_infer import DTYPES, FLOATS, WHOLE, the_program
 from tests.sidecar.telemetry.test_tracing import PARENT, TRACE, TRACEPARENT
 from tests.sidecar.test_lifecycle import leave
+from tests.waiting import until
 
 Calls = service_pb2_grpc.GRPCInferenceServiceStub
 

@@ -26,7 +26,17 @@ from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import SECRET, Client, SidecarServer, StartSidecar
 
 OPEN = [route for route in ROUTES if route.credential is None]
-UNCHECKED = {"/health", "/livez", "/readyz", "/metrics", "/ping"}
+UNCHECKED = {
+    "/health",
+    "/livez",
+    "/metrics",
+    "/ping",
+    "/readyz",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{name}/ready",
+    "/v2/models/{name}/versions/{version}/ready",
+}
 PLACES = {"{version}": "1.0", "{file}": "server.log", "{name}": "echo", "{id}": "nobody"}
 WRONG = [
     {"Authorization": "Bearer a.wrong.token"},
@@ -140,7 +150,7 @@ async def test_a_500_tells_nothing_whichever_route_it_comes_from(
     broken: Client, told: list[str]
 ) -> None:
     for route in ROUTES:
-        if route.path in ("/livez", "/metrics", "/ping"):
+        if route.path in UNCHECKED - {"/health", "/readyz"}:
             continue
         extra: dict[str, Any] = {"json": {"model_name": "echo"}} if route.request else {}
         headers = good_credential() | {"X-Request-ID": f"request-{len(told)}"}

@@ -356,7 +356,7 @@ async def test_a_folder_of_the_operators_becomes_a_model(
     (tmp_path / "own" / "link").symlink_to(folder)
     assert "over a link" in await fail(target(source="local", model_id="link"), local)
     (folder / "special_tokens_map.json").symlink_to("/etc/hostname")
-    assert "only files are taken" in await fail(asked, local)
+    assert "only regular files are taken" in await fail(asked, local)
 
 
 async def test_only_one_program_downloads_a_model(

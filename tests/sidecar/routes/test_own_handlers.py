@@ -220,6 +220,26 @@ async def test_a_request_that_torchserve_has_no_room_for_is_sent_again(
     assert await ask(client) == (200, b"x")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_large_answer_comes_whole(
+    start_own: Start, torchserve: FakeTorchServe, streamed: bool
+) -> None:
+    large = bytes(range(256)) * 12_000  # more than is read ahead of who takes it
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if not streamed:
+            response.content_length = len(large)
+        await response.prepare(request)
+        await response.write(large)
+        await response.write_eof()
+        return response
+
+    torchserve.respond = respond
+    client = await start_own()
+    assert [await ask(client) for _ in range(2)] == [(200, large)] * 2
+
+
 async def test_a_streamed_answer_comes_piece_by_piece(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:

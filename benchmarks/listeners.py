@@ -6,7 +6,7 @@ signs and abbreviations; what is heard is compared with how they are said.  Reco
 
 One is the service's own /transcribe; the other, Moonshine base-en, shares nothing with it.  The
 word error rate is that of all sentences together after Whisper's normalisation; of the letters,
-spaces left out, so that "riverbank" for "river bank" is no error.
+spaces left out, so that "riverbank" for "river bank" is not an error.
 """
 
 import argparse

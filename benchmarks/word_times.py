@@ -1,7 +1,7 @@
 """`python -m benchmarks.word_times`: the default voice's word times against a forced alignment.
 
-The aligner is PocketSphinx with the English model that its package holds.  It is no requirement of
-the tests: `pip install --no-deps pocketsphinx==5.1.1` first.  Sentences with words that its
+The aligner is PocketSphinx with the English model that its package holds.  It is not a requirement
+of the tests: `pip install --no-deps pocketsphinx==5.1.1` first.  Sentences with words that its
 dictionary lacks are left out.  Set PYTHONPATH=handlers.
 """
 

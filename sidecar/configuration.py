@@ -123,7 +123,7 @@ def _can_be_made(folder: Path) -> bool:
 
 
 def explain_configuration(effective: Effective) -> str:
-    """Return a line for each setting, as TOML; behind it, where the value came from."""
+    """Return a line for each setting, as TOML, with the source of its value."""
     lines = []
     for name in Settings.__struct_fields__:
         value = getattr(effective.settings, name)

@@ -221,7 +221,7 @@ class DefaultVersionKept(SidecarError):
 
 
 class ArchiveNotFound(SidecarError):
-    """What is to be registered is no archive of the model store."""
+    """What is to be registered is not an archive of the model store."""
 
     status = 404
 

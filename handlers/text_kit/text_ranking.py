@@ -25,7 +25,7 @@ ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity"}  # by torch's names
 class RankedDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The *document* that the text, a query, is compared with.
 
-    Only its first *max_document_tokens* are read; null means as many as fit behind the query.
+    Only its first *max_document_tokens* are read; null means as many as fit after the query.
     """
 
     document: str

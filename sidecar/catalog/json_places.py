@@ -76,7 +76,7 @@ class _Walk:
             if name in names and self.duplicate is None:
                 self.duplicate = (*path, name)
             names.add(name)
-            at = _past_space(self._text, _past_space(self._text, at) + 1)  # behind the colon
+            at = _past_space(self._text, _past_space(self._text, at) + 1)  # after the colon
             at = self._past_comma(self.value((*path, name), at, start))
 
     def _items(self, path: Path, at: int) -> int:

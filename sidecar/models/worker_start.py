@@ -38,7 +38,7 @@ class WorkerStart:
         """Return why TorchServe does not register *key*.
 
         Workers that its archive asks for itself may have died of something: their log tells it,
-        behind *since*.
+        after *since*.
         """
         reason = None
         if refusal.status == 500:

@@ -80,7 +80,7 @@ def _texts(data: memoryview, count: int, field: str) -> list[bytes]:
     if place < len(data) or len(found) < count:
         more = " and more bytes" if place < len(data) else ""
         raise InvalidFields(
-            f"expected {count} elements of BYTES, each behind its length, got {len(found)}{more}",
+            f"expected {count} elements of BYTES, each after its length, got {len(found)}{more}",
             field=field,
         )
     return found

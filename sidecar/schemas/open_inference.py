@@ -108,7 +108,7 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
-    """An output that is wanted.  *binary_data* of its parameters: as bytes behind the JSON."""
+    """A requested output.  *binary_data* of its parameters: as bytes after the JSON."""
 
     name: TensorName
     parameters: dict[str, Parameter] = {}

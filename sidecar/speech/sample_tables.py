@@ -18,7 +18,7 @@ _PARENTS = frozenset(
     b"moov trak mdia minf stbl mvex moof traf edts udta dinf tref wave ilst".split()
 )
 _HEADER_BYTES = 16
-_LARGE_HEADER = 1  # a size that says: the size comes behind the type, in 64 bits
+_LARGE_HEADER = 1  # means that the size follows the type, in 64 bits
 _TO_THE_END = 0
 
 

@@ -1,6 +1,6 @@
-"""POST …/infer over HTTP: JSON, or JSON with the tensors' bytes behind it.
+"""POST …/infer over HTTP: JSON, or JSON followed by the tensors' bytes.
 
-The binary tensor data extension puts the bytes of the tensors, in their order, behind the JSON,
+The binary tensor data extension puts the bytes of the tensors, in their order, after the JSON,
 whose length the header Inference-Header-Content-Length tells.
 """
 
@@ -79,7 +79,7 @@ async def infer_of_version(request: web.Request) -> web.Response:
 
 
 def _json_length(request: web.Request, size: int) -> int:
-    """Return how many bytes of the body are JSON; those behind it are tensors."""
+    """Return how many bytes of the body are JSON; the bytes after it are tensors."""
     given = request.headers.get(JSON_LENGTH)
     if given is None:
         return size
@@ -105,7 +105,7 @@ def _decoded(body: bytes) -> InferRequest:
 
 
 def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredTensor]:
-    """Return *inputs*, with their share of *rest*, the bytes behind the JSON.
+    """Return *inputs*, with their share of *rest*, the bytes after the JSON.
 
     Raises InvalidFields.
     """
@@ -125,14 +125,14 @@ def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredT
         data = rest[begin : begin + size]
         if len(data) < size:
             raise InvalidFields(
-                f"expected {size} bytes behind the JSON, got {len(data)}",
+                f"expected {size} bytes after the JSON, got {len(data)}",
                 field=f"{field}.parameters.{SIZE}",
             )
         declared.append(_in_bytes(tensor, parameters, data, field))
         begin += size
     if begin < len(rest):
         raise InvalidFields(
-            f"expected {begin} bytes behind the JSON for all tensors, got {len(rest)}", field="body"
+            f"expected {begin} bytes after the JSON for all tensors, got {len(rest)}", field="body"
         )
     return declared
 

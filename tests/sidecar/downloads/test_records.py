@@ -35,7 +35,7 @@ BAD: dict[str, bytes] = {
     "another type": b"7",
     "null": b"null",
     "missing fields": b"{}",
-    "bytes that are no text": b'{"id": "\xff"}',
+    "bytes that are not text": b'{"id": "\xff"}',
 }
 DAMAGED = [b"spoiled", b"", b"7", b'["\\ud800"]', b"[" * 90_000]  # as a whole
 

@@ -314,7 +314,7 @@ WRONG_TEXTS = [
     (b"\3\0\0\0ab", "inputs[0]: ends within element 0"),
     (b"\1\0", "inputs[0]: ends within element 0"),
     (b"\xff\xff\xff\xffa", "inputs[0]: ends within element 0"),
-    (b"\1\0\0\0a", "expected 2 elements of BYTES, each behind its length, got 1"),
+    (b"\1\0\0\0a", "expected 2 elements of BYTES, each after its length, got 1"),
     (b"\1\0\0\0a" * 3, "got 2 and more bytes"),
     (b"", "got 0"),
     (b"\1\0\0\0\xff" * 2, "inputs[0].data[0]: expected UTF-8"),
@@ -364,7 +364,7 @@ async def test_bytes_that_belong_to_no_tensor_are_refused(client: Client) -> Non
     url = "/v2/models/numbers/infer"
     response = await client.post(url, data=head + "more", headers=headers)
     assert response.status == 400
-    assert "body: expected 0 bytes behind the JSON" in (await response.json())["error"]
+    assert "body: expected 0 bytes after the JSON" in (await response.json())["error"]
 
 
 async def test_the_row_that_is_refused_is_named(client: Client, torchserve: FakeTorchServe) -> None:

@@ -275,7 +275,7 @@ WRONG: list[tuple[Any, str]] = [
     (of_numbers(data="abc"), "inputs[0].data: expected a list"),
     (of_numbers(data=None), "inputs[0].data: expected its elements here, or binary_data_size"),
     (of_numbers(parameters={"binary_data_size": 12}), "inputs[0].data: does not go with"),
-    (of_numbers(data=None, parameters={"binary_data_size": 12}), "expected 12 bytes behind"),
+    (of_numbers(data=None, parameters={"binary_data_size": 12}), "expected 12 bytes after"),
     (of_numbers(data=None, parameters={"binary_data_size": -1}), "binary_data_size"),
     (of_numbers(data=None, parameters={"binary_data_size": "1"}), "binary_data_size"),
     (of_numbers(parameters={"shared_memory_region": "a"}), "shared_memory_region: is not supp"),

@@ -25,6 +25,7 @@ Buffer = bytes | memoryview
 
 MOST_DIMENSIONS = 16
 STEP = 1 << 15  # elements converted at a time
+PIECE_BYTES = 1 << 18  # of JSON, decoded at a time
 _LENGTH = struct.Struct("<I")  # stands before each element of the type BYTES
 _OPENING = re.compile(rb"[\[ \t\n\r]*")
 _encode = msgspec.json.Encoder().encode
@@ -99,12 +100,17 @@ def from_json(data: Buffer, datatype: str, shape: Sequence[int], field: str) -> 
             f"expected a flat list, or one nested {len(shape)} deep as the shape says", field=field
         )
     try:
-        values = _decoder(datatype, depth).decode(data)
-        lengths = shape if depth == len(shape) else (math.prod(shape),)
-        return from_values(_flattened(values, lengths, field), datatype)
+        if depth == 1:
+            values = _decoded_flat(data, datatype)
+            _check_length(values, math.prod(shape), field)
+        else:
+            values = _flattened(_decoder(datatype, depth).decode(data), shape, field)
+        return from_values(values, datatype)
     except msgspec.ValidationError as exc:
         rule, _, place = str(exc).partition(" - at `$")
         raise InvalidFields(rule, field=field + place.rstrip("`")) from exc
+    except msgspec.DecodeError as exc:  # a piece of what is not flat
+        raise InvalidFields(f"expected a flat list of {datatype}", field=field) from exc
     except (OverflowError, UnicodeEncodeError) as exc:
         raise InvalidFields(f"expected elements of {datatype}: {exc}", field=field) from exc
 
@@ -117,15 +123,34 @@ def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[list[Any]]:
     return msgspec.json.Decoder(kind)
 
 
+def _decoded_flat(data: Buffer, datatype: str) -> list[Any]:
+    """Return the elements of a flat list; those of a long one of numbers piece by piece.
+
+    A decoder cannot be interrupted, and millions of numbers would stop the event loop.
+    """
+    decode = _decoder(datatype, 1).decode
+    if len(data) <= PIECE_BYTES or datatype == BYTES:
+        return decode(data)
+    content, values, start = bytes(data)[1:-1], list[Any](), 0
+    while start < len(content):
+        comma = content.find(b",", start + PIECE_BYTES)
+        end = len(content) if comma < 0 else comma
+        values += decode(b"[" + content[start:end] + b"]")
+        start = end + 1
+    return values
+
+
+def _check_length(values: Sequence[Any], length: int, field: str) -> None:
+    if len(values) != length:
+        raise InvalidFields(f"expected {length} elements in a list, got {len(values)}", field=field)
+
+
 def _flattened(values: list[Any], lengths: Iterable[int], field: str) -> list[Any]:
     """Return what the innermost of nested lists hold; *lengths* are those of each level's lists."""
     level: list[Any] = [values]
     for length in lengths:
-        other = next((each for each in level if len(each) != length), None)
-        if other is not None:
-            raise InvalidFields(
-                f"expected {length} elements in a list, got {len(other)}", field=field
-            )
+        for each in level:
+            _check_length(each, length, field)
         level = list(chain.from_iterable(level))
     return level
 
@@ -147,10 +172,21 @@ def to_bytes(elements: Elements) -> bytes:
     return elements.astype(elements.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+def encode_numbers(numbers: Numbers) -> bytes:
+    """Return *numbers* as JSON, nested as they are, in steps between which other threads run."""
+    if numbers.size <= STEP:
+        return _encode(numbers.tolist())
+    rows = STEP * len(numbers) // numbers.size  # in a step
+    if rows == 0:
+        return b"[" + b",".join(map(encode_numbers, numbers)) + b"]"
+    steps = (numbers[start : start + rows] for start in range(0, len(numbers), rows))
+    return b"[" + b",".join(_encode(step.tolist())[1:-1] for step in steps) + b"]"
+
+
 def to_json(elements: Elements, field: str) -> msgspec.Raw:
     """Return *elements* as a flat list.  Raises InvalidFields for bytes that are not UTF-8."""
     if not isinstance(elements, list):
-        return msgspec.Raw(_encode(elements.tolist()))
+        return msgspec.Raw(encode_numbers(elements))
     try:
         return msgspec.Raw(_encode([each.decode() for each in elements]))
     except UnicodeDecodeError as exc:

@@ -16,7 +16,7 @@ import numpy as np
 from sidecar.errors import InvalidFields, InvalidInput, SidecarError
 from sidecar.models.model import Model
 from sidecar.open_inference.datatypes import BYTES, NUMBER_TYPES
-from sidecar.open_inference.elements import Elements, Numbers
+from sidecar.open_inference.elements import Elements, Numbers, encode_numbers
 from sidecar.open_inference.parameters import refuse_others
 from sidecar.open_inference.signature import ANY, Signature
 from sidecar.scheduling.entry import Reply
@@ -138,7 +138,7 @@ def _rows(numbers: Numbers, tensor: Tensor) -> list[bytes]:
         raise InvalidFields("expected finite numbers", field=tensor.field)
     if numbers.dtype.kind == "b":
         numbers = numbers.astype(np.uint8)
-    return [_encode(row.tolist()) for row in numbers.reshape(tensor.shape)]
+    return [encode_numbers(row) for row in numbers.reshape(tensor.shape)]
 
 
 def _with_parameters(name: str, value: str, of_model: dict[str, Parameter]) -> bytes:

@@ -161,6 +161,7 @@ def stamp(request: web.Request, response: web.StreamResponse) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and request.app[SERVER].guard.is_foreign(origin):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Inference-Header-Content-Length"
         response.headers[hdrs.VARY] = hdrs.ORIGIN
 
 
@@ -240,7 +241,9 @@ def _preflight() -> web.Response:
         status=204,
         headers={
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, X-API-Key",
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
+                "Authorization, Content-Type, X-API-Key, Inference-Header-Content-Length"
+            ),
             hdrs.ACCESS_CONTROL_MAX_AGE: "600",
         },
     )

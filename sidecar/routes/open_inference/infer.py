@@ -20,9 +20,11 @@ from sidecar.routes.open_inference.inference import (
     DeclaredTensor,
     InferAnswer,
     InferCall,
+    beside_others,
     infer_tensors,
 )
 from sidecar.routes.predict import PARTS
+from sidecar.scheduling.entry import NUMBER_BYTES
 from sidecar.schemas.open_inference import (
     InferRequest,
     InferResponse,
@@ -49,10 +51,9 @@ async def infer(request: web.Request) -> web.Response:
     admission, call, place = request[ADMISSION], request[CALL], request.match_info
     body = await read_body(admission)
     length = _json_length(request, len(body))
+    await _count_values(memoryview(body)[:length], admission.settings.max_json_values)
+    asked = _decoded(memoryview(body)[:length])
     await take_break(length)
-    _count_values(body[:length], admission.settings.max_json_values)
-    await take_break(length)
-    asked = _decoded(body[:length])
     parameters = read_parameters(asked.parameters, admission.settings.max_timeout_seconds)
     binary = _binary_outputs(asked.outputs)
     answer = await infer_tensors(
@@ -68,7 +69,11 @@ async def infer(request: web.Request) -> web.Response:
             request_head.traceparent(request),
         ),
     )
-    response = _response(place["name"], asked, answer, binary, all_binary=parameters.binary)
+    size = sum(len(each.elements) for each in answer.outputs)
+    response = await beside_others(
+        size * NUMBER_BYTES,
+        lambda: _response(place["name"], asked, answer, binary, all_binary=parameters.binary),
+    )
     call.success = True
     return response
 
@@ -90,12 +95,16 @@ def _json_length(request: web.Request, size: int) -> int:
     return int(given)
 
 
-def _count_values(body: bytes, most: int) -> None:
+async def _count_values(body: memoryview, most: int) -> None:
+    """Raise PayloadTooLarge for JSON that would take too long to parse."""
     if len(body) > SMALL_BYTES:
-        JsonBudget(most).count(body)
+        budget = JsonBudget(most)
+        for start in range(0, len(body), SMALL_BYTES):
+            budget.count(bytes(body[start : start + SMALL_BYTES]))
+            await take_break(len(body))
 
 
-def _decoded(body: bytes) -> InferRequest:
+def _decoded(body: memoryview) -> InferRequest:
     try:
         return _request.decode(body)
     except msgspec.ValidationError as exc:

@@ -1,7 +1,8 @@
 """One inference, however it came: over HTTP or gRPC."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sidecar.errors import InvalidFields
 from sidecar.open_inference.elements import Elements, count_elements
@@ -20,7 +21,9 @@ from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.open_inference import Datatype, Parameter
 from sidecar.web.admission import Admission
 from sidecar.web.measurement import InferenceCall
-from sidecar.web.turns import take_break
+from sidecar.web.turns import LARGE_BYTES
+
+Result = TypeVar("Result")
 
 
 class DeclaredTensor(NamedTuple):
@@ -67,19 +70,13 @@ async def infer_tensors(
     _check_wanted(asked.wanted, signature)
     check_input(signature.input, model, declared, settings.max_inputs, "inputs[0]")
     count = count_elements(declared.shape, settings.max_json_values, "inputs[0]")
-    await take_break(declared.size)
-    tensor = Tensor(
-        declared.name,
-        declared.datatype,
-        declared.shape,
-        declared.read(count),
-        declared.parameters,
+    elements = await beside_others(declared.size, lambda: declared.read(count))
+    tensor = Tensor(declared.name, declared.datatype, declared.shape, elements, declared.parameters)
+    bodies = await beside_others(
+        max(declared.size, count), lambda: bodies_of(model, tensor, asked.parameters.of_model)
     )
-    await take_break(declared.size)
-    bodies = bodies_of(model, tensor, asked.parameters.of_model)
     call.inputs = len(bodies)
     version = asked.version and await parts.versions.beside_default(model, asked.version)
-    await take_break(declared.size)
     scheduling = SchedulingOptions(
         asked.parameters.priority,
         asked.parameters.timeout,
@@ -95,9 +92,20 @@ async def infer_tensors(
     )
     replies = replies_of(predicted.replies, declared.name)
     signature = signature_of(model)  # now that it is loaded, more may be known of its output
-    outputs = outputs_of(model, signature, asked.wanted, replies)
+    outputs = await beside_others(
+        sum(len(reply.body) for reply in replies),
+        lambda: outputs_of(model, signature, asked.wanted, replies),
+    )
     answered = replies[0].version or version or model.version or model.spec.version
     return InferAnswer(answered, outputs)
+
+
+async def beside_others(size: int, work: Callable[[], Result]) -> Result:
+    """Return what *work* on *size* bytes returns; in a thread if that takes long.
+
+    The work is done in steps, between which the event loop has its turns.
+    """
+    return work() if size <= LARGE_BYTES else await asyncio.to_thread(work)
 
 
 def _check_wanted(wanted: Sequence[str], signature: Signature) -> None:

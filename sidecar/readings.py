@@ -88,9 +88,9 @@ def _of_models(parts: ReadingParts) -> list[Family]:
         ),
         gauge("sidecar_queued", "Inputs that wait.", lambda model: len(model.dispatcher.queue)),
         gauge(
-            "sidecar_queue_oldest_seconds",
-            "For how long the first input in the queue has been waiting.",
-            lambda model: model.dispatcher.first_waits,
+            "sidecar_oldest_input_seconds",
+            "For how long the oldest input has been in the queue and in its job.",
+            lambda model: model.dispatcher.oldest_seconds,
         ),
         gauge("sidecar_in_flight", "Inputs in jobs.", lambda model: model.dispatcher.in_flight),
         gauge("sidecar_workers", "READY workers.", lambda model: model.dispatcher.workers),

@@ -103,6 +103,13 @@ class Dispatcher:
         return RequestCounts(len(waiting - running), len(running))
 
     @property
+    def oldest_seconds(self) -> float:
+        """Seconds since the oldest input came that waits or is in a job; 0 without any."""
+        begun = [entry.enqueued_at for batch in self._jobs.values() for entry in batch]
+        begun += [entry.enqueued_at for entry in self.queue]
+        return self._clock() - min(begun) if begun else 0.0
+
+    @property
     def worker_memory(self) -> dict[int, WorkerMemory]:
         """What each worker last reported of its memory, by process id; the owner may prune it."""
         return self._runner.memory

@@ -208,7 +208,9 @@ class FastCall(Entry):
         taken = path.statistics.end(self._arrived, inputs=1, success=success)
         if success:
             path.metrics.observe_latency(self._route, taken)
-        if status != CLIENT_LEFT:
+        if status == CLIENT_LEFT:
+            path.metrics.count_abandoned(self._route)
+        else:
             path.metrics.count_answer(self._route, status)
         if path.access_log.enabled:
             subject = None if self._identity is None else self._identity.subject

@@ -131,10 +131,13 @@ async def _answer_nonsense(server: Server) -> list[int]:
     second.start()
     try:
         await asyncio.to_thread(second.wait_ready)
+        await server.watch_other(second)
         fake.wrong_bytes = b"<html>502 Bad Gateway</html>"
         body = {"model_name": "echo", "inputs": [0, 1, 2, 3]}
         async with aiohttp.ClientSession(second.url) as session:
-            return await asyncio.gather(*(_status(session, body) for _ in range(20)))
+            statuses = await asyncio.gather(*(_status(session, body) for _ in range(20)))
+        await server.watch_other(second)
+        return statuses
     finally:
         await asyncio.to_thread(second.stop)
         await fake.stop()
@@ -152,8 +155,11 @@ async def _fill_the_disk(server: Server) -> list[int]:
         second.start()
         try:
             await asyncio.to_thread(second.wait_ready)
+            await server.watch_other(second)
             await _run("dd", "if=/dev/zero", f"of={disk}/zeros", "bs=64k", check=False)
-            return await _predict_and_upload(second)
+            statuses = await _predict_and_upload(second)
+            await server.watch_other(second)
+            return statuses
         finally:
             await asyncio.to_thread(second.stop)
     finally:

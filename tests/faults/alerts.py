@@ -1,0 +1,164 @@
+"""`scripts/check_alerts`: every fault on a real server, watched by a real Prometheus.
+
+The alerts look back ten seconds instead of minutes, so that those of one fault are over when the
+next one is done.  A fault shows when one of its alerts fires that did not fire before it.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks.soak import write_section
+from tests.faults.scenario import Scenario
+from tests.faults.scenarios import SCENARIOS
+from tests.integration.server import Server
+from tests.live.crowd import Crowd
+from tests.live.world import build_world
+from tests.prometheus_server import PrometheusServer
+
+WITHIN_SECONDS = 15.0
+WINDOW = "10s"
+CALM_SECONDS = 60.0
+ALERTS: Mapping[str, frozenset[str]] = {
+    "a worker is killed": frozenset({"WorkersDie", "JobsFail"}),
+    "TorchServe is killed": frozenset({"TorchServeDown", "TorchServeRestarted"}),
+    "TorchServe is frozen": frozenset({"InputsTakeLong", "TorchServeDown"}),
+    "a worker is frozen, past the job's limit": frozenset({"JobsFail", "WorkersDie"}),
+    "an input crashes the worker": frozenset({"JobsFail", "WorkersDie", "InputsFail"}),
+    "an input hangs the worker, past the job's limit": frozenset({"JobsFail", "InputsFail"}),
+    "inputs raise in the model": frozenset({"InputsFail"}),
+    "inputs run out of memory": frozenset({"InputsFail"}),
+    "answers are too large": frozenset({"InputsFail", "JobsFail"}),
+    "an archive is cut short": frozenset({"ModelFailed"}),
+    "TorchServe answers nonsense": frozenset({"JobsFail"}),
+    "the disk is full": frozenset({"DiskFull", "LogLinesLost"}),
+    "clients ask and hang up": frozenset({"ClientsLeave"}),
+    "clients do not read their answers": frozenset({"ConnectionsJump", "ClientsDoNotRead"}),
+    "300 bad requests": frozenset({"RequestsBad"}),
+    "10,000 bad requests": frozenset({"RequestsBad"}),
+    "the sidecar is killed and started again": frozenset({"SidecarDown", "SidecarRestarted"}),
+}
+HEAD = "| What happens | The first of its alerts | After |\n|---|---|---|\n"
+
+
+class Shown(NamedTuple):
+    """The first alert of a fault, and how many seconds after it it fired; None: none did."""
+
+    fault: str
+    alert: str | None
+    seconds: float
+
+
+async def main(names: Sequence[str]) -> int:
+    """Returns 0 when every fault shows in time; *names* are those to do, none: all."""
+    rows, late = [], 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "world").mkdir()
+        (folder / "prometheus").mkdir()
+        server = build_world(folder / "world")
+        server.start()
+        prometheus = PrometheusServer(folder / "prometheus", window=WINDOW)
+        try:
+            await asyncio.to_thread(server.wait_ready)
+            with prometheus.running():
+                aiming = asyncio.create_task(aim(prometheus))
+                server.watch_other = lambda other: scraped(other, prometheus)
+                await scraped(server, prometheus)
+                for scenario in SCENARIOS:
+                    if names and scenario.name not in names:
+                        continue
+                    shown = await watch(scenario, server, prometheus)
+                    rows.append(row(shown))
+                    print(rows[-1], end="", flush=True)
+                    late += shown.alert is None or shown.seconds > WITHIN_SECONDS
+                aiming.cancel()
+        finally:
+            server.stop()
+    if not names:
+        write_section("alerts", HEAD + "".join(rows))
+    return 1 if late else 0
+
+
+async def aim(prometheus: PrometheusServer) -> None:
+    """Scrape every sidecar that this process has started, also those that a fault starts."""
+    known: list[int] = []
+    while True:
+        ports = await asyncio.to_thread(sidecar_ports)
+        if not set(ports) <= set(known):  # one that ended is still scraped: it is down
+            known = [*known, *(port for port in ports if port not in known)]
+            await asyncio.to_thread(prometheus.aim_at, known)
+        await asyncio.sleep(0.2)
+
+
+async def scraped(server: Server, prometheus: PrometheusServer) -> None:
+    """Wait until Prometheus has seen *server* as it is now."""
+    seen = f'timestamp(up{{instance="127.0.0.1:{server.port}"}} == 1) > {time.time() + 1:.3f}'
+    async with asyncio.timeout(CALM_SECONDS):
+        while not await asyncio.to_thread(prometheus.query, seen):
+            await asyncio.sleep(0.2)
+
+
+def sidecar_ports() -> list[int]:
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            words = child.cmdline()
+            if "sidecar" in words and "--port" in words:
+                found.append(int(words[words.index("--port") + 1]))
+    return found
+
+
+async def watch(scenario: Scenario, server: Server, prometheus: PrometheusServer) -> Shown:
+    """Do one fault beside a crowd, and see when the first of its alerts fires."""
+    expected = ALERTS[scenario.name]
+    crowd = Crowd(server.url)
+    try:
+        await crowd.well_for(0.5)
+        await calm(prometheus, expected)
+        began = time.monotonic()
+        fault = asyncio.ensure_future(scenario.act(server))
+        shown = await first_of(expected, prometheus, began, fault)
+        await fault
+        await crowd.well_for(1.5)
+    finally:
+        await crowd.stop()
+    return Shown(scenario.name, *shown)
+
+
+async def calm(prometheus: PrometheusServer, alerts: frozenset[str]) -> None:
+    async with asyncio.timeout(CALM_SECONDS):
+        while alerts & await asyncio.to_thread(prometheus.firing):
+            await asyncio.sleep(0.5)
+
+
+async def first_of(
+    alerts: frozenset[str],
+    prometheus: PrometheusServer,
+    began: float,
+    fault: asyncio.Future[list[int]],
+) -> tuple[str | None, float]:
+    """Return the first of *alerts* that fires, and the seconds since the fault *began*."""
+    while True:
+        seconds = time.monotonic() - began
+        if firing := alerts & await asyncio.to_thread(prometheus.firing):
+            return min(firing), seconds
+        if fault.done() and seconds > 2 * WITHIN_SECONDS:
+            return None, seconds
+        await asyncio.sleep(0.2)
+
+
+def row(shown: Shown) -> str:
+    alert = f"[{shown.alert}](#{shown.alert.lower()})" if shown.alert else "none"
+    return f"| {shown.fault} | {alert} | {shown.seconds:.0f} s |\n"
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))

@@ -1,0 +1,55 @@
+"""A real Prometheus scrapes a sidecar, and our alerts fire; the whole is `scripts/check_alerts`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_torchserve import FakeTorchServe, Refuse
+from tests.prometheus_server import PrometheusServer
+from tests.sidecar.conftest import CATALOG, Client, StartSidecar
+
+WITHIN_SECONDS = 15.0
+
+
+@pytest.fixture
+async def client(start: StartSidecar) -> Client:
+    return await start(catalog={"echo": CATALOG["echo"]})
+
+
+@pytest.fixture
+async def prometheus(client: Client, tmp_path: Path) -> AsyncIterator[PrometheusServer]:
+    """One that has scraped the sidecar while all was well."""
+    folder = tmp_path / "prometheus"
+    await asyncio.to_thread(folder.mkdir)
+    server = PrometheusServer(folder)
+    port = client.port
+    assert port is not None
+    await asyncio.to_thread(server.aim_at, [port])
+    running = server.running()
+    await asyncio.to_thread(running.__enter__)
+    try:
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(server.query, "sidecar_ready == 1"):
+                await asyncio.sleep(0.1)
+        yield server
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+async def test_what_breaks_shows_within_fifteen_seconds(
+    client: Client, prometheus: PrometheusServer, torchserve: FakeTorchServe
+) -> None:
+    def fail(_: Any) -> Any:
+        raise Refuse(500, "as it was told")
+
+    assert await asyncio.to_thread(prometheus.firing) == set()
+    torchserve.answer = fail
+    async with client.post("/predict", json={"model_name": "echo", "inputs": [1]}) as response:
+        assert response.status == 500
+    torchserve.away = True
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while not {"InputsFail", "TorchServeDown"} <= await asyncio.to_thread(prometheus.firing):
+            await asyncio.sleep(0.1)

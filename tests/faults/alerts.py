@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.soak import write_section
+from benchmarks.report import write_section
 from tests.faults.scenario import Scenario
 from tests.faults.scenarios import SCENARIOS
-from tests.integration.server import Server
+from tests.integration.server import ROOT, Server
 from tests.live.crowd import Crowd
 from tests.live.world import build_world
 from tests.prometheus_server import PrometheusServer
 
+DOCUMENT = ROOT / "docs" / "reliability.md"
 WITHIN_SECONDS = 15.0
 WINDOW = "10s"
 CALM_SECONDS = 60.0
@@ -83,7 +84,7 @@ async def main(names: Sequence[str]) -> int:
         finally:
             server.stop()
     if not names:
-        write_section("alerts", HEAD + "".join(rows))
+        write_section("alerts", HEAD + "".join(rows).rstrip(), DOCUMENT)
     return 1 if late else 0
 
 

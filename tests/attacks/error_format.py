@@ -1,4 +1,4 @@
-"""The form that every error of the API has: our own, or OpenAI's on its routes."""
+"""The forms that errors of the API have: our own, OpenAI's, or the Open Inference Protocol's."""
 
 from typing import Any
 
@@ -13,8 +13,10 @@ def fault_of_error(answer: Answer) -> str:
     try:
         body = answer.json()
     except ValueError:
-        return f"status {answer.status} is no JSON: {answer.body[:100]!r}"
-    if not isinstance(body, dict) or not (_is_ours(body, answer.status) or _is_openais(body)):
+        return f"status {answer.status} is not JSON: {answer.body[:100]!r}"
+    if not isinstance(body, dict) or not (
+        _is_ours(body, answer.status) or _is_openais(body) or _is_open_inferences(body)
+    ):
         return f"status {answer.status} is not in the one format: {answer.body[:200]!r}"
     return "" if "Traceback" not in str(body) else f"a traceback: {answer.body[:200]!r}"
 
@@ -32,3 +34,7 @@ def _is_openais(body: dict[str, Any]) -> bool:
     return isinstance(facts, dict) and all(
         name in facts and isinstance(facts[name], kind) for name, kind in OPENAI_KINDS.items()
     )
+
+
+def _is_open_inferences(body: dict[str, Any]) -> bool:
+    return body.keys() == {"error"} and isinstance(body["error"], str)

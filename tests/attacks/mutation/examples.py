@@ -98,6 +98,9 @@ _DOWNLOAD = {
 }
 _SCALING = {"action": "scale_down", "models": ["corrupt"], "target_replicas": 1, "reason": "a test"}
 _CONFIG = {"enabled": True, "cooldowns": {"quiet_seconds": 60.0}, "thresholds": {}}
+_RANKING = {"model": "rerank-v3.5", "query": "a text", "documents": ["two", "texts"], **SHORT}
+_TENSOR = {"name": "input", "shape": [2, 4], "datatype": "FP32", "data": [0, 1, 2, 3, 0, 4, 5, 6]}
+_INFERENCE = {"inputs": [_TENSOR], "outputs": [{"name": "output"}], "id": "mine", "parameters": {}}
 _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/predict"): _predictions,
     ("POST", "/synthesize"): _syntheses,
@@ -113,6 +116,13 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/v1/models/{name}:predict"): _one({"instances": [[0, 1], [0, 2]]}),
     ("POST", "/v1/models/{name}:explain"): _one({"instances": [[0, 1], [0, 2]]}),
     ("POST", "/v1/embeddings"): _one({"model": "minilm", "input": ["two", "texts"], **SHORT}),
+    ("POST", "/v1/rerank"): _one(_RANKING),
+    ("POST", "/v2/rerank"): _one(_RANKING),
+    ("POST", "/v2/models/{name}/infer"): _one(_INFERENCE),
+    ("POST", "/v2/models/{name}/versions/{version}/infer"): _one(_INFERENCE),
+    ("POST", "/v2/repository/index"): _one({"ready": True}),
+    ("POST", "/v2/repository/models/{name}/load"): _one({"parameters": {}}),
+    ("POST", "/v2/repository/models/{name}/unload"): _one({"parameters": {}}),
     ("POST", "/v1/audio/speech"): _one({"model": "tts-1", "input": "Hello.", **_SPEECH}),
     ("POST", "/v1/audio/transcriptions"): lambda: _recordings(
         {"model": "whisper-1", "timestamp_granularities[]": "word", **_VERBOSE}

@@ -9,18 +9,29 @@ import torch
 from handler_kit.batch_handler import BatchHandler, ForwardPass
 from handler_kit.config import HandlerConfig, parse_options
 from handler_kit.errors import ItemError
-from handler_kit.job import Answer
+from handler_kit.job import Answer, Item
+from handler_kit.pieces import PieceSender
 from handler_kit.precision import Compared
 from handler_kit.text_input import read_text, sample_texts
+from text_kit.completion import Completion
 from text_kit.options import TextOptions
 from text_kit.task import TaskOutput, load_task
+
+COMPLETION = "completion"  # the type of an item that is written in turns, and sent in pieces
 
 
 class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
     """Answers what its task says, as JSON, for each text; `handler_options.task` names the task."""
 
     compared_as: ClassVar[Compared] = "logits"
+    item_types: ClassVar[frozenset[str]] = frozenset({"json", COMPLETION})
     options: TextOptions
+    _pieces: PieceSender
+
+    def handle(self, rows: list[dict[str, Any]], context: Any) -> list[Any]:
+        """Return one answer per row; completions leave in pieces before that."""
+        self._pieces = PieceSender(context)
+        return super().handle(rows, context)
 
     def read_options(self, config: HandlerConfig) -> TextOptions:
         """Return the task and its limits."""
@@ -31,8 +42,16 @@ class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
         self._task = load_task(self.folder, self.device, self.options)
         return self._task.network
 
+    def value_of(self, item: Item) -> object:
+        """Return the item's JSON, or the completion that it orders.  Raises InvalidInput."""
+        if item.type != COMPLETION:
+            return super().value_of(item)
+        return self._task.read_order(item, self._pieces)
+
     def decode(self, value: object, parameters: dict[str, Any]) -> Any:
         """Return the text of a string, or of an object {text, parameters}; "" is refused."""
+        if isinstance(value, Completion):
+            return value
         return self._task.read(*read_text(value, parameters, self.options.max_characters))
 
     def plan(self, inputs: Sequence[Any]) -> list[ForwardPass[list[Any]]]:

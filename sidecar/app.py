@@ -63,11 +63,10 @@ async def create_app(
     _provide_parts(app, program)
     for route in ROUTES:
         handler = program.measurement.measured(route, program.admission.guard(route))
-        for method in route.methods:
-            if method == "GET":
-                app.router.add_get(route.pattern, handler)  # and HEAD
-            else:
-                app.router.add_route(method, route.pattern, handler)
+        if route.method == "GET":
+            app.router.add_get(route.pattern, handler)  # and HEAD
+        else:
+            app.router.add_route(route.method, route.pattern, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     _expect_counts(program)

@@ -200,6 +200,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest batch of one request. [inputs]"""
     max_rerank_mb: Positive = 16.0
     """Largest sum of the documents that one request has ranked, the query counted with each."""
+    max_completion_tokens: Count = 16384
+    """Most tokens that one request may have written: prompts times `n` times `max_tokens`.
+    [tokens]"""
     max_queued_mb: Positive = 512.0
     """Inputs that may wait, per model."""
     max_job_mb: Positive = 4.0

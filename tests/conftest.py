@@ -6,7 +6,9 @@ groups are not kept under pytest 9.2, where a node id cannot be changed any more
 
 import os
 import sys
+import warnings
 from collections.abc import Generator
+from importlib import import_module
 
 import pytest
 from xdist.remote import Producer
@@ -15,6 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 # Figures, answers and time limits of tests are the CPU's, on a machine with a GPU too; servers and
 # workers that tests start inherit this.  It has to be said before torch is imported.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+with warnings.catch_warnings():  # as it is imported, it leaves an open file to be collected
+    warnings.simplefilter("ignore", ResourceWarning)
+    import_module("ts")
 
 LONGEST_FIRST = ["integration", "families", "servers", "faults", "attacks", "console", "handlers"]
 WITH_ONE_SERVER = {"integration", "families"}

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -60,9 +60,51 @@ class Unspoken:
         self.told = told or {}
 
 
+class Turn(NamedTuple):
+    """What a completion has after a turn: the texts of its tokens, before it and new in it."""
+
+    before: list[str]
+    new: list[str]
+    finish_reason: str | None
+    prompt_tokens: int = 5
+
+    def answer(self) -> dict[str, Any]:
+        return {
+            "text": "".join([*self.before, *self.new]),
+            "tokens": [len(self.before) + place for place in range(len(self.new))],
+            "prompt_tokens": self.prompt_tokens,
+            "finish_reason": self.finish_reason,
+        }
+
+
+Write = Callable[[dict[str, Any], dict[str, Any]], Turn]
+TURN_TOKENS = 3
+
+
+def count_tokens(order: dict[str, Any], state: dict[str, Any]) -> Turn:
+    """Write ` 0 1 2 …`, the choice before each number, a few tokens a turn."""
+    begun = len(state["written"])
+    most = order.get("max_tokens") or order["cap"]
+    end = min(begun + TURN_TOKENS, most)
+    text = [f" {state['choice']}.{place}" for place in range(end)]
+    return Turn(text[:begun], text[begun:], "length" if end == most else None)
+
+
 async def echo(request: web.Request, body: bytes) -> web.StreamResponse:
     """Answer as a handler that gives back what it is given."""
     return web.Response(body=body, content_type=request.content_type)
+
+
+def _frame(turns: dict[str, Turn], step: int) -> bytes:
+    """What leaves when each completion has its token number *step* of the turn."""
+    pieces: list[Any] = []
+    for name, turn in turns.items():
+        if step < len(turn.new):
+            at = len("".join([*turn.before, *turn.new[:step]]))
+            last = step == len(turn.new) - 1 and turn.finish_reason is not None
+            pieces.append([name, at, turn.new[step], turn.answer() if last else None])
+    data = msgspec.json.encode(pieces)
+    return b"\x00PCE" + len(data).to_bytes(4, "big") + data
 
 
 class FakeTorchServe:
@@ -71,6 +113,9 @@ class FakeTorchServe:
     def __init__(self, folder: Path, answer: Answer = lambda value: value) -> None:
         self.folder = folder
         self.answer = answer
+        self.write: Write = count_tokens  # of completions: an order, and how far it has come
+        self.paced: asyncio.Semaphore | None = None  # each step of a turn takes one of it
+        self.cut_off = 0  # steps after which the next turn loses its worker
         self.jobs: list[list[Any]] = []  # the inputs of each job, in the order of arrival
         self.items: list[list[dict[str, Any]]] = []  # of each job, as its header has them
         self.respond: Respond = echo  # of a handler that reads no jobs
@@ -195,11 +240,46 @@ class FakeTorchServe:
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             return error(*refusal, "Worker died.")
-        if self.wrong_bytes is not None:
-            return web.Response(body=self.wrong_bytes)
+        response: web.StreamResponse
         worker = next(iter(model["pids"]), 1)
         version = answering["modelVersion"]
-        return web.Response(body=self._answer(items, values, worker, version))
+        if self.wrong_bytes is not None:
+            response = web.Response(body=self.wrong_bytes)
+        elif all(item.get("type") == "completion" for item in items):
+            response = await self._write_turn(request, items, values)
+        else:
+            response = web.Response(body=self._answer(items, values, worker, version))
+        return response
+
+    async def _write_turn(
+        self, request: web.Request, items: list[dict[str, Any]], orders: list[Any]
+    ) -> web.StreamResponse:
+        """Send each step's tokens, and behind them the answer to the job."""
+        turns = [self._turn(order, item) for item, order in zip(items, orders, strict=True)]
+        written = {
+            item["id"]: turn
+            for item, turn in zip(items, turns, strict=True)
+            if isinstance(turn, Turn)
+        }
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for step in range(max((len(turn.new) for turn in written.values()), default=0)):
+            if self.paced is not None:
+                await self.paced.acquire()
+            if self.cut_off and step == self.cut_off:
+                self.cut_off = 0
+                assert request.transport is not None
+                request.transport.close()
+                return response
+            await response.write(_frame(written, step))
+        await response.write(self._answer(items, turns, 1, "1.0"))
+        return response
+
+    def _turn(self, order: dict[str, Any], item: dict[str, Any]) -> "Turn | Refuse":
+        try:
+            return self.write(order, item["parameters"])
+        except Refuse as exc:
+            return exc
 
     async def _respond(self, request: web.Request, body: bytes) -> web.StreamResponse:
         self.requests.append(request)
@@ -218,10 +298,14 @@ class FakeTorchServe:
         for item, value in zip(items, values, strict=True):
             header = {"id": item["id"], "status": 200, "forward_pass": len(items)}
             try:
-                answer = self.answer(value)
+                if isinstance(value, Refuse):
+                    raise value
+                answer = value if isinstance(value, Turn) else self.answer(value)
                 if isinstance(answer, Spoken):
                     body = answer.pcm
                     header |= {"type": "pcm", "parameters": {"sample_rate": 24000} | answer.told}
+                elif isinstance(answer, Turn):
+                    body = msgspec.json.encode(answer.answer())
                 elif isinstance(answer, Unspoken):
                     body = msgspec.json.encode(answer.parts)
                     header |= {"parameters": {"unspoken": True} | answer.told}
@@ -393,6 +477,7 @@ class FakeTorchServe:
 
 READ: dict[str, Callable[[bytes], Any]] = {  # an item's body, by its type
     "json": msgspec.json.decode,
+    "completion": msgspec.json.decode,
     "pcm": bytes,
     "script": bytes.decode,
     "text": bytes.decode,

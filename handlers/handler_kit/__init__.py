@@ -7,6 +7,7 @@ For every handler:
 
 batch_handler      walks that way; a handler is a subclass
 rows               TorchServe's rows: what is read from them and written into them
+pieces             parts of an answer that leave before the rest is made
 job                the format in which the sidecar sends many items as one request
 json_numbers       numbers from JSON, and tensors as JSON
 errors             what can go wrong with an item or a load

@@ -26,5 +26,12 @@ generation_settings       what the client asks, completed by what the checkpoint
 text_generation           goes on with the text
 text2text_generation      makes another text of it
 
+Completions, which leave token by token (OpenAI's API):
+
+completion_order          what is asked of one, and what comes of a turn
+completion                writes several of them for a turn
+token_choice              which token comes next
+written_text              tokens as text, as far as it is certain to stay
+
 A copy of this folder lies in the archives of the handler, so nothing here imports the sidecar.
 """

@@ -49,3 +49,6 @@ class TextOptions(HandlerOptions, frozen=True, kw_only=True):
     """Most new tokens times beams."""
     max_seconds: Annotated[float, Meta(gt=0)] = 30.0
     """Longest time to write one pass, in seconds; a text that has not ended by then gets 400."""
+    turn_seconds: Annotated[float, Meta(gt=0)] = 1.0
+    """How long completions are written in one job, in seconds; those that have not ended by then
+    wait in the queue again."""

@@ -10,6 +10,8 @@ import msgspec
 import torch
 
 from handler_kit.errors import InvalidInput
+from handler_kit.job import Item
+from handler_kit.pieces import PieceSender
 from handler_kit.text_batching import PassSize, cut
 from text_kit.checkpoint import TextCheckpoint
 from text_kit.options import TextOptions
@@ -60,6 +62,10 @@ class ReadingTask(ABC):
         """The checkpoint's network."""
         network: torch.nn.Module = self.checkpoint.network
         return network
+
+    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - others do
+        """Raise InvalidInput: text generation alone writes completions."""
+        raise InvalidInput("This model writes no completions")
 
     def plan(self, inputs: Sequence[EncodedText]) -> list[list[int]]:
         """Return groups of questions of like lengths, each within `max_pass_tokens`."""

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from handler_kit.errors import InvalidInput
+from handler_kit.job import Item
+from handler_kit.pieces import PieceSender
 from text_kit.checkpoint import load_checkpoint
 from text_kit.options import TaskName, TextOptions
 
@@ -52,6 +54,9 @@ class Task(Protocol):
 
     def read(self, text: str, parameters: dict[str, Any]) -> Any:
         """Return one input.  Raises InvalidInput naming the parameter, or what is too long."""
+
+    def read_order(self, item: Item, pieces: PieceSender) -> Any:
+        """Return the completion that *item* orders.  Raises InvalidInput where none is written."""
 
     def plan(self, inputs: Sequence[Any]) -> list[list[int]]:
         """Return the places of the inputs that share a pass."""

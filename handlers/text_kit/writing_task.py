@@ -10,6 +10,8 @@ import msgspec
 import torch
 
 from handler_kit.errors import InvalidInput
+from handler_kit.job import Item
+from handler_kit.pieces import PieceSender
 from handler_kit.seeded import seeded
 from handler_kit.text_batching import PassSize, cut
 from text_kit.checkpoint import TextCheckpoint
@@ -62,7 +64,7 @@ class WritingTask(ABC):
         self.defaults = GenerationDefaults(
             checkpoint.network, options.default_new_tokens, options.max_seconds
         )
-        self._ends = _ends(checkpoint)
+        self.ends = _ends(checkpoint)
         self._prefix = options.prefix if options.prefix is not None else self.own_prefix()
 
     @abstractmethod
@@ -102,6 +104,10 @@ class WritingTask(ABC):
         )
         check_work(settings, self.options.max_beam_tokens)
         return Prompt(text=text, ids=ids, asked=asked, settings=settings)
+
+    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - others do
+        """Raise InvalidInput: text generation alone writes completions."""
+        raise InvalidInput("This model writes no completions")
 
     def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:
         """Group by settings, then by length, in passes of at most `max_pass_tokens`."""
@@ -181,12 +187,12 @@ class WritingTask(ABC):
 
     def _answer(self, prompt: Prompt, ids: list[int], *, late: bool) -> Generated | InvalidInput:
         """Return the answer.  *late*: whatever had not ended by now was stopped."""
-        if late and len(ids) < prompt.settings.max_new_tokens and not self._ends.intersection(ids):
+        if late and len(ids) < prompt.settings.max_new_tokens and not self.ends.intersection(ids):
             return InvalidInput(
                 f"Writing took longer than {self.options.max_seconds:g} s: "
                 "ask for fewer new tokens or beams"
             )
-        end = next((at for at, one in enumerate(ids) if one in self._ends), len(ids))
+        end = next((at for at, one in enumerate(ids) if one in self.ends), len(ids))
         return Generated(self.said(prompt, self._text(prompt, ids[:end])))
 
     def _text(self, prompt: Prompt, ids: list[int]) -> str:

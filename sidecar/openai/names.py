@@ -18,6 +18,20 @@ LISTENING = (
     "gpt-4o-transcribe-diarize",
 )
 EMBEDDING = ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+WRITING = (
+    "gpt-3.5-turbo",
+    "gpt-3.5-turbo-instruct",
+    "gpt-4",
+    "gpt-4-turbo",
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-4.1",
+    "gpt-4.1-mini",
+    "gpt-4.1-nano",
+    "gpt-5",
+    "gpt-5-mini",
+    "gpt-5-nano",
+)
 RANKING = (
     "rerank-v3.5",
     "rerank-english-v3.0",
@@ -30,6 +44,7 @@ _TASKS: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(LISTENING, "speech_recognition")
     | dict.fromkeys(EMBEDDING, "embedding")
     | dict.fromkeys(RANKING, "text_ranking")
+    | dict.fromkeys(WRITING, "text_generation")
 )
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 

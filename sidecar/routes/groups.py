@@ -25,6 +25,7 @@ from sidecar.routes.open_inference import infer as open_inference_infer
 from sidecar.routes.open_inference import models as open_inference_models
 from sidecar.routes.open_inference import repository as open_inference_repository
 from sidecar.routes.open_inference import server as open_inference_server
+from sidecar.routes.openai import completions as openai_completions
 from sidecar.routes.openai import embeddings as openai_embeddings
 from sidecar.routes.openai import models as openai_models
 from sidecar.routes.openai import rerank as openai_rerank
@@ -63,6 +64,7 @@ GROUPS = (
         [
             *openai_models.ROUTES,
             *openai_embeddings.ROUTES,
+            *openai_completions.ROUTES,
             *openai_rerank.ROUTES,
             *openai_speech.ROUTES,
             *openai_transcription.ROUTES,

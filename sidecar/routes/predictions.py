@@ -33,7 +33,6 @@ OF_A_HANDLER: dict[str, Any] = {
     "credential": "optional",
     "measured_as": "inference",
     "example": [1, 2, 3, 4, 5],
-    "also": ("PUT",),  # TorchServe looks at no method, and `curl -T` puts
 }
 
 
@@ -138,6 +137,11 @@ async def ping(request: web.Request) -> web.Response:
     )
 
 
+async def ping_by_options(request: web.Request) -> web.Response:
+    """Answer what GET answers: TorchServe looks at no method here."""
+    return await ping(request)
+
+
 ROUTES = [
     Route(
         "POST",
@@ -180,7 +184,15 @@ ROUTES = [
         "/ping",
         ping,
         "TorchServe's health check",
-        also=("OPTIONS",),
+        response=Ping,
+        limited=False,
+        prompt=True,
+    ),
+    Route(
+        "OPTIONS",
+        "/ping",
+        ping_by_options,
+        "The same, as TorchServe answers it too",
         response=Ping,
         limited=False,
         prompt=True,

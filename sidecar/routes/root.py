@@ -31,6 +31,8 @@ ENDPOINTS = {
         "models": "/v1/models",
         "embeddings": "/v1/embeddings",
         "rerank": "/v1/rerank",
+        "chat": "/v1/chat/completions",
+        "completions": "/v1/completions",
         "speech": "/v1/audio/speech",
         "voices": "/v1/audio/voices",
         "transcriptions": "/v1/audio/transcriptions",

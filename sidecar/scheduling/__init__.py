@@ -7,6 +7,7 @@ request_queue   the bounded priority queue of one model (pure)
 dispatcher      sends what waits as soon as a slot is free: in-flight batching
 runner          what becomes of entries that were sent and not answered
 job_runner      runs one job: a batch goes to TorchServe, each entry gets its own answer
+writing_job     runs a job whose answers arrive in pieces, as they are written
 request_runner  forwards one request to a handler that is not ours
 bursts          when those are sent, so that TorchServe's batches are full (pure)
 traced_runners  the same two, telling their spans to who exports them

@@ -21,6 +21,7 @@ from sidecar.scheduling.job_runner import JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.request_runner import RequestRunner
 from sidecar.scheduling.runner import JobLimits, Runner
+from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.prometheus import Metrics
@@ -35,10 +36,20 @@ class RequestCounts(NamedTuple):
 
 
 class Runners(NamedTuple):
-    """What builds a model's runner: of jobs for our handlers, or of requests for others."""
+    """What builds a model's runner: of jobs for our handlers, or of requests for others.
+
+    *writing* is of jobs whose answers arrive in pieces.
+    """
 
     job: Callable[..., Runner] = JobRunner
     request: Callable[..., Runner] = RequestRunner
+    writing: Callable[..., Runner] = WritingJobRunner
+
+    def of(self, spec: ModelSpec) -> Callable[..., Runner]:
+        """Return what builds the runner of the model that *spec* describes."""
+        if spec.is_own:
+            return self.request
+        return self.writing if spec.writes_completions else self.job
 
 
 PLAIN_RUNNERS = Runners()
@@ -276,7 +287,7 @@ class DispatcherFactory:
     ) -> Dispatcher:
         """Return a dispatcher for *key*; it is closed."""
         settings = self._settings
-        build = self._runners.request if spec.is_own else self._runners.job
+        build = self._runners.of(spec)
         limits = JobLimits(
             spec.torchserve_batch_size if spec.is_own else spec.inference.max_batch_size,
             int(settings.max_job_mb * MB),

@@ -167,7 +167,7 @@ class JobRunner(Runner):
                 self._refuse(entry, item)
 
     def _refuse(self, entry: Entry, item: AnswerHeader) -> None:
-        error = _item_error(item)
+        error = item_error(item)
         if isinstance(error, InternalError):
             cause = (item.cause or item.error or "no cause was told")[:MAX_CAUSE]
             log.error(
@@ -212,7 +212,7 @@ def _job_error(model: str, refusal: EngineRefused) -> SidecarError:
     return WorkerDied("tried twice", field="inputs")
 
 
-def _item_error(item: AnswerHeader) -> SidecarError:
+def item_error(item: AnswerHeader) -> SidecarError:
     """Return the error of one input that the handler refused."""
     if item.status == 400:
         return InputRefused(item.rule or item.error or "", item.field)

@@ -22,6 +22,7 @@ from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.job import JobAnswerHeader, Timings
 from sidecar.scheduling.job_runner import JobRunner
 from sidecar.scheduling.request_runner import RequestRunner
+from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.telemetry.trace_context import is_sampled
 from sidecar.telemetry.tracing import Attributes, Tracing, fail, traceparent
 from sidecar.torchserve.client import EngineRefused, ForwardedRequest
@@ -37,7 +38,11 @@ TO_TORCHSERVE: Attributes = {
 
 def traced_runners(tracing: Tracing) -> Runners:
     """Return what runs jobs and tells *tracing* of them."""
-    return Runners(partial(TracedJobRunner, tracing), partial(TracedRequestRunner, tracing))
+    return Runners(
+        partial(TracedJobRunner, tracing),
+        partial(TracedRequestRunner, tracing),
+        partial(TracedWritingJobRunner, tracing),
+    )
 
 
 class TracedJobRunner(JobRunner):
@@ -72,6 +77,10 @@ class TracedJobRunner(JobRunner):
         for name, seconds in phases.items():
             self._tracing.record(f"handler {name}", place, {}, began=at, ended=at + seconds)
             at += seconds
+
+
+class TracedWritingJobRunner(TracedJobRunner, WritingJobRunner):
+    """Runs the jobs of one model that writes texts."""
 
 
 class TracedRequestRunner(RequestRunner):

@@ -354,6 +354,11 @@ class ModelSpec(_Entry, frozen=True):
         return self.task in ("speech_synthesis", "speech_recognition", "voice_activity")
 
     @property
+    def writes_completions(self) -> bool:
+        """Whether it goes on with texts and chats."""
+        return self.task == "text_generation"
+
+    @property
     def voices(self) -> tuple[str, ...]:
         """The names of a speech synthesis model's voices, its default first."""
         return tuple(self.handler_options.get("voices", ()))

@@ -52,9 +52,8 @@ def build_document(groups: Sequence[RouteGroup], max_timeout_seconds: float) -> 
     paths: dict[str, dict[str, Any]] = {}
     for group in groups:
         for route in group.routes:
-            for method in route.methods:
-                operation = {"tags": [group.name], **_operation(route, method, schemas)}
-                paths.setdefault(route.path, {})[method.lower()] = operation
+            operation = {"tags": [group.name], **_operation(route, schemas)}
+            paths.setdefault(route.path, {})[route.method.lower()] = operation
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -89,10 +88,9 @@ def _bound_timeouts(part: Any, max_seconds: float) -> None:
             _bound_timeouts(value, max_seconds)
 
 
-def _operation(route: Route, method: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    name = route.handler.__name__
+def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": name if method == route.method else f"{name}_by_{method.lower()}",
+        "operationId": route.handler.__name__,
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }

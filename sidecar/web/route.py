@@ -55,12 +55,6 @@ class Route(NamedTuple):
     example: Any = None
     placeholders: bool = False  # a bearer token that cannot be a credential here counts as absent
     open_ended: bool = False  # the last name in the path stands for one segment or several
-    also: tuple[str, ...] = ()  # methods that are answered like *method*
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """All methods that it answers."""
-        return (self.method, *self.also)
 
     @property
     def pattern(self) -> str:

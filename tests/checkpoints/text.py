@@ -32,6 +32,13 @@ MOODS = ("sad", "calm", "happy", "angry", "excited", "bored")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 ENTAILMENT = ("contradiction", "neutral", "entailment")
 PREFIX = "a lazy fox "  # T5's before a text that is to be summarised
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+    "{{ message.role }}: {{ message.content }}\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
 BART_MARKS = {
     "bos_token": "<s>",
     "pad_token": "<pad>",
@@ -106,6 +113,14 @@ def build_gpt2(folder: Path) -> None:
     )
     model.transformer.wte.weight.data[0] *= 1.5
     model.save_pretrained(folder)
+
+
+def build_chat(folder: Path) -> None:
+    """Write the same GPT-2 with a template for chats; it does not know the role `tool`."""
+    build_gpt2(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
 
 
 def build_llama(folder: Path) -> None:

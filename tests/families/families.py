@@ -48,7 +48,8 @@ READERS = (
     Family("entities", text.build_tagger, "token-classification", {}),
     Family("fill_mask", text.build_masked, "fill-mask", {}),
     Family("zero_shot_classification", text.build_entailment, "zero-shot-classification", {}),
-    Family("text_generation", text.build_gpt2, "text-generation", {}),
+    Family("text_ranking", text.build_ranker, "text-ranking", {}),
+    Family("text_generation", text.build_chat, "text-generation", {}),
     Family("summarization", text.build_bart, "summarization", {}),
     Family("text2text_generation", text.build_t5, "text2text-generation", {}),
 )

@@ -18,6 +18,7 @@ INPUTS: dict[str, list[Any]] = {
         {"text": "the quick brown fox", "parameters": LABELS},
         {"text": "a lazy dog", "parameters": LABELS},
     ],
+    "text_ranking": [{"text": "a fox", "parameters": {"document": "the quick brown fox"}}],
     "text_generation": [{"text": "the quick", "parameters": FEW_TOKENS}],
     "summarization": [{"text": "the quick brown fox", "parameters": FEW_TOKENS}],
     "text2text_generation": [{"text": "the quick brown fox", "parameters": FEW_TOKENS}],

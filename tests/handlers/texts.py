@@ -30,6 +30,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "entailment": checkpoints.build_entailment,
     "ranker": checkpoints.build_ranker,
     "gpt2": checkpoints.build_gpt2,
+    "chat": checkpoints.build_chat,
     "llama": checkpoints.build_llama,
     "bart": checkpoints.build_bart,
     "t5": checkpoints.build_t5,

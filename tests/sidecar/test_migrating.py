@@ -40,7 +40,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "store").mkdir()
     as_mar(tmp_path / "store" / "densenet.mar", files("densenet"))
     as_mar(tmp_path / "other.mar", files("densenet"))
-    (tmp_path / "picture.jpg").write_bytes(b"a picture")
     (tmp_path / "models.json").write_text('{"models": {}}')
     (tmp_path / "theirs.properties").write_text(
         f"model_store={tmp_path / 'store'}\n"
@@ -105,7 +104,7 @@ async def test_a_client_is_answered(
         await registration.register("other.mar", "second", {}, initial_workers=1)
     async with TestServer(create_management_app(client.app[PROGRAM])) as management:
         code, output = await run(
-            ["bash", "-c", f"cd {folder} && {line} --silent --fail-with-body"],
+            ["bash", "-c", f"{line} --silent --fail-with-body"],
             folder,
             URL=str(client.make_url("/")).rstrip("/"),
             MANAGEMENT_URL=str(management.make_url("/")).rstrip("/"),

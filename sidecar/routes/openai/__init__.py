@@ -4,6 +4,7 @@ They speak, hear and predict by the same functions as /synthesize, /transcribe a
 
 models         GET /v1/models and /v1/models/{name}
 embeddings     POST /v1/embeddings
+completions    POST /v1/completions and /v1/chat/completions
 rerank         POST /v1/rerank and /v2/rerank
 speech         POST /v1/audio/speech and GET /v1/audio/voices
 transcription  POST /v1/audio/transcriptions and /v1/audio/translations

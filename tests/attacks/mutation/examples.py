@@ -135,6 +135,7 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/models/{name}/scale"): _one({"workers": 0, "reason": "a test"}),
     ("POST", "/models/download"): _one(_DOWNLOAD),
     ("POST", "/models/download/{id}/cancel"): _nothing,
+    ("OPTIONS", "/ping"): _nothing,
     ("DELETE", "/models/download/{name}"): _nothing,
     ("DELETE", "/logs/{file}"): _nothing,
     ("POST", "/autoscaler/config"): _one(_CONFIG),

@@ -19,6 +19,8 @@ MODELS: dict[str, Any] = CATALOG | {
     },
     "ranker": ECHO
     | {"task": "text_ranking", "handler": "text_handler", "model_id": "tests/ranker"},
+    "writer": ECHO
+    | {"task": "text_generation", "handler": "text_handler", "model_id": "tests/writer"},
     "hibari_tts": SPEAKING
     | {
         "handler_options": {

@@ -88,16 +88,6 @@ async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
     ]
 
 
-@pytest.mark.parametrize("path", ["/predictions/Mine", "/predictions/Mine/1.0", "/invocations"])
-async def test_a_body_may_be_put_as_curl_does_with_a_file(
-    start_own: Start, torchserve: FakeTorchServe, path: str
-) -> None:
-    client = await start_own()
-    response = await client.put(path, data=b"a picture")
-    assert (response.status, await response.read()) == (200, b"a picture")
-    assert torchserve.requests[0].method == "POST"
-
-
 async def test_status_headers_and_type_are_the_handlers(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:

@@ -16,6 +16,7 @@ ANSWERING: dict[str, Any] = {
     "echo": ECHO,
     "example": ECHO,
     "sentence_transformer": ECHO | {"task": "embedding", "handler": "text_embedding_handler"},
+    "smollm2_135m": ECHO | {"task": "text_generation", "handler": "text_handler"},
     "ms_marco_minilm": ECHO | {"task": "text_ranking", "handler": "text_handler"},
     "hibari_tts": SPEAKING | {"auto_load": True},
     "whisper_tiny_en": LISTENING | {"auto_load": True},

@@ -44,6 +44,11 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/audio/validate": ({"inputs": CLIP}, 200),
     "/models/{name}/add": (None, 409),  # no archive of the echo can be built
     "/v1/embeddings": ({"model": "echo", "input": "Hello."}, 400),
+    "/v1/completions": ({"model": "echo", "prompt": "Hello."}, 400),
+    "/v1/chat/completions": (
+        {"model": "echo", "messages": [{"role": "user", "content": "Hello."}]},
+        400,
+    ),
     "/v1/rerank": ({"model": "echo", "query": "Hello.", "documents": ["Hello."]}, 400),
     "/v2/rerank": ({"model": "echo", "query": "Hello.", "documents": ["Hello."]}, 400),
     "/v1/audio/speech": ({"model": "tts-1", "input": "Hello."}, 404),
@@ -136,7 +141,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_operation_has_an_id_of_its_own() -> None:
     ids = [each["operationId"] for path in DOCUMENT["paths"].values() for each in path.values()]
-    assert len(set(ids)) == len(ids) == sum(len(route.methods) for route in ROUTES)
+    assert len(set(ids)) == len(ids) == len(ROUTES)
 
 
 def test_the_groups_come_in_the_order_that_a_newcomer_needs() -> None:

@@ -1,0 +1,216 @@
+"""One completion: written by a model turn after turn, its text as it comes.
+
+A turn is one entry in the model's queue.  What was written goes along with the next, so a worker
+need not remember anything, and between two turns others have theirs.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from sidecar.errors import (
+    InputRefused,
+    InternalError,
+    InvalidInput,
+    RequestTimedOut,
+    SidecarError,
+    WorkerDied,
+)
+from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
+from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.writing_job import BegunReply, TextPiece, TextPieces
+
+COMPLETION = "completion"  # the type of the item
+MAX_ATTEMPTS = 2  # at a turn
+FinishReason = Literal["stop", "length"]
+
+
+class CompletionMessage(msgspec.Struct, frozen=True):
+    """A message of a chat, as templates know it."""
+
+    role: str
+    content: str
+
+
+class CompletionOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be written, as the handler reads it: a *prompt* or *messages*."""
+
+    prompt: msgspec.Raw | None = None
+    messages: Sequence[CompletionMessage] = ()
+    max_tokens: int | None = None
+    cap: int | None = None  # of what is written where *max_tokens* does not say
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: Sequence[str] = ()
+    seed: int = 0
+
+
+class _Turn(msgspec.Struct):
+    """What the handler makes of one turn; *text* is that of all turns so far."""
+
+    text: str
+    tokens: list[int]
+    prompt_tokens: int
+    finish_reason: FinishReason | None
+
+
+_turn = msgspec.json.Decoder(_Turn)
+
+
+class CompletionCall(NamedTuple):
+    """An order as JSON for *model*; streamed, the time-out holds for each piece, not for all."""
+
+    model: str
+    order: bytes
+    choice: int  # among several completions of the same order
+    scheduling: SchedulingOptions
+    streamed: bool
+
+
+class CompletionWriting:
+    """Has one completion written; what it came to is known when all of its parts have come."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        call: CompletionCall,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._call = call
+        self._clock = clock
+        self._tokens: list[int] = []
+        self.text = ""
+        self.prompt_tokens = 0
+        self.finish_reason: FinishReason | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens were written."""
+        return len(self._tokens)
+
+    async def parts(self) -> AsyncGenerator[str, None]:
+        """Yield the text as it is written; whoever stops listening ends it after the turn.
+
+        Raises InvalidInput that names the field of the order, RequestTimedOut, and what the
+        scheduler raises.
+        """
+        while self.finish_reason is None:
+            async with aclosing(self._turn()) as parts:
+                async for part in parts:
+                    yield part
+
+    async def _turn(self) -> AsyncGenerator[str, None]:
+        """Yield what one turn writes.  A worker that dies of others has a successor: once more."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                async with aclosing(self._attempt(alone=attempt > 1)) as parts:
+                    async for part in parts:
+                        yield part
+            except WorkerDied:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+            except InputRefused as exc:
+                raise InvalidInput(exc.reason, field=exc.part or "inputs") from exc
+            else:
+                return
+
+    async def _attempt(self, *, alone: bool) -> AsyncGenerator[str, None]:
+        call, options = self._call, self._call.scheduling
+        began = self._clock() if call.streamed and self._tokens else options.arrived
+        state = {"choice": call.choice, "written": self._tokens}
+        pending = self._scheduler.start(
+            InferenceRequest(
+                call.model,
+                [call.order],
+                options.priority,
+                options.timeout,
+                began,
+                alone=alone or options.alone,
+                traceparent=options.traceparent,
+                type=COMPLETION,
+                parameters=[state],
+            )
+        )
+        try:
+            reply = await pending.entries[0].reply
+            body: bytes | msgspec.Raw = reply.body
+            if isinstance(reply, BegunReply) and reply.pieces is not None:
+                async for piece in self._in_time(reply.pieces, began):
+                    if piece.is_last:
+                        body = piece.answer
+                        break
+                    if new := self._unseen(piece.at, piece.text):
+                        yield new
+            turn = _turn.decode(body)
+        finally:
+            pending.close()
+        if not turn.text.startswith(self.text):  # written once more, it became another text
+            raise InternalError
+        new = turn.text[len(self.text) :]
+        self.text = turn.text
+        self._tokens += turn.tokens
+        self.prompt_tokens = turn.prompt_tokens
+        self.finish_reason = turn.finish_reason
+        if new:
+            yield new
+
+    def _unseen(self, at: int, text: str) -> str:
+        """Return what of *text*, which follows *at* characters, is new; it counts as seen now."""
+        new = text[len(self.text) - at :] if at <= len(self.text) else ""
+        self.text += new
+        return new
+
+    async def _in_time(self, pieces: TextPieces, began: float) -> AsyncIterator[TextPiece]:
+        """Yield *pieces*.  Raises RequestTimedOut."""
+        seconds = self._call.scheduling.timeout
+        while True:
+            since = self._clock() if self._call.streamed else began
+            try:
+                async with asyncio.timeout(since + seconds - self._clock()):
+                    piece = await anext(pieces)
+            except TimeoutError:
+                raise RequestTimedOut(seconds, self._clock() - began) from None
+            yield piece
+
+
+async def written_together(
+    writings: Sequence[CompletionWriting],
+) -> AsyncGenerator[tuple[int, str | None], None]:
+    """Yield the place of a completion and the next part of its text, None at its end.
+
+    Raises the first error; the others are not written on then, nor when nobody listens any more.
+    """
+    parts: asyncio.Queue[tuple[int, str | SidecarError | None]] = asyncio.Queue()
+
+    async def write(place: int, writing: CompletionWriting) -> None:
+        end: SidecarError | None = InternalError()
+        try:
+            async with aclosing(writing.parts()) as written:
+                async for part in written:
+                    parts.put_nowait((place, part))
+            end = None
+        except SidecarError as exc:
+            end = exc
+        finally:
+            parts.put_nowait((place, end))
+
+    tasks = [asyncio.create_task(write(*each)) for each in enumerate(writings)]
+    try:
+        left = len(tasks)
+        while left:
+            place, part = await parts.get()
+            if isinstance(part, SidecarError):
+                raise part
+            left -= part is None
+            yield place, part
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -94,7 +94,9 @@ def pack(folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10) -> 
         HANDLER.format(seconds=pass_ms / 1000, file=str(folder / "worked"))
     )
     config = folder / "config.yaml"
-    config.write_text(f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n")
+    config.write_text(
+        f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\nminWorkers: 1\nmaxWorkers: 4\n"
+    )
     for number in range(copies):
         command = [sys.executable, "-W", "ignore", "-m", "model_archiver.model_packaging"]
         command += ["--model-name", NAME if not number else f"{NAME}_{number}"]

@@ -43,4 +43,4 @@ async def run(effort: Effort) -> Report:
 
 
 def _row(minutes: float, sidecar: psutil.Process, answered: int) -> list[str]:
-    return [f"{minutes:.0f}", number(answered), f"{sidecar.memory_info().rss / MIB:.0f}"]
+    return [f"{minutes:.1f}", number(answered), f"{sidecar.memory_info().rss / MIB:.0f}"]

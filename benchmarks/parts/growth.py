@@ -23,7 +23,7 @@ from tests.integration.server import SECRET
 from tests.integration.tokens import bearer
 
 PASS_MS = 15
-MODELS = (1, 4, 16)
+MODELS = (1, 4, 8)
 WORKERS = (1, 2, 4)
 WORDS = (5, 20, 80, 160)
 CHARACTERS = (100, 300, 1000, 3000)

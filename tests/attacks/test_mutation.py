@@ -36,7 +36,7 @@ def test_a_request_depends_on_its_seed_and_number_alone() -> None:
         (Answer(0, {}, b""), "cut off"),
         (Answer(500, ID, b"{}"), "status 500"),
         (Answer(400, {}, b"{}"), "X-Request-ID"),
-        (Answer(400, ID, b"Bad Request"), "no JSON"),
+        (Answer(400, ID, b"Bad Request"), "not JSON"),
         (Answer(400, ID, b'{"success":false}'), "one format"),
     ],
 )

@@ -22,7 +22,7 @@ from benchmarks.peers.example_servers import (
 )
 from benchmarks.report import Plot, Report, comparison
 from benchmarks.servers import Direct, Running, ours, torchserve, unpacked
-from benchmarks.turns import OURS, Answers, Candidate, Outcome, take_turns
+from benchmarks.turns import OURS, Answers, Candidate, Outcome, best, ratio, take_turns
 
 CONNECTIONS = (1, 16, 64, 256)
 SETTINGS = (Direct(1, 1), Direct(64, 1), Direct(128, 5))
@@ -47,10 +47,10 @@ async def run(effort: Effort) -> Report:
             )
             for connections in CONNECTIONS
         }
-    texts = [
-        f"**{count} connection{'s' if count > 1 else ''}**\n\n{comparison(found)}"
-        for count, found in outcomes.items()
-    ]
+    texts = []
+    for count, found in outcomes.items():
+        title = f"**{count} connection{'s' if count > 1 else ''}**"
+        texts += [title, comparison(found), _beside_best(found)]
     return Report("\n\n".join(texts), [_plot(outcomes)])
 
 
@@ -94,6 +94,15 @@ def _work(
         )
 
     return work
+
+
+def _beside_best(outcomes: Sequence[Outcome]) -> str:
+    """Say how we stand beside the setting of TorchServe that is best at this load."""
+    named = {each.name: each for each in outcomes}
+    quickest = best(named[direct.name] for direct in SETTINGS)
+    beside = ratio(named[OURS], quickest)
+    shown = beside if isinstance(beside, str) else f"{beside:.2f}"
+    return f"Beside the best setting of TorchServe's at this load ({quickest.name}): {shown}"
 
 
 def _plot(outcomes: Mapping[int, Sequence[Outcome]]) -> Plot:

@@ -33,12 +33,15 @@ unpickling         a program of the build: tensors out of a pickled checkpoint
 
 For some handlers:
 
-tensor_input  one JSON value to one array tensor_model  a Python class, an exported program or
-TorchScript text_input  texts as inputs text_encoder  a transformer that reads texts, and how it
-takes several at once text_batching  texts into passes, packed or padded, and pooling
-packed_attention  attention over texts that share one row sentence_modules  what
-sentence-transformers does after a transformer seeded  random numbers from a seed, for networks that
-draw from torch's generators wav  WAV files, for callers that use TorchServe without the sidecar
+tensor_input       one JSON value to one array
+tensor_model       a Python class, an exported program or TorchScript
+text_input         texts as inputs
+text_encoder       a transformer that reads texts, and how it takes several at once
+text_batching      texts into passes, packed or padded, and pooling
+packed_attention   attention over texts that share one row
+sentence_modules   what sentence-transformers does after a transformer
+seeded             random numbers from a seed, for networks that draw from torch's generators
+wav                WAV files, for callers that use TorchServe without the sidecar
 
 A copy of this folder lies in every archive, so nothing here imports the sidecar.
 """

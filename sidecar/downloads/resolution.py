@@ -78,7 +78,7 @@ def catalog_target(
 
 
 def source_of(spec: ModelSpec) -> Source | None:
-    """Return where a model of models.json comes from; None if it needs no download."""
+    """Return where a model of models.json is downloaded from; None if it never is."""
     if spec.source == "huggingface" and spec.path is None:
         return "huggingface"
     return "package" if spec.source == "package" else None

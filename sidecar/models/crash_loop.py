@@ -1,4 +1,4 @@
-"""Whether a model's workers keep dying.  Pure: time is an argument.
+"""Whether a model's workers keep dying, for reports alone.  Pure: time is an argument.
 
 TorchServe restarts a dead worker without reporting it, but the process id changes.
 """

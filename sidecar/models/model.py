@@ -166,7 +166,7 @@ class Model:
 
     @property
     def usable(self) -> bool:
-        """Whether a request is answered, at once or after a wake; a load in progress says no."""
+        """Whether a request is answered: as `answers`, or by a load that nobody has begun yet."""
         return self.answers or (self._state is State.ARCHIVED and not self.wanted)
 
     @property

@@ -26,7 +26,7 @@ from sidecar.torchserve.engine_watch import EngineWatch
 log = logging.getLogger(__name__)
 
 UNSETTLED_POLL_SECONDS = 0.25
-SWARM_SECONDS = 0.05  # nudges come in bursts
+SWARM_SECONDS = 0.05  # in which further nudges are awaited before the next look
 LOST = {  # what clients are told, by who runs TorchServe
     "managed": "TorchServe does not answer; it is being restarted",
     "external": "TorchServe does not answer; it is asked again until it does",

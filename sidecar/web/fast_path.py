@@ -241,7 +241,7 @@ class FastPath:
     fast_routes: Mapping[str, Prepare]
 
     def __post_init__(self) -> None:
-        """Take nothing where each request has to be counted, or the machine's load asked for."""
+        """Take nothing if clients or the machine have limits: the ordinary way checks those."""
         if self.limits.per_client.limited or self.limits.throttled:
             self.fast_routes = {}
 

@@ -153,7 +153,10 @@ def bare_answer(exc: SidecarError) -> bytes:
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """Set the headers of every answer; `begin_stream` does it for a stream."""
+    """Set the headers that every answer has; `begin_stream` does it for a stream.
+
+    Answers of the short way and of gRPC have their own: `answer_head.json_head`, `rpc.call`.
+    """
     response.headers[hdrs.SERVER] = SERVER_NAME
     response.headers[request_head.REQUEST_ID] = REQUEST_ID.get() or _request_id(request)
     if (admission := request.get(ADMISSION)) is not None and admission.quota is not None:

@@ -59,6 +59,7 @@ NOT_PASSED_ON = frozenset(
         "keep-alive",
         "transfer-encoding",
         "content-length",
+        "content-encoding",  # undone as the answer was read
         "date",
         "server",
         "x-request-id",

@@ -109,7 +109,9 @@ def _content(body: bytes) -> tuple[str, bytes]:
     """Return the content type and the bytes of an input.  Raises ValueError."""
     if body.startswith(b'"data:'):
         head, comma, data = _text.decode(body).partition(",")
-        if not comma or not head.endswith(";base64") or not head.isascii():
+        if not comma or not head.endswith(";base64"):
+            raise ValueError
+        if not (head.isascii() and head.isprintable()):  # it becomes a header: no line breaks
             raise ValueError
         media_type = head.removeprefix("data:").removesuffix(";base64")
         return media_type or BYTES, base64.b64decode(data, validate=True)

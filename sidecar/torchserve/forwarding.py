@@ -85,7 +85,14 @@ def _head(
     ours: Mapping[str, str],
     length: int,
 ) -> bytes:
-    """Return the head of a request.  Neither names nor values hold line breaks."""
+    """Return the head of a request.
+
+    Raises ValueError for a header with a line break, behind which another request could follow.
+    """
     lines = [f"POST {quote(target, safe=IN_TARGETS)} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in (*headers, *ours.items())]
-    return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode("ascii")
+    head = "\r\n".join([*lines, f"Content-Length: {length}", "", ""])
+    breaks = len(lines) + 2
+    if head.count("\r") != breaks or head.count("\n") != breaks:
+        raise ValueError("a header of a request holds a line break")
+    return head.encode("ascii")

@@ -196,7 +196,6 @@ class FastCall(Entry):
         """Stop waiting: the client has left."""
         if not self._done:
             self._end(CLIENT_LEFT, None, success=False)
-            self._path.metrics.count_abandoned(self._route)
 
     def _end(self, status: int, size: int | None, *, success: bool) -> None:
         """Count and log the request, which nobody waits for any more."""

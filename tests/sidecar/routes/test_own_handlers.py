@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -370,6 +371,32 @@ async def test_predict_tells_each_input_what_its_handler_says(
     assert "base64" in result[2]["error"]
     alone = await client.post("/predict", json={"model_name": "Mine", "inputs": "bad"})
     assert alone.status == 404
+
+
+@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r"])
+async def test_a_data_uri_smuggles_no_request_to_torchserve(
+    start_own: Start, torchserve: FakeTorchServe, line_break: str
+) -> None:
+    client = await start_own()
+    smuggled = ["text/plain", "Content-Length: 0", "", "POST /predictions/Mine HTTP/1.1", "X: "]
+    given = f"data:{line_break.join(smuggled)};base64,eA=="
+    response = await client.post("/predict", json={"model_name": "Mine", "inputs": given})
+    assert response.status == 400
+    assert await ask(client, b"honest") == (200, b"honest")
+    assert [request.content_length for request in torchserve.requests] == [6]
+
+
+async def test_a_compressed_answer_is_passed_on_as_it_can_be_read(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+        return web.Response(body=gzip.compress(b"plain words"), headers=headers)
+
+    torchserve.respond = respond
+    client = await start_own()
+    response = await client.post("/predictions/Mine", data=b"x")
+    assert await response.read() == b"plain words"
 
 
 async def test_our_own_models_answer_there_too(start_own: Start) -> None:

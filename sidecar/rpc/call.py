@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 SERVICE = "inference.GRPCInferenceService"
 INTERNAL = "Internal server error"
+MOST_TOLD = 500  # characters of an error; encoded, they fit into the 8 KiB that clients take
 Code = grpc.StatusCode
 _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
     {
@@ -212,7 +213,7 @@ async def _refuse(context: "grpc.aio.ServicerContext[Any, Any]", exc: SidecarErr
     fault = Fault.of(exc)
     sentence = f"{fault.error} ({fault.detail})" if fault.field else fault.error
     headers = tuple((name.lower(), value) for name, value in exc.headers.items())
-    await context.abort(_CODES.get(exc.status, default), sentence, headers)
+    await context.abort(_CODES.get(exc.status, default), sentence[:MOST_TOLD], headers)
 
 
 def _number(code: Any) -> int:

@@ -5,7 +5,13 @@ from typing import Any, cast
 
 from sidecar.errors import InvalidFields
 from sidecar.open_inference.datatypes import BYTES, NUMBER_TYPES
-from sidecar.open_inference.elements import Elements, from_bytes, from_values, to_bytes
+from sidecar.open_inference.elements import (
+    MOST_DIMENSIONS,
+    Elements,
+    from_bytes,
+    from_values,
+    to_bytes,
+)
 from sidecar.open_inference.exchange import Tensor
 from sidecar.open_inference.parameters import refuse_others
 from sidecar.routes.open_inference.inference import DeclaredTensor
@@ -62,6 +68,8 @@ def _declared(
         raise InvalidFields(
             f"expected one of: {names}; got {datatype!r}", field=f"{field}.datatype"
         )
+    if len(tensor.shape) > MOST_DIMENSIONS:  # a message has room for millions
+        raise InvalidFields(f"at most {MOST_DIMENSIONS} dimensions", field=f"{field}.shape")
     if raw is not None and tensor.HasField("contents"):
         raise InvalidFields("does not go with raw_input_contents", field=f"{field}.contents")
 

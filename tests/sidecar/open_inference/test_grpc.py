@@ -204,6 +204,20 @@ async def test_what_is_wrong_is_an_invalid_argument_that_names_the_field(
     assert (code, "expected a message" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
+async def test_a_refusal_is_short_however_long_what_it_quotes(running: RunningCalls) -> None:
+    """Clients take some kilobytes of trailers, and then tell of these instead of the refusal."""
+    code, details = await refused(
+        running.stub.ModelMetadata(service_pb2.ModelMetadataRequest(name="ж" * 2**15))
+    )
+    assert (code, len(details) < 1000) == (grpc.StatusCode.NOT_FOUND, True)
+    for request in (
+        of_contents("F" * 2**15, [1, 3]),
+        of_contents("FP32", [1] * 2**15, fp32_contents=[1]),
+    ):
+        code, details = await refused(running.stub.ModelInfer(request))
+        assert (code, len(details) < 1000) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
 async def test_every_refusal_has_its_status(start_calls: Start, torchserve: FakeTorchServe) -> None:
     running = await start_calls(max_body_mb=1.0, rate_limit_requests_per_second=100)
     numbers = of_contents("FP32", [1, 3], fp32_contents=[1, 2, 3])

@@ -17,6 +17,7 @@ from opentelemetry.semconv.attributes.http_attributes import (
 )
 from opentelemetry.trace import Span, SpanKind
 
+from sidecar.scheduling.bursts import Burst
 from sidecar.scheduling.dispatcher import Runners
 from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.job import JobAnswerHeader, Timings
@@ -90,10 +91,10 @@ class TracedRequestRunner(RequestRunner):
         super().__init__(*args, **options)
         self._tracing = tracing
 
-    async def run(self, members: Sequence[Entry]) -> None:
-        """Forward one request, in a span."""
+    async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
+        """Forward one request, in a span; `run` has counted it among its burst already."""
         with _job_spans(self._tracing, self._model, members, self._clock()):
-            await super().run(members)
+            await super()._run(members, burst)
 
     async def _forward(self, entry: Entry) -> None:
         place, body = _place_of(entry), entry.body

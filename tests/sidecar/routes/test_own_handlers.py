@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, echo, error
+from tests.otlp_receiver import OtlpReceiver
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.waiting import let_the_loop_turn, until
 
@@ -128,6 +129,23 @@ async def test_a_worker_has_two_batches_in_flight_and_the_rest_waits_by_priority
     await asyncio.gather(*first, *later)
     assert order.index(b"high") < order.index(b"low")
     assert torchserve.most_busy == 4
+
+
+async def test_a_traced_crowd_has_two_batches_in_flight_too(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    receiver = OtlpReceiver()
+    await receiver.start()
+    client = await start_own(batch_size=2, otlp_endpoint=receiver.url)
+    torchserve.hold()
+    crowd = [ask(client) for _ in range(8)]
+    await until(lambda: torchserve.busy >= 4)
+    await let_the_loop_turn()
+    assert torchserve.busy == 4
+    torchserve.release()
+    await asyncio.gather(*crowd)
+    assert torchserve.most_busy == 4
+    await receiver.stop()
 
 
 @pytest.mark.parametrize("continuous", [False, True])

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -389,7 +390,7 @@ class TorchServeClient:
 
     async def set_default(self, model: str, version: str) -> None:
         """Send jobs to *version* from now on; those in flight end where they are."""
-        path = f"/models/{model}/{version}/set-default"
+        path = f"{_path(model, version)}/set-default"
         await self._management.call("PUT", path, seconds=QUICK_SECONDS)
 
     async def unregister(self, model: str, version: str | None = None) -> None:
@@ -414,7 +415,9 @@ class TorchServeClient:
 
 
 def _path(model: str, version: str | None) -> str:
-    return f"/models/{model}" if version is None else f"/models/{model}/{version}"
+    """Return the path of *model*, or of one *version*, which clients may have made up."""
+    path = f"/models/{model}"
+    return path if version is None else f"{path}/{quote(version, safe='')}"
 
 
 def _refusal(status: int, body: bytes) -> EngineRefused:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from yarl import URL
 
 from sidecar.app import create_management_app
 from sidecar.models.model import Model
@@ -28,7 +29,7 @@ class Managed:
         self.management = management
 
     async def ask(
-        self, method: str, path: str, status: int = 200, headers: Any = ADMIN, **kwargs: Any
+        self, method: str, path: str | URL, status: int = 200, headers: Any = ADMIN, **kwargs: Any
     ) -> Any:
         response = await self.management.request(method, path, headers=headers, **kwargs)
         assert response.status == status, await response.text()
@@ -316,3 +317,11 @@ async def test_the_management_api_is_not_on_the_public_port(managed: Managed) ->
 async def test_the_port_of_the_management_api_runs_no_model(managed: Managed) -> None:
     body = {"model_name": "echo", "inputs": [1, 2, 3]}
     assert (await managed.ask("POST", "/predict", 404, json=body))["code"] == 404
+
+
+@pytest.mark.parametrize("version", ["..%2F..%2Fping", "9%3Fcustomized=true", "1.0%3Fx=1"])
+async def test_a_version_is_nothing_but_a_version_to_torchserve(
+    managed: Managed, version: str
+) -> None:
+    refused = await managed.ask("GET", URL(f"/models/echo/{version}", encoded=True), 404)
+    assert refused["type"] == "ModelVersionNotFoundException"

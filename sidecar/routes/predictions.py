@@ -154,7 +154,7 @@ ROUTES = [
         "POST",
         "/predictions/{name}/{version}",
         predictions_of_version,
-        "The same of one version",
+        "TorchServe's predictions by one version",
         **OF_A_HANDLER,
     ),
     Route(
@@ -176,7 +176,7 @@ ROUTES = [
         "POST",
         "/explanations/{name}/{version}",
         explanations_of_version,
-        "The same of one version",
+        "TorchServe's explanations by one version",
         **OF_A_HANDLER,
     ),
     Route(

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -96,7 +97,9 @@ async def _load_corrupt(server: Server) -> list[int]:
 
         await until_awaited(fails, seconds=60)
         await asyncio.to_thread(archive.write_bytes, whole)
-        await until_awaited(ask, lambda status: status == 200, seconds=60)
+        await until_awaited(
+            partial(_status, session, body), lambda status: status == 200, seconds=60
+        )
         assert "corrupt" not in await _failing(session)
     return statuses
 

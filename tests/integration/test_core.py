@@ -112,7 +112,7 @@ async def test_metrics_hold_histograms_of_every_model(http: aiohttp.ClientSessio
     async with http.get("/metrics") as response:
         text = await response.text()
     for name in ("queue_wait_seconds", "torchserve_seconds", "batch_size"):
-        assert f'sidecar_{name}_bucket{{le="+Inf",model="example"}}' in text
+        assert f'sidecar_{name}_bucket{{le="+Inf",model="example",version="1.0"}}' in text
     assert 'sidecar_workers{model="example"} 1.0' in text
     assert 'sidecar_request_seconds_count{route="/predict"}' in text
 

@@ -99,6 +99,8 @@ _DOWNLOAD = {
 _SCALING = {"action": "scale_down", "models": ["corrupt"], "target_replicas": 1, "reason": "a test"}
 _CONFIG = {"enabled": True, "cooldowns": {"quiet_seconds": 60.0}, "thresholds": {}}
 _RANKING = {"model": "rerank-v3.5", "query": "a text", "documents": ["two", "texts"], **SHORT}
+_WRITING = {"model": "faulty", "max_tokens": 5, "n": 2, "stop": ["."], "stream": True, **SHORT}
+_MESSAGE = {"role": "user", "content": [{"type": "text", "text": "Hello."}]}
 _TENSOR = {"name": "input", "shape": [2, 4], "datatype": "FP32", "data": [0, 1, 2, 3, 0, 4, 5, 6]}
 _INFERENCE = {"inputs": [_TENSOR], "outputs": [{"name": "output"}], "id": "mine", "parameters": {}}
 _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
@@ -116,6 +118,8 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/v1/models/{name}:predict"): _one({"instances": [[0, 1], [0, 2]]}),
     ("POST", "/v1/models/{name}:explain"): _one({"instances": [[0, 1], [0, 2]]}),
     ("POST", "/v1/embeddings"): _one({"model": "minilm", "input": ["two", "texts"], **SHORT}),
+    ("POST", "/v1/completions"): _one({"prompt": ["Once upon", "a time"], **_WRITING}),
+    ("POST", "/v1/chat/completions"): _one({"messages": [_MESSAGE], **_WRITING}),
     ("POST", "/v1/rerank"): _one(_RANKING),
     ("POST", "/v2/rerank"): _one(_RANKING),
     ("POST", "/v2/models/{name}/infer"): _one(_INFERENCE),

@@ -2,8 +2,9 @@
 
 import asyncio
 import datetime as dt
+import gc
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ class RunningCalls:
 
 
 Start = Callable[..., Awaitable[RunningCalls]]
+
+
+@pytest.fixture(autouse=True)
+def _collect_channels() -> Iterator[None]:
+    """Let grpc end here: collected later, its last channel would block another test's loop."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from benchmarks.turns import (
     take_turns,
     timed,
 )
+from tests.waiting import until
 
 RIGHT = Answers(10, 1.0, 5.0, 9.0)
 
@@ -79,8 +80,12 @@ async def test_the_others_stand_still_meanwhile(
 ) -> None:
     seen = []
 
+    def statuses() -> list[str]:
+        return [psutil.Process(each.pid).status() for each in processes]
+
     async def work() -> Answers:
-        seen.append([psutil.Process(each.pid).status() for each in processes])
+        await until(lambda: psutil.STATUS_STOPPED in statuses())  # a signal takes a moment
+        seen.append(statuses())
         return RIGHT
 
     trees = [ProcessTree(each.pid) for each in processes]

@@ -189,6 +189,7 @@ class Dispatcher:
 
     async def cancel_jobs(self) -> None:
         """End the jobs in flight; their entries are refused."""
+        await asyncio.sleep(0)  # a job that has not begun would end without refusing anything
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)

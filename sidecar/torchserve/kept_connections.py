@@ -89,9 +89,9 @@ class KeptConnection(BaseProtocol):
 
     def _tell(self, answer: Any) -> None:
         """Give *answer* to whoever waits for it."""
-        if self._answer is None:  # an answer that nobody has asked for
+        if self._answer is None or self._answer.done():  # nobody has asked for this answer
             self.close()
-        elif not self._answer.done():
+        else:
             self._answer.set_result(answer)
 
     def _fail(self, exc: BaseException) -> None:

@@ -18,6 +18,7 @@ from sidecar.errors import (
     QueueFull,
     RequestTimedOut,
     SidecarError,
+    Unavailable,
     WorkerDied,
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
@@ -102,6 +103,19 @@ async def blocked(
     while not torchserve.jobs:
         await asyncio.sleep(0)
     return task
+
+
+async def test_a_job_that_is_cancelled_before_it_begins_refuses_its_inputs(
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
+) -> None:
+    torchserve.hold()
+    asked = asyncio.create_task(scheduler.run(work("first")))
+    while not dispatcher.count_requests().running:
+        await asyncio.sleep(0)
+    await dispatcher.cancel_jobs()
+    async with asyncio.timeout(2):
+        (outcome,) = await asked
+    assert isinstance(outcome, Unavailable)
 
 
 async def test_a_lone_input_is_sent_at_once_and_alone(

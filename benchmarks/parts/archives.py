@@ -40,12 +40,14 @@ def handle(data, context):
 """
 LOADS = (1, 8, 64)
 FLOOD, URGENT = 64, 100
-LEAVING, LEAVE_SECONDS = 64, 0.06  # TorchServe's queue takes 100
+LEAVING, LEAVE_SECONDS = 96, 0.15  # TorchServe's queue takes 100
+LEAVING_MS = 100  # a batch: a client that leaves is noticed after 0.2 s (see web.connection)
 
 
 async def run(effort: Effort) -> Report:
     """Return tables for a quick handler and a slow one."""
     texts = [await _with_handler(pass_ms, effort) for pass_ms in PASSES_MS]
+    texts.append(await _with_clients_that_leave())
     return Report("\n\n".join(texts))
 
 
@@ -72,21 +74,31 @@ async def _with_handler(pass_ms: int, effort: Effort) -> str:
             texts.append(f"**{connections} connection{s}**\n\n{comparison(outcomes)}")
         if pass_ms:
             texts.append(await _priorities(server, pass_ms))
-            direct = servers[f"TorchServe, {DELAYS_MS[0]} ms"]
-            worked = folder / f"direct-{DELAYS_MS[0]}" / "worked"
-            rows = [
-                [OURS, str(await _leaving(server, folder / "ours" / "worked"))],
-                ["TorchServe", str(await _leaving(direct, worked))],
-            ]
-            texts.append(
-                f"**Clients that leave.** {LEAVING} clients ask at once, and leave after "
-                f"{LEAVE_SECONDS * 1000:g} ms:\n\n"
-                + table(["", "inputs worked on whose clients had left"], rows)
-            )
     return "\n\n".join(texts)
 
 
-def pack(folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10) -> Path:
+async def _with_clients_that_leave() -> str:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        server = stack.enter_context(our_server(folder, "ours", LEAVING_MS))
+        store = pack(folder / "direct", LEAVING_MS)
+        plain = stack.enter_context(plain_torchserve(folder / "torchserve", store, models=1))
+        direct = Running(f"http://127.0.0.1:{plain.port}/predictions/{NAME}", plain.pid)
+        rows = [
+            [OURS, str(await _leaving(server, folder / "ours" / "worked"))],
+            ["TorchServe", str(await _leaving(direct, folder / "direct" / "worked"))],
+        ]
+    return (
+        f"**Clients that leave.** {LEAVING} clients ask at once a handler that takes "
+        f"{LEAVING_MS} ms for a batch of {BATCH_SIZE}, and leave after "
+        f"{LEAVE_SECONDS * 1000:g} ms:\n\n"
+        + table(["", "inputs worked on whose clients had left"], rows)
+    )
+
+
+def pack(
+    folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10, most_workers: int = 1
+) -> Path:
     """Pack the archive into a model store in *folder*, as often as *copies*; return that."""
     store = folder / "store"
     store.mkdir(parents=True)
@@ -95,7 +107,8 @@ def pack(folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10) -> 
     )
     config = folder / "config.yaml"
     config.write_text(
-        f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\nminWorkers: 1\nmaxWorkers: 4\n"
+        f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n"
+        f"minWorkers: 1\nmaxWorkers: {most_workers}\n"
     )
     for number in range(copies):
         command = [sys.executable, "-W", "ignore", "-m", "model_archiver.model_packaging"]
@@ -107,10 +120,12 @@ def pack(folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10) -> 
 
 
 @contextlib.contextmanager
-def our_server(parent: Path, name: str, pass_ms: int, copies: int = 1) -> Iterator[Running]:
+def our_server(
+    parent: Path, name: str, pass_ms: int, copies: int = 1, most_workers: int = 1
+) -> Iterator[Running]:
     """Run our server with *copies* of the archive; its address is that of the first one."""
     folder = parent / name
-    store = pack(folder, pass_ms, copies=copies)
+    store = pack(folder, pass_ms, copies=copies, most_workers=most_workers)
     (folder / "models.json").write_text('{"models": {}}')
     server = Server(folder, models_file=str(folder / "models.json"), model_store=str(store))
     with server.running():
@@ -174,6 +189,7 @@ async def _priorities(server: Running, pass_ms: int) -> str:
 async def _leaving(server: Running, worked: Path) -> int:
     """Return how many inputs were worked on of clients that had left by the answer."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        await _ask(http, server.url, 0)
         before = _total(worked)
 
         async def leave(number: int) -> bool:

@@ -69,7 +69,7 @@ async def _with_models(folder: Path, count: int, effort: Effort) -> list[str]:
 
 async def _with_workers(folder: Path, effort: Effort) -> list[list[str]]:
     rows = []
-    with our_server(folder, "workers", PASS_MS) as server:
+    with our_server(folder, "workers", PASS_MS, most_workers=max(WORKERS)) as server:
         base = server.url.partition("/predictions")[0]
         async with aiohttp.ClientSession(base, headers=bearer("admin", SECRET)) as http:
             for count in WORKERS:

@@ -70,7 +70,7 @@ async def main(names: Sequence[str]) -> int:
         try:
             await asyncio.to_thread(server.wait_ready)
             with prometheus.running():
-                aiming = asyncio.create_task(aim(prometheus))
+                aiming = asyncio.create_task(aim(prometheus, server))
                 server.watch_other = lambda other: scraped(other, prometheus)
                 await scraped(server, prometheus)
                 for scenario in SCENARIOS:
@@ -88,13 +88,13 @@ async def main(names: Sequence[str]) -> int:
     return 1 if late else 0
 
 
-async def aim(prometheus: PrometheusServer) -> None:
-    """Scrape every sidecar that this process has started, also those that a fault starts."""
+async def aim(prometheus: PrometheusServer, server: Server) -> None:
+    """Scrape *server*, also while it is down, and every other sidecar while a fault runs it."""
     known: list[int] = []
     while True:
-        ports = await asyncio.to_thread(sidecar_ports)
-        if not set(ports) <= set(known):  # one that ended is still scraped: it is down
-            known = [*known, *(port for port in ports if port not in known)]
+        ports = sorted({server.port, *await asyncio.to_thread(sidecar_ports)})
+        if ports != known:
+            known = ports
             await asyncio.to_thread(prometheus.aim_at, known)
         await asyncio.sleep(0.2)
 

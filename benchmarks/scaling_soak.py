@@ -29,7 +29,7 @@ BURST = 10
 
 
 async def main(seconds: float) -> int:
-    """Returns 0 when every answer was the right one."""
+    """Return 0 when every answer was the right one."""
     machine, answers = description(), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         server = await asyncio.to_thread(build_world, Path(folder), MODELS)

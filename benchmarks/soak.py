@@ -185,7 +185,7 @@ def _model_of(worker: psutil.Process) -> str:
 
 
 async def main(seconds: float) -> int:
-    """Returns 0 when all was answered and nothing grew."""
+    """Return 0 when all was answered and nothing grew."""
     machine = description()
     async with serving() as (server, http):
         recording = (await speak(http, " ".join(SENTENCES[:3]))).data

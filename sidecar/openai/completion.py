@@ -5,6 +5,7 @@ need not remember anything, and between two turns others have theirs.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -23,6 +24,8 @@ from sidecar.errors import (
 from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.scheduling.writing_job import BegunReply, TextPiece, TextPieces
+
+log = logging.getLogger(__name__)
 
 COMPLETION = "completion"  # the type of the item
 MAX_ATTEMPTS = 2  # at a turn
@@ -198,6 +201,8 @@ async def written_together(
             end = None
         except SidecarError as exc:
             end = exc
+        except Exception:
+            log.exception("a completion failed in the sidecar")
         finally:
             parts.put_nowait((place, end))
 

@@ -61,12 +61,13 @@ class ForwardingConnections:
     ) -> AsyncIterator[Head]:
         """POST *body* with both kinds of headers; give the head of the answer, and its body.
 
-        *seconds* may pass until it begins.  Raises NotConnected where nothing was sent, else
-        ConnectionError or TimeoutError.
+        *seconds* may pass until a connection is free, and once more until the answer begins.
+        Raises NotConnected where nothing was sent, else ConnectionError or TimeoutError.
         """
         pool = self._pool
         head = _head(pool.host, target, headers, ours, len(body))
-        async with pool.free:
+        await pool.enter(seconds)
+        try:
             async with asyncio.timeout(seconds):
                 connection = await pool.take()
                 message, reader = await connection.ask(head, body)
@@ -76,6 +77,8 @@ class ForwardingConnections:
                 if not reader.is_eof() or message.should_close:
                     connection.close()
                 pool.keep(connection)
+        finally:
+            pool.free.release()
 
 
 def _head(

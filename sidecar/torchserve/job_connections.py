@@ -24,12 +24,6 @@ class _JobConnection(KeptConnection):
         """Wait for the whole *body*."""
         body.on_eof(functools.partial(self._finish, message, body))
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Do nothing: reading never pauses, and the parser, which tells the end, is still at work.
-
-        An answer that came in several pieces would call it anew as they are taken.
-        """
-
     def _finish(self, message: RawResponseMessage, body: StreamReader) -> None:
         if message.should_close:
             self.close()

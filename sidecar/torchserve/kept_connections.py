@@ -76,6 +76,15 @@ class KeptConnection(BaseProtocol):
         for message, body in messages:
             self.hear(message, body)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading if that was paused.
+
+        aiohttp's streams call this for every piece that is taken, also while the parser tells the
+        end of a body; the parser must not be called from within itself.
+        """
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Report it to whoever waits, unless that was the end of the answer."""
         super().connection_lost(exc)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 async def open_operation(page: Page, operation: str) -> Locator:
-    """Opens /docs, unfolds *operation* and makes its form ready."""
+    """Open /docs, unfold *operation* and make its form ready."""
     await page.goto("/docs")
     block = page.locator(f'.opblock[id$="-{operation}"]')
     await block.locator(".opblock-summary-control").click()
@@ -23,7 +23,7 @@ async def open_operation(page: Page, operation: str) -> Locator:
 
 
 async def execute(block: Locator) -> tuple[str, str]:
-    """Sends the form.  Returns the status and the body that the page shows."""
+    """Send the form.  Return the status and the body that the page shows."""
     await block.get_by_role("button", name="Execute").click()
     answer = block.locator(".live-responses-table .response")
     await expect(answer).to_be_visible()

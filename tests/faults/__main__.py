@@ -17,7 +17,7 @@ HEAD = "| What happens | The others saw | Who did it saw | Without an answer | W
 
 
 async def main() -> int:
-    """Returns 0 when every fault did what it may and no more."""
+    """Return 0 when every fault did what it may and no more."""
     machine, reports, failures = description(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         server = build_world(Path(folder))

@@ -58,7 +58,7 @@ class Shown(NamedTuple):
 
 
 async def main(names: Sequence[str]) -> int:
-    """Returns 0 when every fault shows in time; *names* are those to do, none: all."""
+    """Return 0 when every fault shows in time; *names* are those to do, none: all."""
     rows, late = [], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

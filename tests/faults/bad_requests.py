@@ -92,7 +92,7 @@ SELDOM = 4000  # one in so many is large: the sender has to make it
 
 
 async def bad_requests(url: str, count: int, seed: int = 1) -> list[int]:
-    """Sends *count* of them, all different; the statuses."""
+    """Send *count* of them, all different; return the statuses."""
     chance = random.Random(seed)
     numbers = iter(range(1, count + 1))
     statuses: list[int] = []

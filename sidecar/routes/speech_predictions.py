@@ -97,13 +97,12 @@ async def _speak(call: SpeechInputCall) -> Reply:
     speech = call.speech
     synthesis = speech.synthesis_call(text, parameters, call.scheduling, call.model.key)
     file = await speech.speak(synthesis, parameters.output_format or "wav", call.client)
-    rendered = file.rendered
     return _reply(
         SpeechPrediction(
-            base64.b64encode(rendered.data).decode(),
-            rendered.format,
-            rendered.sample_rate,
-            round(rendered.seconds, 3),
+            base64.b64encode(file.data).decode(),
+            file.format,
+            file.sample_rate,
+            round(file.seconds, 3),
             warnings(file.left_out),
             file.words if parameters.timestamps else msgspec.UNSET,
         ),

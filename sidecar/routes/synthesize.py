@@ -40,12 +40,11 @@ from sidecar.schemas.synthesis import (
 )
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
-from sidecar.speech.rendering import SpeechFile
-from sidecar.speech.service import SpeechService
+from sidecar.speech.service import SpeechFile, SpeechService
 from sidecar.speech.synthesis import SynthesisCall
 from sidecar.telemetry.speech_statistics import Synthesis
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION, Admission
+from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_json
 from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
@@ -82,10 +81,9 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
         asked = replace(asked, timestamps="word")
     admission.field_names = asked.field_names
     order = checked_order(request, asked, parts.speech)
-    if asked.enable_streaming:
-        response, call.synthesis = await _streamed(admission, asked, order, parts)
-    else:
-        response, call.synthesis = await _whole(admission, asked, order, parts)
+    wanted = _wanted_audio(request_head.accept(request), asked.output_format)
+    answer = _streamed if asked.enable_streaming else _whole
+    response, call.synthesis = await answer(request, asked, order, wanted)
     call.success = call.synthesis is not None
     return response
 
@@ -104,19 +102,18 @@ def checked_order(
 
 
 async def _whole(
-    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
-) -> tuple[web.Response, Synthesis]:
-    wanted = _wanted_audio(request_head.accept(admission.request), asked.output_format)
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, wanted: WantedAudio
+) -> tuple[web.StreamResponse, Synthesis | None]:
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
         raise InvalidInput("an audio file cannot hold it; accept application/json", field=field)
-    file, origin = await _file(admission, asked, order, wanted.format, parts)
-    rendered, taken = file.rendered, time.monotonic() - order.scheduling.arrived
+    file, origin = await _file(request, asked, order, wanted.format)
+    taken = time.monotonic() - order.scheduling.arrived
     speaking = file.speaking_seconds if origin == "computed" else None
-    synthesis = Synthesis(order.speaker.key, taken, rendered.seconds, speaking)
+    synthesis = Synthesis(order.speaker.key, taken, file.seconds, speaking)
     if wanted.raw:
-        headers = audio_headers(wanted.format, rendered.sample_rate, order.speaker, file.left_out)
-        return web.Response(body=rendered.data, headers=headers), synthesis
+        headers = audio_headers(wanted.format, file.sample_rate, order.speaker, file.left_out)
+        return web.Response(body=file.data, headers=headers), synthesis
     if asked.text is None:
         return json_response(_inputs_answer(asked, order, file, taken)), synthesis
     return json_response(_text_answer(asked, order, file, taken)), synthesis
@@ -140,52 +137,49 @@ def _wanted_audio(accept: str, output_format: OutputFormat | None) -> WantedAudi
 
 
 async def _file(
-    admission: Admission,
-    asked: SynthesisRequest,
-    order: SynthesisCall,
-    name: OutputFormat,
-    parts: SynthesisParts,
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, name: OutputFormat
 ) -> tuple[SpeechFile, Origin]:
     """Return the whole file, and where it came from."""
+    parts, admission, speaker = request.app[PARTS], request[ADMISSION], order.speaker
 
     async def compute() -> SpeechFile:
-        await admission.admit_to_model(order.speaker.key, order.speaker.name)
+        await admission.admit_to_model(speaker.key, speaker.name)
         return await parts.speech.speak(order, name, admission.client)
 
-    model = parts.models.require(order.speaker.key, called=order.speaker.name)
-    if not model.spec.cache:
+    if not speaker.spec.cache:
         return await compute(), "computed"
+    model = parts.models.require(speaker.key, called=speaker.name)
     exact = replace(
-        asked, voice=order.speaker.voice, output_format=name, token=None, priority=0, timeout=60.0
+        asked, voice=speaker.voice, output_format=name, token=None, priority=0, timeout=60.0
     )
     key = result_key(model, b"speech", msgspec.json.encode(exact))
     async with within(order.scheduling):
-        return await cached(parts.results, admission.request, key, compute)
+        return await cached(parts.results, request, key, compute)
 
 
 async def _streamed(
-    admission: Admission, asked: SynthesisRequest, order: SynthesisCall, parts: SynthesisParts
+    request: web.Request, asked: SynthesisRequest, order: SynthesisCall, wanted: WantedAudio
 ) -> tuple[web.StreamResponse, Synthesis | None]:
-    wanted = _wanted_audio(request_head.accept(admission.request), asked.output_format)
-    await admission.admit_to_model(order.speaker.key, order.speaker.name)
+    speech = request.app[PARTS].speech
+    await request[ADMISSION].admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, wanted.format, asked.quality)
     if asked.timestamps:
         timed = TimedEvents(wanted.format, asked.format)
-        return await send_speech_events(admission.request, parts.speech, streamed, timed)
-    return await send_stream(admission.request, parts.speech, streamed)
+        return await send_speech_events(request, speech, streamed, timed)
+    return await send_stream(request, speech, streamed)
 
 
 def _text_answer(
     asked: SynthesisRequest, order: SynthesisCall, file: SpeechFile, taken: float
 ) -> SynthesisResponse:
-    speaker, rendered = order.speaker, file.rendered
+    speaker = order.speaker
     return SynthesisResponse(
         success=True,
         timestamp=now(),
-        audio_data=base64.b64encode(rendered.data).decode(),
-        format=rendered.format,
-        duration=round(rendered.seconds, 3),
-        sample_rate=rendered.sample_rate,
+        audio_data=base64.b64encode(file.data).decode(),
+        format=file.format,
+        duration=round(file.seconds, 3),
+        sample_rate=file.sample_rate,
         channels=1,
         model_used=speaker.key,
         voice_used=speaker.voice,
@@ -193,7 +187,7 @@ def _text_answer(
         text_length=len(order.text),
         metadata=SynthesisMetadata(
             SpokenBy(speaker.spec.display_name, "tts", speaker.spec.description),
-            AudioFacts(rendered.bit_rate, FORMATS[rendered.format].codec, len(rendered.data)),
+            AudioFacts(file.bit_rate, FORMATS[file.format].codec, len(file.data)),
             _processing(file),
         ),
         warnings=warnings(file.left_out),
@@ -211,7 +205,7 @@ def _processing(file: SpeechFile) -> ProcessingFacts:
         inference_time=round(sum(each.forward_ms for each in timings) / 1000, 6),
         preprocessing_time=round(sum(each.decode_ms for each in timings) / 1000, 6),
         postprocessing_time=round(
-            sum(each.encode_ms for each in timings) / 1000 + file.rendered.encode_seconds, 6
+            sum(each.encode_ms for each in timings) / 1000 + file.encode_seconds, 6
         ),
     )
 
@@ -219,14 +213,14 @@ def _processing(file: SpeechFile) -> ProcessingFacts:
 def _inputs_answer(
     asked: SynthesisRequest, order: SynthesisCall, file: SpeechFile, taken: float
 ) -> InputsSynthesisResponse:
-    speaker, rendered = order.speaker, file.rendered
+    speaker = order.speaker
     language = order.parameters.language or speaker.speech.languages[0]
     return InputsSynthesisResponse(
         success=True,
-        audio_data=base64.b64encode(rendered.data).decode(),
-        audio_format=rendered.format,
-        duration=round(rendered.seconds, 3),
-        sample_rate=rendered.sample_rate,
+        audio_data=base64.b64encode(file.data).decode(),
+        audio_format=file.format,
+        duration=round(file.seconds, 3),
+        sample_rate=file.sample_rate,
         processing_time=round(taken, 6),
         model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
         warnings=warnings(file.left_out),

@@ -1,6 +1,6 @@
 """Speech, between the routes and the scheduler.
 
-service          the parts of speech that the routes use; owns the threads
+service          the ways to speak and to listen that the routes use; owns the threads
 fair_threads     a few threads, shared fairly by the clients; whatever blocks runs there
 voices           finds the model and the voice for a name
 
@@ -8,8 +8,7 @@ Text to audio:
 
 sentences        cuts a text into sentences
 synthesis        text -> sentences -> queue entries -> PCM, in order
-rendering        PCM -> a file
-audio_encoder    encodes a whole file, or a stream of one
+audio_encoder    PCM -> a whole file, or a stream of one
 output_formats   the formats that are written
 captions         spoken words -> captions
 

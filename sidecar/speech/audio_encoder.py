@@ -4,10 +4,10 @@ All of this blocks.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from fractions import Fraction
 from threading import Lock
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import av
 from av.audio.frame import AudioFrame
@@ -17,46 +17,45 @@ from sidecar.schemas.synthesis import Quality
 from sidecar.speech.output_formats import FileFormat
 
 BYTES_PER_SAMPLE = 2
+TURN_SECONDS = 15  # of audio, encoded without a pause for others
 
 # bitexact: no chunk about who wrote the file.
 _CONTAINER_OPTIONS = {"flush_packets": "1", "fflags": "+bitexact"}
 
 
-def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
-    """Return *pcm* as a whole file, with its size and duration in its header."""
-    with FileEncoder(file_format, sample_rate, quality) as encoder:
-        encoder.write(pcm)
-        return encoder.finish()
+class EncodedAudio(NamedTuple):
+    """A whole file.  *sample_rate* is the file's, which may be above that of the samples."""
+
+    data: bytes
+    sample_rate: int
 
 
-class FileEncoder:
-    """A whole file that is made in steps; its header states its size and duration at the end.
+def encode_in_turns(
+    pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality
+) -> Generator[EncodedAudio | None, None, None]:
+    """Encode *pcm* as a whole file, with its size and duration in its header.
 
-    A context manager; it may be closed while another thread still encodes.
+    Each step encodes at most TURN_SECONDS of audio; the last one yields the file.
     """
+    file = io.BytesIO()
+    writer = _Writer(file, file_format, sample_rate, quality, {})
+    turn = TURN_SECONDS * BYTES_PER_SAMPLE * sample_rate
+    try:
+        for start in range(0, len(pcm), turn):
+            if start:
+                yield None
+            writer.write(pcm[start : start + turn])
+        writer.flush()
+    finally:
+        writer.close()
+    yield EncodedAudio(file.getvalue(), file_format.encoded_rate(sample_rate))
 
-    def __init__(self, file_format: FileFormat, sample_rate: int, quality: Quality) -> None:
-        self._file = io.BytesIO()
-        self._writer = _Writer(self._file, file_format, sample_rate, quality, {})
-        self._lock = Lock()  # closing a codec while it encodes would crash the process
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._writer.close()
-
-    def write(self, pcm: bytes) -> None:
-        """Encode whole samples, as few or as many as there are."""
-        with self._lock:
-            self._writer.write(pcm)
-
-    def finish(self) -> bytes:
-        """Finish and return the file; no more can be written."""
-        with self._lock:
-            self._writer.flush()
-            return self._file.getvalue()
+def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
+    """Return *pcm* as a whole file, however long that takes."""
+    *_, file = encode_in_turns(pcm, file_format, sample_rate, quality)
+    assert file is not None
+    return file.data
 
 
 class StreamEncoder:

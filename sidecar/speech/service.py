@@ -1,23 +1,39 @@
 """Speech as the routes ask for it: one way to speak, and one way to listen."""
 
 import time
+from contextlib import closing
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from sidecar.caching.answer_cache import OVERHEAD_BYTES
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.models.registry import ModelRegistry
+from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.scheduling.scheduler import Scheduler
-from sidecar.schemas.synthesis import MAX_TEXT, OutputFormat, SynthesisParameters
+from sidecar.schemas.synthesis import (
+    MAX_TEXT,
+    OutputFormat,
+    Quality,
+    SpokenWord,
+    SynthesisParameters,
+)
 from sidecar.schemas.transcription import TranscriptionParameters
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
+from sidecar.speech.audio_encoder import EncodedAudio, encode_in_turns
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
-from sidecar.speech.rendering import SpeechFile, render
-from sidecar.speech.synthesis import SpeechSynthesis, SynthesisCall, speak
+from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.synthesis import (
+    LeftOut,
+    SpeechSynthesis,
+    SynthesisCall,
+    SynthesizedSpeech,
+    speak,
+)
 from sidecar.speech.transcription import Transcription
 from sidecar.speech.voice_activity import Recording
 from sidecar.speech.voices import (
@@ -29,6 +45,34 @@ from sidecar.speech.voices import (
     find_voice_activity,
 )
 from sidecar.telemetry.prometheus import SpeechMetrics
+
+
+class SpeechFile(NamedTuple):
+    """A text as a whole file, which plays for *seconds*.
+
+    *replies* are what spoke it, without their audio.  *speaking_seconds* is how long that took,
+    *encode_seconds* how long it took to make the file.
+    """
+
+    format: OutputFormat
+    data: bytes
+    sample_rate: int
+    seconds: float
+    replies: list[Reply]
+    left_out: LeftOut
+    words: list[SpokenWord]
+    speaking_seconds: float
+    encode_seconds: float
+
+    @property
+    def bit_rate(self) -> int:
+        """Bits per second, headers included."""
+        return round(8 * len(self.data) / self.seconds) if self.seconds else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data) + OVERHEAD_BYTES * (1 + len(self.replies))
 
 
 class SpeechService:
@@ -83,11 +127,31 @@ class SpeechService:
         """
         started = time.monotonic()
         spoken = await speak(self.synthesis(call, streamed=False))
-        seconds = time.monotonic() - started
-        in_thread = self.in_threads_of(client)
-        rendered = await render(in_thread, spoken, name, call.parameters.quality)
-        replies = [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies]
-        return SpeechFile(rendered, replies, spoken.left_out, spoken.words, seconds)
+        speaking_seconds = time.monotonic() - started
+        started = time.perf_counter()
+        file = await self._encode(spoken, name, call.parameters.quality, client)
+        return SpeechFile(
+            name,
+            file.data,
+            file.sample_rate,
+            spoken.seconds,
+            [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies],
+            spoken.left_out,
+            spoken.words,
+            speaking_seconds,
+            time.perf_counter() - started,
+        )
+
+    async def _encode(
+        self, spoken: SynthesizedSpeech, name: OutputFormat, quality: Quality, client: str
+    ) -> EncodedAudio:
+        """Return the audio as a file, encoded in *client*'s turns of the threads."""
+        steps = encode_in_turns(spoken.pcm, FORMATS[name], spoken.sample_rate, quality)
+        with closing(steps):
+            file: EncodedAudio | None = None
+            while file is None:
+                file = await self._threads.run(client, next, steps)
+        return file
 
     def listener(self, model: str | None, parameters: TranscriptionParameters) -> Listener:
         """Return the recogniser to use, the default model if none is named.

@@ -72,18 +72,14 @@ LeftOut = dict[str, list[str]]  # words of a text that are not in its audio, by 
 
 
 class SynthesizedSpeech(NamedTuple):
-    """The whole audio: s16le, mono."""
+    """The whole audio: s16le, mono; it lasts *seconds*."""
 
     pcm: bytes
     sample_rate: int
+    seconds: float
     replies: list[Reply]
     left_out: LeftOut
     words: list[SpokenWord]
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return len(self.pcm) / (BYTES_PER_SAMPLE * self.sample_rate)
 
 
 class ScriptPart(msgspec.Struct, frozen=True):
@@ -115,9 +111,12 @@ async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
     """
     async with aclosing(speaking.replies()) as parts:
         replies = [reply async for reply in parts]
+    pcm = b"".join([reply.body for reply in replies])
+    sample_rate = replies[0].parameters["sample_rate"]
     return SynthesizedSpeech(
-        b"".join(reply.body for reply in replies),
-        replies[0].parameters["sample_rate"],
+        pcm,
+        sample_rate,
+        len(pcm) / (BYTES_PER_SAMPLE * sample_rate),
         replies,
         speaking.left_out,
         speaking.words,

@@ -20,11 +20,7 @@ class Speaker(NamedTuple):
     name: str  # of the model, as the client said it
     voice: str
     spec: ModelSpec
-
-    @property
-    def speech(self) -> Speech:
-        """What the model can do."""
-        return speech_of(self.spec)
+    speech: Speech  # what the model can do
 
 
 class Listener(NamedTuple):
@@ -33,11 +29,7 @@ class Listener(NamedTuple):
     key: str
     name: str  # as the client said it
     spec: ModelSpec
-
-    @property
-    def speech(self) -> Speech:
-        """What the model can do."""
-        return speech_of(self.spec)
+    speech: Speech  # what the model can do
 
 
 def speech_of(spec: ModelSpec) -> Speech:
@@ -64,16 +56,18 @@ def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str |
         model = _owner(catalog, voice)
     key, name = _key(catalog, "speech_synthesis", model, default)
     spec = catalog[key]
-    voice = voice or spec.voices[0]
-    if voice not in spec.voices:
-        raise UnknownVoice(voice, spec.voices)
-    return Speaker(key, name, voice, spec)
+    voices = spec.voices
+    voice = voice or voices[0]
+    if voice not in voices:
+        raise UnknownVoice(voice, voices)
+    return Speaker(key, name, voice, spec, speech_of(spec))
 
 
 def find_listener(catalog: Catalog, default: str, model: str | None) -> Listener:
     """Return the recogniser that is meant.  Raises ModelNotFound, SpeechRefusal."""
     key, name = _key(catalog, "speech_recognition", model, default)
-    return Listener(key, name, catalog[key])
+    spec = catalog[key]
+    return Listener(key, name, spec, speech_of(spec))
 
 
 def find_voice_activity(catalog: Catalog) -> str:

@@ -9,7 +9,7 @@ are so short that the worker would idle between them.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from sidecar.scheduling.job import WorkerMemory
 from sidecar.scheduling.job_runner import JobRunner
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.request_runner import RequestRunner
-from sidecar.scheduling.runner import JobLimits, Runner
+from sidecar.scheduling.runner import JobLimits, Runner, RunnerCallbacks, Running
 from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
@@ -81,13 +81,12 @@ class Dispatcher:
         self._clock = clock
         self._workers = 0
         self._closed: Unavailable | None = ModelNotReady(f"{model} is loading", field="model_name")
-        self._jobs: dict[asyncio.Task[None], Sequence[Entry]] = {}
+        self._job_ended = asyncio.Event()
         self._pump_scheduled = False
         self._breaker = CircuitBreaker()
         self._runner = build_runner(
             self._breaker,
-            queue_again=self._queue_again,
-            on_trouble=on_trouble,
+            RunnerCallbacks(self._queue_again, on_trouble, self._note_end),
             clock=clock,
         )
         self.used_at = clock()  # when somebody asked, or was answered, last
@@ -109,14 +108,14 @@ class Dispatcher:
 
     def count_requests(self) -> RequestCounts:
         """Count the requests of clients that the entries in the queue and in jobs are of."""
-        running = {_asker(entry) for batch in self._jobs.values() for entry in batch}
+        running = {_asker(entry) for batch in self._runner.jobs.values() for entry in batch}
         waiting = {_asker(entry) for entry in self.queue}
         return RequestCounts(len(waiting - running), len(running))
 
     @property
     def oldest_seconds(self) -> float:
         """Seconds since the oldest input came that waits or is in a job; 0 without any."""
-        begun = [entry.enqueued_at for batch in self._jobs.values() for entry in batch]
+        begun = [entry.enqueued_at for batch in self._runner.jobs.values() for entry in batch]
         begun += [entry.enqueued_at for entry in self.queue]
         return self._clock() - min(begun) if begun else 0.0
 
@@ -184,15 +183,20 @@ class Dispatcher:
 
     async def until_none_in_flight(self) -> None:
         """Wait until every sent job has been answered; a held gate lets no others be sent."""
-        while self._jobs:
-            await asyncio.wait(self._jobs)
+        await self._until_ended(self._runner.jobs)
 
     async def cancel_jobs(self) -> None:
         """End the jobs in flight; their entries are refused."""
-        await asyncio.sleep(0)  # a job that has not begun would end without refusing anything
-        for job in self._jobs:
+        await asyncio.sleep(0)  # a task that has not begun would end without refusing anything
+        jobs = list(self._runner.jobs)
+        for job in jobs:
             job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self._until_ended(jobs)
+
+    async def _until_ended(self, jobs: Collection[Running]) -> None:
+        while any(job in self._runner.jobs for job in jobs):
+            self._job_ended.clear()
+            await self._job_ended.wait()
 
     def _schedule_pump(self) -> None:
         # Not at once: entries that arrive in the same turn of the event loop share a job.
@@ -204,8 +208,10 @@ class Dispatcher:
         self._pump_scheduled = False
         if not self._workers and len(self.queue):
             self._on_waiting()
-        while len(self._jobs) < self._free_slots() and (first := self.queue.first) is not None:
-            plan = self._runner.plan(first, len(self._jobs), len(self.queue))
+        while (
+            len(self._runner.jobs) < self._free_slots() and (first := self.queue.first) is not None
+        ):
+            plan = self._runner.plan(first, len(self._runner.jobs), len(self.queue))
             if plan.pause is not None:
                 asyncio.get_running_loop().call_later(plan.pause, self._schedule_pump)
             if not (plan.jobs and self._send(plan.jobs)):
@@ -213,16 +219,14 @@ class Dispatcher:
 
     def _send(self, jobs: int) -> int:
         """Send as many *jobs* as there are slots and entries for; return how many."""
-        for sent in range(min(jobs, self._free_slots() - len(self._jobs))):
+        for sent in range(min(jobs, self._free_slots() - len(self._runner.jobs))):
             first = self.queue.first
             if sent and first is not None and first.alone:
                 return sent
             batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
             if not batch:
                 return sent
-            job = asyncio.create_task(self._runner.run(batch))
-            self._jobs[job] = batch
-            job.add_done_callback(self._finished)
+            self._runner.start(batch)
         return jobs
 
     def _free_slots(self) -> int:
@@ -240,10 +244,12 @@ class Dispatcher:
                 asyncio.get_running_loop().call_later(later, self._schedule_pump)
                 return 0
 
-    def _finished(self, job: asyncio.Task[None]) -> None:
-        del self._jobs[job]
+    def _note_end(self) -> None:
+        """Note that a job has ended, and send what waits for its slot."""
         self.used_at = self._clock()
-        self._schedule_pump()
+        self._job_ended.set()
+        if len(self.queue):
+            self._schedule_pump()
 
     def _queue_again(self, entry: Entry) -> bool:
         """Queue *entry* once more, unless the model is closed; return whether it was queued."""

@@ -25,7 +25,7 @@ from sidecar.scheduling.job import (
     decode_answer,
     encode_job,
 )
-from sidecar.scheduling.runner import Runner, asked_by
+from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import (
     EngineGone,
     EngineOutOfReach,
@@ -40,8 +40,39 @@ JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only 
 MAX_CAUSE = 500  # characters of what a handler tells of a failure
 
 
+class Job:
+    """A batch of entries on its way: what TorchServe makes of it is told here, at once."""
+
+    __slots__ = ("_runner", "batch", "call", "members", "started")
+
+    call: Running  # of TorchServe
+
+    def __init__(self, runner: "JobRunner", members: Sequence[Entry], started: float) -> None:
+        self._runner = runner
+        self.members = members
+        self.batch: Sequence[Entry] = ()  # those of *members* that can be sent
+        self.started = started
+
+    def answered(self, body: bytes) -> None:
+        """Give each entry its answer."""
+        self._runner.finish(self, body)
+
+    def failed(self, exc: Exception) -> None:
+        """Refuse the entries, or queue them again, by what has gone wrong."""
+        self._runner.fail(self, exc)
+
+    def cancel(self) -> None:
+        """End it; the entries are refused."""
+        self.call.cancel()
+        self._runner.end(self)
+
+
 class JobRunner(Runner):
-    """Runs the jobs of one model; several may run at a time."""
+    """Runs the jobs of one model; several may run at a time.
+
+    A job is made of callbacks, without a task: it is sent in one turn of the event loop, and its
+    entries are answered in the turn in which TorchServe's answer comes.
+    """
 
     _mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
 
@@ -54,48 +85,81 @@ class JobRunner(Runner):
         """Whether a worker would idle between jobs if it got them one at a time."""
         return self._mean_seconds < SHORT_JOB_SECONDS
 
-    async def run(self, members: Sequence[Entry]) -> None:
-        """Run one job.  Every entry of *members* is answered, refused, or queued again."""
+    def start(self, members: Sequence[Entry]) -> None:
+        """Start one job.  Every entry of *members* is answered, refused, or queued again."""
+        job = Job(self, members, self._clock())
+        self.jobs[job] = members
         self.in_flight += len(members)
-        started = self._clock()
-        batch: Sequence[Entry] = ()
         try:
-            batch, job = self._pack(members)
-            if not batch:
-                return
-            header, bodies = await self._ask(job, batch)
+            self._send(job)
+        except Exception as exc:  # noqa: BLE001 - what it is makes no difference to the entries
+            self.fail(job, exc)
+
+    def _send(self, job: Job) -> None:
+        job.batch, data = self._pack(job.members)
+        if job.batch:
+            job.call = self._ask(job, data)
+        else:
+            self.end(job)
+
+    def finish(self, job: Job, body: bytes) -> None:
+        """Answer the entries of *job* with what is in *body*."""
+        batch = job.batch
+        try:
+            header, bodies = decode_answer(body, len(batch))
             if not self._breaker.at_rest:
                 self._breaker.record_success()
-            self._record_job(batch, started, header.timings)
+            self._record_job(batch, job.started, header.timings)
             if header.memory is not None:
                 self.memory[header.worker] = header.memory
-            self._answer(batch, header, bodies)
-        except EngineOutOfReach as exc:
-            log.warning("a job of %s was not sent: %s", self._model, exc, extra=asked_by(batch))
-            full = Exhausted("the server has no connection left for TorchServe")
-            self._metrics.count_failed_job("not_sent")
-            self._try_again(batch, full, alone=False)
-        except EngineGone as exc:
-            self._record_failure("gone")
-            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
-            self._try_again(batch, gone, alone=exc.reached)
-        except EngineRefused as exc:
-            self._record_failure("refused")
-            self._after_refusal(batch, exc)
-        except MalformedAnswer as exc:
-            log.error(  # noqa: TRY400 - a sentence says it all
-                "%s: %s", self._model, exc, extra=asked_by(batch)
-            )
-            self._fail(batch, "malformed")
-        except Exception:
-            log.exception("a job of %s failed in the sidecar", self._model, extra=asked_by(members))
-            self._fail(members, "sidecar")
-        finally:
-            self.in_flight -= len(members)
-            if not all(entry.abandoned or entry.queued for entry in members):
-                self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
+            self._answer(job, header, bodies)
+        except Exception as exc:  # noqa: BLE001 - as above
+            self.fail(job, exc)
+        else:
+            self.end(job)
 
-    def _fail(self, batch: Sequence[Entry], reason: str) -> None:
+    def fail(self, job: Job, exc: Exception) -> None:
+        """Refuse the entries of *job*, or queue them again, by what *exc* says."""
+        batch = job.batch
+        try:
+            match exc:
+                case EngineOutOfReach():
+                    log.warning(
+                        "a job of %s was not sent: %s", self._model, exc, extra=asked_by(batch)
+                    )
+                    full = Exhausted("the server has no connection left for TorchServe")
+                    self._metrics.count_failed_job("not_sent")
+                    self._try_again(batch, full, alone=False)
+                case EngineGone():
+                    self._record_failure("gone")
+                    gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
+                    self._try_again(batch, gone, alone=exc.reached)
+                case EngineRefused():
+                    self._record_failure("refused")
+                    self._after_refusal(batch, exc)
+                case MalformedAnswer():
+                    log.error("%s: %s", self._model, exc, extra=asked_by(batch))
+                    self._refuse_all(batch, "malformed")
+                case _:
+                    log.error(
+                        "a job of %s failed in the sidecar",
+                        self._model,
+                        exc_info=exc,
+                        extra=asked_by(job.members),
+                    )
+                    self._refuse_all(job.members, "sidecar")
+        finally:
+            self.end(job)
+
+    def end(self, job: Job) -> None:
+        """Take *job* out of those in flight; entries that nobody has answered are refused."""
+        members = job.members
+        self.in_flight -= len(members)
+        if not all(entry.abandoned or entry.queued for entry in members):
+            self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
+        self._ended(job)
+
+    def _refuse_all(self, batch: Sequence[Entry], reason: str) -> None:
         """Answer all of *batch* with an error of the server's own: another try would not help."""
         self._metrics.count_failed_job(reason)
         error = InternalError()
@@ -126,15 +190,20 @@ class JobRunner(Runner):
                 type(exc).__name__,
                 extra=asked_by([entry]),
             )
-            self._fail([entry], "sidecar")
+            self._refuse_all([entry], "sidecar")
             return False
         return True
 
-    async def _ask(self, job: bytes, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
-        version = batch[0].version  # an entry for a certain version is alone in its job
-        model = self._model if version is None else f"{self._model}/{version}"
-        answer = await self._client.predict(model, job, self._limits.seconds + JOB_GRACE_SECONDS)
-        return decode_answer(answer, len(batch))
+    def _ask(self, job: Job, data: bytes) -> Running:
+        """Send *data* to TorchServe, which *job* is told the answer of."""
+        return self._client.predict(
+            self._name_of(job), data, self._limits.seconds + JOB_GRACE_SECONDS, job
+        )
+
+    def _name_of(self, job: Job) -> str:
+        """Return what TorchServe calls the model that is to run *job*."""
+        version = job.batch[0].version  # an entry for a certain version is alone in its job
+        return self._model if version is None else f"{self._model}/{version}"
 
     def _record_job(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
         # The handler's own time: ours holds the wait behind the job before, too.
@@ -145,11 +214,9 @@ class JobRunner(Runner):
         for entry in batch:
             observed.queue_wait.observe(started - entry.enqueued_at)
 
-    def _answer(
-        self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
-    ) -> None:
+    def _answer(self, job: Job, header: JobAnswerHeader, bodies: Sequence[bytes]) -> None:
         self._serial += 1
-        for entry, item, body in zip(batch, header.items, bodies, strict=True):
+        for entry, item, body in zip(job.batch, header.items, bodies, strict=True):
             if item.status == 200:
                 entry.answer(
                     Reply(

@@ -7,7 +7,7 @@ is free finds a full batch at once.  All others wait in the queue here, in order
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -82,9 +82,11 @@ class RequestRunner(Runner):
             first.enqueued_at, workers=self._workers, in_flight=jobs, waiting=waiting, now=now
         )
 
-    def run(self, members: Sequence[Entry]) -> Coroutine[Any, Any, None]:
+    def start(self, members: Sequence[Entry]) -> None:
         """Forward one request.  It is answered, refused, or queued again."""
-        return self._run(members, self._bursts.join())
+        job = asyncio.create_task(self._run(members, self._bursts.join()))
+        self.jobs[job] = members
+        job.add_done_callback(self._ended)
 
     async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
         (entry,) = members

@@ -1,4 +1,4 @@
-"""What becomes of entries that were sent to TorchServe and not answered.
+"""What all runners have in common: the jobs in flight, and what becomes of entries not answered.
 
 A job that fails as a whole does not tell which entry made it fail.  So each entry is tried once
 more, alone if a worker may have begun with it.
@@ -6,8 +6,8 @@ more, alone if a worker may have begun with it.
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from sidecar.errors import SidecarError
 from sidecar.scheduling.bursts import Plan
@@ -35,11 +35,26 @@ class JobLimits(NamedTuple):
     continuous: bool = False
 
 
-class Runner:
-    """Sends entries of one model to TorchServe; several jobs may run at a time.
+class Running(Protocol):
+    """A job in flight."""
 
-    *on_trouble* is called when one has failed there.
+    def cancel(self) -> object:
+        """End it; entries that nobody has answered are refused, now or in the next turn."""
+
+
+class RunnerCallbacks(NamedTuple):
+    """What a runner calls: to queue an entry again, when a job has failed, and when one has ended.
+
+    *queue_again* returns whether it did so.
     """
+
+    queue_again: Callable[[Entry], bool]
+    on_trouble: Callable[[], None]
+    on_end: Callable[[], None]
+
+
+class Runner:
+    """Sends entries of one model to TorchServe; several jobs may run at a time."""
 
     def __init__(
         self,
@@ -48,9 +63,7 @@ class Runner:
         metrics: ModelMetrics,
         limits: JobLimits,
         breaker: CircuitBreaker,
-        *,
-        queue_again: Callable[[Entry], bool],
-        on_trouble: Callable[[], None],
+        callbacks: RunnerCallbacks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -58,11 +71,11 @@ class Runner:
         self._metrics = metrics
         self._limits = limits
         self._breaker = breaker
-        self._queue_again = queue_again
-        self._on_trouble = on_trouble
+        self._queue_again, self._on_trouble, self._on_end = callbacks
         self._clock = clock
         self._serial = 0
         self.memory: dict[int, WorkerMemory] = {}  # by process id, what each told last
+        self.jobs: dict[Running, Sequence[Entry]] = {}  # in flight
         self.in_flight = 0  # entries inside jobs
         self.version = ""  # which answers entries that ask for none
 
@@ -79,9 +92,14 @@ class Runner:
         """Return whether to send jobs now: *first* is the first of *waiting*, *jobs* in flight."""
         return AT_ONCE
 
-    def run(self, members: Sequence[Entry]) -> Coroutine[Any, Any, None]:
-        """Run one job.  Every entry of *members* is answered, refused, or queued again."""
+    def start(self, members: Sequence[Entry]) -> None:
+        """Start one job.  Every entry of *members* is answered, refused, or queued again."""
         raise NotImplementedError
+
+    def _ended(self, job: Running) -> None:
+        """Take *job*, which has ended, out of those in flight."""
+        del self.jobs[job]
+        self._on_end()
 
     def _record_failure(self, reason: str) -> None:
         self._metrics.count_failed_job(reason)

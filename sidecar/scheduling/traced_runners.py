@@ -5,6 +5,7 @@ own trace: one set for all its inputs in the job.  The handler is given the plac
 span with each input.  What the handler did is told by the times that it reports with its answer.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -21,8 +22,9 @@ from sidecar.scheduling.bursts import Burst
 from sidecar.scheduling.dispatcher import Runners
 from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.job import JobAnswerHeader, Timings
-from sidecar.scheduling.job_runner import JobRunner
+from sidecar.scheduling.job_runner import Job, JobRunner
 from sidecar.scheduling.request_runner import RequestRunner
+from sidecar.scheduling.runner import Running
 from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.telemetry.trace_context import is_sampled
 from sidecar.telemetry.tracing import Attributes, Tracing, fail, traceparent
@@ -53,19 +55,42 @@ class TracedJobRunner(JobRunner):
         super().__init__(*args, **options)
         self._tracing = tracing
 
-    async def run(self, members: Sequence[Entry]) -> None:
-        """Run one job, in a span for each request."""
-        with _job_spans(self._tracing, self._model, members, self._clock()):
-            await super().run(members)
+        self._open: dict[Job, _OpenSpans] = {}
 
-    async def _ask(self, job: bytes, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
-        places = dict.fromkeys(_place_of(entry) for entry in batch)
-        with _torchserve_spans(self._tracing, [each for each in places if each]) as spans:
-            header, bodies = await super()._ask(job, batch)
-            for span in spans:
-                span.set_attributes({"sidecar.device": header.device})
-                self._record_phases(span, header.timings)
-        return header, bodies
+    def _send(self, job: Job) -> None:
+        """Send *job*, in a span for each request."""
+        self._open[job] = spans = _OpenSpans()
+        spans.of_job.enter_context(
+            _job_spans(self._tracing, self._model, job.members, self._clock())
+        )
+        super()._send(job)
+
+    def _ask(self, job: Job, data: bytes) -> Running:
+        places = dict.fromkeys(_place_of(entry) for entry in job.batch)
+        spans = self._open[job]
+        calling = _torchserve_spans(self._tracing, [each for each in places if each])
+        spans.each_call = spans.of_call.enter_context(calling)
+        return super()._ask(job, data)
+
+    def _answer(self, job: Job, header: JobAnswerHeader, bodies: Sequence[bytes]) -> None:
+        spans = self._open[job]
+        for span in spans.each_call:
+            span.set_attributes({"sidecar.device": header.device})
+            self._record_phases(span, header.timings)
+        spans.of_call.close()
+        super()._answer(job, header, bodies)
+
+    def fail(self, job: Job, exc: Exception) -> None:
+        """Refuse the entries of *job*, or queue them again, by what *exc* says."""
+        _end_failed(self._open[job].of_call, exc)
+        super().fail(job, exc)
+
+    def end(self, job: Job) -> None:
+        """End *job* and its spans."""
+        super().end(job)
+        spans = self._open.pop(job)
+        _end_failed(spans.of_call, asyncio.CancelledError())
+        spans.of_job.close()
 
     def _record_phases(self, span: Span, timings: Timings) -> None:
         """Record what the handler did: one thing after another, up to now."""
@@ -92,7 +117,7 @@ class TracedRequestRunner(RequestRunner):
         self._tracing = tracing
 
     async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
-        """Forward one request, in a span; `run` has counted it among its burst already."""
+        """Forward one request, in a span; `start` has counted it among its burst already."""
         with _job_spans(self._tracing, self._model, members, self._clock()):
             await super()._run(members, burst)
 
@@ -108,6 +133,20 @@ class TracedRequestRunner(RequestRunner):
                 await super()._forward(entry)
             finally:
                 entry.body = body
+
+
+class _OpenSpans:
+    """The spans of a job in flight: *each_call* are those of the call of TorchServe."""
+
+    def __init__(self) -> None:
+        self.of_job = ExitStack()
+        self.of_call = ExitStack()
+        self.each_call: list[Span] = []
+
+
+def _end_failed(spans: ExitStack, exc: BaseException) -> None:
+    """End *spans* as an exception would, unless they have ended before."""
+    spans.__exit__(type(exc), exc, exc.__traceback__)
 
 
 def _place_of(entry: Entry) -> str | None:

@@ -13,8 +13,9 @@ import msgspec
 
 from sidecar.errors import SidecarError, WorkerDied
 from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.job import CONTENT_TYPE, JobAnswerHeader, MalformedAnswer, decode_answer
-from sidecar.scheduling.job_runner import JOB_GRACE_SECONDS, JobRunner, item_error
+from sidecar.scheduling.job import CONTENT_TYPE, JobAnswerHeader, MalformedAnswer
+from sidecar.scheduling.job_runner import JOB_GRACE_SECONDS, Job, JobRunner, item_error
+from sidecar.scheduling.runner import Running
 from sidecar.torchserve.client import ForwardedRequest
 
 MAGIC = b"\x00PCE"
@@ -94,21 +95,29 @@ class WritingJobRunner(JobRunner):
         super().__init__(*args, **kwargs)
         self._begun: dict[Entry, TextPieces] = {}
 
-    async def _ask(self, job: bytes, batch: Sequence[Entry]) -> tuple[JobAnswerHeader, list[bytes]]:
-        version = batch[0].version  # an entry for a certain version is alone in its job
-        model = self._model if version is None else f"{self._model}/{version}"
-        request = ForwardedRequest(f"/predictions/{model}", [("Content-Type", CONTENT_TYPE)], job)
-        try:
-            return await self._read(request, batch)
-        except BaseException:
-            for entry in batch:
-                if (pieces := self._begun.pop(entry, None)) is not None:
-                    pieces.put(WorkerDied("while it wrote", field="inputs"))
-            raise
+    def _ask(self, job: Job, data: bytes) -> Running:
+        return asyncio.create_task(self._run(job, data))
 
-    async def _read(
-        self, request: ForwardedRequest, batch: Sequence[Entry]
-    ) -> tuple[JobAnswerHeader, list[bytes]]:
+    async def _run(self, job: Job, data: bytes) -> None:
+        """Send *data*, pass the pieces on as they come, and tell *job* what comes behind them."""
+        headers = [("Content-Type", CONTENT_TYPE)]
+        request = ForwardedRequest(f"/predictions/{self._name_of(job)}", headers, data)
+        try:
+            answer = await self._read(request, job.batch)
+        except Exception as exc:  # noqa: BLE001 - the job knows what to make of it
+            job.failed(exc)
+        else:
+            job.answered(answer)
+
+    def end(self, job: Job) -> None:
+        """End *job*, and the texts of it that have begun and will not go on."""
+        for entry in job.batch:
+            if (pieces := self._begun.pop(entry, None)) is not None:
+                pieces.put(WorkerDied("while it wrote", field="inputs"))
+        super().end(job)
+
+    async def _read(self, request: ForwardedRequest, batch: Sequence[Entry]) -> bytes:
+        """Return what follows the pieces.  Raises EngineRefused, EngineGone or MalformedAnswer."""
         seconds = self._limits.seconds + JOB_GRACE_SECONDS
         async with self._client.forward(request, seconds) as response:
             answer = response.body
@@ -121,7 +130,7 @@ class WritingJobRunner(JobRunner):
             if response.status >= 300:
                 response.body = answer
                 raise response.refusal()
-        return decode_answer(answer, len(batch))
+        return answer
 
     def _pass_on(self, piece: TextPiece, batch: Sequence[Entry]) -> None:
         """Give *piece* to whoever waits for it.  Raises MalformedAnswer."""
@@ -137,11 +146,9 @@ class WritingJobRunner(JobRunner):
             entry.answer(BegunReply(b"", "", len(batch), self._serial, 0, pieces=pieces))
         pieces.put(piece)
 
-    def _answer(
-        self, batch: Sequence[Entry], header: JobAnswerHeader, bodies: Sequence[bytes]
-    ) -> None:
-        super()._answer(batch, header, bodies)
-        for entry, item, body in zip(batch, header.items, bodies, strict=True):
+    def _answer(self, job: Job, header: JobAnswerHeader, bodies: Sequence[bytes]) -> None:
+        super()._answer(job, header, bodies)
+        for entry, item, body in zip(job.batch, header.items, bodies, strict=True):
             if (pieces := self._begun.pop(entry, None)) is not None:
                 whole = TextPiece(item.id, 0, "", msgspec.Raw(body))
                 pieces.put(whole if item.status == 200 else item_error(item))

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -225,6 +225,67 @@ async def _pieces(path: str, reader: StreamReader, seconds: float) -> AsyncItera
                 yield piece
 
 
+class JobListener(Protocol):
+    """Whoever sends a job; one of the two is called, once."""
+
+    def answered(self, body: bytes) -> None:
+        """Take the answer."""
+
+    def failed(self, exc: Exception) -> None:
+        """Take EngineRefused or EngineGone, where there is no answer."""
+
+
+class JobAsked:
+    """One job that TorchServe is asked to run: twice, if it has made new tokens meanwhile."""
+
+    __slots__ = ("_call", "_job", "_jobs", "_keys", "_listener", "_path", "_seconds", "_tried")
+
+    def __init__(
+        self,
+        jobs: JobConnections,
+        keys: KeyFile,
+        path: str,
+        job: bytes,
+        seconds: float,
+        listener: JobListener,
+    ) -> None:
+        self._jobs = jobs
+        self._keys = keys
+        self._path = path
+        self._job = job
+        self._seconds = seconds
+        self._listener = listener
+        self._tried = False
+        self._send()
+
+    def cancel(self) -> None:
+        """Wait no longer; the listener is not told."""
+        self._call.cancel()
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Pass the answer on, unless it is one to our token."""
+        if status < 300:
+            self._listener.answered(body)
+            return
+        refusal = _refusal(status, body)
+        if refusal.kind == WRONG_KEY and not self._tried:
+            self._tried = True
+            self._keys.reload()
+            self._send()
+        else:
+            self._listener.failed(refusal)
+
+    def failed(self, exc: Exception) -> None:
+        """Pass on why there is no answer."""
+        if isinstance(exc, FAILURES):
+            exc = _gone_for(exc, "POST", self._path)
+        self._listener.failed(exc)
+
+    def _send(self) -> None:
+        headers = self._keys.headers("inference")
+        self._call = self._jobs.post(self._path, self._job, headers, self._seconds, self)
+
+
 class TorchServeClient:
     """Calls TorchServe; an async context manager that closes its connections."""
 
@@ -263,25 +324,9 @@ class TorchServeClient:
             return False
         return True
 
-    async def predict(self, model: str, job: bytes, seconds: float) -> bytes:
-        """Return the answer to one job.  Raises EngineRefused or EngineGone."""
-        try:
-            return await self._predict(f"/predictions/{model}", job, seconds)
-        except EngineRefused as exc:
-            if exc.kind != WRONG_KEY:
-                raise
-        self._keys.reload()
-        return await self._predict(f"/predictions/{model}", job, seconds)
-
-    async def _predict(self, path: str, job: bytes, seconds: float) -> bytes:
-        headers = self._keys.headers("inference")
-        try:
-            status, body = await self._jobs.post(path, job, headers, seconds)
-        except FAILURES as exc:
-            raise _gone_for(exc, "POST", path) from exc
-        if status >= 300:
-            raise _refusal(status, body)
-        return body
+    def predict(self, model: str, job: bytes, seconds: float, listener: JobListener) -> "JobAsked":
+        """Send one job; *listener* is told of the answer, unless what is returned is cancelled."""
+        return JobAsked(self._jobs, self._keys, f"/predictions/{model}", job, seconds, listener)
 
     @asynccontextmanager
     async def forward(

@@ -18,24 +18,41 @@ Head = tuple[RawResponseMessage, StreamReader]
 class _ForwardingConnection(KeptConnection):
     max_buffered_bytes = 1 << 16
 
+    _answer: asyncio.Future[Head] | None = None  # which is due
     _body: StreamReader | None = None  # of the answer that is on its way
+
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is due, or has begun and is not whole."""
+        return self._answer is not None
 
     async def ask(self, head: bytes, body: bytes) -> Head:
         """Send one request, and return the head of the answer, and its body as it comes.
 
         Raises ConnectionError.
         """
-        answer: Head = await self._ask(head, body)
-        return answer
+        self.send(head, body)
+        self._answer = self._loop.create_future()
+        try:
+            return await self._answer
+        except BaseException:  # an answer may still come, and would be taken for the next one's
+            self.close()
+            raise
+        finally:
+            self._answer = None
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Give the answer to whoever waits, before its body is whole."""
         self._body = body
-        self._tell((message, body))
+        if self._answer is None or self._answer.done():
+            self.close()
+        else:
+            self._answer.set_result((message, body))
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def fail(self, exc: Exception) -> None:
         """Report it to whoever waits for the answer, or reads it."""
-        super().connection_lost(exc)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc)
         if self._body is not None and not self._body.is_eof():
             self._body.set_exception(ConnectionResetError("TorchServe hung up"))
 
@@ -66,19 +83,17 @@ class ForwardingConnections:
         """
         pool = self._pool
         head = _head(pool.host, target, headers, ours, len(body))
-        await pool.enter(seconds)
+        connection = await pool.take(seconds)
         try:
             async with asyncio.timeout(seconds):
-                connection = await pool.take()
                 message, reader = await connection.ask(head, body)
             try:
                 yield message, reader
             finally:
                 if not reader.is_eof() or message.should_close:
                     connection.close()
-                pool.keep(connection)
         finally:
-            pool.free.release()
+            pool.give_back(connection)
 
 
 def _head(

@@ -1,7 +1,10 @@
 """Jobs over kept connections: the head is always the same, and the answer is wanted as a whole."""
 
+import asyncio
 import functools
 from collections.abc import Mapping
+from contextvars import Context
+from typing import Protocol
 from urllib.parse import quote
 
 from aiohttp.http_parser import RawResponseMessage
@@ -9,25 +12,141 @@ from aiohttp.streams import StreamReader
 
 from sidecar.torchserve.kept_connections import ConnectionPool, KeptConnection
 
-Answer = tuple[int, bytes]  # status and body
+
+class AnswerListener(Protocol):
+    """Whoever sends a request; one of the two is called, once."""
+
+    def answered(self, status: int, body: bytes) -> None:
+        """Take the answer, whatever its status."""
+
+    def failed(self, exc: Exception) -> None:
+        """Take the reason why there is no answer.
+
+        NotConnected where nothing was sent, else ConnectionError or TimeoutError.
+        """
 
 
 class _JobConnection(KeptConnection):
     max_buffered_bytes = 1 << 30  # TorchServe's own limit is below it, so it never pauses
 
-    async def ask(self, head: bytes, body: bytes, seconds: float) -> Answer:
-        """Send one request, and return the answer.  Raises ConnectionError or TimeoutError."""
-        answer: Answer = await self._ask(head, body, seconds)
-        return answer
+    _call: "JobCall | None" = None  # whose answer is due
+
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is due, or has begun and is not whole."""
+        return self._call is not None
+
+    def ask(self, call: "JobCall", head: bytes, body: bytes) -> None:
+        """Send one request, whose answer is for *call*.  Raises ConnectionError."""
+        self.send(head, body)
+        self._call = call
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Wait for the whole *body*."""
         body.on_eof(functools.partial(self._finish, message, body))
 
+    def fail(self, exc: Exception) -> None:
+        """Tell the call, if there is one, that no answer will come."""
+        if (call := self.forget_call()) is not None:
+            call.fail(exc)
+
+    def forget_call(self) -> "JobCall | None":
+        """Tell nobody of what comes from now on; return who has waited for it."""
+        call, self._call = self._call, None
+        return call
+
     def _finish(self, message: RawResponseMessage, body: StreamReader) -> None:
         if message.should_close:
             self.close()
-        self._tell((message.code, body.read_nowait()))
+        if (call := self.forget_call()) is not None:
+            call.finish(message.code, body.read_nowait())
+
+
+class JobCall:
+    """One job on its way to TorchServe and back.
+
+    Where a connection is open and idle, the job is sent at once, and the answer is given to
+    *listener* in the turn of the event loop in which its last bytes come: no task is involved.
+    """
+
+    __slots__ = (
+        "_body",
+        "_connecting",
+        "_connection",
+        "_head",
+        "_listener",
+        "_pool",
+        "_seconds",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        pool: ConnectionPool[_JobConnection],
+        head: bytes,
+        body: bytes,
+        seconds: float,
+        listener: AnswerListener,
+    ) -> None:
+        self._pool = pool
+        self._head = head
+        self._body = body
+        self._seconds = seconds
+        self._listener = listener
+        connection = pool.take_idle()
+        if connection is not None:
+            self._send(connection)
+        else:
+            # The connection outlives this job: what is logged because of it must not name the
+            # request that is being served now.
+            self._connecting = asyncio.create_task(self._connect(), context=Context())
+            self._connection: _JobConnection | None = None
+
+    def cancel(self) -> None:
+        """Give the job up; the listener is not told."""
+        if self._connection is None:
+            self._connecting.cancel()
+            return
+        self._connection.forget_call()
+        self._connection.close()  # an answer may still come, and would be taken for the next job's
+        self._end()
+
+    def finish(self, status: int, body: bytes) -> None:
+        """Pass the answer on."""
+        self._end()
+        self._listener.answered(status, body)
+
+    def fail(self, exc: Exception) -> None:
+        """Pass on why there is no answer."""
+        self._end()
+        self._listener.failed(exc)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._pool.take(self._seconds)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
+            self._listener.failed(exc)
+        else:
+            self._send(connection)
+
+    def _send(self, connection: _JobConnection) -> None:
+        self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
+        try:
+            connection.ask(self, self._head, self._body)
+        except ConnectionError as exc:
+            self.fail(exc)
+
+    def _time_out(self) -> None:
+        assert self._connection is not None
+        self._connection.close()
+        self._connection.fail(TimeoutError())
+
+    def _end(self) -> None:
+        """Give the connection back."""
+        assert self._connection is not None
+        self._timer.cancel()
+        self._pool.give_back(self._connection)
 
 
 class JobConnections:
@@ -40,24 +159,20 @@ class JobConnections:
         """Close all that are idle."""
         self._pool.close()
 
-    async def post(
-        self, path: str, body: bytes, headers: Mapping[str, str], seconds: float
-    ) -> Answer:
-        """Return the answer to *body*.
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        seconds: float,
+        listener: AnswerListener,
+    ) -> JobCall:
+        """Send *body*; *listener* is told of the answer, unless the call is cancelled.
 
         *seconds* may pass until a connection is free, and once more until the answer is there.
-        Raises NotConnected where nothing was sent, else ConnectionError or TimeoutError.
         """
-        pool = self._pool
-        head = f"{_head(pool.host, path, tuple(headers.items()))}{len(body)}\r\n\r\n".encode()
-        await pool.enter(seconds)
-        try:
-            connection = await pool.take()
-            answer = await connection.ask(head, body, seconds)
-        finally:
-            pool.free.release()
-        pool.keep(connection)
-        return answer
+        head = f"{_head(self._pool.host, path, tuple(headers.items()))}{len(body)}\r\n\r\n"
+        return JobCall(self._pool, head.encode(), body, seconds, listener)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -7,8 +7,7 @@ its parser is used here too.
 import asyncio
 import errno
 from abc import abstractmethod
-from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp.base_protocol import BaseProtocol
@@ -17,6 +16,7 @@ from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 from aiohttp.streams import StreamReader
 
 CONNECT_SECONDS = 2.0
+COPIED_BYTES = 1 << 16  # up to which copying costs less than a second buffer
 
 
 class NotConnected(OSError):
@@ -24,40 +24,40 @@ class NotConnected(OSError):
 
 
 class KeptConnection(BaseProtocol):
-    """One connection, which carries one request at a time."""
+    """One connection, which carries one request at a time.
+
+    A subclass says who is told of the answer: `hear` is called with its head, and `fail` when the
+    connection ends, in the turn of the event loop in which that is known.
+    """
 
     max_buffered_bytes: int  # of an answer, before no more of it is read
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         parser = HttpResponseParser(self, loop, self.max_buffered_bytes, read_until_eof=True)
         super().__init__(loop, parser)
-        self._answer: asyncio.Future[Any] | None = None
         self.reusable = True
+
+    @property
+    @abstractmethod
+    def asked(self) -> bool:
+        """Whether an answer is due, or has begun and is not whole."""
 
     @abstractmethod
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
-        """Handle the head of an answer, whose *body* may still be on its way."""
+        """Handle the head of an answer that is due; its *body* may still be on its way."""
 
-    async def _ask(self, head: bytes, body: bytes, seconds: float | None = None) -> Any:
-        """Send one request, and return what `hear` makes of the answer.
+    @abstractmethod
+    def fail(self, exc: Exception) -> None:
+        """Tell whoever waits for an answer that none will come; often nobody does."""
 
-        Raises ConnectionError, and TimeoutError after *seconds*, where they are given.
-        """
+    def send(self, head: bytes, body: bytes) -> None:
+        """Send one request.  Raises ConnectionError."""
         if self.transport is None:
             raise ConnectionResetError("TorchServe hung up")
-        self._answer = self._loop.create_future()
-        self.transport.writelines((head, body))
-        # asyncio.timeout would cost a job more than the rest of this method.
-        timer = seconds and self._loop.call_later(seconds, self._fail, TimeoutError())
-        try:
-            return await self._answer
-        except BaseException:  # an answer may still come, and would be taken for the next one's
-            self.close()
-            raise
-        finally:
-            if timer:
-                timer.cancel()
-            self._answer = None
+        if len(body) < COPIED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
 
     def close(self) -> None:
         """Close the connection, whatever it waits for."""
@@ -71,10 +71,14 @@ class KeptConnection(BaseProtocol):
         try:
             messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as exc:
-            self._fail(ConnectionError(f"TorchServe's answer is not HTTP: {exc.message}"))
+            self.close()
+            self.fail(ConnectionError(f"TorchServe's answer is not HTTP: {exc.message}"))
             return
         for message, body in messages:
-            self.hear(message, body)
+            if self.asked:
+                self.hear(message, body)
+            else:
+                self.close()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading if that was paused.
@@ -89,74 +93,71 @@ class KeptConnection(BaseProtocol):
         """Report it to whoever waits, unless that was the end of the answer."""
         super().connection_lost(exc)
         self.reusable = False
-        if self._parser is not None and exc is None and self._answer is not None:
+        reason = exc if isinstance(exc, Exception) else ConnectionResetError("TorchServe hung up")
+        if self._parser is not None and exc is None and self.asked:
             try:
                 self._parser.feed_eof()
             except HttpProcessingError as broken:
-                exc = ConnectionError(broken.message)
-        self._fail(exc or ConnectionResetError("TorchServe hung up"))
-
-    def _tell(self, answer: Any) -> None:
-        """Give *answer* to whoever waits for it."""
-        if self._answer is None or self._answer.done():  # nobody has asked for this answer
-            self.close()
-        else:
-            self._answer.set_result(answer)
-
-    def _fail(self, exc: BaseException) -> None:
-        self.reusable = False
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc)
-        self.close()
+                reason = ConnectionError(broken.message)
+        self.fail(reason)
 
 
 Kept = TypeVar("Kept", bound=KeptConnection)
 
 
 class ConnectionPool(Generic[Kept]):
-    """Connections of *kind* to *url*, at most *most* at a time; who finds none free waits."""
+    """Connections of *kind* to *url*, at most *most* at a time; who finds none free waits.
+
+    Whoever takes one gives it back, with nothing under way.
+    """
 
     def __init__(self, url: str, most: int, kind: type[Kept]) -> None:
         self._url = url
         self._kind = kind
-        self._idle: deque[Kept] = deque()
-        self.free = asyncio.Semaphore(most)
+        self._free: asyncio.LifoQueue[Kept | None] = asyncio.LifoQueue()
+        for _ in range(most):
+            self._free.put_nowait(None)  # stands for one that can be made
         self.host = "torchserve" if url.startswith("unix:") else urlsplit(url).netloc
 
     def close(self) -> None:
         """Close all that are idle."""
-        while self._idle:
-            self._idle.pop().close()
+        idle = [self._free.get_nowait() for _ in range(self._free.qsize())]
+        for connection in idle:
+            if connection is not None:
+                connection.close()
+            self._free.put_nowait(None)
 
-    async def enter(self, seconds: float) -> None:
-        """Wait until one more may be in use; whoever was let in releases `free`.
+    def take_idle(self) -> Kept | None:
+        """Return the connection that was used last; None if it is not open: then await `take`."""
+        if self._free.empty():
+            return None
+        connection = self._free.get_nowait()
+        if connection is not None and connection.reusable:
+            return connection
+        self._free.put_nowait(None)
+        return None
 
-        Raises NotConnected after *seconds*.
-        """
-        if not self.free.locked():
-            await self.free.acquire()
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self.free.acquire()
-        except TimeoutError as exc:
-            raise NotConnected(errno.ETIMEDOUT, "no connection to TorchServe became free") from exc
-
-    async def take(self) -> Kept:
+    async def take(self, seconds: float) -> Kept:
         """Return the connection that was used last, if it is still open, or a new one.
 
-        Raises NotConnected.
+        Wait until one is free, for *seconds* at most.  Raises NotConnected.
         """
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.reusable:
-                return connection
-        return await self._connect()
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._free.get()
+        except TimeoutError as exc:
+            raise NotConnected(errno.ETIMEDOUT, "no connection to TorchServe became free") from exc
+        if connection is not None and connection.reusable:
+            return connection
+        try:
+            return await self._connect()
+        except BaseException:
+            self._free.put_nowait(None)
+            raise
 
-    def keep(self, connection: Kept) -> None:
-        """Take back a connection that has nothing under way."""
-        if connection.reusable:
-            self._idle.append(connection)
+    def give_back(self, connection: Kept) -> None:
+        """Let others use *connection*, or another in its place if it has been closed."""
+        self._free.put_nowait(connection if connection.reusable else None)
 
     async def _connect(self) -> Kept:
         loop, kind = asyncio.get_running_loop(), self._kind

@@ -11,6 +11,7 @@ from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClien
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe
+from tests.heard import predict
 from tests.integration.server import Server
 
 pytestmark = pytest.mark.integration
@@ -64,7 +65,7 @@ async def test_a_job_is_answered_item_by_item(client: TorchServeClient) -> None:
     await load(client)
     bodies = [b"[1]", b"[2]", b"[3]"]
     job = encode_job([ItemHeader(str(n), len(body)) for n, body in enumerate(bodies)], bodies)
-    header, answers = decode_answer(await client.predict("copy", job, 10), 3)
+    header, answers = decode_answer(await predict(client, "copy", job), 3)
     assert [item.id for item in header.items] == ["0", "1", "2"]
     assert {item.forward_pass for item in header.items} == {3}
     assert header.device == "cpu"
@@ -77,7 +78,7 @@ async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) 
     for call in (
         client.register("example.mar", "copy"),
         client.register("nowhere.mar", "other"),
-        client.predict("nobody", b"[1]", 10),
+        predict(client, "nobody", b"[1]"),
         client.unregister("nobody"),
     ):
         with pytest.raises(EngineRefused) as refusal:
@@ -95,7 +96,7 @@ async def test_counts_are_per_model(client: TorchServeClient) -> None:
     await load(client)
     job = encode_job([ItemHeader("0", 3)], [b"[1]"])
     before = (await client.fetch_counts()).models.get("copy")
-    await client.predict("copy", job, 10)
+    await predict(client, "copy", job)
     after = (await client.fetch_counts()).models["copy"]
     assert after.jobs - (before.jobs if before else 0) == 1
 

@@ -1,11 +1,14 @@
-"""Answers to jobs as they come over a connection: in any number of pieces."""
+"""Jobs over kept connections: each gets its own answer, or is told why there is none."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.torchserve.job_connections import JobConnections
+from sidecar.torchserve.kept_connections import NotConnected
+from tests.heard import Heard
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 60])
@@ -25,6 +28,106 @@ async def test_an_answer_may_come_in_many_pieces(tmp_path: Path, pieces: int) ->
     async with await asyncio.start_unix_server(answer, path) as server:
         connections = JobConnections(f"unix:{path}", most=1)
         for _ in range(2):
-            assert await connections.post("/predictions/model", b"job", {}, 5) == (200, body)
+            heard = Heard()
+            connections.post("/predictions/model", b"job", {}, 5, heard)
+            assert await heard.answer == (200, body)
         connections.close()
         server.close()
+
+
+class Echo:
+    """A server that answers each job with its own bytes, save those that say otherwise."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while not reader.at_eof():
+                head = await reader.readuntil(b"\r\n\r\n")
+                job = await reader.readexactly(int(head.split(b"Content-Length: ")[1]))
+                if job == b"never":
+                    continue
+                length = 100 if job == b"cut short" else len(job)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, job))
+                if job == b"cut short":
+                    break
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def echo(tmp_path: Path) -> AsyncIterator[Echo]:
+    echo = Echo()
+    async with await asyncio.start_unix_server(echo.serve, tmp_path / "torchserve"):
+        yield echo
+
+
+@pytest.fixture
+async def connections(tmp_path: Path) -> AsyncIterator[JobConnections]:
+    connections = JobConnections(f"unix:{tmp_path}/torchserve", most=1)
+    yield connections
+    connections.close()
+
+
+def post(connections: JobConnections, job: bytes, seconds: float = 5) -> Heard:
+    heard = Heard()
+    heard.call = connections.post("/predictions/model", job, {}, seconds, heard)
+    return heard
+
+
+async def test_a_job_is_sent_and_answered_without_a_task(
+    echo: Echo, connections: JobConnections
+) -> None:
+    assert await post(connections, b"1").answer == (200, b"1")
+    tasks = asyncio.all_tasks()
+    heard = post(connections, b"2")
+    assert asyncio.all_tasks() == tasks
+    assert await heard.answer == (200, b"2")
+    assert echo.connections == 1
+
+
+@pytest.mark.usefixtures("echo")
+async def test_an_answer_that_was_given_up_is_not_taken_for_the_next(
+    connections: JobConnections,
+) -> None:
+    assert await post(connections, b"0").answer == (200, b"0")
+    for job in (b"1", b"2", b"3"):
+        given_up, next_one = post(connections, job), post(connections, b"next")
+        given_up.call.cancel()
+        assert await next_one.answer == (200, b"next")
+        assert not given_up.answer.done()
+
+
+@pytest.mark.parametrize(
+    ("job", "error"), [(b"never", TimeoutError), (b"cut short", ConnectionError)]
+)
+async def test_a_job_without_an_answer_fails_and_harms_no_other(
+    echo: Echo, connections: JobConnections, job: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await post(connections, job, seconds=0.05).answer
+    assert await post(connections, b"next").answer == (200, b"next")
+    assert echo.connections == 2
+
+
+@pytest.mark.usefixtures("echo")
+async def test_who_finds_no_connection_waits_as_long_as_for_an_answer(
+    connections: JobConnections,
+) -> None:
+    held = post(connections, b"never")
+    with pytest.raises(NotConnected):
+        await post(connections, b"late", seconds=0.02).answer
+    post(connections, b"left").call.cancel()
+    waits = post(connections, b"waits")
+    held.call.cancel()
+    assert await waits.answer == (200, b"waits")
+
+
+async def test_a_server_that_is_away_was_not_reached(connections: JobConnections) -> None:
+    for _ in range(2):
+        with pytest.raises(NotConnected):
+            await post(connections, b"1").answer

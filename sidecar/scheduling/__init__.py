@@ -5,7 +5,7 @@ scheduler       takes requests and returns their answers
 entry           one input that waits, and the reply that it owns
 request_queue   the bounded priority queue of one model (pure)
 dispatcher      sends what waits as soon as a slot is free: in-flight batching
-runner          what becomes of entries that were sent and not answered
+runner          the jobs in flight, and what becomes of entries that were not answered
 job_runner      runs one job: a batch goes to TorchServe, each entry gets its own answer
 writing_job     runs a job whose answers arrive in pieces, as they are written
 request_runner  forwards one request to a handler that is not ours

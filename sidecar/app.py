@@ -62,7 +62,7 @@ async def create_app(
     app[PROGRAM] = program
     _provide_parts(app, program)
     for route in ROUTES:
-        handler = program.measurement.measured(route, program.admission.guard(route))
+        handler = program.admission.guard(route)
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # and HEAD
         else:

@@ -51,8 +51,7 @@ from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.prometheus import Metrics
-from sidecar.telemetry.speech_statistics import SpeechStatistics
-from sidecar.telemetry.statistics import Statistics
+from sidecar.telemetry.statistics import Measurement, SpeechStatistics, Statistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
@@ -60,9 +59,8 @@ from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
 from sidecar.web.admission import Admission, AdmissionControl
-from sidecar.web.body_budget import BodyBudget
+from sidecar.web.body_reader import BodyBudget
 from sidecar.web.fast_path import FastPath, Prepare
-from sidecar.web.measurement import Measurement
 from sidecar.web.middleware import OpenConnections
 from sidecar.web.page import PageCache
 from sidecar.web.turns import Turns

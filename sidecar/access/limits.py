@@ -1,16 +1,19 @@
-"""The limits of one client, and of one model, together."""
+"""The limits of one client, and of one model, together; and who is one client."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from sidecar.access.client_address import Network, client_address, parse_networks
 from sidecar.access.identity import Identity
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import NO_CEILING, Ceiling
 from sidecar.errors import TooManyRequests
 from sidecar.settings import Settings
+
+Network = IPv4Network | IPv6Network
+IPV6_CLIENT_BITS = 64  # what one subscriber has
 
 
 class Allowance(NamedTuple):
@@ -26,11 +29,6 @@ class Allowance(NamedTuple):
         """From what an operator sets."""
         rate = None if requests_per_second is None else Rate.of(requests_per_second, burst)
         return cls(rate, concurrent_requests)
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit at all."""
-        return self != NO_LIMIT
 
 
 NO_LIMIT = Allowance()
@@ -65,6 +63,7 @@ class Limits:
             settings.rate_limit_burst,
             settings.rate_limit_concurrent_requests,
         )
+        self.clients_limited = self.per_client != NO_LIMIT
         self.ceiling = Ceiling(
             settings.throttle_memory_percent,
             settings.throttle_gpu_memory_percent,
@@ -112,3 +111,40 @@ def refuse_exceeded(quota: Quota) -> None:
             f"rate of the {quota.name}: {quota.rate.burst} requests in {quota.rate.seconds} s",
             retry_after=math.ceil(quota.reset_seconds),
         )
+
+
+def parse_networks(texts: Sequence[str]) -> list[Network]:
+    """Return *texts* as networks.  Raises ValueError for what is neither address nor network."""
+    return [ip_network(text, strict=False) for text in texts]
+
+
+def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequence[Network]) -> str:
+    """Return the address that a request is counted for.
+
+    *peer* is the address that connected.  If it is a trusted proxy, the client is the last address
+    in X-Forwarded-For that is not a trusted proxy too; whatever comes before it, anybody could
+    have written.  IPv6 clients are counted by their /64.
+    """
+    hops = [peer or "", *reversed([each.strip() for each in (forwarded_for or "").split(",")])]
+    known = _parse(hops[0])
+    for hop in hops[1:]:
+        if known is None or not any(known in network for network in trusted):
+            break
+        before = _parse(hop)
+        if before is None:
+            break
+        known = before
+    if known is None:
+        return "unknown"
+    if isinstance(known, IPv6Address):
+        return str(ip_network((known, IPV6_CLIENT_BITS), strict=False))
+    return str(known)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -59,6 +59,8 @@ class ModelRegistry(Mapping[str, Model]):
 
     def require(self, name: str, *, called: str | None = None, field: str = "model_name") -> Model:
         """Return the model that has *name*.  Raises ModelNotFound as `Catalog.require` does."""
+        if name in self._models:
+            return self._models[name]
         return self._models[self.catalog.require(name, called=called, field=field)]
 
     # What comes and goes while the program runs

@@ -36,7 +36,7 @@ from sidecar.schemas.synthesis import EMOTIONS, MAX_TEXT
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import INPUT_FORMATS
 from sidecar.speech.output_formats import FORMATS
-from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.statistics import SpeechStatistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.web.route import Route, json_response
 

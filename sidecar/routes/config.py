@@ -69,7 +69,7 @@ def _rate_limiting(parts: ConfigParts) -> RateLimiting:
     per_model = {
         key: spec.limits for key, spec in parts.models.catalog.items() if spec.limits is not None
     }
-    limited = limits.per_client.limited or bool(per_model)
+    limited = limits.clients_limited or bool(per_model)
     rate = limits.per_client.rate
     return RateLimiting(
         enabled=limited,

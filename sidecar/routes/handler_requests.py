@@ -27,9 +27,7 @@ from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.priority import Priority
 from sidecar.torchserve.client import ForwardedRequest
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION, Admission
-from sidecar.web.body_reader import BodyReader
-from sidecar.web.measurement import CALL
+from sidecar.web.admission import ADMISSION, CALL, Admission
 from sidecar.web.middleware import begin_stream
 
 PRIORITY = istr("X-Priority")
@@ -93,8 +91,8 @@ async def read_body(admission: Admission) -> bytes:
         raise NotAuthenticated
     await admission.accept_token(None)
     body = bytearray()
-    with admission.body_share() as share:
-        async for piece in BodyReader(admission.request, admission.max_bytes, share).pieces():
+    with admission.opened_body(admission.max_bytes) as reader:
+        async for piece in reader.pieces():
             body += piece
     return bytes(body)
 

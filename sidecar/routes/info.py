@@ -29,7 +29,7 @@ from sidecar.schemas.core import (
     TtsService,
 )
 from sidecar.settings import Settings
-from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.statistics import SpeechStatistics
 from sidecar.telemetry.system import SystemSampler
 from sidecar.web.page import page
 from sidecar.web.route import Route
@@ -95,7 +95,7 @@ def _features(parts: InfoParts, *, automatic: bool) -> list[str]:
         features.append("auto_optimization")
     if any(runtime.device.startswith("cuda") for runtime in runtimes):
         features.append("gpu_acceleration")
-    if parts.limits.per_client.limited:
+    if parts.limits.clients_limited:
         features.append("rate_limiting")
     if _caching(parts) == "aggressive":
         features.append("result_caching")

@@ -14,9 +14,8 @@ from sidecar.routes.own_predictions import predict_own
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON, invalid_fields
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(KServeRequest)

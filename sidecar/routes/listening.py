@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.transcription import TranscriptionRequest
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.service import SpeechService
@@ -14,9 +13,8 @@ from sidecar.speech.subtitles import srt, vtt
 from sidecar.speech.transcript import Transcript, write_down
 from sidecar.speech.transcription import Heard, Transcription
 from sidecar.speech.voices import Listener
-from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
-from sidecar.web.measurement import CALL
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import scheduling_of
 from sidecar.web.uploads import Upload
 
 
@@ -71,9 +69,7 @@ async def listening_to(
     listener = speech.listener(asked.wanted_model, asked)
     admission.prepare(speech.voice_activity(), "voice activity")
     await admission.admit_to_model(listener.key, listener.name)
-    scheduling = SchedulingOptions(
-        asked.priority, asked.timeout, began, traceparent=request_head.traceparent(request)
-    )
+    scheduling = scheduling_of(request, asked)
     async with speech.audio_source(upload.file, field, admission.client) as source:
         transcription = speech.transcription(
             source, listener, asked, scheduling, streamed=asked.stream

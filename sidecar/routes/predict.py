@@ -27,9 +27,8 @@ from sidecar.schemas.predict import (
 )
 from sidecar.settings import Settings
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION, Admission
+from sidecar.web.admission import ADMISSION, CALL, Admission
 from sidecar.web.body import read_json
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 

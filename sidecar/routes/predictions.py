@@ -18,9 +18,8 @@ from sidecar.routes.handler_requests import (
 )
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.torchserve import Ping
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route
 
 _raw = msgspec.json.Decoder(msgspec.Raw)

@@ -9,7 +9,7 @@ from sidecar.models.states import State
 from sidecar.schemas.audio import SpeechCapabilities, Status
 from sidecar.schemas.model_spec import ModelSpec, Speech
 from sidecar.speech.voices import SpeechTask, models_of, speech_of
-from sidecar.telemetry.speech_statistics import SpeechStatistics
+from sidecar.telemetry.statistics import SpeechStatistics
 
 
 class SpeechModel(NamedTuple):

@@ -27,7 +27,7 @@ from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import SpeechService
 from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
 from sidecar.speech.voices import Speaker
-from sidecar.telemetry.speech_statistics import Synthesis
+from sidecar.telemetry.statistics import Synthesis
 from sidecar.web.admission import ADMISSION
 from sidecar.web.event_stream import Event, send_events
 from sidecar.web.middleware import begin_stream

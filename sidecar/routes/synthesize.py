@@ -22,7 +22,6 @@ from sidecar.routes.speech_stream import (
     warnings,
 )
 from sidecar.routes.timestamps import now
-from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
     AudioFacts,
@@ -42,11 +41,10 @@ from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import SpeechFile, SpeechService
 from sidecar.speech.synthesis import SynthesisCall
-from sidecar.telemetry.speech_statistics import Synthesis
+from sidecar.telemetry.statistics import Synthesis
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
-from sidecar.web.body import read_json
-from sidecar.web.measurement import CALL
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.route import Route, json_response
 
 DEFAULT_FORMAT: OutputFormat = "wav"
@@ -79,26 +77,14 @@ async def synthesize(request: web.Request) -> web.StreamResponse:
     asked = await read_json(admission, _request)
     if asked.format is not None:
         asked = replace(asked, timestamps="word")
+    scheduling = scheduling_of(request, asked)
     admission.field_names = asked.field_names
-    order = checked_order(request, asked, parts.speech)
+    order = parts.speech.synthesis_call(asked.words, asked, scheduling, asked.wanted_model)
     wanted = _wanted_audio(request_head.accept(request), asked.output_format)
     answer = _streamed if asked.enable_streaming else _whole
     response, call.synthesis = await answer(request, asked, order, wanted)
     call.success = call.synthesis is not None
     return response
-
-
-def checked_order(
-    request: web.Request, asked: SynthesisRequest, speech: SpeechService
-) -> SynthesisCall:
-    """Return what is to be spoken, and by which voice.  Raises what `synthesis_call` raises."""
-    scheduling = SchedulingOptions(
-        asked.priority,
-        asked.timeout,
-        request[CALL].arrived,
-        traceparent=request_head.traceparent(request),
-    )
-    return speech.synthesis_call(asked.words, asked, scheduling, asked.wanted_model)
 
 
 async def _whole(

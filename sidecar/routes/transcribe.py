@@ -25,9 +25,8 @@ from sidecar.schemas.transcription import (
 )
 from sidecar.speech.service import SpeechService
 from sidecar.speech.transcript import Transcript
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.event_stream import Event, send_events
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(TranscriptionRequest)

@@ -24,10 +24,10 @@ from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
 from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
+from sidecar.telemetry.statistics import InferenceCall
 from sidecar.web import request_head
 from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.error_forms import Fault
-from sidecar.web.measurement import InferenceCall, Measurement
 from sidecar.web.route import Route
 
 if TYPE_CHECKING:  # it imports OpenTelemetry, which only some use
@@ -98,7 +98,6 @@ class CallParts:
     """What every call has to do with."""
 
     admission: AdmissionControl
-    measurement: Measurement
     metrics: Metrics
     access_log: AccessLog
     calls: CallsInProgress
@@ -143,7 +142,8 @@ class Door:
         began, parts, head = time.perf_counter(), self._parts, CallHead(context)
         request_id = request_head.request_id(head.as_request()) or request_head.new_request_id()
         mark = REQUEST_ID.set(request_id)
-        admission = parts.admission.new_admission(parts.admission, head.as_request(), method.route)
+        rules = parts.admission.rules(method.route)
+        admission = parts.admission.new_admission(parts.admission, head.as_request(), rules)
         status, answer = CLIENT_LEFT, b""
         try:
             with parts.calls.one_more():
@@ -191,7 +191,10 @@ class Door:
         messages: AsyncIterator[bytes],
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> bytes:
-        with self._parts.measurement.measuring(method.route) as inference:
+        route = method.route
+        with self._parts.admission.measurement.measuring(
+            route.path, route.measured_as
+        ) as inference:
             async with admission:
                 await admission.check_head()
                 await admission.accept_token(None)  # a message holds none

@@ -1,15 +1,20 @@
-"""Requests counted and timed: since start, and over the last minute.
+"""How inference requests went: counted and timed, since start and over the last minute.
 
-Latencies of the last minute are kept per second as counts in buckets that are 1 % wide
-each, so a percentile is within 1 % of the true one, whatever the load.
+Those count too that are refused before they are read.  Latencies of the last minute are kept per
+second as counts in buckets that are 1 % wide each, so a percentile is within 1 % of the true one,
+whatever the load.
 """
 
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
 import msgspec
+
+from sidecar.telemetry.prometheus import Metrics
 
 WINDOW_SECONDS = 60
 BUCKET_WIDTH = math.log(1.01)
@@ -101,3 +106,105 @@ def _percentile(buckets: Counter[int], share: float) -> float:
         if rank <= 0:
             break
     return math.exp(bucket * BUCKET_WIDTH)
+
+
+class Synthesis(NamedTuple):
+    """An answered request.  Times in seconds.
+
+    *taken* is from its arrival to the end, *audio* how long the audio lasts, *speaking* from
+    the first sentence's queueing to the last one's audio, without our encoder; None when the
+    audio was there already.
+    """
+
+    model: str
+    taken: float
+    audio: float
+    speaking: float | None
+
+
+class SpeechStatistics:
+    """What /info and /tts/health tell of speech synthesis, since start."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.started = clock()
+        self.requests = 0
+        self.failures = 0
+        self._audio_seconds = 0.0
+        self._speaking_seconds = 0.0
+        self._taken: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+    def record(self, synthesis: Synthesis | None) -> None:
+        """Count a request: what it was answered, or None for one that failed."""
+        self.requests += 1
+        if synthesis is None:
+            self.failures += 1
+            return
+        if synthesis.speaking is not None:
+            self._audio_seconds += synthesis.audio
+            self._speaking_seconds += synthesis.speaking
+        sums = self._taken[synthesis.model]
+        sums[0] += synthesis.taken
+        sums[1] += 1
+
+    @property
+    def average(self) -> float | None:
+        """Mean seconds of the successes, from arrival to the end."""
+        return _mean(list(self._taken.values()))
+
+    def average_of(self, model: str) -> float | None:
+        """Return the mean seconds of one model's successes; None before the first."""
+        return _mean([self._taken[model]]) if model in self._taken else None
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of work for a second of audio; below 1 is faster than real time."""
+        return self._speaking_seconds / self._audio_seconds if self._audio_seconds else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Failed requests of all, 0-1."""
+        return self.failures / self.requests if self.requests else None
+
+
+def _mean(sums: list[list[float]]) -> float | None:
+    count = sum(each[1] for each in sums)
+    return sum(each[0] for each in sums) / count if count else None
+
+
+class InferenceCall(msgspec.Struct):
+    """One inference request.  Its route fills in what became of it.
+
+    *arrived* is on the clock of the statistics and the scheduler; *synthesis* is what was spoken,
+    and is there only when all of it was.
+    """
+
+    arrived: float
+    inputs: int = 0
+    success: bool = False
+    synthesis: Synthesis | None = None
+
+
+class Measurement(NamedTuple):
+    """Where inference requests are counted and timed."""
+
+    statistics: Statistics
+    speech: SpeechStatistics
+    metrics: Metrics
+
+    @contextmanager
+    def measuring(
+        self, route: str, kind: Literal["inference", "synthesis"] | None
+    ) -> Iterator[InferenceCall]:
+        """Measure what the block does for one request to *route*; None: not at all."""
+        if kind is None:
+            yield InferenceCall(time.monotonic())
+            return
+        call = InferenceCall(self.statistics.begin())
+        try:
+            yield call
+        finally:
+            taken = self.statistics.end(call.arrived, inputs=call.inputs, success=call.success)
+            if kind == "synthesis":
+                self.speech.record(call.synthesis)
+            if call.success:
+                self.metrics.observe_latency(route, taken)

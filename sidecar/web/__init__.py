@@ -4,8 +4,7 @@ acceptor      the listening socket: how many connections there are, and what if 
 connections   all open connections, and how they end
 connection    one of them: its time limits, and the answers to what is not a valid request
 request_head  what may be taken from a request's head
-body_reader   a request's body, received and inflated within its limits
-body_budget   how much memory and disk all bodies together may take
+body_reader   a request's body, received and inflated within its limits and those of all bodies
 json_budget   how much structure one JSON body may have
 answer_head   the head of an answer that is written at once
 fast_path     the short way of plain requests, without aiohttp's request and response
@@ -15,7 +14,6 @@ middleware    what happens to every request: its id, its log line, errors as ans
 error_forms   how an error is written, by the clients that read it
 admission     the door of every route: who asks, within which limits, and whether there is room
 traced        requests and their admission as spans, for who exports them
-measurement   how inference requests went, for the statistics
 body          a JSON body as a checked value
 uploads       a form or an audio body as checked values
 page          answers with an ETag

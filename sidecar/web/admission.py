@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from aiohttp import hdrs, web
 from multidict import istr
@@ -34,9 +34,15 @@ from sidecar.access.throttle import Load, exceeded
 from sidecar.errors import Draining, InsufficientScope, NotAuthenticated, Overloaded, SidecarError
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
+from sidecar.telemetry.statistics import InferenceCall, Measurement
 from sidecar.web import request_head
-from sidecar.web.body_budget import BodyBudget, BodyShare
-from sidecar.web.body_reader import check_declared, check_form_declared, is_form
+from sidecar.web.body_reader import (
+    BodyBudget,
+    BodyReader,
+    check_declared,
+    check_form_declared,
+    is_form,
+)
 from sidecar.web.route import Handler, Route
 from sidecar.web.turns import Turns
 
@@ -60,6 +66,19 @@ class AdmittingModels(Protocol):
         """Return the model *name*, which the client *called* so.  Raises ModelNotFound."""
 
 
+class AdmissionRules(NamedTuple):
+    """What admission asks of the requests of *route*, worked out once.
+
+    *scope* is what a credential must allow; None: anything.  *max_bytes* bounds a JSON body.
+    """
+
+    route: Route
+    scope: str | None
+    is_open: bool
+    needs_credential: bool
+    max_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class AdmissionControl:
     """What admission goes by, and what all requests share: one for the program.
@@ -74,21 +93,30 @@ class AdmissionControl:
     limits: Limits
     bodies: BodyBudget
     turns: Turns
+    measurement: Measurement
     models: AdmittingModels
     draining: asyncio.Event
     read_load: Callable[[], Load]
     prepare: Callable[[str, str], None]
-    new_admission: "Callable[[AdmissionControl, web.Request, Route], Admission]"
+    new_admission: "Callable[[AdmissionControl, web.Request, AdmissionRules], Admission]"
+
+    def rules(self, route: Route) -> AdmissionRules:
+        """Return what is asked of the requests of *route*."""
+        scope, needed = route.scope, self.settings.require_authentication
+        return AdmissionRules(
+            route, scope, route.is_open, needed or scope is not None, route.max_bytes(self.settings)
+        )
 
     def guard(self, route: Route) -> Handler:
         """Return the handler of *route* behind the door that every route has."""
-        handler = route.handler
+        handler, rules = route.handler, self.rules(route)
 
         async def admit(request: web.Request) -> web.StreamResponse:
-            admission = request[ADMISSION] = self.new_admission(self, request, route)
-            async with admission:
-                await admission.check_head()
-                return await handler(request)
+            with self.measurement.measuring(route.path, route.measured_as) as request[CALL]:
+                admission = request[ADMISSION] = self.new_admission(self, request, rules)
+                async with admission:
+                    await admission.check_head()
+                    return await handler(request)
 
         return admit
 
@@ -96,8 +124,9 @@ class AdmissionControl:
 class Admission:
     """One request, from the door until its answer: a context manager.
 
-    *identity* is whose credential was good, if there was one; *quota* what its client, or its
-    model, may still ask.  *needs_credential*: one is required, and none has come yet.
+    *max_bytes* is how large a JSON body may be.  *identity* is whose credential was good, if there
+    was one; *quota* what its client, or its model, may still ask.  *needs_credential*: one is
+    required, and none has come yet.
     *field_names* has the client's names for fields that errors call otherwise: the route sets it.
     """
 
@@ -106,18 +135,24 @@ class Admission:
         "_control",
         "_counted",
         "_held",
-        "_request",
-        "_route",
+        "_rules",
         "field_names",
         "identity",
+        "max_bytes",
         "needs_credential",
         "quota",
+        "request",
+        "settings",
     )
 
-    def __init__(self, control: AdmissionControl, request: web.Request, route: Route) -> None:
+    def __init__(
+        self, control: AdmissionControl, request: web.Request, rules: AdmissionRules
+    ) -> None:
         self._control = control
-        self._request = request
-        self._route = route
+        self._rules = rules
+        self.request = request
+        self.settings = control.settings
+        self.max_bytes = rules.max_bytes
         self._counted = False  # in its client's rate
         self._at_work_as: str | None = None  # the client whose concurrency counts it
         self._held: list[str] = []  # clients and models among whose concurrent requests it counts
@@ -138,26 +173,11 @@ class Admission:
         is wrong.  It is answered with TooManyRequests where there were too many of these.
         """
         try:
-            if isinstance(exc, SidecarError) and not self._counted and self._route.limited:
+            if isinstance(exc, SidecarError) and not self._counted and self._rules.route.limited:
                 await self._count_client()
         finally:
             for who in self._held:
                 self._control.limits.leave(who)
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._control.settings
-
-    @property
-    def request(self) -> web.Request:
-        """The request to be admitted."""
-        return self._request
-
-    @property
-    def max_bytes(self) -> int:
-        """How large a JSON body may be."""
-        return self._route.max_bytes(self._control.settings)
 
     @property
     def client(self) -> str:
@@ -170,30 +190,29 @@ class Admission:
         Raises, in this order: PayloadTooLarge or UnsupportedEncoding, NotAuthenticated,
         InsufficientScope, TooManyRequests.
         """
-        control, route = self._control, self._route
+        control, rules, route = self._control, self._rules, self._rules.route
         if not route.prompt and not control.turns.take():
             await control.turns.wait(self.client)
         if not route.limited:
             return
-        if route.form and is_form(self._request):
-            check_form_declared(self._request, control.settings)
+        if route.form and is_form(self.request):
+            check_form_declared(self.request, control.settings)
         elif route.request is not None:
-            check_declared(self._request, self.max_bytes)
-        headers = self._request.headers
-        identity = await control.authenticator.identify_headers(
-            headers.get(hdrs.AUTHORIZATION),
-            headers.get(API_KEY),
-            placeholders=route.placeholders,
-        )
+            check_declared(self.request, rules.max_bytes)
+        headers, identity = self.request.headers, None
+        authorization, api_key = headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
+        if authorization or api_key:
+            identity = await control.authenticator.identify_headers(
+                authorization, api_key, placeholders=route.placeholders
+            )
         if identity is not None:
             await self._accept(identity)
-        elif route.is_open:
+        elif rules.is_open:
             await self._count_client()
         else:
-            self._enter_address()
-            self.needs_credential = (
-                route.scope is not None or control.settings.require_authentication
-            )
+            if control.limits.clients_limited:
+                self._enter_address()
+            self.needs_credential = rules.needs_credential
             if self.needs_credential and route.request is None:
                 raise NotAuthenticated
 
@@ -210,9 +229,9 @@ class Admission:
         elif self.identity is None:
             await self._count_client()
 
-    def body_share(self) -> BodyShare:
-        """Return the body's share of the memory for all bodies."""
-        return BodyShare(self._control.bodies, lambda: self.client)
+    def opened_body(self, max_bytes: int) -> BodyReader:
+        """Return what reads the body, in its share of the memory for all bodies."""
+        return BodyReader(self.request, max_bytes, self._control.bodies, lambda: self.client)
 
     async def admit_to_model(self, key: str, name: str) -> None:
         """Make sure that the model *key* takes this request; it may be woken for it.
@@ -228,7 +247,8 @@ class Admission:
             allowance = Allowance.of(rule.requests_per_second, rule.burst, rule.concurrent_requests)
             await self._count(f"model:{key}", "model", allowance)
             self._hold(f"model:{key}", allowance)
-        self._refuse_overload()
+        if control.limits.throttled:
+            self._refuse_overload()
         if not model.loaded:  # the rare case
             control.prepare(key, name)
 
@@ -240,7 +260,7 @@ class Admission:
         self._control.prepare(key, name)
 
     async def _accept(self, identity: Identity) -> None:
-        scope = self._route.scope
+        scope = self._rules.scope
         if scope is not None and not identity.has_scope(scope):
             raise InsufficientScope(scope)
         if self.identity != identity:
@@ -249,10 +269,9 @@ class Admission:
 
     async def _count_client(self) -> None:
         """Count this request for its client.  Raises TooManyRequests."""
-        allowance = self._control.limits.per_client
-        if not allowance.limited:
+        if not self._control.limits.clients_limited:
             return
-        self._counted = True
+        self._counted, allowance = True, self._control.limits.per_client
         who, before = self.client, self._at_work_as
         await self._count(who, "client", allowance)
         if who != before:
@@ -283,16 +302,14 @@ class Admission:
             self._held.append(who)
 
     def _client(self, identity: Identity | None) -> str:
-        request = self._request
-        return self._control.limits.client(
-            identity, request.remote, request_head.forwarded_for(request)
-        )
+        forwarded = request_head.forwarded_for(self.request)
+        return self._control.limits.client(identity, self.request.remote, forwarded)
 
     def _refuse_overload(self) -> None:
-        limits = self._control.limits
-        reason = exceeded(limits.ceiling, self._control.read_load()) if limits.throttled else None
+        reason = exceeded(self._control.limits.ceiling, self._control.read_load())
         if reason is not None:
             raise Overloaded(reason, retry_after=2)
 
 
 ADMISSION = web.RequestKey("admission", Admission)
+CALL = web.RequestKey("call", InferenceCall)

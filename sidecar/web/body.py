@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import FieldError, InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
+from sidecar.scheduling.request import SchedulingOptions
 from sidecar.settings import MB, Settings
 from sidecar.validation import nearest_field
-from sidecar.web.admission import Admission
-from sidecar.web.body_reader import BodyReader, check_declared_size
-from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
+from sidecar.web import request_head
+from sidecar.web.admission import CALL, Admission
+from sidecar.web.body_reader import check_declared_size
 from sidecar.web.turns import take_break
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -32,11 +33,19 @@ class Credited(Protocol):
 
 
 class TimedRequest(Credited, Protocol):
-    """The fields of every inference request."""
+    """The fields of every request that may take long."""
 
     @property
     def timeout(self) -> float:
-        """Seconds."""
+        """Seconds from its arrival."""
+
+
+class ScheduledRequest(TimedRequest, Protocol):
+    """The fields of every inference request."""
+
+    @property
+    def priority(self) -> float:
+        """How soon it is to run, 0 to 10."""
 
 
 class _Token(msgspec.Struct):
@@ -52,7 +61,6 @@ class _Bulk(msgspec.Struct):
 Request = TypeVar("Request", bound=TimedRequest)
 Query = TypeVar("Query")
 Body = TypeVar("Body", bound=Credited)
-_WITHOUT_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _token = msgspec.json.Decoder(_Token)
 _bulk = msgspec.json.Decoder(_Bulk)
@@ -101,6 +109,16 @@ def check_timeout(asked: TimedRequest, settings: Settings) -> None:
         )
 
 
+def scheduling_of(request: web.Request, asked: ScheduledRequest) -> SchedulingOptions:
+    """Return how soon *request*, whose body is *asked*, wants its answer."""
+    return SchedulingOptions(
+        asked.priority,
+        asked.timeout,
+        request[CALL].arrived,
+        traceparent=request_head.traceparent(request),
+    )
+
+
 def invalid_fields(exc: msgspec.ValidationError, kind: Any, within: str = "") -> InvalidFields:
     """Return the refusal of a value that is not what a request's type, *kind*, says.
 
@@ -134,16 +152,25 @@ async def _read(
     empty: bytes = b"",
     line_breaks: bool = False,
 ) -> Body:
-    with admission.body_share() as share:
-        reader = BodyReader(admission.request, admission.max_bytes, share)
-        if admission.needs_credential:
-            body = await _read_anonymous(reader, admission, line_breaks=line_breaks)
-        else:
-            body = await _read_whole(reader, admission, line_breaks=line_breaks)
+    max_bytes, max_values = admission.max_bytes, admission.settings.max_json_values
+    if admission.needs_credential:
+        max_bytes = min(max_bytes, ANONYMOUS_BYTES)
+    with admission.opened_body(max_bytes) as reader:
         try:
-            if len(body) > FIELDS_BYTES:
+            if admission.needs_credential:
+                check_declared_size(admission.request, max_bytes)
+            body = await reader.read_json(max_values, line_breaks=line_breaks)
+        except PayloadTooLarge:
+            if not admission.needs_credential:
+                raise
+            raise NotAuthenticated(
+                "A request body above 1 MB needs its credential in a header"
+            ) from None
+        large = len(body) > FIELDS_BYTES
+        try:
+            if large:
                 _check_fields_size(body)
-            await take_break(len(body))
+                await take_break(len(body))
             asked = decoder.decode(body or empty)
         except msgspec.ValidationError as exc:
             await admission.accept_token(_token_of_invalid(body))
@@ -151,38 +178,9 @@ async def _read(
         except NOT_JSON as exc:
             raise InvalidJson(str(exc), field="body") from exc
     await admission.accept_token(asked.token)
-    await take_break(len(body))
+    if large:
+        await take_break(len(body))
     return asked
-
-
-async def _read_anonymous(
-    reader: BodyReader, admission: Admission, *, line_breaks: bool
-) -> bytearray:
-    """Read a body that must contain the credential.
-
-    Raises NotAuthenticated when it is too large to be read for that.
-    """
-    reader.max_bytes = min(reader.max_bytes, ANONYMOUS_BYTES)
-    try:
-        check_declared_size(admission.request, reader.max_bytes)
-        return await _read_whole(reader, admission, line_breaks=line_breaks)
-    except PayloadTooLarge:
-        raise NotAuthenticated(
-            "A request body above 1 MB needs its credential in a header"
-        ) from None
-
-
-async def _read_whole(reader: BodyReader, admission: Admission, *, line_breaks: bool) -> bytearray:
-    body = bytearray()
-    budget: JsonBudget | None = None
-    async for piece in reader.pieces():
-        body += piece.translate(_WITHOUT_LINE_BREAKS) if line_breaks else piece
-        if budget is not None:
-            budget.count(piece)
-        elif len(body) > SMALL_BYTES:
-            budget = JsonBudget(admission.settings.max_json_values)
-            budget.count(body)
-    return body
 
 
 def _check_fields_size(body: bytearray) -> None:

@@ -2,21 +2,29 @@
 
 aiohttp hands over the bytes as they came (`auto_decompress` is off): its own parser would
 inflate a whole body before anybody could look at its size.  No step here works on more than
-PIECE_BYTES, and the pieces of large bodies take turns with other requests.
+PIECE_BYTES, and the pieces of large bodies take turns with other requests.  All bodies together
+have a budget, from which each takes what is held of it.
 """
 
 import zlib
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Self
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.errors import InvalidBody, PayloadTooLarge, UnsupportedEncoding
+from sidecar.errors import InvalidBody, Overloaded, PayloadTooLarge, UnsupportedEncoding
 from sidecar.settings import MB, Settings
-from sidecar.web.body_budget import BodyShare
+from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
+from sidecar.web.turns import Turns
 
 PIECE_BYTES = 1 << 18  # inflated and counted at a time: less than a millisecond of work
 FORM_BYTES = 2 * MB  # of a whole form, besides its file
+RETRY_SECONDS = 2
+UNCOUNTED_BYTES = 1 << 16  # of each body: small requests are served whatever else arrives
+_WITHOUT_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # deflate is zlib's form
 
 
@@ -70,19 +78,94 @@ def too_large(max_bytes: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"at most {round(max_bytes / MB, 3):g} MB", field="body")
 
 
-class BodyReader:
-    """The pieces of one body.
+class BodyBudget:
+    """A limit for the bodies of all clients together, and of any one client.
 
-    *max_bytes* bounds the body after inflating it; it may be raised while the body is read.
-    *share* counts the bytes, as long as somebody holds them.
+    One client may hold half of *max_bytes*, so that no client alone can keep the others out.
+    *turns* decides in which turn of the event loop the next piece of a body is handled.
     """
 
-    def __init__(self, request: web.Request, max_bytes: int, share: BodyShare) -> None:
+    def __init__(self, max_bytes: int, turns: Turns) -> None:
+        self.turns = turns
+        self._max_bytes = max_bytes
+        self._max_of_client = max_bytes // 2
+        self.held = 0  # bytes
+        self._held_by: Counter[str] = Counter()
+
+    def take(self, client: str, size: int) -> None:
+        """Count *size* more bytes of *client*.  Raises Overloaded when they do not fit."""
+        if self.held + size > self._max_bytes:
+            raise Overloaded(
+                "the bodies being received take all the memory set aside for them",
+                field="body",
+                retry_after=RETRY_SECONDS,
+            )
+        if self._held_by[client] + size > self._max_of_client:
+            raise Overloaded(
+                "the bodies this client is sending take all the memory set aside for it",
+                field="body",
+                retry_after=RETRY_SECONDS,
+            )
+        self.held += size
+        self._held_by[client] += size
+
+    def give_back(self, client: str, size: int) -> None:
+        """Count *size* bytes of *client* no longer."""
+        self.held -= size
+        self._held_by[client] -= size
+        if not self._held_by[client]:
+            del self._held_by[client]
+
+
+class BodyReader:
+    """The pieces of one body: a context manager, in which somebody holds what was read.
+
+    *max_bytes* bounds the body after inflating it.  What is above UNCOUNTED_BYTES counts in
+    *budget* until the block ends, for the client that *find_client* tells.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        max_bytes: int,
+        budget: BodyBudget,
+        find_client: Callable[[], str],
+    ) -> None:
         self._content = request.content
         self._encoding = content_encoding(request)
-        self._share = share
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
+        self._budget = budget
+        self._find_client = find_client
+        self._client: str | None = None  # once some of it counts
+        self._counted = 0
         self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            self._budget.give_back(self._client, self._counted)
+            self._client, self._counted = None, 0
+
+    async def read_json(self, max_values: int, *, line_breaks: bool = False) -> bytearray:
+        """Return the whole body, which is JSON with at most *max_values* values and escapes.
+
+        *line_breaks*: strings may hold raw line breaks, which count as spaces.  Raises what
+        `pieces` raises.
+        """
+        body = bytearray()
+        budget: JsonBudget | None = None
+        async for piece in self.pieces():
+            body += piece.translate(_WITHOUT_LINE_BREAKS) if line_breaks else piece
+            if budget is not None:
+                budget.count(piece)
+            elif len(body) > SMALL_BYTES:
+                budget = JsonBudget(max_values)
+                budget.count(body)
+        return body
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body, at most PIECE_BYTES or what the socket had at a time.
@@ -93,11 +176,21 @@ class BodyReader:
         received = self._received()
         async for piece in received if self._encoding is None else self._inflated(received):
             self.size += len(piece)
-            if self.size > self.max_bytes:
-                raise too_large(self.max_bytes)
-            self._share.grow(len(piece))
+            if self.size > self._max_bytes:
+                raise too_large(self._max_bytes)
+            if self.size > UNCOUNTED_BYTES:
+                self._count()
             yield piece
-            await self._share.turn()
+            if self._client is not None and not self._budget.turns.take():
+                await self._budget.turns.wait(self._client)
+
+    def _count(self) -> None:
+        """Take from the budget what has come since the last time.  Raises Overloaded."""
+        if self._client is None:
+            self._client = self._find_client()
+        more = self.size - UNCOUNTED_BYTES - self._counted
+        self._budget.take(self._client, more)
+        self._counted += more
 
     async def _received(self) -> AsyncIterator[bytes]:
         while True:

@@ -140,10 +140,11 @@ class Connection(web.RequestHandler):
         self, message: RawRequestMessage, body: StreamReader, data: bytes
     ) -> FastCall | None:
         """Return the call that is made of a plain request, which is all of *data*."""
-        start = data.find(b"\r\n\r\n") + 4
-        size = message.headers.get(hdrs.CONTENT_LENGTH)
         path, stuck = self.context.fast_path, self._paused or self._half_closed
-        if path is None or stuck or size != str(len(data) - start) or not body.is_eof():
+        if path is None or stuck or message.path not in path.fast_routes or not body.is_eof():
+            return None
+        start = data.find(b"\r\n\r\n") + 4
+        if message.headers.get(hdrs.CONTENT_LENGTH) != str(len(data) - start):
             return None
         return path.take(self, message, data[start:])
 

@@ -33,7 +33,7 @@ from sidecar.telemetry.statistics import Statistics
 from sidecar.web import request_head
 from sidecar.web.admission import API_KEY
 from sidecar.web.answer_head import json_head
-from sidecar.web.body_budget import UNCOUNTED_BYTES
+from sidecar.web.body_reader import UNCOUNTED_BYTES
 from sidecar.web.error_forms import OWN, Fault
 from sidecar.web.turns import Turns
 
@@ -241,7 +241,7 @@ class FastPath:
 
     def __post_init__(self) -> None:
         """Take nothing if clients or the machine have limits: the ordinary way checks those."""
-        if self.limits.per_client.limited or self.limits.throttled:
+        if self.limits.clients_limited or self.limits.throttled:
             self.fast_routes = {}
 
     def take(

@@ -167,10 +167,10 @@ class TracedAdmission(Admission):
         attributes = {"sidecar.model": key}
         with self._tracing.span("admission to the model", TRACEPARENT.get(), attributes):
             await super().admit_to_model(key, name)
-        if (span := self._request.get(SPAN)) is not None:
+        if (span := self.request.get(SPAN)) is not None:
             span.set_attributes(attributes)
-            if (operation := OPERATIONS.get(self._route.path)) is not None:
-                self._request[GENERATED] = told = operation.attributes(key)
+            if (operation := OPERATIONS.get(self._rules.route.path)) is not None:
+                self.request[GENERATED] = told = operation.attributes(key)
                 span.set_attributes(told)
 
 

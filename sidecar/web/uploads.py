@@ -63,9 +63,9 @@ async def opened_form(
     400, 401, 429, 422.
     """
     settings, form = admission.settings, _Form(admission)
-    with admission.body_share() as share:
+    with admission.opened_body(max_form_bytes(settings)) as reader:
         try:
-            await form.read(BodyReader(admission.request, max_form_bytes(settings), share))
+            await form.read(reader)
             await admission.accept_token(form.fields.get("token"))
             asked = _convert(form.fields, form.lists, kind)
             check_timeout(asked, settings)

@@ -33,10 +33,9 @@ from sidecar.schemas.open_inference import (
     RequestedOutput,
 )
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON, invalid_fields
 from sidecar.web.json_budget import SMALL_BYTES, JsonBudget
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 

@@ -19,8 +19,8 @@ from sidecar.open_inference.signature import Signature, signature_of
 from sidecar.routes.predict import PredictCall, PredictParts, predicted_replies
 from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.open_inference import Datatype, Parameter
+from sidecar.telemetry.statistics import InferenceCall
 from sidecar.web.admission import Admission
-from sidecar.web.measurement import InferenceCall
 from sidecar.web.turns import LARGE_BYTES
 
 Result = TypeVar("Result")

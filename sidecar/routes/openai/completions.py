@@ -23,7 +23,6 @@ from sidecar.openai.completion import (
 from sidecar.routes.inputs import split_inputs
 from sidecar.routes.openai.names import NAMES
 from sidecar.routes.predict import PARTS
-from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.openai.completions import (
     AnsweredMessage,
     ChatChoice,
@@ -40,11 +39,9 @@ from sidecar.schemas.openai.completions import (
 )
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.request_id import REQUEST_ID
-from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
-from sidecar.web.body import read_json
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.event_stream import Event, send_events
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 DEFAULT_TOKENS = 16  # that are written behind a prompt, as by OpenAI; a chat ends where it ends
@@ -203,12 +200,7 @@ async def _answer(
     cap = _cap(call.inputs, max_tokens, parts.settings)
     model = _model(request, wanted.model)
     await admission.admit_to_model(model.key, wanted.model)
-    scheduling = SchedulingOptions(
-        wanted.priority,
-        wanted.timeout,
-        call.arrived,
-        traceparent=request_head.traceparent(request),
-    )
+    scheduling = scheduling_of(request, wanted)
     writings = [
         CompletionWriting(
             parts.scheduler,

@@ -15,17 +15,14 @@ from sidecar.routes.openai.names import NAMES
 from sidecar.routes.predict import PARTS, PredictCall, predicted_replies
 from sidecar.routes.results import all_there
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.openai.embeddings import (
     Embeddings,
     EmbeddingsRequest,
     TextEmbedding,
     TokenUsage,
 )
-from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
-from sidecar.web.body import read_json
-from sidecar.web.measurement import CALL
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 
@@ -68,12 +65,7 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
     model = request.app[NAMES].require(wanted.model)
     if model.spec.task != "embedding":
         raise InvalidInput(f"{wanted.model} is not an embedding model", field="model")
-    scheduling = SchedulingOptions(
-        wanted.priority,
-        wanted.timeout,
-        request[CALL].arrived,
-        traceparent=request_head.traceparent(request),
-    )
+    scheduling = scheduling_of(request, wanted)
     return PredictCall(wanted.model, model, inputs, bodies, is_batch, scheduling)
 
 

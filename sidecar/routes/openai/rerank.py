@@ -18,7 +18,6 @@ from sidecar.routes.openai.names import NAMES
 from sidecar.routes.predict import PARTS, PredictCall, predicted_replies
 from sidecar.routes.results import all_there
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.request import SchedulingOptions
 from sidecar.schemas.openai.embeddings import TokenUsage
 from sidecar.schemas.openai.rerank import (
     RankedDocuments,
@@ -30,10 +29,8 @@ from sidecar.schemas.openai.rerank import (
 )
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.request_id import REQUEST_ID
-from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
-from sidecar.web.body import read_json
-from sidecar.web.measurement import CALL
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.route import Route, json_response
 from sidecar.web.turns import take_break
 
@@ -65,12 +62,7 @@ async def rerank(request: web.Request) -> web.Response:
         raise InvalidFields("must not be blank", field="query")
     model = _model(request, wanted.model)
     inputs = _Inputs(wanted, documents, parts.settings)
-    scheduling = SchedulingOptions(
-        wanted.priority,
-        wanted.timeout,
-        call.arrived,
-        traceparent=request_head.traceparent(request),
-    )
+    scheduling = scheduling_of(request, wanted)
     asked = PredictCall(wanted.model, model, inputs.joined, inputs.bodies, True, scheduling)
     predicted, _ = await predicted_replies(admission, asked, parts)
     answer = _answer(wanted, documents, all_there(predicted.replies))

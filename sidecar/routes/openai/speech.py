@@ -11,7 +11,7 @@ from sidecar.openai.names import VOICES
 from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.routes.speech_models import SpeechModel, speech_models, usable
 from sidecar.routes.speech_stream import Streamed, send_speech_events, send_stream
-from sidecar.routes.synthesize import PARTS, checked_order
+from sidecar.routes.synthesize import PARTS
 from sidecar.schemas.openai.speech import (
     ListedVoice,
     SpeechAudioDelta,
@@ -27,10 +27,9 @@ from sidecar.schemas.synthesis import (
 )
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.synthesis import SpeechSynthesis
-from sidecar.web.admission import ADMISSION
-from sidecar.web.body import read_json
+from sidecar.web.admission import ADMISSION, CALL
+from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.event_stream import Event
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(SpeechRequest)
@@ -58,7 +57,8 @@ async def speak_as_openai(request: web.Request) -> web.StreamResponse:
     wanted = await read_json(admission, _request)
     admission.field_names = FIELD_NAMES
     asked = _translated(wanted, request.app[NAMES])
-    order = checked_order(request, asked, speech)
+    scheduling = scheduling_of(request, asked)
+    order = speech.synthesis_call(asked.words, asked, scheduling, asked.wanted_model)
     await admission.admit_to_model(order.speaker.key, order.speaker.name)
     streamed = Streamed(order, asked.output_format or DEFAULT_FORMAT, asked.quality)
     if wanted.stream_format == "sse":

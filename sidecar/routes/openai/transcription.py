@@ -28,10 +28,9 @@ from sidecar.schemas.openai.transcription import (
 )
 from sidecar.schemas.transcription import Segment, TranscriptionRequest
 from sidecar.speech.transcript import Transcript
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body_reader import is_form
 from sidecar.web.event_stream import Event, send_events
-from sidecar.web.measurement import CALL
 from sidecar.web.route import Route, json_response
 from sidecar.web.uploads import opened_form
 

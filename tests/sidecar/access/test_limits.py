@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.access.client_address import client_address, parse_networks
-from sidecar.access.limits import Allowance, Concurrency
+from sidecar.access.limits import Concurrency, Limits, client_address, parse_networks
 from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling, Load, exceeded
+from sidecar.settings import Settings
 from tests.needs import need_program
 from tests.waiting import block_until
 
@@ -61,9 +61,9 @@ def test_a_rate_is_a_burst_in_whole_seconds(
 
 
 def test_an_unset_limit_limits_nothing() -> None:
-    assert not Allowance.of(None, None, None).limited
-    assert Allowance.of(1, None, None).limited
-    assert Allowance.of(None, None, 1).limited
+    assert not Limits(Settings()).clients_limited
+    assert Limits(Settings(rate_limit_requests_per_second=1)).clients_limited
+    assert Limits(Settings(rate_limit_concurrent_requests=1)).clients_limited
 
 
 async def test_a_burst_is_taken_and_the_next_request_is_too_much() -> None:

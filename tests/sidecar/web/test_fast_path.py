@@ -13,7 +13,7 @@ from sidecar.program import PROGRAM, Program
 from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine, AccessLines
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.web import turns
-from sidecar.web.body_budget import UNCOUNTED_BYTES
+from sidecar.web.body_reader import UNCOUNTED_BYTES
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_connection import LIVEZ, SOON, Answer, Raw

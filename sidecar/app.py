@@ -40,7 +40,7 @@ from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
 from sidecar.web.connections import ConnectionRunner
 from sidecar.web.error_forms import FORM, MANAGEMENT
-from sidecar.web.middleware import NO_ROUTE, SERVER, ServerContext, around
+from sidecar.web.middleware import NO_ROUTE, SERVER, ServerContext, around, guarded
 from sidecar.web.openapi import build_document
 from sidecar.web.page import PAGES
 
@@ -62,7 +62,7 @@ async def create_app(
     app[PROGRAM] = program
     _provide_parts(app, program)
     for route in ROUTES:
-        handler = program.admission.guard(route)
+        handler = guarded(program.admission, route)
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # and HEAD
         else:
@@ -83,7 +83,7 @@ def create_management_app(program: Program) -> web.Application:
     app[FORM] = MANAGEMENT
     app[torchserve_management.PARTS] = program.provide(torchserve_management.ManagementParts)
     for route in torchserve_management.ROUTES:
-        app.router.add_route(route.method, route.pattern, program.admission.guard(route))
+        app.router.add_route(route.method, route.pattern, guarded(program.admission, route))
     return app
 
 

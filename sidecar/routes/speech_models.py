@@ -55,7 +55,7 @@ class SpeechModel(NamedTuple):
 
 def speech_models(models: ModelRegistry, task: SpeechTask) -> list[SpeechModel]:
     """Return the enabled models of *task*, in load order."""
-    return [SpeechModel(models[key]) for key, _ in models_of(models.catalog, task)]
+    return [SpeechModel(model) for model in models_of(models, task)]
 
 
 def usable(models: Iterable[SpeechModel]) -> list[SpeechModel]:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Generator, Mapping
 from fractions import Fraction
 from threading import Lock
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, cast
 
 import av
 from av.audio.frame import AudioFrame
@@ -30,12 +30,13 @@ class EncodedAudio(NamedTuple):
     sample_rate: int
 
 
-def encode_in_turns(
-    pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality
-) -> Generator[EncodedAudio | None, None, None]:
+Encoding = Generator[None, None, EncodedAudio]  # a file on its way; `encode_turn` goes on with it
+
+
+def encoding(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> Encoding:
     """Encode *pcm* as a whole file, with its size and duration in its header.
 
-    Each step encodes at most TURN_SECONDS of audio; the last one yields the file.
+    Pause after each TURN_SECONDS of audio.
     """
     file = io.BytesIO()
     writer = _Writer(file, file_format, sample_rate, quality, {})
@@ -48,13 +49,23 @@ def encode_in_turns(
         writer.flush()
     finally:
         writer.close()
-    yield EncodedAudio(file.getvalue(), file_format.encoded_rate(sample_rate))
+    return EncodedAudio(file.getvalue(), file_format.encoded_rate(sample_rate))
+
+
+def encode_turn(begun: Encoding) -> EncodedAudio | None:
+    """Go on with what has *begun* until its next pause; return the file once it is whole."""
+    try:
+        next(begun)
+    except StopIteration as ended:
+        return cast("EncodedAudio", ended.value)
+    return None
 
 
 def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quality) -> bytes:
     """Return *pcm* as a whole file, however long that takes."""
-    *_, file = encode_in_turns(pcm, file_format, sample_rate, quality)
-    assert file is not None
+    begun = encoding(pcm, file_format, sample_rate, quality)
+    while (file := encode_turn(begun)) is None:
+        pass
     return file.data
 
 

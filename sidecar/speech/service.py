@@ -23,7 +23,7 @@ from sidecar.schemas.synthesis import (
 from sidecar.schemas.transcription import TranscriptionParameters
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
-from sidecar.speech.audio_encoder import EncodedAudio, encode_in_turns
+from sidecar.speech.audio_encoder import EncodedAudio, encode_turn, encoding
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
 from sidecar.speech.output_formats import FORMATS
@@ -110,7 +110,7 @@ class SpeechService:
         if len(text) > MAX_TEXT:
             raise TextTooLong("text", MAX_TEXT, len(text))
         default = self._settings.default_tts_model
-        speaker = find_speaker(self._models.catalog, default, model, parameters.voice)
+        speaker = find_speaker(self._models, default, model, parameters.voice)
         check_language(speaker.speech, parameters.language)
         check_cloning(speaker, parameters)
         longest = self._settings.max_speech_seconds
@@ -146,11 +146,10 @@ class SpeechService:
         self, spoken: SynthesizedSpeech, name: OutputFormat, quality: Quality, client: str
     ) -> EncodedAudio:
         """Return the audio as a file, encoded in *client*'s turns of the threads."""
-        steps = encode_in_turns(spoken.pcm, FORMATS[name], spoken.sample_rate, quality)
-        with closing(steps):
+        with closing(encoding(spoken.pcm, FORMATS[name], spoken.sample_rate, quality)) as begun:
             file: EncodedAudio | None = None
             while file is None:
-                file = await self._threads.run(client, next, steps)
+                file = await self._threads.run(client, encode_turn, begun)
         return file
 
     def listener(self, model: str | None, parameters: TranscriptionParameters) -> Listener:
@@ -158,7 +157,7 @@ class SpeechService:
 
         Raises ModelNotFound, SpeechRefusal, and InvalidInput for what the model cannot do.
         """
-        listener = find_listener(self._models.catalog, self._settings.default_asr_model, model)
+        listener = find_listener(self._models, self._settings.default_asr_model, model)
         check_language(listener.speech, parameters.known_language)
         if parameters.task == "translate" and not listener.speech.translates:
             raise InvalidInput(f"{listener.name} does not translate", field="task")
@@ -183,7 +182,7 @@ class SpeechService:
 
     def voice_activity(self) -> str:
         """Return the model that finds speech.  Raises ModelNotFound."""
-        return find_voice_activity(self._models.catalog)
+        return find_voice_activity(self._models)
 
     def in_threads_of(self, client: str) -> InThread:
         """Return a function that runs blocking work in a thread when it is *client*'s turn."""

@@ -175,14 +175,14 @@ class SpeechSynthesis:
                 elif reply.body:  # a sentence of signs that nobody says has none
                     if silent and self._streamed:
                         waited = self._clock() - self._call.scheduling.arrived
-                        self._metrics.observe_first_audio(self._call.speaker.key, waited)
+                        self._metrics.first_audio.of(self._call.speaker.key).observe(waited)
                     silent = False
                     self._note_words(reply)
                     yield reply
             if silent:
                 raise InvalidInput("holds nothing that can be spoken", field="text")
             taken = self._clock() - started
-            self._metrics.observe_factor(self._call.speaker.key, taken, self._spoken_seconds)
+            self._metrics.factor.of(self._call.speaker.key).observe(taken / self._spoken_seconds)
         finally:
             for pending in self._pending:
                 pending.close()
@@ -197,7 +197,7 @@ class SpeechSynthesis:
         rate: int = reply.parameters["sample_rate"]
         seconds = len(reply.body) / (BYTES_PER_SAMPLE * rate)
         self._spoken_seconds += seconds
-        self._metrics.count_spoken(self._call.speaker.key, seconds)
+        self._metrics.spoken.add(self._call.speaker.key, amount=seconds)
 
     async def _pieces(self) -> list[SynthesisPart]:
         """Return what is to be spoken.  Raises SpeechTooLong for more than is allowed."""

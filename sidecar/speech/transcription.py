@@ -93,7 +93,9 @@ class Transcription:
             while pending:
                 yield await self._next()
             taken = self._clock() - started
-            self._metrics.observe_factor(self._listener.key, taken, self._finder.seconds)
+            if self._finder.seconds:
+                factor = taken / self._finder.seconds
+                self._metrics.factor.of(self._listener.key).observe(factor)
         finally:
             self._count_heard()
             for request in pending:
@@ -120,7 +122,7 @@ class Transcription:
     def _count_heard(self) -> None:
         """Count what of the recording has come since this was called last."""
         seconds = self._finder.seconds
-        self._metrics.count_heard(self._listener.key, seconds - self._counted_seconds)
+        self._metrics.heard.add(self._listener.key, amount=seconds - self._counted_seconds)
         self._counted_seconds = seconds
 
     async def _next(self) -> Heard:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from sidecar.catalog.catalog import Catalog
 from sidecar.errors import InvalidInput, ModelNotFound, SpeechRefusal, UnknownVoice
+from sidecar.models.model import Model
+from sidecar.models.registry import ModelRegistry
 from sidecar.schemas.model_spec import CLONING, ModelSpec, Speech
 from sidecar.schemas.synthesis import SynthesisParameters
 from sidecar.validation import nearest
@@ -38,43 +39,40 @@ def speech_of(spec: ModelSpec) -> Speech:
     return spec.speech
 
 
-def models_of(catalog: Catalog, task: SpeechTask) -> Iterator[tuple[str, ModelSpec]]:
+def models_of(models: ModelRegistry, task: SpeechTask) -> Iterator[Model]:
     """Return the enabled models of *task*, in load order."""
-    return ((key, spec) for key, spec in catalog.items() if spec.enabled and spec.task == task)
+    return (model for model in models.enabled if model.spec.task == task)
 
 
-def find_speaker(catalog: Catalog, default: str, model: str | None, voice: str | None) -> Speaker:
+def find_speaker(
+    models: ModelRegistry, default: str, model: str | None, voice: str | None
+) -> Speaker:
     """Return the voice that is meant; a voice without a model picks the model that has it.
 
     Raises ModelNotFound, SpeechRefusal for a model that does not speak, UnknownVoice.
     """
-    if (
-        model is None
-        and voice is not None
-        and voice not in catalog[catalog.require(default)].voices
-    ):
-        model = _owner(catalog, voice)
-    key, name = _key(catalog, "speech_synthesis", model, default)
-    spec = catalog[key]
+    if model is None and voice is not None and voice not in models.require(default).spec.voices:
+        model = _owner(models, voice)
+    found, name = _find(models, "speech_synthesis", model, default)
+    spec = found.spec
     voices = spec.voices
     voice = voice or voices[0]
     if voice not in voices:
         raise UnknownVoice(voice, voices)
-    return Speaker(key, name, voice, spec, speech_of(spec))
+    return Speaker(found.key, name, voice, spec, speech_of(spec))
 
 
-def find_listener(catalog: Catalog, default: str, model: str | None) -> Listener:
+def find_listener(models: ModelRegistry, default: str, model: str | None) -> Listener:
     """Return the recogniser that is meant.  Raises ModelNotFound, SpeechRefusal."""
-    key, name = _key(catalog, "speech_recognition", model, default)
-    spec = catalog[key]
-    return Listener(key, name, spec, speech_of(spec))
+    found, name = _find(models, "speech_recognition", model, default)
+    return Listener(found.key, name, found.spec, speech_of(found.spec))
 
 
-def find_voice_activity(catalog: Catalog) -> str:
+def find_voice_activity(models: ModelRegistry) -> str:
     """Return the model that finds speech in audio.  Raises ModelNotFound."""
-    for key, spec in catalog.items():
-        if spec.enabled and spec.task == "voice_activity":
-            return key
+    for model in models.enabled:
+        if model.spec.task == "voice_activity":
+            return model.key
     raise ModelNotFound("voice_activity", "no enabled model has this task")
 
 
@@ -99,25 +97,28 @@ def check_cloning(speaker: Speaker, parameters: SynthesisParameters) -> None:
             )
 
 
-def _owner(catalog: Catalog, voice: str) -> str:
+def _owner(models: ModelRegistry, voice: str) -> str:
     """Return the first model that has *voice*."""
     voices: list[str] = []
-    for key, spec in models_of(catalog, "speech_synthesis"):
-        if voice in spec.voices:
-            return key
-        voices += spec.voices
+    for model in models_of(models, "speech_synthesis"):
+        if voice in model.spec.voices:
+            return model.key
+        voices += model.spec.voices
     raise UnknownVoice(voice, voices)
 
 
-def _key(catalog: Catalog, task: SpeechTask, model: str | None, default: str) -> tuple[str, str]:
+def _find(
+    models: ModelRegistry, task: SpeechTask, model: str | None, default: str
+) -> tuple[Model, str]:
+    """Return the model, and the name by which it was asked for."""
     name = default if model is None else model
-    key = catalog.require(name)
-    if catalog[key].task != task:
-        known = [key for key, _ in models_of(catalog, task)]
+    found = models.require(name)
+    if found.spec.task != task:
+        known = [each.key for each in models_of(models, task)]
         raise SpeechRefusal(
             f"{name} is not a model for {_KINDS[task]}",
             field="model_name",
             error=f"Model '{name}' is not a {_KINDS[task]} model",
             extra={"available_models": known},
         )
-    return key, name
+    return found, name

@@ -76,27 +76,10 @@ class ModelMetrics:
 class SpeechMetrics(NamedTuple):
     """What is observed of speech, by the model that speaks or listens.  Times in seconds."""
 
-    first_audio: Histogram
-    factor: Histogram
+    first_audio: Histogram  # from a request's arrival; of streams
+    factor: Histogram  # of the work to the audio
     spoken: Counter
     heard: Counter
-
-    def observe_first_audio(self, model: str, seconds: float) -> None:
-        """Observe the first audio of a stream, *seconds* after its request came."""
-        self.first_audio.of(model).observe(seconds)
-
-    def count_spoken(self, model: str, seconds: float) -> None:
-        """Count *seconds* of audio that *model* has spoken."""
-        self.spoken.add(model, amount=seconds)
-
-    def count_heard(self, model: str, seconds: float) -> None:
-        """Count *seconds* of audio that *model* has listened to."""
-        self.heard.add(model, amount=seconds)
-
-    def observe_factor(self, model: str, work: float, audio: float) -> None:
-        """Observe that *model* took *work* for *audio*; one without any has no factor."""
-        if audio:
-            self.factor.of(model).observe(work / audio)
 
 
 class Metrics:

@@ -1,6 +1,6 @@
 """How a request comes in: who asks, within which limits, and whether there is room for it.
 
-`AdmissionControl.guard` puts the same door before every route.  A request is checked in this
+`middleware.guarded` puts the same door before every route.  A request is checked in this
 order, and the first check that fails is its answer:
 
 1.  its turn of the event loop (`turns`)
@@ -43,7 +43,7 @@ from sidecar.web.body_reader import (
     check_form_declared,
     is_form,
 )
-from sidecar.web.route import Handler, Route
+from sidecar.web.route import Route
 from sidecar.web.turns import Turns
 
 API_KEY = istr("X-API-Key")
@@ -106,19 +106,6 @@ class AdmissionControl:
         return AdmissionRules(
             route, scope, route.is_open, needed or scope is not None, route.max_bytes(self.settings)
         )
-
-    def guard(self, route: Route) -> Handler:
-        """Return the handler of *route* behind the door that every route has."""
-        handler, rules = route.handler, self.rules(route)
-
-        async def admit(request: web.Request) -> web.StreamResponse:
-            with self.measurement.measuring(route.path, route.measured_as) as request[CALL]:
-                admission = request[ADMISSION] = self.new_admission(self, request, rules)
-                async with admission:
-                    await admission.check_head()
-                    return await handler(request)
-
-        return admit
 
 
 class Admission:

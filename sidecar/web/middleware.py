@@ -1,4 +1,7 @@
-"""What surrounds every request: its id, the Host and Origin check, and error answers."""
+"""What surrounds every request: its id, the Host and Origin check, and error answers.
+
+And what surrounds the handler of every route: its door (`admission`), and its measurement.
+"""
 
 import asyncio
 import logging
@@ -18,11 +21,11 @@ from sidecar.telemetry.log_queue import AccessLog
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
-from sidecar.web.admission import ADMISSION
+from sidecar.web.admission import ADMISSION, CALL, AdmissionControl
 from sidecar.web.answer_head import SERVER_NAME, json_head
 from sidecar.web.error_forms import FORM, OWN, Fault, form_of
 from sidecar.web.fast_path import FastPath
-from sidecar.web.route import Handler
+from sidecar.web.route import Handler, Route
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,23 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.app[SERVER].access_log.enabled:
             _log(request, response, began)
         REQUEST_ID.reset(mark)
+
+
+def guarded(control: AdmissionControl, route: Route) -> Handler:
+    """Return the handler of *route* behind the door that every route has.
+
+    Requests that the door refuses are measured too.
+    """
+    handler, rules = route.handler, control.rules(route)
+
+    async def admit(request: web.Request) -> web.StreamResponse:
+        with control.measurement.measuring(route.path, route.measured_as) as request[CALL]:
+            admission = request[ADMISSION] = control.new_admission(control, request, rules)
+            async with admission:
+                await admission.check_head()
+                return await handler(request)
+
+    return admit
 
 
 def _log(request: web.Request, response: web.StreamResponse | None, began: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.schemas.synthesis import OutputFormat, Quality
 from sidecar.speech.audio_decoder import AudioDecoder
-from sidecar.speech.audio_encoder import TURN_SECONDS, StreamEncoder, encode, encode_in_turns
+from sidecar.speech.audio_encoder import TURN_SECONDS, StreamEncoder, encode, encode_turn, encoding
 from sidecar.speech.output_formats import FORMATS
 from tests.sidecar.speech.audio_files import likeness, pcm_of, speech_like
 
@@ -46,13 +46,14 @@ def seconds(pcm: bytes) -> float:
 @pytest.mark.parametrize("name", ["wav", "opus"])
 def test_a_long_file_is_encoded_in_turns_and_a_short_one_in_one(name: OutputFormat) -> None:
     pcm = pcm_of(speech_like(2.5 * TURN_SECONDS, 8000))
-    *pauses, file = encode_in_turns(pcm, FORMATS[name], 8000, "low")
-    assert pauses == [None, None]
+    long = encoding(pcm, FORMATS[name], 8000, "low")
+    assert [encode_turn(long) for _ in range(2)] == [None, None]
+    file = encode_turn(long)
     assert file is not None
     assert file.sample_rate == FORMATS[name].encoded_rate(8000)
     heard = decode(file.data, name, file.sample_rate)
     assert seconds(heard) == pytest.approx(2.5 * TURN_SECONDS, abs=0.1)
-    assert len(list(encode_in_turns(pcm[:16000], FORMATS[name], 8000, "low"))) == 1
+    assert encode_turn(encoding(pcm[:16000], FORMATS[name], 8000, "low")) is not None
 
 
 def test_every_format_of_the_api_is_written() -> None:

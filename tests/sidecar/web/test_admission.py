@@ -10,7 +10,7 @@ from sidecar.program import PROGRAM, Program
 from sidecar.scheduling.request import InferenceRequest
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.web.admission import ADMISSION
-from sidecar.web.middleware import SERVER, around
+from sidecar.web.middleware import SERVER, around, guarded
 from sidecar.web.route import Route
 from tests.sidecar.conftest import ECHO, Client
 
@@ -48,7 +48,7 @@ async def test_a_model_removed_before_admission_is_not_found(
     app = web.Application(middlewares=[around])
     assert client.app is not None
     app[SERVER] = client.app[SERVER]
-    app.router.add_get("/", services.admission.guard(Route("GET", "/", handler, "")))
+    app.router.add_get("/", guarded(services.admission, Route("GET", "/", handler, "")))
     async with TestClient(TestServer(app)) as other:
         response = await other.get("/")
         answer = await response.json()

@@ -1,17 +1,19 @@
-"""`scripts/bench`: measures this server, beside what people would pick instead.
+"""`scripts/bench`: measures this server beside what people would pick instead.
 
-Parts: small_network (needs wrk), hot_path, embeddings, recognition, synthesis, streams, archives,
-growth, wakes, start, idle, and memory, which takes an hour.  Each writes its tables and plots into
-docs/performance.md.  Peers are installed by pip into var/peers/, each into an environment of its
-own.
+Each part writes its tables and plots into its block of docs/performance.md.  A part that fails
+leaves a line there that says so, the others have their turn, and the exit status is 1.
 """
 
 import argparse
 import asyncio
+import re
+import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.effort import Effort
 from benchmarks.machine import description
@@ -22,6 +24,7 @@ from benchmarks.parts import (
     hot_path,
     idle,
     memory,
+    priorities,
     recognition,
     small_network,
     start,
@@ -29,63 +32,165 @@ from benchmarks.parts import (
     synthesis,
     wakes,
 )
-from benchmarks.report import Report, publish
+from benchmarks.progress import tell
+from benchmarks.report import Report, publish, write_section
 from benchmarks.servers import ROOT
+from benchmarks.workspace import workspace
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-PARTS: dict[str, Callable[[Effort], Coroutine[Any, Any, Report]]] = {
-    "small_network": small_network.run,
-    "hot_path": hot_path.run,
-    "embeddings": embeddings.run,
-    "recognition": recognition.run,
-    "synthesis": synthesis.run,
-    "streams": streams.run,
-    "archives": archives.run,
-    "growth": growth.run,
-    "wakes": wakes.run,
-    "start": start.run,
-    "idle": idle.run,
-    "memory": memory.run,
+INTERRUPTED = 130  # the exit status that shells give
+
+
+class Part(NamedTuple):
+    """One part: what it measures, what measures it, and how long that takes.
+
+    *minutes* are those of two cores that do nothing else, with the peers installed, at *rounds*
+    and *seconds*.
+    """
+
+    about: str
+    run: Callable[[Effort], Coroutine[Any, Any, Report]]
+    minutes: float
+    rounds: int = 3
+    seconds: float = 2.0
+
+
+PARTS = {
+    "small_network": Part("the example network beside other servers", small_network.run, 8),
+    "hot_path": Part("what a request costs the sidecar alone", hot_path.run, 1.5, rounds=5),
+    "embeddings": Part("MiniLM beside infinity-emb and loops", embeddings.run, 2),
+    "recognition": Part("Whisper beside faster-whisper and onnx-asr", recognition.run, 3),
+    "synthesis": Part("voices beside their runtimes and Piper's server", synthesis.run, 3),
+    "streams": Part("the first sound of a long text", streams.run, 2),
+    "archives": Part("an archive with a handler of its own", archives.run, 3.5),
+    "priorities": Part("urgent requests, and clients that leave", priorities.run, 1.5),
+    "growth": Part("how cost grows", growth.run, 3.5),
+    "wakes": Part("sleeping models beside bare processes", wakes.run, 2.5),
+    "start": Part("scripts/serve until it answers", start.run, 1.5),
+    "idle": Part("what is taken while nobody asks", idle.run, 2),
+    "memory": Part("the sidecar's memory under load", memory.run, 61),
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the parts that are asked for.  Returns 1 where one could not be measured."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="of those above")
-    parser.add_argument("--all", action="store_true", help="run every part")
-    parser.add_argument("--rounds", type=int, default=3, help="that count, of each (default 3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each load (default 3)")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the part memory")
-    parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
+def main(
+    arguments: Sequence[str], parts: Mapping[str, Part] = PARTS, document: Path = DOCUMENT
+) -> int:
+    """Run the *parts* that are asked for.  Returns 1 where one could not be measured."""
+    parser = _parser(parts)
     options = parser.parse_args(arguments)
-    unknown = [each for each in options.parts if each not in PARTS]
-    if unknown or not (options.parts or options.all):
-        parser.error(f"expected --all or some of: {', '.join(PARTS)}; got {unknown or 'nothing'}")
-    effort = Effort(options.rounds, options.seconds, options.minutes)
-    faults = [
-        _run(name, effort, print_only=options.print_only)
-        for name in (PARTS if options.all else options.parts)
-    ]
-    return 1 if any(faults) else 0
-
-
-def _run(name: str, effort: Effort, *, print_only: bool) -> bool:
-    """Run a part; whether it failed.  One that fails leaves the others their turn."""
-    where = f"{datetime.now(UTC):%Y-%m-%d}, {description()}."
-    print(f"\n## {name}\n", flush=True)
+    unknown = [each for each in options.parts if each not in parts]
+    if unknown or not (options.parts or options.all or options.publish):
+        parser.error(f"expected --all or some of: {', '.join(parts)}; got {unknown or 'nothing'}")
+    if options.publish:
+        return _publish_printed(options.publish, document)
+    asked = dict.fromkeys([*(_all_but_long(parts) if options.all else ()), *options.parts])
+    failed = False
     try:
-        report = asyncio.run(PARTS[name](effort))
-    except Exception as exc:  # noqa: BLE001
-        print(f"bench: {name}: {type(exc).__name__}: {exc}", file=sys.stderr)
-        return True
-    report = report._replace(text=f"{where}\n\n{report.text}")
-    print(report.text, flush=True)
-    if not print_only:
-        publish(name, report, DOCUMENT, effort.environments)
-    return False
+        for name in asked:
+            effort = _effort(parts[name], options)
+            report, well = _measured(name, parts[name], effort)
+            print(f"\n## {name}\n\n{report.text}", flush=True)
+            if not options.print_only:
+                well &= _published(name, report, document, effort)
+            failed |= not well
+    except KeyboardInterrupt as exc:
+        tell(f"interrupted by {exc}")
+        return INTERRUPTED
+    return 1 if failed else 0
+
+
+def _all_but_long(parts: Mapping[str, Part]) -> list[str]:
+    return [name for name in parts if name != "memory"]
+
+
+def _effort(part: Part, options: argparse.Namespace) -> Effort:
+    return Effort(
+        part.rounds if options.rounds is None else options.rounds,
+        part.seconds if options.seconds is None else options.seconds,
+        options.minutes,
+    )
+
+
+def _parser(parts: Mapping[str, Part]) -> argparse.ArgumentParser:
+    lines = "\n".join(
+        f"  {name:14} {part.minutes:>4g} min  {part.about}" for name, part in parts.items()
+    )
+    whole = sum(parts[name].minutes for name in _all_but_long(parts))
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=f"{__doc__}\nParts, and what each takes on two cores that do nothing else:\n\n"
+        f"{lines}\n\nAll but memory: about {whole:g} minutes.  Peers are installed by pip into "
+        "var/peers/ first,\neach into an environment of its own; that is not counted here.  "
+        "small_network, growth\nand memory need the program wrk.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="one of those above")
+    parser.add_argument("--all", action="store_true", help="every part but memory")
+    parser.add_argument("--rounds", type=int, help="that count (default: 3; of hot_path 5)")
+    parser.add_argument("--seconds", type=float, help="of each load (default: 2)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of memory (default: 60)")
+    parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: put into the document what a run with --print-only wrote to FILE",
+    )
+    return parser
+
+
+def _measured(name: str, part: Part, effort: Effort) -> tuple[Report, bool]:
+    """Return what a part found, and whether it could be measured; one that fails says so."""
+    where = f"{datetime.now(UTC):%Y-%m-%d}, {description()}."
+    tell(f"{name}: about {part.minutes:g} minutes")
+    began = time.monotonic()
+    well = True
+    try:
+        with workspace():
+            report = asyncio.run(part.run(effort))
+    except Exception as exc:  # noqa: BLE001 - the other parts have their turn
+        failure = f"{type(exc).__name__}: {_line(str(exc))}"
+        tell(f"{name}: failed: {failure}")
+        report, well = Report(f"This part could not be measured: `{failure}`"), False
+    tell(f"{name}: took {(time.monotonic() - began) / 60:.1f} minutes")
+    return report._replace(text=f"{where}\n\n{report.text}"), well
+
+
+def _published(name: str, report: Report, document: Path, effort: Effort) -> bool:
+    """Write *report* into *document*; without its plots where they cannot be drawn."""
+    try:
+        publish(name, report, document, effort.environments)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        tell(f"{name}: cannot draw: {exc}")
+        write_section(name, report.text, document)
+        return False
+    return True
+
+
+def _line(text: str, longest: int = 300) -> str:
+    """Return *text* in one line that Markdown leaves alone between backticks."""
+    return " ".join(text.replace("`", "'").split())[:longest]
+
+
+def _publish_printed(file: Path, document: Path) -> int:
+    """Put the parts that *file* holds into *document*; their plots are left out."""
+    found = dict(printed(file.read_text()))
+    if not found:
+        tell(f"{file}: holds no part; expected what scripts/bench PART --print-only writes")
+        return 1
+    for name, text in found.items():
+        write_section(name, text, document)
+        tell(f"{name}: published")
+    return 0
+
+
+def printed(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each part in what a run printed; progress is left out."""
+    said = re.sub(r"^\d\d:\d\d:\d\d  .*\n", "", text, flags=re.MULTILINE)
+    _, *rest = re.split(rf"^## ({'|'.join(PARTS)})$", said, flags=re.MULTILINE)
+    for name, body in zip(rest[::2], rest[1::2], strict=True):
+        if body.strip():
+            yield name, body.strip()
 
 
 if __name__ == "__main__":

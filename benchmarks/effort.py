@@ -13,6 +13,6 @@ class Effort(NamedTuple):
     """
 
     rounds: int = 3
-    seconds: float = 3.0
+    seconds: float = 2.0
     minutes: float = 60.0
     environments: Path = ROOT / "var" / "peers"

@@ -1,7 +1,8 @@
 """Load by wrk, which costs the machine little beside what it measures."""
 
+import asyncio
 import re
-import subprocess
+import shutil
 import tempfile
 
 from benchmarks.turns import Answers
@@ -30,30 +31,24 @@ end
 TOLERANCE = 1e-3  # of a number between 0 and 1, in bf16 too
 
 
-def run_load(
+async def run_load(
     url: str, body: str, pattern: str, expected: float, *, connections: int, seconds: float
 ) -> Answers:
     """Post *body* to *url* over *connections* for *seconds*.
 
-    Lua's *pattern* captures the number in an answer that must be *expected*.
+    Lua's *pattern* captures the number in an answer that must be *expected*.  Raises
+    FileNotFoundError where wrk is not installed.
     """
+    if shutil.which("wrk") is None:
+        raise FileNotFoundError("this part needs wrk (your system's package of that name)")
     script = SCRIPT.format(
         body=_quoted(body), pattern=_quoted(pattern), expected=expected, tolerance=TOLERANCE
     )
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{max(1, round(seconds))}s",
-            "--timeout",
-            "30s",
-        ]
-        said = subprocess.run(
-            [*command, "-s", file.name, url], capture_output=True, text=True, check=True
-        ).stdout
+        load = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s")
+        said = await _output("wrk", *load, "-s", file.name, url)
     found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", said)
     if found is None:
         raise RuntimeError(f"wrk: {said}")
@@ -66,6 +61,19 @@ def run_load(
         failed,
         f"{wrong} of {requests} answers were not {expected:.4f}" if wrong else None,
     )
+
+
+async def _output(*command: str) -> str:
+    """Return what *command* prints.  It does not outlive a caller that is cancelled."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+    return said.decode()
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,16 +42,17 @@ class ProcessTree:
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
         """Stop the processes inside the block: an idle server polls, and would be measured too."""
-        self._ask(lambda process: process.send_signal(signal.SIGSTOP))
+        processes = self._processes()
+        _send(processes, signal.SIGSTOP)
         try:
             yield
         finally:
-            self._ask(lambda process: process.send_signal(signal.SIGCONT))
+            _send(processes, signal.SIGCONT)
 
     def end(self, seconds: float = 20.0) -> None:
         """Ask all to end, and kill those that have not after *seconds*."""
         processes = self._processes()
-        self._ask(lambda process: process.terminate())
+        _send(processes, signal.SIGTERM)
         _, alive = psutil.wait_procs(processes, timeout=seconds)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -71,6 +72,12 @@ class ProcessTree:
             with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
                 found.append(what(process))
         return found
+
+
+def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(number)
 
 
 def own_cpu_seconds(process: psutil.Process) -> float:

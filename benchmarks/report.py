@@ -2,22 +2,40 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers.environments import HERE, environment
 from benchmarks.turns import OURS, Outcome, Turn, ratio
 
+FIGURES: Mapping[str, Callable[[Turn], float]] = {
+    "answers/s": lambda turn: turn.per_second,
+    "p50 ms": lambda turn: turn.answers.p50_ms,
+    "p99 ms": lambda turn: turn.answers.p99_ms,
+    "CPU s per 1,000": lambda turn: turn.cpu_per_thousand,
+    "peak MiB": lambda turn: turn.peak_mib,
+}
+
+
+class Panel(NamedTuple):
+    """One pair of axes: *lines* are points by what they show.
+
+    Numbers are drawn as lines over logarithmic axes.  Where each x is a word, there is a bar for
+    each point, and y begins at 0.
+    """
+
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float | str, float]]]
+
 
 class Plot(NamedTuple):
-    """Lines over one axis, which both are logarithmic: *lines* are points by what they show."""
+    """Panels side by side that share a legend."""
 
     name: str
     title: str
-    x: str
-    y: str
-    lines: Mapping[str, Sequence[tuple[float, float]]]
+    panels: Sequence[Panel]
 
 
 class Report(NamedTuple):
@@ -33,29 +51,42 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(each)} |" for each in lines)
 
 
-def comparison(outcomes: Sequence[Outcome], subject: str = OURS) -> str:
-    """Return the table of *outcomes*; its last column is *subject*'s rate by each one's."""
-    (ours,) = (each for each in outcomes if each.name == subject)
-    head = ["", "answers/s", "p50 ms", "p99 ms", "CPU s per 1,000", "peak MiB", "ours / it"]
-    return table(head, [_row(each, ours) for each in outcomes])
+def comparison(outcomes: Sequence[Outcome], sound: Mapping[str, float] | None = None) -> str:
+    """Return the table of *outcomes*; its last column is our rate by each one's.
+
+    *sound* has the seconds of sound in a turn by the candidate's name, if that is what is made or
+    heard; then there is a column of real-time factors.
+    """
+    (ours,) = (each for each in outcomes if each.name == OURS)
+    head = ["", *FIGURES, *(["real-time factor"] if sound else []), "ours / it"]
+    return table(head, [_row(each, ours, sound or {}, len(head)) for each in outcomes])
 
 
-def _row(outcome: Outcome, ours: Outcome) -> list[str]:
+def _row(outcome: Outcome, ours: Outcome, sound: Mapping[str, float], cells: int) -> list[str]:
     if outcome.refusal is not None:
-        return [outcome.name, "", "", "", "", "", f"refused: {outcome.refusal}"]
-    figures = (
-        lambda turn: turn.per_second,
-        lambda turn: turn.answers.p50_ms,
-        lambda turn: turn.answers.p99_ms,
-        lambda turn: turn.cpu_per_thousand,
-        _peak,
-    )
-    by_it = "" if outcome is ours else _shown(ratio(ours, outcome))
-    return [outcome.name, *(number(outcome.median(each)) for each in figures), by_it]
+        return [outcome.name, *[""] * (cells - 2), f"refused: {outcome.refusal}"]
+    row = [outcome.name, *(number(outcome.median(each)) for each in FIGURES.values())]
+    if outcome.name in sound:
+        row.append(f"{real_time_factor(outcome, sound[outcome.name]):.4f}")
+    return [*row, "" if outcome is ours else _shown(ratio(ours, outcome))]
 
 
-def _peak(turn: Turn) -> float:
-    return turn.peak_mib
+def real_time_factor(outcome: Outcome, sound: float) -> float:
+    """Return the seconds that a turn took for each of its *sound* seconds."""
+    return outcome.median(lambda turn: turn.answers.seconds) / sound
+
+
+def real_time_panel(
+    works: Mapping[str, tuple[Sequence[Outcome], Mapping[str, float]]],
+) -> Panel:
+    """Return bars of the real-time factors of each work's outcomes, which have so much sound."""
+    lines: dict[str, list[tuple[float | str, float]]] = {}
+    for work, (outcomes, sound) in works.items():
+        for each in outcomes:
+            if each.refusal is None:
+                point = (work, real_time_factor(each, sound[each.name]))
+                lines.setdefault(each.name, []).append(point)
+    return Panel("", "real-time factor", lines)
 
 
 def _shown(value: float | str) -> str:
@@ -84,7 +115,11 @@ def write_section(name: str, text: str, document: Path) -> None:
 
 
 def publish(name: str, report: Report, document: Path, environments: Path) -> None:
-    """Write *report* into section *name* of *document*, and its plots beside that."""
+    """Write *report* into section *name* of *document*, and its plots beside that.
+
+    Raises OSError or subprocess.CalledProcessError where a plot cannot be drawn; then the document
+    is as it was.
+    """
     folder = document.parent / "plots"
     shown = []
     for plot in report.plots:
@@ -98,4 +133,5 @@ def draw(plot: Plot, path: Path, environments: Path) -> None:
     """Draw *plot* as SVG by matplotlib, which has an environment of its own in *environments*."""
     python = environment("matplotlib", environments)
     command = [python, str(HERE / "draw.py"), str(path)]
-    subprocess.run(command, input=json.dumps(plot._asdict()), text=True, check=True)
+    told = plot._asdict() | {"panels": [each._asdict() for each in plot.panels]}
+    subprocess.run(command, input=json.dumps(told), text=True, check=True)

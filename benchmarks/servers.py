@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import aiohttp
+
 from benchmarks.process_tree import ProcessTree
 from sidecar.catalog.model_store import archive_path
 from sidecar.torchserve.java import find_java_home
@@ -21,6 +23,7 @@ from sidecar.torchserve.process import render_config
 from tests.integration.server import Server, free_port, quick_catalog, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
+ANSWER_SECONDS = 120.0  # an answer that comes later failed
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave their core to the others
 
 
@@ -51,7 +54,7 @@ class Direct(NamedTuple):
 @contextmanager
 def ours(*models: str, **settings: str) -> Iterator[Running]:
     """Run the sidecar and its TorchServe with *models* alone, as `scripts/serve` starts them."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         catalog = quick_catalog(folder, *models)
         server = Server(folder, models_file=str(catalog), **settings)
@@ -63,7 +66,7 @@ def ours(*models: str, **settings: str) -> Iterator[Running]:
 @contextmanager
 def torchserve(archive: str, direct: Direct) -> Iterator[Running]:
     """Run TorchServe with one worker of *archive*, and our settings but for its own batching."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tmp").mkdir()
         apis = ("inference", "management", "metrics")
@@ -87,7 +90,7 @@ def torchserve(archive: str, direct: Direct) -> Iterator[Running]:
 @contextmanager
 def unpacked(model: str) -> Iterator[Path]:
     """Give a folder with the files of *model*'s archive."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(archive_path(ROOT / "model_store", model)) as archive:
             archive.extractall(folder)
         yield Path(folder)
@@ -115,6 +118,16 @@ def program(
     finally:
         ProcessTree(process.pid).end()
         process.wait()
+
+
+def session(base: str | None = None, **headers: str) -> aiohttp.ClientSession:
+    """Return a client that opens as many connections as it needs."""
+    return aiohttp.ClientSession(
+        base,
+        headers=headers,
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+    )
 
 
 def answers(url: str, body: bytes | None = None) -> bool:

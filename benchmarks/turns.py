@@ -7,16 +7,23 @@ A ratio is the median of the rounds' ratios; there is none where an answer faile
 
 import asyncio
 import contextlib
+import itertools
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 
 from benchmarks.process_tree import ProcessTree
+from benchmarks.progress import tell
 
 OURS = "ours"
+SETTLE_SECONDS = 0.2  # in which a candidate does what its timers asked for while it stood still
+
+
+Started = TypeVar("Started")
 
 
 class NoAnswer(Exception):
@@ -79,22 +86,44 @@ class Outcome(NamedTuple):
         return statistics.median(figure(turn) for turn in self.turns)
 
 
-async def take_turns(candidates: Sequence[Candidate], rounds: int) -> list[Outcome]:
-    """Let all work *rounds* times after a first round that warms up.
+class Entrants:
+    """Starts the candidates of a part; one that does not start is refused, the others compete."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self.absent: list[Outcome] = []
+
+    def enter(
+        self, name: str, start: Callable[[], AbstractContextManager[Started]]
+    ) -> Started | None:
+        """Return what the context manager made by *start* gives, or None where it fails."""
+        tell(f"    starting {name}")
+        try:
+            return self._stack.enter_context(start())
+        except Exception as exc:  # noqa: BLE001
+            tell(f"    {name} did not start: {type(exc).__name__}: {exc}")
+            self.absent.append(Outcome(name, (), f"did not start ({type(exc).__name__})"))
+            return None
+
+
+async def take_turns(candidates: Sequence[Candidate], rounds: int, work: str = "") -> list[Outcome]:
+    """Let all do the *work*, as it is called, *rounds* times after a first round that warms up.
 
     An answer that fails or is wrong counts against its candidate in the first round, too.
     """
     turns: dict[str, list[Turn]] = {each.name: [] for each in candidates}
     refusals: dict[str, str] = {}
     for number in range(rounds + 1):
+        tell(f"    {work}: " + (f"round {number} of {rounds}" if number else "warm-up"))
         for candidate in candidates:
             others = [
                 each.processes for each in candidates if each.processes is not candidate.processes
             ]
             turn = await _turn(candidate, others)
             refusal = _refusal(turn.answers)
-            if refusal is not None:
-                refusals.setdefault(candidate.name, refusal)
+            if refusal is not None and candidate.name not in refusals:
+                tell(f"    {candidate.name}: {refusal}")
+                refusals[candidate.name] = refusal
             if number:
                 turns[candidate.name].append(turn)
     return [Outcome(name, taken, refusals.get(name)) for name, taken in turns.items()]
@@ -104,6 +133,7 @@ async def _turn(candidate: Candidate, others: Iterable[ProcessTree]) -> Turn:
     with contextlib.ExitStack() as stack:
         for each in others:
             stack.enter_context(each.standing_still())
+        await asyncio.sleep(SETTLE_SECONDS)
         candidate.processes.forget_peak()
         before = candidate.processes.cpu_seconds()
         answers = await candidate.work()
@@ -149,12 +179,29 @@ async def timed(
     *ask* gets the question's number, and returns what is wrong with the answer, or None.  Where it
     raises an error of the network or `NoAnswer`, the answer failed.
     """
+    return await _asked(ask, iter(range(count)), min(connections, count))
+
+
+async def lasting(
+    ask: Callable[[int], Awaitable[str | None]], seconds: float, connections: int
+) -> Answers:
+    """Return how questions fared that were begun within *seconds*, as `timed` asks them."""
+    until = time.perf_counter() + seconds
+    numbers = itertools.takewhile(lambda _: time.perf_counter() < until, itertools.count())
+    return await _asked(ask, numbers, connections)
+
+
+async def _asked(
+    ask: Callable[[int], Awaitable[str | None]], numbers: Iterator[int], connections: int
+) -> Answers:
     seconds: list[float] = []
     wrongs: list[str] = []
-    numbers = iter(range(count))
+    asked = 0
 
     async def client() -> None:
+        nonlocal asked
         for number in numbers:
+            asked += 1
             began = time.perf_counter()
             with contextlib.suppress(OSError, aiohttp.ClientError, NoAnswer):
                 wrong = await ask(number)
@@ -163,8 +210,8 @@ async def timed(
                     wrongs.append(wrong)
 
     began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(min(connections, count))))
-    return answers_of(seconds, time.perf_counter() - began, count, wrongs)
+    await asyncio.gather(*(client() for _ in range(connections)))
+    return answers_of(seconds, time.perf_counter() - began, asked, wrongs)
 
 
 def answers_of(

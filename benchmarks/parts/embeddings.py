@@ -15,13 +15,15 @@ from benchmarks.effort import Effort
 from benchmarks.peers.environments import environment
 from benchmarks.peers.line_peer import LinePeer
 from benchmarks.peers.weights import published
+from benchmarks.progress import tell
 from benchmarks.report import Report, comparison
-from benchmarks.servers import Running, ours, program
+from benchmarks.servers import Running, ours, program, session
 from benchmarks.texts import mixed_texts
 from benchmarks.turns import (
     OURS,
     Answers,
     Candidate,
+    Entrants,
     NoAnswer,
     answers_of,
     take_turns,
@@ -32,6 +34,7 @@ from tests.integration.server import free_port
 MODEL = "sentence_transformer"
 TEXTS = 400
 CONNECTIONS = 32
+INFINITY = "infinity-emb, bf16"
 LOOPS = (("a loop in bf16, sorted", "bfloat16", 32), ("one by one in fp32", "float32", 1))
 
 
@@ -40,28 +43,31 @@ async def run(effort: Effort) -> Report:
     texts = mixed_texts(TEXTS)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(published(MODEL))
+        tell("    the right vectors")
         with LinePeer("bare_embedder.py", str(folder), "float32", "32") as exact:
             right = (await asyncio.to_thread(exact.ask, texts)).answers
+        tell(f"    starting {OURS}")
         server = stack.enter_context(ours(MODEL))
-        infinity = stack.enter_context(_infinity(folder, effort))
-        async with aiohttp.ClientSession() as http:
+        entrants = Entrants(stack)
+        infinity = entrants.enter(INFINITY, partial(_infinity, folder, effort))
+        async with session() as http:
             asking = _Asking(http, texts, right)
-            candidates = [
-                Candidate(OURS, partial(asking.ours, server), server.processes),
-                Candidate(
-                    "infinity-emb, bf16", partial(asking.openai, infinity), infinity.processes
-                ),
-            ]
+            candidates = [Candidate(OURS, partial(asking.ours, server), server.processes)]
+            if infinity is not None:
+                ask = partial(asking.openai, infinity)
+                candidates.append(Candidate(INFINITY, ask, infinity.processes))
             for name, dtype, batch in LOOPS:
-                loop = LinePeer("bare_embedder.py", str(folder), dtype, str(batch))
-                stack.enter_context(loop)
-                candidates.append(Candidate(name, partial(asking.loop, loop), loop.processes))
-            outcomes = await take_turns(candidates, effort.rounds)
+                start = partial(LinePeer, "bare_embedder.py", str(folder), dtype, str(batch))
+                loop = entrants.enter(name, start)
+                if loop is not None:
+                    ask = partial(asking.loop, loop)
+                    candidates.append(Candidate(name, ask, loop.processes))
+            outcomes = await take_turns(candidates, effort.rounds, f"{TEXTS} texts")
     text = (
         f"{TEXTS} texts of 3 to 200 words; servers are asked over {CONNECTIONS} connections, and "
         "loops get all at once, so that their p50 and p99 count from the start of the work."
     )
-    return Report(f"{text}\n\n{comparison(outcomes)}")
+    return Report(f"{text}\n\n{comparison([*outcomes, *entrants.absent])}")
 
 
 class _Asking:
@@ -125,7 +131,7 @@ def _infinity(folder: Path, effort: Effort) -> Iterator[Running]:
     command += ["--no-bettertransformer", "--host", "127.0.0.1", "--port", str(port)]
     quiet = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
     with (
-        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        tempfile.TemporaryDirectory() as name,
         program(command, f"{url}/health", quiet, Path(name)) as pid,
     ):
         yield Running(url, pid)

@@ -22,6 +22,7 @@ import uvloop
 from aiohttp import web
 
 from benchmarks.effort import Effort
+from benchmarks.progress import tell
 from benchmarks.report import Report, number, table
 from tests.fake_torchserve import FakeTorchServe
 from tests.integration.server import Server
@@ -218,23 +219,23 @@ def _sidecar() -> Iterator[tuple[int, int]]:
 
 async def run(effort: Effort) -> Report:
     """Return one table: a row for each number of connections."""
-    rows = await asyncio.to_thread(_rows, effort)
-    head = ["connections", "µs of CPU each", "bare", "ratio", "answers/s", "bare"]
-    return Report(table([*head, "p50 ms", "bare"], rows))
-
-
-def _rows(effort: Effort) -> list[list[str]]:
     rows = []
     with _sidecar() as sidecar, _process(serve_bare) as bare:
+
+        async def measure(server: tuple[int, int], connections: int) -> Load:
+            return await asyncio.to_thread(_measure, *server, connections, effort.seconds)
+
         for server in (sidecar, bare):
-            _measure(*server, max(CONNECTIONS), effort.seconds)  # warms up
+            await measure(server, max(CONNECTIONS))  # warms up
         for connections in CONNECTIONS:
+            tell(f"    {connections} connections")
             pairs = [
-                [_measure(*server, connections, effort.seconds) for server in (sidecar, bare)]
+                [await measure(server, connections) for server in (sidecar, bare)]
                 for _ in range(effort.rounds)
             ]
             rows.append(_row(connections, pairs))
-    return rows
+    head = ["connections", "µs of CPU each", "bare", "ratio", "answers/s", "bare"]
+    return Report(table([*head, "p50 ms", "bare"], rows))
 
 
 def _row(connections: int, pairs: Sequence[Sequence[Load]]) -> list[str]:

@@ -6,6 +6,7 @@ import psutil
 
 from benchmarks.effort import Effort
 from benchmarks.process_tree import MIB, own_cpu_seconds
+from benchmarks.progress import tell
 from benchmarks.report import Report, table
 from benchmarks.servers import ours
 
@@ -15,10 +16,12 @@ SECONDS_PER_ROUND = 20.0
 
 async def run(effort: Effort) -> Report:
     """Return one table."""
+    tell(f"    starting {len(MODELS)} models")
     with ours(*MODELS) as server:
         sidecar = psutil.Process(server.pid)
         await asyncio.sleep(SECONDS_PER_ROUND)  # what starts behind readiness is over
         seconds = SECONDS_PER_ROUND * effort.rounds
+        tell(f"    looking for {seconds:g} seconds")
         before = own_cpu_seconds(sidecar), server.processes.cpu_seconds()
         await asyncio.sleep(seconds)
         alone = own_cpu_seconds(sidecar) - before[0]

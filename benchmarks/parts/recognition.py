@@ -5,7 +5,7 @@ import contextlib
 import functools
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,11 +19,21 @@ from benchmarks.machine import cores
 from benchmarks.peers.environments import HERE, environment
 from benchmarks.peers.line_peer import LinePeer
 from benchmarks.peers.weights import published
-from benchmarks.report import Report, comparison
-from benchmarks.servers import ours, unpacked
+from benchmarks.progress import tell
+from benchmarks.report import Plot, Report, comparison, real_time_panel
+from benchmarks.servers import ours, session, unpacked
 from benchmarks.speech_server import joined, wav
-from benchmarks.turns import OURS, Answers, Candidate, answers_of, take_turns, timed
-from tests.integration.speech_client import Audio, speak, transcribe
+from benchmarks.turns import (
+    OURS,
+    Answers,
+    Candidate,
+    Entrants,
+    NoAnswer,
+    answers_of,
+    take_turns,
+    timed,
+)
+from tests.integration.speech_client import Audio, speak
 from tests.sentences import SENTENCES
 
 RECOGNISER = "whisper_tiny_en"
@@ -31,6 +41,10 @@ ACTIVITY = "silero_vad"
 VOICE = "hibari_tts"
 PAUSE = 0.3  # seconds between sentences
 RATE = 16000
+ALONE = "faster-whisper, int8"
+WORKERS = "faster-whisper, int8, two workers"
+BATCHED = "faster-whisper, int8, batched"
+ONNX = "onnx-asr, int8"
 Each = TypeVar("Each")
 
 
@@ -39,70 +53,89 @@ class Clip(NamedTuple):
 
     file: Path
     said: str
+    seconds: float
 
 
 async def run(effort: Effort) -> Report:
-    """Return a table for each kind of work."""
+    """Return a table for each kind of work, and a plot of real-time factors."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(unpacked(RECOGNISER))
+        tell(f"    starting {OURS}")
         server = stack.enter_context(ours(RECOGNISER, ACTIVITY, VOICE))
-        async with aiohttp.ClientSession(server.url) as http:
-            spoken = [await speak(http, text, model=VOICE) for text in SENTENCES]
-            clips = [await asyncio.to_thread(_clip, spoken, at, 10.0, folder) for at in range(8)]
-            minute = await asyncio.to_thread(_clip, spoken, 0, 60.0, folder)
-            peers = _Peers(stack, effort)
-            work = {
-                "A clip of 10 s": ([clips[0]], ("alone", "onnx")),
-                "Eight clips of 10 s at once": (clips, ("workers", "alone", "onnx")),
-                "A clip of 60 s": ([minute], ("batched", "alone", "onnx")),
-            }
-            texts = []
-            for name, (files, beside) in work.items():
+        entrants = Entrants(stack)
+        peers = {
+            name: entrants.enter(name, functools.partial(start, stack, effort))
+            for name, start in PEERS.items()
+        }
+        async with session(server.url) as http:
+            works = await _works(http, folder)
+            found = {}
+            for work in works:
                 candidates = [
-                    Candidate(OURS, functools.partial(_ours, http, files), server.processes)
+                    Candidate(OURS, functools.partial(_ours, http, work.clips), server.processes)
                 ]
-                for each in beside:
-                    peer = peers.get(each)
-                    asked = functools.partial(_asked, peer, files)
-                    candidates.append(Candidate(NAMES[each], asked, peer.processes))
-                outcomes = await take_turns(candidates, effort.rounds)
-                texts.append(f"**{name}**\n\n{comparison(outcomes)}")
-    return Report("\n\n".join(texts))
+                for name in work.beside:
+                    peer = peers[name]
+                    if peer is not None:
+                        asked = functools.partial(_asked, peer, work.clips)
+                        candidates.append(Candidate(name, asked, peer.processes))
+                absent = [each for each in entrants.absent if each.name in work.beside]
+                outcomes = await take_turns(candidates, effort.rounds, work.name)
+                found[work] = [*outcomes, *absent]
+    texts = [
+        f"**{work.name}**\n\n{comparison(outcomes, work.sound)}" for work, outcomes in found.items()
+    ]
+    panel = real_time_panel({work.short: (each, work.sound) for work, each in found.items()})
+    return Report("\n\n".join(texts), [Plot("recognition", "Whisper tiny.en", [panel])])
 
 
-NAMES = {
-    "alone": "faster-whisper, int8",
-    "workers": "faster-whisper, int8, two workers",
-    "batched": "faster-whisper, int8, batched",
-    "onnx": "onnx-asr, int8",
+class _Work(NamedTuple):
+    """Clips that are heard together, and the peers that hear them too."""
+
+    name: str
+    short: str
+    clips: tuple[Clip, ...]
+    beside: tuple[str, ...]
+
+    @property
+    def sound(self) -> dict[str, float]:
+        """The seconds that each candidate hears."""
+        return dict.fromkeys((OURS, *self.beside), sum(clip.seconds for clip in self.clips))
+
+
+async def _works(http: aiohttp.ClientSession, folder: Path) -> list[_Work]:
+    """Return all work, spoken by our own voice into *folder*."""
+    tell("    speaking the clips")
+    spoken = [await speak(http, text, model=VOICE) for text in SENTENCES]
+    clips = [await asyncio.to_thread(_clip, spoken, at, 10.0, folder) for at in range(8)]
+    minute = await asyncio.to_thread(_clip, spoken, 0, 60.0, folder)
+    return [
+        _Work("A clip of 10 s", "10 s", (clips[0],), (ALONE, ONNX)),
+        _Work("Eight clips of 10 s at once", "8 × 10 s", tuple(clips), (WORKERS, ALONE, ONNX)),
+        _Work("A clip of 60 s", "60 s", (minute,), (BATCHED, ALONE, ONNX)),
+    ]
+
+
+def _faster_whisper(how: str, stack: contextlib.ExitStack, effort: Effort) -> LinePeer:
+    weights = stack.enter_context(published(RECOGNISER))
+    arguments = (str(weights), how, str(len(cores())))
+    python = environment("faster_whisper", effort.environments)
+    return LinePeer("faster_whisper_alone.py", *arguments, python=python)
+
+
+def _onnx(stack: contextlib.ExitStack, effort: Effort) -> LinePeer:
+    activity = stack.enter_context(published(ACTIVITY))
+    arguments = (str(_exported(effort)), str(activity), "int8")
+    python = environment("onnx_asr", effort.environments)
+    return LinePeer("onnx_asr_alone.py", *arguments, python=python)
+
+
+PEERS: dict[str, Callable[[contextlib.ExitStack, Effort], LinePeer]] = {
+    ALONE: functools.partial(_faster_whisper, "alone"),
+    WORKERS: functools.partial(_faster_whisper, "workers"),
+    BATCHED: functools.partial(_faster_whisper, "batched"),
+    ONNX: _onnx,
 }
-
-
-class _Peers:
-    """Starts each peer when it is first asked for."""
-
-    def __init__(self, stack: contextlib.ExitStack, effort: Effort) -> None:
-        self._stack, self._effort = stack, effort
-        self._peers: dict[str, LinePeer] = {}
-
-    def get(self, name: str) -> LinePeer:
-        """Return the peer *name*, which runs."""
-        if name not in self._peers:
-            peer = self._onnx() if name == "onnx" else self._faster_whisper(name)
-            self._peers[name] = self._stack.enter_context(peer)
-        return self._peers[name]
-
-    def _faster_whisper(self, how: str) -> LinePeer:
-        weights = self._stack.enter_context(published(RECOGNISER))
-        arguments = (str(weights), how, str(len(cores())))
-        python = environment("faster_whisper", self._effort.environments)
-        return LinePeer("faster_whisper_alone.py", *arguments, python=python)
-
-    def _onnx(self) -> LinePeer:
-        activity = self._stack.enter_context(published(ACTIVITY))
-        arguments = (str(_exported(self._effort)), str(activity), "int8")
-        python = environment("onnx_asr", self._effort.environments)
-        return LinePeer("onnx_asr_alone.py", *arguments, python=python)
 
 
 def _exported(effort: Effort) -> Path:
@@ -123,7 +156,12 @@ async def _ours(http: aiohttp.ClientSession, clips: Sequence[Clip]) -> Answers:
 
     async def ask(number: int) -> None:
         data = await asyncio.to_thread(clips[number].file.read_bytes)
-        heard[number] = str((await transcribe(http, data))["transcription"])
+        form = aiohttp.FormData()
+        form.add_field("file", data, filename="clip.wav", content_type="audio/wav")
+        async with http.post("/transcribe", data=form) as response:
+            if response.status != 200:
+                raise NoAnswer(response.status)
+            heard[number] = (await response.json())["transcription"]
 
     answers = await timed(ask, len(clips), len(clips))
     return answers._replace(
@@ -148,7 +186,7 @@ def _clip(spoken: Sequence[Audio], first: int, seconds: float, folder: Path) -> 
     whole[: len(samples)] = samples
     file = folder / f"clip{first}-{seconds:g}.wav"
     file.write_bytes(wav(whole, RATE))
-    return Clip(file, " ".join(_turned(SENTENCES, first, count)))
+    return Clip(file, " ".join(_turned(SENTENCES, first, count)), seconds)
 
 
 def _turned(every: Sequence[Each], first: int, count: int) -> list[Each]:

@@ -4,11 +4,11 @@ Ours, TorchServe called directly in several settings, and other servers, at seve
 connections.
 """
 
-import asyncio
 import contextlib
 import json
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from benchmarks.effort import Effort
 from benchmarks.http_load import run_load
@@ -20,9 +20,20 @@ from benchmarks.peers.example_servers import (
     ROW,
     example_server,
 )
-from benchmarks.report import Plot, Report, comparison
+from benchmarks.progress import tell
+from benchmarks.report import Panel, Plot, Report, comparison
 from benchmarks.servers import Direct, Running, ours, torchserve, unpacked
-from benchmarks.turns import OURS, Answers, Candidate, Outcome, best, ratio, take_turns
+from benchmarks.turns import (
+    OURS,
+    Answers,
+    Candidate,
+    Entrants,
+    Outcome,
+    Turn,
+    best,
+    ratio,
+    take_turns,
+)
 
 CONNECTIONS = (1, 16, 64, 256)
 SETTINGS = (Direct(1, 1), Direct(64, 1), Direct(128, 5))
@@ -32,21 +43,18 @@ OUR_PATTERN = rf'"result":%[*{NUMBER}'
 
 async def run(effort: Effort) -> Report:
     """Return a table for each number of connections, and a plot of all."""
-    if shutil.which("wrk") is None:
-        raise FileNotFoundError("this part needs wrk (your system's package of that name)")
     expected = expected_answer()
+    outcomes: dict[int, list[Outcome]] = {}
     with contextlib.ExitStack() as stack:
-        asked = _start(stack, effort)
-        outcomes = {
-            connections: await take_turns(
-                [
-                    Candidate(name, _work(each, expected, connections, effort), each[0].processes)
-                    for name, each in asked.items()
-                ],
-                effort.rounds,
-            )
-            for connections in CONNECTIONS
-        }
+        entrants = Entrants(stack)
+        asked = _start(stack, entrants, effort)
+        for connections in CONNECTIONS:
+            candidates = [
+                Candidate(name, each.load(expected, connections, effort), each.server.processes)
+                for name, each in asked.items()
+            ]
+            taken = await take_turns(candidates, effort.rounds, f"{connections} connections")
+            outcomes[connections] = [*taken, *entrants.absent]
     texts = []
     for count, found in outcomes.items():
         title = f"**{count} connection{'s' if count > 1 else ''}**"
@@ -61,56 +69,72 @@ def expected_answer() -> float:
     return answer
 
 
-Asked = tuple[Running, str, str]  # a server, the body that it is sent, and the answer's pattern
+class _Asked(NamedTuple):
+    """A server, the body that it is sent, and the pattern of its answer."""
 
+    server: Running
+    body: str
+    pattern: str
 
-def _start(stack: contextlib.ExitStack, effort: Effort) -> dict[str, Asked]:
-    server = stack.enter_context(ours(EXAMPLE))
-    predict = server._replace(url=f"{server.url}/predict")
-    asked: dict[str, Asked] = {OURS: (predict, OUR_BODY, OUR_PATTERN)}
-    for direct in SETTINGS:
-        running = stack.enter_context(torchserve(EXAMPLE, direct))
-        asked[direct.name] = (running, json.dumps(ROW), NUMBER)
-    for peer in EXAMPLE_SERVERS:
-        running = stack.enter_context(example_server(peer, effort.environments))
-        asked[peer.name] = (running, peer.body, peer.pattern)
-    return asked
-
-
-def _work(
-    asked: Asked, expected: float, connections: int, effort: Effort
-) -> Callable[[], Awaitable[Answers]]:
-    server, body, pattern = asked
-
-    async def work() -> Answers:
-        return await asyncio.to_thread(
+    def load(
+        self, expected: float, connections: int, effort: Effort
+    ) -> Callable[[], Awaitable[Answers]]:
+        """Return what asks it over *connections*."""
+        return partial(
             run_load,
-            server.url,
-            body,
-            pattern,
+            self.server.url,
+            self.body,
+            self.pattern,
             expected,
             connections=connections,
             seconds=effort.seconds,
         )
 
-    return work
+
+def _start(stack: contextlib.ExitStack, entrants: Entrants, effort: Effort) -> dict[str, _Asked]:
+    """Start every server, once for all loads."""
+    tell(f"    starting {OURS}")
+    server = stack.enter_context(ours(EXAMPLE))
+    predict = server._replace(url=f"{server.url}/predict")
+    asked = {OURS: _Asked(predict, OUR_BODY, OUR_PATTERN)}
+    for direct in SETTINGS:
+        running = entrants.enter(direct.name, partial(torchserve, EXAMPLE, direct))
+        if running is not None:
+            asked[direct.name] = _Asked(running, json.dumps(ROW), NUMBER)
+    for peer in EXAMPLE_SERVERS:
+        start = partial(example_server, peer, effort.environments)
+        running = entrants.enter(peer.name, start)
+        if running is not None:
+            asked[peer.name] = _Asked(running, peer.body, peer.pattern)
+    return asked
 
 
 def _beside_best(outcomes: Sequence[Outcome]) -> str:
     """Say how we stand beside the setting of TorchServe that is best at this load."""
     named = {each.name: each for each in outcomes}
-    quickest = best(named[direct.name] for direct in SETTINGS)
+    settings = [named[direct.name] for direct in SETTINGS]
+    if all(each.refusal is not None for each in settings):
+        return "No setting of TorchServe's can be compared with."
+    quickest = best(settings)
     beside = ratio(named[OURS], quickest)
     shown = beside if isinstance(beside, str) else f"{beside:.2f}"
     return f"Beside the best setting of TorchServe's at this load ({quickest.name}): {shown}"
 
 
 def _plot(outcomes: Mapping[int, Sequence[Outcome]]) -> Plot:
-    lines: dict[str, list[tuple[float, float]]] = {}
+    panels = [
+        Panel("connections", "answers per second", _lines(outcomes, lambda turn: turn.per_second)),
+        Panel("connections", "p99, ms", _lines(outcomes, lambda turn: turn.answers.p99_ms)),
+    ]
+    return Plot("small_network", "The example network", panels)
+
+
+def _lines(
+    outcomes: Mapping[int, Sequence[Outcome]], figure: Callable[[Turn], float]
+) -> dict[str, list[tuple[float | str, float]]]:
+    lines: dict[str, list[tuple[float | str, float]]] = {}
     for connections, found in outcomes.items():
         for each in found:
             if each.refusal is None:
-                point = (connections, each.median(lambda turn: turn.per_second))
-                lines.setdefault(each.name, []).append(point)
-    title = "The example network: answers per second"
-    return Plot("small_network", title, "connections", "answers per second", lines)
+                lines.setdefault(each.name, []).append((connections, each.median(figure)))
+    return lines

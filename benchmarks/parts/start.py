@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks.effort import Effort
 from benchmarks.process_tree import ProcessTree
+from benchmarks.progress import tell
 from benchmarks.report import Report, table
 from benchmarks.servers import ROOT, answers
 from tests.integration.server import free_port, wait_for
@@ -16,14 +17,17 @@ from tests.integration.server import free_port, wait_for
 
 async def run(effort: Effort) -> Report:
     """Return one table: until it answers at all, and until every model is loaded."""
-    starts = [_start() for _ in range(effort.rounds)]
+    starts = []
+    for number in range(1, effort.rounds + 1):
+        tell(f"    start {number} of {effort.rounds}")
+        starts.append(_start())
     alive, ready = (median(each) for each in zip(*starts, strict=True))
     rows = [["answers `/livez`", f"{alive:.1f}"], ["answers `/readyz` with 200", f"{ready:.1f}"]]
     return Report(table(["`scripts/serve`", "s"], rows))
 
 
 def _start() -> tuple[float, float]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         log = folder / "output.log"
         began = time.monotonic()

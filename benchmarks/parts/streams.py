@@ -10,60 +10,111 @@ import aiohttp
 import av
 
 from benchmarks.effort import Effort
+from benchmarks.progress import tell
 from benchmarks.report import Report, table
-from benchmarks.servers import ours
+from benchmarks.servers import ours, session
 from benchmarks.texts import long_text
 from sidecar.schemas.synthesis import OutputFormat
 from sidecar.speech.output_formats import FORMATS
+from tests.integration.speech_client import decoded
 
 VOICE = "hibari_tts"
 CHARACTERS = 3000
 CLIENTS = 8
+CROWDS = 3  # for each round, so that there is a 95th percentile
+PAUSE_SECONDS = 0.5  # after a crowd, in which its work ends
+FASTEST_SPEECH = 25.0  # characters a second; an answer with fewer seconds lacks some of the text
 
 
 class Streamed(NamedTuple):
-    """Seconds until a player could begin, and until all had come."""
+    """Seconds until a player could begin, until all had come, and of sound in it.
+
+    A player needs *size* bytes to begin.
+    """
 
     sound: float
+    size: int
     total: float
+    audio: float
 
 
 async def run(effort: Effort) -> Report:
-    """Return one table."""
+    """Return one table.  Raises ValueError for an answer that is not the whole text."""
     text = long_text(CHARACTERS)
     rows = []
     with ours(VOICE) as server:
-        async with aiohttp.ClientSession(server.url) as http:
+        async with session(server.url) as http:
             for name in FORMATS:
-                alone = [await _stream(http, text, name) for _ in range(effort.rounds + 1)][1:]
+                tell(f"    {name}")
+                alone = [await _whole(http, text, name) for _ in range(effort.rounds + 1)][1:]
+                size = max(each.size for each in alone)
                 crowd = [
-                    each.sound
-                    for _ in range(effort.rounds)
-                    for each in await asyncio.gather(
-                        *(_stream(http, text, name) for _ in range(CLIENTS))
-                    )
+                    each
+                    for _ in range(effort.rounds * CROWDS)
+                    for each in await _crowd(http, text, name, size)
                 ]
                 first = statistics.median(each.sound for each in alone)
                 last = statistics.median(each.total for each in alone)
+                factor = statistics.median(each.total / each.audio for each in alone)
                 p95 = statistics.quantiles(crowd, n=20)[-1]
-                rows.append([name, f"{first:.3f}", f"{last:.2f}", f"{p95:.2f}"])
-    head = ["", "first sound, s", "all, s", f"first sound with {CLIENTS} clients, p95, s"]
+                figures = (f"{first:.3f}", f"{last:.2f}", f"{factor:.4f}", f"{p95:.3f}")
+                rows.append([f"`{name}`", *figures])
+    head = ["", "first sound, s", "all, s", "real-time factor"]
+    head.append(f"first sound with {CLIENTS} clients, p95, s")
     return Report(f"{len(text)} characters with `{VOICE}`:\n\n{table(head, rows)}")
 
 
-async def _stream(http: aiohttp.ClientSession, text: str, name: OutputFormat) -> Streamed:
-    body = {"text": text, "model": VOICE, "output_format": name, "enable_streaming": True}
+async def _whole(http: aiohttp.ClientSession, text: str, name: OutputFormat) -> Streamed:
+    """Hear all of *text*."""
     arrived: list[tuple[float, int]] = []  # seconds, and bytes so far
     data = bytearray()
     began = time.perf_counter()
-    async with http.post("/synthesize", json=body) as response:
+    async with http.post("/synthesize", json=_body(text, name)) as response:
         response.raise_for_status()
         async for chunk in response.content.iter_any():
             data += chunk
             arrived.append((time.perf_counter() - began, len(data)))
     total = time.perf_counter() - began
-    sound = next(at for at, size in arrived if _audible(bytes(data[:size]), name))
-    return Streamed(sound, total)
+    sound, size = next(each for each in arrived if _audible(bytes(data[: each[1]]), name))
+    audio = (await asyncio.to_thread(decoded, bytes(data), name)).seconds
+    if audio < len(text) / FASTEST_SPEECH:
+        raise ValueError(f"{name}: {len(text)} characters were said in {audio:.1f} s")
+    return Streamed(sound, size, total, audio)
+
+
+async def _crowd(
+    http: aiohttp.ClientSession, text: str, name: OutputFormat, size: int
+) -> list[float]:
+    """Return when each of several clients had *size* bytes, with which a player can begin.
+
+    None of them leaves before all have.  What came is looked at when all have left.
+    """
+    everybody = asyncio.Barrier(CLIENTS)
+    came: list[bytes] = []
+
+    async def hear() -> float:
+        data = bytearray()
+        began = time.perf_counter()
+        async with http.post("/synthesize", json=_body(text, name)) as response:
+            response.raise_for_status()
+            async for chunk in response.content.iter_any():
+                data += chunk
+                if len(data) >= size:
+                    break
+            heard = time.perf_counter() - began
+            await everybody.wait()
+        came.append(bytes(data))
+        return heard
+
+    times = await asyncio.gather(*(hear() for _ in range(CLIENTS)))
+    if not all(_audible(data, name) for data in came):
+        raise ValueError(f"{name}: a client had nothing to hear after {size} bytes")
+    await asyncio.sleep(PAUSE_SECONDS)
+    return times
+
+
+def _body(text: str, name: OutputFormat) -> dict[str, object]:
+    return {"text": text, "model": VOICE, "output_format": name, "enable_streaming": True}
 
 
 def _audible(data: bytes, name: OutputFormat) -> bool:

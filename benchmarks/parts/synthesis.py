@@ -21,13 +21,15 @@ from benchmarks.peers.environments import environment
 from benchmarks.peers.line_peer import LinePeer
 from benchmarks.peers.weights import published
 from benchmarks.process_tree import ProcessTree
-from benchmarks.report import Report, comparison
-from benchmarks.servers import Running, ours, program
+from benchmarks.progress import tell
+from benchmarks.report import Plot, Report, comparison, real_time_panel
+from benchmarks.servers import Running, ours, program, session
 from benchmarks.speech_server import wav
 from benchmarks.turns import (
     OURS,
     Answers,
     Candidate,
+    Entrants,
     NoAnswer,
     answers_of,
     take_turns,
@@ -40,6 +42,7 @@ from tests.sentences import SENTENCES
 VOICE, JOE, RECOGNISER = "hibari_tts", "joe_tts", "whisper_tiny_en"
 COUNTS = {VOICE: 16, JOE: 6}  # of sentences; joe's network is ten times as large
 OWN = "its own runtime, one after another"
+PIPER = "Piper's server"
 
 Said = dict[int, Callable[[], Audio]]  # by the sentence; decoding it is nobody's work
 Ask = Callable[[int, Said], Awaitable[Answers]]
@@ -47,36 +50,40 @@ Speak = Callable[[str], Awaitable[bytes]]
 
 
 async def run(effort: Effort) -> Report:
-    """Return a table for each voice and kind of work."""
+    """Return a table for each voice and kind of work, and a plot of real-time factors."""
     with contextlib.ExitStack() as stack:
+        tell(f"    starting {OURS}")
         server = stack.enter_context(ours(VOICE, JOE, RECOGNISER, "silero_vad"))
-        hibari = LinePeer("hibari_alone.py", python=environment("hibari", effort.environments))
-        stack.enter_context(hibari)
-        piper = stack.enter_context(_piper(effort))
-        async with aiohttp.ClientSession() as http:
+        entrants = Entrants(stack)
+        hibari = entrants.enter(OWN, functools.partial(_hibari, effort))
+        piper = entrants.enter(PIPER, functools.partial(_piper, effort))
+        async with session() as http:
             hears = {voice: _Listener(server, SENTENCES[:many]) for voice, many in COUNTS.items()}
-            own = functools.partial(hears[VOICE].lines, hibari)
-            says = functools.partial(_piper_says, http, piper)
-            served = functools.partial(hears[JOE].client, says)
-            texts = []
-            for voice, label, theirs, processes in (
-                (VOICE, OWN, own, hibari.processes),
-                (JOE, "Piper's server", served, piper.processes),
-            ):
-                say = functools.partial(_ours, http, server, voice)
-                mine = functools.partial(hears[voice].client, say)
+            peers: dict[str, tuple[Ask, ProcessTree]] = {}
+            if hibari is not None:
+                peers[OWN] = (functools.partial(hears[VOICE].lines, hibari), hibari.processes)
+            if piper is not None:
+                says = functools.partial(_piper_says, http, piper)
+                peers[PIPER] = (functools.partial(hears[JOE].client, says), piper.processes)
+            texts, works = [], {}
+            for voice, peer in ((VOICE, OWN), (JOE, PIPER)):
+                listener = hears[voice]
+                mine = functools.partial(
+                    listener.client, functools.partial(_ours, http, server, voice)
+                )
                 for connections in (1, COUNTS[voice]):
-                    outcomes = await take_turns(
-                        [
-                            hears[voice].candidate(OURS, mine, connections, server.processes),
-                            hears[voice].candidate(label, theirs, connections, processes),
-                        ],
-                        effort.rounds,
-                    )
+                    candidates = [listener.candidate(OURS, mine, connections, server.processes)]
+                    if peer in peers:
+                        ask, processes = peers[peer]
+                        candidates.append(listener.candidate(peer, ask, connections, processes))
                     how = "one after another" if connections == 1 else "at once"
                     title = f"`{voice}`, {COUNTS[voice]} sentences {how}"
-                    texts.append(f"**{title}**\n\n{comparison(outcomes)}")
-    return Report("\n\n".join(texts))
+                    outcomes = await take_turns(candidates, effort.rounds, title)
+                    outcomes += [each for each in entrants.absent if each.name == peer]
+                    texts.append(f"**{title}**\n\n{comparison(outcomes, listener.sound)}")
+                    works[f"{voice},\n{how}"] = (outcomes, dict(listener.sound))
+    plot = Plot("synthesis", "Speech", [real_time_panel(works)])
+    return Report("\n\n".join(texts), [plot])
 
 
 class _Listener:
@@ -84,6 +91,7 @@ class _Listener:
 
     def __init__(self, server: Running, sentences: Sequence[str]) -> None:
         self._server, self._sentences = server, sentences
+        self.sound: dict[str, float] = {}  # seconds of all sentences, by who said them
 
     def candidate(self, name: str, ask: Ask, connections: int, processes: ProcessTree) -> Candidate:
         """Return the candidate *name*, which *ask* asks over *connections*.
@@ -94,8 +102,11 @@ class _Listener:
         heard: list[float] = []
 
         async def check() -> str | None:
+            if not said:
+                return "nothing was said"
             spoken = {at: said[at]() for at in sorted(said)}
             seconds = [each.seconds for each in spoken.values()]
+            self.sound[name] = sum(seconds)
             if heard:
                 return other_lengths(seconds, heard)
             heard.extend(seconds)
@@ -152,12 +163,16 @@ async def _post(http: aiohttp.ClientSession, url: str, body: object) -> bytes:
         return await response.read()
 
 
+def _hibari(effort: Effort) -> LinePeer:
+    return LinePeer("hibari_alone.py", python=environment("hibari", effort.environments))
+
+
 @contextlib.contextmanager
 def _piper(effort: Effort) -> Iterator[Running]:
     """Run Piper's own server with joe's published graph."""
     python = environment("piper", effort.environments)
     url = f"http://127.0.0.1:{(port := free_port())}"
-    with published(JOE) as folder, tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with published(JOE) as folder, tempfile.TemporaryDirectory() as name:
         (graph,) = folder.glob("*.onnx")
         command = [python, "-m", "piper.http_server", "--model", str(graph)]
         command += ["--host", "127.0.0.1", "--port", str(port)]

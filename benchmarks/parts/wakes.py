@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.effort import Effort
+from benchmarks.progress import tell
 from benchmarks.report import Report, table
 from benchmarks.servers import Running, ours, unpacked
 from tests.integration.server import SECRET
@@ -40,6 +41,7 @@ async def run(effort: Effort) -> Report:
                 wakes, bare = [], []
                 with unpacked(model) as folder:
                     for number in range(effort.rounds + 1):
+                        tell(f"    {model}: " + (f"wake {number}" if number else "warm-up"))
                         wake = await _wake(http, model, inputs)
                         loaded = await asyncio.to_thread(_bare, server, folder)
                         if number:  # the first one tries out what it can

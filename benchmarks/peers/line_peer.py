@@ -47,9 +47,8 @@ class LinePeer:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+        ProcessTree(self._process.pid).end()
+        self._process.communicate()
 
     def ask(self, inputs: Sequence[Any]) -> Took:
         """Return what the peer made of *inputs*, together."""

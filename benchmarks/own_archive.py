@@ -67,7 +67,12 @@ def our_server(
     """Run our server with *copies* of the archive; its address is that of the first one."""
     store = pack(folder, pass_ms, copies=copies, most_workers=most_workers)
     (folder / "models.json").write_text('{"models": {}}')
-    server = Server(folder, models_file=str(folder / "models.json"), model_store=str(store))
+    server = Server(
+        folder,
+        models_file=str(folder / "models.json"),
+        model_store=str(store),
+        zero_scaling="false",
+    )
     with server.running():
         assert server.process is not None
         for name in _names(copies):

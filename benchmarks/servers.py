@@ -53,10 +53,14 @@ class Direct(NamedTuple):
 
 @contextmanager
 def ours(*models: str, **settings: str) -> Iterator[Running]:
-    """Run the sidecar and its TorchServe with *models* alone, as `scripts/serve` starts them."""
+    """Run the sidecar and its TorchServe with *models* alone, as `scripts/serve` starts them.
+
+    Models do not fall asleep while others have their turn, unless *settings* say so.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         catalog = quick_catalog(folder, *models)
+        settings = {"zero_scaling": "false"} | settings
         server = Server(folder, models_file=str(catalog), **settings)
         with server.running():
             assert server.process is not None
@@ -116,7 +120,8 @@ def program(
             raise RuntimeError(f"{command} ended: {log.read_text()[-2000:]}")
         yield process.pid
     finally:
-        ProcessTree(process.pid).end()
+        if process.poll() is None:
+            ProcessTree(process.pid).end()
         process.wait()
 
 

@@ -17,7 +17,7 @@ SECONDS_PER_ROUND = 20.0
 async def run(effort: Effort) -> Report:
     """Return one table."""
     tell(f"    starting {len(MODELS)} models")
-    with ours(*MODELS) as server:
+    with ours(*MODELS, zero_scaling="true") as server:
         sidecar = psutil.Process(server.pid)
         await asyncio.sleep(SECONDS_PER_ROUND)  # what starts behind readiness is over
         seconds = SECONDS_PER_ROUND * effort.rounds

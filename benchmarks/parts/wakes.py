@@ -35,7 +35,7 @@ HEAD = ("Model", "wake", "bare process", "of which torch", "handler", "model", "
 async def run(effort: Effort) -> Report:
     """Return one table; wakes and bare loads take turns."""
     rows = []
-    with ours(*INPUTS) as server:
+    with ours(*INPUTS, zero_scaling="true") as server:
         async with aiohttp.ClientSession(server.url) as http:
             for model, inputs in INPUTS.items():
                 wakes, bare = [], []

@@ -23,6 +23,7 @@ from sidecar.torchserve.process import render_config
 from tests.integration.server import Server, free_port, quick_catalog, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
+LOG = "output.log"  # of a program, in its folder
 ANSWER_SECONDS = 120.0  # an answer that comes later failed
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave their core to the others
 
@@ -105,7 +106,7 @@ def program(
     command: Sequence[str], ready: str, environment: Mapping[str, str], folder: Path
 ) -> Iterator[int]:
     """Run *command* in *folder* and give its process id, once the address *ready* answers."""
-    log = folder / "output.log"
+    log = folder / LOG
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -135,10 +136,11 @@ def session(base: str | None = None, **headers: str) -> aiohttp.ClientSession:
     )
 
 
-def answers(url: str, body: bytes | None = None) -> bool:
-    """Whether *url* answers with 200, to a POST of *body* if there is one."""
+def answers(url: str, body: bytes | None = None, **headers: str) -> bool:
+    """Whether *url* answers with 200, to a POST of *body* with *headers* if there is one."""
     try:
-        with urllib.request.urlopen(url, body, timeout=5) as answer:
+        request = urllib.request.Request(url, body, headers)
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

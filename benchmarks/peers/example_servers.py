@@ -4,16 +4,18 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers.environments import HERE, environment
 from benchmarks.peers.example_network import MAX_BATCH_SIZE, MAX_WAIT_SECONDS
-from benchmarks.servers import Running, program, unpacked
-from tests.integration.server import free_port
+from benchmarks.servers import LOG, Running, answers, program, unpacked
+from tests.integration.server import free_port, wait_for
 
 EXAMPLE = "example"
 ROW = list(range(1, 11))
+JSON = {"Content-Type": "application/json"}
 NUMBER = r"([%d%.e-]+)"  # in Lua's patterns
 
 
@@ -92,6 +94,8 @@ def example_server(server: ExampleServer, environments: Path) -> Iterator[Runnin
         }
         base = f"http://127.0.0.1:{port}"
         with program(command, base + server.ready, variables, folder) as pid:
+            asks = partial(answers, base + server.path, server.body.encode(), **JSON)
+            wait_for(asks, folder / LOG)  # one says that it is ready before its model is
             yield Running(base + server.path, pid)
 
 

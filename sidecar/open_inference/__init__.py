@@ -1,8 +1,8 @@
-"""The Open Inference Protocol, version 2, without its transports: tensors in, tensors out.
+"""The Open Inference Protocol, version 2, independent of HTTP and gRPC: tensors in, tensors out.
 
-datatypes    the types of a tensor's elements
-elements     a tensor's elements: read from JSON or bytes, checked against its shape, written again
-signature    which tensors a model takes and answers
-parameters   what a request says beside its tensors: priority, time-out, the model's own
-exchange     a request's tensors as a model's inputs, and its results as tensors
+datatypes    the datatypes of tensors
+elements     a tensor's elements: reading them from JSON or bytes, and writing them
+signature    which tensors a model takes and returns
+parameters   the parameters of a request: priority, timeout, those of the model
+exchange     conversion of a request's tensors to a model's inputs, and of its results to tensors
 """

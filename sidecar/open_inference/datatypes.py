@@ -1,4 +1,4 @@
-"""The types that a tensor's elements may have, by the protocol's names for them."""
+"""The datatypes of tensors, by the protocol's names."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 from msgspec import Meta
 
 BYTES: Final = "BYTES"
-_LARGEST_LIMIT = 2**63 - 1  # that msgspec takes
+_LARGEST_LIMIT = 2**63 - 1  # the largest bound that msgspec accepts
 
 
 class NumberType(NamedTuple):
-    """A type whose elements are numbers, or true and false.
+    """A datatype whose elements are numbers or booleans.
 
-    *stored* is its form in binary data, *read_as* the one that NumPy can work with; they differ
-    for BF16, which is the upper half of a float32.  *in_json* is what an element must be in JSON.
+    *stored* is its form in binary data, and *read_as* the one that NumPy computes with; they differ
+    for BF16, which is the upper half of a float32.  *in_json* is the type of an element in JSON.
     """
 
     stored: np.dtype[Any]

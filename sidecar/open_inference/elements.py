@@ -1,8 +1,8 @@
-"""A tensor's elements: read from JSON or bytes, checked against its shape, and written again.
+"""A tensor's elements: reading them from JSON or bytes, and writing them.
 
-Nothing is built before it is known to fit: a shape is multiplied out without NumPy, whose numbers
-overflow, and is compared with the bytes that came.  Numbers are NumPy arrays of one dimension, in
-row-major order; elements of the type BYTES are a list.
+Sizes are checked before anything is allocated: the number of elements is computed with Python's
+integers, as NumPy's overflow, and compared with the bytes received.  Numbers are one-dimensional
+NumPy arrays in row-major order; elements of the type BYTES are a list.
 """
 
 import functools
@@ -25,8 +25,8 @@ Buffer = bytes | memoryview
 
 MOST_DIMENSIONS = 16
 STEP = 1 << 15  # elements converted at a time
-PIECE_BYTES = 1 << 18  # of JSON, decoded at a time
-_LENGTH = struct.Struct("<I")  # stands before each element of the type BYTES
+PIECE_BYTES = 1 << 18  # of JSON decoded at a time
+_LENGTH = struct.Struct("<I")  # precedes each element of the type BYTES
 _OPENING = re.compile(rb"[\[ \t\n\r]*")
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 def count_elements(shape: Sequence[int], most: int, field: str) -> int:
     """Return how many elements *shape* has.
 
-    Raises InvalidFields for a shape without any, and PayloadTooLarge for more than *most*.
+    Raises InvalidFields if it has none, and PayloadTooLarge if it has more than *most*.
     """
     if not 0 < len(shape) <= MOST_DIMENSIONS:
         raise InvalidFields(
@@ -44,9 +44,11 @@ def count_elements(shape: Sequence[int], most: int, field: str) -> int:
         raise InvalidFields(
             f"expected dimensions of at least 1, got {list(shape)}", field=f"{field}.shape"
         )
-    count = math.prod(shape)  # of Python's integers, which do not overflow
+    count = math.prod(shape)  # Python's integers do not overflow
     if count > most:
-        raise PayloadTooLarge(f"at most {most:,} elements in a tensor", field=f"{field}.shape")
+        raise PayloadTooLarge(
+            f"expected at most {most:,} elements, got {count:,}", field=f"{field}.shape"
+        )
     return count
 
 
@@ -76,19 +78,20 @@ def _texts(data: memoryview, count: int, field: str) -> list[bytes]:
         start = place + _LENGTH.size
         place = start + _LENGTH.unpack_from(data, place)[0] if start <= len(data) else start
         if place > len(data):
-            raise InvalidFields(f"ends within element {len(found)}", field=field)
+            raise InvalidFields(f"the data ends within element {len(found)}", field=field)
         found.append(bytes(data[start:place]))
     if place < len(data) or len(found) < count:
-        more = " and more bytes" if place < len(data) else ""
+        more = " and further bytes" if place < len(data) else ""
         raise InvalidFields(
-            f"expected {count} elements of BYTES, each after its length, got {len(found)}{more}",
+            f"expected {count} elements of BYTES, each preceded by its length; "
+            f"got {len(found)}{more}",
             field=field,
         )
     return found
 
 
 def from_json(data: Buffer, datatype: str, shape: Sequence[int], field: str) -> Elements:
-    """Return the elements in *data*, valid JSON: a flat list, or lists nested as *shape* says.
+    """Return the elements in *data*: valid JSON, a flat list or lists nested according to *shape*.
 
     Raises InvalidFields.
     """
@@ -97,7 +100,8 @@ def from_json(data: Buffer, datatype: str, shape: Sequence[int], field: str) -> 
     depth = opening[0].count(b"[")
     if depth not in (1, len(shape)):
         raise InvalidFields(
-            f"expected a flat list, or one nested {len(shape)} deep as the shape says", field=field
+            f"expected a flat list, or lists nested {len(shape)} deep according to the shape",
+            field=field,
         )
     try:
         if depth == 1:
@@ -109,7 +113,7 @@ def from_json(data: Buffer, datatype: str, shape: Sequence[int], field: str) -> 
     except msgspec.ValidationError as exc:
         rule, _, place = str(exc).partition(" - at `$")
         raise InvalidFields(rule, field=field + place.rstrip("`")) from exc
-    except msgspec.DecodeError as exc:  # a piece of what is not flat
+    except msgspec.DecodeError as exc:  # a nested list that was cut into pieces
         raise InvalidFields(f"expected a flat list of {datatype}", field=field) from exc
     except (OverflowError, UnicodeEncodeError) as exc:
         raise InvalidFields(f"expected elements of {datatype}: {exc}", field=field) from exc
@@ -124,9 +128,9 @@ def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[list[Any]]:
 
 
 def _decoded_flat(data: Buffer, datatype: str) -> list[Any]:
-    """Return the elements of a flat list; those of a long one of numbers piece by piece.
+    """Return the elements of a flat list.  A long list of numbers is decoded in pieces.
 
-    A decoder cannot be interrupted, and millions of numbers would stop the event loop.
+    The decoder cannot be interrupted, and millions of numbers would block the event loop.
     """
     decode = _decoder(datatype, 1).decode
     if len(data) <= PIECE_BYTES or datatype == BYTES:
@@ -146,7 +150,7 @@ def _check_length(values: Sequence[Any], length: int, field: str) -> None:
 
 
 def _flattened(values: list[Any], lengths: Iterable[int], field: str) -> list[Any]:
-    """Return what the innermost of nested lists hold; *lengths* are those of each level's lists."""
+    """Return the items of the innermost lists; *lengths* has the length of the lists by level."""
     level: list[Any] = [values]
     for length in lengths:
         for each in level:
@@ -156,11 +160,11 @@ def _flattened(values: list[Any], lengths: Iterable[int], field: str) -> list[An
 
 
 def from_values(values: Sequence[Any], datatype: str) -> Elements:
-    """Return the elements that Python's *values* are.  Raises OverflowError, UnicodeEncodeError."""
+    """Return Python *values* as elements.  Raises OverflowError and UnicodeEncodeError."""
     if datatype == BYTES:
         return [value.encode() if isinstance(value, str) else value for value in values]
     numbers = np.empty(len(values), NUMBER_TYPES[datatype].read_as)
-    for start in range(0, len(values), STEP):  # in steps, between which other threads run
+    for start in range(0, len(values), STEP):  # in steps, so that other threads can run in between
         numbers[start : start + STEP] = np.array(values[start : start + STEP], numbers.dtype)
     return numbers
 
@@ -173,10 +177,10 @@ def to_bytes(elements: Elements) -> bytes:
 
 
 def encode_numbers(numbers: Numbers) -> bytes:
-    """Return *numbers* as JSON, nested as they are, in steps between which other threads run."""
+    """Return *numbers* as nested JSON, encoded in steps so that other threads can run."""
     if numbers.size <= STEP:
         return _encode(numbers.tolist())
-    rows = STEP * len(numbers) // numbers.size  # in a step
+    rows = STEP * len(numbers) // numbers.size  # of one step
     if rows == 0:
         return b"[" + b",".join(map(encode_numbers, numbers)) + b"]"
     steps = (numbers[start : start + rows] for start in range(0, len(numbers), rows))
@@ -184,12 +188,12 @@ def encode_numbers(numbers: Numbers) -> bytes:
 
 
 def to_json(elements: Elements, field: str) -> msgspec.Raw:
-    """Return *elements* as a flat list.  Raises InvalidFields for bytes that are not UTF-8."""
+    """Return *elements* as a flat JSON list.  Raises InvalidFields for bytes that are not UTF-8."""
     if not isinstance(elements, list):
         return msgspec.Raw(encode_numbers(elements))
     try:
         return msgspec.Raw(_encode([each.decode() for each in elements]))
     except UnicodeDecodeError as exc:
         raise InvalidFields(
-            "holds bytes that are not text; ask for it with binary_data", field=field
+            "the output is not UTF-8 text; request it with binary_data", field=field
         ) from exc

@@ -1,7 +1,7 @@
-"""A request's tensors as a model's inputs, and its results as tensors.
+"""Conversion of a request's tensors to a model's inputs, and of its results to tensors.
 
-The first dimension of every tensor counts inputs of their own: each becomes one queue entry, and
-shares batches with everybody's.
+The first dimension of every tensor is the number of inputs.  Each input becomes one queue entry,
+which is batched with those of other requests.
 """
 
 import base64
@@ -22,7 +22,7 @@ from sidecar.open_inference.signature import ANY, Signature
 from sidecar.scheduling.entry import Reply
 from sidecar.schemas.open_inference import Datatype, Parameter, TensorFacts
 
-CONTENT_TYPE = "content_type"  # a parameter of an input for a handler that is not ours
+CONTENT_TYPE = "content_type"  # a parameter of inputs for custom handlers
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}(; ?charset=[\w-]{1,32})?", re.ASCII)
 _DATA_URI = re.compile(rb'"data:[^,"\\]*;base64,(?P<data>[A-Za-z0-9+/=]*)"')
 _TEXT_TASKS = frozenset(
@@ -38,7 +38,7 @@ _TEXT_TASKS = frozenset(
         "speech_synthesis",
     }
 )
-_FILES: Mapping[str, str] = {  # tasks whose inputs are files: what /predict calls such an input
+_FILES: Mapping[str, str] = {  # the tasks whose inputs are files, with the field of /predict
     "image_classification": "image",
     "speech_recognition": "audio",
     "voice_activity": "audio",
@@ -47,7 +47,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Tensor(NamedTuple):
-    """A tensor with its elements.  *field* is how errors name it: ``inputs[0]``."""
+    """A tensor with its elements.  *field* is its name in errors: ``inputs[0]``."""
 
     name: str
     datatype: Datatype
@@ -58,7 +58,7 @@ class Tensor(NamedTuple):
 
 
 def check_names(names: Sequence[str], signature: Signature) -> None:
-    """Raise InvalidFields unless *names* are those of the model's inputs, of which it has one."""
+    """Raise InvalidFields unless *names* has exactly the name of the model's only input."""
     for place, name in enumerate(names):
         if name != signature.input.name:
             raise InvalidFields(
@@ -66,13 +66,13 @@ def check_names(names: Sequence[str], signature: Signature) -> None:
                 field=f"inputs[{place}].name",
             )
         if place:
-            raise InvalidFields(f"{name!r} comes twice", field=f"inputs[{place}].name")
+            raise InvalidFields(f"{name!r} is given twice", field=f"inputs[{place}].name")
 
 
 def check_input(facts: TensorFacts, model: Model, tensor: Any, most: int, field: str) -> None:
-    """Check type and shape of *tensor* before its elements are read.  Raises InvalidFields.
+    """Check the datatype and the shape of *tensor*, whose elements have not been read.
 
-    *most*: inputs in one request.
+    *most* is the largest number of inputs in a request.  Raises InvalidFields.
     """
     expected, got = facts.datatype, tensor.datatype
     takes = (
@@ -81,11 +81,11 @@ def check_input(facts: TensorFacts, model: Model, tensor: Any, most: int, field:
         else got != BYTES and (NUMBER_TYPES[got].is_whole or not NUMBER_TYPES[expected].is_whole)
     )
     if not takes:
-        kind = expected if expected == BYTES else f"{expected}, or numbers that it can hold"
+        kind = expected if expected == BYTES else f"{expected} or a type that converts to it"
         raise InvalidFields(f"expected {kind}; got {got}", field=f"{field}.datatype")
     wanted, shape = list(facts.shape), list(tensor.shape)
     if expected == BYTES and len(shape) == 2 and shape[1] == 1:
-        shape = shape[:1]  # as clients of servers send it whose batches have two dimensions
+        shape = shape[:1]  # Triton's batches of texts have two dimensions; accept its clients
     if model.spec.handler_options.get("input", {}).get("fit") == "pad_or_cut":
         wanted = [ANY, ANY]
     fits = len(shape) == len(wanted) and all(
@@ -97,12 +97,12 @@ def check_input(facts: TensorFacts, model: Model, tensor: Any, most: int, field:
         )
     if shape[0] > most:
         raise InvalidFields(
-            f"at most {most} inputs in one request, got {shape[0]}", field=f"{field}.shape"
+            f"expected at most {most} inputs in a request, got {shape[0]}", field=f"{field}.shape"
         )
 
 
 def bodies_of(model: Model, tensor: Tensor, of_model: dict[str, Parameter]) -> list[bytes]:
-    """Return the inputs in *tensor* as /predict takes them, with the model's parameters.
+    """Return the inputs in *tensor* in the form of /predict, with the model's parameters.
 
     Raises InvalidFields and InvalidInput.
     """
@@ -157,7 +157,7 @@ def _json(element: bytes, tensor: Tensor, row: int) -> bytes:
         return bytes(msgspec.json.decode(element, type=msgspec.Raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise InvalidInput(
-            f"expected JSON as /predict takes it: {exc}", field=f"{tensor.field}.data[{row}]"
+            f"expected JSON, the input as for /predict: {exc}", field=f"{tensor.field}.data[{row}]"
         ) from exc
 
 
@@ -166,16 +166,16 @@ def _media_type(given: Parameter | None, tensor: Tensor) -> str:
         return "application/octet-stream"
     if not isinstance(given, str) or not _MEDIA_TYPE.fullmatch(given):
         raise InvalidFields(
-            "expected a media type, as application/json",
+            f"expected a media type such as application/json, got {given!r}"[:200],
             field=f"{tensor.field}.parameters.{CONTENT_TYPE}",
         )
     return given
 
 
 def replies_of(outcomes: Sequence[Reply | SidecarError], tensor: str) -> list[Reply]:
-    """Return the replies.  Raises the first error, as the protocol has no place for one of many.
+    """Return the replies.  Raises the first error: the protocol has no errors of single inputs.
 
-    An error of an input names the row of *tensor* that it was.
+    An error that concerns an input names its row of *tensor*.
     """
     for row, outcome in enumerate(outcomes):
         if isinstance(outcome, SidecarError):
@@ -189,23 +189,23 @@ def replies_of(outcomes: Sequence[Reply | SidecarError], tensor: str) -> list[Re
 def outputs_of(
     model: Model, signature: Signature, wanted: Sequence[str], replies: Sequence[Reply]
 ) -> list[Tensor]:
-    """Return the outputs called *wanted*, all if none is named."""
+    """Return the outputs called *wanted*, or all if it is empty."""
     names = wanted or [facts.name for facts in signature.outputs]
     chosen = [facts for name in names if (facts := signature.output(name)) is not None]
-    if signature.outputs[0].datatype != BYTES:  # numbers, and nothing beside them
+    if signature.outputs[0].datatype != BYTES:  # a model that returns numbers returns nothing else
         return [_numbers(facts, replies) for facts in chosen]
     columns = _columns(model, replies)
     return [_column(facts, columns[facts.name]) for facts in chosen]
 
 
 def _numbers(facts: TensorFacts, replies: Sequence[Reply]) -> Tensor:
-    """Return the rows that handlers answer as nested lists, or as a bare number."""
+    """Return the rows that handlers return as nested lists or as a single number."""
     kind = NUMBER_TYPES[facts.datatype].read_as
     rows = [np.atleast_1d(np.array(msgspec.json.decode(each.body), kind)) for each in replies]
     if len({row.shape for row in rows}) > 1:
         shapes = sorted({str(list(row.shape)) for row in rows})
         raise InvalidInput(
-            f"the results differ in shape, {' and '.join(shapes)}: ask for each alone",
+            f"the results differ in shape ({' and '.join(shapes)}): send each input on its own",
             field="inputs",
         )
     return Tensor(
@@ -217,7 +217,7 @@ def _numbers(facts: TensorFacts, replies: Sequence[Reply]) -> Tensor:
 
 
 def _columns(model: Model, replies: Sequence[Reply]) -> dict[str, list[Any]]:
-    """Return what each reply has to say for each output."""
+    """Return the value of each reply, by output."""
     task, bodies = model.spec.task, [each.body for each in replies]
     if task == "own":
         return {"body": [_own_body(body) for body in bodies]}
@@ -241,7 +241,7 @@ def _columns(model: Model, replies: Sequence[Reply]) -> dict[str, list[Any]]:
 
 
 def _own_body(body: bytes) -> bytes:
-    """Return JSON as it is, and what is not JSON as its bytes, which /predict wraps up."""
+    """Return JSON as it is, and other media as their bytes, which /predict puts in a data URI."""
     wrapped = _DATA_URI.fullmatch(body)
     return body if wrapped is None else base64.b64decode(wrapped["data"])
 
@@ -251,7 +251,9 @@ def _column(facts: TensorFacts, rows: list[Any]) -> Tensor:
     if len(facts.shape) == 2:
         lengths = {len(row) for row in rows}
         if len(lengths) > 1:
-            raise InvalidInput("the results differ in length: ask for each alone", field="inputs")
+            raise InvalidInput(
+                "the results differ in length: send each input on its own", field="inputs"
+            )
         shape = (len(rows), lengths.pop())
         rows = [each for row in rows for each in row]
     assert len(rows) == math.prod(shape)

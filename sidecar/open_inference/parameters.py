@@ -1,4 +1,4 @@
-"""What a request says beside its tensors."""
+"""The parameters of a request."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,16 +6,16 @@ from typing import NamedTuple
 from sidecar.errors import InvalidFields
 from sidecar.schemas.open_inference import Parameter
 
-MICROSECONDS = 1_000_000  # in a second; time-outs are given in them
+MICROSECONDS = 1_000_000  # in a second; the unit of the protocol's timeouts
 MOST_PRIORITY = 10
 _SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 
 
 class InferParameters(NamedTuple):
-    """The parameters of a request, checked.
+    """The checked parameters of a request.
 
-    *timeout* is in seconds, *binary* says whether outputs are to be binary, and *of_model* are
-    those that the model is given.
+    *timeout* is in seconds, *binary* asks for binary outputs, and *of_model* are those that are
+    passed to the model.
     """
 
     priority: int
@@ -27,7 +27,7 @@ class InferParameters(NamedTuple):
 def read_parameters(
     given: Mapping[str, Parameter], longest_seconds: float, field: str = "parameters"
 ) -> InferParameters:
-    """Return the checked parameters.  A time-out of 0, as none, is *longest_seconds*.
+    """Return the checked parameters.  Without a timeout, or with 0, it is *longest_seconds*.
 
     Raises InvalidFields.
     """
@@ -38,12 +38,12 @@ def read_parameters(
     binary = read_flag(rest, "binary_data_output", field)
     for name in _SEQUENCES:
         if rest.pop(name, False):
-            raise InvalidFields("sequences of requests are not supported", field=f"{field}.{name}")
+            raise InvalidFields("request sequences are not supported", field=f"{field}.{name}")
     return InferParameters(priority, timeout / MICROSECONDS or longest_seconds, binary, rest)
 
 
 def read_flag(parameters: dict[str, Parameter], name: str, field: str) -> bool:
-    """Take the parameter *name*, true or false, out of *parameters*.  Raises InvalidFields."""
+    """Remove the boolean parameter *name* and return its value.  Raises InvalidFields."""
     value = parameters.pop(name, False)
     if not isinstance(value, bool):
         raise InvalidFields(f"expected true or false, got {value!r}", field=f"{field}.{name}")
@@ -51,7 +51,7 @@ def read_flag(parameters: dict[str, Parameter], name: str, field: str) -> bool:
 
 
 def refuse_others(parameters: Mapping[str, Parameter], field: str) -> None:
-    """Raise InvalidFields for the first of *parameters*, none of which is known here."""
+    """Raise InvalidFields if there are any *parameters*: none of them is supported."""
     for name in parameters:
         raise InvalidFields("is not supported", field=f"{field}.{name}"[:200])
 

@@ -1,4 +1,4 @@
-"""Which tensors a model takes and answers: what is known of it, and -1 for what is not."""
+"""Which tensors a model takes and returns.  A dimension that is not known is -1."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -7,7 +7,7 @@ from sidecar.models.model import Model
 from sidecar.open_inference.datatypes import BYTES
 from sidecar.schemas.open_inference import Datatype, TensorFacts
 
-ANY = -1  # a dimension of a size that differs, or is not known
+ANY = -1  # a dimension whose size varies or is not known
 _FP32: Final = "FP32"
 _DATATYPES: Mapping[str, Datatype] = {"float32": _FP32, "int64": "INT64"}
 
@@ -15,7 +15,7 @@ _DATATYPES: Mapping[str, Datatype] = {"float32": _FP32, "int64": "INT64"}
 class Signature(NamedTuple):
     """The one input of a model, and its outputs.
 
-    The first dimension of each counts inputs of their own, as many as a request brings.
+    The first dimension of each is the number of inputs in the request.
     """
 
     input: TensorFacts
@@ -55,7 +55,7 @@ _AS_PREDICT_HAS_IT = Signature(_texts("input"), _JSON)
 def signature_of(model: Model) -> Signature:
     """Return the tensors of *model*.
 
-    A task without tensors of its own takes and answers the JSON that /predict does.
+    A task that has no tensors of its own takes and returns the JSON of /predict.
     """
     task = model.spec.task
     if task == "tensor":
@@ -72,7 +72,7 @@ def _tensor_input(model: Model) -> TensorFacts:
 
 
 def _told(model: Model, name: str) -> TensorFacts:
-    """Return an output of numbers as the handler tells of it, once the model has been loaded."""
+    """Return an output of numbers as its handler describes it once the model has been loaded."""
     told = model.output
     if told is None:
         return TensorFacts(name, _FP32, (ANY, ANY))

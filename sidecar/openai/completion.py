@@ -1,7 +1,7 @@
-"""One completion: written by a model turn after turn, its text as it comes.
+"""One completion: a text that a model writes in turns, yielded in parts as it is written.
 
-A turn is one entry in the model's queue.  What was written goes along with the next, so a worker
-need not remember anything, and between two turns others have theirs.
+A turn is one entry in the model's queue.  The tokens written so far are sent with the next turn, so
+that workers keep no state, and other requests run between two turns.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ from sidecar.scheduling.writing_job import BegunReply, TextPiece, TextPieces
 log = logging.getLogger(__name__)
 
 COMPLETION = "completion"  # the type of the item
-MAX_ATTEMPTS = 2  # at a turn
+MAX_ATTEMPTS = 2  # for each turn
 FinishReason = Literal["stop", "length"]
 
 
 class CompletionMessage(msgspec.Struct, frozen=True):
-    """A message of a chat, as templates know it."""
+    """A message of a chat, in the form that chat templates expect."""
 
     role: str
     content: str
 
 
 class CompletionOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be written, as the handler reads it: a *prompt* or *messages*."""
+    """What the handler is to write: how a *prompt* continues, or the answer to *messages*."""
 
     prompt: msgspec.Raw | None = None
     messages: Sequence[CompletionMessage] = ()
     max_tokens: int | None = None
-    cap: int | None = None  # of what is written where *max_tokens* does not say
+    cap: int | None = None  # the largest number of tokens if *max_tokens* is None
     temperature: float | None = None
     top_p: float | None = None
     presence_penalty: float = 0.0
@@ -55,7 +55,7 @@ class CompletionOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class _Turn(msgspec.Struct):
-    """What the handler makes of one turn; *text* is that of all turns so far."""
+    """The handler's answer to one turn.  *text* is the text of all turns so far."""
 
     text: str
     tokens: list[int]
@@ -67,17 +67,17 @@ _turn = msgspec.json.Decoder(_Turn)
 
 
 class CompletionCall(NamedTuple):
-    """An order as JSON for *model*; streamed, the time-out holds for each piece, not for all."""
+    """An order, as JSON, for *model*.  The timeout of a stream applies to each of its parts."""
 
     model: str
     order: bytes
-    choice: int  # among several completions of the same order
+    choice: int  # the index of this completion among several of the same order
     scheduling: SchedulingOptions
     streamed: bool
 
 
 class CompletionWriting:
-    """Has one completion written; what it came to is known when all of its parts have come."""
+    """Generates one completion.  Its results are complete once `parts` has ended."""
 
     def __init__(
         self,
@@ -95,14 +95,14 @@ class CompletionWriting:
 
     @property
     def completion_tokens(self) -> int:
-        """How many tokens were written."""
+        """The number of tokens written."""
         return len(self._tokens)
 
     async def parts(self) -> AsyncGenerator[str, None]:
-        """Yield the text as it is written; whoever stops listening ends it after the turn.
+        """Yield the text as it is written.  Closing the generator ends it after the current turn.
 
-        Raises InvalidInput that names the field of the order, RequestTimedOut, and what the
-        scheduler raises.
+        Raises InvalidInput with the field of the order, RequestTimedOut, and the scheduler's
+        errors.
         """
         while self.finish_reason is None:
             async with aclosing(self._turn()) as parts:
@@ -110,7 +110,10 @@ class CompletionWriting:
                     yield part
 
     async def _turn(self) -> AsyncGenerator[str, None]:
-        """Yield what one turn writes.  A worker that dies of others has a successor: once more."""
+        """Yield what one turn writes.
+
+        If the worker dies, the turn is repeated once, alone: another input may have been the cause.
+        """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 async with aclosing(self._attempt(alone=attempt > 1)) as parts:
@@ -154,7 +157,7 @@ class CompletionWriting:
             turn = _turn.decode(body)
         finally:
             pending.close()
-        if not turn.text.startswith(self.text):  # written once more, it became another text
+        if not turn.text.startswith(self.text):  # a repeated turn produced a different text
             raise InternalError
         new = turn.text[len(self.text) :]
         self.text = turn.text
@@ -165,13 +168,13 @@ class CompletionWriting:
             yield new
 
     def _unseen(self, at: int, text: str) -> str:
-        """Return what of *text*, which follows *at* characters, is new; it counts as seen now."""
+        """Return the new part of *text*, which begins after *at* characters, and append it."""
         new = text[len(self.text) - at :] if at <= len(self.text) else ""
         self.text += new
         return new
 
     async def _in_time(self, pieces: TextPieces, began: float) -> AsyncIterator[TextPiece]:
-        """Yield *pieces*.  Raises RequestTimedOut."""
+        """Yield *pieces*.  Raises RequestTimedOut if one does not arrive in time."""
         seconds = self._call.scheduling.timeout
         while True:
             since = self._clock() if self._call.streamed else began
@@ -186,9 +189,9 @@ class CompletionWriting:
 async def written_together(
     writings: Sequence[CompletionWriting],
 ) -> AsyncGenerator[tuple[int, str | None], None]:
-    """Yield the place of a completion and the next part of its text, None at its end.
+    """Yield the index of a completion and the next part of its text, or None at its end.
 
-    Raises the first error; the others are not written on then, nor when nobody listens any more.
+    Raises the first error.  An error, and closing the generator, stop all completions.
     """
     parts: asyncio.Queue[tuple[int, str | SidecarError | None]] = asyncio.Queue()
 

@@ -1,4 +1,4 @@
-"""The field `instructions`: the emotion that it asks a voice for."""
+"""The emotion that the field `instructions` asks a voice for."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,15 +19,15 @@ _WORDS: Mapping[Emotion, str] = MappingProxyType(
 _EMOTIONS = {word: emotion for emotion, words in _WORDS.items() for word in words.split()}
 _WORD = re.compile(r"[a-z]+(?:[-'’][a-z]+)*")
 _NEGATION = re.compile(r"not|no|never|without|avoid|less|neither|nor|stop|.*n['’]t")
-_REACH = 4  # words, over which a negation counts
+_REACH = 4  # words after a negation that it applies to
 _CLAUSE = re.compile(r"[.;:!?,\n]| but | rather | instead ")
 
 
 def emotion_of(instructions: str) -> Emotion | None:
-    """Return the emotion that *instructions* ask for; None where they ask for none, or for several.
+    """Return the emotion that *instructions* ask for, or None if it is not exactly one.
 
-    "Speak in a cheerful tone" is happy; "don't sound sad" asks for none, and neither does a text
-    that begins sadly and ends happily: one voice cannot follow it.
+    "Speak in a cheerful tone" asks for happy; "don't sound sad" asks for none.  "Begin sadly, end
+    happily" asks for two, which one request cannot express.
     """
     clauses = _CLAUSE.split(f" {instructions.lower()} ")
     asked = {emotion for clause in clauses for emotion in _emotions_in(_WORD.findall(clause))}
@@ -35,7 +35,7 @@ def emotion_of(instructions: str) -> Emotion | None:
 
 
 def _emotions_in(words: list[str]) -> Iterator[Emotion]:
-    """Yield the emotions that a clause of *words* asks for, without those that it denies."""
+    """Yield the emotions named in *words*, a clause, except those that are negated."""
     for place, word in enumerate(words):
         denied = any(map(_NEGATION.fullmatch, words[max(place - _REACH, 0) : place]))
         if word in _EMOTIONS and not denied:

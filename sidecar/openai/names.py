@@ -1,6 +1,6 @@
-"""OpenAI's names of models and voices, as aliases of what is in the catalog.
+"""OpenAI's names of models and voices, as aliases of those in the catalog.
 
-A model or a voice of our own that has such a name keeps it.
+If a model or a voice of the catalog has such a name itself, it is the one that is meant.
 """
 
 import re
@@ -48,7 +48,7 @@ _TASKS: Mapping[str, str] = MappingProxyType(
 )
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
-# By what OpenAI's voices sound like; a model speaks with the first of these that it has.
+# Chosen by how OpenAI's voices sound.  The first of these voices that the model has is used.
 _WOMAN = ("female", "default")
 _MAN = ("male", "default")
 _VOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -72,10 +72,10 @@ VOICES = tuple(_VOICES)
 
 
 def model_of(catalog: Catalog, name: str, defaults: Mapping[str, str]) -> str:
-    """Return the catalog's name for the model *name*: OpenAI's names mean the default model.
+    """Return the catalog's name for the model *name*.  OpenAI's names stand for a default model.
 
-    *defaults* has the default model of some tasks; of another task it is the first enabled model.
-    A name that is not OpenAI's, or that one of our own models has, stays as it is.
+    *defaults* has the default models of some tasks; for other tasks it is the first enabled model.
+    A name that is not OpenAI's, or that is in the catalog, is returned unchanged.
     """
     task = _task_of(name)
     if task is None or catalog.key_of(name) is not None:
@@ -87,9 +87,9 @@ def model_of(catalog: Catalog, name: str, defaults: Mapping[str, str]) -> str:
 
 
 def voice_of(name: str, voices: tuple[str, ...]) -> str:
-    """Return which of a model's *voices* the voice *name* is.
+    """Return the one of a model's *voices* that the voice *name* stands for.
 
-    A name that is not OpenAI's, or that one of *voices* has, stays as it is.
+    A name that is not OpenAI's, or that is one of *voices*, is returned unchanged.
     """
     if name in voices or name not in _VOICES:
         return name
@@ -97,5 +97,5 @@ def voice_of(name: str, voices: tuple[str, ...]) -> str:
 
 
 def _task_of(name: str) -> str | None:
-    """Return the task of OpenAI's model *name*, with or without the date of a snapshot."""
+    """Return the task of OpenAI's model *name*, which may end with the date of a snapshot."""
     return _TASKS.get(_SNAPSHOT.sub("", name))

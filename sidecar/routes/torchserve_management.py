@@ -1,7 +1,7 @@
-"""TorchServe's management API, for its clients: served on a port of its own, where that is set.
+"""TorchServe's management API, for its clients.  Served on a port of its own if one is set.
 
-What is done here is done to the sidecar's models, by their own operations: one that is registered
-here sleeps, wakes, scales and is replaced like every other.
+Its operations act on the sidecar's models: a model that is registered here sleeps, wakes, scales
+and is replaced like every other.
 """
 
 from collections.abc import Coroutine
@@ -43,7 +43,7 @@ from sidecar.web.admission import ADMISSION
 from sidecar.web.body import NOT_JSON, invalid_fields, read_query
 from sidecar.web.route import Route
 
-ALL = "all"  # in a version's place
+ALL = "all"  # stands for all versions in a path
 MOST_LISTED = 100
 PROCESSING = "Processing worker updates..."
 _register = msgspec.json.Decoder(RegisterArchive)
@@ -52,7 +52,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class ManagementParts:
-    """What knows of models, and changes them."""
+    """What these endpoints work with."""
 
     models: ModelRegistry
     client: TorchServeClient
@@ -64,7 +64,7 @@ PARTS = web.AppKey("torchserve_management", ManagementParts)
 
 
 async def list_archives(request: web.Request) -> web.Response:
-    """Answer with the models that can be asked, by name, a page at a time."""
+    """Answer with a page of the registered models, sorted by name."""
     asked = read_query(request, ListArchives)
     limit = asked.limit if 0 <= asked.limit <= MOST_LISTED else MOST_LISTED
     first = max(asked.next_page_token, 0)
@@ -75,19 +75,19 @@ async def list_archives(request: web.Request) -> web.Response:
                 ListedArchive(model.key, model.spec.archive_name(model.key))
                 for model in models[first : first + limit]
             ],
-            # TorchServe tells it as well where just the last page is full.
+            # Like TorchServe's, a last page that is just full has a token, too.
             str(first + limit) if first + limit <= len(models) else None,
         )
     )
 
 
 async def register_archive(request: web.Request) -> web.Response:
-    """Enter an archive of the model store, and load it if it is to have workers from the start."""
+    """Register an archive of the model store.  Load it if it gets workers at once."""
     asked = await _asked_registration(request)
     if not asked.url:
         raise InvalidFields("required", field="url", error="Parameter url is required.")
     if asked.handler is not None:
-        raise InvalidFields("cannot be chosen here: the archive names it", field="handler")
+        raise InvalidFields("cannot be chosen here: the archive specifies it", field="handler")
     parts = request.app[PARTS]
     registered = await parts.registration.register(
         asked.url, asked.model_name, asked.inference(), asked.initial_workers
@@ -101,13 +101,13 @@ async def register_archive(request: web.Request) -> web.Response:
     if not registered.beside:
         loading = _load(parts, registered)
         if not asked.synchronous:
-            return _begun(parts, loading, f"the load of {key}")
+            return _begun(parts, loading, f"loading {key}")
         await loading
     return _told(f'Model "{key}" Version: {version} registered with {workers} initial workers')
 
 
 async def _asked_registration(request: web.Request) -> RegisterArchive:
-    """Return what is asked for in the query, or in a body of JSON.
+    """Return the parameters in the query or in a JSON body.
 
     Raises InvalidJson and InvalidFields.
     """
@@ -130,7 +130,7 @@ async def _load(parts: ManagementParts, registered: Registered) -> None:
 
 
 async def describe_archive(request: web.Request) -> web.Response:
-    """Answer with a model, one version of it, or all of them."""
+    """Answer with the default version of a model, another version, or all of them."""
     asked = read_query(request, DescribeArchive)
     parts, model, version = request.app[PARTS], _registered(request), _version(request)
     try:
@@ -138,20 +138,20 @@ async def describe_archive(request: web.Request) -> web.Response:
             model.key, version, customized=asked.customized and version != ALL
         )
     except EngineRefused as exc:
-        raise ModelNotReady(f"{model.key} has no worker to describe itself") from exc
+        raise ModelNotReady(f"{model.key} has no worker that could describe it") from exc
     except EngineGone as exc:
         raise EngineUnavailable("TorchServe does not answer") from exc
     if not versions and version in (None, ALL, _default(model)):
-        versions = [{}]  # it is not in TorchServe now
+        versions = [{}]  # the model is not in TorchServe at the moment
     if not versions:
         raise VersionNotFound(model.key, version or _default(model))
     return _answer([_described(parts, model, each) for each in versions])
 
 
 def _described(parts: ManagementParts, model: Model, told: dict[str, Any]) -> dict[str, Any]:
-    """Return *model* as TorchServe has *told* of a version, with what the sidecar knows better.
+    """Return TorchServe's description of a version, with the values that the sidecar determines.
 
-    The sidecar keeps the queue, decides on workers, and has batches formed its own way.
+    The sidecar keeps the queue, decides how many workers there are, and forms the batches.
     """
     key, spec, inference = model.key, model.spec, model.spec.inference
     waiting = len(model.dispatcher.queue)
@@ -176,22 +176,22 @@ def _described(parts: ManagementParts, model: Model, told: dict[str, Any]) -> di
 
 
 async def scale_workers(request: web.Request) -> web.Response:
-    """Set the limits of a model's workers; 0 puts it to sleep, and a request wakes it."""
+    """Set the limits of a model's workers.  With 0 the model sleeps until a request wakes it."""
     asked = read_query(request, ScaleWorkers)
     most = asked.min_worker if asked.max_worker is None else asked.max_worker
     if most < asked.min_worker:
         raise InvalidFields(
-            f"expected {asked.min_worker} or more",
+            f"must be at least {asked.min_worker}",
             field="max_worker",
             error="max_worker cannot be less than min_worker.",
         )
     parts, model = request.app[PARTS], _registered(request)
     version = _version(request) or asked.model_version
     if version not in (None, _default(model)):
-        raise VersionNotFound(model.key, version or "", "only the default version is scaled")
+        raise VersionNotFound(model.key, version or "", "only the default version can be scaled")
     change = _scale(parts, model, asked.min_worker, most)
     if not asked.synchronous:
-        return _begun(parts, change, f"the scaling of {model.key}")
+        return _begun(parts, change, f"scaling {model.key}")
     await change
     of_version = "" if version is None else f", version: {version}"
     return _told(f"Workers scaled to {asked.min_worker} for model: {model.key}{of_version}")
@@ -205,14 +205,14 @@ async def _scale(parts: ManagementParts, model: Model, least: int, most: int) ->
 
 
 async def set_default(request: web.Request) -> web.Response:
-    """Let requests go to another version from now on."""
+    """Choose the version that requests go to from now on."""
     parts, model, version = request.app[PARTS], _registered(request), request.match_info["version"]
     await parts.operator_changes.make_default(model, version, REASON)
     return _told(f'Default version successfully updated for model "{model.key}" to "{version}"')
 
 
 async def unregister(request: web.Request) -> web.Response:
-    """Take a model out of the program, or one version of it; the archive stays where it is."""
+    """Unregister a model or one version of it.  The archive stays in the model store."""
     model = _registered(request)
     await request.app[PARTS].registration.remove_version(model, _version(request))
     return _told(f'Model "{model.key}" unregistered')
@@ -253,7 +253,7 @@ def _begun(parts: ManagementParts, change: Coroutine[Any, Any, None], what: str)
 
 
 def _answer(value: Any, status: int = 200) -> web.Response:
-    """Return *value* as TorchServe writes JSON: on lines, with a line break at the end."""
+    """Return *value* as JSON in TorchServe's layout: indented, with a line break at the end."""
     return web.Response(
         body=msgspec.json.format(_encode(value), indent=2) + b"\n",
         status=status,
@@ -303,7 +303,7 @@ ROUTES = [
         "PUT",
         "/models/{name}",
         scale_workers,
-        "Set the limits of its workers",
+        "Set the limits of a model's workers",
         query=ScaleWorkers,
         response=ManagementStatus,
         credential="admin",
@@ -312,7 +312,7 @@ ROUTES = [
         "PUT",
         "/models/{name}/{version}",
         scale_workers,
-        "The same, of the default version",
+        "Set the limits of the default version's workers",
         query=ScaleWorkers,
         response=ManagementStatus,
         credential="admin",
@@ -321,7 +321,7 @@ ROUTES = [
         "PUT",
         "/models/{name}/{version}/set-default",
         set_default,
-        "Choose the version to use",
+        "Choose the default version",
         response=ManagementStatus,
         credential="admin",
     ),

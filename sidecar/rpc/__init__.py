@@ -1,10 +1,10 @@
-"""The Open Inference Protocol over gRPC, on a port of its own; off unless the settings name one.
+"""The Open Inference Protocol over gRPC.  Off unless the settings give it a port.
 
-server              the listening port, TLS, and how it ends
+server              the listening port, TLS and shutdown
 methods             what each method of the service does
-messages            the protocol's messages as tensors, and tensors as messages
-call                one call at the door: its id, credential, limits, log line, errors as statuses
-receipts            how many messages may be on their way in at once
-calls               how many calls there are: a stop waits for them
+messages            conversion between the protocol's messages and tensors
+call                one call: its id, credential, limits, log line, and its error as a gRPC status
+receipts            how many messages may be received at the same time
+calls               counts unanswered calls, so that a shutdown can wait for them
 open_inference_pb2  the messages, generated from open_inference.proto
 """

@@ -1,7 +1,7 @@
-"""One call at the door: its id, credential, limits, log line, and errors as gRPC's statuses.
+"""One gRPC call: its id, credential, limits and log line, and its error as a gRPC status.
 
-It goes by the same checks as a request over HTTP (`sidecar.web.admission`), which read no more of
-it than its headers and where it came from.
+A call passes the same checks as an HTTP request (`sidecar.web.admission`).  They need only its
+metadata and the client's address.
 """
 
 import ipaddress
@@ -30,14 +30,14 @@ from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.error_forms import Fault
 from sidecar.web.route import Route
 
-if TYPE_CHECKING:  # it imports OpenTelemetry, which only some use
+if TYPE_CHECKING:  # it imports OpenTelemetry, which is loaded only if tracing is on
     from sidecar.web.traced import RequestTracing
 
 log = logging.getLogger(__name__)
 
 SERVICE = "inference.GRPCInferenceService"
 INTERNAL = "Internal server error"
-MOST_TOLD = 500  # characters of an error; encoded, they fit into the 8 KiB that clients take
+MAX_ERROR_LENGTH = 500  # characters; encoded, they fit into the 8 KiB of metadata clients accept
 Code = grpc.StatusCode
 _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
     {
@@ -55,7 +55,7 @@ _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType(
 
 
 class CallHead:
-    """What admission reads of a call: its metadata as headers, and the address it came from."""
+    """What admission needs of a call: its metadata, as headers, and the client's address."""
 
     def __init__(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         self.headers = CIMultiDictProxy(
@@ -68,15 +68,15 @@ class CallHead:
         self.remote = _address(context.peer())
 
     def get(self, _: object) -> None:
-        """Return what is kept for a request: nothing is for a call."""
+        """Return None: a call stores nothing, unlike a request of aiohttp."""
 
     def as_request(self) -> Any:
-        """Return it to stand for a request where no more than its head is read."""
+        """Return this head for code that expects a request and reads only its head."""
         return self
 
 
 class CallInProgress(NamedTuple):
-    """An admitted call.  *seconds_left* is until its deadline, None without one."""
+    """An admitted call.  *seconds_left* is the time until its deadline; None if it has none."""
 
     admission: Admission
     inference: InferenceCall
@@ -85,7 +85,7 @@ class CallInProgress(NamedTuple):
 
 
 class RpcMethod(NamedTuple):
-    """A method of the service: *route* says who may call it, *run* what it does."""
+    """A method of the service: *route* says who may call it, *run* does the work."""
 
     name: str
     request: type[Message]
@@ -95,7 +95,7 @@ class RpcMethod(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallParts:
-    """What every call has to do with."""
+    """What every call works with."""
 
     admission: AdmissionControl
     metrics: Metrics
@@ -104,18 +104,18 @@ class CallParts:
     request_tracing: "RequestTracing | None"
 
 
-class Door:
-    """Lets calls in, and answers each exactly once."""
+class CallHandlers:
+    """Admits calls, and answers each exactly once."""
 
     def __init__(self, parts: CallParts) -> None:
         self._parts = parts
         self._receipts = Receipts(parts.admission.settings)
 
-    def handler(self, method: RpcMethod) -> "grpc.RpcMethodHandler[Any, Any]":
-        """Return what gRPC calls for *method*.
+    def handler_of(self, method: RpcMethod) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Return the handler that gRPC calls for *method*.
 
-        It reads the one message itself, as one that takes a stream does: so nobody is let in with
-        a message before their credential is known to be good.
+        It is registered as a method that takes a stream, so that it reads the one message itself:
+        no message is received before the client's credential has been checked.
         """
 
         async def serve(messages: AsyncIterator[bytes], context: Any) -> bytes:
@@ -197,13 +197,14 @@ class Door:
         ) as inference:
             async with admission:
                 await admission.check_head()
-                await admission.accept_token(None)  # a message holds none
+                await admission.accept_token(None)  # the protocol's messages have no such field
                 data = await self._receipts.receive(admission.client, messages)
                 request = method.request()
                 try:
                     request.ParseFromString(data)
                 except DecodeError as exc:
-                    raise InvalidBody("expected a message of the protocol", field="body") from exc
+                    expected = f"expected a message of type {method.request.DESCRIPTOR.name}"
+                    raise InvalidBody(expected, field="body") from exc
                 call = CallInProgress(admission, inference, head, context.time_remaining())
                 answer = await method.run(call, request)
                 inference.success = True
@@ -211,21 +212,21 @@ class Door:
 
 
 async def _refuse(context: "grpc.aio.ServicerContext[Any, Any]", exc: SidecarError) -> NoReturn:
-    """End the call with the status that stands for *exc*."""
+    """End the call with the gRPC status of *exc*."""
     default = Code.INVALID_ARGUMENT if exc.status < 500 else Code.INTERNAL
     fault = Fault.of(exc)
     sentence = f"{fault.error} ({fault.detail})" if fault.field else fault.error
     headers = tuple((name.lower(), value) for name, value in exc.headers.items())
-    await context.abort(_CODES.get(exc.status, default), sentence[:MOST_TOLD], headers)
+    await context.abort(_CODES.get(exc.status, default), sentence[:MAX_ERROR_LENGTH], headers)
 
 
 def _number(code: Any) -> int:
-    """Return the number of a status; a call without one has succeeded."""
+    """Return the number of a status.  A call without a status has succeeded."""
     return int(code.value[0]) if isinstance(code, grpc.StatusCode) else int(code or 0)
 
 
 def _address(peer: str) -> str | None:
-    """Return the IP address in *peer*, as ``ipv4:127.0.0.1:5000`` or ``ipv6:[::1]:5000``."""
+    """Return the IP address in *peer*, such as ``ipv4:127.0.0.1:5000`` or ``ipv6:[::1]:5000``."""
     host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
     try:
         return str(ipaddress.ip_address(host))

@@ -1,11 +1,14 @@
-"""How many calls there are."""
+"""Counts unanswered calls.
+
+It stands alone because the program needs it before gRPC, which is imported only if it is used.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class CallsInProgress:
-    """Counts the calls that are not answered yet; a server that stops waits for them."""
+    """Counts the calls that have not been answered yet; a server that shuts down waits for them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -15,7 +18,7 @@ class CallsInProgress:
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Count one call for as long as the block takes."""
+        """Count one more call while the block runs."""
         self._count += 1
         try:
             yield

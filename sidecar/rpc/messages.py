@@ -1,4 +1,4 @@
-"""The protocol's messages as tensors, and tensors as messages."""
+"""Conversion between the protocol's messages and tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -35,7 +35,7 @@ _CONTENTS: Mapping[str, str] = {  # by the type of the elements
 
 
 def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as values of Python; one without a value is None."""
+    """Return parameters as Python values; one without a value is None."""
     found = {}
     for name, value in given.items():
         kind = value.WhichOneof("parameter_choice")
@@ -44,13 +44,13 @@ def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def declared_tensors(request: pb.ModelInferRequest) -> list[DeclaredTensor]:
-    """Return the inputs of *request*, whose elements are not read yet.  Raises InvalidFields."""
+    """Return the inputs of *request*, without reading their elements.  Raises InvalidFields."""
     inputs, raw = request.inputs, request.raw_input_contents
     if not 0 < len(inputs) <= MOST_TENSORS:
         raise InvalidFields(f"expected 1 to {MOST_TENSORS} tensors", field="inputs")
     if raw and len(raw) != len(inputs):
         raise InvalidFields(
-            f"expected one for each of {len(inputs)} inputs, got {len(raw)}",
+            f"expected {len(inputs)}, one for each input; got {len(raw)}",
             field="raw_input_contents",
         )
     return [
@@ -69,9 +69,11 @@ def _declared(
             f"expected one of: {names}; got {datatype!r}", field=f"{field}.datatype"
         )
     if len(tensor.shape) > MOST_DIMENSIONS:  # a message has room for millions
-        raise InvalidFields(f"at most {MOST_DIMENSIONS} dimensions", field=f"{field}.shape")
+        raise InvalidFields(
+            f"expected at most {MOST_DIMENSIONS} dimensions", field=f"{field}.shape"
+        )
     if raw is not None and tensor.HasField("contents"):
-        raise InvalidFields("does not go with raw_input_contents", field=f"{field}.contents")
+        raise InvalidFields("cannot be combined with raw_input_contents", field=f"{field}.contents")
 
     def read(count: int) -> Elements:
         if raw is not None:
@@ -93,7 +95,7 @@ def _from_contents(
 ) -> Elements:
     name = _CONTENTS.get(datatype)
     if name is None:
-        raise InvalidFields(f"{datatype} comes in raw_input_contents alone", field=field)
+        raise InvalidFields(f"{datatype} is accepted only in raw_input_contents", field=field)
     values = getattr(contents, name)
     if len(values) != count:
         raise InvalidFields(
@@ -110,18 +112,18 @@ def _from_contents(
 def wanted_outputs(
     outputs: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor],
 ) -> list[str]:
-    """Return the names of the outputs that are asked for.  Raises InvalidFields."""
+    """Return the names of the requested outputs.  Raises InvalidFields."""
     if len(outputs) > MOST_TENSORS:
-        raise InvalidFields(f"at most {MOST_TENSORS}", field="outputs")
+        raise InvalidFields(f"expected at most {MOST_TENSORS} tensors", field="outputs")
     for place, output in enumerate(outputs):
         parameters = parameters_of(output.parameters)
-        parameters.pop("binary_data", None)  # all are
+        parameters.pop("binary_data", None)  # it concerns HTTP: over gRPC, no output is JSON
         refuse_others(parameters, f"outputs[{place}].parameters")
     return [output.name for output in outputs]
 
 
 def put_outputs(response: pb.ModelInferResponse, outputs: Sequence[Tensor], *, raw: bool) -> None:
-    """Put *outputs* into *response*: as raw bytes, or by their type."""
+    """Add *outputs* to *response*: as raw bytes, or in the field for their datatype."""
     for tensor in outputs:
         put = response.outputs.add(
             name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape)
@@ -136,7 +138,7 @@ def put_outputs(response: pb.ModelInferResponse, outputs: Sequence[Tensor], *, r
 
 
 def tensor_metadata(facts: TensorFacts) -> pb.ModelMetadataResponse.TensorMetadata:
-    """Return what is known of a tensor, as a message."""
+    """Return the message that describes a tensor."""
     return pb.ModelMetadataResponse.TensorMetadata(
         name=facts.name, datatype=facts.datatype, shape=list(facts.shape)
     )

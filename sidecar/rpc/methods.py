@@ -29,7 +29,7 @@ from sidecar.web.route import Route
 
 @dataclass(frozen=True, slots=True)
 class ServiceParts:
-    """What the methods work with: the parts of the routes that do the same over HTTP."""
+    """What the methods work with: the same parts as the corresponding HTTP routes."""
 
     health: HealthParts
     tensor_models: TensorModelParts
@@ -45,7 +45,7 @@ class OpenInferenceService:
 
     @property
     def methods(self) -> list[RpcMethod]:
-        """All of them, and who may call each."""
+        """All methods, with who may call each."""
         open_to_all: dict[str, Any] = {"limited": False, "prompt": True}
         inference: dict[str, Any] = {"credential": "optional", "measured_as": "inference"}
         admin: dict[str, Any] = {"credential": "admin"}
@@ -96,7 +96,7 @@ class OpenInferenceService:
         self, call: CallInProgress, asked: pb.ModelInferRequest
     ) -> pb.ModelInferResponse:
         if len(asked.id) > MOST_ID_LENGTH:
-            raise InvalidFields(f"at most {MOST_ID_LENGTH} characters", field="id")
+            raise InvalidFields(f"expected at most {MOST_ID_LENGTH} characters", field="id")
         longest = call.admission.settings.max_timeout_seconds
         parameters = read_parameters(parameters_of(asked.parameters), longest)
         if call.seconds_left is not None:
@@ -117,7 +117,7 @@ class OpenInferenceService:
         response = pb.ModelInferResponse(
             model_name=asked.model_name, model_version=answer.version, id=asked.id
         )
-        # As it was asked: clients that send elements by their type read them so.
+        # Answer in the form of the request: a client that sends typed contents reads only those.
         raw = bool(asked.raw_input_contents)
         put_outputs(response, answer.outputs, raw=raw)
         return response

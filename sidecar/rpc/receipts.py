@@ -1,8 +1,9 @@
-"""How many messages may be on their way in at once.
+"""How many messages may be received at the same time.
 
-gRPC receives a message as a whole and does not say how large it is before that.  So as many may
-arrive at the same time as fit, at their largest, into the memory for the bodies of requests; the
-others wait.  One client has half of these places, so that it cannot keep the others out.
+gRPC receives a message as a whole and does not tell its size beforehand.  Every message is
+therefore counted at the largest size allowed, and only as many are received at once as fit into
+the memory for request bodies; the others wait.  One client can take at most half of these places,
+so that it cannot shut out the others.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from sidecar.settings import Settings
 
 
 class Receipts:
-    """The places for messages that arrive."""
+    """Limits how many messages are received at once, in total and for each client."""
 
     def __init__(self, settings: Settings) -> None:
         most = max(2, int(settings.max_received_mb / settings.max_body_mb))
@@ -29,14 +30,15 @@ class Receipts:
     async def receive(self, client: str, messages: AsyncIterator[bytes]) -> bytes:
         """Return the one message of a call.
 
-        Raises RequestTimeout for one that does not arrive in time, and InvalidBody for none.
+        Raises RequestTimeout if it does not arrive in time, and InvalidBody if none is sent.
         """
         async with self._place(client):
             try:
                 async with asyncio.timeout(self._seconds):
                     return await anext(messages)
             except TimeoutError:
-                raise RequestTimeout(f"expected within {self._seconds:g} s", field="body") from None
+                limit = f"must arrive within {self._seconds:g} seconds"
+                raise RequestTimeout(limit, field="body") from None
             except StopAsyncIteration:
                 raise InvalidBody("expected a message", field="body") from None
 

@@ -1,4 +1,4 @@
-"""The listening port of the protocol over gRPC: TLS, its limits, and how it ends."""
+"""The gRPC server: its listening port, TLS, limits and shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import grpc
 
-from sidecar.rpc.call import SERVICE, CallParts, Door
+from sidecar.rpc.call import SERVICE, CallHandlers, CallParts
 from sidecar.rpc.methods import OpenInferenceService, ServiceParts
 from sidecar.settings import MB, Settings, SettingsError
 
-LAST_SECONDS = 1.0  # for answers that are still on their way when the server stops
-IDENTITY_ONLY = 1  # of the compressions: gRPC inflates whole messages, however large they become
+LAST_SECONDS = 1.0  # for answers that are still being sent when the server stops
+# No compression: gRPC would inflate a whole message before its size can be checked.
+IDENTITY_ONLY = 1
 _UNLIMITED = -1
 
 
@@ -20,16 +21,16 @@ _UNLIMITED = -1
 async def serving_calls(
     settings: Settings, calls: CallParts, service: ServiceParts
 ) -> AsyncIterator[int]:
-    """Serve calls until the block ends; give the port.
+    """Serve calls until the block ends.  Yield the port.
 
-    Raises SettingsError for a port that is taken, and a certificate or a key that cannot be used.
+    Raises SettingsError if the port is taken, or the certificate or its key cannot be used.
     """
-    door = Door(calls)
+    made = CallHandlers(calls)
     methods = OpenInferenceService(service).methods
-    handlers = {method.name: door.handler(method) for method in methods}
+    handlers = {method.name: made.handler_of(method) for method in methods}
     server = grpc.aio.server(
         options=[
-            ("grpc.so_reuseport", 0),  # a second server on this port is to fail, and not to share
+            ("grpc.so_reuseport", 0),  # a second server on this port must fail, not share it
             ("grpc.max_receive_message_length", int(settings.max_body_mb * MB)),
             ("grpc.max_send_message_length", _UNLIMITED),
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY_ONLY),
@@ -60,7 +61,7 @@ async def _listen(server: grpc.aio.Server, settings: Settings) -> int:
     except RuntimeError as exc:
         raise SettingsError(
             f"cannot serve gRPC on {address}: another program may use the port, or the certificate "
-            "and its key do not fit; see SIDECAR_GRPC_PORT and SIDECAR_GRPC_CERTIFICATE_FILE"
+            "and the key do not match; see SIDECAR_GRPC_PORT and SIDECAR_GRPC_CERTIFICATE_FILE"
         ) from exc
 
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2: what comes in and what goes out."""
+"""The requests and answers of the Open Inference Protocol, version 2."""
 
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ Parameters = Annotated[
 Data = Annotated[
     msgspec.Raw,
     Meta(
-        description="The elements, flat or nested as the shape says; left out if binary",
+        description="The elements, flat or nested according to the shape; omitted if binary",
         extra_json_schema={"type": "array"},
     ),
 ]
@@ -73,14 +73,14 @@ class ServerReady(msgspec.Struct):
 
 
 class ModelReady(msgspec.Struct):
-    """Whether a request to this model is answered, at once or after a wake."""
+    """Whether the model answers requests, at once or after it has been woken."""
 
     name: str
     ready: bool
 
 
 class TensorFacts(msgspec.Struct, frozen=True):
-    """A tensor of a model.  -1 stands for a dimension whose size differs, or is not known."""
+    """A tensor of a model.  A dimension of -1 varies in size or is not known."""
 
     name: str
     datatype: Datatype
@@ -88,7 +88,7 @@ class TensorFacts(msgspec.Struct, frozen=True):
 
 
 class ModelMetadata(msgspec.Struct):
-    """Which tensors a model takes and answers, and its versions."""
+    """The versions of a model, and which tensors it takes and returns."""
 
     name: str
     versions: list[str]
@@ -98,7 +98,7 @@ class ModelMetadata(msgspec.Struct):
 
 
 class InputTensor(msgspec.Struct, frozen=True):
-    """One tensor.  *binary_data_size* of its parameters: its bytes follow the JSON."""
+    """One tensor.  The parameter *binary_data_size* says that its bytes follow the JSON."""
 
     name: TensorName
     shape: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1, max_length=16)]
@@ -108,14 +108,14 @@ class InputTensor(msgspec.Struct, frozen=True):
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
-    """A requested output.  *binary_data* of its parameters: as bytes after the JSON."""
+    """A requested output.  The parameter *binary_data* asks for it as bytes after the JSON."""
 
     name: TensorName
     parameters: dict[str, Parameter] = {}
 
 
 class InferRequest(msgspec.Struct, frozen=True):
-    """Tensors for one model.  Without *outputs*, all of them are answered."""
+    """Tensors for one model.  Without *outputs*, the answer has all of them."""
 
     inputs: Annotated[tuple[InputTensor, ...], Meta(min_length=1, max_length=MOST_TENSORS)]
     id: Annotated[str, Meta(max_length=MOST_ID_LENGTH, description="Repeated in the answer")] = ""
@@ -124,7 +124,7 @@ class InferRequest(msgspec.Struct, frozen=True):
 
 
 class OutputTensor(msgspec.Struct, omit_defaults=True):
-    """One tensor of the answer.  *data* is flat; binary data follows the JSON instead."""
+    """One tensor of the answer.  *data* is a flat list; binary data follows the JSON instead."""
 
     name: str
     datatype: Datatype
@@ -134,7 +134,7 @@ class OutputTensor(msgspec.Struct, omit_defaults=True):
 
 
 class InferResponse(msgspec.Struct, omit_defaults=True):
-    """What the model made of the tensors."""
+    """The outputs of the model."""
 
     model_name: str
     model_version: str
@@ -150,7 +150,7 @@ class IndexRequest(msgspec.Struct, frozen=True):
 
 
 class IndexedModel(msgspec.Struct):
-    """A model of the catalog.  *reason*: why it is not ready."""
+    """A model of the catalog.  *reason* says why it is not ready."""
 
     name: str
     version: str
@@ -159,11 +159,11 @@ class IndexedModel(msgspec.Struct):
 
 
 class RepositoryRequest(msgspec.Struct, frozen=True):
-    """Loads or unloads a model.  A configuration or files for it cannot be sent."""
+    """A request to load or unload a model.  Its configuration and files cannot be sent."""
 
     parameters: dict[str, Any] = {}
     token: Annotated[str | None, Meta(description="Beats the headers")] = None
 
 
 class RepositoryChange(msgspec.Struct):
-    """The change was made: there is nothing more to tell."""
+    """An empty answer: the change was made."""

@@ -1,4 +1,4 @@
-"""TorchServe's management API: its parameters and its answers, under its own names."""
+"""The parameters and answers of TorchServe's management API, under TorchServe's names."""
 
 from typing import Annotated, Any
 
@@ -10,10 +10,10 @@ Workers = Annotated[int, Meta(ge=0, le=MOST_WORKERS)]
 
 
 class RegisterArchive(msgspec.Struct, frozen=True):
-    """POST /models.  A number below 1 leaves the choice to the archive, as TorchServe has it.
+    """POST /models.  As in TorchServe, a number below 1 stands for the value in the archive.
 
-    *url* is the name of an archive in the model store.  Seconds, and milliseconds for
-    *max_batch_delay*.
+    *url* is the name of an archive in the model store.  Times are in seconds, *max_batch_delay* in
+    milliseconds.
     """
 
     url: str | None = None
@@ -29,7 +29,7 @@ class RegisterArchive(msgspec.Struct, frozen=True):
     s3_sse_kms: bool = False
 
     def inference(self) -> dict[str, Any]:
-        """Return what of it beats the archive's own settings, as models.json calls it."""
+        """Return the values that replace those of the archive, by their names in models.json."""
         said = {
             "batch_size": self.batch_size,
             "batch_delay_ms": self.max_batch_delay,
@@ -40,7 +40,7 @@ class RegisterArchive(msgspec.Struct, frozen=True):
 
 
 class ScaleWorkers(msgspec.Struct, frozen=True):
-    """PUT /models/{name}.  *max_worker*: as *min_worker* where it is left out."""
+    """PUT /models/{name}.  *max_worker* defaults to *min_worker*."""
 
     min_worker: Workers = 1
     max_worker: Workers | None = None
@@ -62,7 +62,7 @@ class DescribeArchive(msgspec.Struct, frozen=True):
 
 
 class ManagementStatus(msgspec.Struct):
-    """What was done, in a sentence."""
+    """A sentence that says what was done."""
 
     status: str
 
@@ -75,23 +75,23 @@ class ListedArchive(msgspec.Struct, rename="camel"):
 
 
 class ArchiveListing(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A page of the models, by name; *next_page_token*: there are more."""
+    """A page of the models, sorted by name.  With *next_page_token* there may be more."""
 
     models: list[ListedArchive]
     next_page_token: str | None = None
 
 
 class JobQueueStatus(msgspec.Struct, rename="camel"):
-    """How many requests wait, and for how many more there is room."""
+    """How many requests wait in the queue, and how many more fit."""
 
     remaining_capacity: int
     pending_requests: int
 
 
 class DescribedArchive(msgspec.Struct, rename="camel"):
-    """One version of a model.  *workers* are as TorchServe tells of them; none while it sleeps.
+    """One version of a model.  *workers* are described by TorchServe; none while it sleeps.
 
-    What TorchServe alone knows is as it has it by default while the model is not loaded.
+    While the model is not loaded, what only TorchServe knows has TorchServe's default.
     """
 
     model_name: str

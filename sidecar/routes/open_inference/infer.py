@@ -1,7 +1,7 @@
 """POST …/infer over HTTP: JSON, or JSON followed by the tensors' bytes.
 
-The binary tensor data extension puts the bytes of the tensors, in their order, after the JSON,
-whose length the header Inference-Header-Content-Length tells.
+With the binary tensor data extension, the bytes of the tensors follow the JSON in the same order.
+The header Inference-Header-Content-Length gives the length of the JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def infer(request: web.Request) -> web.Response:
-    """Answer with what the model makes of the tensors."""
+    """Run the model on the tensors and answer with its outputs."""
     admission, call, place = request[ADMISSION], request[CALL], request.match_info
     body = await read_body(admission)
     length = _json_length(request, len(body))
@@ -78,24 +78,24 @@ async def infer(request: web.Request) -> web.Response:
 
 
 async def infer_of_version(request: web.Request) -> web.Response:
-    """Answer with what this version of the model makes of the tensors."""
+    """Run this version of the model on the tensors and answer with its outputs."""
     return await infer(request)
 
 
 def _json_length(request: web.Request, size: int) -> int:
-    """Return how many bytes of the body are JSON; the bytes after it are tensors."""
+    """Return the length of the JSON in the body, in bytes.  The tensors' bytes follow it."""
     given = request.headers.get(JSON_LENGTH)
     if given is None:
         return size
     if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= size):
         raise InvalidFields(
-            f"expected a number of bytes, at most the body's {size}", field=str(JSON_LENGTH)
+            f"expected a number of bytes, at most the {size} of the body", field=str(JSON_LENGTH)
         )
     return int(given)
 
 
 async def _count_values(body: memoryview, most: int) -> None:
-    """Raise PayloadTooLarge for JSON that would take too long to parse."""
+    """Raise PayloadTooLarge for JSON with so many values that parsing takes too long."""
     if len(body) > SMALL_BYTES:
         budget = JsonBudget(most)
         for start in range(0, len(body), SMALL_BYTES):
@@ -113,7 +113,7 @@ def _decoded(body: memoryview) -> InferRequest:
 
 
 def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredTensor]:
-    """Return *inputs*, with their share of *rest*, the bytes after the JSON.
+    """Return *inputs*, each with its part of *rest*, the bytes after the JSON.
 
     Raises InvalidFields.
     """
@@ -129,7 +129,7 @@ def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredT
                 f"expected a number of bytes, got {size!r}", field=f"{field}.parameters.{SIZE}"
             )
         if tensor.data is not msgspec.UNSET:
-            raise InvalidFields(f"does not go with {SIZE}", field=f"{field}.data")
+            raise InvalidFields(f"cannot be combined with {SIZE}", field=f"{field}.data")
         data = rest[begin : begin + size]
         if len(data) < size:
             raise InvalidFields(
@@ -140,14 +140,15 @@ def _declared(inputs: Sequence[InputTensor], rest: memoryview) -> list[DeclaredT
         begin += size
     if begin < len(rest):
         raise InvalidFields(
-            f"expected {begin} bytes after the JSON for all tensors, got {len(rest)}", field="body"
+            f"expected {begin} bytes after the JSON, for all tensors; got {len(rest)}",
+            field="body",
         )
     return declared
 
 
 def _in_json(tensor: InputTensor, parameters: dict[str, Any], field: str) -> DeclaredTensor:
     if tensor.data is msgspec.UNSET:
-        raise InvalidFields(f"expected its elements here, or {SIZE}", field=f"{field}.data")
+        raise InvalidFields(f"required without {SIZE}", field=f"{field}.data")
     data = memoryview(tensor.data)
     if data[0] != ord("["):
         raise InvalidFields("expected a list", field=f"{field}.data")
@@ -175,7 +176,7 @@ def _in_bytes(
 
 
 def _binary_outputs(outputs: Sequence[RequestedOutput]) -> dict[str, bool]:
-    """Return which outputs say whether they are to be binary.  Raises InvalidFields."""
+    """Return the choice of binary or JSON of the outputs that make one.  Raises InvalidFields."""
     chosen = {}
     for place, output in enumerate(outputs):
         field, parameters = f"outputs[{place}].parameters", dict(output.parameters)

@@ -1,4 +1,4 @@
-"""One inference, however it came: over HTTP or gRPC."""
+"""What an inference does, over HTTP and gRPC alike."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -27,21 +27,21 @@ Result = TypeVar("Result")
 
 
 class DeclaredTensor(NamedTuple):
-    """What a request says of a tensor, whose elements are not read yet.
+    """A tensor of a request whose elements have not been read.
 
-    *read* returns so many elements, and raises InvalidFields.
+    *read* takes the expected number of elements and returns them; it raises InvalidFields.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     parameters: Mapping[str, Parameter]
-    size: int  # bytes, about
+    size: int  # bytes, approximately
     read: Callable[[int], Elements]
 
 
 class InferCall(NamedTuple):
-    """A request: *wanted* are the names of outputs; none stands for all."""
+    """A request.  *wanted* are the names of the requested outputs; if empty, all of them."""
 
     name: str
     version: str | None
@@ -52,7 +52,7 @@ class InferCall(NamedTuple):
 
 
 class InferAnswer(NamedTuple):
-    """The outputs, and the version of the model that made them."""
+    """The outputs, and the version of the model that computed them."""
 
     version: str
     outputs: list[Tensor]
@@ -61,7 +61,7 @@ class InferAnswer(NamedTuple):
 async def infer_tensors(
     admission: Admission, call: InferenceCall, parts: PredictParts, asked: InferCall
 ) -> InferAnswer:
-    """Run *asked*.  Raises errors of every kind that /predict has, and the first of any input."""
+    """Run *asked*.  Raises the errors of /predict; of several failed inputs, the first's error."""
     settings = admission.settings
     model = parts.models.require(asked.name)
     signature = signature_of(model)
@@ -91,7 +91,7 @@ async def infer_tensors(
         parts,
     )
     replies = replies_of(predicted.replies, declared.name)
-    signature = signature_of(model)  # now that it is loaded, more may be known of its output
+    signature = signature_of(model)  # read again: a model that was just loaded has more of it
     outputs = await beside_others(
         sum(len(reply.body) for reply in replies),
         lambda: outputs_of(model, signature, asked.wanted, replies),
@@ -101,16 +101,18 @@ async def infer_tensors(
 
 
 async def beside_others(size: int, work: Callable[[], Result]) -> Result:
-    """Return what *work* on *size* bytes returns; in a thread if that takes long.
+    """Return the result of *work* on *size* bytes; run it in a thread if that is much.
 
-    The work is done in steps, between which the event loop has its turns.
+    The work is done in steps, so that the event loop can run in between.
     """
     return work() if size <= LARGE_BYTES else await asyncio.to_thread(work)
 
 
 def _check_wanted(wanted: Sequence[str], signature: Signature) -> None:
-    """Raise InvalidFields for an output that the model has not."""
+    """Raise InvalidFields for an output that the model does not have."""
     for place, name in enumerate(wanted):
         if signature.output(name) is None:
-            known = ", ".join(repr(facts.name) for facts in signature.outputs)
-            raise InvalidFields(f"expected {known}; got {name!r}", field=f"outputs[{place}].name")
+            names = ", ".join(repr(facts.name) for facts in signature.outputs)
+            raise InvalidFields(
+                f"expected one of: {names}; got {name!r}", field=f"outputs[{place}].name"
+            )

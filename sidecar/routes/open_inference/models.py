@@ -18,7 +18,7 @@ PLATFORM = "torchserve_mar"
 
 @dataclass(frozen=True, slots=True)
 class TensorModelParts:
-    """What knows of models and their versions."""
+    """What these endpoints work with."""
 
     models: ModelRegistry
     versions: ModelVersions
@@ -28,23 +28,25 @@ PARTS = web.AppKey("open_inference_models", TensorModelParts)
 
 
 async def model_facts(parts: TensorModelParts, name: str, version: str | None) -> ModelMetadata:
-    """Return the tensors of the model that has *name*, and its versions.
+    """Return the tensors and the versions of the model called *name*.
 
-    Raises ModelNotFound and VersionNotFound; and ModelNotReady for a tensor model that has never
-    been loaded, as its output is not known before.
+    Raises ModelNotFound, VersionNotFound, and ModelNotReady for a tensor model that has never been
+    loaded: its output is not known before.
     """
     model = parts.models.require(name)
     versions = await _versions(parts, model)
     if version is not None and version not in versions:
         raise VersionNotFound(model.key, version)
     if model.spec.task == "tensor" and model.output is None and not model.loaded:
-        raise ModelNotReady("its output is known once it has been loaded", field="model_name")
+        raise ModelNotReady(
+            "the model has never been loaded, so its output is not known", field="model_name"
+        )
     signature = signature_of(model)
     return ModelMetadata(name, versions, PLATFORM, [signature.input], list(signature.outputs))
 
 
 async def model_readiness(parts: TensorModelParts, name: str, version: str | None) -> ModelReady:
-    """Return whether the model that has *name* answers, at once or after a wake from its sleep.
+    """Return whether the model called *name* answers, at once or after it has been woken.
 
     Raises ModelNotFound.
     """
@@ -54,7 +56,7 @@ async def model_readiness(parts: TensorModelParts, name: str, version: str | Non
 
 
 async def _versions(parts: TensorModelParts, model: Model) -> list[str]:
-    """Return the versions that are loaded, or the one that would be."""
+    """Return the loaded versions; if there is none, the one that would be loaded."""
     known = [model.version or model.spec.version]
     if not model.loaded:
         return known
@@ -65,7 +67,7 @@ async def _versions(parts: TensorModelParts, model: Model) -> list[str]:
 
 
 async def model_metadata(request: web.Request) -> web.Response:
-    """Answer with the model's inputs and outputs; -1 is a dimension that differs."""
+    """Answer with the model's inputs and outputs; -1 is a dimension whose size varies."""
     place = request.match_info
     return json_response(await model_facts(request.app[PARTS], place["name"], place.get("version")))
 
@@ -76,7 +78,7 @@ async def model_metadata_of_version(request: web.Request) -> web.Response:
 
 
 async def model_ready(request: web.Request) -> web.Response:
-    """Answer 200 if the model answers, at once or after a wake from its sleep; else 503."""
+    """Answer 200 if the model answers, at once or after it has been woken; else 503."""
     place = request.match_info
     found = await model_readiness(request.app[PARTS], place["name"], place.get("version"))
     return json_response(found, 200 if found.ready else 503)

@@ -1,4 +1,4 @@
-"""The model repository extension: which models there are; loading and unloading them."""
+"""The model repository extension: listing, loading and unloading models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ _STATES: Mapping[State, RepositoryState] = {
 
 
 def list_models(parts: ModelParts, *, only_ready: bool) -> list[IndexedModel]:
-    """Return every model of the catalog, or those that answer."""
+    """Return every model of the catalog, or only those that answer."""
     found = [_indexed(model) for model in parts.models.values()]
     return [each for each in found if each.state == "READY" or not only_ready]
 
@@ -50,7 +50,7 @@ def _indexed(model: Model) -> IndexedModel:
 
 
 async def load(parts: ModelParts, name: str, parameters: Mapping[str, Any]) -> None:
-    """Load the model that has *name*, or wake it.
+    """Load or wake the model called *name*.
 
     Raises InvalidFields, ModelNotFound, ModelDownloading, ModelNotReady and NoRoom.
     """
@@ -59,7 +59,7 @@ async def load(parts: ModelParts, name: str, parameters: Mapping[str, Any]) -> N
 
 
 async def unload(parts: ModelParts, name: str, parameters: Mapping[str, Any]) -> None:
-    """Take the model that has *name* out of memory.  Raises InvalidFields and ModelNotFound."""
+    """Unload the model called *name* from memory.  Raises InvalidFields and ModelNotFound."""
     _check(parameters)
     await parts.operator_changes.unload(parts.models.require(name), REASON)
 
@@ -68,7 +68,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
     for name in parameters:
         if name not in IGNORED:
             raise InvalidFields(
-                "models are configured in models.json alone", field=f"parameters.{name}"[:200]
+                "models are configured only in models.json", field=f"parameters.{name}"[:200]
             )
 
 
@@ -79,14 +79,14 @@ async def repository_index(request: web.Request) -> web.Response:
 
 
 async def repository_load(request: web.Request) -> web.Response:
-    """Load or wake a model; answer when it is ready."""
+    """Load or wake a model.  Answer when it is ready."""
     asked = await read_change(request[ADMISSION], _change)
     await load(request.app[PARTS], request.match_info["name"], asked.parameters)
     return json_response(RepositoryChange())
 
 
 async def repository_unload(request: web.Request) -> web.Response:
-    """Take a model out of memory."""
+    """Unload a model from memory."""
     asked = await read_change(request[ADMISSION], _change)
     await unload(request.app[PARTS], request.match_info["name"], asked.parameters)
     return json_response(RepositoryChange())

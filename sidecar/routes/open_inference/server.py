@@ -11,7 +11,7 @@ EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters")
 
 
 def server_facts() -> ServerMetadata:
-    """Return what this server is, and which extensions of the protocol it has."""
+    """Return the server's name and version, and the extensions of the protocol it supports."""
     return ServerMetadata("torchserve-sidecar", sidecar.__version__, list(EXTENSIONS))
 
 
@@ -21,7 +21,7 @@ async def server_metadata(request: web.Request) -> web.Response:
 
 
 async def server_live(request: web.Request) -> web.Response:
-    """Answer 200: whoever gets this answer knows that the event loop runs."""
+    """Answer 200: that it is answered shows that the event loop runs."""
     return json_response(ServerLive(live=True))
 
 

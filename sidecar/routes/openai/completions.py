@@ -1,4 +1,4 @@
-"""POST /v1/completions and /v1/chat/completions: texts that a model writes, token by token."""
+"""POST /v1/completions and /v1/chat/completions: texts that a model generates."""
 
 import secrets
 import time
@@ -44,9 +44,9 @@ from sidecar.web.body import read_json, scheduling_of
 from sidecar.web.event_stream import Event, send_events
 from sidecar.web.route import Route, json_response
 
-DEFAULT_TOKENS = 16  # that are written behind a prompt, as by OpenAI; a chat ends where it ends
+DEFAULT_TOKENS = 16  # OpenAI's default after a prompt; a chat has none
 DONE = Event("", b"[DONE]")
-ROLES = {"developer": "system"}  # what templates do not know by its new name
+ROLES = {"developer": "system"}  # a newer name that chat templates do not know
 Tokens = list[Annotated[int, Meta(ge=0, le=2**31 - 1)]]
 
 _completion = msgspec.json.Decoder(CompletionRequest)
@@ -56,7 +56,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Facts(NamedTuple):
-    """What all chunks of an answer have in common."""
+    """The fields that are equal in all chunks of an answer."""
 
     id: str
     created: int
@@ -67,7 +67,7 @@ Chunk = TextCompletion | ChatCompletionChunk
 
 
 class AnswerForm(Protocol):
-    """How texts are answered: as continued prompts, or as messages of a chat."""
+    """The form of the answer: continued prompts, or messages of a chat."""
 
     def whole(
         self, facts: Facts, writings: Sequence[CompletionWriting], usage: CompletionUsage
@@ -103,11 +103,11 @@ class TextForm:
         return TextCompletion(*facts, [CompletedText(place, text, None)])
 
     def end(self, facts: Facts, place: int, writing: CompletionWriting) -> TextCompletion:
-        """Return why the text ended."""
+        """Return the chunk that says why the text ended."""
         return TextCompletion(*facts, [CompletedText(place, "", writing.finish_reason)])
 
     def usage(self, facts: Facts, usage: CompletionUsage) -> TextCompletion:
-        """Return the usage without a text."""
+        """Return the usage, without a text."""
         return TextCompletion(*facts, [], usage)
 
 
@@ -130,17 +130,17 @@ class ChatForm:
         return ChatCompletionChunk(*facts, [ChatChunkChoice(place, delta, None)])
 
     def end(self, facts: Facts, place: int, writing: CompletionWriting) -> ChatCompletionChunk:
-        """Return why the message ended."""
+        """Return the chunk that says why the message ended."""
         choice = ChatChunkChoice(place, ChatDelta(), writing.finish_reason)
         return ChatCompletionChunk(*facts, [choice])
 
     def usage(self, facts: Facts, usage: CompletionUsage) -> ChatCompletionChunk:
-        """Return the usage without a message."""
+        """Return the usage, without a message."""
         return ChatCompletionChunk(*facts, [], usage)
 
 
 async def complete(request: web.Request) -> web.StreamResponse:
-    """Go on with texts."""
+    """Continue one or more prompts."""
     admission = request[ADMISSION]
     wanted = await read_json(admission, _completion)
     admission.field_names = {"inputs": "prompt", "model_name": "model"}
@@ -152,7 +152,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
-    """Answer a conversation."""
+    """Write the next message of a conversation."""
     admission = request[ADMISSION]
     wanted = await read_json(admission, _chat)
     newer = wanted.max_completion_tokens is not None
@@ -179,7 +179,8 @@ def _prompts(raw: bytes, most: int) -> list[bytes]:
             empty = not _tokens.decode(each)
         except msgspec.ValidationError:
             raise InvalidFields(
-                "expected a text or a list of tokens, or a list of either", field="prompt"
+                "expected a text, a list of tokens, or a list of texts or of such lists",
+                field="prompt",
             ) from None
         if empty:
             raise InvalidFields("must not be empty", field="prompt")
@@ -222,10 +223,13 @@ async def _answer(
 
 
 def _cap(completions: int, max_tokens: int | None, settings: Settings) -> int:
-    """Return how many tokens each may have where the client does not say.  Raises InvalidFields."""
+    """Return the limit of tokens of each if *max_tokens* is None.  Raises InvalidFields."""
     limit = settings.max_completion_tokens
     if completions > settings.max_inputs:
-        raise InvalidFields(f"at most {settings.max_inputs} completions in one request", field="n")
+        raise InvalidFields(
+            f"expected at most {settings.max_inputs} completions in a request, got {completions}",
+            field="n",
+        )
     if completions * (max_tokens or 1) > limit:
         raise InvalidFields(
             f"{completions} completions of {max_tokens or 1} tokens exceed the limit of {limit} "
@@ -236,7 +240,7 @@ def _cap(completions: int, max_tokens: int | None, settings: Settings) -> int:
 
 
 def _model(request: web.Request, name: str) -> Model:
-    """Return the model *name*, which writes.  Raises InvalidInput and ModelNotFound."""
+    """Return the text generation model *name*.  Raises InvalidInput and ModelNotFound."""
     model = request.app[NAMES].require(name)
     if not model.spec.writes_completions:
         raise InvalidInput(f"{name} is not a text generation model", field="model")
@@ -246,9 +250,9 @@ def _model(request: web.Request, name: str) -> Model:
 def _body(
     order: CompletionOrder, wanted: WritingRequest, max_tokens: int | None, cap: int
 ) -> bytes:
-    """Return *order*, completed, as JSON; the completions of one prompt have it in common."""
+    """Return *order* with its sampling parameters, as JSON: the body of all *n* completions."""
     seed = secrets.randbits(63) if wanted.seed is None else wanted.seed % 2**64
-    drawn = wanted.top_p != 0  # nothing reaches 0 but the most probable token
+    drawn = wanted.top_p != 0  # with 0, only the most probable token is left
     return _encode(
         msgspec.structs.replace(
             order,
@@ -270,7 +274,7 @@ async def _events(
     form: AnswerForm,
     facts: Facts,
 ) -> AsyncGenerator[Event, None]:
-    """Yield each part as it comes, why each text ended, and at last that nothing follows."""
+    """Yield the parts as they are written, the end of each text, the requested usage, and DONE."""
     begun: set[int] = set()
     async with aclosing(written_together(writings)) as written:
         async for place, text in written:
@@ -287,14 +291,14 @@ async def _events(
 
 
 def _event(chunk: Chunk, wanted: WritingRequest) -> Event:
-    """Return the event; where the end has the usage, each chunk says that it has none."""
+    """Return *chunk* as an event.  If the last chunk has the usage, the others have null there."""
     if wanted.tells_usage:
         chunk.usage = None
     return Event("", _encode(chunk))
 
 
 def _usage(writings: Sequence[CompletionWriting], count: int) -> CompletionUsage:
-    """Return the tokens of all texts; *count* of them have one prompt in common."""
+    """Return the usage of all texts.  Each prompt has *count* of them and is counted once."""
     read = sum(writing.prompt_tokens for writing in writings[::count])
     written = sum(writing.completion_tokens for writing in writings)
     return CompletionUsage(read, written, read + written)
@@ -313,7 +317,7 @@ ROUTES = [
     _writing_route(
         "/v1/chat/completions",
         chat,
-        "Have a conversation answered",
+        "Generate the next message of a conversation",
         response=ChatCompletion,
         request=ChatRequest,
         example={
@@ -326,7 +330,7 @@ ROUTES = [
     _writing_route(
         "/v1/completions",
         complete,
-        "Have a text continued",
+        "Continue a text",
         response=TextCompletion,
         request=CompletionRequest,
         example={"model": "smollm2_135m", "prompt": "Once upon a time", "max_tokens": 32},

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: texts as vectors."""
+"""POST /v1/embeddings: turn texts into vectors."""
 
 import array
 import base64
@@ -29,8 +29,8 @@ from sidecar.web.turns import take_break
 _request = msgspec.json.Decoder(EmbeddingsRequest)
 _vector = msgspec.json.Decoder(list[float])
 _encode = msgspec.json.Encoder().encode
-PASS_NUMBERS = 1 << 15  # decoded and re-encoded before other requests get their turn
-LENGTH_TOLERANCE = 1e-3  # of a vector that counts as one of length 1
+PASS_NUMBERS = 1 << 15  # re-encoded at a time, between which other requests can run
+LENGTH_TOLERANCE = 1e-3  # within which a vector counts as a unit vector
 
 
 async def embed(request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ async def _checked(request: web.Request, wanted: EmbeddingsRequest, max_inputs: 
 
 
 async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[msgspec.Raw]:
-    """Return the vectors as JSON; those that the model made are passed on unchanged."""
+    """Return the vectors as JSON.  The model's own JSON is passed on if nothing has to change."""
     as_base64 = wanted.encoding_format == "base64"
     if not as_base64 and wanted.dimensions is None:
         return [msgspec.Raw(reply.body) for reply in replies]
@@ -88,12 +88,14 @@ async def _vectors(wanted: EmbeddingsRequest, replies: Sequence[Reply]) -> list[
 
 
 def cut(vector: list[float], dimensions: int) -> list[float]:
-    """Return the first *dimensions* numbers of *vector*; a unit vector stays one.
+    """Return the first *dimensions* numbers of *vector*, scaled to length 1 if it had length 1.
 
     Raises InvalidInput if it has fewer numbers.
     """
     if dimensions > len(vector):
-        raise InvalidInput(f"the model has {len(vector)}", field="dimensions")
+        raise InvalidInput(
+            f"must be at most {len(vector)}, the dimensions of the model", field="dimensions"
+        )
     kept = vector[:dimensions]
     length = math.hypot(*kept)
     if not length or abs(math.hypot(*vector) - 1) > LENGTH_TOLERANCE:

@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{name}: the catalog as clients of OpenAI and KServe list it."""
+"""GET /v1/models and /v1/models/{name}: the catalog in the form of OpenAI and KServe."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class ListingParts:
-    """The parts that know the models, downloaded or not."""
+    """What these endpoints work with."""
 
     settings: Settings
     models: ModelRegistry
@@ -31,7 +31,7 @@ PARTS = web.AppKey("openai_models", ListingParts)
 
 
 async def list_openai_models(request: web.Request) -> web.Response:
-    """Answer with the models that are here."""
+    """Answer with the models that are on this server."""
     parts = request.app[PARTS]
     here = [model for model in parts.models.enabled if model.state not in MISSING]
     listed = await asyncio.to_thread(lambda: [_listed(model, parts.settings) for model in here])
@@ -49,7 +49,7 @@ async def show_openai_model(request: web.Request) -> web.Response:
 
 
 def _listed(model: Model, settings: Settings) -> ListedModel:
-    """Return what is listed of *model*.  Blocks: it reads the age of the archive."""
+    """Return the item for *model*.  Blocks: it reads the modification time of the archive."""
     mark = archive_mark(settings.model_store / model.spec.archive_name(model.key))
     owner, slash, _ = (model.spec.model_id or "").partition("/")
     return ListedModel(
@@ -69,7 +69,7 @@ ROUTES = [
         "GET",
         "/v1/models",
         list_openai_models,
-        "The models that are here",
+        "The models on this server",
         ModelListing,
         placeholders=True,
     ),

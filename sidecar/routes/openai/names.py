@@ -1,4 +1,4 @@
-"""Models and voices by OpenAI's names, with the defaults of this server's settings."""
+"""Finds models and voices by OpenAI's names, with the defaults from the settings."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from sidecar.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class OpenAINames:
-    """Finds the model or voice of ours that a name means."""
+    """Finds the model or the voice that a name stands for."""
 
     settings: Settings
     models: ModelRegistry
 
     def model(self, name: str) -> str:
-        """Return the name that the other routes know for the model *name*."""
+        """Return the name of the model *name* in the catalog."""
         defaults = {
             "speech_synthesis": self.settings.default_tts_model,
             "speech_recognition": self.settings.default_asr_model,
@@ -30,7 +30,7 @@ class OpenAINames:
         return self.models.require(self.model(name), called=name)
 
     def voice(self, model: str, voice: str | None) -> str | None:
-        """Return which voice of *model* is meant by *voice*; an unknown name stays as it is."""
+        """Return the voice of *model* that *voice* stands for; an unknown name is kept."""
         found = self.models.find(model)
         if voice is None or found is None or not found.spec.voices:
             return voice

@@ -1,7 +1,7 @@
-"""POST /v1/rerank and /v2/rerank: documents in the order in which they answer a query.
+"""POST /v1/rerank and /v2/rerank: rank documents by how well they answer a query.
 
-The first is the path of Jina's clients and of Cohere's first API, the second that of Cohere's
-client today.  Both are the same: each document becomes one input of the model, beside the query.
+Jina's clients and Cohere's first API use /v1, Cohere's current client /v2; both do the same.  Each
+document becomes one input of the model, together with the query.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ FIELD_NAMES = {"inputs": "documents", "model_name": "model"}
 
 
 class _Relevance(msgspec.Struct):
-    """What the handler makes of one document."""
+    """The handler's answer for one document."""
 
     score: float
     tokens: int
@@ -51,7 +51,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def rerank(request: web.Request) -> web.Response:
-    """Answer with the documents that answer the query best, in Jina's form and Cohere's."""
+    """Rank the documents by how well they answer the query.  The answer suits Jina and Cohere."""
     parts, admission, call = request.app[PARTS], request[ADMISSION], request[CALL]
     wanted = await read_json(admission, _request)
     admission.field_names = FIELD_NAMES
@@ -71,7 +71,7 @@ async def rerank(request: web.Request) -> web.Response:
 
 
 async def rerank_as_cohere(request: web.Request) -> web.Response:
-    """Answer as /v1/rerank: Cohere's client asks here."""
+    """Do the same as /v1/rerank, at the path that Cohere's client uses."""
     return await rerank(request)
 
 
@@ -85,7 +85,7 @@ def _model(request: web.Request, name: str) -> Model:
 
 def _documents(raw: bytes, most: int) -> list[Body]:
     """Return each document as the JSON of its text, without decoding it.  Raises InvalidFields."""
-    rule = "expected a list of texts, or of objects with the field text"
+    rule = "expected a list of texts or of objects with the field text"
     if not raw.startswith(b"["):
         raise InvalidFields(rule, field="documents")
     given, _ = split_inputs(raw, rank=1, limit=most, field="documents")
@@ -101,10 +101,10 @@ def _documents(raw: bytes, most: int) -> list[Body]:
 
 
 class _Inputs:
-    """The model's inputs: each of *documents* beside the query.
+    """The model's inputs: each of *documents* together with the query.
 
-    *bodies* are their JSON, *joined* all of it in one list.  Raises InvalidFields where they would
-    take more memory than is allowed: the query counts with each document.
+    *bodies* are the inputs as JSON, and *joined* is one JSON list of all.  Raises InvalidFields if
+    they exceed the limit of memory; the query is part of each input.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class _Inputs:
         size = len(query) * len(documents) + sum(map(len, documents))
         if size > settings.max_rerank_mb * MB:
             raise InvalidFields(
-                f"at most {settings.max_rerank_mb:g} MB, the query counted with each document",
+                f"expected at most {settings.max_rerank_mb:g} MB, counting the query once for each",
                 field="documents",
             )
         most = wanted.max_tokens_per_doc
@@ -128,7 +128,7 @@ class _Inputs:
 
 
 def _places(lengths: Iterator[int]) -> Iterator[int]:
-    """Yield where the items of a list begin, and where one more would."""
+    """Yield the offset of each item of a JSON list, and the offset after the last one."""
     place = len(b"[")
     yield place
     for length in lengths:
@@ -178,6 +178,6 @@ _rerank_route = partial(
     measured_as="inference",
 )
 ROUTES = [
-    _rerank_route("/v1/rerank", rerank, "Put documents in the order in which they answer a query"),
-    _rerank_route("/v2/rerank", rerank_as_cohere, "The same, where Cohere's client asks for it"),
+    _rerank_route("/v1/rerank", rerank, "Rank documents by how well they answer a query"),
+    _rerank_route("/v2/rerank", rerank_as_cohere, "Rank documents, at the path of Cohere's client"),
 ]

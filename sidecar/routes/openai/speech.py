@@ -1,4 +1,4 @@
-"""POST /v1/audio/speech: a text as speech, in a stream; and GET /v1/audio/voices."""
+"""POST /v1/audio/speech: turn a text into streamed speech; and GET /v1/audio/voices."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ FIELD_NAMES = {"text": "input", "inputs": "input", "model_name": "model"}
 
 
 class SpeechAudioEvents:
-    """The events of `stream_format` sse."""
+    """The events of the `stream_format` sse."""
 
     def part(self, data: bytes, words: Sequence[SpokenWord]) -> Event:  # noqa: ARG002 - our own
         """Return the event `speech.audio.delta`."""
@@ -51,7 +51,7 @@ class SpeechAudioEvents:
 
 
 async def speak_as_openai(request: web.Request) -> web.StreamResponse:
-    """Speak one text; the audio is sent as it is made."""
+    """Speak one text.  The audio is sent as it is synthesised."""
     speech, admission, call = request.app[PARTS].speech, request[ADMISSION], request[CALL]
     call.inputs = 1
     wanted = await read_json(admission, _request)
@@ -118,7 +118,7 @@ ROUTES = [
         "POST",
         "/v1/audio/speech",
         speak_as_openai,
-        "Turn a text into speech, in a stream",
+        "Turn a text into streamed speech",
         request=SpeechRequest,
         statuses=(400, 401, 404, 413, 500, 503, 504),
         credential="optional",

@@ -1,4 +1,4 @@
-"""POST /v1/audio/transcriptions and /v1/audio/translations: speech as text."""
+"""POST /v1/audio/transcriptions and /v1/audio/translations: turn speech into text."""
 
 import math
 import zlib
@@ -35,7 +35,7 @@ from sidecar.web.route import Route, json_response
 from sidecar.web.uploads import opened_form
 
 _encode = msgspec.json.Encoder().encode
-MAX_PROMPT = 1000  # characters, of which the last ones count
+MAX_PROMPT = 1000  # characters; of a longer prompt the last ones are used
 SMALLEST_CONFIDENCE = 1e-10  # so that its logarithm is finite
 OpenAITask = Literal["transcribe", "translate"]
 
@@ -58,7 +58,7 @@ async def _written_down(
     if not is_form(request):
         await admission.accept_token(None)
         raise InvalidForm(
-            "expected multipart/form-data with the audio in file", field="Content-Type"
+            "expected multipart/form-data with the audio in the part file", field="Content-Type"
         )
     async with opened_form(admission, kind) as (form, upload):
         asked = _translated(form, task, request.app[NAMES])
@@ -93,7 +93,7 @@ def _translated(
 
 
 async def _events(listening: Listening) -> AsyncGenerator[Event, None]:
-    """Yield the text as it is recognised; the pieces together are the whole."""
+    """Yield the text in parts as it is recognised, and the whole text at the end."""
     transcript = Transcript()
     async with aclosing(listening.heard()) as parts:
         async for heard in parts:

@@ -18,33 +18,34 @@ MOST_STOPS = 4
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
-    """What a stream tells besides the text."""
+    """What a stream contains besides the text."""
 
-    include_usage: Annotated[bool, Meta(description="A last chunk has the usage")] = False
+    include_usage: Annotated[bool, Meta(description="Send the usage in a last chunk")] = False
 
 
 class WritingRequest(OpenAIRequest, frozen=True, kw_only=True):
-    """What both kinds of completions take.  Null is as good as leaving a field out."""
+    """The fields of both kinds of completions.  Null means the same as omitting a field."""
 
-    # What of OpenAI's fields is not done here, and the values that ask for nothing.
-    undone: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
+    # OpenAI's fields that are not supported, with the values that are accepted: they ask for
+    # nothing.
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = MappingProxyType({})
 
     model: ModelId
-    max_tokens: Annotated[TokenCount | None, Meta(description="New tokens, at most")] = None
+    max_tokens: Annotated[TokenCount | None, Meta(description="Maximum of new tokens")] = None
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=2)] | None,
         Meta(description="0: always the most probable token; null: the checkpoint's own, else 1"),
     ] = None
     top_p: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="Drawn among the most probable that reach it together"),
+        Meta(description="Sample from the most probable tokens whose probabilities reach this sum"),
     ] = None
     n: Annotated[
         Annotated[int, Meta(ge=1, le=128)] | None, Meta(description="Completions of each prompt")
     ] = None
     stop: Annotated[
         StopString | Annotated[list[StopString], Meta(max_length=MOST_STOPS)] | None,
-        Meta(description="The text ends before any of these"),
+        Meta(description="End the text before any of these"),
     ] = None
     seed: Annotated[
         Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None,
@@ -58,26 +59,26 @@ class WritingRequest(OpenAIRequest, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.stream_options is not None and not self.stream:
-            raise FieldError("stream_options", "goes with stream alone")
-        for name, neutral in self.undone.items():
+            raise FieldError("stream_options", "requires stream")
+        for name, neutral in self.unsupported.items():
             if getattr(self, name) not in neutral:
-                raise FieldError(name, "is not supported here: leave it out")
+                raise FieldError(name, "is not supported; leave it out")
 
     @property
     def stops(self) -> list[str]:
-        """The stop strings, in whichever form they came."""
+        """The stop strings, as a list."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def tells_usage(self) -> bool:
-        """Whether the end of a stream has the usage."""
+        """Whether the stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
 class CompletionRequest(WritingRequest, frozen=True, kw_only=True):
-    """Texts to go on with.  *prompt* stays the bytes that the client sent."""
+    """Prompts to continue.  *prompt* is kept as the bytes that the client sent."""
 
-    undone: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "logit_bias": (None, {}),
         "logprobs": (None,),
         "echo": (None, False),
@@ -107,7 +108,9 @@ class CompletionRequest(WritingRequest, frozen=True, kw_only=True):
             },
         ),
     ]
-    max_tokens: Annotated[TokenCount | None, Meta(description="New tokens; null: 16")] = None
+    max_tokens: Annotated[
+        TokenCount | None, Meta(description="Maximum of new tokens; null: 16")
+    ] = None
     logprobs: Any = None
     echo: Any = None
     best_of: Any = None
@@ -115,7 +118,7 @@ class CompletionRequest(WritingRequest, frozen=True, kw_only=True):
 
 
 class MessagePart(msgspec.Struct, frozen=True):
-    """A part of a message; images and audio are not read."""
+    """A part of a message.  Only text is supported, not images and audio."""
 
     type: Literal["text"]
     text: str
@@ -129,16 +132,16 @@ class ChatMessage(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The content, in whichever form it came."""
+        """The content, as one text."""
         if isinstance(self.content, str):
             return self.content
         return "".join(part.text for part in self.content)
 
 
 class ChatRequest(WritingRequest, frozen=True, kw_only=True):
-    """A conversation to answer."""
+    """A conversation whose next message is to be written."""
 
-    undone: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "logit_bias": (None, {}),
         "logprobs": (None, False),
         "top_logprobs": (None,),
@@ -154,7 +157,7 @@ class ChatRequest(WritingRequest, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     max_completion_tokens: Annotated[
         TokenCount | None,
-        Meta(description="The newer name of max_tokens; both null: as many as fit"),
+        Meta(description="The newer name of max_tokens; if both are null: as many as fit"),
     ] = None
     logprobs: Any = None
     top_logprobs: Any = None
@@ -168,7 +171,7 @@ class ChatRequest(WritingRequest, frozen=True, kw_only=True):
 
 
 class CompletionUsage(msgspec.Struct):
-    """How many tokens were read, each prompt counted once, and how many were written."""
+    """The number of tokens read, each prompt counted once, and written."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -176,7 +179,7 @@ class CompletionUsage(msgspec.Struct):
 
 
 class CompletedText(msgspec.Struct):
-    """A text that goes on with a prompt, or its next part; probabilities are not told."""
+    """A continued prompt, or the next part of it.  *logprobs* is always null."""
 
     index: int
     text: str
@@ -185,7 +188,7 @@ class CompletedText(msgspec.Struct):
 
 
 class TextCompletion(msgspec.Struct):
-    """All of it, or a chunk of it."""
+    """The whole answer, or a chunk of it."""
 
     id: str
     created: int
@@ -196,7 +199,7 @@ class TextCompletion(msgspec.Struct):
 
 
 class AnsweredMessage(msgspec.Struct):
-    """The answer to a chat."""
+    """A message written by the model."""
 
     content: str
     role: Literal["assistant"] = "assistant"
@@ -224,7 +227,7 @@ class ChatCompletion(msgspec.Struct):
 
 
 class ChatDelta(msgspec.Struct, omit_defaults=True):
-    """What a chunk adds to a message."""
+    """The part that a chunk adds to a message."""
 
     role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
     content: str | msgspec.UnsetType = msgspec.UNSET
@@ -240,7 +243,7 @@ class ChatChunkChoice(msgspec.Struct):
 
 
 class ChatCompletionChunk(msgspec.Struct):
-    """The next part of the answers.  The one with the usage has no choices."""
+    """The next part of the answers.  The chunk with the usage has no choices."""
 
     id: str
     created: int

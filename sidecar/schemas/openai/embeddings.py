@@ -9,7 +9,7 @@ from sidecar.schemas.openai.requests import ModelId, OpenAIRequest
 
 
 class EmbeddingsRequest(OpenAIRequest, frozen=True, kw_only=True):
-    """Texts to turn into vectors.  *input* stays the bytes that the client sent."""
+    """Texts to turn into vectors.  *input* is kept as the bytes that the client sent."""
 
     model: ModelId
     input: Annotated[
@@ -26,11 +26,13 @@ class EmbeddingsRequest(OpenAIRequest, frozen=True, kw_only=True):
     ]
     encoding_format: Annotated[
         Literal["float", "base64"] | None,
-        Meta(description="base64: of little-endian 32-bit numbers; null: float"),
+        Meta(description="base64: little-endian 32-bit floats; null: float"),
     ] = None
     dimensions: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="How many numbers of each vector to keep, scaled back to its length"),
+        Meta(
+            description="How many numbers of each vector to keep; it is scaled to its former length"
+        ),
     ] = None
 
 
@@ -46,7 +48,7 @@ class TextEmbedding(msgspec.Struct):
 
 
 class TokenUsage(msgspec.Struct):
-    """How many tokens the model read."""
+    """The number of tokens that the model read."""
 
     prompt_tokens: int
     total_tokens: int

@@ -1,4 +1,4 @@
-"""An error as OpenAI's clients read it."""
+"""An error in the form of OpenAI's API."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ ErrorType = Literal[
 
 
 class ErrorFacts(msgspec.Struct):
-    """*param* is the field, *code* a word for programs; null where there is none."""
+    """The error.  *param* is the field and *code* an identifier for programs; null without one."""
 
     message: str
     type: ErrorType
@@ -23,6 +23,6 @@ class ErrorFacts(msgspec.Struct):
 
 
 class OpenAIError(msgspec.Struct):
-    """Every error of the routes below /v1."""
+    """The body of every error of the routes below /v1."""
 
     error: ErrorFacts

@@ -6,11 +6,11 @@ import msgspec
 
 
 class ListedModel(msgspec.Struct):
-    """One model.  *created*: when its archive was written, in epoch seconds; null without one.
+    """One model.  *created* is when its archive was written, in epoch seconds; null without one.
 
-    *owned_by* is who published it, by its hub id; *state* and *task* are ours.  *name* and *ready*
-    are what KServe's clients read at the same address: ready if a request is answered, after a
-    wake if need be.
+    *owned_by* is its publisher according to the hub id.  *state* and *task* are not OpenAI's.
+    KServe's clients read *name* and *ready* at the same address: a model is ready if it answers
+    requests, at once or after it has been woken.
     """
 
     id: str
@@ -24,7 +24,7 @@ class ListedModel(msgspec.Struct):
 
 
 class ModelListing(msgspec.Struct):
-    """The enabled models that are here, in load order.  *models* are their names, for KServe."""
+    """The enabled models on this server, in load order.  *models* has their names, for KServe."""
 
     object: Literal["list"]
     data: list[ListedModel]

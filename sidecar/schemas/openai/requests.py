@@ -1,4 +1,4 @@
-"""The fields of every request for inference beside OpenAI's own."""
+"""The fields that every inference request has in addition to OpenAI's."""
 
 from typing import Annotated
 
@@ -12,13 +12,13 @@ ModelId = Annotated[
     Meta(
         min_length=1,
         max_length=256,
-        description="Key, hub id or alias, which OpenAI's names are too",
+        description="Key, hub id or alias; OpenAI's names are aliases",
     ),
 ]
 
 
 class OpenAIRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Our own fields, as for /predict."""
+    """The fields of this server, as for /predict."""
 
     token: Annotated[str | None, Meta(description="Takes precedence over the headers")] = None
     priority: Priority = 0

@@ -1,4 +1,4 @@
-"""POST /v1/rerank and /v2/rerank: the form that Jina's and Cohere's clients share."""
+"""POST /v1/rerank and /v2/rerank: a form that suits both Jina's and Cohere's clients."""
 
 from typing import Annotated
 
@@ -13,15 +13,15 @@ Query = Annotated[str, Meta(min_length=1, max_length=100_000)]
 
 
 class GivenText(msgspec.Struct, frozen=True):
-    """A text in an object, the other way in which clients give one; other fields are ignored."""
+    """A text in an object, as some clients send it.  Other fields are ignored."""
 
     text: Query
 
 
 class RerankRequest(OpenAIRequest, frozen=True, kw_only=True):
-    """Documents to put in the order in which they answer a query.
+    """Documents to rank by how well they answer a query.
 
-    *documents* stays the bytes that the client sent.
+    *documents* is kept as the bytes that the client sent.
     """
 
     model: ModelId
@@ -47,18 +47,22 @@ class RerankRequest(OpenAIRequest, frozen=True, kw_only=True):
             },
         ),
     ]
-    top_n: Annotated[Limit | None, Meta(description="Only the best; null: all")] = None
+    top_n: Annotated[
+        Limit | None, Meta(description="How many of the best documents to return; null: all")
+    ] = None
     return_documents: Annotated[
-        bool | None, Meta(description="Each result has its document's text; null: false")
+        bool | None, Meta(description="Return the text of each document; null: false")
     ] = None
     max_tokens_per_doc: Annotated[
         Limit | None,
-        Meta(description="Only so many tokens of each are read; null: as many as the model takes"),
+        Meta(
+            description="How many tokens of each document to read; null: as many as the model takes"
+        ),
     ] = None
 
     @property
     def query_text(self) -> str:
-        """The query, in whichever form it came."""
+        """The query, as a text."""
         return self.query.text if isinstance(self.query, GivenText) else self.query
 
 
@@ -69,9 +73,9 @@ class RankedText(msgspec.Struct):
 
 
 class RankedResult(msgspec.Struct, omit_defaults=True):
-    """The document at *index* of the request's, and how well it answers the query.
+    """How well the document at *index* of the request answers the query.
 
-    The score lies between 0 and 1, unless the model's own scores are logits.
+    The score lies between 0 and 1, unless the model returns logits.
     """
 
     index: int
@@ -80,19 +84,19 @@ class RankedResult(msgspec.Struct, omit_defaults=True):
 
 
 class ReadTokens(msgspec.Struct):
-    """How many tokens the model read."""
+    """The number of tokens that the model read."""
 
     input_tokens: int
 
 
 class RerankMeta(msgspec.Struct):
-    """Where Cohere's clients look for the usage."""
+    """The usage, where Cohere's clients look for it."""
 
     tokens: ReadTokens
 
 
 class RankedDocuments(msgspec.Struct):
-    """The results, best first.  *id* is the request's; the usage counts the query each time."""
+    """The results, best first.  *id* is the request's; the usage counts the query per document."""
 
     id: str | None
     model: str

@@ -14,7 +14,7 @@ VoiceName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class CustomVoice(msgspec.Struct, frozen=True):
-    """A voice by its id, the other way in which OpenAI's clients name one."""
+    """A voice in an object, as some of OpenAI's clients name it."""
 
     id: VoiceName
 
@@ -26,22 +26,22 @@ class SpeechRequest(OpenAIRequest, frozen=True, kw_only=True):
     model: ModelId
     voice: Annotated[
         VoiceName | CustomVoice | None,
-        Meta(description="OpenAI's names, and the model's own; null: the model's first"),
+        Meta(description="One of OpenAI's or the model's voices; null: the model's first"),
     ] = None
     response_format: Annotated[SpeechFormat | None, Meta(description="null: mp3")] = None
     speed: Annotated[Speed | None, Meta(description="2.0 takes half the time; null: 1.0")] = None
     instructions: Annotated[
         Annotated[str, Meta(max_length=4096)] | None,
-        Meta(description="How to speak; if this names one emotion, the voice takes it on"),
+        Meta(description="How to speak; if this names one emotion, the voice speaks with it"),
     ] = None
     stream_format: Annotated[
         Literal["audio", "sse"] | None,
-        Meta(description="sse: as server-sent events; null: audio, the file as it is made"),
+        Meta(description="sse: server-sent events; audio or null: the file, sent as it is made"),
     ] = None
 
     @property
     def voice_name(self) -> str | None:
-        """The name of the voice, in whichever form it was given."""
+        """The name of the voice, as a text."""
         return self.voice.id if isinstance(self.voice, CustomVoice) else self.voice
 
 
@@ -52,13 +52,13 @@ class SpeechAudioDelta(msgspec.Struct, tag="speech.audio.delta"):
 
 
 class SpeechAudioDone(msgspec.Struct, tag="speech.audio.done"):
-    """All of it has been sent.  A voice here counts no tokens."""
+    """The end of the audio.  The numbers of tokens are 0: voices here do not use tokens."""
 
     usage: None = None
 
 
 class ListedVoice(msgspec.Struct):
-    """One voice of one model.  *id* is what /v1/audio/speech takes."""
+    """One voice of one model.  *id* is its name for /v1/audio/speech."""
 
     id: str
     object: Literal["audio.voice"]
@@ -68,7 +68,7 @@ class ListedVoice(msgspec.Struct):
 
 
 class VoiceListing(msgspec.Struct):
-    """Every voice that can speak now, and what OpenAI's names mean with the default model."""
+    """The voices that can speak now, and what OpenAI's names stand for with the default model."""
 
     object: Literal["list"]
     data: list[ListedVoice]

@@ -1,4 +1,4 @@
-"""POST /v1/audio/transcriptions and /v1/audio/translations: forms, their audio in `file`."""
+"""POST /v1/audio/transcriptions and /v1/audio/translations: forms with the audio in `file`."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ class TranslationForm(OpenAIRequest, frozen=True, kw_only=True):
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
     temperature: Annotated[float, Meta(ge=0, le=1)] = 0.0
     timeout: Annotated[
-        float, Meta(gt=0, description="Seconds from arrival; streamed: for each segment")
+        float, Meta(gt=0, description="Seconds from arrival; if streamed, for each segment")
     ] = 300.0
 
 
@@ -29,24 +29,24 @@ class TranscriptionForm(TranslationForm, frozen=True, kw_only=True):
     """A recording to be transcribed in its own language."""
 
     language: Annotated[
-        str | None, Meta(description="Code or English name; without it, it is detected")
+        str | None, Meta(description="Language code or English name; detected if omitted")
     ] = None
     timestamp_granularities: Annotated[
-        list[Granularity], Meta(description="Of verbose_json: segment, word or both")
+        list[Granularity], Meta(description="For verbose_json: segment, word or both")
     ] = msgspec.field(name="timestamp_granularities[]", default_factory=list)
-    stream: Annotated[bool, Meta(description="Text as it is heard, as server-sent events")] = False
+    stream: Annotated[
+        bool, Meta(description="Send the text as it is recognised, as server-sent events")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.timestamp_granularities and self.response_format != "verbose_json":
-            raise FieldError(
-                "timestamp_granularities", "goes with response_format verbose_json only"
-            )
+            raise FieldError("timestamp_granularities", "requires response_format verbose_json")
         if self.stream and self.response_format not in ("json", "text"):
-            raise FieldError("stream", "goes with response_format json or text only")
+            raise FieldError("stream", "requires response_format json or text")
 
 
 class AudioUsage(msgspec.Struct):
-    """How long the recording is."""
+    """The length of the recording."""
 
     type: Literal["duration"]
     seconds: float
@@ -70,8 +70,8 @@ class VerboseWord(msgspec.Struct):
 class VerboseSegment(msgspec.Struct):
     """One stretch of speech; times in seconds.
 
-    *seek* is its beginning in hundredths of a second.  *tokens* stays empty: each recogniser has
-    tokens of its own.
+    *seek* is its beginning in hundredths of a second.  *tokens* is always empty: recognisers differ
+    in their tokens.
     """
 
     id: int
@@ -99,13 +99,13 @@ class VerboseTranscript(msgspec.Struct, omit_defaults=True):
 
 
 class TranscriptDelta(msgspec.Struct, tag="transcript.text.delta"):
-    """The next piece of the text."""
+    """The next part of the text."""
 
     delta: str
 
 
 class TranscriptDone(msgspec.Struct, tag="transcript.text.done"):
-    """The whole text; the event ends the stream."""
+    """The whole text.  This event ends the stream."""
 
     text: str
     usage: AudioUsage

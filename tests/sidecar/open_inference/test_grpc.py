@@ -190,11 +190,11 @@ async def test_what_is_wrong_is_an_invalid_argument_that_names_the_field(
         "inputs[0].contents.int_contents: expected elements of INT8": of_contents(
             "INT8", [1, 3], int_contents=[1, 300, 3]
         ),
-        "inputs[0]: FP16 comes in raw_input_contents alone": of_contents("FP16", [1, 3]),
+        "inputs[0]: FP16 is accepted only in raw_input_contents": of_contents("FP16", [1, 3]),
         "inputs[0].shape: expected dimensions of at least 1": of_contents("FP32", [-1, 3], **three),
         "inputs[0].shape: expected [-1, 3], got []": of_contents("FP32", [], **three),
-        "inputs[0].contents: does not go with raw_input_contents": both,
-        "raw_input_contents: expected one for each of 1 inputs, got 2": two_raw,
+        "inputs[0].contents: cannot be combined with raw_input_contents": both,
+        "raw_input_contents: expected 1, one for each input; got 2": two_raw,
         "inputs[0].parameters.shared_memory_region: is not supported": shared,
         "parameters.priority: expected a whole number from 0 to 10": urgent,
         "parameters.priority: expected a whole number": valueless,

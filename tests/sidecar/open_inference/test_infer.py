@@ -273,8 +273,8 @@ WRONG: list[tuple[Any, str]] = [
     (of_numbers(datatype="UINT64", data=[1, 2**64, 3]), "inputs[0].data"),
     (of_numbers(datatype="BOOL", data=[1, True, False]), "inputs[0].data[0]: "),
     (of_numbers(data="abc"), "inputs[0].data: expected a list"),
-    (of_numbers(data=None), "inputs[0].data: expected its elements here, or binary_data_size"),
-    (of_numbers(parameters={"binary_data_size": 12}), "inputs[0].data: does not go with"),
+    (of_numbers(data=None), "inputs[0].data: required without binary_data_size"),
+    (of_numbers(parameters={"binary_data_size": 12}), "inputs[0].data: cannot be combined with"),
     (of_numbers(data=None, parameters={"binary_data_size": 12}), "expected 12 bytes after"),
     (of_numbers(data=None, parameters={"binary_data_size": -1}), "binary_data_size"),
     (of_numbers(data=None, parameters={"binary_data_size": "1"}), "binary_data_size"),
@@ -291,7 +291,7 @@ WRONG: list[tuple[Any, str]] = [
     (of_numbers() | {"parameters": {"timeout": 10**12}}, "from 0 to 300000000 microseconds"),
     (of_numbers() | {"parameters": {"sequence_id": 7}}, "parameters.sequence_id: "),
     ({"inputs": []}, "inputs"),
-    ({"inputs": of_numbers()["inputs"] * 2}, "inputs[1].name: 'input' comes twice"),
+    ({"inputs": of_numbers()["inputs"] * 2}, "inputs[1].name: 'input' is given twice"),
     ({}, "inputs"),
     ([], "body"),
 ]
@@ -311,11 +311,11 @@ WRONG_BYTES: list[tuple[dict[str, Any], bytes, str]] = [
     (BINARY | {"datatype": "BOOL"}, b"\0\1\2", "inputs[0]: expected 0 or 1"),
 ]
 WRONG_TEXTS = [
-    (b"\3\0\0\0ab", "inputs[0]: ends within element 0"),
-    (b"\1\0", "inputs[0]: ends within element 0"),
-    (b"\xff\xff\xff\xffa", "inputs[0]: ends within element 0"),
-    (b"\1\0\0\0a", "expected 2 elements of BYTES, each after its length, got 1"),
-    (b"\1\0\0\0a" * 3, "got 2 and more bytes"),
+    (b"\3\0\0\0ab", "inputs[0]: the data ends within element 0"),
+    (b"\1\0", "inputs[0]: the data ends within element 0"),
+    (b"\xff\xff\xff\xffa", "inputs[0]: the data ends within element 0"),
+    (b"\1\0\0\0a", "expected 2 elements of BYTES, each preceded by its length; got 1"),
+    (b"\1\0\0\0a" * 3, "got 2 and further bytes"),
     (b"", "got 0"),
     (b"\1\0\0\0\xff" * 2, "inputs[0].data[0]: expected UTF-8"),
 ]
@@ -383,7 +383,7 @@ async def test_bytes_that_are_no_text_are_answered_in_bytes_alone(
 ) -> None:
     torchserve.answer = lambda _: Spoken(bytes(4800))
     refusal = await ask(client, "voice", of_texts("text", ["Hello."]), status=400)
-    assert "audio: holds bytes that are not text; ask for it with binary_data" in refusal["error"]
+    assert "audio: the output is not UTF-8 text; request it with binary_data" in refusal["error"]
 
 
 async def test_a_model_or_version_that_is_not_there_is_not_found(client: Client) -> None:

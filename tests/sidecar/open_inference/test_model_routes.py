@@ -90,7 +90,7 @@ async def test_the_output_of_an_unloaded_tensor_model_is_unknown(
     response = await client.get("/v2/models/other")
     assert response.status == 503
     assert response.headers["Retry-After"]
-    assert "known once it has been loaded" in (await response.json())["error"]
+    assert "its output is not known" in (await response.json())["error"]
 
 
 async def test_the_repository_lists_loads_and_unloads(client: Client) -> None:

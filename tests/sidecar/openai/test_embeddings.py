@@ -65,7 +65,7 @@ async def test_a_vector_that_has_another_length_is_only_cut(
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"dimensions": 4}, "dimensions: the model has 3"),
+    ({"dimensions": 4}, "dimensions: must be at most 3"),
     ({"dimensions": 0}, "dimensions: Expected `int` >= 1"),
     ({"input": []}, "input: must not be empty"),
     ({"input": [1, 2, 3]}, "input: expected a text or a list of texts; tokens are not supported"),

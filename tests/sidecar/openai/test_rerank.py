@@ -136,7 +136,7 @@ async def test_a_long_query_counts_with_each_document(start: StartSidecar) -> No
     assert (await post(client, query="q" * 1000, documents=["x"] * 9))[0] == 200
     status, answer = await post(client, query="q" * 1000, documents=["x"] * 11)
     assert status == 400
-    assert "at most 0.01 MB, the query counted with each document" in answer["error"]["message"]
+    assert "at most 0.01 MB, counting the query once for each" in answer["error"]["message"]
 
 
 async def test_more_than_a_megabyte_of_documents_is_taken(

@@ -112,7 +112,7 @@ TRANSCRIPTION: list[tuple[dict[str, Any], int, str]] = [
     ({"inputs": CLIP, "task": "translate"}, 400, "task: whisper_tiny_en does not translate"),
     ({"inputs": CLIP, "language": "de"}, 400, "language: expected one of: en"),
     ({"inputs": CLIP, "beam_size": 11}, 422, "beam_size"),
-    ({"inputs": CLIP, "stream": True, "response_format": "srt"}, 422, "stream: goes with"),
+    ({"inputs": CLIP, "stream": True, "response_format": "srt"}, 422, "stream: requires"),
     (
         {"inputs": CLIP, "model": "hibari_tts"},
         400,

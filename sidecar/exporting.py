@@ -1,6 +1,6 @@
-"""What is exported to an OpenTelemetry collector: spans as they end, the metrics at intervals.
+"""Export to an OpenTelemetry collector: spans when they end, metrics at intervals.
 
-Imported only where the settings name a collector, since OpenTelemetry's packages are large.
+Imported only if the settings name a collector, as OpenTelemetry's packages are large.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Exporting:
-    """The spans of requests and of jobs, and all *metrics*, for the collector at *endpoint*."""
+    """Exports the spans of requests and jobs, and all *metrics*, to the collector at *endpoint*."""
 
     def __init__(self, endpoint: str, seconds: float, metrics: Metrics) -> None:
         endpoint = endpoint.rstrip("/")
@@ -37,11 +37,11 @@ class Exporting:
             await self.send_metrics()
 
     async def send_metrics(self) -> None:
-        """Send all metrics as they are now.  A collector that does not take them costs nothing."""
+        """Send the current metrics.  If the collector does not accept them, nothing is lost."""
         if not await asyncio.to_thread(self._sender.send, self._sender.read()):
-            log.warning("the collector did not take the metrics; the next ones hold all")
+            log.warning("the collector did not accept the metrics; the next export has them all")
 
     async def close(self) -> None:
-        """Send the spans that are left, for a few seconds at most."""
+        """Send the remaining spans, for a few seconds at most."""
         self._sender.stop_sending()
         await self.tracing.close()

@@ -1,8 +1,8 @@
-"""The metrics that are read at a scrape: what the parts of the program know of themselves."""
+"""The metrics whose values are read at a scrape, from the parts of the program that keep them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import sidecar
 from sidecar.caching.lookups import Lookups
@@ -38,7 +38,7 @@ OPERATIONS: Mapping[EventType, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadingParts:
-    """What is read."""
+    """The parts of the program that the values are read from."""
 
     models: ModelRegistry
     history: History
@@ -53,7 +53,7 @@ class ReadingParts:
 
 
 def all_readings(parts: ReadingParts) -> list[Family]:
-    """Return what *parts* tell at a scrape."""
+    """Return the families that read *parts* at a scrape."""
     return [
         *_of_models(parts),
         *_of_torchserve(parts),
@@ -63,53 +63,69 @@ def all_readings(parts: ReadingParts) -> list[Family]:
     ]
 
 
+def _memory_bytes(model: Model) -> float | None:
+    held = [model.worker_memory_mb(worker) for worker in model.workers]
+    known = [mb for mb in held if mb is not None]
+    return sum(known) * MB if known else None
+
+
+class ModelGauge(NamedTuple):
+    """A gauge of each enabled model; *read* returns None while the value is unknown."""
+
+    name: str
+    meaning: str
+    read: Callable[[Model], float | None]
+    kind: Literal["counter", "gauge"] = "gauge"
+
+
+MODEL_GAUGES = (
+    ModelGauge(
+        "sidecar_requests_waiting",
+        "Requests none of whose inputs is in a job yet.",
+        lambda model: model.dispatcher.count_requests().waiting,
+    ),
+    ModelGauge(
+        "sidecar_requests_running",
+        "Requests with at least one input in a job.",
+        lambda model: model.dispatcher.count_requests().running,
+    ),
+    ModelGauge("sidecar_queued", "Inputs in the queue.", lambda model: len(model.dispatcher.queue)),
+    ModelGauge(
+        "sidecar_oldest_input_seconds",
+        "Age of the oldest input in the queue or in a job.",
+        lambda model: model.dispatcher.oldest_seconds,
+    ),
+    ModelGauge("sidecar_in_flight", "Inputs in jobs.", lambda model: model.dispatcher.in_flight),
+    ModelGauge("sidecar_workers", "READY workers.", lambda model: model.dispatcher.workers),
+    ModelGauge(
+        "sidecar_worker_deaths_total",
+        "Workers that ended unexpectedly.",
+        lambda model: model.crashes.total,
+        "counter",
+    ),
+    ModelGauge(
+        "sidecar_model_memory_bytes",
+        "Memory of the READY workers, where it is known.",
+        _memory_bytes,
+    ),
+)
+
+
 def _of_models(parts: ReadingParts) -> list[Family]:
-    def gauge(name: str, meaning: str, read: Callable[[Model], float | None]) -> Reading:
+    def gauge(each: ModelGauge) -> Reading:
         def samples() -> Iterator[Sample]:
             for model in parts.models.enabled:
-                if (value := read(model)) is not None:
+                if (value := each.read(model)) is not None:
                     yield Sample((model.key,), value)
 
-        return Reading("gauge", name, meaning, "model", read=samples)
-
-    def deaths() -> Iterator[Sample]:
-        return (Sample((each.key,), each.crashes.total) for each in parts.models.enabled)
+        return Reading(each.kind, each.name, each.meaning, "model", read=samples)
 
     return [
-        gauge(
-            "sidecar_requests_waiting",
-            "Requests of which no input is in a job yet.",
-            lambda model: model.dispatcher.count_requests().waiting,
-        ),
-        gauge(
-            "sidecar_requests_running",
-            "Requests of which an input is in a job.",
-            lambda model: model.dispatcher.count_requests().running,
-        ),
-        gauge("sidecar_queued", "Inputs that wait.", lambda model: len(model.dispatcher.queue)),
-        gauge(
-            "sidecar_oldest_input_seconds",
-            "For how long the oldest input has been in the queue and in its job.",
-            lambda model: model.dispatcher.oldest_seconds,
-        ),
-        gauge("sidecar_in_flight", "Inputs in jobs.", lambda model: model.dispatcher.in_flight),
-        gauge("sidecar_workers", "READY workers.", lambda model: model.dispatcher.workers),
-        Reading(
-            "counter",
-            "sidecar_worker_deaths_total",
-            "Workers that ended unasked.",
-            "model",
-            read=deaths,
-        ),
-        gauge(
-            "sidecar_model_memory_bytes",
-            "Memory that the READY workers hold, where it is known.",
-            _memory_bytes,
-        ),
+        *map(gauge, MODEL_GAUGES),
         Reading(
             "gauge",
             "sidecar_model_state",
-            "1 for the state that the model is in, 0 for the others.",
+            "1 for the state of the model, 0 for the others.",
             "model",
             "state",
             read=lambda: _states(parts.models.values()),
@@ -117,7 +133,7 @@ def _of_models(parts: ReadingParts) -> list[Family]:
         Reading(
             "gauge",
             "sidecar_model_info",
-            "1 for each model that is loaded: which version answers, and what runs it.",
+            "1 for each loaded model: the version that answers, its device and precision.",
             "model",
             "version",
             "device",
@@ -126,18 +142,12 @@ def _of_models(parts: ReadingParts) -> list[Family]:
         ),
         Summary(
             "sidecar_model_operation_seconds",
-            "What was done to the workers of a model, how often, and how long it took.",
+            "Operations on the workers of a model: how many, and how long they took.",
             "model",
             "operation",
             read=lambda: _operations(parts.models.values(), parts.history),
         ),
     ]
-
-
-def _memory_bytes(model: Model) -> float | None:
-    held = [model.worker_memory_mb(worker) for worker in model.workers]
-    known = [mb for mb in held if mb is not None]
-    return sum(known) * MB if known else None
 
 
 def _states(models: Iterable[Model]) -> Iterator[Sample]:
@@ -167,7 +177,7 @@ def _of_torchserve(parts: ReadingParts) -> list[Family]:
         _single(
             "gauge",
             "sidecar_ready",
-            "1 while TorchServe answers and the models that are loaded at the start can be used.",
+            "1 while TorchServe answers and the models loaded at the start are usable.",
             lambda: parts.reconciler.settled,
         ),
         _single(
@@ -176,7 +186,7 @@ def _of_torchserve(parts: ReadingParts) -> list[Family]:
         _single(
             "counter",
             "sidecar_torchserve_restarts_total",
-            "How often a managed TorchServe was started again.",
+            "Restarts of a managed TorchServe.",
             lambda: max(parts.process.starts - 1, 0) if parts.process else 0,
         ),
     ]
@@ -190,28 +200,53 @@ def _of_caches(parts: ReadingParts) -> list[Family]:
         Reading(
             "counter",
             "sidecar_cache_hits_total",
-            "Answers that a cache had, or that were being computed for somebody else.",
+            "Answers found in a cache, or shared with an identical request in progress.",
             "cache",
             read=lambda: [Sample((name,), each.hits) for name, each in lookups()],
         ),
         Reading(
             "counter",
             "sidecar_cache_misses_total",
-            "Answers that a cache did not have.",
+            "Answers that were not in a cache.",
             "cache",
             read=lambda: [Sample((name,), each.misses) for name, each in lookups()],
         ),
     ]
 
 
+class GpuGauge(NamedTuple):
+    """A gauge of each GPU; *read* returns None where the driver does not tell the value."""
+
+    name: str
+    meaning: str
+    read: Callable[[GpuReading], float | None]
+
+
+GPU_GAUGES = (
+    GpuGauge(
+        "sidecar_gpu_memory_used_bytes",
+        "Used memory of the GPU, by all processes.",
+        lambda gpu: gpu.used_bytes,
+    ),
+    GpuGauge(
+        "sidecar_gpu_memory_total_bytes", "Total memory of the GPU.", lambda gpu: gpu.total_bytes
+    ),
+    GpuGauge(
+        "sidecar_gpu_utilization_ratio",
+        "Share of time in which the GPU was busy, 0 to 1.",
+        lambda gpu: gpu.utilization,
+    ),
+)
+
+
 def _of_machine(parts: ReadingParts) -> list[Family]:
-    def gpu(name: str, meaning: str, read: Callable[[GpuReading], float | None]) -> Reading:
+    def gpu(gauge: GpuGauge) -> Reading:
         def samples() -> Iterator[Sample]:
             for index, each in enumerate(parts.system.figures.each_gpu):
-                if (value := read(each)) is not None:
+                if (value := gauge.read(each)) is not None:
                     yield Sample((str(index),), value)
 
-        return Reading("gauge", name, meaning, "gpu", read=samples)
+        return Reading("gauge", gauge.name, gauge.meaning, "gpu", read=samples)
 
     def disk(name: str, meaning: str, field: str) -> Reading:
         def samples() -> Iterator[Sample]:
@@ -225,23 +260,13 @@ def _of_machine(parts: ReadingParts) -> list[Family]:
 
     return [
         Reading(
-            "gauge", "sidecar_build_info", "1, with the server's version.", "version", read=build
+            "gauge",
+            "sidecar_build_info",
+            "Always 1; the label has the version of the server.",
+            "version",
+            read=build,
         ),
-        gpu(
-            "sidecar_gpu_memory_used_bytes",
-            "Memory of the GPU that is in use, by whomever.",
-            lambda each: each.used_bytes,
-        ),
-        gpu(
-            "sidecar_gpu_memory_total_bytes",
-            "Memory that the GPU has.",
-            lambda each: each.total_bytes,
-        ),
-        gpu(
-            "sidecar_gpu_utilization_ratio",
-            "Share of the time in which the GPU was at work, 0 to 1.",
-            lambda each: each.utilization,
-        ),
+        *map(gpu, GPU_GAUGES),
         Reading(
             "gauge",
             "sidecar_memory_bytes",
@@ -250,27 +275,26 @@ def _of_machine(parts: ReadingParts) -> list[Family]:
         ),
         disk(
             "sidecar_disk_free_bytes",
-            "Room that is left where the folder lies: for logs, for temporary files, for the "
-            "state, for archives.",
+            "Free space on the disk of the folder: logs, temporary files, state or archives.",
             "free_bytes",
         ),
-        disk("sidecar_disk_size_bytes", "The whole room there.", "size_bytes"),
+        disk("sidecar_disk_size_bytes", "Size of the disk of the folder.", "size_bytes"),
         _single(
             "counter",
             "sidecar_log_lines_lost_total",
-            "Lines that could not be written to a log.",
+            "Log lines that could not be written.",
             lost_lines,
         ),
         _single(
             "gauge",
             "sidecar_connections",
-            "Connections of clients that are open.",
+            "Open client connections.",
             lambda: sum(map(len, parts.listeners)),
         ),
         _single(
             "gauge",
             "sidecar_connections_stalled",
-            "Those of them whose client reads nothing of its answer.",
+            "Open connections whose client does not read its answer.",
             lambda: sum(each.stalled for each in parts.listeners),
         ),
     ]
@@ -283,7 +307,7 @@ def _of_spans(parts: ReadingParts) -> list[Family]:
     def dropped() -> list[Sample]:
         counts = None if parts.exporting is None else parts.exporting.tracing.counts
         return [
-            Sample(("queue_full",), counts.found_no_room if counts else 0),
+            Sample(("queue_full",), counts.queue_full if counts else 0),
             Sample(("not_taken",), counts.not_taken if counts else 0),
         ]
 
@@ -291,13 +315,13 @@ def _of_spans(parts: ReadingParts) -> list[Family]:
         _single(
             "counter",
             "sidecar_spans_exported_total",
-            "Spans that the collector took.",
+            "Spans that the collector accepted.",
             exported,
         ),
         Reading(
             "counter",
             "sidecar_spans_dropped_total",
-            "Spans that are lost: too many waited, or the collector did not take them.",
+            "Spans lost because the queue was full or the collector did not accept them.",
             "reason",
             read=dropped,
         ),

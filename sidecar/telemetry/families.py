@@ -1,6 +1,6 @@
-"""Families of metrics: counters and histograms that cost the hot path little, and readings.
+"""Families of metrics: counters and histograms cheap to update, and values read at a scrape.
 
-Prometheus' own take a lock for every observation; ours live in one event loop.
+The client library's own take a lock for every observation; these are used by one event loop only.
 """
 
 from bisect import bisect_left
@@ -22,30 +22,30 @@ Labels = tuple[str, ...]
 
 
 class FamilyDescription(NamedTuple):
-    """What a family is called, what its labels are, and what it means: one sentence."""
+    """The name of a family, its labels, and its meaning in one sentence."""
 
     kind: Kind
-    name: str  # as it is scraped, but for the suffixes of histograms and summaries
+    name: str  # as scraped, without the suffixes of histograms and summaries
     meaning: str
     labels: Labels = ()
 
 
 class Family(Collector):
-    """A family of metrics that a registry collects from."""
+    """A family of metrics, which a registry collects."""
 
     def __init__(self, description: FamilyDescription) -> None:
         self.description = description
 
 
 class Counter(Family):
-    """Values that only grow, one for each combination of labels."""
+    """Increasing values, one for each combination of labels."""
 
     def __init__(self, name: str, meaning: str, *labels: str) -> None:
         super().__init__(FamilyDescription("counter", name, meaning, labels))
         self._values: dict[Labels, float] = {}
 
     def expect(self, *labels: str) -> None:
-        """Let the series be there from the start: nobody sees the first step of one that begins."""
+        """Begin the series of *labels* at 0: a new series does not count as an increase."""
         self._values.setdefault(labels, 0)
 
     def add(self, *labels: str, amount: float = 1) -> None:
@@ -77,14 +77,14 @@ class Series:
         self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, labels: Labels) -> None:
-        """Add the cumulated counts to *family*."""
+        """Add the cumulative counts to *family*."""
         names = [*(f"{float(bound)}" for bound in self._bounds), "+Inf"]
         buckets = list(zip(names, accumulate(self._counts), strict=True))
         family.add_metric(labels, buckets, self._sum)
 
 
 class Histogram(Family):
-    """Observations in buckets, whose upper ends are *bounds*, ascending."""
+    """Observations in buckets.  *bounds* are their upper limits, ascending."""
 
     def __init__(self, name: str, meaning: str, *labels: str, bounds: Sequence[float]) -> None:
         super().__init__(FamilyDescription("histogram", name, meaning, labels))
@@ -108,14 +108,14 @@ class Histogram(Family):
 
 
 class Sample(NamedTuple):
-    """The value of one combination of labels at the moment of a scrape."""
+    """The value of one combination of labels at a scrape."""
 
     labels: Labels
     value: float
 
 
 class SummarySample(NamedTuple):
-    """How many events there were, and the sum of what was measured of them."""
+    """The number of events, and the sum of their measurements."""
 
     labels: Labels
     events: int
@@ -123,7 +123,7 @@ class SummarySample(NamedTuple):
 
 
 class Reading(Family):
-    """A gauge, or a counter that something else keeps: *read* is called at each scrape."""
+    """A gauge or a counter whose value is kept elsewhere: *read* is called at each scrape."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Reading(Family):
 
 
 class Summary(Family):
-    """Counts and sums that something else keeps: *read* is called at each scrape."""
+    """Counts and sums that are kept elsewhere: *read* is called at each scrape."""
 
     def __init__(
         self, name: str, meaning: str, *labels: str, read: Callable[[], Iterable[SummarySample]]

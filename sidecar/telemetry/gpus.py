@@ -1,7 +1,7 @@
-"""NVIDIA's GPUs, by NVML.  Without the driver there are none, and nothing fails.
+"""NVIDIA GPUs, read with NVML.  Without the driver there are none; that is not an error.
 
-They are counted as CUDA counts them: those of CUDA_VISIBLE_DEVICES in its order, else all by
-their place on the bus (TorchServe is told to do so by CUDA_DEVICE_ORDER).
+They are numbered as CUDA numbers them: those of CUDA_VISIBLE_DEVICES in its order, else all in
+the order of their bus ids (CUDA_DEVICE_ORDER makes TorchServe do the same).
 """
 
 import os
@@ -16,10 +16,10 @@ from sidecar.telemetry.visible_gpus import visible_indices
 
 
 class GpuFigures(msgspec.Struct, frozen=True):
-    """All GPUs together: memory in mb (2^20 bytes), utilization 0-100.
+    """All GPUs together: memory in MB (2^20 bytes), utilization 0-100.
 
-    *memory_allocated_mb* is what given processes hold, *memory_available_mb* what is free,
-    *memory_percent* what all processes hold of the fullest GPU.
+    *memory_allocated_mb* is used by the given processes, *memory_available_mb* is free, and
+    *memory_percent* is the share of the fullest GPU that all processes use.
     """
 
     count: int = 0
@@ -30,7 +30,7 @@ class GpuFigures(msgspec.Struct, frozen=True):
 
 
 class GpuReading(NamedTuple):
-    """One GPU.  *utilization* is a share of time, 0-1; None where the driver does not tell."""
+    """One GPU.  *utilization* is a share of time, 0-1; None if the driver does not report it."""
 
     used_bytes: int | None
     total_bytes: int | None
@@ -38,7 +38,7 @@ class GpuReading(NamedTuple):
 
 
 class Gpus:
-    """Asks NVML; *nvml* is the module `pynvml`, or a substitute in a test."""
+    """Queries NVML.  *nvml* is the module `pynvml`, or a substitute in tests."""
 
     def __init__(self, nvml: Any = None) -> None:
         self._nvml = nvml or _load_nvml()
@@ -46,11 +46,11 @@ class Gpus:
 
     @property
     def count(self) -> int:
-        """How many GPUs there are."""
+        """The number of GPUs."""
         return len(self._handles)
 
     def visible_indices(self) -> list[int] | None:
-        """Return the indices that CUDA_VISIBLE_DEVICES amounts to; None: it is not set.
+        """Return the indices that CUDA_VISIBLE_DEVICES stands for; None if it is not set.
 
         Raises UnusableGpuName.
         """
@@ -66,7 +66,7 @@ class Gpus:
         return [each.total / MB for each in memory]
 
     def held_mb(self, pids: Collection[int]) -> dict[int, float]:
-        """Return what *pids* hold of each GPU, in 2^20 bytes, where that is known."""
+        """Return the memory that *pids* use of each GPU, in 2^20 bytes, where it is known."""
         try:
             held = {gpu: self._memory(each, pids) for gpu, each in enumerate(self._handles)}
         except self._nvml.NVMLError:
@@ -74,7 +74,7 @@ class Gpus:
         return {gpu: memory / MB for gpu, memory in held.items() if memory}
 
     def read(self, pids: Collection[int]) -> GpuFigures:
-        """Return the figures now; memory is that of the processes *pids*."""
+        """Return the current figures.  The allocated memory is that of the processes *pids*."""
         if not self._handles:
             return GpuFigures()
         memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo)
@@ -88,7 +88,7 @@ class Gpus:
         )
 
     def read_each(self) -> tuple[GpuReading, ...]:
-        """Return the reading of each GPU, whoever uses it, in the order in which CUDA counts."""
+        """Return a reading of each GPU, for all processes, in CUDA's order."""
         return tuple(self._read_one(handle) for handle in self._handles)
 
     def _read_one(self, handle: Any) -> GpuReading:
@@ -96,12 +96,12 @@ class Gpus:
         with suppress(self._nvml.NVMLError):
             memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
             used, total = memory.total - memory.free, memory.total
-        with suppress(self._nvml.NVMLError):  # a part of a GPU has none
+        with suppress(self._nvml.NVMLError):  # a MIG instance has none
             utilization = self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
         return GpuReading(used, total, utilization)
 
     def _ask(self, question: Callable[[Any], Any]) -> list[Any]:
-        """Return the answers of those GPUs that have one: a part of a GPU has no utilization."""
+        """Return the answers of the GPUs that have one: a MIG instance has no utilization."""
         answers = []
         for handle in self._handles:
             with suppress(self._nvml.NVMLError):
@@ -109,10 +109,10 @@ class Gpus:
         return answers
 
     def _held_by(self, pids: Collection[int]) -> float | None:
-        """Return what *pids* hold of all GPUs, in 2^20 bytes; None where the driver does not tell.
+        """Return the memory that *pids* use on all GPUs, in 2^20 bytes; None if it is not known.
 
-        In a container it knows them by other process ids, if at all, and finding none of them
-        says nothing.
+        In a container the driver may know the processes by other ids or not at all, so that not
+        finding them does not mean that they use no memory.
         """
         if not pids:
             return 0.0
@@ -142,7 +142,7 @@ class Gpus:
         return self._nvml.nvmlDeviceGetHandleByUUID(name)
 
     def _uuids(self) -> list[str] | None:
-        """Return the UUIDs of all GPUs, visible or not; None if the driver hides them."""
+        """Return the UUIDs of all GPUs, visible or not; None if the driver does not report them."""
         if self._nvml is None:
             return None
         try:
@@ -159,7 +159,7 @@ class Gpus:
 
 def _load_nvml() -> Any:
     try:
-        import pynvml  # noqa: PLC0415 - only Linux and Windows have it
+        import pynvml  # noqa: PLC0415 - it exists only for Linux and Windows
     except ImportError:
         return None
     return pynvml

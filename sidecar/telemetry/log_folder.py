@@ -1,6 +1,6 @@
-"""The folder of the log files: listed, read in blocks, emptied.  Every method may block.
+"""Lists, reads and empties the files of the log folder.  Every method may block.
 
-Each is a regular file in this folder, named without a path: links are not followed.
+Only regular files directly in this folder are log files.  Links are not followed.
 """
 
 import os
@@ -14,7 +14,9 @@ from typing import BinaryIO, NamedTuple
 from sidecar.errors import InvalidLogName, LogNotFound, exhaustion
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\.log(\.[0-9]{1,4})?")
-FIRST_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z")  # in UTC, as ours are
+FIRST_TIME = re.compile(
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z"
+)  # UTC, as in the sidecar's lines
 
 
 class LogStatus(NamedTuple):
@@ -26,14 +28,14 @@ class LogStatus(NamedTuple):
 
 
 class LogContent(NamedTuple):
-    """What reading a whole file tells.  *began*: UTC to the second, of the first line."""
+    """What is known after reading a whole file.  *began* is the time of its first line, in UTC."""
 
     lines: int
     began: str | None
 
 
 class LogText(NamedTuple):
-    """Some lines of a file of *total_lines* and *size* bytes."""
+    """Some lines of a file that has *total_lines* lines and *size* bytes."""
 
     text: bytes
     total_lines: int
@@ -41,9 +43,9 @@ class LogText(NamedTuple):
 
 
 class LogFolder:
-    """The log files in *folder*: the sidecar's, TorchServe's, and rotated ones of both.
+    """The log files in *folder*: the sidecar's and TorchServe's, including rotated ones.
 
-    Files are read in blocks of *block_bytes*; no answer has more than *max_bytes*.
+    Files are read in blocks of *block_bytes*.  No answer has more than *max_bytes*.
     """
 
     def __init__(self, folder: Path, *, block_bytes: int = 2**16, max_bytes: int = 2**24) -> None:
@@ -52,7 +54,7 @@ class LogFolder:
         self._max_bytes = max_bytes
 
     def files(self) -> list[LogStatus]:
-        """Return all log files, by name; none where there is no folder."""
+        """Return all log files, sorted by name; none if the folder does not exist."""
         try:
             entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
         except FileNotFoundError:
@@ -73,7 +75,7 @@ class LogFolder:
             return LogContent(self._count_lines(file, size), began)
 
     def read(self, name: str, lines: int, *, from_end: bool) -> LogText:
-        """Return *lines* lines of *name*: whole ones, and fewer where they hold too much.
+        """Return *lines* lines of *name*, or as many whole lines as fit into the limit.
 
         Raises InvalidLogName or LogNotFound.
         """
@@ -83,9 +85,9 @@ class LogFolder:
             return LogText(text, self._count_lines(file, size), size)
 
     def empty(self, name: str) -> int:
-        """Empty the file *name*; return how many bytes it held.
+        """Empty the file *name* and return its former size in bytes.
 
-        Its writers append, and so continue at the new end.  Raises InvalidLogName or LogNotFound.
+        Its writers append and so continue at the beginning.  Raises InvalidLogName or LogNotFound.
         """
         with self._open(name, os.O_RDWR) as file:
             size = os.fstat(file.fileno()).st_size
@@ -97,7 +99,7 @@ class LogFolder:
         if not NAME.fullmatch(name):
             raise InvalidLogName("a name like server.log or server.log.1", field="file")
         try:
-            # O_NONBLOCK: a pipe would not answer.
+            # O_NONBLOCK: opening a pipe would block.
             number = os.open(self._folder / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as exc:
             raise exhaustion(exc) or LogNotFound(str(exc.strerror), field="file") from exc
@@ -108,7 +110,7 @@ class LogFolder:
             yield file
 
     def _count_lines(self, file: BinaryIO, size: int) -> int:
-        """Count the lines of the first *size* bytes; what follows the last break is one too."""
+        """Count the lines in the first *size* bytes, including an unfinished last one."""
         file.seek(0)
         lines, last, left = 0, b"\n", size
         while left and (block := file.read(min(self._block_bytes, left))):
@@ -138,7 +140,7 @@ class LogFolder:
             breaks += blocks[-1].count(b"\n")
         data = b"".join(reversed(blocks))
         if start:
-            data = data.partition(b"\n")[2]  # half a line
-        ended = data.endswith(b"\n")  # splitlines would break at \r too
+            data = data.partition(b"\n")[2]  # a partial line
+        ended = data.endswith(b"\n")  # splitlines would split at \r as well
         kept = data.removesuffix(b"\n").split(b"\n")[-lines:]
         return b"\n".join(kept) + (b"\n" if ended else b"")

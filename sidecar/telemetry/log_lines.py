@@ -1,4 +1,4 @@
-"""How a line looks: as text for people, or as JSON for programs."""
+"""The format of a log line: text for people, or JSON for programs."""
 
 import functools
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-CLIENT_LEFT = 499  # the status where nobody received the answer; nginx logs the same number
+CLIENT_LEFT = 499  # logged if the client left before the answer; nginx uses the same number
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _IN_TRACEBACK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LIKE_A_LINE = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
@@ -19,10 +19,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class AccessLine(msgspec.Struct, frozen=True, gc=False):
-    """One request.  *path* is that of the route, without what a client put into or after it.
+    """One request.  *path* is the route's, without the values and the query of the client.
 
-    *seconds* from the request's head to the answer's end, for streams; to its start, else.
-    *bytes* of the answer's body; None where it is sent from a file.  *time*: epoch seconds.
+    *seconds* is from the request's head to the start of the answer, or to the end of a stream.
+    *bytes* is the size of the body; None if it is sent from a file.  *time* is in epoch seconds.
     """
 
     method: str
@@ -43,17 +43,17 @@ class AccessLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class AccessLines(list[AccessLine]):
-    """Lines that travel to the log as one record."""
+    """Access lines that are passed to the log as one record."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
 
 
 class TextFormatter(logging.Formatter):
-    """`time level logger [request id] - message`; control characters are escaped."""
+    """Formats `time level logger [request id] - message`.  Control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and below it the traceback if there is one; or all access lines."""
+        """Return the line, followed by the traceback if there is one; or all access lines."""
         source = f"{record.levelname:7} {record.name}"
         if isinstance(record.msg, AccessLines):
             lines = record.msg
@@ -66,10 +66,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object; an access line's fields stand beside the common ones."""
+    """Formats one JSON object.  The fields of an access line are added to the common ones."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with `exception` only when there is one; or all access lines."""
+        """Return the line, with `exception` if there is one; or all access lines."""
         common = {"level": record.levelname, "logger": record.name}
         if isinstance(record.msg, AccessLines):
             return "\n".join([_json_access_line(line, common) for line in record.msg])
@@ -106,7 +106,7 @@ def _json_access_line(line: AccessLine, common: Mapping[str, str]) -> str:
 
 
 def _below(traceback: str) -> str:
-    """Return *traceback* so that none of its lines, whatever they quote, looks like a log line."""
+    """Return *traceback* with each line indented, so that no quoted text looks like a log line."""
     return _LIKE_A_LINE.sub("  ", _IN_TRACEBACK.sub(_escaped, traceback))
 
 
@@ -115,7 +115,7 @@ def _time(seconds: float) -> str:
     return f"{_second(int(whole))}.{int(fraction * 1000):03}Z"
 
 
-@functools.lru_cache(maxsize=4)  # thousands of lines share a second
+@functools.lru_cache(maxsize=4)  # thousands of lines have the same second
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 

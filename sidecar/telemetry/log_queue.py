@@ -1,4 +1,4 @@
-"""A queue between the code that logs and the thread that writes: nobody waits for a disk."""
+"""A queue between the code that logs and the thread that writes: no request waits for a disk."""
 
 import asyncio
 import copy
@@ -18,14 +18,14 @@ from queue import SimpleQueue
 from sidecar.telemetry.log_lines import AccessLine, AccessLines
 from sidecar.telemetry.request_id import RequestIdFilter
 
-MAX_WAITING = 50_000  # lines; where a disk hangs, more would eat the memory
+MAX_WAITING = 50_000  # lines; bounds the memory used while a disk hangs
 TELL_SECONDS = 60.0
-GATHER_SECONDS = 0.1  # for which an access line waits for others
+GATHER_SECONDS = 0.1  # for which access lines are gathered
 MAX_GATHERED = 1000  # lines
 
 
 class LogQueue(logging.handlers.QueueHandler):
-    """Takes records to the writing thread.  Lines that find no room are counted and reported."""
+    """Passes records to the writing thread.  Lines that do not fit are counted and reported."""
 
     queue: "SimpleQueue[logging.LogRecord]"
 
@@ -33,21 +33,21 @@ class LogQueue(logging.handlers.QueueHandler):
         super().__init__(SimpleQueue())
         self.addFilter(RequestIdFilter())
         self._max_waiting = max_waiting
-        self._sizes: deque[int] = deque()  # lines of each record that was queued
-        self._waiting = 0  # lines of all of them
-        self._lost = 0  # since it was told last
+        self._sizes: deque[int] = deque()  # lines of each queued record
+        self._waiting = 0  # their sum
+        self._lost = 0  # since the last report
         self._all_lost = 0
-        self.files: Sequence[RotatingLog] = ()  # that the lines are written to
+        self.files: Sequence[RotatingLog] = ()  # to which the lines are written
 
     @property
     def lost(self) -> int:
-        """How many lines found no room here, or could not be written, since the start."""
+        """The number of lines that did not fit or could not be written since the start."""
         return self._all_lost + sum(each.lost for each in self.files)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a record that another thread can format later.
 
-        By then the arguments may have changed, and the frames of a traceback must not be held.
+        It keeps neither the arguments, which may change, nor the frames of a traceback.
         """
         if isinstance(record.msg, AccessLines):
             return record
@@ -77,16 +77,16 @@ class LogQueue(logging.handlers.QueueHandler):
         self.queue.put_nowait(record)
 
     def _forget_written(self) -> None:
-        """Count no more what the writing thread has taken, which it does in order."""
+        """Stop counting the records that the writing thread has taken, which it does in order."""
         for _ in range(len(self._sizes) - self.queue.qsize()):
             self._waiting -= self._sizes.popleft()
 
 
 class AccessLog:
-    """Gathers the lines of requests for a moment, so that one record carries many.
+    """Gathers access lines for a moment, so that one record carries many.
 
-    A record of its own for each would cost a request more than all else that is logged or counted
-    for it, and would wake the writing thread, which then wants the interpreter too.
+    A record for each line would cost more than all other logging and counting of a request, and
+    would wake the writing thread, which competes for the interpreter lock.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -96,7 +96,7 @@ class AccessLog:
 
     @property
     def enabled(self) -> bool:
-        """Whether lines are wanted at all."""
+        """Whether access lines are logged."""
         return self._logger.isEnabledFor(logging.INFO)
 
     def add(self, line: AccessLine) -> None:
@@ -109,20 +109,20 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on what was gathered."""
+        """Log the gathered lines."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         lines, self._lines = self._lines, AccessLines()
         if lines:
-            # Not `info`, which would look up the calling line: it is always this one.
+            # `info` would look up the calling line, which is always this one.
             name = self._logger.name
             record = logging.LogRecord(name, logging.INFO, __file__, 0, lines, None, None)
             self._logger.handle(record)
 
 
 class RotatingLog(logging.handlers.RotatingFileHandler):
-    """A file that is rotated by size.  When it cannot be written, standard error says so."""
+    """A file that is rotated by size.  A failure to write is reported on standard error."""
 
     def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
@@ -130,7 +130,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         self.lost = 0  # lines that could not be written
 
     def _open(self) -> TextIOWrapper:
-        """Open the file; if a full disk has cut off its last line, end that line first."""
+        """Open the file.  If a full disk has truncated its last line, end that line."""
         stream = super()._open()
         try:
             if _ends_within_a_line(self.baseFilename):
@@ -143,9 +143,9 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         return stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write *record*; access lines go to the next file one by one where this one gets full.
+        """Write *record*.  The file may be rotated between two of its access lines.
 
-        logging's own method formats each record twice, the first time to learn its length.
+        The method of `logging` formats each record twice, the first time for its length.
         """
         try:
             if self.stream is None:
@@ -158,7 +158,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
                     self.doRollover()
                 self.stream.write(line + self.terminator)
             self.flush()
-        except Exception:  # noqa: BLE001 - whatever it is, the server goes on
+        except Exception:  # noqa: BLE001 - logging must never stop the server
             self.handleError(record)
 
     def _is_filled_by(self, text: str, stream: TextIOWrapper) -> bool:
@@ -168,7 +168,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
         return stream.tell() + len(text.encode(errors="replace")) + 1 >= self.maxBytes
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Drop the line; the next one opens the file again."""
+        """Drop the line.  The next one opens the file again."""
         self.lost += len(record.msg) if isinstance(record.msg, AccessLines) else 1
         if self.stream is not None:
             with suppress(OSError, ValueError):
@@ -181,7 +181,7 @@ class RotatingLog(logging.handlers.RotatingFileHandler):
 
 
 def lost_lines() -> int:
-    """Return how many lines of this process could not be written to its logs."""
+    """Return the number of lines that this process could not write to its logs."""
     handlers = logging.getLogger().handlers
     return sum(each.lost for each in handlers if isinstance(each, LogQueue))
 
@@ -195,5 +195,5 @@ def _ends_within_a_line(path: str) -> bool:
 
 
 def _lost_lines(count: int) -> logging.LogRecord:
-    message = f"{count} lines were lost: they came faster than they could be written"
+    message = f"{count} lines were lost: they were logged faster than they could be written"
     return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)

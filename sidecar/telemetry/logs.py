@@ -1,4 +1,4 @@
-"""The sidecar's log files: rotated by size, never a payload or a token in them."""
+"""The sidecar's log files.  They are rotated by size and never contain a payload or a token."""
 
 import logging
 import logging.handlers
@@ -20,9 +20,10 @@ NEVER = logging.CRITICAL + 1
 
 @contextmanager
 def open_logs(settings: Settings) -> Iterator[None]:
-    """Send all logging to the files and to standard error; on leaving, every line is written.
+    """Send all logging to the files and to standard error until the block ends.
 
-    A thread writes.  Raises OSError when a file cannot be opened.
+    A thread writes the lines; on exit, all of them have been written.  Raises OSError if a file
+    cannot be opened.
     """
     settings.logs.mkdir(parents=True, exist_ok=True)
     handlers = _handlers(settings)
@@ -34,7 +35,7 @@ def open_logs(settings: Settings) -> Iterator[None]:
     root.setLevel(settings.log_level)
     requests.setLevel(logging.INFO if settings.access_log else NEVER)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    logging.getLogger("aiohttp.access").setLevel(NEVER)  # it would write queries
+    logging.getLogger("aiohttp.access").setLevel(NEVER)  # it would log queries
     malformed = logging.getLogger("aiohttp.server")
     malformed.addFilter(_without_what_was_sent)
     root.addHandler(queue)
@@ -80,7 +81,7 @@ def _is_no_request(record: logging.LogRecord) -> bool:
 
 
 def _without_what_was_sent(record: logging.LogRecord) -> bool:
-    """Drop the error in which aiohttp quotes an unreadable header line: it may hold a token."""
+    """Drop the error in which aiohttp quotes an unreadable header line: it may contain a token."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.exc_info = None

@@ -1,7 +1,7 @@
-"""The metrics of /metrics for a collector: the same values, named as OpenTelemetry names them.
+"""The metrics of /metrics for a collector: the same values, named by OpenTelemetry's conventions.
 
-`sidecar_queue_wait_seconds` is `sidecar.queue_wait` with the unit s; whoever exports that to
-Prometheus again gets the name that it has at /metrics.
+`sidecar_queue_wait_seconds` is sent as `sidecar.queue_wait` with the unit s.  A collector that
+exports it to Prometheus again restores the name of /metrics.
 """
 
 import time
@@ -17,13 +17,13 @@ from prometheus_client.samples import Sample as PrometheusSample
 import sidecar
 from sidecar.telemetry.families import Family
 
-EXPORT_SECONDS = 5.0  # further tries included
+EXPORT_SECONDS = 5.0  # including retries
 UNITS = {"_seconds": "s", "_bytes": "By", "_ratio": "1"}
 CUMULATIVE = otel.AggregationTemporality.CUMULATIVE
 
 
 class OtlpMetrics:
-    """Sends what *families* names to a collector.  Values count from when this was built."""
+    """Sends the metrics of *families* to a collector.  Counts start when this is constructed."""
 
     def __init__(
         self, endpoint: str, resource: Resource, families: Callable[[], Iterable[Family]]
@@ -34,7 +34,7 @@ class OtlpMetrics:
         self._began_ns = time.time_ns()
 
     def read(self) -> otel.MetricsData:
-        """Return what is to be sent: in the event loop, where the families live."""
+        """Return the current metrics.  Call it in the event loop, which updates the families."""
         now_ns = time.time_ns()
         metrics = [
             each
@@ -46,11 +46,11 @@ class OtlpMetrics:
         return otel.MetricsData([otel.ResourceMetrics(self._resource, [scope], "")])
 
     def send(self, data: otel.MetricsData) -> bool:
-        """Send *data*, which blocks; return whether the collector took it."""
+        """Send *data*, which blocks.  Return whether the collector accepted it."""
         return self._exporter.export(data) is otel.MetricExportResult.SUCCESS
 
     def stop_sending(self) -> None:
-        """Give up what is being sent."""
+        """Abandon what is being sent."""
         self._exporter.shutdown()
 
     def _converted(self, metric: Metric, now_ns: int) -> Iterator[otel.Metric]:
@@ -65,7 +65,7 @@ class OtlpMetrics:
             case "histogram":
                 buckets = otel.Histogram(list(self._histograms(metric, now_ns)), CUMULATIVE)
                 yield _metric(metric.name, metric.documentation, buckets)
-            case "summary":  # OpenTelemetry has none without quantiles: two counters
+            case "summary":  # sent as two counters: OpenTelemetry has only quantiles
                 for suffix, unit in (("_count", ""), ("_sum", None)):
                     samples = [each for each in metric.samples if each.name.endswith(suffix)]
                     data = otel.Sum(self._points(samples, now_ns), CUMULATIVE, is_monotonic=True)
@@ -86,7 +86,7 @@ class OtlpMetrics:
         ]
 
     def _histograms(self, metric: Metric, now_ns: int) -> Iterator[otel.HistogramDataPoint]:
-        """Yield a point for each series: its samples are buckets, then the count and the sum."""
+        """Yield a point for each series, whose samples are its buckets, count and sum in turn."""
         bounds: list[float] = []
         counts: list[int] = []
         total = 0
@@ -103,7 +103,7 @@ class OtlpMetrics:
                     total,
                     sample.value,
                     counts,
-                    bounds[:-1],  # the last one is infinite
+                    bounds[:-1],  # without the last, which is infinite
                     min=float("inf"),
                     max=float("-inf"),
                 )
@@ -116,8 +116,8 @@ def _metric(name: str, meaning: str, data: otel.DataT) -> otel.Metric:
 
 
 def _named(name: str) -> tuple[str, str]:
-    """Return the name and the unit of a metric that Prometheus calls *name*."""
-    if "." in name:  # one of OpenTelemetry's own, whose unit is the second
+    """Return OpenTelemetry's name and unit for the metric *name* of Prometheus."""
+    if "." in name:  # already named by OpenTelemetry's conventions, and measured in seconds
         return name, "s"
     name = name.removesuffix("_total")
     for suffix, unit in UNITS.items():

@@ -1,6 +1,6 @@
-"""The metrics at /metrics, with a registry for each program: two in one process stay apart.
+"""The metrics of /metrics.  Each instance of the program has a registry of its own.
 
-What happens is observed here.  What is read at a scrape alone, `sidecar.readings` adds.
+Events are counted here as they happen.  `sidecar.readings` adds the values read at a scrape.
 """
 
 from collections.abc import Iterable
@@ -28,20 +28,20 @@ Added = TypeVar("Added", bound=Family)
 
 
 class JobSeries(NamedTuple):
-    """What is observed of the jobs of one version of a model."""
+    """The series of the jobs of one version of a model."""
 
     queue_wait: Series
     engine: Series
     size: Series
 
     def observe_job(self, items: int, seconds: float) -> None:
-        """Observe one job of *items*, *seconds* from sending it to receiving its answer."""
+        """Observe a job of *items* inputs, answered *seconds* after it was sent."""
         self.size.observe(items)
         self.engine.observe(seconds)
 
 
 class ModelMetrics:
-    """What is observed of one model; series are looked up once for each of its versions."""
+    """The metrics of one model.  Series are looked up once for each of its versions."""
 
     def __init__(self, model: str, metrics: "Metrics") -> None:
         self._model = model
@@ -53,7 +53,7 @@ class ModelMetrics:
             metrics.inputs_failed.expect(model, reason)
 
     def jobs_of(self, version: str) -> JobSeries:
-        """Return the observers of jobs for *version*."""
+        """Return the series of the jobs of *version*."""
         series = self._versions.get(version)
         if series is None:
             metrics, labels = self._metrics, (self._model, version)
@@ -65,19 +65,19 @@ class ModelMetrics:
         return series
 
     def count_failed_job(self, reason: str) -> None:
-        """Count a job that failed as a whole; *reason* is one of JOB_FAILURES."""
+        """Count a job that failed as a whole.  *reason* is one of JOB_FAILURES."""
         self._metrics.jobs_failed.add(self._model, reason)
 
     def count_failed_input(self, error: Exception) -> None:
-        """Count an input that got *error* in place of an answer, through no fault of its own."""
+        """Count an input that was answered with *error*, which the client did not cause."""
         self._metrics.inputs_failed.add(self._model, type(error).__name__)
 
 
 class SpeechMetrics(NamedTuple):
-    """What is observed of speech, by the model that speaks or listens.  Times in seconds."""
+    """The metrics of speech, by model.  Times are in seconds."""
 
-    first_audio: Histogram  # from a request's arrival; of streams
-    factor: Histogram  # of the work to the audio
+    first_audio: Histogram  # of streams, from the arrival of the request
+    factor: Histogram  # processing time per second of audio
     spoken: Counter
     heard: Counter
 
@@ -90,134 +90,119 @@ class Metrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         self.families: list[Family] = []
-        self._requests = self.add(
-            Counter("sidecar_requests_total", "Answers, by route and status.", "route", "status")
+        self._requests = self._counter(
+            "sidecar_requests_total", "Answers, by route and status.", "route", "status"
         )
-        self._abandoned = self.add(
-            Counter(
-                "sidecar_requests_abandoned_total",
-                "Requests whose client left before the answer came.",
-                "route",
-            )
+        self._abandoned = self._counter(
+            "sidecar_requests_abandoned_total",
+            "Requests whose client disconnected before the answer was sent.",
+            "route",
         )
-        self._rejections = self.add(
-            Counter(
-                "sidecar_rejections_total",
-                "Answers 401, 403, 429 and 503, by the kind of refusal.",
-                "reason",
-            )
+        self._rejections = self._counter(
+            "sidecar_rejections_total",
+            "Answers with status 401, 403, 429 or 503, by error.",
+            "reason",
         )
         self._latency = self._timed(
             "sidecar_request_seconds",
-            "From the arrival of an inference request to its answer; successes only.",
+            "Time from the arrival of an inference request to its answer; successes only.",
             "route",
         )
         self.queue_wait = self._timed(
             "sidecar_queue_wait_seconds",
-            "From an input's arrival in the queue to its job.",
+            "Time from the arrival of an input in the queue to its job.",
             "model",
             "version",
         )
         self.engine = self._timed(
             "sidecar_torchserve_seconds",
-            "From sending a job to TorchServe to its answer.",
+            "Time from sending a job to TorchServe to its answer.",
             "model",
             "version",
         )
         self.batch_size = self.add(
             Histogram("sidecar_batch_size", "Inputs in a job.", "model", "version", bounds=SIZES)
         )
-        self.jobs_failed = self.add(
-            Counter(
-                "sidecar_jobs_failed_total",
-                "Jobs that failed as a whole; their inputs are tried again if that may help.",
-                "model",
-                "reason",
-            )
+        self.jobs_failed = self._counter(
+            "sidecar_jobs_failed_total",
+            "Jobs that failed as a whole; their inputs are retried if that may help.",
+            "model",
+            "reason",
         )
-        self.inputs_failed = self.add(
-            Counter(
-                "sidecar_inputs_failed_total",
-                "Inputs that got an error, in the end, that is not their sender's fault.",
-                "model",
-                "reason",
-            )
+        self.inputs_failed = self._counter(
+            "sidecar_inputs_failed_total",
+            "Inputs whose final answer was an error that the client did not cause.",
+            "model",
+            "reason",
         )
         self.speech = SpeechMetrics(
-            self._timed(
+            first_audio=self._timed(
                 "sidecar_time_to_first_audio_seconds",
-                "From the arrival of a request for a stream of speech to its first audio.",
+                "Time from the arrival of a request for streamed speech to its first audio.",
                 "model",
             ),
-            self.add(
+            factor=self.add(
                 Histogram(
                     "sidecar_real_time_factor",
-                    "Seconds that a request took for each second of its audio, spoken or heard.",
+                    "Processing time per second of audio, synthesised or transcribed.",
                     "model",
                     bounds=FACTORS,
                 )
             ),
-            self.add(
-                Counter(
-                    "sidecar_audio_synthesized_seconds_total",
-                    "Seconds of audio that were synthesized.",
-                    "model",
-                )
+            spoken=self._counter(
+                "sidecar_audio_synthesized_seconds_total", "Seconds of audio synthesised.", "model"
             ),
-            self.add(
-                Counter(
-                    "sidecar_audio_transcribed_seconds_total",
-                    "Seconds of audio that were transcribed, silence included.",
-                    "model",
-                )
+            heard=self._counter(
+                "sidecar_audio_transcribed_seconds_total",
+                "Seconds of audio transcribed, including silence.",
+                "model",
             ),
         )
-        self._illegal_transitions = self.add(
-            Counter(
-                "sidecar_illegal_transitions_total",
-                "Steps of a model that its table of states does not have: anything but 0 is a bug.",
-            )
+        self._illegal_transitions = self._counter(
+            "sidecar_illegal_transitions_total",
+            "State transitions of models that are not in the table; anything but 0 is a bug.",
         )
         self._illegal_transitions.expect()
-        self._background_failures = self.add(
-            Counter(
-                "sidecar_background_failures_total",
-                "Failures of tasks that run beside the requests; each is started again.",
-                "task",
-            )
+        self._background_failures = self._counter(
+            "sidecar_background_failures_total",
+            "Failures of background tasks; each task is restarted.",
+            "task",
         )
 
     def add(self, family: Added) -> Added:
-        """Let /metrics have *family* too, and return it."""
+        """Add *family* to /metrics and return it."""
         self.families.append(family)
         self.registry.register(family)
         return family
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return self.add(Counter(name, meaning, *labels))
 
     def _timed(self, name: str, meaning: str, *labels: str) -> Histogram:
         return self.add(Histogram(name, meaning, *labels, bounds=SECONDS))
 
     def expect_route(self, route: str, statuses: Iterable[int]) -> None:
-        """Let the counts of answers on *route* with *statuses* begin with 0."""
+        """Begin the counts of answers on *route* with *statuses* at 0."""
         self._abandoned.expect(route)
         for status in statuses:
             self._requests.expect(route, str(status))
 
     def expect_rejections(self, reasons: Iterable[str]) -> None:
-        """Let the counts of refusals for *reasons* begin with 0."""
+        """Begin the counts of refusals for *reasons* at 0."""
         for reason in reasons:
             self._rejections.expect(reason)
 
     def expect_tasks(self, names: Iterable[str]) -> None:
-        """Let the counts of failures of the background tasks *names* begin with 0."""
+        """Begin the counts of failures of the background tasks *names* at 0."""
         for name in names:
             self._background_failures.expect(name)
 
     def model(self, key: str) -> ModelMetrics:
-        """Return the observers for the model *key*."""
+        """Return the metrics of the model *key*."""
         return ModelMetrics(key, self)
 
     def observe_latency(self, route: str, seconds: float) -> None:
-        """Observe an answer on *route* that took *seconds*."""
+        """Observe that an answer on *route* took *seconds*."""
         self._latency.of(route).observe(seconds)
 
     def count_answer(self, route: str, status: int) -> None:
@@ -233,7 +218,7 @@ class Metrics:
         self._rejections.add(reason)
 
     def count_illegal_transition(self) -> None:
-        """Count a step of a model that the table of transitions does not have."""
+        """Count a state transition that is not in the table."""
         self._illegal_transitions.add()
 
     def count_background_failure(self, task: str) -> None:
@@ -241,9 +226,9 @@ class Metrics:
         self._background_failures.add(task)
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format, but for those of the process."""
+        """Return all metrics in Prometheus' text format, except those of the process."""
         return generate_latest(self.registry)
 
     def process_text(self) -> bytes:
-        """Return those of the process, `process_…`, which are read from files: in a thread."""
+        """Return the metrics `process_…`.  Blocks: they are read from files."""
         return generate_latest(self._process)

@@ -1,4 +1,4 @@
-"""The id of the request that is being served: on its log lines, and in its jobs."""
+"""The id of the current request, for its log lines and its jobs."""
 
 import logging
 from contextvars import ContextVar
@@ -7,10 +7,10 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the id on each record; a record that brings one (`extra`) keeps it."""
+    """Adds the id to each record, unless it was logged with one (`extra`)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put the id on *record*, and let every record through."""
+        """Add the id to *record*.  Every record passes."""
         if not hasattr(record, "request_id"):
             record.request_id = REQUEST_ID.get()
         return True

@@ -1,8 +1,8 @@
-"""How inference requests went: counted and timed, since start and over the last minute.
+"""Counts and times of inference requests, since the start and over the last minute.
 
-Those count too that are refused before they are read.  Latencies of the last minute are kept per
-second as counts in buckets that are 1 % wide each, so a percentile is within 1 % of the true one,
-whatever the load.
+Requests that are refused before they are read count as well.  The latencies of each second of the
+last minute are kept as counts in buckets that are 1 % wide, so that a percentile is within 1 % of
+the true value at any load.
 """
 
 import math
@@ -30,7 +30,7 @@ class _Second:
 
 
 class Recent(msgspec.Struct, frozen=True):
-    """The last minute.  Latencies in seconds, throughput in inputs per second; null if empty."""
+    """The last minute.  Latencies in seconds, throughput in inputs per second; null without any."""
 
     throughput: float | None
     p50: float | None
@@ -39,7 +39,7 @@ class Recent(msgspec.Struct, frozen=True):
 
 
 class Statistics:
-    """What /stats and /health tell of inference requests.  Times in seconds."""
+    """The figures of /stats and /health on inference requests.  Times are in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -51,12 +51,12 @@ class Statistics:
         self.active = 0
 
     def begin(self) -> float:
-        """Count the arrival of a request; return the time to pass to `end`."""
+        """Count the arrival of a request.  Return the time to pass to `end`."""
         self.active += 1
         return self._clock()
 
     def end(self, began: float, *, inputs: int, success: bool) -> float:
-        """Count the end of a request; return the seconds that it took."""
+        """Count the end of a request.  Return the time that it took, in seconds."""
         now = self._clock()
         taken = now - began
         self.active -= 1
@@ -69,11 +69,11 @@ class Statistics:
 
     @property
     def average(self) -> float | None:
-        """Mean seconds of the successes since start."""
+        """The mean time of the successes since the start, in seconds."""
         return self.total_seconds / self.succeeded if self.succeeded else None
 
     def recent(self) -> Recent:
-        """Return throughput and percentiles of the last minute's successes."""
+        """Return the throughput and the percentiles of the last minute's successes."""
         now = self._clock()
         self._forget(int(now))
         buckets: Counter[int] = Counter()

@@ -1,6 +1,6 @@
-"""Processor, memory and processes, read every few seconds in a thread.
+"""Processors, memory and processes, read every few seconds in a thread.
 
-The routes show the latest reading; processor use is the mean since the one before.
+The routes report the latest reading.  Processor use is the mean since the previous one.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ NO_FOLDERS: Mapping[str, Path] = MappingProxyType({})
 
 
 class DiskReading(NamedTuple):
-    """The room where a folder lies; *folder* says what it is for."""
+    """The disk that holds a folder.  *folder* is the folder's purpose."""
 
     folder: str
-    free_bytes: int  # for a process that is not root's
+    free_bytes: int  # available to processes other than root's
     size_bytes: int
 
 
 class SystemFigures(msgspec.Struct, frozen=True):
-    """One reading.  Percents are 0-100, mb and gb are 2^20 and 2^30 bytes; null: not measured."""
+    """One reading.  Percents are 0-100, MB and GB are 2^20 and 2^30 bytes; null: not measured."""
 
     cpu_percent: float | None
     memory_percent: float
     memory_available_gb: float
     memory_usage_mb: float | None  # RSS of the sidecar, TorchServe and its workers
-    worker_cores: float | None  # processors that the workers kept busy
+    worker_cores: float | None  # processors that the workers kept busy, on average
     gpus: GpuFigures
     each_gpu: tuple[GpuReading, ...] = ()
     disks: tuple[DiskReading, ...] = ()
 
     def device_utilization(self) -> float | None:
-        """Return the utilization, 0-1: the GPUs', else that of the processors by the workers."""
+        """Return the utilization, 0-1: of the GPUs, else of the processors by the workers."""
         if self.gpus.utilization is not None:
             return self.gpus.utilization / 100
         if self.worker_cores is None:
@@ -55,9 +55,9 @@ class SystemFigures(msgspec.Struct, frozen=True):
 
 
 class SystemSampler:
-    """Reads the figures; *worker_pids* tells which processes are the workers now.
+    """Reads the figures.  *worker_pids* returns the process ids of the current workers.
 
-    *folders* are those whose disks are watched, by what they are for.
+    *folders* has the folders whose disks are watched, by their purpose.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SystemSampler:
         self._clock = clock
         self._worker_seconds: dict[int, float] = {}
         self._read_at: float | None = None
-        psutil.cpu_percent(None)  # starts its interval
+        psutil.cpu_percent(None)  # begins the first interval
         self.figures = self._read([])
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class SystemSampler:
             await self.sample()
 
     async def sample(self) -> None:
-        """Take one reading, in a thread."""
+        """Take one reading in a thread."""
         self.figures = await asyncio.to_thread(self._read, list(self._worker_pids()))
 
     def _read(self, pids: list[int]) -> SystemFigures:
@@ -125,14 +125,14 @@ class SystemSampler:
 
 
 def usable_cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
-    """Return the memory that those workers among *pids* hold that run on this machine."""
+    """Return the resident memory of the workers among *pids* that run on this machine, in bytes."""
     held: dict[int, int] = {}
-    with suppress(OSError):  # no descriptor is left to read with: the others are not known now
+    with suppress(OSError):  # out of file descriptors: the rest is unknown for now
         for process in _processes(pids):
             with suppress(psutil.Error):
                 held[process.pid] = process.memory_info().rss
@@ -140,13 +140,13 @@ def resident_bytes(pids: Iterable[int]) -> dict[int, int]:
 
 
 def _where(folder: Path) -> Path:
-    """Return where *folder* lies: itself, or what there is of the way to it."""
+    """Return *folder*, or its nearest ancestor that exists."""
     here = folder.absolute()
     return next((each for each in (here, *here.parents) if each.exists()), here)
 
 
 def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
-    """Yield the workers among *pids* on this machine; a pid may be of another container."""
+    """Yield the workers among *pids* on this machine.  A pid may belong to another container."""
     for pid in pids:
         try:
             process = psutil.Process(pid)
@@ -157,7 +157,7 @@ def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
 
 
 def _resident(workers: list[psutil.Process]) -> int:
-    """Return the resident bytes of the sidecar, the workers and the TorchServe above them."""
+    """Return the resident memory of the sidecar, the workers and their TorchServe, in bytes."""
     processes = {psutil.Process(), *workers}
     for worker in workers:
         try:

@@ -1,6 +1,6 @@
-"""Where in its trace the request that is being served is, as the header `traceparent` says it.
+"""The position of the current request in its trace, in the form of the header `traceparent`.
 
-It is empty unless spans are exported: then it is the place of the request's own span.
+Empty unless spans are exported; then it is the request's own span.
 """
 
 from contextvars import ContextVar
@@ -10,5 +10,5 @@ SAMPLED = 1  # the flag
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Return whether the spans at *traceparent* are recorded."""
+    """Return whether *traceparent* belongs to a trace that is recorded."""
     return bool(int(traceparent[-2:], 16) & SAMPLED)

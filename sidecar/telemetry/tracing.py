@@ -1,8 +1,8 @@
-"""Spans for a collector, by OpenTelemetry's SDK.  Imported only where they are exported.
+"""Spans for a collector, made with OpenTelemetry's SDK.  Imported only if they are exported.
 
-A span never holds what clients sent: its attributes are the names of routes and models, counts,
-statuses and the kinds of errors.  What hinders the export harms no request: spans wait in a
-bounded queue for a thread of the SDK's, and those that find no room are dropped, and counted.
+A span never contains what clients sent: its attributes are names of routes and models, counts,
+statuses and classes of errors.  A slow or missing collector does not affect requests: spans wait
+in a bounded queue for a thread of the SDK, and those that do not fit are dropped and counted.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ import sidecar
 from sidecar.telemetry.trace_context import TRACEPARENT
 
 DEFAULT_SERVICE_NAME = "torchserve-sidecar"
-MAX_WAITING = 4096  # spans that have ended and are not sent yet
+MAX_WAITING = 4096  # ended spans that have not been sent
 BATCH_SPANS = 512
-EXPORT_SECONDS = 5.0  # for one batch, further tries included
-CLOSE_SECONDS = 3.0  # for what is left at the end
+EXPORT_SECONDS = 5.0  # for one batch, including retries
+CLOSE_SECONDS = 3.0  # for the remaining spans at shutdown
 
 Attributes = Mapping[str, str | int | float | bool]
 
 
 class SpanCounts(NamedTuple):
-    """What became of the spans that ended."""
+    """How many of the ended spans were exported, and how many were lost."""
 
     exported: int
-    found_no_room: int
+    queue_full: int
     not_taken: int  # by the collector, or it did not answer
 
 
 class Tracing:
-    """Begins spans, and knows where in its trace each of them is."""
+    """Starts and records spans, and exports them."""
 
     def __init__(self, endpoint: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.resource = resource()
@@ -57,7 +57,7 @@ class Tracing:
 
     @property
     def counts(self) -> SpanCounts:
-        """What became of the spans up to now."""
+        """The counts of spans so far."""
         return self._export.counts
 
     def begin(
@@ -69,7 +69,7 @@ class Tracing:
         kind: SpanKind = SpanKind.INTERNAL,
         at: float | None = None,
     ) -> Span:
-        """Begin a span under *parent*, a traceparent; *at* is a time of the clock, None: now."""
+        """Start a span below *parent*, a traceparent, at the time *at* of the clock or now."""
         context = Context()
         if parent is not None:
             context = self._propagator.extract({"traceparent": parent}, context)
@@ -79,7 +79,7 @@ class Tracing:
     def record(
         self, name: str, parent: str, attributes: Attributes, *, began: float, ended: float
     ) -> None:
-        """Record a span that is over; *began* and *ended* are times of the clock."""
+        """Record a span that has ended.  *began* and *ended* are times of the clock."""
         span = self.begin(name, parent, attributes, at=began)
         span.end(self.epoch_ns(ended))
 
@@ -92,7 +92,7 @@ class Tracing:
         *,
         kind: SpanKind = SpanKind.INTERNAL,
     ) -> Iterator[Span]:
-        """Span what happens in the `with` block; an exception marks it as failed, by its kind."""
+        """Record the `with` block as a span.  An exception marks it as failed, with its class."""
         span = self.begin(name, parent, attributes, kind=kind)
         try:
             yield span
@@ -103,11 +103,11 @@ class Tracing:
             span.end()
 
     def epoch_ns(self, at: float) -> int:
-        """Return nanoseconds since the epoch for *at*, a time of the clock."""
+        """Return *at*, a time of the clock, in nanoseconds since the epoch."""
         return self._epoch_ns + round(at * 1e9)
 
     async def close(self) -> None:
-        """Send what is left, for a few seconds at most."""
+        """Send the remaining spans, for a few seconds at most."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, CLOSE_SECONDS)
@@ -115,7 +115,7 @@ class Tracing:
 
 
 def resource() -> Resource:
-    """Return what sends spans and metrics; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add."""
+    """Return this service's attributes, with OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES."""
     ours = Resource({SERVICE_NAME: DEFAULT_SERVICE_NAME, SERVICE_VERSION: sidecar.__version__})
     told = Resource.create()
     if str(told.attributes[SERVICE_NAME]).startswith("unknown_service"):
@@ -124,20 +124,20 @@ def resource() -> Resource:
 
 
 def traceparent(span: Span) -> str:
-    """Return the place of *span* in its trace, for who works under it."""
+    """Return the position of *span* in its trace, to be the parent of other spans."""
     context = span.get_span_context()
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def fail(span: Span, kind: str) -> None:
-    """Mark *span* as failed by an error of *kind*; never by a sentence, which may quote."""
+    """Mark *span* as failed with the class of the error.  A message might quote the client."""
     span.set_attribute(ERROR_TYPE, kind)
     span.set_status(Status(StatusCode.ERROR))
 
 
 @contextmanager
 def placed_at(span: Span) -> Iterator[None]:
-    """Let the request that is being served be at *span* in the `with` block."""
+    """Make *span* the position of the current request in its trace for the `with` block."""
     mark = TRACEPARENT.set(traceparent(span))
     try:
         yield
@@ -146,7 +146,7 @@ def placed_at(span: Span) -> Iterator[None]:
 
 
 class BoundedExport(SpanProcessor):
-    """Hands spans to the SDK's thread; those for which *max_waiting* leaves no room are dropped."""
+    """Passes spans to the SDK's thread.  If *max_waiting* spans wait, further ones are dropped."""
 
     def __init__(self, exporter: SpanExporter, max_waiting: int = MAX_WAITING) -> None:
         self._max_waiting = max_waiting
@@ -157,39 +157,39 @@ class BoundedExport(SpanProcessor):
             max_export_batch_size=min(BATCH_SPANS, max_waiting),
         )
         self._accepted = 0
-        self._found_no_room = 0
+        self._queue_full = 0
 
     @property
     def counts(self) -> SpanCounts:
-        """What became of the spans up to now."""
+        """The counts of spans so far."""
         exporter = self._exporter
-        return SpanCounts(exporter.exported, self._found_no_room, exporter.not_taken)
+        return SpanCounts(exporter.exported, self._queue_full, exporter.not_taken)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue *span* if it is sampled and there is room for it."""
         if span.context is None or not span.context.trace_flags.sampled:
             return
         if self._accepted - self._exporter.received >= self._max_waiting:
-            self._found_no_room += 1
+            self._queue_full += 1
             return
         self._accepted += 1
         self._batches.on_end(span)
 
     def shutdown(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._batches.shutdown()  # type: ignore[no-untyped-call]
 
     def stop_sending(self) -> None:
-        """Give up what is left."""
+        """Abandon the remaining spans."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits."""
+        """Send the waiting spans."""
         return self._batches.force_flush(timeout_millis)
 
 
 class _CountingExporter(SpanExporter):
-    """Counts what *exporter* does; the SDK's thread calls it."""
+    """Counts the spans that *exporter* sends.  The SDK's thread calls it."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

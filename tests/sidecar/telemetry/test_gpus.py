@@ -146,8 +146,8 @@ def test_names_of_gpus_become_the_indices_that_torchserve_can_read(
     ("names", "sentence"),
     [
         ("MIG-3f51", "MIG-3f51 is part of a GPU"),
-        ("GPU-8f2c", "must name one GPU, but it fits 2 of this machine's"),
-        ("0,GPU-77", "must name one GPU, but it fits 0 of this machine's"),
+        ("GPU-8f2c", "must name one GPU, but it matches 2 of this machine's"),
+        ("0,GPU-77", "must name one GPU, but it matches 0 of this machine's"),
     ],
 )
 def test_a_name_that_is_no_index_is_refused_in_a_sentence(names: str, sentence: str) -> None:

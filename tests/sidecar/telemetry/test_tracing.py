@@ -284,10 +284,10 @@ def test_spans_that_find_no_room_are_dropped_and_counted() -> None:
     assert exporter.begun.wait(20)  # with these three, which wait no more
     for number in range(5):
         tracer.start_span(str(number)).end()
-    assert export.counts == SpanCounts(exported=0, found_no_room=2, not_taken=0)
+    assert export.counts == SpanCounts(exported=0, queue_full=2, not_taken=0)
     exporter.may_go_on.set()
     provider.shutdown()
-    assert export.counts == SpanCounts(exported=6, found_no_room=2, not_taken=0)
+    assert export.counts == SpanCounts(exported=6, queue_full=2, not_taken=0)
     assert len(exporter.get_finished_spans()) == 6
 
 

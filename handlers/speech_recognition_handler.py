@@ -19,10 +19,10 @@ from recognition_kit.recogniser import RecognitionOutput, load_recogniser
 
 
 class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], RecognitionOutput]):
-    """Answers a `Transcript` as JSON for each clip of mono audio: 16-bit PCM, or a WAV file.
+    """Answers each clip of mono audio, 16-bit PCM or a WAV file, with a `Transcript` as JSON.
 
-    Clips with the same decoding settings share the encoder's pass and the decoding loop; so do the
-    pieces of one long clip.
+    Clips with equal decoding settings share the encoder's pass and the decoding loop, and so do the
+    pieces of a long clip.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
@@ -39,7 +39,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         return self._recogniser.network
 
     def value_of(self, item: Item) -> Samples:
-        """Return samples of 16-bit PCM in a job, or of a WAV file as the request's body."""
+        """Return the samples: of 16-bit PCM in a job, or of a WAV file as the request's body."""
         rate = self._recogniser.sample_rate
         if item.type == "pcm":
             return from_pcm(item.body)
@@ -51,7 +51,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         return read_wav(item.body, rate)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> AudioClip:
-        """Return a clip of any length up to max_seconds; an empty one is silence."""
+        """Return a clip of up to max_seconds.  An empty one is silence."""
         assert isinstance(value, np.ndarray)
         asked = self._recogniser.parse(parameters)
         seconds = len(value) / self._recogniser.sample_rate
@@ -63,7 +63,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         return AudioClip(samples=value, parameters=asked, decoding=self._recogniser.decoding(asked))
 
     def plan(self, inputs: Sequence[AudioClip]) -> list[ForwardPass[list[AudioClip]]]:
-        """Return one pass for all clips whose decoding settings are the same."""
+        """Return one pass for all clips whose decoding settings are equal."""
         groups: dict[tuple[bool, DecodingSettings], list[int]] = {}
         for place, clip in enumerate(inputs):
             groups.setdefault((clip.probe, clip.decoding), []).append(place)
@@ -103,7 +103,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         ]
 
     def shapes(self) -> list[list[AudioClip]]:
-        """Return a whole window: a client's audio is filled up to it with silence."""
+        """Return a whole window, to which a client's audio is padded with silence."""
         (clip,) = self.samples(1)
         whole = self._recogniser.decoding(clip.parameters).context_samples
         if whole == clip.decoding.context_samples:
@@ -112,7 +112,7 @@ class SpeechRecognitionHandler(BatchHandler[AudioClip, list[AudioClip], Recognit
         return [[msgspec.structs.replace(clip, decoding=decoding)]]
 
     def details(self) -> dict[str, Any]:
-        """Return what the checkpoint supports, and what an input may be."""
+        """Return what the checkpoint supports, and the limits of an input."""
         return {
             **self._recogniser.details(),
             "sample_rate": self._recogniser.sample_rate,

@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, with Silero's network; whole, or piece by piece."""
+"""Voice activity with Silero's network, for whole recordings or piece by piece."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -27,9 +27,9 @@ SAMPLE_FRAMES = 32  # one second
 
 
 class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], list[PieceActivity]]):
-    """Answers {probabilities, state} for each piece of 16-bit PCM at 16 kHz, or for a WAV file.
+    """Answers each piece of 16-bit PCM at 16 kHz, or a WAV file, with {probabilities, state}.
 
-    There is one probability for each 32 ms; *state* goes with the next piece of the recording.
+    There is one probability for each 32 ms.  *state* is sent with the next piece of the recording.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
@@ -45,7 +45,7 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
         return load_network(self.folder / self.options.weights, self.device)
 
     def value_of(self, item: Item) -> Samples:
-        """Return samples of PCM at 16 kHz in a job, or of a WAV file as the request's body."""
+        """Return the samples: of PCM at 16 kHz in a job, or of a WAV file as the request's body."""
         if item.type == "pcm":
             return from_pcm(item.body)
         if item.value is not msgspec.UNSET or not item.body.startswith(b"RIFF"):
@@ -55,7 +55,7 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
         return read_wav(item.body, SAMPLE_RATE)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> RecordingPiece:
-        """Return a piece in whole frames of 512 samples, the last one filled up with zeros."""
+        """Return a piece in whole frames of 512 samples, the last one padded with zeros."""
         assert isinstance(value, np.ndarray)
         try:
             asked = msgspec.convert(parameters, ActivityParameters)
@@ -88,12 +88,12 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
         return [one.probabilities for one in outputs]
 
     def samples(self, count: int) -> list[RecordingPiece]:
-        """Return a second of noise each."""
+        """Return clips of one second of noise."""
         noise = np.random.default_rng(0).normal(0, 0.1, (count, SAMPLE_FRAMES * FRAME))
         return [RecordingPiece(one, RecordingState.first()) for one in noise.astype(np.float32)]
 
     def details(self) -> dict[str, Any]:
-        """Return what a piece must be."""
+        """Return the requirements for a piece."""
         return {
             "sample_rate": SAMPLE_RATE,
             "frame_samples": FRAME,

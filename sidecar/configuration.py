@@ -55,7 +55,7 @@ def take_over_config(
     """
     settings, sources = effective.settings, effective.sources
     if settings.torchserve != "managed":
-        raise SettingsError("--ts-config goes with --torchserve managed, as scripts/serve has it")
+        raise SettingsError("--ts-config requires --torchserve managed, which scripts/serve sets")
     base = settings.torchserve_config.read_text(encoding="utf-8")
     taken = take_over(path, settings.model_store, base)
     changed = taken.write(settings.state_dir / FOLDER, base) if keep else taken.settings

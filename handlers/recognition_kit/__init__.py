@@ -1,14 +1,14 @@
-"""What the recognition handlers share.
+"""The modules shared by the handlers for speech recognition and voice activity.
 
-recogniser    what the handler asks of a model, and which model a checkpoint holds
-options       what ``handler_options`` may say
-parameters    what a client may ask of a transcription
-audio_clip    one input, with its parameters and the settings of its decoding
-audio_pieces  cuts long audio where it is quiet
+recogniser    the interface of a model that transcribes speech, and loading one from a checkpoint
+options       the ``handler_options``
+parameters    a client's parameters of a transcription
+audio_clip    one input, with its parameters and decoding settings
+audio_pieces  cuts long audio at quiet places
 transcript    the answer: text, segments and words, with times and confidences
 whisper/      Whisper: an encoder and a decoder over windows of 30 seconds
-piecewise/    models that hear one piece after another: Wav2Vec2 (CTC) and Moonshine
-activity/     the network that hears whether anyone speaks
+piecewise/    models that process one piece after another: Wav2Vec2 (CTC) and Moonshine
+activity/     the voice activity network
 
-A copy of this folder lies in the archives of both handlers, so nothing here imports the sidecar.
+A copy of this folder is in the archives of both handlers, so nothing here imports the sidecar.
 """

@@ -1,20 +1,19 @@
-"""One input on its way to the network, and the settings that clips of one pass have in common."""
+"""One input to transcribe, and the settings shared by the clips of one pass."""
 
 import msgspec
 
 from handler_kit.wav import Samples
 from recognition_kit.parameters import TranscriptionParameters
 
-PROBE_SECONDS = 2.0  # how long clips are that check and warm a model
+PROBE_SECONDS = 2.0  # the length of the clips that check and warm up a model
 MAX_FALLBACK_TEMPERATURE = 1.0
 FALLBACK_STEP = 0.2
 
 
 class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How pieces are decoded; clips with equal settings share a decoding loop.
+    """How pieces are decoded.  Clips with equal settings share a decoding loop.
 
-    *context_samples* is how much audio the network hears at once, with silence after a shorter
-    clip.
+    *context_samples* is the length of the network's input; shorter clips are padded with silence.
     """
 
     prompt: tuple[int, ...]
@@ -23,11 +22,11 @@ class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
     beam_size: int
     temperature: float
     max_tokens: int
-    context_samples: int  # how much the network hears, silence included
+    context_samples: int  # of the network's input, including padding
 
     @property
     def temperatures(self) -> list[float]:
-        """The temperatures to try, one after another, until a transcript is good."""
+        """The temperatures to try in turn until a transcript is good."""
         tried = [self.temperature]
         while tried[-1] + FALLBACK_STEP <= MAX_FALLBACK_TEMPERATURE + 1e-9:
             tried.append(round(tried[-1] + FALLBACK_STEP, 6))
@@ -35,7 +34,7 @@ class DecodingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioClip(msgspec.Struct, frozen=True, kw_only=True):
-    """Mono audio and what is asked of it; *probe*: it only checks or warms up the model."""
+    """Mono audio and its parameters.  A *probe* only checks or warms up the model."""
 
     samples: Samples
     parameters: TranscriptionParameters

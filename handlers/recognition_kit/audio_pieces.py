@@ -1,4 +1,4 @@
-"""Cuts long audio, where it is quiet, into pieces that the network can hear."""
+"""Cuts long audio at quiet places into pieces that fit the network's input."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from handler_kit.wav import Samples
 
 SEARCHED_SECONDS = 5.0  # at the end of each piece
-QUIET_SECONDS = 0.3  # how long it must be quiet to be a good place
+QUIET_SECONDS = 0.3  # the length of the quiet stretch that is looked for
 STEP_SECONDS = 0.01
 
 
@@ -19,9 +19,9 @@ class AudioPiece(NamedTuple):
 
 
 def cut(samples: Samples, longest: int, sample_rate: int) -> list[AudioPiece]:
-    """Cut *samples* into pieces of at most *longest* samples each; none for no samples.
+    """Cut *samples* into pieces of at most *longest* samples each.  No samples give no pieces.
 
-    Each piece ends at the quietest place of its last seconds, the last one where the clip ends.
+    Each piece ends at the quietest place of its last seconds, the last one at the clip's end.
     """
     pieces: list[AudioPiece] = []
     start = 0
@@ -33,7 +33,7 @@ def cut(samples: Samples, longest: int, sample_rate: int) -> list[AudioPiece]:
 
 
 def halve(samples: Samples, piece: AudioPiece, sample_rate: int) -> list[AudioPiece]:
-    """Cut *piece* of *samples* in two at the quietest place of its middle third."""
+    """Cut *piece* of *samples* in two, at the quietest place of its middle third."""
     third = (piece.end - piece.start) // 3
     latest = piece.end - third
     at = _quietest(samples, latest, sample_rate, searched_seconds=third / sample_rate)

@@ -1,4 +1,4 @@
-"""What ``handler_options`` may say for the handlers that listen."""
+"""The ``handler_options`` of the handlers for speech recognition and voice activity."""
 
 from typing import Annotated, Literal
 
@@ -12,9 +12,9 @@ class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
 
     *max_seconds* bounds one input.  *max_pass_clips* bounds how many pieces of up to 30 s go
     through the network at once, since the decoder keeps memory for each.  *languages* are those of
-    a checkpoint that does not name them itself (Wav2Vec2, Moonshine).  *windows*: a Whisper hears
-    every piece in a window of 30 s, as it was trained, or on a CPU in one that is fitted to the
-    piece, and again in a whole one where that did not go well.
+    a checkpoint that does not name them itself (Wav2Vec2, Moonshine).  *windows* concerns Whisper:
+    it processes every piece in a window of 30 s, as in its training, or, on a CPU, in a window
+    fitted to the piece; if the result of that is not good, again in a whole window.
     """
 
     max_seconds: Annotated[float, Meta(gt=0, le=7200)] = 300.0
@@ -24,7 +24,7 @@ class RecognitionOptions(HandlerOptions, frozen=True, kw_only=True):
 
 
 class VoiceActivityOptions(HandlerOptions, frozen=True, kw_only=True):
-    """Where the weights lie in the archive, and how long one input may be."""
+    """The file of the weights in the archive, and the longest input."""
 
     weights: FileName = "silero_vad_16k.safetensors"
     max_seconds: Annotated[float, Meta(gt=0, le=86400)] = 3600.0

@@ -1,4 +1,4 @@
-"""What a client may ask of a transcription."""
+"""A client's parameters of a transcription."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -25,11 +25,11 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 class TranscriptionParameters(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """One clip's parameters; the sidecar's `TranscriptionParameters` are a subset of them.
+    """The parameters of one clip.  The sidecar's `TranscriptionParameters` are a subset of them.
 
-    With *temperature* 0 the most probable token is taken or, with *beam_size* above 1, the most
-    probable of several sentences.  Above 0 tokens are drawn from *seed* on, and no beam is used.
-    *offset*, in seconds, is added to all times.
+    With *temperature* 0 the most probable token is chosen or, with *beam_size* above 1, the most
+    probable of several sentences.  Above 0 tokens are sampled, starting from *seed*, and
+    *beam_size* is ignored.  *offset*, in seconds, is added to all times.
     """
 
     language: str | None = None
@@ -47,7 +47,7 @@ class TranscriptionParameters(
 
     @property
     def wanted_language(self) -> str | None:
-        """The language's code, or None where the language is to be detected."""
+        """The code of the language, or None if it is to be detected."""
         code = (self.language or AUTO).strip().lower()
         return None if code == AUTO else code
 
@@ -62,12 +62,12 @@ def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> Transcripti
     if not vocabulary.multilingual:
         if language not in (None, ENGLISH):
             raise InvalidInput(
-                f"language: expected en, auto or null, since this model knows English only; "
+                f"language: expected en, auto or null, as this model knows only English; "
                 f"got {language!r}"
             )
         if parameters.task == "translate":
             raise InvalidInput(
-                "task: expected transcribe; this model knows English only and cannot translate"
+                "task: expected transcribe; this model knows only English and cannot translate"
             )
     elif language is not None and language not in vocabulary.languages:
         count = len(vocabulary.languages)
@@ -80,10 +80,10 @@ def parse_parameters(raw: dict[str, Any], vocabulary: Vocabulary) -> Transcripti
 def parse_plain(
     raw: dict[str, Any], languages: Sequence[str], *, word_times: bool
 ) -> TranscriptionParameters:
-    """Return *raw* as parameters for a network whose decoding cannot be influenced.
+    """Return *raw* as parameters for a network whose decoding cannot be controlled.
 
-    Whatever it does not support is refused.  The thresholds may only be switched off (null), since
-    there is nothing to compare them with.  Raises InvalidInput naming the parameter.
+    Parameters that it does not support are refused.  The thresholds may only be switched off
+    (null), since there is nothing to compare them with.  Raises InvalidInput naming the parameter.
     """
     parameters = _read(raw)
     language = parameters.wanted_language
@@ -91,7 +91,7 @@ def parse_plain(
         expected = ", ".join((AUTO, *languages))
         raise InvalidInput(f"language: expected one of: {expected}; got {language!r}")
     if parameters.word_timestamps and not word_times:
-        raise InvalidInput("word_timestamps: this model cannot tell when words are said")
+        raise InvalidInput("word_timestamps: this model does not determine the times of words")
     plain = TranscriptionParameters()
     for name in _ONLY_WHISPER:
         given = getattr(parameters, name)

@@ -1,4 +1,4 @@
-"""What any model that transcribes speech can be asked, and which one a checkpoint holds."""
+"""The interface of a model that transcribes speech, and loading one from a checkpoint."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ _CLASSES = {  # by the `model_type` of config.json
 class RecognitionOutput(NamedTuple):
     """The transcripts of a pass, one per clip.
 
-    *logits*, [tokens known] or [steps, tokens known], are those of each piece of a probe: the
-    network's precision is judged by them.
+    *logits*, [vocabulary] or [steps, vocabulary], are those of each piece of a probe.  They serve
+    to compare the network's precisions.
     """
 
     transcripts: list[Transcript]
@@ -36,7 +36,7 @@ class RecognitionOutput(NamedTuple):
 class Recogniser(ABC):
     """A checkpoint that transcribes speech.
 
-    *network* is the module on the device; *piece_seconds* is how much audio it hears at once.
+    *network* is the module on the device; *piece_seconds* is the length of its longest input.
     """
 
     network: torch.nn.Module
@@ -52,19 +52,20 @@ class Recogniser(ABC):
 
     @abstractmethod
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
-        """Return the settings that a clip must have in common with those that share its pass."""
+        """Return the settings in which all clips of a pass must agree."""
 
     @abstractmethod
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """Return quick parameters and settings for the clips that check and warm up the model."""
+        """Return fast parameters and settings for the clips that check and warm up the model."""
 
     @abstractmethod
     def transcribe(
         self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
     ) -> RecognitionOutput:
-        """Return what was said in *clips*, whose settings are the same.
+        """Return the transcripts of *clips*, whose settings are equal.
 
-        *network* is the recogniser's own, compiled or not; it hears at most *max_pieces* at once.
+        *network* is the recogniser's own, or its compiled form.  It processes at most *max_pieces*
+        at once.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The answer to one clip: its text in segments, and in words if asked for."""
+"""The answer to one clip: its text in segments and, if asked for, in words."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Word(msgspec.Struct, frozen=True):
-    """One word with its punctuation; times in seconds."""
+    """One word with its punctuation.  Times are in seconds."""
 
     word: str
     start: float
@@ -16,10 +16,10 @@ class Word(msgspec.Struct, frozen=True):
 
 
 class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One stretch of speech; times in seconds.
+    """One stretch of speech.  Times are in seconds.
 
-    *confidence* is exp(mean log-probability of its text's tokens).  *no_speech_prob* belongs to the
-    piece that the segment lies in, and is None where the network does not tell.
+    *confidence* is exp(mean log-probability of its text's tokens).  *no_speech_prob* is that of the
+    piece that contains the segment, or None if the network does not compute it.
     """
 
     start: float
@@ -31,10 +31,10 @@ class Segment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """What was said.
+    """The transcript of a clip.
 
-    *language_probability* is None where the language was not detected.  *confidence* is the mean of
-    the segments', weighted by their length, and None where nothing was said.
+    *language_probability* is None unless the language was detected.  *confidence* is the mean of
+    the segments' weighted by their length, or None without segments.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Transcript(msgspec.Struct, frozen=True):
 
 
 def mean_confidence(segments: Sequence[Segment]) -> float | None:
-    """Return the mean weighted by length, or the plain mean of segments without any length."""
+    """Return the mean weighted by length, or the plain mean if all segments have length 0."""
     if not segments:
         return None
     lengths = [segment.end - segment.start for segment in segments]

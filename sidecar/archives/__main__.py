@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         options.schema.write_bytes(schema + b"\n")
         return 0
     if options.version and len(options.models) != 1:
-        parser.error("--version goes with one model")
+        parser.error("--version requires exactly one model")
     try:
         settings = load_settings()
         downloaded = DownloadedModels(settings.state_dir)

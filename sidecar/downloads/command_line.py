@@ -148,7 +148,7 @@ def _list(_: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
 
 def _download(options: argparse.Namespace, settings: Settings, catalog: Catalog) -> int:
     if len(options.models) > 1 and options.name:
-        raise DownloadFailed("--name goes with one model")
+        raise DownloadFailed("--name requires exactly one model")
     return max(_download_one(name, options, settings, catalog) for name in options.models)
 
 

@@ -37,7 +37,7 @@ def resolve_request(
     _check_texts(asked)
     for field, sources in ONLY_WITH.items():
         if getattr(asked, field) and asked.source not in sources:
-            raise InvalidFields(f"does not go with the source {asked.source}", field=field)
+            raise InvalidFields(f"cannot be combined with the source {asked.source}", field=field)
     key = _key_in_catalog(asked, catalog)
     if key is None:
         return _new(asked, catalog, hosts)

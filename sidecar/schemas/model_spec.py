@@ -305,7 +305,7 @@ class ModelSpec(_Entry, frozen=True):
         if self.source == "local" and self.path is None:
             raise ValueError("source local needs the field path")
         if self.convert is not None and self.source != "local":
-            raise ValueError("convert goes with source local; a package has its own")
+            raise ValueError("convert requires source local; a package has its own conversion")
         if self.source == "huggingface" and self.model_id is None:
             raise ValueError("source huggingface needs the field model_id")
         if self.task in ("speech_synthesis", "speech_recognition") and self.speech is None:
@@ -313,11 +313,11 @@ class ModelSpec(_Entry, frozen=True):
         if len({self.source == "archive", self.task == "own", self.is_own}) > 1:
             raise ValueError("handler own, task own and source archive go together")
         if self.archive is not None and not self.is_own:
-            raise ValueError("archive goes with handler own")
+            raise ValueError("archive requires handler own")
         if self.optional and self.auto_load:
             raise ValueError("an optional model cannot be auto_load")
         if self.gpu_ids and self.device not in ("auto", "cuda"):
-            raise ValueError(f"gpu_ids does not go with device {self.device}")
+            raise ValueError(f"gpu_ids cannot be combined with device {self.device}")
 
     def names(self, key: str) -> set[str]:
         """Return all names by which people ask for it, folded: small letters, underscores."""

@@ -65,7 +65,7 @@ class TranscriptionRequest(
         if self.model is not None and self.model_name is not None:
             raise FieldError("model", "give either model or model_name")
         if self.stream and self.response_format != "json":
-            raise FieldError("stream", "goes with response_format json only")
+            raise FieldError("stream", "requires response_format json")
 
     @property
     def field_names(self) -> dict[str, str]:

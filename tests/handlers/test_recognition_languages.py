@@ -106,7 +106,7 @@ def test_an_unknown_language_is_refused(polyglot: Loaded) -> None:
 def test_without_alignment_heads_words_have_no_times(polyglot: Loaded) -> None:
     error = refusal(polyglot, np.zeros(16, np.float32), word_timestamps=True)
     assert error == (
-        "word_timestamps: this checkpoint cannot tell when words are said: "
+        "word_timestamps: this checkpoint does not determine the times of words: "
         "it has no alignment_heads"
     )
 

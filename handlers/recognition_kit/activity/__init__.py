@@ -1,6 +1,6 @@
-"""Whether anyone speaks.
+"""Voice activity: detecting whether somebody speaks.
 
 network           Silero's network
-detection         one pass of it over pieces of several recordings
-recording_state   what is remembered between two pieces of one recording
+detection         one pass over pieces of several recordings
+recording_state   the state between two pieces of one recording
 """

@@ -11,12 +11,12 @@ from handler_kit.wav import Samples
 from recognition_kit.activity.network import CONTEXT, FRAME, LstmState
 from recognition_kit.activity.recording_state import RecordingState
 
-FRAMES_AT_ONCE = 512  # the spectra of more do not fit a CPU's caches
+FRAMES_AT_ONCE = 512  # the spectra of more do not fit into a CPU's caches
 DIGITS = 4
 
 
 class ActivityParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client may give with a piece: *state* of the answer to the piece before it.
+    """A client's parameters: the *state* in the answer to the previous piece of the recording.
 
     null begins a new recording.
     """
@@ -25,14 +25,14 @@ class ActivityParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class RecordingPiece(NamedTuple):
-    """A piece of a recording, in whole frames of 512 samples, and the state before it."""
+    """A piece of a recording in whole frames of 512 samples, and the state before it."""
 
     samples: Samples
     state: RecordingState
 
 
 class ActivityAnswer(msgspec.Struct, frozen=True):
-    """The probability of speech in each 32 ms, and the state that the next piece needs."""
+    """The probability of speech in each 32 ms, and the state to send with the next piece."""
 
     probabilities: list[float]
     state: str
@@ -45,7 +45,7 @@ class PieceActivity(NamedTuple):
     state: RecordingState
 
     def answer(self) -> ActivityAnswer:
-        """Return the answer, with probabilities of four decimals."""
+        """Return the answer, with probabilities rounded to four decimals."""
         rounded = [round(one, DIGITS) for one in self.probabilities.tolist()]
         return ActivityAnswer(rounded, self.state.text)
 
@@ -53,7 +53,7 @@ class PieceActivity(NamedTuple):
 def detect_speech(
     network: Any, recordings: Sequence[RecordingPiece], device: torch.device
 ) -> list[PieceActivity]:
-    """Return the activity in each of *recordings*; one without samples keeps its state."""
+    """Return the activity in each of *recordings*.  One without samples keeps its state."""
     judged = [PieceActivity(torch.empty(0), recording.state) for recording in recordings]
     places = [place for place, recording in enumerate(recordings) if len(recording.samples)]
     if not places:

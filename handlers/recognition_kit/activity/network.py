@@ -1,7 +1,7 @@
 """Silero's voice activity network for 16 kHz (silero-vad 6, MIT), whole recordings at a time.
 
 The layout is that of ``silero_vad/tinygrad_model.py``.  The features of a frame depend only on its
-own samples and the 64 before it, so they are computed for all frames at once.  Only the LSTM goes
+own samples and the 64 before it, so they are computed for all frames at once.  Only the LSTM runs
 frame by frame.
 """
 
@@ -18,7 +18,7 @@ from handler_kit.errors import LoadError
 
 SAMPLE_RATE = 16000
 FRAME = 512  # samples
-CONTEXT = 64  # samples before a frame that it is judged with
+CONTEXT = 64  # samples before a frame that its features also depend on
 WIDTH = 128
 _FFT, _HOP, _EDGE = 256, 128, 64
 _BINS = _FFT // 2 + 1
@@ -62,8 +62,8 @@ class VoiceActivityNetwork(torch.nn.Module):
     ) -> tuple[list[torch.Tensor], LstmState]:
         """Return the probability of speech in each frame, and the state after the last one.
 
-        *recordings* are features, [frames, 128] each, none without frames; so are probabilities
-        [frames].
+        *recordings* are features, [frames, 128] each, with at least one frame.  The probabilities
+        are [frames] for each.
         """
         packed = pack_sequence(list(recordings), enforce_sorted=False)
         outputs, (hidden, cell) = self.lstm(packed, (memory.hidden[None], memory.cell[None]))
@@ -76,7 +76,7 @@ class VoiceActivityNetwork(torch.nn.Module):
 
 
 def load_network(file: Path, device: torch.device) -> VoiceActivityNetwork:
-    """Load the network with the weights in *file*, laid out as in the wheel silero-vad.
+    """Load the network with the weights in *file*, whose layout is that of the package silero-vad.
 
     Raises LoadError.
     """

@@ -1,4 +1,4 @@
-"""What is remembered between two pieces of a recording, as a string that the client keeps."""
+"""The state between two pieces of a recording, as a string that the client keeps."""
 
 import binascii
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from handler_kit.wav import Samples
 from recognition_kit.activity.network import CONTEXT, WIDTH
 
 _NUMBERS = 2 * WIDTH + CONTEXT
-REFUSED = "state: must be the state of an earlier answer of this model"
+REFUSED = "state: must be the state from an earlier answer of this model"
 
 
 class RecordingState(NamedTuple):
-    """All of one recording's past: the LSTM's state, [128] each, and the last 64 samples.
+    """What depends on the earlier pieces: the LSTM's state, [128] each, and the last 64 samples.
 
-    As a string it is base64 of these 320 numbers in this order, as little-endian float32.
+    As a string it is the base64 of these 320 numbers in this order, as little-endian float32.
     """
 
     hidden: Samples
@@ -25,7 +25,7 @@ class RecordingState(NamedTuple):
 
     @classmethod
     def first(cls) -> "RecordingState":
-        """Return the state before anything was heard."""
+        """Return the state at the beginning of a recording."""
         return cls.from_numbers(np.zeros(_NUMBERS, np.float32))
 
     @classmethod
@@ -35,10 +35,10 @@ class RecordingState(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "RecordingState":
-        """Return the state that `text` was made of.  Raises InvalidInput."""
+        """Return the state encoded in *text*.  Raises InvalidInput."""
         try:
             data = binascii.a2b_base64(text, strict_mode=True)
-        except ValueError as exc:  # text that is not ASCII too
+        except ValueError as exc:  # also raised for text that is not ASCII
             raise InvalidInput(REFUSED) from exc
         if len(data) != 4 * _NUMBERS:
             raise InvalidInput(REFUSED)

@@ -1,7 +1,7 @@
-"""Models that hear one piece of a recording after another.
+"""Models that process one piece of a recording after another.
 
-recogniser   cuts clips into pieces, has them heard and joins the results
-ctc          Wav2Vec2 and its kin, which name a letter, or none, for each 20 ms
-ctc_words    words and their times, from these letters
+recogniser   cuts clips into pieces, runs the network on them and joins the results
+ctc          Wav2Vec2 and similar networks, which predict a letter or a blank for each 20 ms
+ctc_words    turns these letters into words with times
 moonshine    Moonshine: an encoder and a decoder over pieces of any length
 """

@@ -18,8 +18,8 @@ from recognition_kit.piecewise.recogniser import PieceOutputs, PiecewiseRecognis
 class CtcRecogniser(PiecewiseRecogniser):
     """`Recogniser` with a Wav2Vec2ForCTC: the most probable letter per frame, no language model.
 
-    Pieces share a pass where the checkpoint was trained with masks (`feat_extract_norm` "layer").
-    Otherwise its norm goes over a whole piece, padding included, and each piece is heard alone.
+    Pieces share a pass if the checkpoint was trained with masks (`feat_extract_norm` "layer").
+    Otherwise its norm includes the padding of a piece, so each piece is processed alone.
     """
 
     word_times = True
@@ -39,7 +39,7 @@ class CtcRecogniser(PiecewiseRecogniser):
         self._seconds_per_frame = float(np.prod(strides)) / self.sample_rate
 
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """Decode greedily: what lies between two blanks is one letter, or several of the same."""
+        """Decode greedily: equal tokens in consecutive frames are one letter."""
         groups = [list(pieces)] if self._masked else [[piece] for piece in pieces]
         rows = [row for group in groups for row in self._logits(network, group)]
         return PieceOutputs(

@@ -1,7 +1,7 @@
-"""From the most probable token of each frame to words with times.
+"""Turns the most probable token of each frame into words with times.
 
-CTC: https://www.cs.toronto.edu/~graves/icml_2006.pdf.  A token that lasts for several frames is one
-letter, the blank is none; a letter lies in the frames in which it is the most probable.
+CTC: https://www.cs.toronto.edu/~graves/icml_2006.pdf.  Equal tokens in consecutive frames are one
+letter, and blanks are none.  A letter spans the frames in which it is the most probable token.
 """
 
 import math
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from recognition_kit.piecewise.recogniser import Phrase, PhraseWord
 
-PAUSE_SECONDS = 0.6  # between two words: a new phrase begins
+PAUSE_SECONDS = 0.6  # of silence between two words that begins a new phrase
 
 
 class Alphabet(NamedTuple):
-    """What tokens mean: *space* separates words (None: nothing does), *never* are not letters."""
+    """The tokens.  *space* separates words (None if nothing does); *never* are not letters."""
 
     letters: dict[int, str]
     blank: int
@@ -24,7 +24,7 @@ class Alphabet(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A letter in the frames *first* to *last* (not included), with their log-probabilities.
+    """A letter in the frames from *first* up to *last*, exclusive, with their log-probabilities.
 
     Without *text* it is a space.
     """

@@ -13,14 +13,14 @@ from handler_kit.wav import Samples
 from recognition_kit.options import RecognitionOptions
 from recognition_kit.piecewise.recogniser import Phrase, PieceOutputs, PiecewiseRecogniser
 
-TOKENS_PER_SECOND = 6.5  # nobody speaks faster; beyond it the decoder repeats itself (model card)
+TOKENS_PER_SECOND = 6.5  # the model card's limit, beyond which the decoder repeats itself
 
 
 class MoonshineRecogniser(PiecewiseRecogniser):
     """`Recogniser` with a MoonshineForConditionalGeneration: always the most probable token.
 
-    Its encoder's norm goes over a whole piece, so padding would change what it hears, and each
-    piece is heard alone.  A piece is one phrase, since the network knows no times.
+    Its encoder's norm would include padding, which changes the result, so each piece is processed
+    alone.  A piece is one phrase, since the network does not predict times.
     """
 
     word_times = False
@@ -32,10 +32,10 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         self._tokenizer = load_tokenizer(AutoTokenizer, folder)
         self.sample_rate = int(self._extractor.sampling_rate)
         config: Any = self.network.config
-        self._most_tokens = int(config.max_position_embeddings) - 1  # the first token starts
+        self._most_tokens = int(config.max_position_embeddings) - 1  # without the start token
 
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """Decode greedily; the logits are those of the first tokens."""
+        """Decode greedily.  The logits are those of the first tokens."""
         phrases, first_logits = [], []
         for piece in pieces:
             said = self._generate(network, piece)
@@ -56,7 +56,7 @@ class MoonshineRecogniser(PiecewiseRecogniser):
         )
 
     def _phrases(self, said: Any, seconds: float) -> list[Phrase]:
-        """Return what was said as one phrase; none for silence."""
+        """Return the text as one phrase, or none for silence."""
         tokens = said.sequences[0, 1:]
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
         if not text:

@@ -1,4 +1,4 @@
-"""A recogniser that hears one piece after another, and whose decoding cannot be influenced."""
+"""A recogniser that processes one piece after another, and whose decoding cannot be controlled."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from recognition_kit.recogniser import Recogniser, RecognitionOutput
 from recognition_kit.transcript import Segment, Transcript, Word, mean_confidence
 
 PIECE_SECONDS = 30.0
-SHORTEST_SECONDS = 0.1  # in less nobody says anything, and some networks fail
+SHORTEST_SECONDS = 0.1  # shorter pieces contain no speech, and some networks fail on them
 DIGITS = 4
 
 
 class PhraseWord(NamedTuple):
-    """A word; times in seconds from the start of its piece."""
+    """A word.  Times are in seconds from the start of its piece."""
 
     text: str
     start: float
@@ -30,7 +30,7 @@ class PhraseWord(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """What was said between two times, in seconds from the start of its piece."""
+    """Words spoken without a long pause.  Times are in seconds from the start of their piece."""
 
     text: str
     start: float
@@ -40,17 +40,17 @@ class Phrase(NamedTuple):
 
 
 class PieceOutputs(NamedTuple):
-    """The phrases of each piece, and the logits that the network computed for it."""
+    """The phrases of each piece, and the network's logits for it."""
 
     phrases: list[list[Phrase]]
     logits: list[torch.Tensor]
 
 
 class PiecewiseRecogniser(Recogniser):
-    """Cuts clips into pieces, has them heard, and joins what was said.
+    """Cuts clips into pieces, runs the network on them and joins the phrases.
 
-    The checkpoint does not name the languages that it knows, so the options do.  A subclass says by
-    *word_times* whether it can tell when words are said.
+    The options name the languages, since the checkpoint does not.  *word_times* of a subclass says
+    whether it determines the times of words.
     """
 
     piece_seconds = PIECE_SECONDS
@@ -59,10 +59,10 @@ class PiecewiseRecogniser(Recogniser):
 
     @abstractmethod
     def hear(self, network: torch.nn.Module, pieces: Sequence[Samples]) -> PieceOutputs:
-        """Return what was said in *pieces*, each as if it were alone."""
+        """Return the phrases of *pieces*, none of which affects the others."""
 
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
-        """Return *raw* as parameters; most of them are refused."""
+        """Return *raw* as parameters.  Most of them are refused."""
         return parse_plain(raw, self._options.languages, word_times=self.word_times)
 
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:  # noqa: ARG002 - all alike
@@ -78,14 +78,14 @@ class PiecewiseRecogniser(Recogniser):
         )
 
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """Return what other clips have, too."""
+        """Return the defaults."""
         asked = TranscriptionParameters()
         return asked, self.decoding(asked)
 
     def transcribe(
         self, network: torch.nn.Module, clips: Sequence[AudioClip], max_pieces: int
     ) -> RecognitionOutput:
-        """Return what was said in *clips*."""
+        """Return the transcripts of *clips*."""
         windows = [
             (number, piece)
             for number, clip in enumerate(clips)
@@ -118,7 +118,7 @@ class PiecewiseRecogniser(Recogniser):
         )
 
     def details(self) -> dict[str, Any]:
-        """Return the languages of the options, and what the family supports."""
+        """Return the languages from the options, and what the family supports."""
         return {
             "languages": list(self._options.languages),
             "multilingual": len(self._options.languages) > 1,

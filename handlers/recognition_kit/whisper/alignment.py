@@ -1,4 +1,4 @@
-"""When each token was said: the cheapest path through what the decoder attended to.
+"""The times of tokens: the cheapest path through the decoder's attention to the audio.
 
 After ``whisper/timing.py``, `find_alignment`: attention over the audio, its softmax, normalised, a
 median filter along time, the mean over the heads, then dynamic time warping.
@@ -17,10 +17,10 @@ Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def token_times(scores: torch.Tensor, seconds: float) -> list[float]:
-    """Return when each row of *scores* was said, in seconds from the start of the piece.
+    """Return the time of each row of *scores*, in seconds from the start of the piece.
 
-    *scores* [heads, rows, positions] are attention before its softmax; a row attends to where the
-    token after it is heard.  *seconds* is the piece's length.
+    *scores* [heads, rows, positions] are the attention before its softmax.  A row attends to the
+    position at which the next token is spoken.  *seconds* is the length of the piece.
     """
     positions = max(1, min(scores.shape[2], int(np.ceil(seconds / SECONDS_PER_POSITION))))
     weights = scores[:, :, :positions].float().softmax(dim=-1)
@@ -33,7 +33,8 @@ def token_times(scores: torch.Tensor, seconds: float) -> list[float]:
 def warp(costs: Costs) -> Places:
     """Return the column at which the cheapest path between opposite corners enters each row.
 
-    *costs* is [rows, columns].  The loop goes by anti-diagonals, which numpy computes at once.
+    *costs* is [rows, columns].  The loop is over anti-diagonals, each of which numpy computes at
+    once.
     """
     rows, columns = costs.shape
     total = np.full((rows + 1, columns + 1), np.inf)

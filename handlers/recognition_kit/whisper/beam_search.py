@@ -1,4 +1,4 @@
-"""Beam search: several hypotheses per piece are followed at once (``whisper/decoding.py``)."""
+"""Beam search: extends several hypotheses per piece at once (``whisper/decoding.py``)."""
 
 import math
 
@@ -10,7 +10,7 @@ from recognition_kit.whisper.network import DecoderCache, WhisperNetwork
 
 
 class BeamSearch:
-    """Keeps the *width* best hypotheses of every piece until as many have ended."""
+    """Keeps the *width* best hypotheses of every piece until that many have ended."""
 
     def __init__(
         self, network: WhisperNetwork, logit_filter: LogitFilter, end: int, width: int
@@ -23,8 +23,8 @@ class BeamSearch:
     def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
         """Return each piece's best hypothesis, of at most *limit* tokens.
 
-        *logits* [pieces, tokens known] are those of the first token.  *cache* has `width` rows per
-        piece, all alike.
+        *logits* [pieces, vocabulary] are those of the first token.  *cache* has `width` equal rows
+        per piece.
         """
         beams = [_Beam(self.width) for _ in logits]
         logits = logits.repeat_interleave(self.width, dim=0)
@@ -42,13 +42,13 @@ class BeamSearch:
     def _advance(
         self, beams: list["_Beam"], logprobs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the rows that go on, [rows], and the token with which each does, [rows]."""
+        """Return the rows to extend, [rows], and the token to extend each with, [rows]."""
         vocabulary, device = logprobs.shape[1], logprobs.device
         sums = torch.tensor([beam.sums for beam in beams], device=device).flatten()
         totals = (logprobs + sums[:, None]).view(len(beams), -1)
-        best = totals.topk(2 * self.width, dim=1)  # one end and one other for each at least
+        best = totals.topk(2 * self.width, dim=1)  # at least one other than the end for each
         picked = logprobs.view(len(beams), -1).gather(1, best.indices)
-        # Read together: each reading waits for a GPU.  Places are too large for float32.
+        # Read at once, as each transfer waits for the GPU.  Indices are too large for float32.
         both = torch.stack([best.indices.double(), picked.double()], dim=1).tolist()
         rows, tokens = [], []
         for number, beam in enumerate(beams):
@@ -63,12 +63,12 @@ class BeamSearch:
 
 
 class _Beam:
-    """One piece's hypotheses: those that go on, and those that have ended."""
+    """The hypotheses of one piece: those to extend, and those that have ended."""
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.going = [Hypothesis() for _ in range(width)]
-        self.sums = [0.0] + [-math.inf] * (width - 1)  # at first all are the same
+        self.sums = [0.0] + [-math.inf] * (width - 1)  # at first all are equal: extend only one
         self.ended: list[Hypothesis] = []
 
     @property
@@ -77,16 +77,16 @@ class _Beam:
 
     @property
     def best(self) -> Hypothesis:
-        """The most probable per token; one that has not ended counts only where too few have."""
+        """The most probable per token; unfinished ones count only if too few have ended."""
         return max(
             self.ended if self.is_full else [*self.ended, *self.going],
             key=lambda hypothesis: hypothesis.mean_logprob,
         )
 
     def advance(self, candidates: list[tuple[int, int, float]], end: int) -> list[tuple[int, int]]:
-        """Extend by *candidates*, best first; return the places and tokens that are kept.
+        """Extend by *candidates*, best first.  Return the indices and tokens that are kept.
 
-        A candidate is the place of a hypothesis, the next token and its log-probability.
+        A candidate is the index of a hypothesis, the next token and its log-probability.
         """
         going, sums, kept = [], [], []
         for place, token, logprob in candidates:

@@ -1,4 +1,4 @@
-"""A Whisper checkpoint from its archive's folder: network, tokenizer, vocabulary, mel."""
+"""Loads a Whisper checkpoint from a folder: network, tokenizer, vocabulary and mel filters."""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from recognition_kit.whisper.vocabulary import Vocabulary, read_vocabulary
 
 
 class WhisperCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds.
+    """The contents of a checkpoint.
 
-    *alignment_heads* are the attention heads (layer, head) that look at the moment being
-    transcribed; there are none where the checkpoint does not name them.
+    *alignment_heads* are the attention heads (layer, head) that attend to the audio being
+    transcribed; none if the checkpoint does not name them.
     """
 
     network: WhisperNetwork
@@ -39,7 +39,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> WhisperCheckpoint:
     config = whisper.config
     if mel.max_frames != 2 * config.max_source_positions:
         raise LoadError(
-            "preprocessor_config.json belongs to another model: its clips have another length"
+            "preprocessor_config.json does not belong to this model: its clips differ in length"
         )
     return WhisperCheckpoint(
         network=WhisperNetwork(whisper).eval(),

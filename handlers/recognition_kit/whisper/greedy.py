@@ -1,4 +1,4 @@
-"""Greedy decoding: the most probable next token, or one drawn at random, for several pieces."""
+"""Greedy decoding of several pieces: the most probable next token, or a sampled one."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from recognition_kit.whisper.network import DecoderCache, WhisperNetwork
 
 
 class TokenSampler:
-    """One random stream per piece, so that no piece depends on the others of its pass."""
+    """Samples with one random stream per piece, so that no piece depends on others in its pass."""
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
         self.temperature = temperature
         self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self, logits: torch.Tensor, pieces: Sequence[int]) -> torch.Tensor:
-        """Draw a token for each row of *logits* [rows, tokens known]; row i is of pieces[i]."""
+        """Sample a token for each row of *logits* [rows, vocabulary]; row i is of pieces[i]."""
         points = [torch.rand(1, generator=self._streams[piece]).double() for piece in pieces]
         tempered = (logits.cpu().double() / self.temperature).softmax(dim=1)
         summed = tempered.cumsum(dim=1)
@@ -26,7 +26,7 @@ class TokenSampler:
 
 
 class GreedyDecoding:
-    """One decoding loop.  Rows that have ended leave it once they are half of all rows."""
+    """One decoding loop.  Ended rows are removed once they are half of all rows."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class GreedyDecoding:
     def run(self, logits: torch.Tensor, cache: DecoderCache, limit: int) -> list[Hypothesis]:
         """Return each piece's hypothesis, of at most *limit* tokens.
 
-        *logits* [pieces, tokens known] are those of the first token.
+        *logits* [pieces, vocabulary] are those of the first token.
         """
         pieces = list(range(len(logits)))
         found = [Hypothesis() for _ in pieces]
@@ -52,7 +52,7 @@ class GreedyDecoding:
             self._filter.apply(logits, said[:, :length])
             chosen = self._choose(logits, pieces)
             scores = logits.log_softmax(dim=1).gather(1, chosen[:, None])[:, 0]
-            # Read together: each reading waits for a GPU.  Tokens are exact in float32.
+            # Read at once, as each transfer waits for the GPU.  Tokens are exact in float32.
             for piece, (token, score) in zip(
                 pieces, torch.stack([chosen.to(scores.dtype), scores], dim=1).tolist(), strict=True
             ):

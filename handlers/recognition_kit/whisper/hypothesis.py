@@ -1,15 +1,15 @@
-"""What a piece was decoded to, and how probable it is."""
+"""A decoding of a piece, and how probable it is."""
 
 import math
 import zlib
 
 import msgspec
 
-MAX_COMPRESSION = 2.4  # above it a text repeats itself (the Whisper paper, 4.5)
+MAX_COMPRESSION = 2.4  # above it, a text repeats itself (section 4.5 of the Whisper paper)
 
 
 class Hypothesis(msgspec.Struct):
-    """Tokens without prefix and end, and the log-probability of each; it grows token by token."""
+    """Tokens without the prefix and the end, and their log-probabilities.  Grows token by token."""
 
     tokens: list[int] = []
     logprobs: list[float] = []
@@ -17,7 +17,7 @@ class Hypothesis(msgspec.Struct):
     ended: bool = False
 
     def say(self, token: int, logprob: float, end: int) -> None:
-        """Append *token*; after the token *end* nothing more is appended."""
+        """Append *token*, or mark the hypothesis as ended if it is *end*."""
         if self.ended:
             return
         if token == end:
@@ -27,16 +27,16 @@ class Hypothesis(msgspec.Struct):
             self.logprobs.append(logprob)
 
     def fork(self) -> "Hypothesis":
-        """Return a copy that grows on its own."""
+        """Return a copy that can be extended independently."""
         return Hypothesis([*self.tokens], [*self.logprobs], self.end_logprob, self.ended)
 
     @property
     def mean_logprob(self) -> float:
-        """The mean over all tokens and the end, as in ``whisper/decoding.py``."""
+        """The mean log-probability of all tokens and the end, as in ``whisper/decoding.py``."""
         return (sum(self.logprobs) + self.end_logprob) / (len(self.tokens) + 1)
 
     def text_logprob(self, first_timestamp: int) -> float:
-        """Return the mean over the tokens that are not times; −∞ where there are none."""
+        """Return the mean log-probability of the tokens that are not times; −∞ without any."""
         spoken = [
             logprob
             for token, logprob in zip(self.tokens, self.logprobs, strict=True)
@@ -46,6 +46,6 @@ class Hypothesis(msgspec.Struct):
 
 
 def compression_ratio(text: str) -> float:
-    """Return by what factor zlib shortens *text*."""
+    """Return the factor by which zlib compresses *text*."""
     data = text.encode()
     return len(data) / len(zlib.compress(data))

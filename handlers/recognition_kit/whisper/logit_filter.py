@@ -11,7 +11,7 @@ from recognition_kit.whisper.vocabulary import Vocabulary
 
 
 class LogitFilter:
-    """Forbids tokens by setting their logits to −∞."""
+    """Excludes tokens by setting their logits to −∞."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class LogitFilter:
         self._never_first = torch.tensor(first, dtype=torch.int64, device=device)
 
     def apply(self, logits: torch.Tensor, said: torch.Tensor) -> None:
-        """Change *logits* [rows, tokens known] to what may follow *said* [rows, tokens]."""
+        """Exclude from *logits* [rows, vocabulary] what must not follow *said* [rows, tokens]."""
         logits.index_fill_(1, self._never, -math.inf)
         if said.shape[1] == 0:
             logits.index_fill_(1, self._never_first, -math.inf)
@@ -38,7 +38,7 @@ class LogitFilter:
             logits[:, self._vocabulary.first_timestamp :] = -math.inf
 
     def _time(self, logits: torch.Tensor, said: torch.Tensor) -> None:
-        """Let times come in pairs, never go back, and precede text where they are more probable."""
+        """Enforce that times come in pairs and never decrease; prefer them if more probable."""
         first = self._vocabulary.first_timestamp
         text, times = logits[:, :first], logits[:, first:]
         if said.shape[1] == 0:
@@ -50,7 +50,9 @@ class LogitFilter:
         pair_is_half = last_is_time & ~pair_is_full
         times.masked_fill_(pair_is_full[:, None], -math.inf)
         text[:, : self._vocabulary.end].masked_fill_(pair_is_half[:, None], -math.inf)
-        earliest = said.amax(dim=1) - first + (~pair_is_half).long()  # the same time ends a pair
+        earliest = (
+            said.amax(dim=1) - first + (~pair_is_half).long()
+        )  # a pair may end at the same time
         at = torch.arange(times.shape[1], device=times.device)
         times.masked_fill_(at < earliest[:, None], -math.inf)
         times_win = times.logsumexp(dim=1) > text.amax(dim=1)

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms as Whisper was trained on (``whisper/audio.py``, `log_mel_spectrogram`)."""
+"""The log-mel spectrograms of Whisper's training (``whisper/audio.py``, `log_mel_spectrogram`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from transformers import WhisperFeatureExtractor
 from handler_kit.errors import LoadError
 from handler_kit.wav import Samples
 
-FLOOR = 1e-10  # of the power in one mel bin
+FLOOR = 1e-10  # of the power of a mel bin
 DYNAMIC_RANGE = 8.0  # powers of ten below the loudest bin
 
 
 class LogMel:
-    """Spectrograms with the checkpoint's mel bins.
+    """Computes spectrograms with the checkpoint's mel bins.
 
-    What follows the audio, up to 30 s, is known without being computed: silence.
+    The silence that pads the audio to 30 s is filled in without computing it.
     """
 
     def __init__(self, extractor: WhisperFeatureExtractor, device: torch.device) -> None:
@@ -31,12 +31,12 @@ class LogMel:
         self._filters = torch.from_numpy(filters).to(device)
 
     def __call__(self, clips: Sequence[Samples], max_samples: int) -> torch.Tensor:
-        """Return [clips, mel bins, frames of *max_samples*] in float32; no clip may be longer."""
+        """Return [clips, mel bins, frames of *max_samples*] in float32.  No clip may be longer."""
         frames = max_samples // self._hop
         return torch.stack([self._spectrogram(clip, frames) for clip in clips])
 
     def _spectrogram(self, clip: Samples, frames: int) -> torch.Tensor:
-        """Return [mel bins, *frames*]; a clip without samples is silence."""
+        """Return [mel bins, *frames*].  A clip without samples is silence."""
         heard = min(-(-(len(clip) + self._fft) // self._hop), frames)
         audio = self._window.new_zeros(heard * self._hop)
         audio[: len(clip)] = torch.from_numpy(clip)

@@ -1,7 +1,7 @@
-"""A Whisper's encoder and decoder, run with caches that are allocated once and never copied.
+"""Whisper's encoder and decoder, run with caches that are allocated once and never copied.
 
-The modules are transformers'; only the decoding step is ours, because a step of its `generate`
-costs more than the network itself on a tiny model.
+The modules are those of transformers.  Only the decoding step is our own, because on a small model
+a step of `generate` costs more than the network itself.
 """
 
 import math
@@ -17,8 +17,8 @@ from handler_kit.int8 import Int8Linear
 class KeysValues(NamedTuple):
     """Keys and values of one attention layer: [rows, heads, positions, head size] each.
 
-    *mask* [rows, 1, 1, positions] is added to scores where a row has fewer positions than others:
-    0, or −∞ after its end.
+    *mask* [rows, 1, 1, positions] is added to the scores if rows differ in their positions: it is 0
+    within a row and −∞ after its end.
     """
 
     keys: torch.Tensor
@@ -26,18 +26,18 @@ class KeysValues(NamedTuple):
     mask: torch.Tensor | None = None
 
     def take(self, rows: torch.Tensor) -> "KeysValues":
-        """Return those of *rows*."""
+        """Return the keys and values of *rows*."""
         mask = None if self.mask is None else self.mask[rows]
         return KeysValues(self.keys[rows], self.values[rows], mask)
 
     def row(self, place: int, positions: int) -> "KeysValues":
-        """Return row *place* alone, with the *positions* that it has."""
+        """Return only the row *place*, with its first *positions*."""
         alone = (slice(place, place + 1), slice(None), slice(positions))
         return KeysValues(self.keys[alone], self.values[alone])
 
 
 def joined(parts: Sequence[KeysValues], order: Sequence[int]) -> KeysValues:
-    """Return the rows of all *parts*, those with fewer positions padded, in *order*."""
+    """Return the rows of all *parts* in *order*, padded to the same number of positions."""
     if len(parts) == 1:
         return parts[0]
     positions = [part.keys.shape[2] for part in parts]
@@ -58,10 +58,10 @@ def joined(parts: Sequence[KeysValues], order: Sequence[int]) -> KeysValues:
 
 
 class DecoderCache:
-    """What the decoder remembers of the audio and of its own tokens.
+    """The decoder's keys and values of the audio and of its own tokens.
 
-    *heard* has one row per clip; *said* has one per hypothesis, a fixed number per clip, and room
-    for all the tokens that there may be.
+    *heard* has one row per clip.  *said* has one row per hypothesis, of which each clip has the
+    same number, and room for the largest number of tokens.
     """
 
     def __init__(self, heard: list[KeysValues], said: list[KeysValues]) -> None:
@@ -70,17 +70,17 @@ class DecoderCache:
         self.length = 0
 
     def keep(self, clips: torch.Tensor) -> None:
-        """Go on with *clips* alone.  Only where each has one hypothesis."""
+        """Keep only the rows of *clips*.  Each clip must have one hypothesis."""
         self.heard = [layer.take(clips) for layer in self.heard]
         self.reorder(clips)
 
     def reorder(self, rows: torch.Tensor) -> None:
-        """Put hypothesis rows[i] into row i."""
+        """Move the hypothesis in row rows[i] to row i."""
         self.said = [layer.take(rows) for layer in self.said]
 
 
 class WhisperNetwork(torch.nn.Module):
-    """Encodes mels when called, and decodes step by step; *whisper* gives the weights."""
+    """Encodes spectrograms when called, and decodes step by step.  *whisper* has the weights."""
 
     def __init__(self, whisper: Any) -> None:
         super().__init__()
@@ -103,8 +103,9 @@ class WhisperNetwork(torch.nn.Module):
         return normed
 
     def encoder_keys_values(self, states: torch.Tensor) -> list[KeysValues]:
-        """Return the keys and values per decoder layer of *states* [clips, positions, width]."""
-        # In int8 a step's time is that of reading them: half the bytes, and as near.
+        """Return the keys and values of *states* [clips, positions, width], by decoder layer."""
+        # Of an int8 model in bf16: a step spends its time on reading these, and bf16 halves the
+        # bytes without adding to the error.
         dtype = torch.bfloat16 if isinstance(self.vocabulary, Int8Linear) else states.dtype
         return [
             KeysValues(
@@ -135,10 +136,10 @@ class WhisperNetwork(torch.nn.Module):
         watched: Sequence[tuple[int, int]] = (),
         seen: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """Return states [rows, tokens, width] of *tokens* [rows, tokens], and add these to *cache*.
+        """Return the states [rows, tokens, width] of *tokens* [rows, tokens] and extend *cache*.
 
-        More than one token only into an empty cache.  For each of *watched* (layer, head), *seen*
-        receives where that head looks: scores [rows, tokens, positions] in float32.
+        Several tokens are possible only with an empty cache.  For each of *watched* (layer, head),
+        the head's attention scores [rows, tokens, positions] are appended to *seen*, in float32.
         """
         start, end = cache.length, cache.length + tokens.shape[1]
         decoder = self.decoder
@@ -160,7 +161,7 @@ class WhisperNetwork(torch.nn.Module):
         return last
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Return logits [rows, tokens known] in float32 of decoder *states* [rows, width]."""
+        """Return the logits [rows, vocabulary] of decoder *states* [rows, width], in float32."""
         logits: torch.Tensor = self.vocabulary(states)
         return logits.float()
 
@@ -187,7 +188,7 @@ def _attend_said(
 
 
 def _attend_heard(attention: Any, states: torch.Tensor, heard: KeysValues) -> torch.Tensor:
-    """Attend to the audio; a clip's hypotheses are more queries to the same keys, never copied."""
+    """Attend to the audio.  The hypotheses of a clip are queries to the same keys, not copies."""
     clips = len(heard.keys)
     queries = _heads(attention, attention.q_proj(states).view(clips, -1, states.shape[2]))
     if heard.keys.dtype == torch.bfloat16 and heard.keys.device.type == "cpu":
@@ -200,7 +201,7 @@ def _attend_heard(attention: Any, states: torch.Tensor, heard: KeysValues) -> to
 
 
 def _attend_in_bf16(queries: torch.Tensor, heard: KeysValues) -> torch.Tensor:
-    """Attention on a CPU: torch's own is eight times slower in bf16 for the one query of a step."""
+    """Compute attention on a CPU: for the one query of a step, torch's own is 8 times slower."""
     scale = 1 / math.sqrt(queries.shape[-1])
     scores = torch.matmul(queries.to(heard.keys.dtype), heard.keys.transpose(2, 3)).float()
     scores *= scale
@@ -213,7 +214,7 @@ def _attend_in_bf16(queries: torch.Tensor, heard: KeysValues) -> torch.Tensor:
 def _scores(
     attention: Any, states: torch.Tensor, heard: KeysValues, heads: Sequence[int]
 ) -> list[torch.Tensor]:
-    """Return where *heads* look: each one's scores before softmax, [rows, tokens, positions]."""
+    """Return the attention scores of *heads* before the softmax, [rows, tokens, positions] each."""
     queries = _heads(attention, attention.q_proj(states))
     scores = torch.matmul(queries.to(heard.keys.dtype), heard.keys.transpose(2, 3))
     scores = scores.float() * attention.scaling

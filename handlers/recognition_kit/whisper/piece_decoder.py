@@ -1,4 +1,4 @@
-"""Decodes pieces of audio: encode once, detect the language, decode, retry if it is not good."""
+"""Decodes pieces of audio: encodes them, detects their language, decodes, and retries if needed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,27 +20,22 @@ EncodedPieces = list[KeysValues]
 
 
 class Quality(NamedTuple):
-    """How good a decoding is; of two, the greater is the better.
+    """The quality of a decoding.  Of two, the greater is the better.
 
-    *can_be*: acceptable if nothing better is found, since it is probable, ended by itself and does
-    not merely repeat the prompt.
+    A decoding *is_acceptable* if nothing better is found: it is probable, has ended and does not
+    merely repeat the prompt.  One that does not repeat itself too often *is_varied*.
     """
 
     is_good: bool = False
-    can_be: bool = False
-    repeats_not: bool = True
+    is_acceptable: bool = False
+    is_varied: bool = True
     likelihood: float = 0.0
-
-    @property
-    def repeats(self) -> bool:
-        """Whether the text says the same thing too often."""
-        return not self.repeats_not
 
 
 class DecodedPiece(NamedTuple):
-    """What one piece was decoded to, and the probability that it holds no speech.
+    """The decoding of a piece, and the probability that it contains no speech.
 
-    *to_divide*: the text repeats itself, so the piece must be heard again in shorter ones.
+    If *to_divide*, the text repeats itself, and the piece must be transcribed in shorter ones.
     """
 
     hypothesis: Hypothesis
@@ -50,14 +45,14 @@ class DecodedPiece(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    """One way to decode; *prompted*: with the client's prompt before the transcript."""
+    """One way to decode.  If *prompted*, with the client's prompt before the transcript."""
 
     temperature: float
     prompted: bool
 
 
 class PieceDecoder:
-    """One pass over pieces that share *decoding*; *network* may be the compiled one."""
+    """One pass over pieces that share *decoding*.  *network* may be the compiled one."""
 
     def __init__(
         self, checkpoint: WhisperCheckpoint, network: WhisperNetwork, decoding: DecodingSettings
@@ -76,14 +71,14 @@ class PieceDecoder:
         )
 
     def encode(self, pieces: Sequence[Samples], context_samples: int) -> EncodedPieces:
-        """Encode *pieces*, each with silence up to *context_samples*, once for all attempts."""
+        """Encode *pieces*, padded with silence to *context_samples*, once for all attempts."""
         mel = self._checkpoint.mel(pieces, context_samples)
         return self._network.encoder_keys_values(self._network(mel.to(self._dtype)))
 
     def detect_languages(
         self, encoded: EncodedPieces, places: Sequence[int]
     ) -> list[tuple[str, float]]:
-        """Return the most probable language of each of *places*, and its probability among all."""
+        """Return the most probable language of each of *places*, and its probability."""
         codes = list(self._vocabulary.languages)
         tokens = list(self._vocabulary.languages.values())
         _, states = self._start(_take(encoded, places), [[self._vocabulary.start]] * len(places), 1)
@@ -101,15 +96,17 @@ class PieceDecoder:
     ) -> list[DecodedPiece]:
         """Return the best decoding of each piece.
 
-        What was decoded after the client's prompt is decoded without it as well, and stands only if
-        no speech was dropped for being in the prompt.  A decoding that repeats itself, or is too
-        improbable, is tried again: first without the prompt, then at higher temperatures (the
-        Whisper paper, 4.5); where none is good, the best counts.  A piece that is *divisible* is
-        not retried when it repeats itself: its parts will be heard instead.  One that is not to be
-        *retried* is never tried at higher temperatures.
+        A decoding with the client's prompt is checked against one without it: with a prompt, the
+        decoder may omit speech that the prompt contains.  A decoding that repeats itself or is too
+        improbable is retried: first without the prompt, then at higher temperatures (section 4.5
+        of the Whisper paper).  If none is good, the best one counts.  A *divisible* piece whose
+        text repeats itself is marked *to_divide* instead.  A piece that is not to be *retried* is
+        never decoded at higher temperatures.
         """
         best: list[DecodedPiece | None] = [None] * len(prefixes)
-        prompted: dict[int, DecodedPiece] = {}  # good, and yet to be compared
+        prompted: dict[
+            int, DecodedPiece
+        ] = {}  # good, but not yet compared with one without the prompt
         places = list(range(len(prefixes)))
         for attempt in self._attempts():
             tried = self._try(
@@ -131,7 +128,7 @@ class PieceDecoder:
                 elif attempt.prompted and judged.quality.is_good and judged.hypothesis.tokens:
                     prompted[place] = judged
                     left.append(place)
-                elif judged.quality.repeats and bare and divisible[place]:
+                elif not judged.quality.is_varied and bare and divisible[place]:
                     best[place] = judged._replace(to_divide=True)
                 elif not judged.quality.is_good and (attempt.prompted or retried[place]):
                     left.append(place)
@@ -143,7 +140,7 @@ class PieceDecoder:
     def _uncut(
         self, prompted: DecodedPiece, bare: DecodedPiece, asked: TranscriptionParameters
     ) -> DecodedPiece:
-        """Return *prompted*, or *bare* if that is good and has words which the prompt swallowed."""
+        """Return *prompted*, or *bare* if that is good and has words that *prompted* omits."""
         texts = self._text(prompted.hypothesis), self._text(bare.hypothesis)
         is_better = bare.quality.is_good and is_cut(*texts, asked.initial_prompt or "")
         return bare._replace(no_speech=prompted.no_speech) if is_better else prompted
@@ -163,7 +160,7 @@ class PieceDecoder:
         return prefix if attempt.prompted else prefix[prefix.index(self._vocabulary.start) :]
 
     def first_logits(self, encoded: EncodedPieces, prefixes: Sequence[list[int]]) -> torch.Tensor:
-        """Return the logits of the first token [pieces, tokens known], in float32 on the CPU."""
+        """Return the logits of the first token [pieces, vocabulary], in float32 on the CPU."""
         _, states = self._start(encoded, prefixes, 1)
         return self._network.logits(states[:, -1]).cpu()
 
@@ -207,7 +204,7 @@ class PieceDecoder:
     def _start(
         self, encoded: EncodedPieces, prefixes: Sequence[list[int]], width: int
     ) -> tuple[DecoderCache, torch.Tensor]:
-        """Return a cache that holds *prefixes*, *width* times each, and their states.
+        """Return a cache that holds *prefixes*, *width* times each, and the states of *prefixes*.
 
         The states are [pieces, tokens, width of the network].
         """
@@ -222,7 +219,7 @@ class PieceDecoder:
     def _judged(
         self, decoded: DecodedPiece, asked: TranscriptionParameters, *, prompted: bool
     ) -> DecodedPiece:
-        """Return *decoded* with its quality: silence is good, a repetitive text is not."""
+        """Return *decoded* with its quality.  Silence is good; a repetitive text is not."""
         if is_silence(decoded, asked, self._vocabulary.first_timestamp):
             return decoded._replace(quality=Quality(is_good=True))
         hypothesis = decoded.hypothesis
@@ -234,19 +231,19 @@ class PieceDecoder:
         return decoded._replace(
             quality=Quality(
                 is_good=likely and not repeats and not echoes,
-                can_be=likely and hypothesis.ended and not echoes,
-                repeats_not=not repeats,
+                is_acceptable=likely and hypothesis.ended and not echoes,
+                is_varied=not repeats,
                 likelihood=mean,
             )
         )
 
 
 def is_silence(decoded: DecodedPiece, asked: TranscriptionParameters, first_timestamp: int) -> bool:
-    """Return whether nothing was said: the network says so, and is not sure of its words either.
+    """Return whether the piece is silent: "no speech" is probable, and the text is not.
 
-    Unlike in Whisper only the words count, without times and end: these are easy to guess, and
-    would make probable the one word ("you") that silence is often heard as.  Without a
-    logprob_threshold the no-speech probability alone decides.
+    Unlike in Whisper, times and the end do not count for the probability of the text.  They are
+    easy to predict, and would make probable the one word ("you") that silence is often decoded to.
+    Without a logprob_threshold, the no-speech probability alone decides.
     """
     if asked.no_speech_threshold is None or decoded.no_speech <= asked.no_speech_threshold:
         return False

@@ -1,4 +1,4 @@
-"""A client's prompt: it precedes the transcript, and must not become part of it."""
+"""A client's prompt, which precedes the transcript and must not become part of it."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from recognition_kit.whisper.hypothesis import MAX_COMPRESSION, compression_ratio
 
 MIN_ECHO_WORDS = 2
-MAX_REPEATED_WORDS = 40  # how long a phrase may be whose repetition is noticed
+MAX_REPEATED_WORDS = 40  # the longest phrase whose repetition is detected
 
 _WORD = re.compile(r"\w+")
 
@@ -15,7 +15,7 @@ _WORD = re.compile(r"\w+")
 def usable_prompt(prompt: str) -> str:
     """Return the part of *prompt* to put before the transcript; "" if it mostly repeats itself.
 
-    A decoder that reads the same thing again and again goes on with it, or takes it for speech.
+    A decoder tends to continue a repetitive prompt, or to take it for speech.
     """
     if compression_ratio(prompt) > MAX_COMPRESSION:
         return ""
@@ -23,7 +23,7 @@ def usable_prompt(prompt: str) -> str:
 
 
 def without_repetitions(text: str) -> str:
-    """Return *text* with every phrase that occurs several times in a row kept once."""
+    """Return *text* with every phrase that is repeated several times in a row kept only once."""
     words = text.split()
     keys = [_key(word) for word in words]
     kept: list[int] = []
@@ -39,17 +39,17 @@ def without_repetitions(text: str) -> str:
 
 
 def is_echo(text: str, prompt: str) -> bool:
-    """Return whether *text* is nothing but a part of *prompt*, said once or repeatedly."""
+    """Return whether *text* consists only of a part of *prompt*, once or repeatedly."""
     said, given = _words(without_repetitions(text)), _words(prompt)
     return len(said) >= MIN_ECHO_WORDS and f" {' '.join(said)} " in f" {' '.join(given)} "
 
 
 def is_cut(text: str, unprompted: str, prompt: str) -> bool:
-    """Return whether *text*, decoded with *prompt*, lacks words because they are in the prompt.
+    """Return whether *text*, decoded with *prompt*, lacks words because the prompt has them.
 
-    A decoder takes what stands before its transcript for said, and also what comes before that.
-    *unprompted* is what it heard without the prompt: words in a row that only stand there were
-    dropped if some of them stand in the prompt in that order.
+    A decoder takes the prompt, and whatever precedes it in the audio, for already transcribed.
+    *unprompted* is the decoding without the prompt.  Consecutive words that only it contains were
+    dropped if some of them are in the prompt in the same order.
     """
     said, heard, given = _words(text), _words(unprompted), _words(prompt)
     length = min(MIN_ECHO_WORDS, len(given))
@@ -62,7 +62,7 @@ def is_cut(text: str, unprompted: str, prompt: str) -> bool:
 
 
 def _rows(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
-    """Return all *length* words that follow each other."""
+    """Return all runs of *length* consecutive words."""
     return zip(*(words[start:] for start in range(length)), strict=False)
 
 

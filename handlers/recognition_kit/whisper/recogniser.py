@@ -20,7 +20,7 @@ PROBE_TOKENS = 4
 
 
 class WhisperRecogniser(Recogniser):
-    """`Recogniser` with a Whisper; the checkpoint says which languages it knows."""
+    """`Recogniser` with a Whisper.  The checkpoint names its languages."""
 
     def __init__(self, folder: Path, device: torch.device, options: RecognitionOptions) -> None:
         self._checkpoint = load_checkpoint(folder, device)
@@ -30,17 +30,17 @@ class WhisperRecogniser(Recogniser):
         self.piece_seconds = self._checkpoint.mel.max_seconds
 
     def parse(self, raw: dict[str, Any]) -> TranscriptionParameters:
-        """Return all parameters, if the checkpoint has what they need."""
+        """Return the parameters.  Raises InvalidInput if the checkpoint does not support one."""
         asked = parse_parameters(raw, self._checkpoint.vocabulary)
         if asked.word_timestamps and not self._checkpoint.alignment_heads:
             raise InvalidInput(
-                "word_timestamps: this checkpoint cannot tell when words are said: "
+                "word_timestamps: this checkpoint does not determine the times of words: "
                 "it has no alignment_heads"
             )
         return asked
 
     def decoding(self, asked: TranscriptionParameters) -> DecodingSettings:
-        """Return what the decoder's steps depend on."""
+        """Return the settings that affect the decoder's steps."""
         checkpoint = self._checkpoint
         room = checkpoint.max_positions // 2  # for the prompt, and for the transcript
         prompt: list[int] = []
@@ -58,12 +58,12 @@ class WhisperRecogniser(Recogniser):
         )
 
     def probe(self) -> tuple[TranscriptionParameters, DecodingSettings]:
-        """Return settings for a few tokens, without silence up to 30 s or a second attempt."""
+        """Return settings for a few tokens, without padding to 30 s and without retries."""
         asked = TranscriptionParameters(logprob_threshold=None)
         return asked, msgspec.structs.replace(
             self.decoding(asked),
             max_tokens=PROBE_TOKENS,
-            temperature=1.0,  # the last there is
+            temperature=1.0,  # the highest, after which nothing is retried
             context_samples=round(PROBE_SECONDS * self.sample_rate),
         )
 
@@ -78,7 +78,7 @@ class WhisperRecogniser(Recogniser):
         return transcriber.run(clips)
 
     def details(self) -> dict[str, Any]:
-        """Return languages, tasks, and whether it can tell when words are said."""
+        """Return the languages, the tasks, and whether the times of words are supported."""
         vocabulary = self._checkpoint.vocabulary
         return {
             "languages": sorted(vocabulary.languages) or ["en"],

@@ -1,4 +1,4 @@
-"""The stretches of text between the tokens that stand for times (``whisper/transcribe.py``)."""
+"""The stretches of text between timestamp tokens (``whisper/transcribe.py``)."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ MIN_REST_SECONDS = 1.0
 
 
 class TextSpan(NamedTuple):
-    """Tokens *first* to *last* (not included) of a hypothesis, and their seconds in the piece."""
+    """Tokens *first* up to *last*, exclusive, of a hypothesis, and their seconds in the piece."""
 
     start: float
     end: float
@@ -19,7 +19,7 @@ class TextSpan(NamedTuple):
 
 
 def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> list[TextSpan]:
-    """Return the stretches of text between times; none ends after *seconds*, the piece's length."""
+    """Return the stretches of text between times, none later than *seconds*, the piece's length."""
     spans = []
     start, first = 0.0, 0
     for place, token in enumerate(hypothesis.tokens):
@@ -35,11 +35,10 @@ def find_spans(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -
 
 
 def find_rest(hypothesis: Hypothesis, vocabulary: Vocabulary, seconds: float) -> float | None:
-    """Return where the piece must be heard again: from the last pair of times that text follows.
+    """Return the time from which the piece must be transcribed again, or None.
 
-    The network says "…<|25.00|><|25.00|>" where a sentence begins that it could not hear to its
-    end. None where it heard everything, or where what is left, or was heard, is too short to be
-    worth it.
+    "…<|25.00|><|25.00|>" marks the beginning of a sentence whose end is not in the piece.  None if
+    there is no such mark, or if the part before or after it is too short.
     """
     first = vocabulary.first_timestamp
     tokens = hypothesis.tokens

@@ -1,4 +1,4 @@
-"""Turns clips into transcripts: cut into pieces, decode many at once, join in order."""
+"""Turns clips into transcripts: cuts them into pieces, decodes many at once, joins the texts."""
 
 import math
 from collections.abc import Sequence
@@ -30,18 +30,16 @@ from recognition_kit.whisper.word_times import PieceWord, time_words
 CENTISECONDS = 100
 PROBABILITY_DIGITS = 4
 DIVISIBLE_SECONDS = 4.0  # a shorter piece is not cut in two
-CONTEXT_STEP_SECONDS = 5.0  # of windows that are fitted, so that few lengths are told apart
-SILENCE_SECONDS = 2.0  # at least, at the end of such a window
-MISSED_SECONDS = 2.0  # without text at a piece's end, after which it is heard in a whole window
-SLOWEST = 1.5  # tokens of text in a second of speech; with fewer, too, it is heard again
-SMALL_WIDTH = 512  # Whisper tiny and base: their decoder's steps are short
+CONTEXT_STEP_SECONDS = 5.0  # lengths of fitted windows are rounded to it, so that they are few
+SILENCE_SECONDS = 2.0  # the least silence at the end of a fitted window
+# A piece is transcribed again in a whole window if a fitted one gave
+MISSED_SECONDS = 2.0  # no text in more than so many seconds at its end,
+SLOWEST_TOKENS = 1.5  # or fewer tokens of text per second
+SMALL_WIDTH = 512  # of Whisper tiny and base, whose decoder steps are too short for several threads
 
 
 class _Window(NamedTuple):
-    """A piece of a clip on its way to the network, which hears *context* samples of it.
-
-    Beyond the piece they are silence.
-    """
+    """A piece of a clip to transcribe, padded with silence to *context* samples."""
 
     clip: int
     piece: AudioPiece
@@ -49,20 +47,20 @@ class _Window(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What was found between two times; its text keeps the spaces around it."""
+    """The text between two times.  *text* keeps the spaces around it."""
 
     segment: Segment
     text: str
 
 
 class _Draft:
-    """A clip's transcript in the making."""
+    """The unfinished transcript of a clip."""
 
     def __init__(self, clip: AudioClip, *, multilingual: bool) -> None:
         self.clip = clip
         self.language = clip.parameters.wanted_language or (None if multilingual else ENGLISH)
         self.language_probability: float | None = None
-        self.parts: list[tuple[int, list[_Part]]] = []  # by the sample at which each begins
+        self.parts: list[tuple[int, list[_Part]]] = []  # with the sample at which each group begins
 
     def finish(self) -> Transcript:
         parts = [part for _, group in sorted(self.parts, key=lambda one: one[0]) for part in group]
@@ -77,11 +75,11 @@ class _Draft:
 
 
 class Transcriber:
-    """Transcribes the clips of one forward pass, whose decoding settings are the same.
+    """Transcribes the clips of one forward pass, whose decoding settings are equal.
 
-    *fits_windows*: a short piece is not heard with silence up to 30 s, most of which the encoder
-    spends its time on.  A network was not trained to hear so: where the transcript is not good,
-    ends long before the piece or is short for it, the piece is heard again in a whole window.
+    With *fits_windows*, a short piece is not padded to 30 s, since the encoder would spend most of
+    its time on silence.  The network was not trained for that.  If the transcript is not good, ends
+    long before the piece or is short for it, the piece is transcribed again in a whole window.
     """
 
     def __init__(
@@ -100,7 +98,7 @@ class Transcriber:
         self._rate = checkpoint.mel.sample_rate
 
     def run(self, clips: Sequence[AudioClip]) -> RecognitionOutput:
-        """Return what was said in *clips*, in their order."""
+        """Return the transcripts of *clips*, in order."""
         multilingual = self._vocabulary.multilingual
         drafts = [_Draft(clip, multilingual=multilingual) for clip in clips]
         decoder = PieceDecoder(self._checkpoint, self._network, clips[0].decoding)
@@ -128,7 +126,7 @@ class Transcriber:
                 decoded = decoder.decode(encoded, prefixes, asked, divisible, retried)
                 for place, (window, result) in enumerate(zip(now, decoded, strict=True)):
                     draft = drafts[window.clip]
-                    if fitted[place] and self._missed_some(draft, window, result):
+                    if fitted[place] and self._may_lack_words(draft, window, result):
                         windows.append(window._replace(context=whole))
                         continue
                     one = [layer.row(place, lengths[place]) for layer in encoded]
@@ -136,7 +134,7 @@ class Transcriber:
         return RecognitionOutput([draft.finish() for draft in drafts], logits)
 
     def _window(self, clip: int, piece: AudioPiece, whole: int) -> _Window:
-        """Return the window in which *piece* is heard first; a *whole* one has as many samples."""
+        """Return the window for the first attempt at *piece*.  A whole one has *whole* samples."""
         if not self._fits_windows:
             return _Window(clip, piece, whole)
         seconds = (piece.end - piece.start) / self._rate + SILENCE_SECONDS
@@ -146,9 +144,9 @@ class Transcriber:
     def _encode(
         self, decoder: PieceDecoder, clips: Sequence[AudioClip], windows: Sequence[_Window]
     ) -> tuple[EncodedPieces, list[int]]:
-        """Return what is heard in *windows*, and at how many positions in each of them.
+        """Return the encoded *windows*, and the number of positions of each.
 
-        Windows of one length share the encoder's pass; all share what follows.
+        Windows of equal length share a pass of the encoder; all of them share the decoder's.
         """
         places: dict[int, list[int]] = {}
         for place, window in enumerate(windows):
@@ -165,8 +163,8 @@ class Transcriber:
         rows = [order.index(place) for place in range(len(windows))]
         return [joined(layers, rows) for layers in zip(*encoded, strict=True)], lengths
 
-    def _missed_some(self, draft: _Draft, window: _Window, decoded: DecodedPiece) -> bool:
-        """Return whether *window*, a fitted one, may have cost words of its piece."""
+    def _may_lack_words(self, draft: _Draft, window: _Window, decoded: DecodedPiece) -> bool:
+        """Return whether the transcript of *window*, a fitted one, may lack words of its piece."""
         if not decoded.quality.is_good:
             return True
         if is_silence(decoded, draft.clip.parameters, self._vocabulary.first_timestamp):
@@ -175,7 +173,7 @@ class Transcriber:
         spans = find_spans(decoded.hypothesis, self._vocabulary, seconds)
         tokens = sum(span.last - span.first for span in spans)
         ended = spans[-1].end if spans else 0.0
-        return seconds - ended > MISSED_SECONDS or tokens < SLOWEST * seconds
+        return seconds - ended > MISSED_SECONDS or tokens < SLOWEST_TOKENS * seconds
 
     def _prefixes(
         self,
@@ -184,8 +182,8 @@ class Transcriber:
         windows: Sequence[_Window],
         drafts: Sequence[_Draft],
     ) -> list[list[int]]:
-        """Return what stands before each transcript; detect languages that are not known yet."""
-        unknown: dict[int, int] = {}  # the first piece of each such clip
+        """Return the tokens before each transcript, after detecting languages not known yet."""
+        unknown: dict[int, int] = {}  # clip -> its first window
         for place, window in enumerate(windows):
             if drafts[window.clip].language is None:
                 unknown.setdefault(window.clip, place)
@@ -216,7 +214,7 @@ class Transcriber:
         decoder: PieceDecoder,
         encoded: EncodedPieces,
     ) -> list[_Window]:
-        """Add what was said in *window* to *draft*; return what of it must be heard again."""
+        """Add the text of *window* to *draft*.  Return the windows still to be transcribed."""
         if decoded.to_divide:
             halves = halve(draft.clip.samples, window.piece, self._rate)
             whole = draft.clip.decoding.context_samples
@@ -254,7 +252,7 @@ class Transcriber:
         decoded: DecodedPiece,
         words: list[PieceWord] | None,
     ) -> _Part:
-        """Return the part for *span*; with *words*, it lasts from the first of them to the last."""
+        """Return the part for *span*, which lasts from the first to the last of *words*, if any."""
         hypothesis = decoded.hypothesis
         logprobs = hypothesis.logprobs[span.first : span.last]
         text = self._checkpoint.tokenizer.decode(hypothesis.tokens[span.first : span.last])
@@ -286,7 +284,7 @@ class Transcriber:
         decoder: PieceDecoder,
         encoded: EncodedPieces,
     ) -> list[list[PieceWord]]:
-        """Return the words of each of *spans*; a forced pass over their text tells their times."""
+        """Return the words of each of *spans*, timed by a forced pass over their text."""
         if not spans:
             return []
         vocabulary = self._vocabulary
@@ -299,7 +297,7 @@ class Transcriber:
         return time_words(times, spans, hypothesis, self._checkpoint.tokenizer.decode, spoken)
 
     def _time(self, draft: _Draft, first_sample: int, seconds: float) -> float:
-        """Return a time of the answer, in whole hundredths and never beyond the audio's end."""
+        """Return a time for the answer, in whole hundredths and never after the audio's end."""
         offset = draft.clip.parameters.offset
         end = offset + len(draft.clip.samples) / self._rate
         latest = math.floor(end * CENTISECONDS + 1e-6) / CENTISECONDS

@@ -1,4 +1,4 @@
-"""The numbers of a checkpoint's tokens: what starts, ends, times and is never said.
+"""The numbers of a checkpoint's special tokens.
 
 The order is that of ``whisper/tokenizer.py``: text, <|endoftext|>, <|startoftranscript|>,
 languages, tasks and the other special tokens, <|notimestamps|>, then the times in steps of 20 ms.
@@ -14,38 +14,40 @@ from handler_kit.errors import LoadError
 
 SECONDS_PER_TIMESTAMP = 0.02
 ENGLISH = "en"
-DEFAULT_FIRST_TIMESTAMP = 50  # the first segment begins in the first second, where nothing is said
+DEFAULT_FIRST_TIMESTAMP = (
+    50  # the first segment begins in the first second unless the checkpoint says otherwise
+)
 _NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")  # the newer name and the older
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
-    """Token numbers; *languages* has them by language code, and is empty for English only."""
+    """Token numbers.  *languages* has those of the languages by code; empty if English only."""
 
     end: int
     start: int
-    previous: int  # an initial prompt follows
+    previous: int  # precedes an initial prompt
     no_speech: int
     no_timestamps: int
     languages: dict[str, int]
     tasks: dict[str, int]
-    never: tuple[int, ...]  # which nobody says
-    never_first: tuple[int, ...]  # a blank, or nothing at all
-    last_first_timestamp: int  # the latest that a first segment may begin
+    never: tuple[int, ...]  # are suppressed everywhere
+    never_first: tuple[int, ...]  # are suppressed as the first token: a blank, and the end
+    last_first_timestamp: int  # the latest time at which the first segment may begin
 
     @property
     def multilingual(self) -> bool:
-        """Whether the checkpoint knows more than English."""
+        """Whether the checkpoint knows languages other than English."""
         return bool(self.languages)
 
     @property
     def first_timestamp(self) -> int:
-        """The token of 0.00 s; all from here on are times."""
+        """The token of 0.00 s.  It and all later tokens are times."""
         return self.no_timestamps + 1
 
     def prefix(
         self, language: str, task: str, prompt: Sequence[int], *, timestamps: bool
     ) -> list[int]:
-        """Return the tokens that stand before the transcript."""
+        """Return the tokens that precede the transcript."""
         tokens = [self.previous, *prompt] if prompt else []
         tokens.append(self.start)
         if self.multilingual:
@@ -56,7 +58,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
 def read_vocabulary(tokenizer: Tokenizer, generation: Any, size: int) -> Vocabulary:
     """Return the numbers in *tokenizer* and in *generation*, a checkpoint's generation config.
 
-    *size* is how many tokens the network knows.  Raises LoadError.
+    *size* is the size of the network's vocabulary.  Raises LoadError.
     """
     end, start = _token(tokenizer, "<|endoftext|>"), _token(tokenizer, "<|startoftranscript|>")
     no_timestamps = _token(tokenizer, "<|notimestamps|>")

@@ -1,4 +1,4 @@
-"""Which words were said in a piece, and when.
+"""The words of a piece, and their times.
 
 Tokens become words as in Whisper's own ``tokenizer.py`` (`split_to_word_tokens`) and ``timing.py``.
 """
@@ -18,13 +18,13 @@ LONGEST_IN_MEDIANS = 2.0
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 OPENING = "\"'“¿([{-"
 CLOSING = "\"'.。,，!！?？:：”)]}、"
-BROKEN = "\ufffd"  # half a character
+BROKEN = "\ufffd"  # stands for an incomplete character
 
 Decode = Callable[[Sequence[int]], str]
 
 
 class PieceWord(NamedTuple):
-    """A word without spaces, its seconds in the piece, and its tokens' mean probability."""
+    """A word without spaces, its seconds in the piece, and the mean probability of its tokens."""
 
     word: str
     start: float
@@ -41,8 +41,8 @@ def time_words(
 ) -> list[list[PieceWord]]:
     """Return the words of each of *spans*.
 
-    *times* says when each text token of *spans* begins, one after another, and finally when the
-    last one ends.
+    *times* has the beginning of each text token of *spans*, one after another, and the end of the
+    last one.
     """
     found = []
     behind = 0
@@ -61,7 +61,7 @@ def time_words(
 
 
 def _trimmed(words: list[PieceWord], span: TextSpan) -> list[PieceWord]:
-    """Return *words* without the pauses before the first and after the last: warping adds them."""
+    """Return *words* without the pauses that warping adds before the first and after the last."""
     if not words:
         return words
     usual = min(median(word.end - word.start for word in words), LONGEST_MEDIAN_SECONDS)
@@ -80,7 +80,7 @@ def _trimmed(words: list[PieceWord], span: TextSpan) -> list[PieceWord]:
 
 
 class WordTokens(NamedTuple):
-    """A word as it is written, and the places *first* to *last* (not included) of its tokens."""
+    """A word as written, and its tokens: *first* up to *last*, exclusive."""
 
     text: str
     first: int
@@ -88,14 +88,14 @@ class WordTokens(NamedTuple):
 
 
 def split_words(tokens: Sequence[int], decode: Decode, language: str | None) -> list[WordTokens]:
-    """Return the words of text *tokens*, with the punctuation that belongs to them."""
+    """Return the words of text *tokens*, each with its punctuation."""
     characters = _split_characters(tokens, decode)
     words = characters if language in WITHOUT_SPACES else _join_parts(characters)
     return _join_closing(_join_opening(words))
 
 
 def _split_characters(tokens: Sequence[int], decode: Decode) -> list[WordTokens]:
-    """Return the smallest runs of tokens that are whole characters."""
+    """Return the shortest runs of tokens that are whole characters."""
     runs = []
     first = 0
     for last in range(1, len(tokens) + 1):
@@ -107,7 +107,7 @@ def _split_characters(tokens: Sequence[int], decode: Decode) -> list[WordTokens]
 
 
 def _join_parts(runs: Sequence[WordTokens]) -> list[WordTokens]:
-    """Join runs into words: a word begins with a space, or is punctuation."""
+    """Join runs into words.  A word begins with a space, or is punctuation."""
     words: list[WordTokens] = []
     for run in runs:
         begins = run.text.startswith(" ") or run.text.strip() in string.punctuation

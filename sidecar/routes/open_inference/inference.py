@@ -112,7 +112,5 @@ def _check_wanted(wanted: Sequence[str], signature: Signature) -> None:
     """Raise InvalidFields for an output that the model does not have."""
     for place, name in enumerate(wanted):
         if signature.output(name) is None:
-            names = ", ".join(repr(facts.name) for facts in signature.outputs)
-            raise InvalidFields(
-                f"expected one of: {names}; got {name!r}", field=f"outputs[{place}].name"
-            )
+            names = " or ".join(repr(facts.name) for facts in signature.outputs)
+            raise InvalidFields(f"expected {names}; got {name!r}", field=f"outputs[{place}].name")

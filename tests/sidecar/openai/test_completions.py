@@ -272,9 +272,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("completions", {"prompt": []}, "prompt: must not be empty"),
     ("completions", {"prompt": [[]]}, "prompt: must not be empty"),
     ("completions", {"prompt": None}, "prompt: must not be null"),
-    ("completions", {"prompt": {"text": "x"}}, "prompt: expected a text or a list of tokens"),
-    ("completions", {"prompt": [1.5]}, "prompt: expected a text or a list of tokens"),
-    ("completions", {"prompt": [-1]}, "prompt: expected a text or a list of tokens"),
+    ("completions", {"prompt": {"text": "x"}}, "prompt: expected a text, a list of tokens"),
+    ("completions", {"prompt": [1.5]}, "prompt: expected a text, a list of tokens"),
+    ("completions", {"prompt": [-1]}, "prompt: expected a text, a list of tokens"),
     ("completions", {"prompt": ["a", 1]}, "prompt: a batch must be of one kind"),
     ("completions", {"prompt": ["a"] * 1025}, "prompt: at most 1024 inputs in one request"),
     (

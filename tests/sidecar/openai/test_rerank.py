@@ -103,7 +103,7 @@ async def test_documents_share_jobs_and_arrive_unchanged(
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"documents": []}, "documents: must not be empty"),
-    ({"documents": "one"}, "documents: expected a list of texts, or of objects with the field"),
+    ({"documents": "one"}, "documents: expected a list of texts or of objects with the field"),
     ({"documents": [1, 2]}, "documents: expected a list of texts"),
     ({"documents": [["one"]]}, "documents: expected a list of texts"),
     ({"documents": ["one", {"text": "two"}]}, "documents: a batch must be of one kind"),

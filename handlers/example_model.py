@@ -1,4 +1,4 @@
-"""The example: a small multilayer perceptron with fixed weights, to try the API with.
+"""The example: a small multilayer perceptron with fixed weights, for trying the API.
 
 `python example_model.py FILE` writes its weights.
 """
@@ -14,7 +14,7 @@ SEED = 20240115
 
 
 class ExampleModel(nn.Module):
-    """Ten numbers to one between 0 and 1."""
+    """Maps ten numbers to one between 0 and 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,9 +28,10 @@ class ExampleModel(nn.Module):
 
 
 def write_weights(path: Path) -> None:
-    """Write the weights as safetensors: the same bytes wherever the same torch writes them.
+    """Write the weights as safetensors.  The same version of torch writes the same bytes.
 
-    They are uniform in ±1/√(inputs of the layer), as torch starts its linear layers, from one seed.
+    Like torch's initial weights of linear layers, they are uniform in ±1/√(inputs of the layer),
+    from a fixed seed.
     """
     generator = torch.Generator().manual_seed(SEED)
     state = ExampleModel().state_dict()

@@ -1,4 +1,4 @@
-"""Labels for pictures, with any image classifier that transformers knows."""
+"""Labels for pictures, with any image classifier of transformers."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ SAMPLE_SIZES = ((64, 64), (80, 48), (48, 96))  # pixels
 class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]):
     """Answers `[{label, score}]`, best first, for each picture.
 
-    Under plain TorchServe a body that is not JSON is the picture itself.
+    Without the sidecar, a body that is not JSON is the picture itself.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "plain"})
@@ -49,7 +49,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         network: torch.nn.Module = load_model(
             AutoModelForImageClassification, self.folder, self.device
         )
-        # Tensor cores are faster with the channels of a pixel side by side; a CPU is not.
+        # Tensor cores are faster if the channels of a pixel are adjacent; CPUs are not.
         on_gpu = self.device.type == "cuda"
         self._layout = torch.channels_last if on_gpu else torch.contiguous_format
         network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -64,7 +64,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return super().value_of(item)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> PreparedImage:
-        """Return a picture in base64, or in an object {image, parameters}, prepared."""
+        """Return a picture, given in base64 or as {image, parameters}, prepared for the network."""
         if isinstance(value, bytes):
             return self._seen(read_picture(value, self.options), ImageParameters())
         text, asked = parse_input(value, parameters)
@@ -72,7 +72,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return self._seen(read_picture(data, self.options), asked)
 
     def plan(self, inputs: Sequence[PreparedImage]) -> list[ForwardPass[list[PreparedImage]]]:
-        """Return passes of pictures of one shape, which most models' processors make alike."""
+        """Return passes of pictures of equal shape, which most image processors produce."""
         shapes: dict[torch.Size, list[int]] = {}
         for place, seen in enumerate(inputs):
             shapes.setdefault(seen.pixels.shape, []).append(place)
@@ -91,14 +91,14 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return ImageScores(logits.float().softmax(-1).cpu(), [seen.parameters for seen in batch])
 
     def encode(self, outputs: ImageScores) -> Sequence[Answer | ItemError]:
-        """Return the best labels of each."""
+        """Return the best labels of each picture."""
         return [
             Answer(body=msgspec.json.encode(best_labels(scores, self._labels, asked.top_k)))
             for scores, asked in zip(outputs.probabilities, outputs.parameters, strict=True)
         ]
 
     def compared(self, outputs: ImageScores) -> list[torch.Tensor]:
-        """Return the logits of each picture but for a constant, which the softmax removes."""
+        """Return the logits of each picture up to a constant, which the softmax removes."""
         return list(outputs.probabilities.clamp(min=LEAST).log())
 
     def samples(self, count: int) -> list[PreparedImage]:
@@ -109,7 +109,7 @@ class ImageHandler(BatchHandler[PreparedImage, list[PreparedImage], ImageScores]
         return [self._seen(picture, ImageParameters()) for picture in pictures]
 
     def details(self) -> dict[str, Any]:
-        """Return how many labels there are, and how large a picture may be."""
+        """Return the number of labels, and the largest picture."""
         return {"labels": len(self._labels), "max_pixels": self.options.max_pixels}
 
     def _seen(self, picture: Image.Image, asked: ImageParameters) -> PreparedImage:

@@ -1,7 +1,7 @@
-"""A program that loads an unpacked archive as a worker of TorchServe does, and runs its samples.
+"""A program that loads an unpacked archive like a worker of TorchServe, and runs its samples.
 
-`python model_trial.py FOLDER REPORT` writes to REPORT, as JSON, what came of it.  What a model
-prints goes where a worker's output would go.
+`python model_trial.py FOLDER REPORT` writes the outcome to REPORT, as JSON.  The model's output
+goes to standard output, like a worker's.
 """
 
 import json
@@ -24,13 +24,13 @@ ITS_OWN = "ts.torch_handler."  # the package of TorchServe's handlers
 
 
 def try_model(folder: Path) -> dict[str, Any]:
-    """Return what the model in *folder* is like once it is loaded, and what it answers.
+    """Load the model in *folder*, and return its description and its answer to a sample.
 
     Raises whatever its handler raises.
     """
     manifest = json.loads((folder / MANIFEST).read_bytes())["model"]
     if "handler" not in manifest:
-        raise LoadError(f"{MANIFEST} names no handler")
+        raise LoadError(f"{MANIFEST} does not name a handler")
     gpu = 0 if torch.cuda.is_available() else None
     began = time.perf_counter()
     loader = ModelLoaderFactory.get_model_loader()
@@ -39,7 +39,7 @@ def try_model(folder: Path) -> dict[str, Any]:
         name, str(folder), handler_file, gpu, batch_size=1, metrics_cache=_metrics_of(name)
     )
     told: dict[str, Any] = {"load_seconds": time.perf_counter() - began}
-    entry_point = service._entry_point  # noqa: SLF001 - it gives its handler by no other way
+    entry_point = service._entry_point  # noqa: SLF001 - the only way to get at the handler
     handler = getattr(entry_point, "__self__", None)
     if isinstance(handler, BatchHandler):
         told |= {"device": str(handler.device), "precision": handler.describe()["precision"]}
@@ -49,7 +49,7 @@ def try_model(folder: Path) -> dict[str, Any]:
 
 
 def _metrics_of(name: str) -> MetricsCacheYamlImpl:
-    """Return where the handler of the model *name* counts, as a worker has it."""
+    """Return the metrics for the handler of the model *name*, like a worker's."""
     metrics = MetricsCacheYamlImpl(str(Path(ts.__file__).parent / "configs" / "metrics.yaml"))
     metrics.initialize_cache()
     metrics.model_name = name
@@ -57,7 +57,7 @@ def _metrics_of(name: str) -> MetricsCacheYamlImpl:
 
 
 def _run_sample(handler: BatchHandler[Any, Any, Any]) -> dict[str, Any]:
-    """Run one input; the handler has run more of them at its warm-up."""
+    """Run one input.  The handler has run more of them at its warm-up."""
     samples = handler.samples(1)
     if not samples:
         return {}
@@ -73,7 +73,7 @@ def _run_sample(handler: BatchHandler[Any, Any, Any]) -> dict[str, Any]:
 
 
 def _cause(exc: BaseException) -> BaseException:
-    """Return why a handler cannot be imported: TorchServe looks among its own ones after that."""
+    """Return why a handler cannot be imported: TorchServe's own error hides the reason."""
     among_its_own = isinstance(exc, ImportError) and (exc.name or "").startswith(ITS_OWN)
     return exc.__context__ or exc if among_its_own else exc
 
@@ -84,11 +84,11 @@ def _sentence(exc: BaseException) -> str:
 
 
 def main(folder: Path, report: Path) -> None:
-    """Write the report, which holds an error where the model cannot be loaded or run."""
+    """Write the report, which contains the error if the model cannot be loaded or run."""
     sys.path.insert(0, str(folder))
     try:
         told = try_model(folder)
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it is the answer
+    except Exception as exc:  # noqa: BLE001 - any error is the outcome
         told = {"error": _sentence(_cause(exc))}
     report.write_text(json.dumps(told))
 

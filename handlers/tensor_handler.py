@@ -1,4 +1,4 @@
-"""Any model from one tensor to another: numbers in, numbers out."""
+"""Any model that maps one tensor to another."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from handler_kit.tensor_model import first_tensor, load_tensor_model
 
 
 class TensorHandler(NumberHandler[Array, torch.Tensor]):
-    """Answers nested lists, or a bare number where the output has one element.
+    """Answers nested lists, or a number if the output has one element.
 
-    Inputs of one shape share a forward pass.
+    Inputs of equal shape share a forward pass.
     """
 
     options: TensorOptions
 
     def read_options(self, config: HandlerConfig) -> TensorOptions:
-        """Return where the model lies, and what its inputs look like."""
+        """Return the files of the model, and the form of its inputs."""
         options = parse_options(config, TensorOptions)
         shape = options.input.shape
         if shape is not None and len(shape) != config.input_rank:
@@ -42,9 +42,7 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
     def decode(self, value: object, parameters: dict[str, Any]) -> Array:
         """Return an array of the input's shape."""
         if parameters:
-            raise InvalidInput(
-                f"This model takes no parameters, and got {next(iter(parameters))!r}"
-            )
+            raise InvalidInput(f"This model takes no parameters; got {next(iter(parameters))!r}")
         return self._input.decode(value)
 
     def plan(self, inputs: Sequence[Array]) -> list[ForwardPass[torch.Tensor]]:
@@ -64,7 +62,7 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
         return outputs.float() if outputs.is_floating_point() else outputs
 
     def details(self) -> dict[str, Any]:
-        """Return what one answer looks like, where an input is known that surely fits."""
+        """Return the form of an answer, if an input is known that is certain to be valid."""
         samples = self.samples(1)
         if not samples:
             return {}
@@ -75,6 +73,6 @@ class TensorHandler(NumberHandler[Array, torch.Tensor]):
         return {"output": {"shape": shape, "dtype": dtype}}
 
     def samples(self, count: int) -> list[Array]:
-        """Return inputs of the shape that the options name; none where any shape is allowed."""
+        """Return inputs of the shape in the options; none if any shape is allowed."""
         samples = (self._input.sample(seed) for seed in range(count))
         return [sample for sample in samples if sample is not None]

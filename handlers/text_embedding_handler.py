@@ -1,4 +1,4 @@
-"""Texts to vectors, with any encoder that transformers knows."""
+"""Turns texts into vectors, with any encoder of transformers."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ LONGEST_CHECKED = 512  # tokens
 
 
 class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
-    """Answer a list of floats per text, as many as the model's hidden size, and its tokens."""
+    """Answers each text with a list of floats, as many as the hidden size, and its token count."""
 
     compared_as: ClassVar[Compared] = "vectors"
     options: EmbeddingOptions
@@ -57,7 +57,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return model
 
     def _choose_batching(self, choice: BatchingChoice, *, on_cpu: bool) -> Batching:
-        """Try it out, unless that was done before on this machine."""
+        """Choose by trying, unless that was done before on this machine."""
         kept = self.choices.recall("batching", KeptBatching) if on_cpu else None
         if kept is not None:
             return choice.repeat(kept)
@@ -68,7 +68,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return batching
 
     def decode(self, value: object, parameters: dict[str, Any]) -> str:
-        """Return the text of a string or an object {text, parameters}, its prompt before it."""
+        """Return the text of a string or an object {text, parameters}, preceded by its prompt."""
         text, given = read_text(value, parameters, self.options.max_characters)
         asked = dict(given)
         modules = self._modules
@@ -86,7 +86,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return prompt + text
 
     def plan(self, inputs: Sequence[str]) -> list[ForwardPass[list[Tokens]]]:
-        """Return one pass, or several where one would have too many tokens."""
+        """Return one pass, or several if one would have too many tokens."""
         texts = self._tokenized(inputs)
         groups = self.batching.groups(texts, self.options.max_pass_tokens)
         return [ForwardPass(places, [texts[place] for place in places]) for places in groups]
@@ -97,7 +97,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return Embedded(self._modules.vectors(hidden).cpu(), [len(text) for text in batch])
 
     def encode(self, outputs: Embedded) -> Sequence[Answer | ItemError]:
-        """Return each vector as a list; the parameter `tokens` says how many were read for it."""
+        """Return each vector as a list, with the number of tokens in the parameter `tokens`."""
         return [
             body
             if isinstance(body, ItemError)
@@ -114,7 +114,7 @@ class TextEmbeddingHandler(BatchHandler[str, list[Tokens], Embedded]):
         return sample_texts(count)
 
     def details(self) -> dict[str, Any]:
-        """Return how texts are batched, and how long they may be, in tokens."""
+        """Return how texts are batched, and their largest number of tokens."""
         with torch.inference_mode():
             vectors = [self.forward(one.batch).vectors for one in self.plan(self.samples(1))]
         return {

@@ -1,4 +1,4 @@
-"""Texts to labels, entities, fillings or other texts, with checkpoints of the hub's layout."""
+"""Turns texts into labels, entities, filled masks or other texts, with hub checkpoints."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -17,11 +17,11 @@ from text_kit.completion import Completion
 from text_kit.options import TextOptions
 from text_kit.task import TaskOutput, load_task
 
-COMPLETION = "completion"  # the type of an item that is written in turns, and sent in pieces
+COMPLETION = "completion"  # the type of items that are written in turns and sent in pieces
 
 
 class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
-    """Answers what its task says, as JSON, for each text; `handler_options.task` names the task."""
+    """Answers each text with its task's result as JSON.  `handler_options.task` names the task."""
 
     compared_as: ClassVar[Compared] = "logits"
     item_types: ClassVar[frozenset[str]] = frozenset({"json", COMPLETION})
@@ -29,7 +29,7 @@ class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
     _pieces: PieceSender
 
     def handle(self, rows: list[dict[str, Any]], context: Any) -> list[Any]:
-        """Return one answer per row; completions leave in pieces before that."""
+        """Return one answer per row.  Pieces of completions are sent before that."""
         self._pieces = PieceSender(context)
         return super().handle(rows, context)
 
@@ -43,13 +43,13 @@ class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
         return self._task.network
 
     def value_of(self, item: Item) -> object:
-        """Return the item's JSON, or the completion that it orders.  Raises InvalidInput."""
+        """Return the item's JSON, or the completion to write.  Raises InvalidInput."""
         if item.type != COMPLETION:
             return super().value_of(item)
         return self._task.read_order(item, self._pieces)
 
     def decode(self, value: object, parameters: dict[str, Any]) -> Any:
-        """Return the text of a string, or of an object {text, parameters}; "" is refused."""
+        """Return the text of a string or of an object {text, parameters}; "" is refused."""
         if isinstance(value, Completion):
             return value
         return self._task.read(*read_text(value, parameters, self.options.max_characters))
@@ -81,5 +81,5 @@ class TextHandler(BatchHandler[Any, list[Any], TaskOutput]):
         return list(self._task.probes(sample_texts(count)))
 
     def details(self) -> dict[str, Any]:
-        """Return how long a text may be."""
+        """Return the largest length of a text."""
         return self._task.details()

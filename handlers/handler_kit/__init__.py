@@ -1,47 +1,47 @@
-"""What all handlers share.  A job's way through it:
+"""The modules shared by all handlers.  A job passes through them:
 
-    rows -> job (cut into items) -> handler.decode -> handler.plan -> handler.forward
+    rows -> job (split into items) -> handler.decode -> handler.plan -> handler.forward
          -> handler.encode -> rows (size limit, answers into their rows)
 
 For every handler:
 
-batch_handler      walks that way; a handler is a subclass
-rows               TorchServe's rows: what is read from them and written into them
-pieces             parts of an answer that leave before the rest is made
+batch_handler      runs these steps; a handler is a subclass
+rows               reads and writes TorchServe's rows
+pieces             parts of an answer that are sent before the rest is ready
 job                the format in which the sidecar sends many items as one request
 json_numbers       numbers from JSON, and tensors as JSON
-errors             what can go wrong with an item or a load
+errors             errors of items and of loading a model
 config             the section `handler` of model-config.yaml
-options            the options of the tensor and embedding handlers, and their common part
-log_lines          makes whatever is logged safe for TorchServe, which reads it line by line
-memory             what a worker holds of the machine's and the GPU's memory
+options            the options of the tensor and embedding handlers, and those of all handlers
+log_lines          makes log output safe for TorchServe, which parses it line by line
+memory             how much memory of the machine and of the GPU a worker uses
 
 Loading a model:
 
-loading            lowering, threads, acceleration and warm-up, one after another
-allocation         lets freed memory be used again without the kernel
-device             picks the CPU or a GPU
-choices            what was found out by trying, kept beside the model for the next load
-lowering           the model from fp32 to the precision that it is served in
-precision          which lowered precisions may pay, and how near to fp32 they must be
+loading            lowering, threads, acceleration and warm-up in turn
+allocation         makes the C library reuse freed memory instead of returning it to the kernel
+device             selects the CPU or a GPU
+choices            the results of trials, stored beside the model for the next load
+lowering           converts the model from fp32 to the precision that it is served in
+precision          which lower precisions may be faster, and how close to fp32 they must be
 int8               linear layers in 8 bits
 acceleration       torch.compile and TensorRT
-threads            how many cores a worker may use, and where a single thread is faster
+threads            how many cores a worker may use, and when a single thread is faster
 hub_checkpoint     checkpoints in the layout of the Hugging Face hub
 model_type         the family of such a checkpoint, read without importing transformers
-unpickling         a program of the build: tensors out of a pickled checkpoint
+unpickling         a program for builds: extracts the tensors of a pickled checkpoint
 
 For some handlers:
 
-tensor_input       one JSON value to one array
+tensor_input       converts JSON values to arrays
 tensor_model       a Python class, an exported program or TorchScript
 text_input         texts as inputs
-text_encoder       a transformer that reads texts, and how it takes several at once
-text_batching      texts into passes, packed or padded, and pooling
-packed_attention   attention over texts that share one row
-sentence_modules   what sentence-transformers does after a transformer
-seeded             random numbers from a seed, for networks that draw from torch's generators
-wav                WAV files, for callers that use TorchServe without the sidecar
+text_encoder       a transformer for texts, and the choice of how to batch them
+text_batching      batches of texts, packed or padded, and pooling
+packed_attention   attention over several texts in one row
+sentence_modules   the modules of sentence-transformers that follow a transformer
+seeded             random numbers from a seed, for networks that use torch's generators
+wav                WAV files, for clients that use TorchServe without the sidecar
 
-A copy of this folder lies in every archive, so nothing here imports the sidecar.
+A copy of this folder is in every archive, so nothing here imports the sidecar.
 """

@@ -1,4 +1,4 @@
-"""torch.compile and TensorRT: which of them a model gets."""
+"""torch.compile and TensorRT: which of them a model uses."""
 
 import importlib.util
 import logging
@@ -19,9 +19,9 @@ Acceleration = Literal["none", "compile", "tensorrt"]
 def choose_acceleration(
     config: HandlerConfig, device: torch.device, *, has_tensorrt: bool
 ) -> Acceleration:
-    """Return what *config* and *device* allow; TensorRT takes precedence over torch.compile.
+    """Return the acceleration that *config* and *device* allow.  TensorRT precedes torch.compile.
 
-    "auto" is on with CUDA only.  Raises LoadError when TensorRT was asked for and is missing.
+    "auto" is on only with CUDA.  Raises LoadError if TensorRT is required but missing.
     """
     on_cuda = device.type == "cuda"
     if config.tensorrt == "on" and not (has_tensorrt and on_cuda):
@@ -36,7 +36,7 @@ def choose_acceleration(
 
 
 def is_required(config: HandlerConfig, acceleration: Acceleration) -> bool:
-    """Return whether *config* says "on" for *acceleration*: without it the model must not run."""
+    """Return whether *config* says "on" for *acceleration*: the model must not run without it."""
     return (config.tensorrt if acceleration == "tensorrt" else config.compile) == "on"
 
 
@@ -46,15 +46,15 @@ def has_tensorrt() -> bool:
 
 
 class Accelerated:
-    """*plain*, compiled at its first calls for batches of any size; other attributes are *plain*'s.
+    """The model *plain*, compiled at its first calls for batches of any size.
 
-    Until `settle` it compiles every new shape.  From then on it never compiles: inputs whose shape
-    was not compiled run on the plain model, since no client should wait for a compiler or get one
-    of its errors.
+    Every new shape is compiled until `settle` is called.  After that nothing is: inputs of other
+    shapes run on the plain model, since no client should wait for a compiler or get its errors.
+    Other attributes are those of *plain*.
     """
 
     def __init__(self, plain: Any, acceleration: Acceleration) -> None:
-        self.graphs = 0  # that were compiled; a model that goes other ways has none
+        self.graphs = 0  # compiled so far; stays 0 if the compiler finds nothing in the model
         self._plain = plain
         self._settled = False
         self._given_up = False
@@ -78,8 +78,10 @@ class Accelerated:
         except Exception as exc:
             if is_out_of_memory(exc) or is_broken_device(exc):
                 raise
-            answer = self._plain(*args, **kwargs)  # where this fails too, it was not the compiler
-            log.warning("what was compiled fails, running without it from now on", exc_info=True)
+            answer = self._plain(
+                *args, **kwargs
+            )  # if this fails too, the compiler is not the cause
+            log.warning("the compiled model fails; using the plain one from now on", exc_info=True)
             self._given_up = True
             return answer
 
@@ -87,11 +89,11 @@ class Accelerated:
         return getattr(self._plain, name)
 
     def settle(self) -> None:
-        """Compile nothing from now on."""
+        """Stop compiling."""
         self._settled = True
 
     def give_up(self) -> None:
-        """Run the plain model from now on."""
+        """Use only the plain model from now on."""
         self._given_up = True
 
     def _count_graph(self, graph: Any, inputs: list[Any]) -> Any:
@@ -101,7 +103,7 @@ class Accelerated:
 
 
 def graph_compiler(acceleration: Acceleration) -> Callable[..., Any]:
-    """Return torch's backend for *acceleration*: it makes a function of a graph and its inputs."""
+    """Return torch's backend for *acceleration*, which compiles a graph into a function."""
     if acceleration == "tensorrt":
         importlib.import_module("torch_tensorrt")  # registers its backend
     backend: Callable[..., Any] = torch._dynamo.lookup_backend(  # noqa: SLF001 - as torch documents it
@@ -111,7 +113,7 @@ def graph_compiler(acceleration: Acceleration) -> Callable[..., Any]:
 
 
 def run_within(seconds: float, work: Callable[[], None]) -> BaseException | None:
-    """Run *work* in a thread of its own; return what it raised, or None if it ended well.
+    """Run *work* in a thread of its own.  Return the exception that it raised, or None.
 
     A compiler cannot be stopped.  One that takes longer than *seconds* is left running, and a
     TimeoutError is returned.
@@ -122,7 +124,7 @@ def run_within(seconds: float, work: Callable[[], None]) -> BaseException | None
         try:
             with torch.inference_mode():
                 work()
-        except BaseException as exc:  # noqa: BLE001 - it is handed on
+        except BaseException as exc:  # noqa: BLE001 - it is returned
             ended.append(exc)
         else:
             ended.append(None)

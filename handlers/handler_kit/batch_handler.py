@@ -50,20 +50,20 @@ Outputs = TypeVar("Outputs")
 
 
 class ForwardPass(NamedTuple, Generic[Batch]):
-    """One pass: the places of its inputs among those planned, and the batch for the model."""
+    """One pass: the indices of its inputs among those planned, and the batch for the model."""
 
     members: Sequence[int]
     batch: Batch
 
 
 class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
-    """What TorchServe calls.  A subclass says how to load, decode, plan and run its model.
+    """What TorchServe calls.  A subclass loads and runs its model, and decodes and plans inputs.
 
-    Inputs that fail together are tried again one by one, so that only the one at fault fails.
+    Inputs that fail together are retried one by one, so that only the one at fault fails.
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
-    plain_type: ClassVar[str] = "json"  # of a body that is not a job
+    plain_type: ClassVar[str] = "json"  # the type of a body that is not a job
     precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16", "int8"})
     compared_as: ClassVar[Compared] = "numbers"
 
@@ -85,48 +85,48 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
     @abstractmethod
     def decode(self, value: object, parameters: dict[str, Any]) -> Input:
-        """Return one input made of *value*.  Raises InvalidInput with a sentence for the client."""
+        """Return *value* as an input.  Raises InvalidInput with a sentence for the client."""
 
     @abstractmethod
     def plan(self, inputs: Sequence[Input]) -> list[ForwardPass[Batch]]:
-        """Return the passes for *inputs*: one for all, unless their shapes or sizes forbid it."""
+        """Return the passes for *inputs*: one for all unless their shapes or sizes forbid it."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
-        """Return the model's outputs on the CPU, one per member, in their order."""
+        """Return the model's outputs on the CPU, one per member of *batch*, in order."""
 
     @abstractmethod
     def encode(self, outputs: Outputs) -> Sequence[Answer | ItemError]:
-        """Return, for each output, the answer or the error that explains why there is none."""
+        """Return the answer for each output, or an error that says why there is none."""
 
     @abstractmethod
     def compared(self, outputs: Outputs) -> Sequence[torch.Tensor]:
-        """Return, in float32, what each member's answer rests on; precisions are compared by it.
+        """Return the numbers by which precisions are compared, in float32, for each member.
 
-        `compared_as` says what these numbers are; they lie along the last dimension.
+        `compared_as` says what they are.  They lie along the last dimension.
         """
 
     @abstractmethod
     def samples(self, count: int) -> list[Input]:
-        """Return *count* inputs for checks and warm-up; none where no input is sure to fit."""
+        """Return *count* inputs for checks and warm-up; none if no input is certain to be valid."""
 
     def shapes(self) -> list[list[Input]]:
-        """Return jobs of inputs with shapes that clients will send but the samples do not show.
+        """Return jobs of inputs whose shapes clients will send, but that the samples do not have.
 
-        Where the model is compiled they are run once at load, so that no client waits for a
+        A compiled model runs them once while it is loaded, so that no client waits for the
         compiler.
         """
         return []
 
     def value_of(self, item: Item) -> object:
-        """Return what `decode` is given: the item's JSON, unless a handler takes other types too.
+        """Return the argument of `decode`: the item's JSON, unless the handler takes other types.
 
         Raises InvalidInput.
         """
         return parse(item.body) if item.value is msgspec.UNSET else item.value
 
     def details(self) -> dict[str, Any]:
-        """Return what `describe` tells besides the facts that are common to all handlers."""
+        """Return the facts for `describe` that only this handler has."""
         return {}
 
     def initialize(self, context: Context) -> None:
@@ -145,13 +145,13 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             system.get("gpu_id"),
             in_turn="deviceIds" in (context.model_yaml_config or {}),
         )
-        if self.device.type == "cuda":  # what names no index, even in libraries, goes to this one
+        if self.device.type == "cuda":  # also for libraries that do not name an index
             torch.cuda.set_device(self.device)
-            # Convolutions would round fp32 to ten bits, which is less than fp32 promises: answers
-            # would depend on the device and on the batch, and voices would be heard to rattle.
+            # By default, convolutions round fp32 to ten bits.  Answers would depend on the device
+            # and on the batch, and voices would rattle audibly.
             torch.backends.cudnn.allow_tf32 = False
         self._report: LoadReport = Loading(self).run()
-        protect_output()  # libraries that were imported meanwhile have loggers of their own
+        protect_output()  # also for the loggers of libraries imported by the load
         self._run_by = RunBy(
             device=str(self.device),
             precision=self._report.precision,
@@ -163,7 +163,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         log.info("loaded %s: %s", self.config.model_key, self._report)
 
     def handle(self, rows: list[dict[str, Any]], context: Context) -> list[Any]:
-        """Return one answer per row.  Raises nothing; ends the process if the device is broken."""
+        """Return one answer per row.  Never raises; ends the process if the device is broken."""
         try:
             if context.get_request_header(0, "describe") == "True":
                 return [msgspec.json.encode(self.describe()).decode()]
@@ -177,7 +177,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
             ]
 
     def describe(self) -> dict[str, Any]:
-        """Return what was picked at load, for `GET /models/…?customized=true`."""
+        """Return what was chosen at load, for `GET /models/…?customized=true`."""
         return {
             "model_key": self.config.model_key,
             "version": self.config.version,
@@ -219,7 +219,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         ]
 
     def _answer(self, items: Sequence[Item], timings: Timings) -> Iterator[Answer]:
-        """Yield the items' answers in order; what cannot be decoded stays out of the pass."""
+        """Yield the items' answers in order.  Items that cannot be decoded do not join the pass."""
         started = time.perf_counter()
         decoded = [self._decode(item) for item in items]
         timings.decode_ms = _milliseconds_since(started)
@@ -248,7 +248,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
     def _infer(
         self, inputs: Sequence[Input], senders: Sequence[str], timings: Timings
     ) -> list[Answer]:
-        """Return an answer for each of *inputs*; *senders* identify their requests in the log."""
+        """Return an answer for each of *inputs*.  *senders* identify their requests in the log."""
         answers: list[Answer | None] = [None] * len(inputs)
         try:
             for members, batch in self.plan(inputs):
@@ -256,11 +256,11 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                     answers[place] = answer
         except Exception as exc:
             if len(inputs) == 1:
-                log.exception("one input failed alone: %s", senders[0])
+                log.exception("an input failed on its own: %s", senders[0])
                 self._recover(exc)
                 return [failed(as_item_error(exc), forward_pass=1)]
             log.warning(
-                "%d inputs failed together, each is tried alone: %s",
+                "%d inputs failed together; retrying each on its own: %s",
                 len(inputs),
                 "; ".join(dict.fromkeys(senders)),
             )
@@ -284,10 +284,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
                 yield msgspec.structs.replace(answer, forward_pass=len(answers))
 
     def _recover(self, exc: Exception) -> None:
-        """Free memory after running out of it; end the process where the device is broken.
+        """Free memory after running out of it; end the process if the device is broken.
 
-        Call it after *exc* has been logged: the frames of its traceback are cleared, so that what
-        the pass held on the device is free before the cache is given back.
+        Call it after *exc* has been logged: it clears the frames of the traceback, so that the
+        tensors of the pass are freed before the device's cache is.
         """
         if is_broken_device(exc):
             log.critical("the device is broken; TorchServe starts another worker", exc_info=exc)
@@ -298,10 +298,10 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
 
 class NumberHandler(BatchHandler[Input, Batch, torch.Tensor]):
-    """A handler whose `forward` returns numbers: float32 or integers on the CPU, [members, …]."""
+    """A handler whose `forward` returns float32 or integers on the CPU, [members, …]."""
 
     def encode(self, outputs: torch.Tensor) -> Sequence[Answer | ItemError]:
-        """Return each row as nested lists, or as a bare number where it has one element."""
+        """Return each row as nested lists, or as a number if it has one element."""
         return [
             body if isinstance(body, ItemError) else Answer(body=body)
             for body in encode_rows(outputs)

@@ -1,4 +1,4 @@
-"""The outcomes of trials at load, kept beside the model so that a wake need not repeat them."""
+"""The results of trials at load, stored beside the model so that a wake need not repeat them."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ Choice = TypeVar("Choice")
 
 
 class Choices:
-    """The choices in *folder*, a model's own; they hold for this machine, torch and *settings*.
+    """The choices stored in *folder*, a model's own.  Valid for this machine, torch and *settings*.
 
-    What cannot be read or written is tried again at the next load.
+    If they cannot be read or written, the next load repeats the trials.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
@@ -30,24 +30,24 @@ class Choices:
         self._found = self._read()
 
     def recall(self, name: str, kind: type[Choice]) -> Choice | None:
-        """Return what was kept as *name*, or None."""
+        """Return the choice stored as *name*, or None."""
         try:
             return msgspec.convert(self._found[name], kind)
         except (KeyError, msgspec.ValidationError):
             return None
 
     def keep(self, name: str, choice: object) -> None:
-        """Keep *choice* as *name*, for the next load."""
+        """Store *choice* as *name* for the next load."""
         self._found[name] = msgspec.to_builtins(choice)
         body = msgspec.json.encode({"key": self._key, "choices": self._found})
         try:
-            # Workers of one model may load at the same time: none reads half a file.
+            # Replaced in one step: workers of a model may load at the same time.
             folder = self._path.parent
             with tempfile.NamedTemporaryFile(prefix=FILE, dir=folder, delete=False) as file:
                 file.write(body)
             Path(file.name).replace(self._path)
         except OSError as exc:
-            log.info("what was chosen is not kept: %s", exc)
+            log.info("the choices cannot be stored: %s", exc)
 
     def _read(self) -> dict[str, object]:
         try:
@@ -59,7 +59,7 @@ class Choices:
 
 
 def _key(folder: Path, settings: Mapping[str, object]) -> str:
-    """Return what the choices depend on: with another key they are void."""
+    """Return what the choices depend on.  Stored choices with another key are ignored."""
     files = sorted(
         (str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")

@@ -1,6 +1,6 @@
 """The section ``handler`` of model-config.yaml as one frozen value, read once.
 
-Every field has a default, so an archive made by hand needs no such section.
+Every field has a default, so an archive built by hand does not need the section.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _SWITCHES = {"compile", "tensorrt"}
 
 
 class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one model is to be run.  *workers* is how many processes share the machine's cores."""
+    """How to run a model.  *workers* is the number of processes that share the machine's cores."""
 
     model_key: str = "model"
     version: str = "1.0"
@@ -36,9 +36,9 @@ class HandlerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
-    """Return the section ``handler`` of model-config.yaml, with TorchServe's startup time-out.
+    """Return the section ``handler`` of model-config.yaml, with TorchServe's startup timeout.
 
-    Raises LoadError naming the wrong field.
+    Raises LoadError naming the invalid field.
     """
     yaml = yaml or {}
     section = yaml.get("handler") or {}
@@ -53,7 +53,7 @@ def parse_config(yaml: Mapping[str, Any] | None) -> HandlerConfig:
 
 
 def parse_options(config: HandlerConfig, kind: type[Options]) -> Options:
-    """Return the handler's own options as *kind*.  Raises LoadError naming the wrong field."""
+    """Return the handler's own options as *kind*.  Raises LoadError naming the invalid field."""
     try:
         return msgspec.convert(config.options, kind)
     except msgspec.ValidationError as exc:
@@ -61,7 +61,7 @@ def parse_options(config: HandlerConfig, kind: type[Options]) -> Options:
 
 
 def _as_switch(key: str, value: object) -> object:
-    """Return "on" or "off" where YAML has read these bare words as true or false."""
+    """Return "on" or "off", which YAML has read as true or false if they were not quoted."""
     if key in _SWITCHES and isinstance(value, bool):
         return "on" if value else "off"
     return value

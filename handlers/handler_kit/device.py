@@ -1,4 +1,4 @@
-"""Picks the device that a model runs on: the CPU, MPS, or the GPU with the most free memory."""
+"""Selects the device that a model runs on: the CPU, MPS, or the GPU with the most free memory."""
 
 import logging
 import warnings
@@ -11,35 +11,35 @@ from handler_kit.errors import LoadError
 
 log = logging.getLogger(__name__)
 
-FAR_MORE = 1.02  # a GPU with less than this factor of free memory is not better
+FAR_MORE = 1.02  # the factor of free memory from which another GPU is preferred
 
 
 class FoundDevice(NamedTuple):
-    """A device; *reason* says why it is not a GPU although TorchServe gave one, else it is None."""
+    """A device.  If TorchServe assigned a GPU but this is none, *reason* says why; else None."""
 
     device: torch.device
     reason: str | None = None
 
 
 class CudaDevices(NamedTuple):
-    """How many devices torch can use; where there are none, *missing* says why."""
+    """How many devices torch can use.  If there are none, *missing* says why."""
 
     usable: int
     missing: str = ""
 
 
 def find_cuda() -> CudaDevices:
-    """Ask torch for its CUDA devices, without taking memory on any of them.
+    """Return torch's CUDA devices, without allocating memory on any of them.
 
-    `device_count` alone cannot be trusted: the driver also counts cards that torch cannot use, and
-    under a driver that is too old every model would fail while it is loaded.
+    `device_count` is not sufficient: it includes cards that torch cannot use, and with a driver
+    that is too old every model would fail to load.
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         usable = torch.cuda.is_available()
     if usable:
         return CudaDevices(torch.cuda.device_count())
-    if said:  # torch warns of a driver that is too old, and names both versions
+    if said:  # torch warns about a driver that is too old, and names both versions
         return CudaDevices(0, str(said[-1].message).partition(" (Triggered internally")[0])
     if torch.version.cuda is None and torch.version.hip is None:
         return CudaDevices(0, f"torch {torch.__version__} is a build without CUDA")
@@ -51,9 +51,9 @@ def choose_device(
 ) -> torch.device:
     """Return the device for *requested*: auto, cpu, mps, cuda or cuda:N.
 
-    *gpu_id* is what TorchServe gave this worker, None without a GPU.  "auto" never takes a GPU that
-    TorchServe did not give.  Nor does it take MPS, which lacks operations that we use
-    (`segment_reduce`, double precision), and on which no model was ever tried.  *missing* says why
+    *gpu_id* is the GPU that TorchServe assigned to this worker, None without one.  "auto" never
+    selects a GPU that TorchServe did not assign.  Nor does it select MPS, which lacks operations
+    that we use (`segment_reduce`, double precision) and has not been tested.  *missing* says why
     there are no CUDA devices.  Raises LoadError for a device that does not exist.
     """
     if requested == "auto":
@@ -74,18 +74,18 @@ def choose_device(
 
 
 def roomiest(turn: int, free: Sequence[int]) -> int:
-    """Return the GPU with the most of *free* bytes, or *turn* unless another has far more.
+    """Return the GPU *turn*, unless another has far more *free* bytes; then the one with the most.
 
-    Workers that start at the same time have different turns, and so do not all take one GPU.
+    Workers that start at the same time have different turns, so they do not all select one GPU.
     """
     best = max(range(len(free)), key=free.__getitem__)
     return best if free[best] > FAR_MORE * free[turn] else turn
 
 
 def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> FoundDevice:
-    """Return `choose_device`'s answer for this machine; among several GPUs, the roomiest one.
+    """Return the device for this machine; among several GPUs, the one with the most free memory.
 
-    *in_turn*: the operator named the GPUs, so TorchServe's choice stands.
+    With *in_turn*, the operator has named the GPUs, so TorchServe's assignment is kept.
     """
     count, missing = find_cuda() if requested not in ("cpu", "mps") else CudaDevices(0)
     if gpu_id is not None and gpu_id < count and not in_turn:
@@ -98,16 +98,16 @@ def find_device(requested: str, gpu_id: int | None, *, in_turn: bool) -> FoundDe
         missing=missing,
     )
     if requested == "auto" and gpu_id is not None and not count:
-        log.warning("there is a GPU, but the model runs on %s: %s", device, missing)
+        log.warning("the machine has a GPU, but the model runs on %s: %s", device, missing)
         return FoundDevice(device, missing)
     return FoundDevice(device)
 
 
 def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Return *tensor*, which lies on the CPU, on *device* as *dtype*.
+    """Copy *tensor* from the CPU to *device* and return it there as *dtype*.
 
-    A GPU reads it from pinned memory, so that the CPU does not wait until it has arrived; it is
-    converted to *dtype* there, where that costs nothing.
+    A GPU reads it from pinned memory, so that the CPU need not wait for the transfer.  The GPU
+    also converts it to *dtype*, which costs nothing there.
     """
     if device.type != "cuda":
         return tensor.to(device, dtype)
@@ -115,7 +115,7 @@ def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torc
 
 
 def give_back(device: torch.device) -> None:
-    """Return to the driver what torch keeps of *device* for later but does not use now."""
+    """Return the memory of *device* that torch has cached but does not use to the driver."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -125,7 +125,7 @@ def give_back(device: torch.device) -> None:
 def _free_memory(count: int) -> list[int]:
     """Return the free bytes of each GPU; all zeros if the driver does not say.
 
-    NVML is asked, since asking CUDA would take memory on every GPU.
+    NVML is queried, since querying CUDA would allocate memory on every GPU.
     """
     try:
         return [
@@ -133,5 +133,5 @@ def _free_memory(count: int) -> list[int]:
             for gpu in range(count)
         ]
     except Exception as exc:  # noqa: BLE001 - NVML, its binding and torch each have their own
-        log.warning("the GPUs' free memory is not known: %s", exc)
+        log.warning("cannot determine the GPUs' free memory: %s", exc)
         return [0] * count

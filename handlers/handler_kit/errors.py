@@ -1,4 +1,4 @@
-"""What can go wrong with one item, and with a load.  An item's error knows its HTTP status."""
+"""Errors of items and of loading a model.  An item's error has an HTTP status."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from traceback import clear_frames, extract_tb
 import torch
 
 MAX_CAUSE = 150  # characters
-MAX_SENTENCE = 300  # characters; an error must not outgrow the answer it stands for
+MAX_SENTENCE = 300  # characters; an error must not be larger than the answer that it replaces
 
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cudaErrorMemoryAllocation|_ALLOC(ATION)?_FAILED"
@@ -20,10 +20,10 @@ _BROKEN = re.compile(
 
 
 class ItemError(Exception):
-    """One item failed; the others of its job are not affected.  The text is for the client.
+    """An error of one item, which does not affect the others of its job.
 
-    *field* is the part of the input, or the parameter, that the text is about.  *cause* is what
-    went wrong, for the log; it quotes nothing of the input.
+    The text is for the client.  *field* is the part of the input or the parameter that it is about.
+    *cause* is for the log and does not quote the input.
     """
 
     status = 500
@@ -38,12 +38,12 @@ class ItemError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The text for the client: short, and encodable whatever the client sent."""
+        """The text for the client, shortened and without characters that cannot be encoded."""
         return _readable(str(self))
 
     @property
     def rule(self) -> str | None:
-        """The sentence without its field; None where it has none."""
+        """The sentence without its field, or None if it has no field."""
         return None if self.field is None else _readable(self._text)
 
 
@@ -52,27 +52,27 @@ def _readable(text: str) -> str:
 
 
 class InvalidInput(ItemError):
-    """The model cannot take this input."""
+    """The model cannot process this input."""
 
     status = 400
 
 
 class MemoryExhausted(ItemError):
-    """There was not enough memory for this item, even alone; there may be later."""
+    """There was not enough memory for this item, even on its own.  There may be later."""
 
     status = 503
 
 
 class AnswerTooLarge(ItemError):
-    """The answer exceeds what TorchServe passes on: it kills a worker that tries."""
+    """The answer exceeds TorchServe's limit.  It would kill the worker for sending it."""
 
 
 class LoadError(RuntimeError):
-    """The model cannot be loaded as configured; the message says what to change."""
+    """The model cannot be loaded as configured.  The message says what to change."""
 
 
 def as_item_error(exc: Exception) -> ItemError:
-    """Return the error that the client sees for *exc*: its own, or one that reveals nothing."""
+    """Return the error for the client: *exc* if it is one, else one that reveals nothing."""
     if isinstance(exc, ItemError):
         return exc
     if is_out_of_memory(exc):
@@ -81,7 +81,7 @@ def as_item_error(exc: Exception) -> ItemError:
 
 
 def _cause(exc: Exception) -> str:
-    """Return the type of *exc* and where it was raised; its text may quote the input."""
+    """Return the type of *exc* and where it was raised.  Its text may quote the input."""
     kind = type(exc).__name__
     for frame in reversed(extract_tb(exc.__traceback__)):
         return f"{kind} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"[:MAX_CAUSE]
@@ -89,9 +89,9 @@ def _cause(exc: Exception) -> str:
 
 
 def is_out_of_memory(exc: BaseException) -> bool:
-    """Return whether *exc*, or an error that led to it, means that memory ran out.
+    """Return whether *exc*, or an error that caused it, means that memory ran out.
 
-    torch's CPU allocator, cuBLAS, cuDNN and cuFFT raise a bare RuntimeError, so its text decides.
+    torch's CPU allocator, cuBLAS, cuDNN and cuFFT raise a plain RuntimeError, so its text decides.
     """
     return any(
         isinstance(each, (MemoryError, torch.OutOfMemoryError))
@@ -101,7 +101,7 @@ def is_out_of_memory(exc: BaseException) -> bool:
 
 
 def is_broken_device(exc: BaseException) -> bool:
-    """Return whether *exc*, or an error behind it, leaves the device unusable to this process."""
+    """Return whether *exc*, or an error that caused it, makes the device unusable from here."""
     if is_out_of_memory(exc):
         return False
     return any(
@@ -112,13 +112,13 @@ def is_broken_device(exc: BaseException) -> bool:
 
 
 def release_frames(exc: BaseException) -> None:
-    """Release all that the frames of *exc*'s traceback hold: above all, tensors on a device."""
+    """Clear the frames of *exc*'s traceback, above all to free their tensors on a device."""
     for each in _chain(exc):
         clear_frames(each.__traceback__)
 
 
 def _chain(exc: BaseException) -> list[BaseException]:
-    """Return *exc* and the errors that it was raised from, or while handling."""
+    """Return *exc* and the errors that caused it."""
     chain: list[BaseException] = []
     link: BaseException | None = exc
     while link is not None and link not in chain:

@@ -8,14 +8,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from handler_kit.errors import LoadError
 
-ONLY_TRAINING = "masked_spec_embed"  # published Wav2Vec2 checkpoints lack it
+ONLY_TRAINING = "masked_spec_embed"  # not in published Wav2Vec2 checkpoints
 FROM_FOLDER = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_model(kind: Any, folder: Path, device: torch.device) -> Any:
     """Load *kind*, a class of transformers, from *folder*'s safetensors, in fp32 for inference.
 
-    Raises LoadError, also where a weight is missing.
+    Raises LoadError, also if a weight is missing.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -31,7 +31,7 @@ def load_model(kind: Any, folder: Path, device: torch.device) -> Any:
     missing = [key for key in report["missing_keys"] if not key.endswith(ONLY_TRAINING)]
     if missing:
         some = ", ".join(sorted(missing)[:3])
-        raise LoadError(f"{folder.name} is incomplete: it lacks {some}")
+        raise LoadError(f"{folder.name} is incomplete; missing: {some}")
     return model.eval().requires_grad_(requires_grad=False).to(device)
 
 

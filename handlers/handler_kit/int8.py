@@ -1,7 +1,7 @@
-"""Linear layers in 8 bits: four times fewer bytes to read, and several products an instruction.
+"""Linear layers in 8 bits: a quarter of the bytes to read, and several products per instruction.
 
-Weights are rounded once, each output by a scale of its own; what goes in is rounded as it comes,
-each row by a scale of its own, so that an input does not notice the others of its batch.  All else
+Weights are quantized once, with a scale for each output.  Inputs are quantized in each pass, with a
+scale for each row, so that an input does not depend on the others of its batch.  Everything else
 stays in fp32.
 """
 
@@ -10,13 +10,13 @@ import warnings
 import torch
 from torch import nn
 
-LEVELS = 127  # of a number's absolute value
-ZERO_POINT = 128  # rows are unsigned to the kernel
-SMALLEST_SCALE = 1e-12  # of what is all zeros
+LEVELS = 127  # the largest absolute value
+ZERO_POINT = 128  # the kernel takes rows as unsigned numbers
+SMALLEST_SCALE = 1e-12  # for rows of zeros
 
 
 class Int8Linear(nn.Module):
-    """Answers as *linear*, which it holds rounded to 8 bits."""
+    """A copy of *linear* quantized to 8 bits."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class Int8Linear(nn.Module):
         scales = (weight.abs().amax(1) / LEVELS).clamp(min=SMALLEST_SCALE).double()
         zeros = torch.zeros(len(scales), dtype=torch.int64)
         with warnings.catch_warnings():
-            # torch means to drop these tensors one day, but has no kernel yet that does without
-            # them and is as quick for a single row: qlinear_pointwise takes 0.06 ms, this one 0.03.
+            # torch has deprecated these tensors, but has no other kernel that is as fast for a
+            # single row: qlinear_pointwise takes 0.06 ms, this one 0.03.
             warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
             rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        # The bias is added afterwards: the kernel would scale it with the rows.
+        # The bias is added afterwards, as the kernel would scale it with the rows.
         self._packed = torch.ops.quantized.linear_prepack(rounded, None)
         self._bias = None if linear.bias is None else linear.bias.detach().float()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Float32 [..., outputs] from float32 [..., inputs]."""
+        """Return float32 [..., outputs] for float32 [..., inputs]."""
         scales = inputs.abs().amax(-1, keepdim=True).clamp_(min=SMALLEST_SCALE)
         outputs: torch.Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             inputs / scales, 1 / LEVELS, ZERO_POINT, self._packed
@@ -43,15 +43,14 @@ class Int8Linear(nn.Module):
 
 
 class Quantized:
-    """The linear layers of *model*, replaced in place by their `Int8Linear` until `undo`.
+    """Replaces the linear layers of *model* in place by `Int8Linear`, until `undo`.
 
-    A subclass of `nn.Linear`, and a layer that torch's own transformer reads the weights of, stay
-    as they are.
+    Subclasses of `nn.Linear`, and layers whose weights torch's own transformer reads, are kept.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._replaced: list[tuple[nn.Module, str, nn.Linear]] = []
-        made: dict[nn.Linear, Int8Linear] = {}  # one for all places of a layer that is shared
+        made: dict[nn.Linear, Int8Linear] = {}  # a shared layer is converted once
         for path, child in list(model.named_modules(remove_duplicate=False)):
             above, _, name = path.rpartition(".")
             parent = model.get_submodule(above)
@@ -66,14 +65,14 @@ class Quantized:
         return len(self._replaced)
 
     def undo(self) -> None:
-        """Put the layers back."""
+        """Restore the layers."""
         for parent, name, linear in self._replaced:
             setattr(parent, name, linear)
         self._replaced.clear()
 
 
 class Int8Form:
-    """A *model* that was published in 8 bits too, and takes that form while `in_int8` is true."""
+    """Switches a *model* that has its own 8-bit form, by setting its `in_int8`, until `undo`."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -83,10 +82,10 @@ class Int8Form:
         return 1
 
     def undo(self) -> None:
-        """Let the model be in fp32 again."""
+        """Switch the model back to fp32."""
         self._model.in_int8 = False  # type: ignore[assignment]
 
 
 def to_int8(model: nn.Module) -> Quantized | Int8Form:
-    """Bring *model* into its own form in 8 bits, or where it has none round its linear layers."""
+    """Switch *model* to its own 8-bit form or, if it has none, quantize its linear layers."""
     return Int8Form(model) if hasattr(model, "in_int8") else Quantized(model)

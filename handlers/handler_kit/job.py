@@ -1,8 +1,8 @@
-"""The job format, the handler's half.  `sidecar.scheduling.job` is the dispatcher's.
+"""The handler's half of the job format.  `sidecar.scheduling.job` is the dispatcher's.
 
-Bytes, both ways: ``\\x00JOB``, the header's length as an unsigned 32-bit big-endian
-number, the header as JSON, then the items' bodies one after another, each as long as
-its header says.
+Jobs and their answers have the same layout: ``\\x00JOB``, the length of the header as an unsigned
+32-bit big-endian number, the header as JSON, and the bodies of the items one after another, with
+the lengths given in the header.
 """
 
 import re
@@ -26,7 +26,7 @@ class MalformedJob(ValueError):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One input.  *value* is set where TorchServe has parsed the body already."""
+    """One input.  *value* is set if TorchServe has already parsed the body."""
 
     id: str = ""
     type: str = "json"
@@ -43,16 +43,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     status: int = 200
     error: str | None = None
-    field: str | None = None  # what the error is about; None: the input as a whole
-    rule: str | None = None  # the error without its field, where it has one
+    field: str | None = None  # the field that the error is about; None: the input as a whole
+    rule: str | None = None  # the error without its field, if it has one
     type: str = "json"
-    parameters: dict[str, Any] = {}  # what a reader of *body* has to know
+    parameters: dict[str, Any] = {}  # needed to read *body*
     forward_pass: int = 0  # how many items shared the item's forward pass
-    cause: str | None = None  # of an error of our own, for the sidecar's log and no client
+    cause: str | None = None  # of an internal error; for the sidecar's log, not for clients
 
 
 class Timings(msgspec.Struct):
-    """Where the handler's time went, in milliseconds; mutable, filled on the way."""
+    """How long the steps of the handler took, in milliseconds.  Filled in as they end."""
 
     decode_ms: float = 0.0
     forward_ms: float = 0.0
@@ -60,7 +60,7 @@ class Timings(msgspec.Struct):
 
 
 class RunBy(msgspec.Struct, frozen=True, kw_only=True):
-    """What ran a job: the *worker* is a process id, *memory* what it holds, if it was measured."""
+    """What ran a job.  *worker* is a process id, *memory* its use of memory, if it was measured."""
 
     device: str
     precision: str
@@ -113,7 +113,7 @@ _decoder = msgspec.json.Decoder(_JobHeader)
 
 
 def is_job(data: bytes | bytearray) -> bool:
-    """Return whether *data* claims to be a job; no JSON text starts with a zero byte."""
+    """Return whether *data* claims to be a job.  No JSON text starts with a zero byte."""
     return data.startswith(MAGIC)
 
 
@@ -148,14 +148,14 @@ def read_job(data: bytes | bytearray) -> list[Item]:
 
 
 def _matching(grammar: re.Pattern[str], text: str | None) -> str | None:
-    """Return *text* if it has the right form, else None: a job need not come from the sidecar."""
+    """Return *text* if it matches *grammar*, else None: jobs may come from other clients."""
     return text if text is not None and grammar.fullmatch(text) else None
 
 
 def write_answer(
     items: Sequence[Item], answers: Sequence[Answer], run_by: RunBy, timings: Timings
 ) -> bytes:
-    """Return the answer to a job; *answers* are those of *items*, in the same order."""
+    """Return the answer to a job.  *answers* are those of *items*, in the same order."""
     headers = [
         _AnswerHeader(
             id=item.id,

@@ -1,4 +1,4 @@
-"""Numbers to and from JSON: input bytes of any kind, and tensors as answers."""
+"""Numbers from and to JSON: parsing inputs, and encoding tensors as answers."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 
 from handler_kit.errors import InvalidInput
 
-SIGNIFICANT_DIGITS = 9  # enough to tell any two float32 apart
+SIGNIFICANT_DIGITS = 9  # enough to distinguish any two float32
 _SMALLEST_EXPONENT, _LARGEST_EXPONENT = -45, 38  # of a float32
 
 Float32Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -18,7 +18,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse(body: bytes) -> object:
-    """Return *body* parsed as JSON.  Raises InvalidInput and nothing else, whatever the bytes."""
+    """Return *body* parsed as JSON.  Raises only InvalidInput."""
     try:
         return msgspec.json.decode(body)
     except RecursionError as exc:
@@ -28,9 +28,9 @@ def parse(body: bytes) -> object:
 
 
 def encode_rows(outputs: torch.Tensor) -> list[bytes | InvalidInput]:
-    """Return each row of *outputs* [n, …] as JSON: nested lists, or a bare number for one element.
+    """Return each row of *outputs* [n, …] as JSON: nested lists, or a number for one element.
 
-    A row that holds NaN or an infinity, which JSON cannot express, is an error instead.
+    For a row with NaN or infinity, which JSON cannot express, an error is returned.
     """
     values = outputs.numpy()
     rows = values.reshape(len(values), -1)
@@ -48,13 +48,13 @@ def encode_rows(outputs: torch.Tensor) -> list[bytes | InvalidInput]:
 
 
 def shortened(values: Float32Array) -> Float64Array:
-    """Return *values* as numbers that print with few digits and read back as the same float32.
+    """Return *values* rounded so that they print with few digits and parse to the same float32.
 
-    For example 0.300000012 instead of 0.30000001192092896: nine digits are a third less to send.
-    Below 1e-13 powers of ten are no longer exact, and some numbers keep more digits.
+    For example 0.300000012 instead of 0.30000001192092896: with nine digits, an answer is a third
+    smaller.  Below 1e-13, powers of ten are not exact, and some numbers keep more digits.
     """
     exact = values.astype(np.float64)
-    with np.errstate(all="ignore"):  # of zero, NaN and the infinities, which stay as they are
+    with np.errstate(all="ignore"):  # from zero, NaN and infinities, which are kept
         exponent = np.floor(np.log10(np.abs(exact)))
         exponent = np.clip(exponent, _SMALLEST_EXPONENT, _LARGEST_EXPONENT)
         digits = SIGNIFICANT_DIGITS - 1 - exponent

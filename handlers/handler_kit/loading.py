@@ -1,6 +1,6 @@
-"""From a model in fp32 to one that is ready to serve: precision, acceleration, warm-up.
+"""Makes a model in fp32 ready to serve: precision, acceleration, warm-up.
 
-What is only "auto" is given up where it fails, with a warning; what was asked for must work.
+An option set to "auto" is dropped with a warning if it fails; one set to "on" must work.
 """
 
 import logging
@@ -30,11 +30,11 @@ from handler_kit.threads import keep_useful_threads, limit_threads
 
 log = logging.getLogger(__name__)
 
-COMPILING_PART = 0.6  # of the time a start may take: TorchServe kills a worker that takes longer
+COMPILING_PART = 0.6  # of the startup timeout, after which TorchServe kills a worker
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was picked.  *precision_check* is None where no lower precision was tried."""
+    """What was chosen.  *precision_check* is None if no lower precision was tried."""
 
     precision: Precision
     precision_check: PrecisionCheck | None
@@ -45,7 +45,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loadable(Protocol):
-    """What loading needs of a handler."""
+    """The part of a handler that loading uses."""
 
     config: HandlerConfig
     choices: Choices
@@ -62,7 +62,7 @@ class Loadable(Protocol):
         """Return inputs for checks and warm-up."""
 
     def shapes(self) -> list[list[Any]]:
-        """Return jobs of inputs whose shapes the samples do not show."""
+        """Return jobs of inputs whose shapes the samples do not have."""
 
     def plan(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the passes for *inputs*."""
@@ -71,38 +71,38 @@ class Loadable(Protocol):
         """Return the outputs of one pass."""
 
     def compared(self, outputs: Any) -> Sequence[torch.Tensor]:
-        """Return what each member's answer rests on."""
+        """Return the numbers by which precisions are compared, for each member."""
 
 
 @contextmanager
 def _own_samples() -> Iterator[None]:
-    """Let what a model raises on its own samples be a LoadError, with a sentence for its owner."""
+    """Turn an exception of the model on its own samples into a LoadError."""
     try:
         yield
     except LoadError:
         raise
     except Exception as exc:
-        raise LoadError(f"the model fails on its own sample: {exc}") from exc
+        raise LoadError(f"the model fails on its own samples: {exc}") from exc
 
 
 class Loading:
-    """One load of *handler*'s model; sets the handler's `model` and `dtype`."""
+    """Loads *handler*'s model once, and sets the handler's `model` and `dtype`."""
 
     def __init__(self, handler: Loadable) -> None:
         self.handler = handler
         self.config = handler.config
         self._began = time.monotonic()
-        self._is_wake = False  # this machine has loaded the same model before, and tried it
+        self._is_wake = False  # whether this machine has loaded and tried the same model before
 
     @torch.inference_mode()
     def run(self) -> LoadReport:
-        """Load the model and return what was picked.
+        """Load the model and return what was chosen.
 
         Raises LoadError, or what the model raises on its own samples.
         """
         lowering = Lowering(self.handler, self._outputs)
         lowering.run()
-        threads = self._threads()  # first, as what is compiled holds for so many threads
+        threads = self._threads()  # first, since compiled code depends on the number of threads
         acceleration, warmup_ms = self._warm_up()
         return LoadReport(
             precision=lowering.precision,
@@ -114,7 +114,7 @@ class Loading:
         )
 
     def _warm_up(self) -> tuple[Acceleration, float]:
-        """Return the acceleration that works, and the milliseconds that the first passes took."""
+        """Return the acceleration that works, and the time of the first passes in milliseconds."""
         picked = choose_acceleration(self.config, self.handler.device, has_tensorrt=has_tensorrt())
         started = time.perf_counter()
         if picked != "none":
@@ -128,7 +128,7 @@ class Loading:
     def _accelerate(self, picked: Acceleration) -> Acceleration:
         """Return *picked* if it works in time and compiles anything, else "none".
 
-        Raises LoadError where it was asked for and fails.
+        Raises LoadError if it is required and fails.
         """
         plain = self.handler.model
         accelerated = self.handler.model = Accelerated(plain, picked)
@@ -141,11 +141,11 @@ class Loading:
         accelerated.give_up()
         self.handler.model = plain
         if failure is None:
-            log.warning("%s: nothing of the model can be compiled, or no sample is known", picked)
+            log.warning("%s: no part of the model can be compiled, or it has no samples", picked)
             return "none"
         if is_required(self.config, picked):
-            raise LoadError(f"{picked}: on was asked for, but it fails: {failure}") from failure
-        log.warning("%s fails, running without it", picked, exc_info=failure)
+            raise LoadError(f"{picked}: is on, but fails: {failure}") from failure
+        log.warning("%s fails; running without it", picked, exc_info=failure)
         release_frames(failure)
         give_back(self.handler.device)
         return "none"
@@ -155,7 +155,7 @@ class Loading:
         return time.monotonic() - self._began
 
     def _threads(self) -> int:
-        """Return the worker's share of the cores, or 1 where more threads do not help."""
+        """Return the worker's share of the cores, or 1 if more threads do not help."""
         share = limit_threads(self.config.workers)
         samples = self.handler.samples(self.config.max_batch_size)
         if self.handler.device.type != "cpu" or not samples:
@@ -166,7 +166,7 @@ class Loading:
             torch.set_num_threads(kept)
             return kept
         with _own_samples():
-            self._outputs(samples)  # the first pass prepares much, and is not representative
+            self._outputs(samples)  # the first pass is slower than the others
         threads = keep_useful_threads(lambda: self._outputs(samples), share)
         self.handler.choices.keep("threads", threads)
         return threads
@@ -175,8 +175,8 @@ class Loading:
         """Run warm-up passes with one input and with the largest batch, which differ the most.
 
         With *while_model*, also run all shapes worth compiling, as long as it is the handler's
-        model.  At a wake a client waits, so one input goes once: the largest batch
-        is known to run.
+        model.  At a wake a client is waiting, so a single input is run once: the largest batch is
+        known to work.
         """
         sizes = (1,) if self._is_wake and while_model is None else (1, self.config.max_batch_size)
         inputs = [self.handler.samples(size) for size in sizes]
@@ -188,7 +188,7 @@ class Loading:
                     self._try(samples)
 
     def _try(self, samples: list[Any]) -> None:
-        """Run *samples*; a batch too large for the device is not a failure: its inputs go alone."""
+        """Run *samples*.  A batch too large for the device is no failure: its inputs are split."""
         try:
             self._outputs(samples)
         except Exception as exc:
@@ -199,7 +199,7 @@ class Loading:
             give_back(self.handler.device)
 
     def _outputs(self, samples: list[Any]) -> list[torch.Tensor]:
-        """Return what the answers to *samples* rest on, pass by pass."""
+        """Return the compared numbers of *samples*, pass by pass."""
         passes = self.handler.plan(samples)
         outputs = [self.handler.compared(self.handler.forward(one.batch)) for one in passes]
         return [each for one in outputs for each in one]

@@ -1,27 +1,27 @@
-"""What a worker writes to its standard output, where TorchServe reads it line by line.
+"""What a worker writes to its standard output, which TorchServe parses line by line.
 
-TorchServe takes some lines for its own: ``[PID]1`` changes what it believes to be the worker's
-process.  It breaks lines at every separator that Java knows, among them U+0085 and U+2028.  So a
-record is one line, whatever it quotes, and the lines of a traceback below it are marked.
+TorchServe interprets some lines: ``[PID]1`` sets what it takes for the worker's process id.  It
+splits lines at every separator of Java, including U+0085 and U+2028.  Therefore a record is always
+written as one line, and the lines of a traceback are marked.
 """
 
 import logging
 import sys
 
 MAX_MESSAGE = 4000  # characters
-MAX_TRACEBACK = 8000  # characters: the last ones, which hold the cause
+MAX_TRACEBACK = 8000  # characters; the last ones are kept, as they contain the cause
 MARK = "| "  # before each line of a traceback
 
 
 class OneLineFormatter(logging.Formatter):
-    """Formats as *inner* does, with all that is not printable escaped."""
+    """Formats like *inner*, and escapes characters that are not printable."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; its traceback, if there is one, follows in lines of its own."""
+        """Return the line, followed by the lines of the traceback if there is one."""
         bare = logging.makeLogRecord(vars(record))
         bare.exc_info = bare.exc_text = bare.stack_info = None
         lines = [printable(self._inner.format(bare))[:MAX_MESSAGE]]
@@ -34,7 +34,7 @@ class OneLineFormatter(logging.Formatter):
 def protect_output() -> None:
     """Make every logger that writes to standard output or standard error write safe lines.
 
-    Warnings become log records.  Calling it again takes in the loggers that came since.
+    Warnings become log records.  Call it again to include loggers created since the last call.
     """
     logging.captureWarnings(capture=True)
     known = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
@@ -45,7 +45,7 @@ def protect_output() -> None:
 
 
 def printable(text: str) -> str:
-    """Return *text* with every character escaped that is a control, a separator or none at all."""
+    """Return *text* with control characters, separators and unassigned code points escaped."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,4 +1,4 @@
-"""Takes a model from fp32 to the precision that it is served in."""
+"""Converts a model from fp32 to the precision that it is served in."""
 
 import logging
 import time
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKED_SAMPLES = 4
-MIN_SPEEDUP = 1.1  # below it fp32 is kept: it is the more exact
+MIN_SPEEDUP = 1.1  # below it, fp32 is kept, which is more exact
 TIMED_RUNS = 3
-ENOUGH_SECONDS = 0.3  # of the processor, for one precision: no further run is timed
+ENOUGH_SECONDS = 0.3  # of processor time for one precision, after which no further run is timed
 
 Outputs = Callable[[list[Any]], list[torch.Tensor]]
 
 
 class _Choice(msgspec.Struct):
-    """What a load ended with."""
+    """The outcome of a load."""
 
     precision: Precision
     check: PrecisionCheck
 
 
 class Lowering:
-    """Loads *handler*'s model, and lowers its precision where that is asked for or pays.
+    """Loads *handler*'s model, and lowers its precision if that is configured or faster.
 
-    *outputs* runs samples.  A precision that was asked for, or is "auto" on a GPU, is taken if it
-    comes close enough to fp32.  One that is "auto" on a CPU must also be measured to be faster, and
-    the outcome is kept in the handler's choices.
+    *outputs* runs samples.  A configured precision, or "auto" on a GPU, is used if its results are
+    close enough to fp32.  With "auto" on a CPU it must also prove faster in a measurement, whose
+    outcome is stored in the handler's choices.
     """
 
     def __init__(self, handler: "Loadable", outputs: Outputs) -> None:
@@ -67,7 +67,7 @@ class Lowering:
         samples = handler.samples(CHECKED_SAMPLES)
         if not samples:
             level = logging.INFO if handler.config.precision == "auto" else logging.WARNING
-            log.log(level, "no sample to check %s with, staying at fp32", " or ".join(wanted))
+            log.log(level, "no samples to check %s with; staying at fp32", " or ".join(wanted))
             self.check = PrecisionCheck(wanted[0], None, passed=False)
         elif handler.config.precision == "auto" and handler.device.type == "cpu":
             self._take_the_fastest(wanted, samples)
@@ -87,7 +87,7 @@ class Lowering:
         self._become(kept.precision)
 
     def _try_all(self, wanted: tuple[Precision, ...], samples: list[Any]) -> _Choice:
-        """Return the fastest that comes close to fp32, or fp32 with the check of the fastest."""
+        """Return the fastest that is close to fp32, or fp32 with the check of the fastest."""
         batch = self._handler.samples(self._handler.config.max_batch_size)
         reference = self._outputs(samples)
         seconds = self._seconds(batch)
@@ -111,7 +111,9 @@ class Lowering:
         try:
             self._become(precision)
             if self._quantized is not None and not len(self._quantized):
-                return PrecisionCheck(precision, None, passed=False)  # nothing in it is linear
+                return PrecisionCheck(
+                    precision, None, passed=False
+                )  # the model has no linear layers
             lowered = self._outputs(samples)
             return check_precision(precision, self._handler.compared_as, reference, lowered)
         except Exception as exc:
@@ -120,7 +122,7 @@ class Lowering:
             return PrecisionCheck(precision, None, passed=False)
 
     def _become(self, precision: Precision) -> None:
-        """Turn the model, whatever it is now, into one of *precision*."""
+        """Convert the model, whatever its present precision, to *precision*."""
         if precision == self.precision:
             return
         if self._quantized is not None:
@@ -141,12 +143,12 @@ class Lowering:
         self._handler.model = self._handler.load_model()
 
     def _unload(self) -> None:
-        """Free the weights, whoever refers to the model: the device may not hold a second copy."""
+        """Free the weights even if the model is still referenced: two copies may not fit."""
         self._handler.model.to("meta")
         give_back(self._handler.device)
 
     def _seconds(self, batch: list[Any]) -> float:
-        """Return the least processor time for *batch*: it depends little on what else runs."""
+        """Return the least processor time for *batch*, which other processes affect little."""
         durations: list[float] = []
         while len(durations) < TIMED_RUNS and sum(durations) < ENOUGH_SECONDS:
             started = time.process_time()

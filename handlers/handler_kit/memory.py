@@ -1,7 +1,7 @@
-"""How much memory a worker holds, measured by itself.
+"""How much memory a worker uses, measured by the worker itself.
 
-Nobody else can measure it: TorchServe's own figures need its system metrics, which are off, and in
-a container the driver knows processes by other ids than we do.
+Nothing else can measure it: TorchServe's figures need its system metrics, which are off, and in a
+container the GPU's driver knows processes by other ids.
 """
 
 import time
@@ -15,10 +15,10 @@ EVERY_SECONDS = 1.0
 
 
 class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes that this process holds; *gpu* is the index of its GPU, None where it uses none.
+    """The memory of this process in bytes.  *gpu* is the index of its GPU, None without one.
 
-    *gpu_reserved_bytes* is what torch has taken from the driver, *gpu_allocated_bytes* what of it
-    is in use.  CUDA's context, some hundred megabytes, is in neither.
+    *gpu_reserved_bytes* is what torch has reserved from the driver, *gpu_allocated_bytes* the part
+    in use.  Neither includes CUDA's context of some hundred megabytes.
     """
 
     rss_bytes: int
@@ -28,7 +28,7 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryGauge:
-    """Measures this process and its share of *device*."""
+    """Measures the memory of this process on the machine and on *device*."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] = time.monotonic) -> None:
         self._device = device

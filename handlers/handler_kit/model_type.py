@@ -1,6 +1,6 @@
 """The family of a checkpoint in the layout of the Hugging Face hub.
 
-A module of its own, since importing transformers takes seconds that not every family needs.
+A module of its own, so that families without transformers need not wait seconds for its import.
 """
 
 from pathlib import Path

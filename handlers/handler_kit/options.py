@@ -1,4 +1,4 @@
-"""What ``handler_options`` may say: for all handlers, for tensor models and for embeddings."""
+"""The ``handler_options`` of all handlers, of tensor models and of embeddings."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,26 +11,26 @@ FileName = Annotated[str, Meta(pattern=r"^[^/\\]+$")]  # in the archive's own fo
 
 
 class HandlerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every handler takes."""
+    """The options of every handler."""
 
     max_answer_bytes: Count = 6_000_000
     """Largest answer; TorchServe kills a worker whose answer exceeds its max_response_size."""
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one input of a tensor model looks like.
+    """The form of one input of a tensor model.
 
     *fit* "pad_or_cut" and *text* "hash" need a shape of one dimension.
     """
 
     shape: tuple[Count, ...] | None = None
-    """Shape of one input; null: any. Without it there is no sample to warm up and check with."""
+    """Shape of one input; null: any. Without it there are no samples for checks and warm-up."""
     dtype: Literal["float32", "int64"] = "float32"
     """`float32` or `int64`."""
     fit: Literal["exact", "pad_or_cut"] = "exact"
-    """`exact`, or `pad_or_cut`: a short list is filled with zeros, and a long one cut."""
+    """`exact`, or `pad_or_cut`: a short list is padded with zeros, and a long one cut."""
     text: Literal["refuse", "hash"] = "refuse"
-    """`refuse`, or `hash`: a text is turned into numbers."""
+    """`refuse`, or `hash`: a text is hashed into numbers."""
 
     def __post_init__(self) -> None:
         flat = self.shape is not None and len(self.shape) == 1
@@ -41,7 +41,7 @@ class InputOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class TensorOptions(HandlerOptions, frozen=True, kw_only=True):
-    """Where a tensor model lies in its archive.
+    """The files of a tensor model in its archive.
 
     Format "eager": *class_name* of *module*, built with *arguments*, and *weights* as safetensors.
     Formats "export" and "torchscript": *program*, one file.
@@ -54,13 +54,13 @@ class TensorOptions(HandlerOptions, frozen=True, kw_only=True):
     class_name: Identifier | None = msgspec.field(default=None, name="class")
     """With `eager`: the class of the model."""
     arguments: dict[str, Any] = {}
-    """With `eager`: the arguments that the class is built with."""
+    """With `eager`: the arguments of the class."""
     weights: FileName = "model.safetensors"
     """With `eager`: the file of the weights."""
     program: FileName | None = None
     """With `export` and `torchscript`: the file of the program."""
     input: InputOptions = InputOptions()
-    """What one input looks like."""
+    """The form of one input."""
 
     def __post_init__(self) -> None:
         if self.format == "eager" and (self.module is None or self.class_name is None):
@@ -73,19 +73,19 @@ Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", 
 
 
 class EmbeddingOptions(HandlerOptions, frozen=True, kw_only=True):
-    """How texts become vectors.
+    """How texts are turned into vectors.
 
-    A pass has few tokens, since beyond that a CPU's caches no longer help.
+    Passes have few tokens, since larger ones do not fit into a CPU's caches.
     """
 
     pooling: Pooling | tuple[Pooling, ...] | None = None
-    """How the vectors of a text's tokens become one: `mean`, `cls`, `max`, `mean_sqrt_len_tokens`,
-    `weightedmean`, `lasttoken`, or a list of these, whose vectors are put together. null: as the
+    """How the vectors of a text's tokens are pooled: `mean`, `cls`, `max`, `mean_sqrt_len_tokens`,
+    `weightedmean`, `lasttoken`, or a list of these, whose vectors are concatenated. null: as the
     checkpoint says, else `mean`."""
     normalize: bool | None = None
     """Scale vectors to length 1. null: as the checkpoint says, else true."""
     max_length: Annotated[int, Meta(ge=2)] | None = None
-    """Most tokens of a text; the rest is cut off. null: the limit of the checkpoint."""
+    """Most tokens of a text; longer texts are truncated. null: the limit of the checkpoint."""
     max_characters: Count = 100_000
     """Most characters of a text; longer ones are refused."""
     max_pass_tokens: Count = 4096

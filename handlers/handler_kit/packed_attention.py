@@ -1,8 +1,8 @@
-"""Attention over texts that lie end to end in one row, each text seeing only itself.
+"""Attention over several texts in one row, each of which attends only to itself.
 
-Padding a batch to its longest text makes the model work on nothing; a packed row has no padding.
-transformers lets a model's attention be replaced by name: ours cuts the row into its texts.
-Neighbouring texts of the same length share one call.
+Padding a batch to its longest text wastes work; a packed row has no padding.  transformers allows
+replacing a model's attention by name: this one splits the row into its texts.  Adjacent texts of
+equal length share one call.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-# What a model may ask of its attention that depends on places in the row.
+# Arguments of attention that depend on positions in the row.
 REFUSED = ("position_bias", "sliding_window", "softcap", "s_aux")
 
 
 class EqualLengths(NamedTuple):
-    """*texts* neighbours of *tokens* tokens each."""
+    """*texts* adjacent texts of *tokens* tokens each."""
 
     texts: int
     tokens: int
 
 
 class CannotPack(RuntimeError):
-    """The model's attention is not plain attention, so its texts cannot share a row."""
+    """The model needs more than plain attention, so its texts cannot share a row."""
 
 
 def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
@@ -36,8 +36,8 @@ def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
 class PackedAttention:
     """An attention function for transformers' AttentionInterface, for one model.
 
-    The runs are set for a pass instead of being passed through the model: not every model hands on
-    arguments that it does not know, and a compiled one would be recompiled for every mixture.
+    The runs are set before a pass, not passed through the model: not every model forwards unknown
+    arguments, and a compiled one would be recompiled for every mixture of lengths.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class PackedAttention:
 
     @contextmanager
     def packing(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Declare that, within this context, the row holds texts of *lengths* tokens, in order."""
+        """Declare that within this context the row has texts of *lengths* tokens, in order."""
         self._runs = runs_of(lengths)
         try:
             yield
@@ -65,7 +65,7 @@ class PackedAttention:
     ) -> tuple[torch.Tensor, None]:
         """Attend: query, key and value [1, heads, tokens, size] to [1, tokens, heads, size].
 
-        Raises CannotPack where a model asks for more than plain attention.
+        Raises CannotPack if the model needs more than plain attention.
         """
         asked = [name for name in REFUSED if kwargs.get(name) is not None]
         if attention_mask is not None or asked:

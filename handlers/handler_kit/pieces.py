@@ -1,6 +1,6 @@
-"""Parts of answers that leave while the rest is still being made.
+"""Parts of answers that are sent while the rest is still being computed.
 
-They go out as TorchServe's intermediate answers, before the answer to the job.  Each is a frame:
+They are TorchServe's intermediate answers, sent before the answer to the job.  Each is a frame:
 ``\\x00PCE``, the length of what follows as an unsigned 32-bit big-endian number, and a list of
 `TextPiece` as JSON.  `sidecar.scheduling.writing_job` reads them.
 """
@@ -19,9 +19,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TextPiece(msgspec.Struct, frozen=True, array_like=True):
-    """The next part of the text that answers the item *id*; *at* characters stand before it.
+    """The next part of the text that answers the item *id*, after *at* characters.
 
-    *answer* is the item's whole answer, where that is complete before the job is.
+    *answer* is the item's whole answer, if it is complete before the job is.
     """
 
     id: str
@@ -31,18 +31,18 @@ class TextPiece(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PieceSender:
-    """Gathers pieces of one job's answers, and sends those of a step together."""
+    """Gathers pieces of a job's answers, and sends those of a step together."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
         self._pieces: list[TextPiece] = []
 
     def add(self, piece: TextPiece) -> None:
-        """Have *piece* leave with the next `send`."""
+        """Add *piece* to the next `send`."""
         self._pieces.append(piece)
 
     def send(self) -> None:
-        """Send what was added, if anything was."""
+        """Send the pieces added since the last call, if there are any."""
         if not self._pieces:
             return
         frame = _encode(self._pieces)

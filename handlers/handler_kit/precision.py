@@ -1,4 +1,4 @@
-"""Which lower precisions may pay, and how close to fp32 they must come."""
+"""Which lower precisions may be faster, and how close to fp32 they must be."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -11,10 +11,10 @@ from handler_kit.errors import LoadError
 
 Compared = Literal["numbers", "vectors", "logits"]
 
-MAX_DISTANCE = 0.05  # between two answers of numbers, as a part of the one in fp32
+MAX_DISTANCE = 0.05  # between two answers of numbers, relative to the one in fp32
 MIN_VECTOR_COSINE = 0.999
 MIN_LOGITS_COSINE = 0.99
-MAX_SCORE_CHANGE = 0.05  # of any probability that logits come to
+MAX_SCORE_CHANGE = 0.05  # of any probability computed from logits
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
@@ -23,11 +23,11 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class PrecisionCheck(msgspec.Struct, frozen=True):
-    """How close the lowered model comes to fp32, for the worst of all samples.
+    """How close the lowered model is to fp32, for the worst of all samples.
 
-    *score_change* is how far a probability moved, for models whose outputs are logits.  It and
-    *cosine* are None where nothing could be compared.  *speedup* is how many times as fast as in
-    fp32 it is, None where that was not measured.
+    *score_change* is the largest change of a probability, for models whose outputs are logits.  It
+    and *cosine* are None if nothing could be compared.  *speedup* is the speed relative to fp32,
+    None if it was not measured.
     """
 
     precision: Precision
@@ -40,12 +40,12 @@ class PrecisionCheck(msgspec.Struct, frozen=True):
 def precisions_to_try(
     config: HandlerConfig, device: torch.device, possible: Collection[Precision], kind: Compared
 ) -> tuple[Precision, ...]:
-    """Return the lower precisions that *config* asks for, or for "auto" those that may pay.
+    """Return the lower precision that *config* names, or for "auto" those that may be faster.
 
-    On a CPU these are the ones that its instructions are made for, and on a GPU one half precision.
-    Where a model's answers are of *kind* "numbers", only its user knows how exact they must be: on
-    a CPU they are not rounded unless that is asked for.  Raises LoadError for a precision that is
-    not *possible* with the handler, or not on *device*.
+    On a CPU these are the ones that it has instructions for, and on a GPU one half precision.  If
+    a model's answers are of *kind* "numbers", only its user knows how exact they must be, so on a
+    CPU "auto" keeps fp32.  Raises LoadError for a precision that is not *possible* with the
+    handler, or not on *device*.
     """
     on_cpu = device.type == "cpu"
     asked = config.precision
@@ -55,11 +55,11 @@ def precisions_to_try(
                 f"precision: expected one of: {', '.join(sorted(possible))}; got {asked}"
             )
         if asked == "int8" and not (on_cpu and "int8" in processor_precisions()):
-            raise LoadError("precision: int8 needs a CPU with AVX-512 VNNI, and the model on it")
+            raise LoadError("precision: int8 requires the model to run on a CPU with AVX-512 VNNI")
         return () if asked == "fp32" else (asked,)
     if on_cpu:
         may_pay = () if kind == "numbers" else processor_precisions()
-        if config.compile == "on":  # no compiler knows the kernels of int8
+        if config.compile == "on":  # no compiler supports the int8 kernels
             possible = set(possible) - {"int8"}
     elif device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         may_pay = ("bf16",)
@@ -72,7 +72,7 @@ def processor_precisions() -> tuple[Precision, ...]:
     """Return the lowered precisions that this processor has instructions for."""
     has = torch.cpu.get_capabilities()
     found: list[Precision] = []
-    if has.get("avx512_vnni"):  # without it the kernel's sums overflow
+    if has.get("avx512_vnni"):  # without it, the kernel's sums overflow
         found.append("int8")
     if any(has.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")):  # the last one: Arm
         found.append("bf16")
@@ -87,9 +87,9 @@ def check_precision(
 ) -> PrecisionCheck:
     """Compare the outputs of a lowered model with those in fp32, sample by sample.
 
-    One sample that went wrong must not hide among others that did not, nor a best score that fell
-    among a thousand labels that stayed where they were.  So numbers must lie within MAX_DISTANCE,
-    each vector must point the same way, and no probability may move far.
+    One wrong sample must not be averaged out by others, nor one changed score by a thousand labels
+    that did not change.  Therefore numbers must lie within MAX_DISTANCE, each vector must have the
+    same direction, and no probability may change by more than MAX_SCORE_CHANGE.
     """
     pairs = list(zip(reference, lowered, strict=False))
     alike = len(reference) == len(lowered) and all(a.shape == b.shape for a, b in pairs)
@@ -103,7 +103,7 @@ def check_precision(
     elif kind == "logits" and all(a.shape[-1] > 1 for a, _ in pairs):
         change = max((_score_change(a, b) for a, b in pairs), default=0.0)
         passed = cosine >= MIN_LOGITS_COSINE and change <= MAX_SCORE_CHANGE
-    else:  # one logit is the number itself
+    else:  # a single logit is the number itself
         passed = all(_distance(a, b) <= MAX_DISTANCE for a, b in pairs)
     rounded = None if change is None else round(change, 6)
     return PrecisionCheck(precision, round(cosine, 6), passed=passed, score_change=rounded)
@@ -115,7 +115,7 @@ def _score_change(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def _distance(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Return how far *second* is from *first*, relative to *first*'s length; 0.0 for two zeros."""
+    """Return the distance of *second* from *first*, relative to *first*; 0.0 for two zeros."""
     length, distance = float(first.norm()), float((first - second).norm())
     return distance / length if length else distance
 

@@ -1,8 +1,8 @@
-"""TorchServe's rows: what a handler is given, and what it returns.
+"""Reads and writes TorchServe's rows: what a handler is given, and what it returns.
 
-A row is a dict with the request's body under ``body``, or under ``data`` if it came as a form.  The
-body is a job of many items, or one plain input as TorchServe left it: bytes, text, or JSON that it
-has parsed already.
+A row is a dict with the request's body under ``body``, or under ``data`` if it was a form.  The
+body is a job of many items, or one plain input as TorchServe passes it: bytes, text, or parsed
+JSON.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from handler_kit.job import (
 )
 from handler_kit.wav import write_wav
 
-HEADER_ALLOWANCE = 512  # bytes of an item's header in the answer, besides its id
+HEADER_ALLOWANCE = 512  # bytes of an item's header in the answer, without its id
 
 
 class Context(Protocol):
@@ -45,7 +45,7 @@ class Context(Protocol):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One row's items; *refusal* says why it has none."""
+    """The items of a row.  If it has none, *refusal* says why."""
 
     items: list[Item]
     is_job: bool = False
@@ -53,9 +53,9 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def read_row(row: dict[str, Any], plain_type: str = "json") -> Request:
-    """Return the items of *row*; a body that is not a job is one item of *plain_type*.
+    """Return the items of *row*.  A body that is not a job is one item of *plain_type*.
 
-    Never raises: what cannot be read becomes a refused request.
+    Never raises: a row that cannot be read becomes a refused request.
     """
     content = row.get("body", row.get("data"))
     if content is None:
@@ -78,7 +78,7 @@ def write_row(
     run_by: RunBy,
     timings: Timings,
 ) -> bytes:
-    """Return the body of row *idx*; its status and content type are set in *context*."""
+    """Return the body of row *idx*, and set its status and content type in *context*."""
     if request.is_job:
         context.set_response_content_type(idx, CONTENT_TYPE)
         return write_answer(request.items, answers, run_by, timings)
@@ -95,19 +95,19 @@ def write_row(
 
 
 def refuse_row(context: Context, idx: int, status: int, error: str) -> bytes:
-    """Return the body of row *idx* where the whole row failed."""
+    """Return the body of row *idx*, which failed as a whole."""
     context.set_response_status(code=status, phrase=HTTPStatus(status).phrase, idx=idx)
     context.set_response_content_type(idx, "application/json")
     return msgspec.json.encode({"error": error})
 
 
 def sender(item: Item) -> str:
-    """Return whose *item* is, for the log: ids that the sidecar has made or checked."""
+    """Return the ids of *item*'s request for the log.  The sidecar has created or checked them."""
     return f"request {item.request_id}, traceparent {item.traceparent}"
 
 
 def failed(error: ItemError, forward_pass: int = 0) -> Answer:
-    """Return the answer of an item that failed with *error*."""
+    """Return the answer to an item that failed with *error*."""
     return Answer(
         status=error.status,
         error=error.sentence,
@@ -119,10 +119,9 @@ def failed(error: ItemError, forward_pass: int = 0) -> Answer:
 
 
 def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -> list[Answer]:
-    """Return *answers* of one row, with those replaced that would exceed *limit* bytes in total.
+    """Return the *answers* of a row, with errors for those beyond *limit* bytes in total.
 
-    They are taken in order: an answer that no longer fits becomes an error, and a smaller one after
-    it may still fit.
+    In order, each answer that does not fit any more is replaced; a smaller one after it may fit.
     """
     used = sum(len(item.id) + HEADER_ALLOWANCE for item in items)
     kept = []
@@ -137,7 +136,7 @@ def within_limit(items: Sequence[Item], answers: Sequence[Answer], limit: int) -
 
 
 def _from_form(row: dict[str, Any], content: object) -> object:
-    """Return a form's text field parsed if it holds JSON; text under ``body`` stays as it is."""
+    """Return a form's text field, parsed if it is JSON.  Text under ``body`` is kept."""
     if "body" in row or not isinstance(content, str):
         return content
     try:

@@ -1,4 +1,4 @@
-"""Random numbers from a seed, for networks that draw from torch's own generators."""
+"""Random numbers from a seed, for networks that use torch's generators."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let torch draw from *seed* on within this context, and restore its generators afterwards."""
+    """Seed torch's generators with *seed* within this context, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)

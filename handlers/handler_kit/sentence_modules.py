@@ -1,7 +1,7 @@
-"""What sentence-transformers does after the transformer: pooling, dense layers, norms.
+"""The modules of sentence-transformers that follow a transformer: pooling, dense layers, norms.
 
-A checkpoint's ``modules.json`` lists its modules, and each has a folder with its settings. Leaving
-out a module or a setting would change the vectors, so what is not supported is refused by name.
+A checkpoint's ``modules.json`` lists its modules, each of which has a folder with its settings.
+Ignoring a module or a setting would change the vectors, so those not supported are refused by name.
 """
 
 import json
@@ -18,7 +18,7 @@ from handler_kit.errors import LoadError
 from handler_kit.text_batching import Hidden, pool
 
 OURS = "sentence_transformers."
-POOLING = {  # by the key in 1_Pooling/config.json, in the order in which they are put together
+POOLING = {  # by the key in 1_Pooling/config.json, in the order in which they are concatenated
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -33,17 +33,17 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Embedded(NamedTuple):
-    """The vectors of some texts, [texts, numbers], and how many tokens of each were read."""
+    """The vectors of some texts, [texts, numbers], and the number of tokens read of each."""
 
     vectors: torch.Tensor
     tokens: Sequence[int]
 
 
 class SentenceModules(NamedTuple):
-    """The way from a transformer's states to vectors.
+    """Turns a transformer's states into vectors.
 
-    *folder* holds the transformer; *prompts* are texts, by name, that are put before others;
-    *prompt* is put before every text for which the client asks for none.
+    *folder* contains the transformer.  *prompts* are prefixes for texts, by name; *prompt* is the
+    prefix of texts for which the client names none.
     """
 
     folder: Path
@@ -65,9 +65,9 @@ class SentenceModules(NamedTuple):
 def read_modules(
     folder: Path, device: torch.device, poolings: tuple[str, ...] | None, *, normal: bool | None
 ) -> SentenceModules:
-    """Return what *folder* says, or mean pooling and a norm where it says nothing.
+    """Return the modules in *folder*, or mean pooling and a norm if it lists none.
 
-    *poolings* and *normal*, where given, replace the checkpoint's own.  Raises LoadError.
+    *poolings* and *normal*, if given, replace those of the checkpoint.  Raises LoadError.
     """
     listed = _read(folder / "modules.json", list)
     if listed is None:
@@ -90,7 +90,7 @@ def read_modules(
             found = _followed(found, _dense(path, device))
         elif kind == "LayerNorm":
             found = _followed(found, _layer_norm(path, device))
-        elif kind != "Dropout":  # which does nothing but in training
+        elif kind != "Dropout":  # which has no effect in inference
             raise LoadError(f"modules.json: the module {kind} is not supported")
     if len(listed) < 2:
         raise LoadError("modules.json: a Pooling module is missing")
@@ -103,7 +103,7 @@ def _module(module: Any, folder: Path) -> tuple[str, Path]:
     """Return the module's kind and its folder.  Raises LoadError."""
     kind, path = (str(module.get(key, "")) for key in ("type", "path"))
     if not kind.startswith(OURS):
-        raise LoadError(f"modules.json: {kind} brings its own code, which is never run")
+        raise LoadError(f"modules.json: {kind} has its own code, which is never run")
     if Path(path).is_absolute() or ".." in Path(path).parts:
         raise LoadError(f"modules.json: path {path} is not a folder inside the model")
     return kind.rpartition(".")[2], folder / path
@@ -204,7 +204,7 @@ def _settings(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _read(path: Path, kind: type) -> Any:
-    """Return the JSON in *path*, which must be of *kind*; None if there is no such file."""
+    """Return the JSON in *path*, which must be of *kind*, or None if the file does not exist."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

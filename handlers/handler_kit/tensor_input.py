@@ -1,4 +1,4 @@
-"""Inputs of a tensor model: a JSON value becomes an array, and several become a batch."""
+"""The inputs of a tensor model: converts JSON values to arrays, and arrays to a batch."""
 
 import hashlib
 import math
@@ -17,15 +17,15 @@ from handler_kit.options import InputOptions
 Array = np.ndarray[Any, np.dtype[Any]]
 _LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS: dict[str, Any] = {
-    "float32": Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)],  # refuses NaN too
+    "float32": Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)],  # also refuses NaN
     "int64": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
 }
 
 
 class TensorInput:
-    """Turns JSON values into arrays of *rank* dimensions, as *options* say.
+    """Converts JSON values to arrays of *rank* dimensions, according to *options*.
 
-    NumPy makes a small array several times as fast as torch makes a tensor.
+    NumPy creates a small array several times as fast as torch creates a tensor.
     """
 
     def __init__(self, options: InputOptions, rank: int) -> None:
@@ -39,7 +39,7 @@ class TensorInput:
     def decode(self, value: object) -> Array:
         """Return *value* as an array of the options' shape.  Raises InvalidInput.
 
-        A bare number counts as a list of one; text is refused, or hashed where the options say so.
+        A number counts as a list of one.  Text is refused, or hashed if the options say so.
         """
         if isinstance(value, str):
             value = self._hashed(value)
@@ -58,12 +58,12 @@ class TensorInput:
 
     @property
     def wanted(self) -> str:
-        """What an input looks like, in words."""
+        """The form of an input, in words."""
         kind = "numbers" if self.options.dtype == "float32" else "integers"
         return f"{'lists of ' * (self.rank - 1)}a list of {kind}"
 
     def sample(self, seed: int) -> Array | None:
-        """Return an input that fits, or None where any shape is allowed and so none surely fits."""
+        """Return a valid input, or None if any shape is allowed, so that none is certain to be."""
         if self.options.shape is None:
             return None
         numbers = np.arange(seed, seed + math.prod(self.options.shape))
@@ -89,17 +89,17 @@ class TensorInput:
         return hash_text(text, self._length())
 
     def _length(self) -> int:
-        (length,) = self.options.shape or ()  # the options made sure of it
+        (length,) = self.options.shape or ()  # the options have checked this
         return length
 
 
 def stacked(arrays: Sequence[Array]) -> torch.Tensor:
-    """Return one tensor [n, …] made of n *arrays* of one shape."""
+    """Return one tensor [n, …] of n *arrays* of equal shape."""
     return torch.from_numpy(np.stack(arrays))
 
 
 def hash_text(text: str, count: int) -> list[float]:
-    """Return *count* numbers in [-1, 1) made from *text*, the same on every machine.
+    """Return *count* numbers in [-1, 1) derived from *text*, equal on every machine.
 
     The numbers are ``(n >> 8) / 2**23 - 1`` for the 32-bit big-endian numbers n of ``sha256(text +
     block)``, where block counts 0, 1, 2 … as 32-bit big-endian; a block gives eight n.

@@ -30,16 +30,16 @@ def load_tensor_model(
 
 
 def first_tensor(outputs: Any, count: int) -> torch.Tensor:
-    """Return the tensor [count, …] that a model answered, or the first one of a tuple.
+    """Return the tensor [count, …] that a model returned, or the first one of a tuple.
 
-    Raises LoadError, at warm-up, for a model that answers anything else.
+    Raises LoadError, at warm-up, for a model that returns anything else.
     """
     if isinstance(outputs, (tuple, list)) and outputs:
         outputs = outputs[0]
     if not isinstance(outputs, torch.Tensor):
-        raise LoadError(f"the model answers {type(outputs).__name__}, not a tensor")
+        raise LoadError(f"the model returns {type(outputs).__name__}, not a tensor")
     if outputs.dim() == 0 or outputs.shape[0] != count:
-        raise LoadError(f"the model answers {list(outputs.shape)} to a batch of {count}")
+        raise LoadError(f"the model returns {list(outputs.shape)} for a batch of {count}")
     return outputs
 
 
@@ -56,7 +56,7 @@ def _eager(folder: Path, options: TensorOptions, _: torch.device) -> torch.nn.Mo
 
 
 def _exported(folder: Path, options: TensorOptions, device: torch.device) -> torch.nn.Module:
-    """Load a torch.export program; tensors that it creates itself (`arange`) go to *device* too."""
+    """Load a torch.export program.  Tensors that it creates (`arange`) move to *device*, too."""
     program = torch.export.load(folder / str(options.program))
     _refuse_fixed_batch(program)
     if device.type != "cpu":
@@ -84,26 +84,26 @@ def _import(file: Path) -> ModuleType:
 
 
 def _refuse_fixed_device(program: Any, device: torch.device) -> None:
-    """Raise LoadError for a traced program that creates tensors on another device than *device*.
+    """Raise LoadError for a traced program that creates tensors on a device other than *device*.
 
-    Tracing writes the device of each such tensor into the program as a constant.  Nothing moves the
-    constant, and on another device the program fails at its first input.
+    Tracing stores the device of each such tensor in the program as a constant that cannot be moved,
+    so that on another device the program fails at its first input.
     """
-    graph = program.inlined_graph  # its nodes live as long as it does
+    graph = program.inlined_graph  # keeps its nodes alive
     for node in graph.findAllNodes("prim::Constant"):
         if node.output().type().kind() != "DeviceObjType":
             continue
         fixed = torch.device(node.s("value"))
         if fixed.type != device.type:
             raise LoadError(
-                f"the program makes tensors on {fixed}, where it was traced, and cannot run on "
+                f"the program creates tensors on {fixed}, where it was traced, and cannot run on "
                 f"{device}: script it (torch.jit.script), export it (torch.export), or set device "
                 f"to {fixed.type}"
             )
 
 
 def _refuse_fixed_batch(program: torch.export.ExportedProgram) -> None:
-    """Raise LoadError for a program whose batch size is a number; only a symbol can vary."""
+    """Raise LoadError for a program whose batch size is fixed: a number instead of a symbol."""
     inputs = program.graph_signature.user_inputs
     for node in program.graph.nodes:
         value = node.meta.get("val")

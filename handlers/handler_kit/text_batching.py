@@ -1,6 +1,6 @@
-"""Brings texts, as token ids, through a transformer in batches, packed or padded.
+"""Runs a transformer on batches of texts, as token ids, packed or padded.
 
-Both ways return the hidden states of each text's own tokens only, so that pooling is the same.
+Both forms return the hidden states of each text's own tokens only, so that pooling is the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,37 +12,37 @@ import torch
 from handler_kit.packed_attention import PackedAttention
 
 Tokens = Sequence[int]
-SHORTEST_FULL_PAD = 16  # texts up to this many tokens are padded to one length
+SHORTEST_FULL_PAD = 16  # texts of up to so many tokens are padded to one length
 
 
 class PassSize(NamedTuple):
-    """What one input brings into a pass: *rows* of *length* tokens."""
+    """The share of an input in a pass: *rows* of *length* tokens."""
 
     length: int
     rows: int = 1
 
 
 class Hidden(NamedTuple):
-    """The hidden states of several texts end to end, [tokens, size], and the texts' lengths."""
+    """The concatenated hidden states of several texts, [tokens, size], and the texts' lengths."""
 
     states: torch.Tensor
     lengths: torch.Tensor
 
 
 class Batching(Protocol):
-    """One way to bring texts of different lengths through the model together."""
+    """A way to process texts of different lengths in one pass."""
 
     name: str
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
-        """Return the places of texts that share a pass of at most *max_tokens*, shortest first."""
+        """Return the indices of the texts in each pass of at most *max_tokens*, shortest first."""
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
         """Run one forward pass."""
 
 
 class PackedBatching:
-    """All texts in one row without padding; positions start anew with each text."""
+    """All texts in one row without padding.  Positions restart with each text."""
 
     name = "packed"
 
@@ -51,7 +51,7 @@ class PackedBatching:
         self.first_position = first_position
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
-        """Cut where a pass is full."""
+        """Begin a new pass when one is full."""
         return cut([PassSize(len(text)) for text in texts], max_tokens, padded=False)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
@@ -68,7 +68,7 @@ class PackedBatching:
 
 
 class PaddedBatching:
-    """One row per text, padded to the longest, but no text to more than twice its length."""
+    """One row per text, padded to the longest; no text to more than twice its length."""
 
     name = "padded"
 
@@ -76,11 +76,11 @@ class PaddedBatching:
         self.pad_token = pad_token
 
     def groups(self, texts: Sequence[Tokens], max_tokens: int) -> list[list[int]]:
-        """Cut where a pass is full, padding included, or where padding would double a text."""
+        """Begin a new pass when one is full, with padding, or padding would double a text."""
         return cut([PassSize(len(text)) for text in texts], max_tokens, padded=True)
 
     def run(self, model: Any, texts: Sequence[Tokens], device: torch.device) -> Hidden:
-        """Run rows [texts, longest] with their mask."""
+        """Run rows [texts, longest] with a mask."""
         lengths = torch.tensor([len(text) for text in texts], device=device)
         longest = max(len(text) for text in texts)
         rows = [[*text, *[self.pad_token] * (longest - len(text))] for text in texts]
@@ -92,7 +92,7 @@ class PaddedBatching:
 
 
 def pool(hidden: Hidden, modes: Sequence[str]) -> torch.Tensor:
-    """Return one vector per text, float32 [texts, modes * size], as sentence-transformers does."""
+    """Return one vector per text, float32 [texts, modes * size], like sentence-transformers."""
     return torch.cat([_POOLS[mode](hidden) for mode in modes], dim=1)
 
 
@@ -110,7 +110,7 @@ def _pool_mean_sqrt(hidden: Hidden) -> torch.Tensor:
 
 
 def _pool_weighted(hidden: Hidden) -> torch.Tensor:
-    """Return the mean in which the first token counts once, the second twice and so on."""
+    """Return the mean in which the first token counts once, the second twice, and so on."""
     firsts = torch.repeat_interleave(hidden.lengths.cumsum(0) - hidden.lengths, hidden.lengths)
     weights = torch.arange(1, len(firsts) + 1, device=firsts.device) - firsts
     weighted = Hidden(hidden.states.float() * weights[:, None], hidden.lengths)
@@ -137,7 +137,7 @@ _POOLS: dict[str, Callable[[Hidden], torch.Tensor]] = {
 
 
 def cut(sizes: Sequence[PassSize], max_tokens: int, *, padded: bool) -> list[list[int]]:
-    """Return places of *sizes* in groups, shortest first; an input too long for any goes alone."""
+    """Return the indices of *sizes* in groups, shortest first.  One that is too long is alone."""
     return list(_groups(sizes, max_tokens, padded=padded))
 
 

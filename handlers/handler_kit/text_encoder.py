@@ -1,4 +1,4 @@
-"""A transformer that reads texts, from its archive's folder, and how its texts are batched."""
+"""A transformer for texts, loaded from a folder, and the choice of how to batch its texts."""
 
 import logging
 import math
@@ -26,9 +26,9 @@ from handler_kit.text_batching import Batching, Hidden, PackedBatching, PaddedBa
 log = logging.getLogger(__name__)
 
 MIN_COSINE = 0.9999
-MAX_DIFFERENCE = 1e-4  # of one hidden state, in fp32; layer norms keep them near 1
+MAX_DIFFERENCE = 1e-4  # of a hidden state in fp32; layer norms keep them near 1
 TIMED_RUNS = 3
-HALVED = {"t5", "mt5", "umt5"}  # of which the encoder alone reads texts
+HALVED = {"t5", "mt5", "umt5"}  # only their encoder is used
 
 
 def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
@@ -47,9 +47,9 @@ def load_encoder(folder: Path, device: torch.device) -> torch.nn.Module:
 
 
 def longest_text(asked: int | None, tokenizer: Any, model: Any) -> int:
-    """Return how many tokens one text may have; *asked* is what the options say.
+    """Return the largest number of tokens of a text.  *asked* is the value of the option.
 
-    Raises LoadError when that is more than the tokenizer or the model takes.
+    Raises LoadError if *asked* is more than the tokenizer or the model accepts.
     """
     positions = getattr(model.config, "max_position_embeddings", None)
     possible = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
@@ -61,20 +61,20 @@ def longest_text(asked: int | None, tokenizer: Any, model: Any) -> int:
 
 
 class KeptBatching(msgspec.Struct, frozen=True):
-    """A choice as it is kept: the *first_position* of packed texts, None where they are padded."""
+    """The stored choice: the *first_position* of packed texts, or None if texts are padded."""
 
     first_position: int | None
 
     @classmethod
     def of(cls, batching: Batching) -> "KeptBatching":
-        """Return what to keep of *batching*."""
+        """Return the form in which to store *batching*."""
         return cls(batching.first_position if isinstance(batching, PackedBatching) else None)
 
 
 class BatchingChoice:
-    """Decides at load, by trying, how *model* takes texts of different lengths.
+    """Decides at load, by trying, how to batch texts of different lengths for *model*.
 
-    *compiled* says that torch.compile may follow: it must leave our attention alone.
+    *compiled* says that torch.compile may follow, which must not compile our attention.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class BatchingChoice:
         self.pad_token = pad_token
         self.device = device
         self.compiled = compiled
-        self.own_attention = model.config._attn_implementation  # noqa: SLF001 - has no other name
+        self.own_attention = model.config._attn_implementation  # noqa: SLF001 - there is no public name
 
     def choose(self, wanted: str, samples: Sequence[Tokens], *, timed: bool) -> Batching:
-        """Return packed batching where it changes no result and, if *timed*, is faster.
+        """Return packed batching if it does not change results and, if *timed*, is faster.
 
-        Otherwise padded.  Raises LoadError when *wanted* is "packed" and the model cannot pack.
+        Otherwise padded batching.  Raises LoadError if *wanted* is "packed" and packing fails.
         """
         padded = PaddedBatching(self.pad_token)
         if wanted == "padded":
@@ -109,13 +109,13 @@ class BatchingChoice:
         return padded
 
     def repeat(self, kept: KeptBatching) -> Batching:
-        """Return the batching that `choose` returned for the same model before."""
+        """Return the batching that an earlier `choose` returned for the same model."""
         if kept.first_position is None:
             return PaddedBatching(self.pad_token)
         return PackedBatching(self._attend_packed(), kept.first_position)
 
     def _attend_packed(self) -> PackedAttention:
-        """Give the model an attention that takes packed texts."""
+        """Replace the model's attention by one for packed texts."""
         attention = PackedAttention()
         attend: Callable[..., Any] = attention.__call__
         if self.compiled:
@@ -125,9 +125,9 @@ class BatchingChoice:
         return attention
 
     def _find_packed(self, samples: Sequence[Tokens], expected: Hidden) -> PackedBatching | None:
-        """Return a packing that answers as *expected*; its positions count from 0 or after the pad.
+        """Return a packing with the *expected* results.  Positions start at 0 or after the pad.
 
-        Positions that the model lacks are not tried: on a GPU they would break the device.
+        Positions that the model does not have are not tried: on a GPU they would break the device.
         """
         attention = self._attend_packed()
         longest = max(len(text) for text in samples)
@@ -143,7 +143,7 @@ class BatchingChoice:
     def _is_equal(self, packed: Batching, samples: Sequence[Tokens], expected: Hidden) -> bool:
         try:
             states = packed.run(self.model, samples, self.device).states
-        except Exception as exc:  # noqa: BLE001 - whatever it is, this model cannot
+        except Exception as exc:  # noqa: BLE001 - any error means that this model cannot
             log.info("texts cannot be packed: %s", exc)
             return False
         return (
@@ -152,7 +152,7 @@ class BatchingChoice:
         )
 
     def seconds_for(self, batching: Batching, samples: Sequence[Tokens]) -> float:
-        """Return the seconds of the quickest of a few runs."""
+        """Return the time of the fastest of a few runs, in seconds."""
         durations = []
         for _ in range(TIMED_RUNS):
             started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Texts as inputs: how they are decoded, and texts to try a model with."""
+"""Texts as inputs: decoding them, and sample texts."""
 
 from itertools import cycle, islice
 from typing import Any
@@ -40,7 +40,7 @@ def read_text(
 
 
 def check_text(text: str, max_characters: int) -> None:
-    """Raise InvalidInput for a text of more than *max_characters*, or one not valid Unicode."""
+    """Raise InvalidInput for a text of more than *max_characters*, or not valid Unicode."""
     if len(text) > max_characters:
         raise InvalidInput(
             f"The text has {len(text)} characters; at most {max_characters} are allowed"
@@ -48,17 +48,17 @@ def check_text(text: str, max_characters: int) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        raise InvalidInput("The text holds an unpaired surrogate") from exc
+        raise InvalidInput("The text contains an unpaired surrogate") from exc
 
 
 def sample_texts(count: int) -> list[str]:
-    """Return *count* texts of mixed lengths, no two neighbours of the same length."""
+    """Return *count* texts of mixed lengths, adjacent ones never of equal length."""
     lengths = islice(cycle(_SAMPLE_WORDS), count)
     return [_text(words, start) for start, words in enumerate(lengths)]
 
 
 def check_texts() -> list[str]:
-    """Return texts that expose a model which minds its place in a row: short, equal and longest."""
+    """Return texts that reveal whether a model depends on positions: short, equal and longest."""
     return [*sample_texts(len(_SAMPLE_WORDS)), _text(_LONGEST_WORDS, 0)]
 
 

@@ -1,4 +1,4 @@
-"""How many threads a worker uses: its share of the cores it may have, and one where more hurt."""
+"""How many threads a worker uses: its share of the available cores, or one if that is faster."""
 
 import os
 import time
@@ -15,26 +15,26 @@ Made = TypeVar("Made")
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
-SMALL_SECONDS = 0.002  # what one thread does in this time is not worth sharing
+SMALL_SECONDS = 0.002  # work that takes one thread less than this is not worth sharing
 TIMED_RUNS = 4
-CLEARLY = 25  # times as long as small work: no second run is needed
+CLEARLY = 25  # if a run takes so many times longer than small work, no second run is needed
 
 
 def limit_threads(workers: int) -> int:
-    """Give torch this worker's share of the cores; return how many threads that is."""
+    """Limit torch to this worker's share of the cores.  Return the number of threads."""
     threads = max(1, usable_cores() // workers)
     torch.set_num_threads(threads)
-    with suppress(RuntimeError):  # can be set only once in a process
+    with suppress(RuntimeError):  # can be set only once per process
         torch.set_num_interop_threads(1)
     return threads
 
 
 def keep_useful_threads(run: Callable[[], object], threads: int) -> int:
-    """Go down to one thread where *run* is small work even for one; return how many are kept.
+    """Use one thread if *run* is small work even for one.  Return the number of threads in use.
 
     Small work gains nothing from more threads, which wait for each other on cores that TorchServe
-    and the sidecar need: a job of six inputs was measured to take four times as long with two.
-    Comparing both speeds instead would depend on what else runs at that moment.
+    and the sidecar need: with two, a job of six inputs took four times as long.  Comparing both
+    speeds would depend on whatever else is running at that moment.
     """
     if threads == 1 or _best_seconds(run, 1) < SMALL_SECONDS:
         torch.set_num_threads(1)
@@ -45,12 +45,12 @@ def keep_useful_threads(run: Callable[[], object], threads: int) -> int:
 
 @contextmanager
 def one_thread(*, only_if: bool = True) -> Iterator[None]:
-    """Use one thread within this context if *only_if*; afterwards as many as before.
+    """Use one thread within this context if *only_if*, and as many as before afterwards.
 
-    For work in steps too short to share.  Measured on two cores with the decoder of Whisper
-    tiny.en, and likewise with hibari's network: a second thread saves a tenth to a quarter of the
-    time, but makes it eight times slower when something else takes a core, since the threads wait
-    for each other at each of many short steps.
+    For work in steps too short to share.  On two cores, with the decoder of Whisper tiny.en and
+    with hibari's network, a second thread saves a tenth to a quarter of the time, but makes it
+    eight times slower while another process uses a core, since the threads wait for each other at
+    each of many short steps.
     """
     threads = torch.get_num_threads()
     if threads == 1 or not only_if:
@@ -76,10 +76,10 @@ def _best_seconds(run: Callable[[], object], threads: int) -> float:
 
 
 def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:
-    """Return what *work* makes of each of *given*, in order; as many at once as torch has threads.
+    """Return *work* applied to each of *given*, in order; as many at once as torch has threads.
 
-    Each runs on one thread alone, so that none waits for another: unlike the threads inside an
-    operation they lose nothing when something else takes a core.
+    Each runs on a single thread, so that none waits for another.  Unlike the threads within an
+    operation, they are not slowed down by another process that uses a core.
     """
     threads = min(torch.get_num_threads(), len(given))
     if threads <= 1:
@@ -87,7 +87,7 @@ def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) ->
             return [work(each) for each in given]
 
     def inferred(each: Given) -> Made:
-        with torch.inference_mode():  # holds for a thread
+        with torch.inference_mode():  # applies per thread
             return work(each)
 
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -95,14 +95,14 @@ def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) ->
 
 
 def usable_cores(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
-    """Return how many cores this process may run on and, in a container, may use up."""
+    """Return the number of cores that this process may use, considering limits of containers."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min([cores, *_quotas(cgroups, own_cgroup)]))
 
 
 def parse_cpu_max(text: str) -> int | None:
-    """Return the whole cores that a cgroup v2 ``cpu.max`` allows; None for no limit.
+    """Return the number of whole cores that a cgroup v2 ``cpu.max`` allows; None for no limit.
 
     "150000 100000" is one core: a quota and a period in microseconds.
     """
@@ -113,7 +113,7 @@ def parse_cpu_max(text: str) -> int | None:
 
 
 def _quotas(cgroups: Path, own_cgroup: Path) -> list[int]:
-    """Return the limits of this process's cgroup and of those around it."""
+    """Return the limits of this process's cgroup and of its ancestors."""
     folder = cgroups
     with suppress(OSError):
         for line in own_cgroup.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""WAV files and 16-bit PCM, for callers that use TorchServe without the sidecar."""
+"""WAV files and 16-bit PCM, for clients that use TorchServe without the sidecar."""
 
 import io
 import wave
@@ -12,7 +12,7 @@ from handler_kit.errors import InvalidInput
 Samples = np.ndarray[Any, np.dtype[np.float32]]  # mono, −1 to 1
 
 FULL_SCALE = 32768  # of 16-bit samples
-MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; what claims less would grow when it is resampled
+MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz; lower rates would grow too much when resampled
 
 
 def from_pcm(pcm: bytes) -> Samples:
@@ -23,7 +23,7 @@ def from_pcm(pcm: bytes) -> Samples:
 
 
 def to_pcm(samples: Samples) -> bytes:
-    """Return *samples* as signed 16-bit little-endian; what is beyond full scale is clipped."""
+    """Return *samples* as signed 16-bit little-endian, clipped at full scale."""
     scaled = np.round(samples * FULL_SCALE)
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
 

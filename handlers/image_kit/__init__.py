@@ -1,7 +1,7 @@
-"""Pictures for networks: read, bounded, turned upright, and classified.
+"""The modules of the image handler: reading pictures and classifying them.
 
-picture         bytes to an RGB picture, with Pillow
-parameters      what a request may say beside its picture
-classification  a picture on its way through the network, and the labels that come out
-options         what ``handler_options`` may say
+picture         turns bytes into an upright RGB picture of limited size, with Pillow
+parameters      a client's parameters
+classification  the inputs and outputs of the network
+options         the ``handler_options``
 """

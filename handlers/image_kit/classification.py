@@ -1,4 +1,4 @@
-"""A picture on its way through a classifier, and the labels that come out."""
+"""The inputs of a classifier, its outputs, and the labels to answer."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,21 +10,21 @@ from image_kit.parameters import ImageParameters
 
 
 class PreparedImage(NamedTuple):
-    """One picture as the network takes it, [3, height, width], and what was asked of it."""
+    """A picture prepared for the network, [3, height, width], and its parameters."""
 
     pixels: torch.Tensor
     parameters: ImageParameters
 
 
 class ImageScores(NamedTuple):
-    """The probabilities of one pass, [pictures, labels], and what was asked of each picture."""
+    """The probabilities of a pass, [pictures, labels], and the parameters of each picture."""
 
     probabilities: torch.Tensor
     parameters: list[ImageParameters]
 
 
 class Label(msgspec.Struct):
-    """A label and its probability, 0 to 1; all labels of a checkpoint add up to 1."""
+    """A label and its probability, 0 to 1.  Those of all labels add up to 1."""
 
     label: str
     score: float

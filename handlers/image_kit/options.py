@@ -1,13 +1,13 @@
-"""What ``handler_options`` may say of an image model."""
+"""The ``handler_options`` of the image handler."""
 
 from handler_kit.options import Count, HandlerOptions
 
 
 class ImageOptions(HandlerOptions, frozen=True, kw_only=True):
-    """The largest picture that is read, and how many share a pass.
+    """The limits of a picture, and how many pictures share a pass.
 
-    *max_aspect* bounds the ratio of a picture's sides: processors scale the shorter side to what
-    the network takes, so that a long thin picture would become a huge one.
+    *max_aspect* limits the ratio of a picture's sides: image processors scale the shorter side to
+    the network's size, so that a long thin picture would become huge.
     """
 
     max_bytes: Count = 20_000_000

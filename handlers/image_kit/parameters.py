@@ -1,4 +1,4 @@
-"""What a request may say beside its picture."""
+"""A client's parameters of a picture."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from handler_kit.errors import InvalidInput
 
 
 class ImageParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """*top_k*: how many labels are answered."""
+    """*top_k* is the number of labels in the answer."""
 
     top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
 
@@ -22,7 +22,7 @@ class ImageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse_input(value: object, parameters: dict[str, Any]) -> tuple[str, ImageParameters]:
-    """Return the picture's text and the parameters.  Raises InvalidInput naming what is wrong."""
+    """Return the picture's base64 and the parameters.  Raises InvalidInput."""
     if isinstance(value, dict):
         try:
             given = msgspec.convert(value, ImageBody)
@@ -35,7 +35,7 @@ def parse_input(value: object, parameters: dict[str, Any]) -> tuple[str, ImagePa
 
 
 def parse_parameters(parameters: dict[str, Any]) -> ImageParameters:
-    """Return the parameters.  Raises InvalidInput naming the one that is wrong."""
+    """Return the parameters.  Raises InvalidInput naming the invalid one."""
     try:
         return msgspec.convert(parameters, ImageParameters)
     except msgspec.ValidationError as exc:

@@ -1,6 +1,6 @@
-"""Bytes to a picture: only in certain formats, and with no more pixels than are allowed.
+"""Decodes pictures of certain formats, with at most the allowed number of pixels.
 
-A picture's header tells its size, so one that would fill the memory is refused before any of it is
+The size is read from a picture's header, so that one that is too large is refused before it is
 decoded.  Pillow never opens a path or an address here.
 """
 
@@ -19,7 +19,7 @@ from image_kit.options import ImageOptions
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 WHITE_16: Final = 65535
-ORIENTATION: Final = 0x0112  # EXIF's tag for how the camera was held
+ORIENTATION: Final = 0x0112  # EXIF's tag for the orientation of the camera
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,11 +32,11 @@ TURNS: Final = {
 
 
 _DATA_URI = re.compile(r"data:image/[^,]*;base64", re.IGNORECASE)
-_WITHOUT_BLANKS = str.maketrans("-_", "+/", " \t\r\n")  # the alphabet of addresses is taken too
+_WITHOUT_BLANKS = str.maketrans("-_", "+/", " \t\r\n")  # the URL-safe alphabet is also accepted
 
 
 def decode_base64(text: str, max_bytes: int) -> bytes:
-    """Return the bytes of base64, or of a data URI that holds it; line breaks are ignored.
+    """Return the bytes of base64, or of a data URI with base64.  White space is ignored.
 
     Raises InvalidInput.
     """
@@ -50,18 +50,18 @@ def decode_base64(text: str, max_bytes: int) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise InvalidInput("The picture must be base64, or a data URI that holds it") from exc
+        raise InvalidInput("The picture must be in base64, or in a data URI with base64") from exc
 
 
 def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
-    """Return the first frame, upright, in RGB; transparency becomes black.
+    """Return the first frame, upright, in RGB.  Transparency becomes black.
 
     Raises InvalidInput.
     """
     if len(data) > options.max_bytes:
         raise InvalidInput(f"The picture has more than {options.max_bytes} bytes")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own limit is a warning; ours is below
+        warnings.simplefilter("ignore")  # Pillow warns at its own limit; ours follows
         try:
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_size(picture, options)
@@ -69,7 +69,7 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
             return _in_rgb(_upright(picture))
         except (InvalidInput, MemoryError):
             raise
-        except Image.DecompressionBombError as exc:  # Pillow's own limit, where ours is not asked
+        except Image.DecompressionBombError as exc:  # Pillow's own limit, where ours is not applied
             raise InvalidInput(f"The picture has more than {options.max_pixels} pixels") from exc
         except UnidentifiedImageError as exc:
             raise InvalidInput(
@@ -80,10 +80,10 @@ def read_picture(data: bytes, options: ImageOptions) -> Image.Image:
 
 
 def _in_rgb(picture: Image.Image) -> Image.Image:
-    """Return *picture* on black, with its brightness kept, however many bits it has.
+    """Return *picture* in RGB on black, scaled from any number of bits to 8.
 
-    Pillow's own conversion clips whatever exceeds 8 bits, and shows what an editor left in
-    transparent places.
+    Pillow's own conversion clips values beyond 8 bits, and shows the hidden colours of transparent
+    pixels.
     """
     if picture.mode.partition(";")[0] == "I":
         picture = _in_8_bits(picture)
@@ -95,11 +95,11 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:
-    """Return grey of 16 bits, which some versions of Pillow give as 32, in 8 bits."""
+    """Return 16-bit grey, which some versions of Pillow represent with 32 bits, in 8 bits."""
     levels = np.asarray(picture)
     transparent = picture.info.get("transparency")
     grey = Image.fromarray((levels.clip(0, WHITE_16) >> 8).astype(np.uint8))
-    if isinstance(transparent, int):  # the level that counts as transparent
+    if isinstance(transparent, int):  # the grey level that counts as transparent
         grey.putalpha(Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
     return grey
 
@@ -116,9 +116,9 @@ def _check_size(picture: Image.Image, options: ImageOptions) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Return *picture* upright, as the camera was held; unreadable EXIF is ignored."""
+    """Return *picture* turned upright according to its EXIF.  Unreadable EXIF is ignored."""
     try:
         turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - any, from damaged EXIF
+    except Exception:  # noqa: BLE001 - damaged EXIF may raise anything
         turn = None
     return picture if turn is None else picture.transpose(turn)

@@ -1,37 +1,37 @@
-"""What the text handler works with.  A text's way through it:
+"""The modules of the text handler.  A text passes through these steps:
 
     task.read (tokens, parameters) -> task.plan -> task.run (network) -> an answer for each
 
-task                      what the handler asks of a task, and which one the options name
-options                   what ``handler_options`` may say
-parameters                what a client may ask with a text
+task                      the interface of a task, and loading the one named by the options
+options                   the ``handler_options``
+parameters                a client's parameters that several tasks share
 checkpoint                loads network and tokenizer
-head                      which checkpoints fit a task
-token_rows                texts as rows of tokens, and several of one length for a pass
+head                      which checkpoints suit a task
+token_rows                texts as rows of tokens, padded for a pass
 
 Tasks that read a text with one pass of the network:
 
-reading_task              what they have in common
+reading_task              their base class
 text_classification       labels for the whole text
 token_classification      labels for its words
-fill_mask                 what its blank may hold
-zero_shot_classification  labels that the client brings
+fill_mask                 tokens for its mask
+zero_shot_classification  labels that the client provides
 text_ranking              how well a document answers a query
 scores                    scores as answers
 
 Tasks that write a text token by token:
 
-writing_task              what they have in common
-generation_settings       what the client asks, completed by what the checkpoint says
-text_generation           goes on with the text
-text2text_generation      makes another text of it
+writing_task              their base class
+generation_settings       the client's parameters, with the checkpoint's values as defaults
+text_generation           continues the text
+text2text_generation      turns it into another text
 
-Completions, which leave token by token (OpenAI's API):
+Completions, which are sent token by token (OpenAI's API):
 
-completion_order          what is asked of one, and what comes of a turn
-completion                writes several of them for a turn
-token_choice              which token comes next
-written_text              tokens as text, as far as it is certain to stay
+completion_order          the request for a completion, and the result of a turn
+completion                writes several of them in a turn
+token_choice              chooses the next token
+written_text              turns tokens into text, as far as it is final
 
-A copy of this folder lies in the archives of the handler, so nothing here imports the sidecar.
+A copy of this folder is in the archives of the handler, so nothing here imports the sidecar.
 """

@@ -1,4 +1,4 @@
-"""A text checkpoint: network, tokenizer, and how long a text it takes."""
+"""A text checkpoint: network, tokenizer, and the longest text that it accepts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from text_kit.options import TextOptions
 
 
 class TextCheckpoint(NamedTuple):
-    """A network and its tokenizer; no text of more than *longest* tokens can be run."""
+    """A network and its tokenizer.  A text can have at most *longest* tokens."""
 
     network: Any
     tokenizer: Any
@@ -23,14 +23,14 @@ class TextCheckpoint(NamedTuple):
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The device of the network."""
         device: torch.device = self.network.device
         return device
 
     def check_length(self, ids: Sequence[int]) -> None:
-        """Raise InvalidInput for a text of no tokens, or of more than *longest*."""
+        """Raise InvalidInput for a text without tokens, or with more than *longest*."""
         if not ids:
-            raise InvalidInput("The text holds nothing that the model can read")
+            raise InvalidInput("The text contains nothing that the model can read")
         if len(ids) > self.longest:
             raise InvalidInput(
                 f"The text has {len(ids)} tokens; at most {self.longest} are allowed"
@@ -38,7 +38,7 @@ class TextCheckpoint(NamedTuple):
 
 
 def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) -> TextCheckpoint:
-    """Load what lies in *folder*, if it fits the task, in fp32 onto *device*.
+    """Load the checkpoint in *folder* in fp32 onto *device*, if it suits the task.
 
     Raises LoadError.
     """
@@ -59,17 +59,17 @@ def load_checkpoint(folder: Path, device: torch.device, options: TextOptions) ->
 
 
 def _set_pad_token(tokenizer: Any, network: Any) -> None:
-    """Choose a pad token where there is none (GPT-2); as padding is masked, any token will do."""
+    """Choose a pad token if there is none (GPT-2).  As padding is masked, any token will do."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
-        raise LoadError("the tokenizer has neither a pad token nor one to use in its place")
+        raise LoadError("the tokenizer has no pad token and no other token to use instead")
     if network.config.pad_token_id is None:
         network.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _positions(network: Any) -> int | None:
-    """Return how many positions the network has after its pad token (RoBERTa), or None."""
+    """Return the number of positions after the pad token (RoBERTa), or None."""
     for module in network.modules():
         table = getattr(module, "position_embeddings", None)
         if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:

@@ -1,9 +1,10 @@
-"""Completions as OpenAI's clients ask for them: written in turns, and sent token by token.
+"""Completions for OpenAI's API: written in turns, and sent token by token.
 
-A turn ends after a while, whether the texts have ended or not.  The sidecar then asks for another
-with the tokens that were written: so whoever waits joins in, a client who has left costs no more
-than a turn, and no job is long.  transformers' `generate` runs the network; which token comes next,
-and when a text ends, is decided here for each row, so that completions of any kind share a pass.
+A turn ends after a limited time, whether the texts have ended or not.  The sidecar then requests
+another turn with the tokens written so far.  So waiting requests can join, a client that has left
+costs no more than a turn, and no job is long.  `generate` of transformers runs the network.  The
+next token and the end of a text are decided here for each row, so that completions with different
+parameters share a pass.
 """
 
 import time
@@ -29,11 +30,11 @@ from text_kit.token_choice import ChoiceRule, choose
 from text_kit.token_rows import TokenRow, padded
 from text_kit.written_text import WrittenText
 
-PREFILLS_PER_TURN = 2  # a turn writes at least so many times as long as it took to read the text
+PREFILLS_PER_TURN = 2  # a turn lasts at least so many times as long as reading the prompts
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """One completion and how far it has come; *most* is how many tokens it may have in all."""
+    """One completion and the tokens written so far.  *most* is its largest number of new tokens."""
 
     item: str
     pieces: PieceSender
@@ -45,7 +46,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completions:
-    """Reads orders, and writes completions for one turn."""
+    """Reads orders for completions, and writes completions for one turn."""
 
     def __init__(
         self,
@@ -63,9 +64,9 @@ class Completions:
     def read(
         self, item: str, body: bytes, parameters: dict[str, Any], pieces: PieceSender
     ) -> Completion:
-        """Return what *body* orders, as far as *parameters* say that it has come.
+        """Return the completion that *body* orders.  *parameters* have the tokens written so far.
 
-        Raises InvalidInput that names the field.
+        Raises InvalidInput naming the field.
         """
         try:
             order = msgspec.convert(parse(body), CompletionOrder)
@@ -93,12 +94,12 @@ class Completions:
         )
 
     def plan(self, inputs: Sequence[Completion]) -> list[list[int]]:
-        """Return completions of like lengths, in passes of at most `max_pass_tokens`."""
+        """Return groups of similar lengths, in passes of at most `max_pass_tokens`."""
         sizes = [PassSize(len(one.ids) + one.most) for one in inputs]
         return cut(sizes, self._options.max_pass_tokens, padded=True)
 
     def run(self, inputs: Sequence[Completion]) -> TaskOutput:
-        """Write for one turn; pieces leave on the way."""
+        """Write for one turn.  Pieces are sent meanwhile."""
         rows = [_Row(one, self._tokenizer, self._ends) for one in inputs]
         pad = self._tokenizer.pad_token_id
         left = max(one.most - len(one.written) for one in inputs)
@@ -120,7 +121,7 @@ class Completions:
         return TaskOutput([row.answer() for row in rows], [torch.empty(0)] * len(rows))
 
     def details(self) -> dict[str, Any]:
-        """Return whether the checkpoint can chat."""
+        """Return whether the checkpoint supports chats."""
         return {"chat": self._tokenizer.chat_template is not None}
 
     def _ids(self, order: CompletionOrder) -> Sequence[int]:
@@ -136,13 +137,13 @@ class Completions:
         if isinstance(order.prompt, tuple):
             known = self._checkpoint.network.get_input_embeddings().num_embeddings
             if any(token >= known for token in order.prompt):
-                raise InvalidInput(f"The model knows no tokens above {known - 1}")
+                raise InvalidInput(f"Tokens must be at most {known - 1}, the last one of the model")
             return order.prompt
         text = self._conversation(order) if order.prompt is None else order.prompt
         check_text(text, self._options.max_characters)
         ids: Sequence[int] = self._tokenizer(
             text,
-            add_special_tokens=order.prompt is not None,  # a chat template writes its own
+            add_special_tokens=order.prompt is not None,  # a chat template adds its own
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
@@ -152,7 +153,7 @@ class Completions:
     def _conversation(self, order: CompletionOrder) -> str:
         """Return the messages in the form that the checkpoint was trained on."""
         if self._tokenizer.chat_template is None:
-            raise InvalidInput("This model has no chat template: it only continues texts")
+            raise InvalidInput("This model has no chat template; it can only continue texts")
         messages = [msgspec.to_builtins(message) for message in order.messages]
         for message in messages:
             check_text(message["content"], self._options.max_characters)
@@ -161,7 +162,7 @@ class Completions:
                 messages, tokenize=False, add_generation_prompt=True
             )
         except TemplateError as exc:
-            raise InvalidInput(f"The model's chat template does not take them: {exc}") from exc
+            raise InvalidInput(f"The model's chat template refuses these messages: {exc}") from exc
         return text
 
     def _most(self, order: CompletionOrder, ids: Sequence[int]) -> int:
@@ -169,8 +170,8 @@ class Completions:
         if order.max_tokens is None:
             if room < 1:
                 raise InvalidInput(
-                    f"{len(ids)} tokens leave no room: the model takes {self._checkpoint.longest} "
-                    "in all",
+                    f"{len(ids)} tokens leave no room to write: the model's limit is "
+                    f"{self._checkpoint.longest} in total",
                     field="messages" if order.prompt is None else "prompt",
                 )
             return min(room, limit, order.cap or limit)
@@ -180,7 +181,7 @@ class Completions:
             )
         if order.max_tokens > room:
             raise InvalidInput(
-                f"must be at most {room} behind {len(ids)} tokens, not {order.max_tokens}",
+                f"must be at most {room} after {len(ids)} tokens, not {order.max_tokens}",
                 field="max_tokens",
             )
         return order.max_tokens
@@ -214,7 +215,7 @@ class _Row:
         return choose(completion.rule, logits, [*completion.written, *self._tokens])
 
     def take(self, token: int) -> None:
-        """Add *token*, and have the text go out that is certain now."""
+        """Add *token*, and queue the text that is final now for sending."""
         self._tokens.append(token)
         if token not in self._ends:
             self._text.add(token)
@@ -227,7 +228,7 @@ class _Row:
         self._show()
 
     def answer(self) -> CompletionTurn | InvalidInput:
-        """Return what this turn came to."""
+        """Return the result of this turn."""
         if self._unfit:
             return InvalidInput("The model's answer to this input is not a finite number")
         return self._turn()
@@ -249,12 +250,12 @@ class _Row:
             self._shown = self._text.certain
 
     def send(self) -> None:
-        """Send what was shown of all rows."""
+        """Send the queued text of all rows."""
         self._completion.pieces.send()
 
 
 class _Chooser(LogitsProcessor):
-    """Leaves one token possible for each row: the one that it chooses."""
+    """A logits processor that leaves only the chosen token possible for each row."""
 
     def __init__(self, rows: Sequence[_Row], pad_token: int) -> None:
         self._rows = rows
@@ -273,7 +274,7 @@ class _Chooser(LogitsProcessor):
 
 
 class _Turn(StoppingCriteria):
-    """Ends rows that are done, and all of them after the turn's time."""
+    """A stopping criterion that ends rows that are done, and all rows when the turn is over."""
 
     def __init__(self, rows: Sequence[_Row], seconds: float) -> None:
         self._rows = rows
@@ -282,7 +283,7 @@ class _Turn(StoppingCriteria):
         self._until: float | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ARG002 - transformers' own
-        """Return which rows have ended; what is new of them has left by then."""
+        """Return which rows have ended, after sending their new text."""
         now = time.monotonic()
         if self._until is None:
             reading = now - self._began

@@ -1,4 +1,4 @@
-"""What the sidecar asks of a completion: OpenAI's parameters, checked there already."""
+"""The sidecar's request for a completion, with OpenAI's parameters, which it has checked."""
 
 from typing import Annotated, Literal
 
@@ -9,18 +9,18 @@ Tokens = tuple[Annotated[int, Meta(ge=0)], ...]
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of a conversation, as chat templates expect it."""
+    """One message of a conversation, in the form that chat templates expect."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
 
 
 class CompletionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A *prompt*, as text or tokens, or the *messages* of a chat, and how to go on.
+    """A *prompt*, as text or tokens, or the *messages* of a chat, and how to continue it.
 
-    *max_tokens* is how many new tokens there are at most: as many as fit where it is null, and no
-    more than *cap* then.  *temperature* 0 takes the most probable token; null means the
-    checkpoint's own value, as for *top_p*.
+    *max_tokens* limits the new tokens.  If it is null, as many as fit are written, but at most
+    *cap*.  *temperature* 0 selects the most probable token.  For *temperature* and *top_p*, null
+    stands for the checkpoint's value.
     """
 
     prompt: str | Tokens | None = None
@@ -36,16 +36,16 @@ class CompletionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class CompletionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which of several completions of one order it is, and the tokens *written* so far."""
+    """The index of a completion among several of one order, and its tokens *written* so far."""
 
     choice: Annotated[int, Meta(ge=0)] = 0
     written: Tokens = ()
 
 
 class CompletionTurn(msgspec.Struct, frozen=True):
-    """What a turn of writing came to: the *tokens* that are new, and the whole *text* so far.
+    """The result of a turn: its new *tokens*, and the whole *text* so far.
 
-    *finish_reason* null: there is more to write.
+    With *finish_reason* null, the text has not ended.
     """
 
     text: str

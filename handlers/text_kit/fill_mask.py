@@ -1,4 +1,4 @@
-"""Fills the blank of a text."""
+"""Fills the mask of a text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from text_kit.token_rows import TokenRow
 
 
 class Filling(msgspec.Struct, frozen=True):
-    """A *token* for the blank, as text, its probability, and the whole text with it."""
+    """A *token* for the mask, as text, its probability, and the whole text with it."""
 
     token: str
     score: float
@@ -34,7 +34,7 @@ class FillMask(ReadingTask):
         self._mask = int(self.tokenizer.mask_token_id)
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
-        """Return the tokens.  Raises InvalidInput, also unless there is exactly one mask."""
+        """Return the tokens.  Raises InvalidInput, also if there is not exactly one mask."""
         asked = parse_parameters(parameters, RankingParameters)
         row = self.row(self.encoded(text))
         masks = list(row.ids).count(self._mask)
@@ -57,7 +57,7 @@ class FillMask(ReadingTask):
         ]
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Return *text* with a blank at its end."""
+        """Return *text* with a mask at its end."""
         return f"{text} {self.tokenizer.mask_token}", {}
 
     def _filled(self, row: TokenRow, token: int) -> str:

@@ -1,4 +1,4 @@
-"""How a text is written: what the client asks, completed by what the checkpoint says."""
+"""How a text is written: the client's parameters, with the checkpoint's values as defaults."""
 
 from typing import Annotated, Any
 
@@ -13,10 +13,10 @@ _ONLY_SAMPLED = ("temperature", "top_p", "top_k")
 
 
 class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One text's parameters.
+    """The parameters of one text.
 
-    Without *do_sample* the most probable token is taken or, with *num_beams* above 1, the most
-    probable of several texts; with it, tokens are drawn from *seed* on.
+    Without *do_sample* the most probable token is chosen or, with *num_beams* above 1, the most
+    probable of several texts.  With it, tokens are sampled, starting from *seed*.
     """
 
     max_new_tokens: Annotated[int, Meta(ge=1)] | None = None
@@ -25,34 +25,34 @@ class GenerationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     min_new_tokens: Annotated[int, Meta(ge=0)] | None = None
     """Fewest new tokens. null: as the checkpoint says, else 0."""
     do_sample: bool = False
-    """False: the most probable text; true: a text that is drawn."""
+    """False: the most probable text; true: a sampled text."""
     temperature: Annotated[float, Meta(gt=0, le=100)] | None = None
     """With `do_sample`. null: as the checkpoint says, else 1."""
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     """With `do_sample`. null: as the checkpoint says, else 1."""
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    """With `do_sample`; 0: among all tokens. null: as the checkpoint says, else 50."""
+    """With `do_sample`; 0: no limit. null: as the checkpoint says, else 50."""
     repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     """Above 0. null: as the checkpoint says, else 1."""
     num_beams: Annotated[int, Meta(ge=1, le=16)] | None = None
     """1 to 16. null: as the checkpoint says, else 1."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    """The same seed draws the same text on the same device."""
+    """The same seed gives the same text on the same device."""
 
     def __post_init__(self) -> None:
         for name in _ONLY_SAMPLED:
             if getattr(self, name) is not None and not self.do_sample:
-                raise ValueError(f"{name} needs do_sample true")
+                raise ValueError(f"{name} requires do_sample true")
 
 
 class ContinuationParameters(GenerationParameters, frozen=True, kw_only=True):
-    """*return_full_text*: the given text stands before the new one in the answer."""
+    """With *return_full_text*, the answer begins with the given text."""
 
     return_full_text: bool = True
 
 
 class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a text is written, with nothing left open; texts with equal settings share a pass."""
+    """How a text is written, without defaults.  Texts with equal settings share a pass."""
 
     max_new_tokens: int
     min_new_tokens: int
@@ -65,12 +65,12 @@ class GenerationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationDefaults:
-    """`generation_config.json`, and *new_tokens* where neither it nor the client gives a length."""
+    """The values of `generation_config.json`, and *new_tokens*, the default if it has no length."""
 
     def __init__(self, network: Any, new_tokens: int, max_seconds: float) -> None:
-        """Take the lengths out of *network*'s configuration, where they would contradict ours."""
+        """Remove the lengths from *network*'s configuration, where they would override ours."""
         own = network.generation_config
-        rewrites = network.config.is_encoder_decoder  # then lengths count one token to begin with
+        rewrites = network.config.is_encoder_decoder  # then lengths include the start token
         longest = own.max_length - 1 if rewrites and own.max_length else None
         shortest = own.min_length - 1 if rewrites and own.min_length else None
         self._max_new_tokens = int(own.max_new_tokens or longest or new_tokens)
@@ -80,7 +80,7 @@ class GenerationDefaults:
         self._own = own
 
     def settings(self, asked: GenerationParameters, room: int) -> GenerationSettings:
-        """Return *asked*, completed; lengths that the client did not ask for fit into *room*."""
+        """Return *asked* with defaults.  Default lengths are reduced to fit into *room*."""
         own = self._own
         most = asked.max_new_tokens or min(self._max_new_tokens, room)
         least = asked.min_new_tokens
@@ -97,7 +97,7 @@ class GenerationDefaults:
         )
 
     def config(self, settings: GenerationSettings, pad_token: int, *, logits: bool) -> Any:
-        """Return *settings* for transformers, which adds what else the checkpoint says."""
+        """Return *settings* for transformers, which adds the checkpoint's other values."""
         return GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=settings.max_new_tokens,
             min_new_tokens=settings.min_new_tokens,
@@ -116,7 +116,7 @@ class GenerationDefaults:
 
 
 def check_work(settings: GenerationSettings, limit: int) -> None:
-    """Raise InvalidInput where the new tokens of all beams together exceed *limit*."""
+    """Raise InvalidInput if the new tokens of all beams together exceed *limit*."""
     if settings.num_beams * settings.max_new_tokens > limit:
         raise InvalidInput(
             f"num_beams: {settings.num_beams} beams of {settings.max_new_tokens} new tokens each "
@@ -125,7 +125,7 @@ def check_work(settings: GenerationSettings, limit: int) -> None:
 
 
 def check_new_tokens(settings: GenerationSettings, limit: int, room: int, tokens: int) -> None:
-    """Raise InvalidInput where *settings* ask for more new tokens than *limit* or *room*."""
+    """Raise InvalidInput if *settings* allow more new tokens than *limit* or *room*."""
     most = settings.max_new_tokens
     if most > limit:
         raise InvalidInput(f"max_new_tokens: must be at most {limit}, not {most}")

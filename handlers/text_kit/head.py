@@ -1,4 +1,4 @@
-"""Which checkpoints fit a task: what transformers calls the head of a network."""
+"""Which checkpoints suit a task: those with the right head, in transformers' terms."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from text_kit.options import TaskName
 
 
 class Head(NamedTuple):
-    """*kind* loads it; *classes* has the names of its classes by `model_type`."""
+    """A head.  *kind* loads it; *classes* has the names of its classes by `model_type`."""
 
     kind: Any
     classes: Mapping[str, Any]
@@ -55,8 +55,8 @@ HEADS: dict[TaskName, Head] = {
 def fitting_head(task: TaskName, config: Any) -> Head:
     """Return the head for *task*, if a checkpoint with *config* may have it.  Raises LoadError.
 
-    A checkpoint without a head (facebook/bart-large says BartModel) may have one that is tied to
-    its other weights; whether it does shows when it is loaded.
+    A checkpoint that names no head (facebook/bart-large says BartModel) may have one whose weights
+    are tied to others.  Loading it will show whether it does.
     """
     head = HEADS[task]
     fitting = head.names(config.model_type)

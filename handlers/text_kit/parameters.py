@@ -1,4 +1,4 @@
-"""What a client may ask with a text: parameters that several tasks share."""
+"""A client's parameters that several tasks share."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -12,13 +12,13 @@ TopK = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class RankingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """*top_k*: how many answers are wanted, best first."""
+    """*top_k* is the number of answers, best first."""
 
     top_k: TopK = 5
 
 
 def parse_parameters(raw: dict[str, Any], kind: type[Parameters]) -> Parameters:
-    """Return *raw* as *kind*.  Raises InvalidInput naming the wrong parameter."""
+    """Return *raw* as *kind*.  Raises InvalidInput naming the invalid parameter."""
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as exc:

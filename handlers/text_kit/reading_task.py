@@ -20,7 +20,7 @@ from text_kit.token_rows import TokenRow, padded, row_of
 
 
 class EncodedText(msgspec.Struct, frozen=True, kw_only=True):
-    """One text as the rows that answer it, and what is asked of it."""
+    """A text as the rows that are needed to answer it, and its parameters."""
 
     text: str
     rows: tuple[TokenRow, ...]
@@ -28,15 +28,15 @@ class EncodedText(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> PassSize:
-        """What it brings into a pass."""
+        """Its share of a pass."""
         return PassSize(max(len(row.ids) for row in self.rows), len(self.rows))
 
 
 class ReadingTask(ABC):
-    """A task that reads.  A subclass says how a text becomes rows, and logits an answer."""
+    """A task that reads texts.  A subclass turns texts into rows, and logits into answers."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError where the checkpoint does not fit the task."""
+        """Raise LoadError if the checkpoint does not suit the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
         self.config = checkpoint.network.config
@@ -51,10 +51,10 @@ class ReadingTask(ABC):
 
     @abstractmethod
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> Any:
-        """Return the answer that *logits*, of each row of *question*, amount to."""
+        """Return the answer for *logits*, those of each row of *question*."""
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Return *text* and parameters as a client could send them, to check and warm up with."""
+        """Return *text* and parameters in a client's form, for checks and warm-up."""
         return text, {}
 
     @property
@@ -63,16 +63,16 @@ class ReadingTask(ABC):
         network: torch.nn.Module = self.checkpoint.network
         return network
 
-    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - others do
-        """Raise InvalidInput: text generation alone writes completions."""
-        raise InvalidInput("This model writes no completions")
+    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - text generation uses them
+        """Raise InvalidInput: only text generation writes completions."""
+        raise InvalidInput("This model does not write completions")
 
     def plan(self, inputs: Sequence[EncodedText]) -> list[list[int]]:
-        """Return groups of questions of like lengths, each within `max_pass_tokens`."""
+        """Return groups of questions of similar lengths, each within `max_pass_tokens`."""
         return cut([one.size for one in inputs], self.options.max_pass_tokens, padded=True)
 
     def run(self, network: Any, inputs: Sequence[EncodedText]) -> TaskOutput:
-        """Return the answers; a question whose own rows fill a pass takes several passes."""
+        """Return the answers.  A question with more rows than fit into a pass takes several."""
         rows = [row for question in inputs for row in question.rows]
         logits: dict[int, torch.Tensor] = {}
         for places in cut(
@@ -88,15 +88,15 @@ class ReadingTask(ABC):
         return TaskOutput(answers, said)
 
     def probes(self, texts: Sequence[str]) -> list[EncodedText]:
-        """Return *texts*, each cut to what the network takes."""
+        """Return *texts*, each shortened to what the network accepts."""
         return [question for text in texts for question in self._fitting(text)]
 
     def details(self) -> dict[str, Any]:
-        """Return how long a text may be."""
+        """Return the largest length of a text."""
         return {"max_length": self.checkpoint.longest}
 
     def encoded(self, text: str, second: str | None = None, **how: Any) -> Any:
-        """Return the tokenizer's encoding.  Raises InvalidInput for too long or empty a text."""
+        """Return the tokenizer's encoding.  Raises InvalidInput if *text* is empty or too long."""
         if not text.strip():
             raise InvalidInput("The text is empty")
         encoding = self.tokenizer(
@@ -114,8 +114,8 @@ class ReadingTask(ABC):
         """Return *encoding* as a row for the network."""
         return row_of(encoding)
 
-    def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:  # noqa: ARG002 - others read it
-        """Return what an answer needs of one row's *logits*, still on the device."""
+    def picked(self, logits: torch.Tensor, row: TokenRow) -> torch.Tensor:  # noqa: ARG002 - subclasses use it
+        """Return the part of a row's *logits* that the answer needs, still on the device."""
         return logits
 
     @property
@@ -123,7 +123,7 @@ class ReadingTask(ABC):
         return self._has_types and "token_type_ids" in self.tokenizer.model_input_names
 
     def _fitting(self, text: str) -> Iterator[EncodedText]:
-        """Yield the probe of *text*, shortened until it fits; none if nothing of it does."""
+        """Yield the probe of *text*, shortened until it fits; nothing if no part of it does."""
         words = text.split()
         while words:
             with suppress(InvalidInput):

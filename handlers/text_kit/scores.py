@@ -1,4 +1,4 @@
-"""Scores as answers: labels with numbers of few digits."""
+"""Answers with scores: labels with rounded numbers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from handler_kit.json_numbers import shortened
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A label, and how sure the network is of it."""
+    """A label and its score."""
 
     label: str
     score: float

@@ -26,9 +26,9 @@ _CLASSES: dict[TaskName, tuple[str, str]] = {
 
 
 class TaskOutput(NamedTuple):
-    """What one pass computed, with one entry per member, in order.
+    """The results of a pass, one for each member, in order.
 
-    *answers* become JSON; *logits* are the network's, in fp32 on the CPU.
+    *answers* are encoded as JSON; *logits* are the network's, in fp32 on the CPU.
     """
 
     answers: list[Any]
@@ -36,7 +36,7 @@ class TaskOutput(NamedTuple):
 
     @property
     def finite_answers(self) -> list[Any]:
-        """*answers*, with an error in the place of each whose logits are not finite."""
+        """*answers*, with an error instead of each whose logits are not finite."""
         return [
             answer
             if torch.isfinite(logits).all()
@@ -53,28 +53,28 @@ class Task(Protocol):
         """The module that runs, on its device."""
 
     def read(self, text: str, parameters: dict[str, Any]) -> Any:
-        """Return one input.  Raises InvalidInput naming the parameter, or what is too long."""
+        """Return one input.  Raises InvalidInput naming the parameter, or the length exceeded."""
 
     def read_order(self, item: Item, pieces: PieceSender) -> Any:
-        """Return the completion that *item* orders.  Raises InvalidInput where none is written."""
+        """Return the completion to write for *item*.  Raises InvalidInput if not supported."""
 
     def plan(self, inputs: Sequence[Any]) -> list[list[int]]:
-        """Return the places of the inputs that share a pass."""
+        """Return the indices of the inputs that share a pass."""
 
     def run(self, network: Any, inputs: Sequence[Any]) -> TaskOutput:
-        """Run one pass with *network*, which is the task's own, compiled or not."""
+        """Run one pass with *network*: the task's own, or its compiled form."""
 
     def probes(self, texts: Sequence[str]) -> Sequence[Any]:
-        """Return inputs made of *texts*, cut to what the network takes."""
+        """Return inputs made of *texts*, shortened to what the network accepts."""
 
     def details(self) -> dict[str, Any]:
-        """Return what `describe` tells of the task."""
+        """Return the facts about the task for `describe`."""
 
 
 def load_task(folder: Path, device: torch.device, options: TextOptions) -> Task:
     """Load the checkpoint in *folder*, from safetensors only, for the task that *options* name.
 
-    Only that task's module is imported.  Raises LoadError where the checkpoint does not fit it.
+    Only that task's module is imported.  Raises LoadError if the checkpoint does not suit it.
     """
     module, name = _CLASSES[options.task]
     task_class = getattr(import_module(f"text_kit.{module}"), name)

@@ -19,12 +19,12 @@ class TextClassification(ReadingTask):
         return EncodedText(text=text, rows=(self.row(self.encoded(text)),), asked=asked)
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
-        """Return labels by their scores."""
+        """Return the labels with the highest scores."""
         labels = [self.config.id2label[number] for number in range(len(logits[0]))]
         return best(labels, self._scores(logits[0]), question.asked.top_k)
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return scores as the checkpoint was trained: for one label, any of them, or a number."""
+        """Return scores according to the checkpoint's training: softmax, sigmoid or regression."""
         kind = self.config.problem_type
         if kind == "regression":
             return logits

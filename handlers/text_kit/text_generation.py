@@ -1,4 +1,4 @@
-"""Continues a text: networks that only write (GPT-2)."""
+"""Continues a text, with decoder-only networks (GPT-2)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,31 +14,31 @@ from text_kit.writing_task import Prompt, WritingTask
 
 
 class TextGeneration(WritingTask):
-    """Answers `{generated_text}`: the given text and what follows it.  Or writes completions."""
+    """Answers `{generated_text}`, the given text and its continuation; or writes completions."""
 
     parameters = ContinuationParameters
     behind = True
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError where the checkpoint does not fit the task."""
+        """Raise LoadError if the checkpoint does not suit the task."""
         super().__init__(checkpoint, options)
         self.completions = Completions(checkpoint, options, self.defaults, self.ends)
 
     def room(self, tokens: int) -> int:
-        """Return what the text leaves of the network's positions, which both share."""
+        """Return the number of positions that the text leaves for the continuation."""
         return self.checkpoint.longest - tokens
 
     def said(self, prompt: Prompt, written: str) -> str:
-        """Return both texts, or the new one alone."""
+        """Return both texts, or only the new one."""
         assert isinstance(prompt.asked, ContinuationParameters)
         return prompt.text + written if prompt.asked.return_full_text else written
 
     def read_order(self, item: Item, pieces: PieceSender) -> Completion:
-        """Return the completion that *item* orders.  Raises InvalidInput that names the field."""
+        """Return the completion to write for *item*.  Raises InvalidInput naming the field."""
         return self.completions.read(item.id, item.body, item.parameters, pieces)
 
     def plan(self, inputs: Sequence[Any]) -> list[list[int]]:
-        """Group completions by themselves."""
+        """Return groups in which completions are separate from other inputs."""
         order = [place for place, one in enumerate(inputs) if isinstance(one, Completion)]
         others = [place for place, one in enumerate(inputs) if not isinstance(one, Completion)]
         return [
@@ -53,11 +53,11 @@ class TextGeneration(WritingTask):
         ]
 
     def run(self, network: Any, inputs: Sequence[Any]) -> TaskOutput:
-        """Return what is written for *inputs*: completions all, or prompts with equal settings."""
+        """Return the texts for *inputs*: only completions, or only prompts with equal settings."""
         if isinstance(inputs[0], Completion):
             return self.completions.run(inputs)
         return super().run(network, inputs)
 
     def details(self) -> dict[str, Any]:
-        """Return how long a text may be, and whether it can be a chat."""
+        """Return the largest length of a text, and whether chats are supported."""
         return {**super().details(), **self.completions.details()}

@@ -1,4 +1,4 @@
-"""How well a document answers a query: a cross-encoder reads both in one row.
+"""Scores how well a document answers a query, with a cross-encoder that reads both in one row.
 
 Scores are those of sentence-transformers' CrossEncoder with one label.
 """
@@ -23,7 +23,7 @@ ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity"}  # by torch's names
 
 
 class RankedDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The *document* that the text, a query, is compared with.
+    """The *document* to score for the query, which is the text.
 
     Only its first *max_document_tokens* are read; null means as many as fit after the query.
     """
@@ -33,17 +33,17 @@ class RankedDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Relevance(msgspec.Struct, frozen=True):
-    """How well the document answers the query, and how many *tokens* were read of both."""
+    """The score of the document, and the number of *tokens* read of it and the query."""
 
     score: float
     tokens: int
 
 
 class TextRanking(ReadingTask):
-    """Answers `{score, tokens}`; what is too long for the network is cut, the longer text first."""
+    """Answers `{score, tokens}`.  If both texts together are too long, the longer one is cut."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError for a network of several labels, or an activation we do not know."""
+        """Raise LoadError for a network with several labels or an unknown activation."""
         super().__init__(checkpoint, options)
         if self.config.num_labels != 1:
             raise LoadError(
@@ -51,7 +51,7 @@ class TextRanking(ReadingTask):
                 f"but this one has {self.config.num_labels}"
             )
         if not self.tokenizer.is_fast:
-            raise LoadError("task text_ranking needs a tokenizer.json")
+            raise LoadError("task text_ranking requires a tokenizer.json")
         self._activation = options.activation or _own_activation(self.config)
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedText:
@@ -66,21 +66,21 @@ class TextRanking(ReadingTask):
         return EncodedText(text=text, rows=(self._pair(text, document),), asked=asked)
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> Relevance:
-        """Return the one logit as a score."""
+        """Return the single logit as a score."""
         (logit,) = logits
         score = logit.sigmoid() if self._activation == "sigmoid" else logit
         return Relevance(short(score)[0], len(question.rows[0].ids))
 
     def probe(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Return a query of few words, and *text* as the document."""
+        """Return a short query, with *text* as the document."""
         return "the quick brown fox", {"document": text}
 
     def details(self) -> dict[str, Any]:
-        """Return how many tokens query and document may have together, and what makes the score."""
+        """Return the largest length of query and document together, and the activation."""
         return {**super().details(), "activation": self._activation}
 
     def _pair(self, query: str, document: str) -> TokenRow:
-        """Return both as one row, in a list of one: alone, an empty document would be none."""
+        """Return both as one row, as a batch of one: otherwise an empty document counts as none."""
         encoding = self.tokenizer(
             [(query, document)],
             truncation="longest_first",
@@ -93,7 +93,7 @@ class TextRanking(ReadingTask):
         return TokenRow(encoding["input_ids"][0], types and types[0])
 
     def _beginning(self, document: str, tokens: int) -> str:
-        """Return as much of *document* as its first *tokens* cover."""
+        """Return the part of *document* that its first *tokens* cover."""
         encoding = self.tokenizer(
             document,
             add_special_tokens=False,
@@ -109,7 +109,7 @@ class TextRanking(ReadingTask):
 
 
 def _own_activation(config: Any) -> str:
-    """Return what the checkpoint says, as sentence-transformers has written it in two ways."""
+    """Return the checkpoint's activation, which sentence-transformers stores in two forms."""
     saved = getattr(config, "sentence_transformers", None) or {}
     said = saved.get("activation_fn") or getattr(
         config, "sbert_ce_default_activation_function", None
@@ -118,5 +118,5 @@ def _own_activation(config: Any) -> str:
         return "sigmoid"
     name = str(said).rpartition(".")[2]
     if name not in ACTIVATIONS:
-        raise LoadError(f"task text_ranking: the activation {said} is not known here")
+        raise LoadError(f"task text_ranking: the activation {said} is not supported")
     return ACTIVATIONS[name]

@@ -1,7 +1,7 @@
-"""Which token comes next: the most probable, or one that is drawn.
+"""Chooses the next token: the most probable, or a sampled one.
 
-Each row draws its own number, from its seed, its choice and how many tokens it has: what is drawn
-depends neither on the others of a batch nor on where a job began.
+Each row has its own random number, derived from its seed, its choice and its number of tokens.  So
+a sample depends neither on the other rows of a batch nor on where a job began.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ WORD = 1 << 64
 
 
 class ChoiceRule(NamedTuple):
-    """How one row's tokens are chosen; *temperature* 0: the most probable."""
+    """How the tokens of a row are chosen.  *temperature* 0 selects the most probable."""
 
     temperature: float
     top_p: float
-    top_k: int  # 0: among all
+    top_k: int  # 0: no limit
     presence_penalty: float
     frequency_penalty: float
     seed: int
@@ -26,7 +26,7 @@ class ChoiceRule(NamedTuple):
 
 
 def choose(rule: ChoiceRule, logits: torch.Tensor, written: Sequence[int]) -> int:
-    """Return the token that follows *written*; *logits* [vocabulary] are in fp32."""
+    """Return the token that follows *written*.  *logits* [vocabulary] are in fp32."""
     if written and (rule.presence_penalty or rule.frequency_penalty):
         logits = _penalised(rule, logits, written)
     if rule.temperature == 0:
@@ -39,7 +39,7 @@ def choose(rule: ChoiceRule, logits: torch.Tensor, written: Sequence[int]) -> in
 
 
 def _penalised(rule: ChoiceRule, logits: torch.Tensor, written: Sequence[int]) -> torch.Tensor:
-    """Return *logits*, lowered for tokens that were written: once, and for each time."""
+    """Return *logits* with the presence and frequency penalties for tokens already written."""
     counts = torch.bincount(torch.tensor(written, device=logits.device), minlength=logits.shape[0])[
         : logits.shape[0]
     ]
@@ -47,7 +47,7 @@ def _penalised(rule: ChoiceRule, logits: torch.Tensor, written: Sequence[int]) -
 
 
 def _candidates(rule: ChoiceRule, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return probabilities, which need not add up to 1, and their tokens; None: all, in order."""
+    """Return unnormalised probabilities and their tokens, or None for all tokens in order."""
     if 0 < rule.top_k < logits.shape[0]:
         logits, tokens = logits.topk(rule.top_k)
     elif rule.top_p < 1:
@@ -55,13 +55,13 @@ def _candidates(rule: ChoiceRule, logits: torch.Tensor) -> tuple[torch.Tensor, t
     else:
         return logits.softmax(0), None
     probabilities = logits.softmax(0)
-    if rule.top_p < 1:  # as many of the best as reach it together, at least one
+    if rule.top_p < 1:  # keep the most probable that reach it together, at least one
         reached = probabilities.cumsum(0) - probabilities >= rule.top_p
         probabilities = probabilities.masked_fill(reached, 0.0)
     return probabilities, tokens
 
 
 def _draw(rule: ChoiceRule, place: int) -> float:
-    """Return the number from 0 to 1 that decides on the token at *place*."""
+    """Return the random number from 0 to 1 for the token at *place*."""
     key = rule.choice * WORD + rule.seed % WORD
     return float(np.random.Generator(np.random.Philox(key=key, counter=place)).random())

@@ -14,11 +14,11 @@ from text_kit.reading_task import EncodedText, ReadingTask
 from text_kit.scores import short
 from text_kit.token_rows import TokenRow
 
-OUTSIDE = "O"  # the label of a token that names nothing
+OUTSIDE = "O"  # the label of a token outside any entity
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a word or several name; *start* and *end* (not included) count the text's characters."""
+    """An entity.  *start* and *end*, exclusive, are character positions in the text."""
 
     entity: str
     score: float
@@ -28,13 +28,13 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaggingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """*aggregation* "simple" joins neighbours into one entity, "none" leaves each token alone."""
+    """*aggregation* "simple" joins adjacent tokens into entities, "none" answers each token."""
 
     aggregation: Literal["none", "simple"] = "none"
 
 
 class EncodedTextWithSpans(EncodedText, frozen=True, kw_only=True):
-    """A text with the place of each token in it, and whether the tokenizer added the token."""
+    """A text with the position of each token in it, and whether the tokenizer added the token."""
 
     spans: Sequence[tuple[int, int]]
     added: Sequence[int]
@@ -44,13 +44,13 @@ class TokenClassification(ReadingTask):
     """Answers `[{entity, score, word, start, end}]`, in the text's order."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError for a tokenizer that does not tell where its tokens lie."""
+        """Raise LoadError for a tokenizer that does not report the positions of its tokens."""
         super().__init__(checkpoint, options)
         if not self.tokenizer.is_fast:
-            raise LoadError("task token_classification needs a tokenizer.json")
+            raise LoadError("task token_classification requires a tokenizer.json")
 
     def read(self, text: str, parameters: dict[str, Any]) -> EncodedTextWithSpans:
-        """Return the tokens and their places.  Raises InvalidInput."""
+        """Return the tokens and their positions.  Raises InvalidInput."""
         asked = parse_parameters(parameters, TaggingParameters)
         encoding = self.encoded(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         return EncodedTextWithSpans(
@@ -66,7 +66,7 @@ class TokenClassification(ReadingTask):
         return logits[: len(row.ids)]
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Entity]:
-        """Return the entities, without the tokens that name nothing."""
+        """Return the entities, without the tokens outside any."""
         assert isinstance(question, EncodedTextWithSpans)
         tokens = self._tokens(question, logits[0])
         if question.asked.aggregation == "simple":
@@ -99,9 +99,9 @@ class TokenClassification(ReadingTask):
 
 
 def together(tokens: Sequence[Entity], joined: Callable[[list[str]], str]) -> Iterator[Entity]:
-    """Yield neighbours of one tag as one entity, like transformers' strategy "simple".
+    """Yield adjacent tokens of one tag as one entity, like transformers' strategy "simple".
 
-    B- begins another one; I- and labels without either continue it.  The score is the mean.
+    B- begins a new entity; I- and labels without a prefix continue it.  The score is the mean.
     """
     group: list[Entity] = []
     for token in tokens:

@@ -1,4 +1,4 @@
-"""Texts as rows of tokens, and several of one length for a pass."""
+"""Texts as rows of tokens, padded for a pass."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import torch
 
 
 class TokenRow(NamedTuple):
-    """The *ids* of one text's tokens; *types* tell two texts apart where the network needs it."""
+    """The *ids* of a text's tokens.  *types* distinguish two texts if the network needs that."""
 
     ids: Sequence[int]
     types: Sequence[int] | None = None
@@ -16,7 +16,7 @@ class TokenRow(NamedTuple):
 def padded(
     rows: Sequence[TokenRow], pad_token: int, device: torch.device, *, left: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Return a network's inputs, [rows, longest]; *left* pads before a text, not after it."""
+    """Return a network's inputs, [rows, longest].  With *left*, padding precedes the text."""
     longest = max(len(row.ids) for row in rows)
 
     def filled(one: Sequence[int], filling: int) -> list[int]:
@@ -33,5 +33,5 @@ def padded(
 
 
 def row_of(encoding: Any) -> TokenRow:
-    """Return the row of one text's *encoding* by a tokenizer."""
+    """Return the row for a tokenizer's *encoding* of one text."""
     return TokenRow(encoding["input_ids"], encoding.get("token_type_ids"))

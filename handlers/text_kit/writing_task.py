@@ -31,13 +31,13 @@ PROBED_TOKENS = 4
 
 
 class Generated(msgspec.Struct, frozen=True):
-    """The text that was written."""
+    """The generated text."""
 
     generated_text: str
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """A text as tokens, and how another is to be written; a *probe*'s first logits are kept."""
+    """A text as tokens, and how to generate another.  The first logits of a *probe* are kept."""
 
     text: str
     ids: Sequence[int]
@@ -47,17 +47,17 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WritingTask(ABC):
-    """A task that writes.  A subclass says how much room a new text has, and what it answers.
+    """A task that writes texts.  A subclass says how long a new text may be, and what to answer.
 
-    Texts with the same settings share a pass.  One that is drawn goes alone: in a batch the others
-    would use up its random numbers.
+    Texts with equal settings share a pass.  A sampled text is processed alone, since others in its
+    batch would consume its random numbers.
     """
 
     parameters: ClassVar[type[GenerationParameters]]
-    behind: ClassVar[bool]  # whether the new text follows the given one in one row
+    behind: ClassVar[bool]  # whether the new text follows the given one in the same row
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError where the checkpoint does not fit the task."""
+        """Raise LoadError if the checkpoint does not suit the task."""
         self.checkpoint = checkpoint
         self.tokenizer = checkpoint.tokenizer
         self.options = options
@@ -69,14 +69,14 @@ class WritingTask(ABC):
 
     @abstractmethod
     def room(self, tokens: int) -> int:
-        """Return how many tokens can be written for a text of *tokens*."""
+        """Return how many tokens can be written for a text of *tokens* tokens."""
 
     @abstractmethod
     def said(self, prompt: Prompt, written: str) -> str:
         """Return the answer's text."""
 
     def own_prefix(self) -> str:
-        """Return what the checkpoint expects before each text."""
+        """Return the prefix that the checkpoint expects before each text."""
         return ""
 
     @property
@@ -105,9 +105,9 @@ class WritingTask(ABC):
         check_work(settings, self.options.max_beam_tokens)
         return Prompt(text=text, ids=ids, asked=asked, settings=settings)
 
-    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - others do
-        """Raise InvalidInput: text generation alone writes completions."""
-        raise InvalidInput("This model writes no completions")
+    def read_order(self, item: Item, pieces: PieceSender) -> Any:  # noqa: ARG002 - text generation uses them
+        """Raise InvalidInput: only text generation writes completions."""
+        raise InvalidInput("This model does not write completions")
 
     def plan(self, inputs: Sequence[Prompt]) -> list[list[int]]:
         """Group by settings, then by length, in passes of at most `max_pass_tokens`."""
@@ -126,7 +126,7 @@ class WritingTask(ABC):
         ]
 
     def run(self, network: Any, inputs: Sequence[Prompt]) -> TaskOutput:
-        """Return what is written for *inputs*, which have the same settings."""
+        """Return the texts for *inputs*, whose settings are equal."""
         settings, device = inputs[0].settings, self.checkpoint.device
         batch = padded(
             [TokenRow(one.ids) for one in inputs],
@@ -154,7 +154,7 @@ class WritingTask(ABC):
         return TaskOutput(answers, list(output.logits[0].float().cpu()))
 
     def probes(self, texts: Sequence[str]) -> list[Prompt]:
-        """Return prompts of *texts* for a few tokens, always the most probable."""
+        """Return prompts of *texts* for a few tokens, without sampling."""
         room = self.checkpoint.longest - PROBED_TOKENS
         asked = self.parameters(num_beams=1, max_new_tokens=PROBED_TOKENS, min_new_tokens=0)
         settings = self.defaults.settings(asked, PROBED_TOKENS)
@@ -166,9 +166,9 @@ class WritingTask(ABC):
         ]
 
     def details(self) -> dict[str, Any]:
-        """Return how long a text may be, and what stands before it.
+        """Return the largest length of a text, and its prefix.
 
-        The loop that writes runs the plain network, whatever was compiled.
+        Generation always uses the plain network, not a compiled one.
         """
         return {"max_length": self.checkpoint.longest, "prefix": self._prefix, "compile": False}
 
@@ -186,7 +186,7 @@ class WritingTask(ABC):
         return PassSize(len(prompt.ids) + written, prompt.settings.num_beams)
 
     def _answer(self, prompt: Prompt, ids: list[int], *, late: bool) -> Generated | InvalidInput:
-        """Return the answer.  *late*: whatever had not ended by now was stopped."""
+        """Return the answer.  If *late*, texts that had not ended were stopped."""
         if late and len(ids) < prompt.settings.max_new_tokens and not self.ends.intersection(ids):
             return InvalidInput(
                 f"Writing took longer than {self.options.max_seconds:g} s: "
@@ -196,14 +196,14 @@ class WritingTask(ABC):
         return Generated(self.said(prompt, self._text(prompt, ids[:end])))
 
     def _text(self, prompt: Prompt, ids: list[int]) -> str:
-        """Return *ids* as text, decoded after the prompt: alone it would lose its first space."""
+        """Return *ids* as text, decoded after the prompt so that a first space is kept."""
         before = list(prompt.ids) if self.behind else []
         whole: str = self.tokenizer.decode([*before, *ids], skip_special_tokens=True)
         return whole[len(self.tokenizer.decode(before, skip_special_tokens=True)) :]
 
 
 def _ends(checkpoint: TextCheckpoint) -> frozenset[int]:
-    """Return the tokens that end a text: none, one or several."""
+    """Return the tokens that end a text; there may be none or several."""
     ends = checkpoint.network.generation_config.eos_token_id
     if ends is None:
         return frozenset()

@@ -1,43 +1,43 @@
-"""Tokens as text while they are being written: only what is certain to stay."""
+"""Turns tokens into text while they are written, as far as the text is final."""
 
 from collections.abc import Sequence
 from typing import Any
 
-CONTEXT_TOKENS = 5  # of the prompt: decoded alone, a first token may lose the space before it
-HALF = "\ufffd"  # what a character is decoded to whose bytes are not all there
-MOST_HALF = 3  # tokens; a character has four bytes at most
+CONTEXT_TOKENS = 5  # of the prompt, decoded as well so that a first token keeps its space
+INCOMPLETE = "\ufffd"  # stands for a character whose bytes are incomplete
+MOST_INCOMPLETE = 3  # tokens; a character has at most four bytes
 
 
 class WrittenText:
-    """The text of one completion; it ends before the first of *stops* that occurs in it.
+    """The text of one completion.  It ends before the first of *stops* that occurs in it.
 
-    *text* is what has been decoded; its first *certain* characters will not change any more: what
-    follows them may turn out to be the beginning of one of *stops*.
+    *text* is the decoded text.  Its first *certain* characters are final; those after them may be
+    the beginning of one of *stops*.
     """
 
     def __init__(self, tokenizer: Any, prompt: Sequence[int], stops: Sequence[str]) -> None:
         self._tokenizer = tokenizer
         self._ids = list(prompt[-CONTEXT_TOKENS:])
-        self._start = 0  # of the tokens that are decoded together
-        self._read = len(self._ids)  # tokens whose text has been taken
-        self._halves = 0  # tokens in a row that end in the middle of a character
+        self._start = 0  # the first of the tokens that are decoded together
+        self._read = len(self._ids)  # the number of tokens whose text has been added
+        self._incomplete = 0  # consecutive tokens that end in the middle of a character
         self._stops = tuple(stops)
         self.text = ""
         self.certain = 0
         self.stopped = False
 
     def add(self, token: int) -> None:
-        """Take one more token."""
+        """Add a token."""
         self._ids.append(token)
         text = self._new_text()
-        if text.endswith(HALF) and self._halves < MOST_HALF:
-            self._halves += 1
+        if text.endswith(INCOMPLETE) and self._incomplete < MOST_INCOMPLETE:
+            self._incomplete += 1
         else:
-            self._halves = 0
+            self._incomplete = 0
             self._take(text)
 
     def finish(self) -> None:
-        """Take what was held back: nothing more will come."""
+        """Add the text that was held back, as no token follows."""
         if not self.stopped:
             self._take(self._new_text())
             self.certain = len(self.text)
@@ -62,7 +62,7 @@ class WrittenText:
         self.certain = len(self.text) - (0 if self.stopped else self._beginning_of_a_stop())
 
     def _beginning_of_a_stop(self) -> int:
-        """Return how many characters at the end may be the beginning of one of the stops."""
+        """Return how many characters at the end may begin one of the stops."""
         longest = max(map(len, self._stops), default=0)
         for length in range(min(longest - 1, len(self.text)), 0, -1):
             end = self.text[-length:]

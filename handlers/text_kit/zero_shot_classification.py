@@ -1,7 +1,7 @@
-"""Classifies a text with labels that the client brings.
+"""Classifies a text with labels that the client provides.
 
-A network that was trained to tell whether one sentence follows from another (natural language
-inference) is asked it of a sentence made of each label (https://arxiv.org/abs/1909.00161).
+A network trained for natural language inference judges, for each label, whether the text entails a
+sentence that contains the label (https://arxiv.org/abs/1909.00161).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ CandidateLabel = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """*multi_label*: each label is scored on its own; otherwise the scores add up to 1."""
+    """With *multi_label*, each label is scored independently; otherwise the scores add up to 1."""
 
     candidate_labels: Annotated[tuple[CandidateLabel, ...], Meta(min_length=1)]
     hypothesis_template: Annotated[str, Meta(max_length=1000)] = f"This example is {BLANK}."
@@ -33,7 +33,7 @@ class ZeroShotParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     def __post_init__(self) -> None:
         if self.hypothesis_template.count(BLANK) != 1:
             raise ValueError(
-                f"hypothesis_template must contain {BLANK} exactly once, where the label goes"
+                f"hypothesis_template must contain {BLANK}, for the label, exactly once"
             )
 
 
@@ -41,7 +41,7 @@ class ZeroShotClassification(ReadingTask):
     """Answers `[{label, score}]`, best first."""
 
     def __init__(self, checkpoint: TextCheckpoint, options: TextOptions) -> None:
-        """Raise LoadError for a network that does not tell what follows from a text."""
+        """Raise LoadError for a network without a label for entailment."""
         super().__init__(checkpoint, options)
         named = self.config.id2label
         entailing = [at for at, label in named.items() if label.lower().startswith("entail")]
@@ -68,7 +68,7 @@ class ZeroShotClassification(ReadingTask):
         return EncodedText(text=text, rows=rows, asked=asked)
 
     def answer(self, question: EncodedText, logits: Sequence[torch.Tensor]) -> list[Scored]:
-        """Return labels by how surely their sentence follows."""
+        """Return the labels, the most probably entailed first."""
         said = torch.stack(list(logits))
         labels = question.asked.candidate_labels
         if question.asked.multi_label or len(labels) == 1:

@@ -183,9 +183,10 @@ def test_a_log_line_about_an_item_says_whose_it_was(
         faulty.job(GOOD, b"[666]", request_id="mine", traceparent=TRACEPARENT)
     together, alone = (record.getMessage() for record in caplog.records[-2:])
     assert together == (
-        f"2 inputs failed together, each is tried alone: request mine, traceparent {TRACEPARENT}"
+        "2 inputs failed together; retrying each on its own: "
+        f"request mine, traceparent {TRACEPARENT}"
     )
-    assert alone == f"one input failed alone: request mine, traceparent {TRACEPARENT}"
+    assert alone == f"an input failed on its own: request mine, traceparent {TRACEPARENT}"
 
 
 def test_an_item_that_exhausts_memory_gets_503_alone(faulty: Loaded) -> None:

@@ -126,5 +126,5 @@ def test_describe_reports_what_the_model_supports(polyglot: Loaded) -> None:
 def test_a_small_english_checkpoint_is_english_only(tmp_path: Path) -> None:
     write_small_whisper(tmp_path)
     loaded = load(SpeechRecognitionHandler(), tmp_path)
-    assert "English only" in refusal(loaded, np.zeros(16, np.float32), language="de")
+    assert "only English" in refusal(loaded, np.zeros(16, np.float32), language="de")
     assert "cannot translate" in refusal(loaded, np.zeros(16, np.float32), task="translate")

@@ -169,7 +169,7 @@ def test_a_traced_program_is_refused_on_another_device(
     traced = torch.jit.trace(Counting(), torch.ones(2, 3))  # type: ignore[no-untyped-call]
     traced.save(tmp_path / "model.pt")
     options = counting("torchscript", "model.pt")
-    with pytest.raises(LoadError, match="makes tensors on cpu, where it was traced"):
+    with pytest.raises(LoadError, match="creates tensors on cpu, where it was traced"):
         load_tensor_model(tmp_path, options, ELSEWHERE)
     assert load_tensor_model(tmp_path, options, torch.device("cpu"))(torch.ones(1, 3)).numel() == 3
 

@@ -297,7 +297,7 @@ THEIRS = "sentence_transformers.models."
     [
         ([(2, "type", THEIRS + "WordWeights")], "the module WordWeights is not supported"),
         ([(2, "type", THEIRS + "LSTM")], "the module LSTM is not supported"),
-        ([(2, "type", "custom_st.Projection")], "custom_st.Projection brings its own code"),
+        ([(2, "type", "custom_st.Projection")], "custom_st.Projection has its own code"),
         (
             [(1, "type", THEIRS + "WeightedLayerPooling")],
             "WeightedLayerPooling is not supported as module 1",

@@ -255,4 +255,4 @@ def test_too_much_work_for_one_job_is_refused(folder: Folders) -> None:
     assert refusal == "num_beams: 4 beams of 8 new tokens each exceed the limit of 30 tokens"
     slow = load(folder("gpt2"), "text_generation", max_seconds=1e-6)
     (refusal,) = errors(slow, {"text": TEXTS[0], "parameters": {"min_new_tokens": 8}})
-    assert refusal == "Writing took longer than 1e-06 s: ask for fewer new tokens or beams"
+    assert refusal == "Writing took longer than 1e-06 s; request fewer new tokens or beams"

@@ -1,6 +1,7 @@
-"""Two processes share the suite, each with some of the processors for itself and its servers.
+"""Four processes share the suite; each stays, with its servers, on its part of the processors.
 
-Tests that have one server in common stay in one of them.  This is ours because xdist's own
+On two processors that is two processes to each: while one waits for a server or a clock, the other
+works.  Tests that have one server in common stay in one process.  This is ours because xdist's own
 groups are not kept under pytest 9.2, where a node id cannot be changed any more.
 """
 
@@ -22,7 +23,16 @@ with warnings.catch_warnings():  # as it is imported, it leaves an open file to 
     warnings.simplefilter("ignore", ResourceWarning)
     import_module("ts")
 
-LONGEST_FIRST = ["integration", "families", "servers", "faults", "attacks", "console", "handlers"]
+LONGEST_FIRST = [
+    "integration",
+    "families",
+    "servers",
+    "own_archives",
+    "faults",
+    "attacks",
+    "console",
+    "handlers",
+]
 WITH_ONE_SERVER = {"integration", "families"}
 
 
@@ -45,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and sys.platform == "linux":
         number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
         processors = sorted(os.sched_getaffinity(0))
-        own = processors[number::count] or processors[number % len(processors) :][:1]
+        own = processors[number::count] or [processors[number % len(processors)]]
         os.sched_setaffinity(0, own)
 
 
@@ -64,6 +74,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServe
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest go first, so that neither process waits long for the other at the end."""
+    """The longest go first, so that no process waits long for another at the end."""
     order = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(folder_of(item.nodeid), len(order)))

@@ -5,10 +5,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-STEP_SECONDS = 0.01
+SHORTEST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 0.1
 TURNS = 200
 
 T = TypeVar("T")
+
+
+def _pause_since(began: float) -> float:
+    """Return how many seconds to pause before looking again, after waiting since *began*.
+
+    It is a twentieth of the time waited: whoever asks a server a hundred times a second whether it
+    has started takes a good part of its processor.
+    """
+    waited = time.monotonic() - began
+    return min(max(SHORTEST_PAUSE_SECONDS, waited / 20), LONGEST_PAUSE_SECONDS)
 
 
 async def until(condition: Callable[[], T], seconds: float = 10.0) -> T:
@@ -16,9 +27,10 @@ async def until(condition: Callable[[], T], seconds: float = 10.0) -> T:
 
     Raises TimeoutError after *seconds*.
     """
+    began = time.monotonic()
     async with asyncio.timeout(seconds):
         while not (result := condition()):
-            await asyncio.sleep(STEP_SECONDS)
+            await asyncio.sleep(_pause_since(began))
     return result
 
 
@@ -29,9 +41,10 @@ async def until_awaited(
 
     Raises TimeoutError after *seconds*.
     """
+    began = time.monotonic()
     async with asyncio.timeout(seconds):
         while not is_met(result := await ask()):
-            await asyncio.sleep(STEP_SECONDS)
+            await asyncio.sleep(_pause_since(began))
     return result
 
 
@@ -40,11 +53,11 @@ def block_until(condition: Callable[[], T], seconds: float = 10.0) -> T:
 
     Raises TimeoutError after *seconds*.
     """
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while not (result := condition()):
-        if time.monotonic() > end:
+        if time.monotonic() > began + seconds:
             raise TimeoutError(f"the condition is still false after {seconds:g} s")
-        time.sleep(STEP_SECONDS)
+        time.sleep(_pause_since(began))
     return result
 
 

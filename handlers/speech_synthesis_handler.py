@@ -38,7 +38,8 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
 
     A job is short, whatever its texts expand to.  Of the callers who ask in parts, one whose text
     does not fit into it is answered with a script (JSON, parameter `unspoken`), and asks for its
-    parts as items of the type "script".  Under plain TorchServe the answer is a WAV file, and a
+    parts as items of the type "script"; so does one who asks for the beginning, with the parts in
+    the answer's parameter `rest`.  Under plain TorchServe the answer is a WAV file, and a
     body that is not JSON is the text.
     """
 
@@ -115,7 +116,13 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
         """Return samples, float32, one row per script; parts are passed on as they are."""
         scripts = [each for each in batch if isinstance(each, Script)]
         spoken = self._speaker.speak(scripts) if scripts else []
-        return [*spoken, *(each for each in batch if isinstance(each, UnspokenScript))]
+        return [
+            *(
+                each if script.rest is None else each._replace(rest=self._writer.parts(script.rest))
+                for each, script in zip(spoken, scripts, strict=True)
+            ),
+            *(each for each in batch if isinstance(each, UnspokenScript)),
+        ]
 
     def encode(self, outputs: Outcomes) -> list[Answer]:
         """Return signed 16-bit samples, or a script's parts as JSON, with what was left out."""

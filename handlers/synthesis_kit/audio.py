@@ -5,25 +5,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-FADE_SECONDS = 0.005  # at both ends of a piece: what is cut clicks
+FADE_SECONDS = 0.005  # at both ends of a breath: what is cut clicks
 KNEE = 0.9  # above it the limiter bends
 
 
-def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int], fade: int) -> Tensor:
+def joined(sentences: Sequence[Sequence[Tensor]], pauses: Sequence[int]) -> Tensor:
     """Return the sentences' pieces one after another, each sentence after its pause in samples."""
     parts: list[Tensor] = []
     for pieces, pause in zip(sentences, pauses, strict=True):
-        parts += [torch.zeros(pause), *(faded(piece, fade) for piece in pieces)]
+        parts += [torch.zeros(pause), *pieces]
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
-def faded(samples: Tensor, fade: int) -> Tensor:
-    """Return *samples* with a raised cosine of *fade* samples at both ends."""
+def faded(samples: Tensor, fade: int, *, begins: bool, ends: bool) -> Tensor:
+    """Return *samples* with a raised cosine of *fade* samples where they begin or end a sound."""
     fade = min(fade, len(samples) // 2)
     ramp = torch.hann_window(2 * fade, periodic=True)[:fade] if fade else torch.ones(0)
     shaped = samples.clone()
-    shaped[:fade] *= ramp
-    shaped[len(shaped) - fade :] *= ramp.flip(0)
+    if begins:
+        shaped[:fade] *= ramp
+    if ends:
+        shaped[len(shaped) - fade :] *= ramp.flip(0)
     return shaped
 
 

@@ -1,5 +1,6 @@
 """What a job answers for a script: its audio, or the parts to ask for."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -22,16 +23,18 @@ class SpokenScript(NamedTuple):
     """A script's samples.
 
     *left_out* are words of the text that are not in them, by writing system; *words* says when each
-    word is spoken, and is None where nobody asked.
+    word is spoken, and is None where nobody asked.  *rest* is what is still to be asked for, where
+    these are only the beginning.
     """
 
     samples: torch.Tensor
     left_out: dict[str, list[str]]
     words: list[SpokenWord] | None = None
+    rest: Sequence[TimedPart] = ()
 
 
 def answer_parameters(outcome: SpokenScript | UnspokenScript) -> dict[str, Any]:
-    """Return the answer's parameters about words: their times, and what was left out.
+    """Return the answer's parameters: words' times, what was left out, and what is still to come.
 
     Of each writing system only a few words are named, since the answer's header is small.
     """
@@ -43,4 +46,6 @@ def answer_parameters(outcome: SpokenScript | UnspokenScript) -> dict[str, Any]:
         }
     if isinstance(outcome, SpokenScript) and outcome.words is not None:
         parameters["words"] = outcome.words
+    if isinstance(outcome, SpokenScript) and outcome.rest:
+        parameters["rest"] = outcome.rest
     return parameters

@@ -19,7 +19,9 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     *index*: the input is that sentence of a longer text, and is not cut again; *continued*: it is
     the rest of the sentence before it, and no pause begins it.  *in_parts*: the caller can ask
     again, so an input that does not fit into this job is answered with its script instead of its
-    audio; *only_read*: every input is.  *input_type* "ssml": the text is an SSML document.
+    audio; *only_read*: every input is.  *only_beginning*: about the first second is wanted at once,
+    and an answer that is not all of it has the rest's script in its parameter `rest`.
+    *input_type* "ssml": the text is an SSML document.
     *pronunciations* are words in IPA.  *timestamps*: the answer tells when each word is spoken.
     *speaker_embedding* and *reference_audio* (a WAV file in base64) replace the voice.
     """
@@ -41,6 +43,7 @@ class SynthesisParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     continued: bool = False
     in_parts: bool = False
     only_read: bool = False
+    only_beginning: bool = False
 
 
 def parse_parameters(raw: dict[str, Any], controls: frozenset[str]) -> SynthesisParameters:

@@ -5,12 +5,12 @@ from itertools import islice
 
 from torch import Tensor
 
-from synthesis_kit.audio import FADE_SECONDS, amplified, joined
+from synthesis_kit.audio import FADE_SECONDS, amplified, faded, joined
 from synthesis_kit.options import SynthesisOptions
 from synthesis_kit.outcomes import SpokenScript
 from synthesis_kit.passes import speak_all
 from synthesis_kit.text.script import Script
-from synthesis_kit.utterance import SynthesisNetwork
+from synthesis_kit.utterance import SynthesisNetwork, Utterance
 from synthesis_kit.word_times import SpokenWord, fit_to_sound, time_words
 
 
@@ -47,10 +47,18 @@ class Speaker:
     def _audio(self, script: Script, pieces: list[Tensor], pauses: Sequence[int]) -> Tensor:
         rest = iter(pieces)
         sentences = [
-            [samples * sentence.manner.volume for samples in islice(rest, len(sentence.pieces))]
+            [
+                self._softened(next(rest), utterance) * sentence.manner.volume
+                for utterance in sentence.pieces
+            ]
             for sentence in script.sentences
         ]
-        return amplified(joined(sentences, pauses, round(FADE_SECONDS * self._rate)), script.volume)
+        return amplified(joined(sentences, pauses), script.volume)
+
+    def _softened(self, samples: Tensor, utterance: Utterance) -> Tensor:
+        """Return *samples* without a click at an end of the breath; inside it nothing is faded."""
+        fade = round(FADE_SECONDS * self._rate)
+        return faded(samples, fade, begins=not utterance.before, ends=not utterance.after)
 
     def _words(
         self, script: Script, pieces: Sequence[Tensor], pauses: Sequence[int]

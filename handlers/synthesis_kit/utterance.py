@@ -20,7 +20,9 @@ class Utterance(NamedTuple):
 
     *symbols* are what the network's reader makes of it: misaki's phonemes, or letters; *words* are
     those that they say, where that is known.  *formants* moves the formants, as a shorter or longer
-    vocal tract does; *embedding* replaces *speaker*.
+    vocal tract does; *embedding* replaces *speaker*.  *before* and *after* are the symbols around
+    it in the same breath, for a network that `speaks_parts`: they are not heard, but *symbols*
+    sound as they do between them.
     """
 
     symbols: str
@@ -30,6 +32,13 @@ class Utterance(NamedTuple):
     speaker: str | None = None
     embedding: Embedding | None = None
     words: tuple[CountedWord, ...] = ()
+    before: str = ""
+    after: str = ""
+
+    @property
+    def breath(self) -> str:
+        """All symbols of the breath that it is a part of."""
+        return self.before + self.symbols + self.after
 
     @property
     def seconds(self) -> float:
@@ -46,7 +55,8 @@ class SynthesisNetwork(ABC):
     takes seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds
     of speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
     *speaks_side_by_side*: `speak` may run in several threads at once, and gains nothing by batches,
-    as on a CPU.
+    as on a CPU.  *speaks_parts*: an utterance may have something before and after it, and takes
+    less time than all of it together.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -57,6 +67,7 @@ class SynthesisNetwork(ABC):
     job_seconds: float = 15.0
     knows_times: bool = False
     speaks_side_by_side: bool = False
+    speaks_parts: bool = False
     model: torch.nn.Module
     sample_rate: int
 

@@ -35,7 +35,7 @@ from sidecar.web.middleware import begin_stream
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
-FIRST_SAMPLES = 8192  # encoded and sent before the rest of the first sentence
+FIRST_SAMPLES = 4096  # encoded and sent before the rest of the first part
 LEFT_OUT = "text: left out what the voice cannot say"
 
 
@@ -76,7 +76,7 @@ async def send_stream(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     """Send the answer and return it, with no synthesis if it ended early.
 
-    A failure before the first sentence is raised.  After that the connection is cut, so that the
+    A failure before the first audio is raised.  After that the connection is cut, so that the
     client does not mistake a part for the whole.
     """
     order = wanted.order

@@ -97,7 +97,7 @@ class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=T
     inputs: Text | None = None
     model_name: Name | None = None
     enable_streaming: Annotated[
-        bool, Meta(description="Audio as it is made, the first sentence first")
+        bool, Meta(description="Audio as it is made, the first second first")
     ] = False
     format: Annotated[
         CaptionFormat | None, Meta(description="Captions beside the audio, from the words' times")

@@ -4,9 +4,11 @@ What a text becomes when it is read aloud, only the handler knows: "$1m" is two 
 sounds.  So a text that could be too long is first read and not spoken (`only_read`): the handler
 answers its script, in parts of one job's length, each with its seconds.  A shorter text is spoken
 sentence by sentence at once; one of its sentences that does not fit into its job comes back as a
-script too.  Only a few parts are queued beyond the one that is due, and each of them lets others
-pass until the parts before it would have been played: a short text does not wait for a long one,
-which still proceeds as fast as people listen.
+script too.  Of a stream's first sentence about a second is made first, and the reply that holds it
+has the script of the rest, which goes on in the same breath: when many clients come at once, each
+hears something soon.  Only a few parts are queued beyond the one that is due, and each of them lets
+others pass until the parts before it would have been played: a short text does not wait for a long
+one, which still proceeds as fast as people listen.
 """
 
 import re
@@ -30,6 +32,7 @@ from sidecar.speech.voices import Speaker
 from sidecar.telemetry.prometheus import SpeechMetrics
 
 AHEAD = 8  # parts that are queued or in flight
+BEGINNING_SECONDS = 1.0  # of a stream, about, that the handler makes before the rest
 SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
 SECONDS_PER_SIGN = 6.0  # the same of a character beyond Latin-1, which is read by its name
 SECONDS_PER_LETTER = 0.25  # the same in a word of small letters that is not spelled out
@@ -103,6 +106,14 @@ class SynthesisPart(NamedTuple):
     parameters: dict[str, Any]
     seconds: float
 
+    @property
+    def beginning(self) -> "SynthesisPart":
+        """The same, of which the rest may follow later."""
+        return self._replace(
+            parameters=self.parameters | {"only_beginning": True},
+            seconds=min(self.seconds, BEGINNING_SECONDS),
+        )
+
 
 async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
     """Return all of the audio.
@@ -126,8 +137,9 @@ async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
 class SpeechSynthesis:
     """One text on its way through the voice.
 
-    *streamed*: the first sentence is made alone, as soon as it can be had, and the time-out
-    counts anew for each.  *left_out* is known when all is spoken; for English before the first.
+    *streamed*: the beginning of the first sentence is made alone, as soon as it can be had, and
+    the time-out counts anew for each part.  *left_out* is known when all is spoken; for English
+    before the first.
     """
 
     def __init__(
@@ -170,15 +182,16 @@ class SpeechSynthesis:
                 self._send(waiting)
                 reply = await self._next()
                 if reply.parameters.get("unspoken"):
-                    for place, piece in enumerate(self._scripts([reply])):
-                        self._pending.insert(place, self._start(piece))
-                elif reply.body:  # a sentence of signs that nobody says has none
+                    self._start_first(self._scripts([reply]))
+                    continue
+                if reply.body:  # a sentence of signs that nobody says has none
                     if silent and self._streamed:
                         waited = self._clock() - self._call.scheduling.arrived
                         self._metrics.first_audio.of(self._call.speaker.key).observe(waited)
                     silent = False
                     self._note_words(reply)
                     yield reply
+                self._start_first(self._rest(reply))  # others' beginnings have gone before it
             if silent:
                 raise InvalidInput("holds nothing that can be spoken", field="text")
             taken = self._clock() - started
@@ -230,6 +243,14 @@ class SpeechSynthesis:
         self._seconds += sum(part.seconds for part in parts)
         if self._seconds > self._call.max_seconds:
             raise SpeechTooLong(self._call.max_seconds, self._seconds)
+        return self._of_scripts(parts)
+
+    def _rest(self, reply: Reply) -> list[SynthesisPart]:
+        """Return what is still to be spoken of the part that *reply* is only the beginning of."""
+        rest = reply.parameters.get("rest")
+        return self._of_scripts(_parts.decode(msgspec.json.encode(rest))) if rest else []
+
+    def _of_scripts(self, parts: Iterable[ScriptPart]) -> list[SynthesisPart]:
         common = _common(self._call)
         return [SynthesisPart(bytes(part.script), "script", common, part.seconds) for part in parts]
 
@@ -238,15 +259,24 @@ class SpeechSynthesis:
 
         Raises QueueFull when nothing is pending.
         """
-        ahead = AHEAD if self._begun or not self._streamed else 1  # others would delay the first
+        is_first = self._streamed and not self._begun
+        ahead = 1 if is_first else AHEAD  # others would delay the first
         while waiting and len(self._pending) < ahead:
+            part = waiting[0]
+            if is_first and not self._call.speaker.speech.whole_text:
+                part = part.beginning
             try:
-                self._pending.append(self._start(waiting[0]))
+                self._pending.append(self._start(part))
             except QueueFull:
                 if not self._pending:
                     raise
                 return
             waiting.popleft()
+
+    def _start_first(self, parts: Iterable[SynthesisPart]) -> None:
+        """Queue *parts* to be spoken before all that is pending."""
+        for place, part in enumerate(parts):
+            self._pending.insert(place, self._start(part))
 
     def _start(self, piece: SynthesisPart) -> PendingRequest:
         now = self._clock()

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from handler_kit.errors import LoadError
-from handler_kit.wav import read_wav
+from handler_kit.wav import from_pcm, read_wav
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
@@ -174,3 +174,13 @@ def test_an_incomplete_folder_does_not_load(joe: Loaded, tmp_path: Path, broken:
 )
 def test_phonemes_are_spelled_as_espeak_does(misaki: str, espeak: str) -> None:
     assert espeak_symbols(misaki) == espeak
+
+
+def test_a_voice_that_speaks_no_parts_says_the_whole_at_once(joe: Loaded) -> None:
+    asked = {"index": 0, "in_parts": True, "only_beginning": True}
+    header, (body,) = joe.job(TEXTS[-1].encode(), type="text", parameters=asked)
+    assert "rest" not in header.items[0].parameters
+    assert farthest(from_pcm(body), say(joe, TEXTS[-1])) < EQUAL
+    script = b'{"first": 0, "continued": false, "pieces": ["bb"], "before": "aa "}'
+    header, _ = joe.job(script, type="script")
+    assert "no parts of a breath" in str(header.items[0].error)

@@ -26,6 +26,7 @@ from synthesis_kit.networks.hibari_modules import (
     steps_of,
 )
 from synthesis_kit.networks.hibari_vocoder import HOP, SAMPLE_RATE, HibariVocoder
+from synthesis_kit.networks.hibari_window import Window, first_resampled, window_of
 from synthesis_kit.text.reading import PhonemeReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 from synthesis_kit.word_times import TimeSpan
@@ -40,6 +41,7 @@ class HibariNetwork(SynthesisNetwork):
     controls = frozenset({"speed", "pitch", "emotion"})
     job_seconds = 48.0
     knows_times = True
+    speaks_parts = True
     sample_rate = SAMPLE_RATE
 
     def __init__(self, modules: HibariModules, symbols: dict[str, int], folder: Path) -> None:
@@ -74,7 +76,7 @@ class HibariNetwork(SynthesisNetwork):
 
     def length(self, utterance: Utterance) -> int:
         """Return how many symbols it has, with the two at its edges."""
-        return len(utterance.symbols) + 2
+        return len(utterance.breath) + 2
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """Return samples, float32 on the CPU, one row per utterance."""
@@ -100,9 +102,11 @@ class HibariNetwork(SynthesisNetwork):
         (steps,), _, _ = self._texts(
             [torch.tensor(self.symbol_ids(utterance), device=device)], [utterance]
         )
+        begin = self._window(utterance, steps).heard.start // FRAMES_PER_STEP
         seconds = FRAMES_PER_STEP * HOP / SAMPLE_RATE / utterance.formants
-        ends = iter((steps.cumsum(0) * seconds).tolist())
-        end = next(ends)  # of the edge
+        before = self._count(utterance.before)
+        ends = iter(((steps.cumsum(0) - begin) * seconds)[before:].tolist())
+        end = next(ends)  # of what stands before the first symbol
         spans: list[TimeSpan] = []
         for symbol in utterance.symbols:
             start, end = end, next(ends) if symbol in self._symbols else end
@@ -113,26 +117,47 @@ class HibariNetwork(SynthesisNetwork):
         device = self.vocoder.window.device
         symbols = [torch.tensor(self.symbol_ids(each), device=device) for each in utterances]
         steps, acoustic, prosodic = self._texts(symbols, utterances)
-        mask = _mask([int(each.sum()) for each in steps], device)
-        contour = contour_of(self._stages.contours(_stretched(prosodic, steps), mask))
-        contour = _shaped(contour, [int(each.sum()) for each in steps], utterances)
-        frame_mask = None if mask is None else mask.repeat_interleave(FRAMES_PER_STEP, 2)
-        text = _stretched(acoustic, steps).repeat_interleave(FRAMES_PER_STEP, 2)
-        frames = self._stages.frames(frame_inputs(text, contour), frame_mask)
+        windows = [self._window(*each) for each in zip(utterances, steps, strict=True)]
+        counts = [window.steps for window in windows]
+        stretched = _stretched(prosodic, steps, counts)
+        contour = contour_of(self._stages.contours(stretched, _mask(counts, device)))
+        contour = _shaped(contour, counts, utterances)
+        text = _stretched(acoustic, steps, counts).repeat_interleave(FRAMES_PER_STEP, 2)
+        inputs = _cut(frame_inputs(text, contour), [window.decoded for window in windows])
+        mask = _mask([len(window.decoded) for window in windows], device)
+        frames = self._stages.frames(inputs, mask)
         return [
-            self._voiced(frames[row, :length], contour.pitch[row, :length], utterance)
-            for row, (utterance, length) in enumerate(
-                zip(utterances, (FRAMES_PER_STEP * int(each.sum()) for each in steps), strict=True)
+            self._voiced(own, pitch[: window.voiced.stop], utterance, window)
+            for own, pitch, utterance, window in zip(
+                frames, contour.pitch, utterances, windows, strict=True
             )
         ]
 
     def symbol_ids(self, utterance: Utterance) -> list[int]:
-        """Return the numbers of the utterance's symbols, and of those that frame it.
+        """Return the numbers of the symbols of the utterance's breath, and of those that frame it.
 
         A symbol that the voice does not know has none.
         """
-        known = (self._symbols.get(symbol) for symbol in utterance.symbols)
+        known = (self._symbols.get(symbol) for symbol in utterance.breath)
         return [EDGE, *(each for each in known if each is not None), EDGE]
+
+    def _count(self, symbols: str) -> int:
+        """Return how many of *symbols* the voice knows."""
+        return sum(symbol in self._symbols for symbol in symbols)
+
+    def _window(self, utterance: Utterance, steps: Tensor) -> Window:
+        """Return which of the frames of a breath are needed for *utterance*, by its *steps*."""
+        first = 1 + self._count(utterance.before)
+        last = first + self._count(utterance.symbols)
+        begin = int(steps[:first].sum()) if utterance.before else 0
+        total = int(steps.sum())
+        end = int(steps[:last].sum()) if utterance.after else total
+        return window_of(
+            range(FRAMES_PER_STEP * begin, FRAMES_PER_STEP * end),
+            total,
+            is_shifted=utterance.formants != 1,
+            is_ranged=utterance.prosody.pitch_range != 1,
+        )
 
     def _texts(
         self, symbols: list[Tensor], utterances: Sequence[Utterance]
@@ -147,12 +172,16 @@ class HibariNetwork(SynthesisNetwork):
         own = [row[: len(each)] for row, each in zip(steps, symbols, strict=True)]
         return own, acoustic, prosodic
 
-    def _voiced(self, frames: Tensor, pitch: Tensor, utterance: Utterance) -> Tensor:
-        samples: Tensor = self.vocoder(frames, pitch, utterance.seed).cpu()
+    def _voiced(
+        self, frames: Tensor, pitch: Tensor, utterance: Utterance, window: Window
+    ) -> Tensor:
+        """Return the samples that are heard of the decoded *frames* of a breath."""
+        first = window.voiced.start
+        own = frames[first - window.decoded.start :][: len(window.voiced)]
+        samples: Tensor = self.vocoder(own, pitch, utterance.seed, first).cpu()
         if utterance.formants == 1:
-            return samples
-        moved = soxr.resample(samples.numpy(), SAMPLE_RATE * utterance.formants, SAMPLE_RATE)
-        return torch.from_numpy(np.asarray(moved, np.float32))
+            return samples[(window.heard.start - first) * HOP :][: len(window.heard) * HOP]
+        return _shifted(samples, utterance, window)
 
 
 def _mask(lengths: Sequence[int], device: torch.device) -> Tensor | None:
@@ -164,12 +193,39 @@ def _mask(lengths: Sequence[int], device: torch.device) -> Tensor | None:
     return (places < own)[:, None].float()
 
 
-def _stretched(text: Tensor, steps: list[Tensor]) -> Tensor:
-    """Return [n, channels, steps] of *text* [n, channels, length], symbols repeated by *steps*."""
+def _stretched(text: Tensor, steps: list[Tensor], counts: Sequence[int]) -> Tensor:
+    """Return [n, channels, steps] of *text* [n, channels, length], symbols repeated by *steps*.
+
+    Of each row only the first of its *counts* are there.
+    """
     rows = [
-        row[:, : len(own)].repeat_interleave(own, 1).T for row, own in zip(text, steps, strict=True)
+        row[:, : len(own)].repeat_interleave(own, 1)[:, :count].T
+        for row, own, count in zip(text, steps, counts, strict=True)
     ]
     return pad_sequence(rows, batch_first=True).transpose(1, 2)
+
+
+def _cut(inputs: Tensor, ranges: Sequence[range]) -> Tensor:
+    """Return [n, channels, longest] of *inputs* [n, channels, frames]: of each row its range."""
+    rows = [row[:, own.start : own.stop].T for row, own in zip(inputs, ranges, strict=True)]
+    return pad_sequence(rows, batch_first=True).transpose(1, 2)
+
+
+def _shifted(samples: Tensor, utterance: Utterance, window: Window) -> Tensor:
+    """Return what is heard of *samples*, resampled to move the formants.
+
+    The parts of a breath continue each other: both lie on one grid of samples, which begins with
+    the breath.
+    """
+    formants = utterance.formants
+    begin, end = (round(each * HOP / formants) for each in (window.heard.start, window.heard.stop))
+    first = first_resampled(window, formants)
+    unheard = round(first * formants) - window.voiced.start * HOP
+    moved = soxr.resample(samples[unheard:].numpy(), SAMPLE_RATE * formants, SAMPLE_RATE)
+    heard = moved[begin - first :]
+    return torch.from_numpy(
+        np.asarray(heard[: end - begin] if utterance.after else heard, np.float32)
+    )
 
 
 def _shaped(contour: Contour, steps: Sequence[int], utterances: Sequence[Utterance]) -> Contour:

@@ -16,6 +16,7 @@ from synthesis_kit.networks.hibari_modules import BINS, HEADS, VOICED_HZ
 SAMPLE_RATE = 24000
 FFT, HOP = 1200, 300
 OVERLAPPING = FFT // HOP
+REACH = OVERLAPPING  # frames: a sample hears those to 2 away, and these the pulses of 2 more
 HIGHEST_HZ = 11000.0  # the last harmonic
 LOUDEST = 7.0  # of an exponent
 NEAR_ZERO = 1e-9  # of a sine that is divided by
@@ -30,19 +31,22 @@ class HibariVocoder(nn.Module):
         super().__init__()
         self.register_buffer("window", torch.hann_window(FFT), persistent=False)
 
-    def forward(self, frames: Tensor, pitch: Tensor, seed: int) -> Tensor:
+    def forward(self, frames: Tensor, pitch: Tensor, seed: int, first: int = 0) -> Tensor:
         """Return samples [frames × HOP].
 
-        *frames* are [frames, HEADS × BINS], *pitch* is [frames] in Hz.  The noise is drawn on the
-        CPU from *seed*, so that every device gives the same.
+        *frames* are [frames, HEADS × BINS]; *first* is the place of the first of them in their
+        utterance, and *pitch*, in Hz, is that of the frames before it, too: the pulses run on.  Of
+        frames from the middle of an utterance, the samples of REACH at either end are wrong.  The
+        noise is drawn on the CPU from *seed*, so that every device gives the same.
         """
         harmonic, theta, loudness, free, phase = frames.chunk(HEADS, dim=1)
         count = len(frames)
+        train = pulses(pitch)[first * HOP :]
         spectrum = torch.stft(
-            pulses(pitch), FFT, HOP, window=self.window, center=True, return_complex=True
+            train, FFT, HOP, window=self.window, center=True, return_complex=True
         ).transpose(0, 1)[:count]
         spectrum *= _polar(_exp(harmonic).div_(FFT / 4), torch.tanh(theta).mul_(math.pi))
-        spectrum += _noise(count, seed).to(frames.device).mul_(_exp(loudness))
+        spectrum += _noise(first + count, seed)[first:].to(frames.device).mul_(_exp(loudness))
         spectrum += _polar(_exp(free), phase)
         return self._samples(spectrum)
 

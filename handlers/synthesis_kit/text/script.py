@@ -22,16 +22,24 @@ from synthesis_kit.text.ssml import (
     Passage,
     passages,
 )
-from synthesis_kit.text.text_pieces import cut, sentences
-from synthesis_kit.utterance import SynthesisNetwork, Utterance
+from synthesis_kit.text.text_pieces import cut, sentences, word_end
+from synthesis_kit.utterance import (
+    EDGE_SECONDS,
+    SYMBOLS_PER_SECOND,
+    SynthesisNetwork,
+    Utterance,
+)
 from synthesis_kit.word_times import CountedWord, divide_words
+
+BEGINNING_SECONDS = 1.0  # of a stream, before the rest of its first sentence
 
 
 class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A part of a script as it travels between the handler and its caller.
 
     It has the place of its sentence in the text, the symbols of its pieces, and what its
-    `ssml.Passage` says of pause, tempo, pitch and loudness.
+    `ssml.Passage` says of pause, tempo, pitch and loudness.  *before* and *after* are the symbols
+    around its pieces in the same breath, which are not heard.
     """
 
     first: int
@@ -42,6 +50,8 @@ class ScriptPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     speed: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     pitch: Annotated[float, Meta(ge=LEAST, le=MOST)] = 1.0
     volume: Annotated[float, Meta(ge=QUIETEST, le=LOUDEST)] = 1.0
+    before: str = ""
+    after: str = ""
 
 
 class TimedPart(msgspec.Struct, frozen=True):
@@ -71,6 +81,7 @@ class Script(NamedTuple):
 
     *first* is the first sentence's place in the whole text; *continued*: it is the rest of the
     sentence before it.  *in_parts* and *only_read* are what `SynthesisParameters` says of them.
+    *rest*: these sentences are only the beginning, and it follows them.
     """
 
     sentences: list[Sentence]
@@ -81,6 +92,7 @@ class Script(NamedTuple):
     in_parts: bool = False
     only_read: bool = False
     timed: bool = False
+    rest: "Script | None" = None
 
     @property
     def seconds(self) -> float:
@@ -114,6 +126,7 @@ class ScriptWriter:
         self._reader = network.reader()
         self._controls = network.controls
         self._knows_times = network.knows_times
+        self._speaks_parts = network.speaks_parts
         self._cloning = network.cloning
         self._speakers = {
             name: _speaker(name, voice, network) for name, voice in options.voices.items()
@@ -210,11 +223,14 @@ class ScriptWriter:
 
     def rewrite(self, written: ScriptPart, asked: SynthesisParameters) -> Script:
         """Return the script that *written* is a part of.  Raises InvalidInput."""
-        for piece in written.pieces:
-            if not 0 < len(piece) <= self._longest:
-                raise InvalidInput(
-                    f"a piece must have 1 to {self._longest} symbols", field="script"
-                )
+        breaths = list(written.pieces)
+        if breaths:
+            breaths[0] = written.before + breaths[0]
+            breaths[-1] += written.after
+        if not all(written.pieces) or any(len(each) > self._longest for each in breaths):
+            raise InvalidInput(f"a piece must have 1 to {self._longest} symbols", field="script")
+        if (written.before or written.after) and not self._speaks_parts:
+            raise InvalidInput("this voice speaks no parts of a breath", field="script")
         if written.words and len(written.words) != len(written.pieces):
             raise InvalidInput("words must be given for each piece, or for none", field="script")
         manner = Passage("", written.pause, written.speed, written.pitch, written.volume)
@@ -226,18 +242,20 @@ class ScriptWriter:
             asked,
             left_out={},
             continued=written.continued,
+            around=(written.before, written.after),
         )
 
     def parts(self, script: Script) -> list[TimedPart]:
-        """Return the parts of *script*, each small enough for one job.
+        """Return the parts of *script* and of its rest, each small enough for one job.
 
         It is cut at sentences, and between the pieces of a sentence that is too long.
         """
-        return [
+        parts = [
             self._part(script, place, number, pieces)
             for place, sentence in enumerate(script.sentences)
             for number, pieces in enumerate(_jobs(sentence, self._job_seconds))
         ]
+        return parts if script.rest is None else [*parts, *self.parts(script.rest)]
 
     @staticmethod
     def _part(script: Script, place: int, number: int, pieces: Sequence[Utterance]) -> TimedPart:
@@ -254,6 +272,8 @@ class ScriptWriter:
                 speed=manner.speed,
                 pitch=manner.pitch,
                 volume=manner.volume,
+                before=pieces[0].before if pieces else "",
+                after=pieces[-1].after if pieces else "",
             ),
         )
 
@@ -281,15 +301,19 @@ class ScriptWriter:
         *,
         left_out: dict[str, list[str]],
         continued: bool,
+        around: tuple[str, str] = ("", ""),
     ) -> Script:
-        """Return the script.  Raises InvalidInput for an unknown voice, or one without times."""
+        """Return the script, of which the symbols *around* are not heard.
+
+        Raises InvalidInput for an unknown voice, or one without times.
+        """
         if asked.timestamps is not None and not self._knows_times:
             raise InvalidInput(
                 "this voice cannot tell when its words are spoken", field="timestamps"
             )
         voice = self._voice(asked.voice)
         like = self._silent(voice, asked)
-        return Script(
+        script = Script(
             [
                 _sentence(like._replace(seed=like.seed + first + place), *pieces_words_manner)
                 for place, pieces_words_manner in enumerate(
@@ -304,6 +328,8 @@ class ScriptWriter:
             only_read=asked.only_read,
             timed=asked.timestamps is not None,
         )
+        script = _within(script, *around) if any(around) else script
+        return begun(script) if asked.only_beginning and self._speaks_parts else script
 
     def _silent(self, name: str, asked: SynthesisParameters) -> Utterance:
         """Return an utterance without symbols, in the voice *name* and as *asked*."""
@@ -356,6 +382,49 @@ def _sentence(
         ],
         manner,
     )
+
+
+def begun(script: Script) -> Script:
+    """Return the beginning of *script*, about BEGINNING_SECONDS, with the rest; else all of it.
+
+    It is cut between two words of its first breath.  Each part is spoken as in the whole.
+    """
+    first, *others = script.sentences
+    piece = first.pieces[0] if first.pieces else None
+    end = word_end(piece.symbols, _beginning_symbols(piece)) if piece else None
+    if piece is None or end is None:
+        return script
+    said, unsaid = piece.symbols[:end], piece.symbols[end:]
+    words, later = divide_words((said, unsaid), piece.words)
+    beginning = piece._replace(symbols=said, words=tuple(words), after=unsaid + piece.after)
+    rest = piece._replace(symbols=unsaid, words=tuple(later), before=piece.before + said)
+    return script._replace(
+        sentences=[Sentence([beginning], first.manner)],
+        rest=script._replace(
+            sentences=[
+                Sentence([rest, *first.pieces[1:]], first.manner._replace(pause=0.0)),
+                *others,
+            ],
+            left_out={},
+            continued=True,
+        ),
+    )
+
+
+def _beginning_symbols(piece: Utterance) -> int:
+    """Return how many symbols take BEGINNING_SECONDS, with the half of EDGE_SECONDS before them."""
+    seconds = BEGINNING_SECONDS / piece.prosody.duration
+    return max(1, round((seconds - EDGE_SECONDS / 2) * SYMBOLS_PER_SECOND))
+
+
+def _within(script: Script, before: str, after: str) -> Script:
+    """Return *script*, which is one sentence, as a part of a breath."""
+    (sentence,) = script.sentences
+    pieces = list(sentence.pieces)
+    if pieces:
+        pieces[0] = pieces[0]._replace(before=before)
+        pieces[-1] = pieces[-1]._replace(after=after)
+    return script._replace(sentences=[sentence._replace(pieces=pieces)])
 
 
 def _moved(prosody: Prosody, manner: Passage) -> Prosody:

@@ -66,3 +66,14 @@ def _joined(parts: list[str], longest: int) -> list[str]:
         else:
             joined.append(part)
     return joined
+
+
+def word_end(phonemes: str, wanted: int) -> int | None:
+    """Return where a word ends after about *wanted* symbols; None where too few would be left.
+
+    It is the last end in the second half of *wanted*, else the first one beyond it.
+    """
+    end = phonemes.rfind(" ", max(1, wanted // 2), wanted + 1)
+    if end < 0:
+        end = phonemes.find(" ", wanted + 1)
+    return end if 0 < end < len(phonemes) - wanted else None

@@ -119,7 +119,7 @@ async def test_a_long_first_sentence_is_sent_before_it_is_fully_encoded(
             if ended and piece:  # the end of a chunk may come behind its last byte
                 pieces.append(piece)
                 piece = b""
-    assert list(map(len, pieces)) == [16384, 50 * len(TONE) - 16384]
+    assert list(map(len, pieces)) == [8192, 50 * len(TONE) - 8192]
     assert b"".join(pieces) == 50 * TONE
 
 
@@ -130,6 +130,35 @@ async def test_prose_is_spoken_without_being_read_first(
     await speak(voice, text=" ".join([sentence] * 40), enable_streaming=True)
     assert torchserve.jobs[0] == [sentence]
     assert not any(item["parameters"].get("only_read") for job in torchserve.items for item in job)
+
+
+def begins(value: Any) -> Any:
+    """A handler that says the beginning of a text; each part of it has samples of its own."""
+    if value.isdigit():
+        return Spoken(bytes([int(value), 0]) * 2400)
+    rest = [{"seconds": 1.0, "script": n} for n in (2, 3)]
+    return Spoken(bytes([1, 0]) * 2400, {"rest": rest} if value.startswith("First") else {})
+
+
+async def test_of_a_stream_the_beginning_comes_first_and_its_rest_follows(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = begins
+    audio = await speak(voice, enable_streaming=True, output_format="pcm", seed=4)
+    assert list(audio[::4800]) == [1, 2, 3, 1, 1]
+    items = [item for job in torchserve.items for item in job]
+    assert [item["type"] for item in items] == ["text", "script", "script", "text", "text"]
+    assert [item["parameters"].get("only_beginning") for item in items] == [True] + [None] * 4
+    assert {item["parameters"]["seed"] for item in items} == {4}
+    assert len(torchserve.items[0]) == 1
+
+
+async def test_what_is_not_streamed_is_spoken_in_whole_sentences(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    await speak(voice)
+    items = [item for job in torchserve.items for item in job]
+    assert not any("only_beginning" in item["parameters"] for item in items)
 
 
 @pytest.mark.parametrize("output_format", ["wav", "mp3", "pcm"])

@@ -21,7 +21,9 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize(
     "attack", [each for each in ATTACKS if each.quick], ids=lambda each: each.name
 )
-async def test_nobody_else_is_held_up_by(attacked: Server, attack: Attack) -> None:
+async def test_other_clients_are_not_delayed_during_an_attack(
+    attacked: Server, attack: Attack
+) -> None:
     for _ in range(3):  # other tests take their share of the processors; a true stall comes again
         report = await run(attack, attacked)
         if not (found := problems(attack, report, strict=False)):

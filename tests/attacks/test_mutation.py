@@ -17,7 +17,7 @@ def test_every_route_has_an_example(route: tuple[str, str]) -> None:
     assert examples(route)
 
 
-def test_the_numbers_go_round_all_routes() -> None:
+def test_request_numbers_cover_all_routes() -> None:
     assert {mutated(1, number).path for number in range(len(ROUTES))} == {
         route.path for route in ROUTES
     }

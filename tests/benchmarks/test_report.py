@@ -54,7 +54,7 @@ def test_a_table_is_markdown() -> None:
     ("value", "shown"),
     [(12345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.1234, "0.123")],
 )
-def test_numbers_have_three_digits_that_count(value: float, shown: str) -> None:
+def test_figures_are_rounded_to_three_significant_digits(value: float, shown: str) -> None:
     assert number(value) == shown
 
 

@@ -79,7 +79,7 @@ async def test_the_first_round_does_not_count(processes: list[subprocess.Popen[b
     assert found.turns[0].per_second == 10
 
 
-async def test_the_others_stand_still_meanwhile(
+async def test_other_servers_are_paused_during_a_turn(
     processes: list[subprocess.Popen[bytes]],
 ) -> None:
     seen = []
@@ -243,7 +243,7 @@ async def test_an_error_of_the_bench_itself_is_no_failed_answer() -> None:
         await timed(ask, 1, 1)
 
 
-def test_a_trees_processor_time_has_that_of_children_that_ended() -> None:
+def test_the_processor_time_of_a_process_tree_includes_ended_children() -> None:
     burn = "import time\nuntil = time.process_time() + 0.2\nwhile time.process_time() < until: pass"
     script = (
         f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"

@@ -21,7 +21,7 @@ def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize(
     "scenario", [each for each in SCENARIOS if each.quick], ids=lambda each: each.name
 )
-async def test_others_are_answered_and_all_is_well_again_soon_when(
+async def test_a_fault_leaves_other_clients_answered_and_is_recovered(
     faulty_server: Server, scenario: Scenario
 ) -> None:
     check(scenario, await run(scenario, faulty_server))

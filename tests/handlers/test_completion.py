@@ -73,14 +73,14 @@ def test_each_token_leaves_as_soon_as_it_is_written(folder: Folders) -> None:
     ]
 
 
-def test_half_a_character_waits_for_its_other_half(chat: Completing) -> None:
+def test_an_incomplete_character_is_held_back(chat: Completing) -> None:
     """Of a vocabulary of bytes some tokens are no text alone."""
     turn = chat.turn(({"prompt": TEXTS[0], "max_tokens": 9} | GREEDY, {}))
     assert 1 < len(turn.frames) < len(turn.answers[0]["tokens"])
     assert "".join(part for ((_, _, part, _),) in turn.frames) == turn.answers[0]["text"]
 
 
-def test_turns_end_after_their_time_and_go_on_where_they_were(
+def test_a_turn_ends_after_its_time_and_the_next_one_continues(
     chat: Completing, hurried: Completing
 ) -> None:
     orders = [{"prompt": text, "max_tokens": 20} | how for text in TEXTS for how in (GREEDY, DRAWN)]
@@ -89,7 +89,7 @@ def test_turns_end_after_their_time_and_go_on_where_they_were(
     assert in_turns == at_once
 
 
-def test_what_is_drawn_depends_on_seed_and_choice_alone(chat: Completing) -> None:
+def test_samples_depend_only_on_seed_and_choice(chat: Completing) -> None:
     order = {"prompt": TEXTS[0], "max_tokens": 12} | DRAWN
     alone = chat.written(order)[0]["text"]
     others = [{"prompt": text, "max_tokens": 8} | GREEDY for text in TEXTS[1:]]
@@ -151,7 +151,7 @@ def test_a_prompt_may_be_tokens(folder: Folders, chat: Completing) -> None:
     assert chat.written(order)[0]["prompt_tokens"] == len(tokens)
 
 
-def test_a_chat_is_put_into_the_checkpoints_form(chat: Completing) -> None:
+def test_a_chat_uses_the_template_of_the_checkpoint(chat: Completing) -> None:
     prompt = "system: a lazy dog\nuser: the quick brown fox\nassistant:"
     how = {"max_tokens": 8} | GREEDY
     assert chat.written({"messages": CHAT} | how) == chat.written({"prompt": prompt} | how)
@@ -188,7 +188,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_what_cannot_be_written_is_refused_alone_and_names_the_field(chat: Completing) -> None:
+def test_an_invalid_completion_is_refused_alone_and_names_the_field(chat: Completing) -> None:
     good = {"prompt": TEXTS[0], "max_tokens": 4} | GREEDY
     nothing: dict[str, Any] = {}
     given = [each for order, _ in REFUSED for each in ((order, nothing), (good, nothing))]

@@ -129,7 +129,7 @@ def pairs() -> Iterator[tuple[str, str, str]]:
             yield kind, written.replace("\\n", "\n"), spoken
 
 
-def test_there_are_pairs_of_every_kind() -> None:
+def test_the_pairs_cover_every_kind_of_text() -> None:
     kinds = [kind for kind, _, _ in pairs()]
     assert len(kinds) > 1500
     assert len(set(kinds)) > 20
@@ -232,7 +232,9 @@ def test_any_text_is_read(reader: EnglishReader, text: str) -> None:
     )
 )
 @settings(max_examples=500, deadline=None)
-def test_a_character_is_said_or_told_to_be_left_out(reader: EnglishReader, character: str) -> None:
+def test_a_character_is_spoken_or_reported_as_omitted(
+    reader: EnglishReader, character: str
+) -> None:
     read = reader.read(f"so {character} then")
     assert count(read.words) > 2 or read.left_out
 
@@ -248,7 +250,7 @@ def test_marks_that_open_and_never_close_are_signs(reader: EnglishReader) -> Non
     assert reader.read("a < b > c").words == "a less than b greater than c"
 
 
-def test_a_document_without_marks_is_read_as_it_stands(reader: EnglishReader) -> None:
+def test_a_text_that_is_not_markup_is_read_literally(reader: EnglishReader) -> None:
     assert reader.read("a **b** c", is_marked_up=False).words != "a b c"
 
 

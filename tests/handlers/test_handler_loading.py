@@ -220,7 +220,7 @@ def knows_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("kind", "precision"), [(Slow, "bf16"), (SlowAndSlipping, "fp32"), (SlowWhenLowered, "fp32")]
 )
-def test_auto_lowers_on_a_cpu_only_what_is_close_and_faster(
+def test_auto_precision_on_a_cpu_requires_close_and_faster_results(
     example_copy: Path, kind: type[Slow], precision: str
 ) -> None:
     described = load_from(example_copy, kind, precision="auto").describe()
@@ -383,7 +383,7 @@ def test_a_device_is_chosen(
     ("turn", "free", "gpu"),
     [(0, [80], 0), (1, [80, 80], 1), (1, [80, 79], 1), (0, [60, 80, 70], 1), (2, [60, 81, 80], 2)],
 )
-def test_a_worker_takes_the_gpu_with_far_more_room_or_its_turn(
+def test_a_worker_selects_the_gpu_in_turn_unless_another_has_far_more_memory(
     turn: int, free: list[int], gpu: int
 ) -> None:
     assert roomiest(turn, free) == gpu
@@ -748,7 +748,7 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "kept"), [(0.0001, 1), (0.02, 2)])
-def test_small_work_is_left_to_one_thread(seconds: float, kept: int) -> None:
+def test_small_work_uses_one_thread(seconds: float, kept: int) -> None:
     before = torch.get_num_threads()
 
     def run() -> None:

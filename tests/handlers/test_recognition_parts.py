@@ -74,7 +74,7 @@ def test_times_come_in_pairs_and_never_go_back(said: list[int], allowed: set[int
     assert found == allowed
 
 
-def test_a_time_is_chosen_when_times_together_outweigh_any_word() -> None:
+def test_a_timestamp_is_chosen_if_all_timestamps_together_are_more_probable() -> None:
     logit_filter = LogitFilter(
         VOCABULARY, torch.device("cpu"), timestamps=True, suppress_blank=True
     )
@@ -164,7 +164,9 @@ def test_a_repetitive_prompt_is_not_used() -> None:
         ("Tried. No matter. Fail again.", "Ever", True),
     ],
 )
-def test_words_that_only_the_prompt_kept_away_are_missed(text: str, prompt: str, cut: bool) -> None:
+def test_words_omitted_because_of_the_prompt_are_detected(
+    text: str, prompt: str, cut: bool
+) -> None:
     assert is_cut(text, "Ever tried. No matter. Fail again.", prompt) is cut
 
 

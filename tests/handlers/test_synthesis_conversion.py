@@ -34,7 +34,7 @@ def check_alike(first: Path, second: Path, text: str, **options: Any) -> None:
         assert farthest(say(one, text, voice=name), say(other, text, voice=name)) < EQUAL
 
 
-def test_speecht5(tmp_path: Path) -> None:
+def test_a_pickled_speecht5_is_converted(tmp_path: Path) -> None:
     speecht5.build(tmp_path / "safe")
     shutil.copytree(tmp_path / "safe", tmp_path / "hub")
     pickle_weights(tmp_path / "hub")
@@ -43,7 +43,7 @@ def test_speecht5(tmp_path: Path) -> None:
     check_alike(tmp_path / "safe", tmp_path / "made", "Hello there.", voices={"slt": {}})
 
 
-def test_bark_and_its_voices(tmp_path: Path) -> None:
+def test_a_pickled_bark_is_converted_with_its_voices(tmp_path: Path) -> None:
     bark.build(tmp_path / "safe")
     shutil.copytree(tmp_path / "safe", tmp_path / "hub")
     pickle_weights(tmp_path / "hub")
@@ -53,7 +53,7 @@ def test_bark_and_its_voices(tmp_path: Path) -> None:
     check_alike(tmp_path / "safe", tmp_path / "made", "Hello.", voices={n: {} for n in bark.VOICES})
 
 
-def test_tacotron2_and_its_vocoder(tmp_path: Path) -> None:
+def test_a_tacotron2_is_converted_with_its_vocoder(tmp_path: Path) -> None:
     tacotron2.build(tmp_path / "safe")
     tacotron2.build_published(tmp_path / "hub")
     tacotron2_conversion.convert(tmp_path / "hub", tmp_path / "made")
@@ -83,7 +83,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["tacotron2.pt", "hifigan_generator.pt", "hifigan_config.json"])
-def test_half_a_tacotron2_is_refused(tmp_path: Path, missing: str) -> None:
+def test_a_tacotron2_with_a_missing_file_is_refused(tmp_path: Path, missing: str) -> None:
     tacotron2.build_published(tmp_path / "hub")
     (tmp_path / "hub" / missing).unlink()
     with pytest.raises(archive.BuildError, match=f"hub: .*{missing}"):

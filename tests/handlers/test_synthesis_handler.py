@@ -106,7 +106,7 @@ def test_a_seed_repeats_and_another_differs(hibari: Loaded) -> None:
     ("speed", "seconds"),
     [(0.25, 4.0), (0.5, 2.0), (0.8, 1.25), (1.5, 0.667), (2.0, 0.5)],
 )
-def test_speed_is_the_tempo(hibari: Loaded, speed: float, seconds: float) -> None:
+def test_speed_changes_the_tempo(hibari: Loaded, speed: float, seconds: float) -> None:
     text = SENTENCES[20]
     ratio = len(say(hibari, text, speed=speed)) / len(say(hibari, text))
     assert ratio == pytest.approx(seconds, rel=0.03)
@@ -123,7 +123,7 @@ def test_other_voices_keep_the_tempo(hibari: Loaded) -> None:
         assert len(say(hibari, text, voice=name)) == pytest.approx(len(say(hibari, text)), rel=0.03)
 
 
-def test_volume_bends_peaks_and_cuts_none(hibari: Loaded) -> None:
+def test_volume_compresses_peaks_without_clipping(hibari: Loaded) -> None:
     plain, loud = say(hibari, SENTENCES[0]), say(hibari, SENTENCES[0], volume=2.0)
     quiet = np.abs(plain) < 0.3
     assert np.abs(loud[quiet] - 2 * plain[quiet]).max() < EQUAL
@@ -163,7 +163,7 @@ def test_too_much_text_is_refused(hibari: Loaded) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 500, "word " * 1000, "\x00\x07 hi \u200b", "ﬁ ∑ 東京 ok"])
-def test_strange_text_is_safe(hibari: Loaded, text: str) -> None:
+def test_unusual_text_is_spoken_without_errors(hibari: Loaded, text: str) -> None:
     assert len(say(hibari, text)) > 0
 
 

@@ -112,7 +112,7 @@ def test_sentence_by_sentence_is_the_whole_text(joe: Loaded) -> None:
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(0.5, 2.0), (0.8, 1.25), (1.5, 0.667)])
-def test_speed_is_the_tempo(joe: Loaded, speed: float, seconds: float) -> None:
+def test_speed_changes_the_tempo(joe: Loaded, speed: float, seconds: float) -> None:
     """Piper rounds every symbol's frames up: the faster, the more that is."""
     ratio = len(say(joe, TEXTS[3], speed=speed)) / len(say(joe, TEXTS[3]))
     assert ratio == pytest.approx(seconds, rel=0.15)

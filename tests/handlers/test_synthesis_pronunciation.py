@@ -50,7 +50,7 @@ def test_text_that_is_not_to_be_normalised_goes_as_it_stands(pronunciation: Pron
     assert left
 
 
-def test_a_letter_is_spelled_where_the_article_would_be_wrong(pronunciation: Pronunciation) -> None:
+def test_a_single_letter_is_spelled_unless_it_is_an_article(pronunciation: Pronunciation) -> None:
     assert said(pronunciation, "A dog") == "ɐ dˈɔɡ"
     for text in ("at 7 am", "vitamin A.", "the USA", "an A4"):
         assert "ˈA" in said(pronunciation, text), text
@@ -118,7 +118,7 @@ def test_long_runs_are_parted_where_words_end() -> None:
 
 
 @given(st.lists(st.text("abc,;: ", max_size=40), max_size=8), st.integers(20, 60))
-def test_pieces_are_short_and_lose_nothing_but_space(parts: list[str], longest: int) -> None:
+def test_pieces_are_short_and_complete_except_for_spaces(parts: list[str], longest: int) -> None:
     phonemes = " ".join("".join(parts).split())
     pieces = cut(phonemes, longest)
     assert all(len(piece) <= longest for piece in pieces)

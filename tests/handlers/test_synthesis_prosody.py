@@ -118,7 +118,9 @@ def test_the_lowest_of_all_voices_still_has_a_pitch(voice: Loaded) -> None:
 
 
 @pytest.mark.parametrize(("volume", "decibels"), [(0.5, -6), (2.0, 6)])
-def test_volume_is_loudness(voice: Loaded, plain: Measured, volume: float, decibels: float) -> None:
+def test_volume_changes_the_loudness(
+    voice: Loaded, plain: Measured, volume: float, decibels: float
+) -> None:
     audio = say(voice, TEXT, volume=volume)
     loudness = np.sqrt(np.mean(audio**2) / np.mean(say(voice, TEXT) ** 2))
     assert 20 * np.log10(loudness) == pytest.approx(decibels, abs=0.5)

@@ -170,7 +170,7 @@ def test_unsupported_parameters_are_refused(voice: Loaded, parameter: str, value
     assert refusal(voice, TEXT, **{parameter: value}).startswith(f"{parameter}: this voice")
 
 
-def test_accents_are_dropped_and_something_must_be_left(voice: Loaded) -> None:
+def test_accents_are_dropped_and_an_empty_rest_is_refused(voice: Loaded) -> None:
     said = [say(voice, text, normalize_text=False) for text in ("Café ~ 'n'", "cafe 'n'")]
     assert said[0].tobytes() == said[1].tobytes()
     assert "nothing that can be spoken" in refusal(voice, "你好")

@@ -114,7 +114,7 @@ def test_another_kind_of_timestamp_is_refused(hibari: Loaded) -> None:
     assert "timestamps" in refusal(hibari, "Hello.", timestamps="phoneme")
 
 
-def test_words_that_touch_part_where_they_are_heard_to() -> None:
+def test_touching_words_are_separated_at_their_boundary() -> None:
     """20 ms before the network's own boundary, as an aligner found."""
     words = [SpokenWord("one", 0.2, 0.4), SpokenWord("two", 0.4, 0.6)]
     first, second = fit_to_sound(words, torch.ones(RATE), RATE)

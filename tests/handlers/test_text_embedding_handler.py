@@ -110,7 +110,7 @@ def test_packed_texts_have_the_vectors_of_transformers_itself(
 
 
 @pytest.mark.parametrize("batching", ["auto", "padded"])
-def test_a_wake_batches_as_the_first_load_without_trying(
+def test_a_wake_reuses_the_batching_of_the_first_load(
     bert_folder: Path, batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load(bert_folder, max_characters=999, batching=batching)

@@ -124,7 +124,7 @@ def test_a_text_is_written_alike_alone_and_in_a_batch(
     assert written(writers[name], inputs) == alone
 
 
-def test_texts_end_at_different_places_and_nothing_stands_behind(
+def test_texts_of_a_batch_end_independently(
     writers: dict[str, Loaded],
 ) -> None:
     inputs = with_parameters(TEXTS, max_new_tokens=40, return_full_text=False)
@@ -134,7 +134,7 @@ def test_texts_end_at_different_places_and_nothing_stands_behind(
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_drawn_text_depends_only_on_its_seed(writers: dict[str, Loaded], name: str) -> None:
+def test_a_sampled_text_depends_only_on_its_seed(writers: dict[str, Loaded], name: str) -> None:
     drawn, other = (
         with_parameters(TEXTS[:1], max_new_tokens=16, **(SAMPLED | {"seed": seed}))[0]
         for seed in (7, 8)
@@ -147,7 +147,7 @@ def test_a_drawn_text_depends_only_on_its_seed(writers: dict[str, Loaded], name:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_drawing_is_transformers_own(writers: dict[str, Loaded], folder: Folders) -> None:
+def test_sampling_equals_that_of_transformers(writers: dict[str, Loaded], folder: Folders) -> None:
     pipeline = theirs("text-generation", folder("gpt2"))
     how = {"max_new_tokens": 16, **SAMPLED}
     del how["seed"]
@@ -165,7 +165,7 @@ def test_only_texts_with_equal_parameters_share_a_pass(writers: dict[str, Loaded
     assert passes(writers["gpt2"], *given) == [3, 2, 3, 1, 2, 1, 3]
 
 
-def test_filling_does_not_count_as_said_where_repetition_counts(
+def test_padding_does_not_count_for_the_repetition_penalty(
     writers: dict[str, Loaded],
 ) -> None:
     """GPT-2 is filled up with what ends a text: liked as if said, it would end texts at once."""

@@ -135,7 +135,7 @@ def test_labels_of_the_clients_get_the_pipelines_scores(
     assert same(ours, expected)
 
 
-def test_a_template_can_reach_into_nothing(readers: dict[str, Loaded]) -> None:
+def test_a_hypothesis_template_cannot_access_internals(readers: dict[str, Loaded]) -> None:
     how = {"candidate_labels": LABELS, "hypothesis_template": "{0.__class__} {} {:9}"}
     assert errors(readers["zero_shot_classification"], *with_parameters(TEXTS[:1], **how)) == [None]
 

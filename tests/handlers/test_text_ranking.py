@@ -78,7 +78,7 @@ def test_a_query_that_is_too_long_is_cut_as_the_cross_encoder_cuts_it(
         ({}, {"activation": "identity"}),
     ],
 )
-def test_a_checkpoint_without_an_activation_answers_the_logit(
+def test_a_ranking_checkpoint_without_an_activation_answers_logits(
     tmp_path: Path, saved: dict[str, Any], options: dict[str, Any]
 ) -> None:
     build_ranker(tmp_path, **saved)

@@ -45,6 +45,6 @@ def test_an_implausible_rate_is_refused(rate: int) -> None:
         read_wav(write_wav(bytes(2000), rate), 16_000)
 
 
-def test_half_a_sample_is_refused() -> None:
+def test_an_odd_number_of_pcm_bytes_is_refused() -> None:
     with pytest.raises(InvalidInput, match="even number"):
         from_pcm(b"abc")

@@ -63,21 +63,21 @@ async def embed(http: aiohttp.ClientSession, inputs: Any) -> Any:
         return answer["result"]
 
 
-async def test_alone_each_text_has_transformers_own_embedding(
+async def test_a_single_text_has_the_embedding_of_transformers(
     http: aiohttp.ClientSession, texts: list[str], expected: Any
 ) -> None:
     vectors = [await embed(http, text) for text in texts]
     assert cosines(vectors, expected).min() >= 0.999
 
 
-async def test_in_a_crowd_each_text_has_transformers_own_embedding(
+async def test_concurrent_texts_have_the_embeddings_of_transformers(
     http: aiohttp.ClientSession, texts: list[str], expected: Any
 ) -> None:
     vectors = await asyncio.gather(*(embed(http, text) for text in texts))
     assert cosines(vectors, expected).min() >= 0.999
 
 
-async def test_in_one_request_each_text_has_transformers_own_embedding(
+async def test_texts_of_a_batch_have_the_embeddings_of_transformers(
     http: aiohttp.ClientSession, texts: list[str], expected: Any
 ) -> None:
     assert cosines(await embed(http, texts), expected).min() >= 0.999

@@ -78,7 +78,7 @@ async def test_answers_are_those_of_predict(triton: Protocol, http: aiohttp.Clie
     assert result.as_numpy("embedding") == pytest.approx(np.array(expected), abs=1e-5)
 
 
-async def test_what_is_spoken_is_heard(triton: Protocol) -> None:
+async def test_spoken_text_is_recognised(triton: Protocol) -> None:
     spoken = await triton.client.infer("hibari_tts", [triton.texts("text", "Good morning.")])
     audio = spoken.as_numpy("audio")[0]
     assert audio.startswith(b"RIFF")

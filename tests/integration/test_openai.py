@@ -70,7 +70,7 @@ async def test_speech_comes_in_pieces_as_it_is_made(openai: AsyncOpenAI) -> None
     assert len(pieces) > 1
 
 
-async def test_a_cheerful_voice_sounds_otherwise(openai: AsyncOpenAI) -> None:
+async def test_the_emotion_cheerful_changes_the_audio(openai: AsyncOpenAI) -> None:
     plain, cheerful = await asyncio.gather(
         spoken(openai, voice="alloy"),
         spoken(openai, voice="alloy", instructions="Speak in a cheerful tone."),

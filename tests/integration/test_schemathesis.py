@@ -131,5 +131,5 @@ def test_every_operation_has_a_test_of_its_own() -> None:
     assert len(names) == len(operations)
 
 
-def test_the_server_is_well_after_all_that(server: Server) -> None:
+def test_the_server_is_healthy_after_the_attacks(server: Server) -> None:
     assert server.status("/readyz") == 200

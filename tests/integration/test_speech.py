@@ -32,7 +32,7 @@ async def heard(http: aiohttp.ClientSession, audio: Audio) -> str:
     return str((await transcribe(http, audio.data))["transcription"])
 
 
-async def test_our_ears_understand_our_voice(http: aiohttp.ClientSession) -> None:
+async def test_our_recogniser_understands_our_voice(http: aiohttp.ClientSession) -> None:
     """All 44 sentences at once: they share forward passes on both ways."""
     spoken = await asyncio.gather(*(speak(http, text) for text in SENTENCES))
     texts = await asyncio.gather(*(heard(http, audio) for audio in spoken))
@@ -107,7 +107,7 @@ async def test_the_same_seed_is_the_same_audio_and_another_is_not(
     assert np.abs(first.samples - other.samples).max() > 1e-3
 
 
-async def test_a_crowd_hears_what_one_hears_alone(http: aiohttp.ClientSession) -> None:
+async def test_concurrent_syntheses_equal_sequential_ones(http: aiohttp.ClientSession) -> None:
     alone = [await speak(http, text) for text in SENTENCES[:8]]
     crowd = await asyncio.gather(*(speak(http, text) for text in SENTENCES[:8]))
     for one, other in zip(alone, crowd, strict=True):
@@ -136,7 +136,7 @@ def best_match(first: Any, second: Any, rate: int) -> float:
     return float(np.corrcoef(middle, second[shift : shift + len(middle)])[0, 1])
 
 
-async def test_the_first_sentence_leaves_while_the_others_are_still_made(
+async def test_the_first_sentence_is_sent_while_others_are_synthesised(
     http: aiohttp.ClientSession,
 ) -> None:
     body = {"text": " ".join(SENTENCES), "output_format": "mp3", "enable_streaming": True}

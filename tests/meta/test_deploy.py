@@ -117,7 +117,7 @@ def test_prometheus_takes_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("file", ["compose.yaml"])
-def test_what_compose_mounts_is_there(file: str) -> None:
+def test_files_mounted_by_compose_exist(file: str) -> None:
     services = yaml.safe_load((DEPLOY / file).read_text())["services"]
     for service in services.values():
         for mount in service.get("volumes", ()):

@@ -21,6 +21,6 @@ def test_a_mistake_is_told_in_one_sentence_as_the_document_has_it(mistake: Mista
     assert line in DOCUMENT.read_text(encoding="utf-8").splitlines()
 
 
-def test_the_document_has_no_others() -> None:
+def test_the_document_lists_no_other_mistakes() -> None:
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
     assert len(rows) == len(MISTAKES) + 1  # its head

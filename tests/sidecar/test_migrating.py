@@ -30,7 +30,7 @@ ADDS = [line for line in COMMANDS if line.startswith("scripts/models ")]
 CALLS = [line for line in COMMANDS if line.startswith("curl ")]
 
 
-def test_these_are_all_the_commands() -> None:
+def test_every_documented_command_is_tested() -> None:
     assert sorted(STARTS + ADDS + CALLS) == sorted(COMMANDS)
 
 

@@ -95,7 +95,7 @@ def test_the_command_line_is_held_to_the_same_rules() -> None:
         load_settings({}, {"port": 70000})
 
 
-def test_a_dict_in_an_equal_settings_out() -> None:
+def test_settings_from_a_dict_equal_its_values() -> None:
     environ = {
         "SIDECAR_ENVIRONMENT": "production",
         "SIDECAR_MODELS_FILE": "/etc/models.json",
@@ -141,7 +141,7 @@ def test_the_algorithm_must_fit_the_credential_source() -> None:
         load_settings({"SIDECAR_JWT_SECRET": SECRET, "SIDECAR_JWT_ALGORITHM": "RS256"})
 
 
-def test_a_secret_does_not_show_itself() -> None:
+def test_the_repr_of_a_secret_hides_it() -> None:
     settings = load_settings({"SIDECAR_JWT_SECRET": "do not show me, " * 3})
     assert "do not show" not in repr(settings)
     with pytest.raises(SettingsError) as refusal:

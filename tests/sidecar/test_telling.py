@@ -112,7 +112,9 @@ async def test_a_good_credential_may_read_too(client: Client) -> None:
         assert response.status in (200, 404), named(route)
 
 
-async def test_guesses_on_an_open_route_count_for_the_address(start: StartSidecar) -> None:
+async def test_failed_credentials_on_an_open_route_count_for_the_address(
+    start: StartSidecar,
+) -> None:
     client = await start(rate_limit_requests_per_second=0.01, rate_limit_burst=2)
     statuses = [(await client.get("/info", headers=WRONG[0])).status for _ in range(3)]
     assert statuses == [401, 401, 429]

@@ -177,7 +177,7 @@ def test_a_verification_key_cannot_create_tokens(
     assert done(token("inspect", signed(rsa_key, "RS256"), **settings)).startswith("valid: jwt\n")
 
 
-def test_an_issuer_that_is_away_is_no_verdict_on_the_token(
+def test_an_unreachable_issuer_is_not_reported_as_a_bad_token(
     token: Token, rsa_key: rsa.RSAPrivateKey
 ) -> None:
     made = signed(rsa_key, "RS256", headers={"kid": "rsa"})

@@ -223,7 +223,7 @@ async def test_old_keys_serve_for_an_hour_at_most(issuer: Issuer, clock: Clock) 
 
 
 @pytest.mark.parametrize("piece", [1, 20])
-async def test_a_dripping_issuer_delays_callers_by_one_fetch_at_most(
+async def test_a_slow_issuer_delays_callers_by_one_fetch_at_most(
     issuer: Issuer, clock: Clock, piece: int
 ) -> None:
     """A byte at a time, in the headers and in the body: each wait is short, the whole is not."""
@@ -237,7 +237,7 @@ async def test_a_dripping_issuer_delays_callers_by_one_fetch_at_most(
     assert issuer.sent < len(issuer.body)
 
 
-async def test_a_dripping_issuer_holds_up_nobody_whose_key_is_known(
+async def test_a_slow_issuer_does_not_delay_clients_whose_key_is_known(
     issuer: Issuer, clock: Clock
 ) -> None:
     door = Door(issuer, clock, fetch_seconds=SLOW_SECONDS)

@@ -37,7 +37,7 @@ TRUSTED = parse_networks(["10.0.0.0/8", "192.168.1.1", "fd00::/8"])
         ("", None, "unknown"),
     ],
 )
-def test_a_client_is_the_last_address_that_no_trusted_proxy_has(
+def test_the_client_address_is_the_last_one_that_is_not_a_trusted_proxy(
     peer: str | None, forwarded: str | None, client: str
 ) -> None:
     assert client_address(peer, forwarded, TRUSTED) == client
@@ -120,7 +120,7 @@ def test_a_quota_is_told_as_the_draft_says() -> None:
     assert headers == {"RateLimit-Policy": '"client";q=50;w=5', "RateLimit": '"client";r=12;t=3'}
 
 
-def test_as_many_are_at_work_as_may_be_and_no_more() -> None:
+def test_the_number_of_concurrent_requests_is_limited() -> None:
     concurrency = Concurrency()
     assert [concurrency.enter("me", 2) for _ in range(3)] == [True, True, False]
     assert concurrency.enter("you", 2)

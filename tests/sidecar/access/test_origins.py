@@ -48,7 +48,7 @@ def test_an_operator_reads_which_hosts_are_answered(allowed: list[str], said: st
     assert answered_hosts(allowed) == said
 
 
-def test_a_star_allows_every_host() -> None:
+def test_an_asterisk_allows_every_host() -> None:
     OriginGuard(["*"], []).check("anything.example", None)
 
 

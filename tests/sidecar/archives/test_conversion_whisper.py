@@ -48,7 +48,7 @@ def test_transformers_finds_every_weight_and_no_other(whisper_folder: Path) -> N
     assert not any(info.values())
 
 
-def test_the_weights_are_the_files_own(whisper_folder: Path) -> None:
+def test_converted_weights_keep_their_type_and_number(whisper_folder: Path) -> None:
     weights = load_file(whisper_folder / "model.safetensors")
     assert {array.dtype for array in weights.values()} == {np.dtype(np.float16)}
     assert sum(array.size for array in weights.values()) == 37_760_256

@@ -101,7 +101,7 @@ async def test_other_questions_are_not_held_up() -> None:
     waiting.cancel()
 
 
-async def test_the_firsts_failure_is_its_own_and_the_next_computes() -> None:
+async def test_a_failed_computation_is_repeated_by_the_next_waiter() -> None:
     flight, work = SingleFlight[Answer](), InferenceRequest()
     work.failures = [ValueError("the first one's own")]
     asked = [asyncio.create_task(flight.run(b"q", work)) for _ in range(3)]

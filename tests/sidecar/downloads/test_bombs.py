@@ -237,7 +237,7 @@ def test_a_sound_file_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", DAMAGED)
-def test_a_damaged_safetensors_file_is_refused_for(tmp_path: Path, reason: str) -> None:
+def test_a_damaged_safetensors_file_is_refused_with_a_reason(tmp_path: Path, reason: str) -> None:
     (tmp_path / "model.safetensors").write_bytes(DAMAGED[reason])
     with pytest.raises(DownloadFailed, match=r"its model\.safetensors"):
         check_weights(tmp_path)

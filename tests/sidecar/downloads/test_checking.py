@@ -40,7 +40,7 @@ def checked(settings: Settings, *keys: str) -> tuple[bool, list[str]]:
     return well, said
 
 
-def test_a_good_model_tells_device_precision_memory_time_and_an_answer(settings: Settings) -> None:
+def test_a_check_reports_device_precision_memory_time_and_an_answer(settings: Settings) -> None:
     well, (figures, answer) = checked(settings, "net")
     assert well
     assert figures.startswith("net: cpu, ")

@@ -70,7 +70,7 @@ async def test_a_connection_that_is_cut_goes_on_in_the_midst_of_the_file(
     assert hub.gets("model.safetensors") == [None, "bytes=196608-"]
 
 
-async def test_a_try_goes_on_where_the_last_one_ended(
+async def test_a_retry_resumes_where_the_last_attempt_ended(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     commit = hub.add(TINY, checkpoint)
@@ -100,7 +100,7 @@ async def test_bytes_with_another_hash_are_refused_and_thrown_away(
 @pytest.mark.parametrize(
     "name", ["../evil.json", "/etc/evil.json", "a/../../evil.json", "evil\n.json", "a\\evil.json"]
 )
-async def test_a_file_name_that_plays_tricks_spoils_the_whole_model(
+async def test_a_model_with_an_escaping_file_name_is_refused(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings, name: str
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -155,7 +155,7 @@ async def test_a_redirect_to_an_allowed_host_drops_the_token(
     await storage.stop()
 
 
-async def test_a_disk_without_room_is_said_before_anything_is_fetched(
+async def test_a_download_without_enough_disk_space_is_refused_at_once(
     hub: FakeHub, checkpoint: Files, place: DownloadSettings
 ) -> None:
     hub.add(TINY, checkpoint)
@@ -234,7 +234,7 @@ async def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
 
 
 @pytest.mark.parametrize("data", [b"", b"spoiled", dumped([1, 2]), dumped({"a": "text"})])
-async def test_a_pickle_that_is_no_dictionary_of_tensors_is_refused(
+async def test_a_pickle_that_is_not_a_dictionary_of_tensors_is_refused(
     hub: FakeHub, settings_files: Files, place: DownloadSettings, data: bytes
 ) -> None:
     hub.add(TINY, settings_files | {"pytorch_model.bin": data})

@@ -142,7 +142,7 @@ def test_a_model_without_weights_is_refused(names: list[str]) -> None:
         "x" * 256,
     ],
 )
-def test_names_that_play_tricks_are_refused(name: str) -> None:
+def test_path_names_that_escape_the_folder_are_refused(name: str) -> None:
     with pytest.raises(DownloadFailed, match="not allowed"):
         wanted([*GOOD, name])
 
@@ -256,7 +256,7 @@ def test_an_archives_model_comes_out_of_its_only_folder(
 
 @pytest.mark.parametrize(("make", "name"), [(zip_of, "m.zip"), (tar_of, "m.tar.gz")])
 @pytest.mark.parametrize("bad", ["../evil.json", "/evil.json", "top/../../evil.json"])
-def test_an_archive_with_a_path_that_plays_tricks_is_refused(
+def test_an_archive_with_an_escaping_path_is_refused(
     tmp_path: Path, make: Any, name: str, bad: str
 ) -> None:
     with pytest.raises(DownloadFailed, match="not allowed"):

@@ -6,7 +6,7 @@ from sidecar.models.reconciler import ArchiveWatch
 OLD, HALF, NEW = ArchiveMark(1, 100), ArchiveMark(2, 50), ArchiveMark(3, 200)
 
 
-def test_an_archive_has_changed_once_it_is_another_and_lies_still() -> None:
+def test_an_archive_counts_as_changed_once_its_new_file_is_stable() -> None:
     watch = ArchiveWatch()
     seen = [OLD, OLD, HALF, NEW, NEW, NEW, OLD, OLD]
     assert [watch.has_changed("model", mark) for mark in seen] == [

@@ -109,7 +109,7 @@ async def test_the_sentence_of_a_handler_is_shown_everywhere_and_logged_once(
     assert caplog.text.count(SENTENCE) == 1
 
 
-async def test_what_workers_died_of_that_an_archive_asks_for_itself_is_told_too(
+async def test_the_cause_of_death_of_an_archives_own_workers_is_reported(
     start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
 ) -> None:
     log = tmp_path / "workers.log"

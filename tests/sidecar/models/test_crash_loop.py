@@ -12,7 +12,7 @@ def test_another_process_is_a_death_and_many_are_a_crash_loop() -> None:
     assert loop.trouble(4.0) == "its workers died 3 times in the last 2 minutes"
 
 
-def test_a_worker_that_comes_or_stays_is_no_death() -> None:
+def test_a_new_or_remaining_worker_is_not_a_death() -> None:
     loop = CrashLoop()
     loop.observe([], 0.0)
     loop.observe([1], 1.0)
@@ -28,7 +28,7 @@ def test_deaths_are_forgotten_after_the_window() -> None:
     assert loop.trouble(1.0 + WINDOW_SECONDS) is None
 
 
-def test_an_end_that_we_asked_for_is_no_death() -> None:
+def test_a_worker_stopped_on_purpose_is_not_a_death() -> None:
     loop = CrashLoop()
     loop.observe([1, 2, 3], 0.0)
     loop.forget()

@@ -39,7 +39,7 @@ OLD, NEW = resident("old", used_at=1), resident("new", used_at=2)
         (50, [resident("pinned", pinned=True)], Budget(memory_mb=120), None),
     ],
 )
-def test_the_least_needed_leaves_first_and_who_is_needed_stays(
+def test_the_least_needed_model_is_evicted_first_and_needed_ones_stay(
     needed: float, residents: list[Resident], budget: Budget, leaving: list[str] | None
 ) -> None:
     assert room_for(Newcomer(workers=1, memory_mb=needed), residents, budget) == leaving

@@ -450,7 +450,7 @@ async def test_random_events_cause_no_illegal_transition_and_no_unanswered_reque
     assert not [text for text in told if text.endswith("failed")]  # by a bug, and was survived
 
 
-async def test_a_step_that_the_table_does_not_have_is_an_error(tmp_path: Path) -> None:
+async def test_an_illegal_transition_is_an_error(tmp_path: Path) -> None:
     async with world_in(tmp_path) as world:
         model = world.models["disabled"]
         with pytest.raises(RuntimeWarning, match="disabled: no model goes from disabled to ready"):

@@ -78,7 +78,7 @@ async def loads(count: int) -> AsyncIterator[Loads]:
         (1, [LOAD, WAKE, WAKE], [WAKE, LOAD]),
     ],
 )
-async def test_few_load_at_a_time_and_a_wake_finds_a_place(
+async def test_loads_are_limited_but_a_wake_gets_a_slot(
     count: int, asked: list[Claim], begun: list[Claim]
 ) -> None:
     async with loads(count) as running:

@@ -112,7 +112,7 @@ async def test_a_second_version_is_made_the_default_and_rolled_back(
         assert torchserve.answered[-1] == (MINE, version)
 
 
-async def test_an_own_model_makes_room_and_comes_back(
+async def test_an_own_model_is_evicted_and_reloaded(
     start: StartSidecar, torchserve: FakeTorchServe, store: Path
 ) -> None:
     for key in ("mine", "other"):

@@ -8,7 +8,7 @@ from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import ask, change, model_of, services_of
 
 
-async def test_the_one_asked_longest_ago_makes_room_for_another(
+async def test_the_least_recently_used_model_is_evicted(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     torchserve.archives |= {"matrix.mar"}
@@ -55,7 +55,7 @@ async def test_a_start_evicts_nobody_and_a_model_without_room_wakes_later(
     assert model_of(client).state.shown == "idle"
 
 
-async def test_at_the_start_others_leave_for_a_pinned_model(start: StartSidecar) -> None:
+async def test_at_the_start_others_are_evicted_for_a_pinned_model(start: StartSidecar) -> None:
     late = ECHO | {"pinned": True, "load_priority": 200}
     client = await start(catalog=CATALOG | {"other": late}, max_loaded_models=1)
     assert model_of(client, "other").state.shown == "ready"
@@ -76,7 +76,7 @@ async def test_workers_are_not_added_beyond_the_budget(
     assert ("echo", 3) not in torchserve.scalings
 
 
-async def test_models_come_in_where_one_leaves_for_both(
+async def test_one_eviction_makes_room_for_two_models(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:
     torchserve.archives |= {"matrix.mar"}

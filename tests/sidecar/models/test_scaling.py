@@ -45,7 +45,7 @@ TWO = ScalingPolicy(min_workers=2, max_workers=4, max_batch_size=8)
         (TWO, {"workers": 2, "quiet_for": 60}, 2),
     ],
 )
-def test_a_load_calls_for_workers(
+def test_the_number_of_workers_follows_the_load(
     policy: ScalingPolicy, load: dict[str, Any], workers: int
 ) -> None:
     assert desired_workers(policy, Workload(**load)) == workers
@@ -61,7 +61,7 @@ def test_a_load_calls_for_workers(
         ({"workers": 1, "in_flight": 1}, False),
     ],
 )
-def test_fewer_would_do_when_a_worker_is_idle_and_nothing_waits(
+def test_a_worker_is_surplus_if_one_is_idle_and_nothing_waits(
     load: dict[str, Any], would_do: bool
 ) -> None:
     assert fewer_would_do(POLICY, Workload(**load)) is would_do

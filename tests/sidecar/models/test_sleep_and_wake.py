@@ -86,7 +86,9 @@ async def test_a_model_in_use_does_not_sleep(
 
 
 @pytest.mark.parametrize("rule", [{"pinned": True}, {"idle_seconds": None}])
-async def test_some_models_never_sleep(start: StartSidecar, rule: dict[str, Any]) -> None:
+async def test_pinned_models_and_models_without_an_idle_time_never_sleep(
+    start: StartSidecar, rule: dict[str, Any]
+) -> None:
     echo = ECHO | {"idle_seconds": 0.2} | rule
     client = await start(catalog=CATALOG | {"echo": echo} | CONTROL, **QUICK)
     await until_state("idle", client, "other")

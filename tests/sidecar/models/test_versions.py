@@ -58,7 +58,7 @@ async def test_a_default_whose_workers_die_can_be_rolled_back(
     assert await ask(both) == 200
 
 
-async def test_a_failed_default_is_taken_out_with_the_others_and_loaded_again(
+async def test_a_failed_default_version_is_unloaded_with_the_others_and_reloaded(
     both: Client, torchserve: FakeTorchServe
 ) -> None:
     await change(both, "/models/echo/load", version="2.0")
@@ -92,7 +92,9 @@ async def test_a_change_refused_by_torchserve_changes_nothing(
     assert await ask(both) == 200
 
 
-async def test_another_default_answers_anew(both: Client, torchserve: FakeTorchServe) -> None:
+async def test_results_are_not_cached_across_default_versions(
+    both: Client, torchserve: FakeTorchServe
+) -> None:
     for version in ("1.0", "2.0", "1.0"):
         await change(both, "/models/echo/load", version="2.0")
         await set_default(both, version)

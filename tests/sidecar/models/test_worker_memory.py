@@ -161,7 +161,7 @@ async def test_memory_that_nobody_has_measured_is_null_and_not_zero(start: Start
 
 
 @pytest.mark.usefixtures("weighed")
-async def test_a_pinned_model_stays_and_the_others_leave_for_it(start: StartSidecar) -> None:
+async def test_a_pinned_model_stays_and_others_are_evicted_for_it(start: StartSidecar) -> None:
     catalog = FIVE | {"five": ECHO | {"pinned": True}}
     client = await start(catalog=catalog, memory_budget_mb=300, autoscale_seconds=0.02)
     await until_awaited(lambda: in_memory(client), lambda keys: keys == ["five"])

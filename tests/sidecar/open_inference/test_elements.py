@@ -20,7 +20,7 @@ def test_a_long_list_of_numbers_is_read_whole(separators: tuple[str, str]) -> No
 
 
 @pytest.mark.parametrize("last", [[1], "1", {"a": [1, 2]}])
-def test_what_is_not_flat_is_refused_wherever_it_stands(last: object) -> None:
+def test_nested_lists_are_refused_at_any_position(last: object) -> None:
     data = json.dumps([0] * COUNT + [last]).encode()
     with pytest.raises(InvalidFields, match="request has an invalid field") as caught:
         from_json(data, "INT8", (1, COUNT + 1), "inputs[0].data")

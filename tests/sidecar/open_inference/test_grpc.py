@@ -163,7 +163,7 @@ async def test_elements_by_their_type_come_back_so(running: RunningCalls) -> Non
         assert not answer.raw_output_contents
 
 
-async def test_what_is_wrong_is_an_invalid_argument_that_names_the_field(
+async def test_an_invalid_request_is_an_invalid_argument_that_names_the_field(
     running: RunningCalls,
 ) -> None:
     three: dict[str, Any] = {"fp32_contents": [1, 2, 3]}
@@ -257,7 +257,7 @@ async def test_every_refusal_has_its_status(start_calls: Start, torchserve: Fake
     assert code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_nobody_works_for_a_client_whose_deadline_has_passed(
+async def test_work_ends_when_the_deadline_of_a_call_has_passed(
     running: RunningCalls, torchserve: FakeTorchServe
 ) -> None:
     program = the_program(running.client)
@@ -299,7 +299,9 @@ async def test_the_credentials_are_those_of_http(start_calls: Start) -> None:
     assert not await running.triton.is_model_ready("other")
 
 
-async def test_a_stranger_is_refused_before_its_message_is_read(start_calls: Start) -> None:
+async def test_an_unauthenticated_call_is_refused_before_its_message_is_read(
+    start_calls: Start,
+) -> None:
     """The message never comes, and the answer does."""
     running = await start_calls(require_authentication=True)
     call: Any = running.channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")()
@@ -477,7 +479,7 @@ def test_grpc_is_off_by_default_and_in_production_it_needs_tls_or_credentials() 
         Settings(grpc_port=8001, grpc_key_file=Path("b"))
 
 
-async def test_what_is_generated_is_what_the_definition_says(tmp_path: Path) -> None:
+async def test_the_generated_messages_match_the_definition(tmp_path: Path) -> None:
     done = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "grpc_tools.protoc", f"--proto_path={ROOT}"),

@@ -139,7 +139,7 @@ async def test_the_same_seed_is_passed_on_and_others_are_drawn(
     assert second != third
 
 
-async def test_a_top_p_of_nothing_takes_the_most_probable(
+async def test_a_top_p_of_zero_selects_the_most_probable_token(
     openai: AsyncOpenAI, torchserve: FakeTorchServe
 ) -> None:
     await openai.completions.create(model="writer", prompt="a", max_tokens=1, top_p=0)
@@ -215,7 +215,7 @@ async def test_the_stream_is_events_with_an_end(client: Client) -> None:
     assert lines[-2:] == ["data: [DONE]", ""]
 
 
-async def test_who_leaves_has_no_more_turns_written(
+async def test_a_client_that_leaves_ends_its_completion(
     openai: AsyncOpenAI, torchserve: FakeTorchServe
 ) -> None:
     torchserve.paced = asyncio.Semaphore(1)
@@ -320,7 +320,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("path", "fields", "rule"), REFUSED)
-async def test_what_cannot_be_written_is_a_bad_request_that_names_the_field(
+async def test_an_invalid_completion_is_a_bad_request_that_names_the_field(
     client: Client, path: str, fields: dict[str, Any], rule: str
 ) -> None:
     body = {"model": "writer", "messages": [USER], "prompt": "a"} | fields
@@ -360,7 +360,7 @@ async def test_fields_that_ask_for_nothing_are_taken(openai: AsyncOpenAI) -> Non
         ({}, "messages", "messages"),
     ],
 )
-async def test_what_the_model_refuses_has_the_name_that_the_client_gave_it(
+async def test_a_refusal_by_the_model_names_the_field_of_the_client(
     openai: AsyncOpenAI,
     torchserve: FakeTorchServe,
     stream: bool,

@@ -36,7 +36,7 @@ async def test_a_wrong_key_is_not_authenticated(client: Client, key: str) -> Non
 
 
 @pytest.mark.parametrize("key", ["none", "sk-proj-of-openai", "EMPTY"])
-async def test_a_key_that_can_be_none_of_ours_counts_as_absent(client: Client, key: str) -> None:
+async def test_an_api_key_of_another_form_counts_as_absent(client: Client, key: str) -> None:
     async with openai_of(client, api_key=key) as anybody:
         assert [model.id async for model in anybody.models.list()] != []
     response = await client.get("/models", headers={"Authorization": f"Bearer {key}"})

@@ -39,5 +39,5 @@ def test_several_emotions_or_none_mean_none(instructions: str) -> None:
         ("Without being excited: happy", "happy"),
     ],
 )
-def test_an_emotion_that_is_denied_is_not_meant(instructions: str, emotion: str | None) -> None:
+def test_a_negated_emotion_is_ignored(instructions: str, emotion: str | None) -> None:
     assert emotion_of(instructions) == emotion

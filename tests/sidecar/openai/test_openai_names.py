@@ -35,7 +35,7 @@ def test_openais_models_are_the_default_ones(name: str, key: str) -> None:
     assert meant(name, vectors=EMBEDDING, ranker=RANKING, asleep=switched_off) == key
 
 
-def test_a_model_of_ours_that_has_the_name_keeps_it() -> None:
+def test_a_catalog_model_with_an_openai_name_takes_precedence() -> None:
     assert meant("whisper-1", ears=ECHO | {"aliases": ["whisper-1"]}) == "whisper-1"
 
 
@@ -51,6 +51,6 @@ def test_every_voice_of_openai_is_one_that_the_model_has() -> None:
     assert voice_of("nova", ("joe",)) == "joe"
 
 
-def test_a_voice_of_the_models_own_keeps_its_name() -> None:
+def test_a_voice_with_an_openai_name_takes_precedence() -> None:
     assert voice_of("echo", ("default", "male", "echo")) == "echo"
     assert voice_of("nobody", ("default",)) == "nobody"

@@ -51,7 +51,7 @@ class Engine:
         return number
 
 
-async def test_a_look_is_shared_until_it_is_old() -> None:
+async def test_a_health_look_is_shared_until_it_expires() -> None:
     engine, now = Engine(), [0.0]
     shared = SharedLook(engine.look, seconds=0.5, clock=lambda: now[0])
     asked = [asyncio.create_task(shared.get()) for _ in range(50)]
@@ -64,7 +64,7 @@ async def test_a_look_is_shared_until_it_is_old() -> None:
     assert await shared.get() == 2
 
 
-async def test_a_leaving_client_does_not_cancel_a_shared_look() -> None:
+async def test_a_client_that_leaves_does_not_cancel_a_shared_look() -> None:
     engine = Engine()
     shared = SharedLook(engine.look, seconds=0.5)
     first = asyncio.create_task(shared.get())

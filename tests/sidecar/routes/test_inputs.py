@@ -17,7 +17,7 @@ def split(text: str, rank: int = 1, limit: int = 100) -> tuple[list[Any], bool]:
 
 
 @pytest.mark.parametrize("text", ["7", "-1.5", "true", '"a"', '{"a": [1]}', "[1, 2, 3]", " [ 1 ]"])
-def test_one_input(text: str) -> None:
+def test_one_input_is_passed_on_unchanged(text: str) -> None:
     assert split(text) == ([msgspec.json.decode(text)], False)
 
 
@@ -25,7 +25,7 @@ def test_one_input(text: str) -> None:
     "text",
     ["[[1, 2], [3]]", "[[1]]", '["a"]', '["a", "b"]', '[{"a": 1}, {}]', "[[]]", '[["a"], []]'],
 )
-def test_a_batch(text: str) -> None:
+def test_a_batch_is_split_into_its_inputs(text: str) -> None:
     assert split(text) == (msgspec.json.decode(text), True)
 
 

@@ -90,7 +90,7 @@ async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
     ]
 
 
-async def test_status_headers_and_type_are_the_handlers(
+async def test_status_headers_and_media_type_come_from_the_handler(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:

@@ -52,7 +52,7 @@ async def test_the_stretches_of_a_recording_share_a_job(
     assert recognised(torchserve) == [3]
 
 
-async def test_of_a_stream_the_first_stretch_goes_ahead(
+async def test_the_first_stretch_of_a_stream_has_priority(
     listener: Client, torchserve: FakeTorchServe
 ) -> None:
     assert await transcribe(listener, stream="true")

@@ -42,7 +42,7 @@ class Clients:
         del self.sent[:count]
 
 
-def test_the_first_to_ask_waits_for_nobody() -> None:
+def test_the_first_request_is_sent_at_once() -> None:
     clients = Clients()
     clients.ask()
     assert clients.plan() == Plan(1)

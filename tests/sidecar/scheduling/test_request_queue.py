@@ -83,13 +83,13 @@ def test_a_batch_is_bounded_in_bytes_and_is_never_empty(loop: asyncio.AbstractEv
     assert [len(waiting.take(8, 60)), len(waiting.take(8, 60))] == [1, 2]
 
 
-def test_an_entry_to_be_alone_comes_alone(loop: asyncio.AbstractEventLoop) -> None:
+def test_an_entry_that_must_run_alone_is_taken_alone(loop: asyncio.AbstractEventLoop) -> None:
     waiting = queue()
     waiting.put([entry(loop, "a"), entry(loop, "b", alone=True), entry(loop, "c")], now=0.0)
     assert [names(waiting.take(8, 1000)) for _ in range(3)] == [["a"], ["b"], ["c"]]
 
 
-def test_whom_nobody_waits_for_is_passed_over_and_leaves_room(
+def test_entries_without_a_waiting_client_are_skipped(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     waiting = queue(max_entries=2)

@@ -108,7 +108,7 @@ def test_the_real_recording_of_a_wheel_is_read() -> None:
         assert decoder.facts.seconds == pytest.approx(len(heard) / 32000, abs=0.01)
 
 
-def test_a_tag_with_a_picture_before_the_audio_is_skipped() -> None:
+def test_a_leading_tag_with_a_picture_is_skipped() -> None:
     mp3 = write("mp3", "libmp3lame", speech_like(1, 24000), 24000, options={"id3v2_version": "0"})
     frame = b"APIC" + struct.pack(">I", 9000) + b"\0\0" + b"\0image/png\0\3\0\x89PNG" + bytes(8981)
     tag = b"ID3\3\0\0" + bytes([0, 0, len(frame) >> 7, len(frame) & 127]) + frame
@@ -171,7 +171,7 @@ def test_audio_of_just_the_limit_is_read() -> None:
             assert b"".join(decoder)
 
 
-def test_a_lying_header_changes_nothing_for_what_is_there() -> None:
+def test_a_false_length_in_a_header_does_not_hide_the_audio() -> None:
     """A WAV that was cut off: its header still has the old length."""
     data = encode(pcm_of(speech_like(30, 16000)), FORMATS["wav"], 16000, "high")[:64044]
     assert decode(data) == pcm_of(speech_like(30, 16000))[:64000]
@@ -273,7 +273,7 @@ def test_tables_larger_than_the_file_are_refused_before_they_are_made(
 
 
 @pytest.mark.parametrize(("data", "kind"), [(AAC, "stsc"), (PCM, "stsz")], ids=["aac", "pcm"])
-def test_a_table_that_costs_nothing_may_state_anything(data: bytes, kind: str) -> None:
+def test_a_sample_table_without_entries_may_declare_any_size(data: bytes, kind: str) -> None:
     decode(AAC)  # what is loaded once is loaded
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert len(decode(tables(data, kind, 2**31 - 1))) / 32000 == pytest.approx(0.5, abs=0.05)
@@ -370,7 +370,7 @@ def test_the_callers_file_stays_open_and_its_name_unknown(tmp_path: Path) -> Non
         assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-def test_nothing_of_ffmpeg_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_ffmpeg_writes_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     data = write("mp3", "libmp3lame", speech_like(1, 48000), 48000)
     decode(data[:3000] + bytes(500) + data[3500:])
     refusal(b"fLaC" + bytes(100))

@@ -95,7 +95,9 @@ def test_lossless_formats_return_every_sample(name: OutputFormat, *, streamed: b
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rate", [22050, 24000])
-def test_all_but_the_codecs_own_delay_leaves_at_once(name: OutputFormat, rate: int) -> None:
+def test_encoded_audio_is_sent_at_once_except_the_codecs_delay(
+    name: OutputFormat, rate: int
+) -> None:
     """What left before the end, decoded, holds all of the audio but the last moment."""
     pcm = pcm_of(speech_like(2, rate))
     early, _ = stream(pcm, name, rate)
@@ -135,7 +137,7 @@ def test_the_header_leaves_with_the_first_piece() -> None:
 
 @pytest.mark.parametrize("name", ["mp3", "ogg", "opus", "aac"])
 @pytest.mark.parametrize("rate", [8000, 24000, 48000])
-def test_better_quality_is_larger(name: OutputFormat, rate: int) -> None:
+def test_a_higher_quality_gives_a_larger_file(name: OutputFormat, rate: int) -> None:
     noise = np.random.default_rng(0).normal(0, 4000, rate).astype("<i2")
     sizes = [len(encode(pcm_of(noise), FORMATS[name], rate, quality)) for quality in QUALITIES]
     assert sizes == sorted(sizes)

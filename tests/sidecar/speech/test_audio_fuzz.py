@@ -55,7 +55,7 @@ def decode(data: bytes, *, strict: bool) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(HEADS), st.binary(max_size=2000), st.booleans())
-def test_random_bytes(head: bytes, data: bytes, strict: bool) -> None:
+def test_random_bytes_are_decoded_or_refused(head: bytes, data: bytes, strict: bool) -> None:
     decode(head + data, strict=strict)
 
 
@@ -67,7 +67,7 @@ mutations = st.lists(st.tuples(places, st.binary(min_size=1, max_size=6)), max_s
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(changes=mutations, end=st.one_of(st.just(1.0), st.floats(0, 1)), strict=st.booleans())
-def test_mutated_files(
+def test_mutated_audio_files_are_decoded_or_refused(
     kind: str, changes: list[tuple[float, bytes]], end: float, *, strict: bool
 ) -> None:
     data = bytearray(original(kind))

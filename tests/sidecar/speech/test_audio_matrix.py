@@ -239,7 +239,7 @@ def test_a_track_that_begins_late_begins_with_silence(container: str) -> None:
     assert_heard(data, begins=5.0)
 
 
-def test_a_live_streams_first_moment_is_no_silence() -> None:
+def test_the_start_time_of_a_live_stream_is_not_silence() -> None:
     """Its clock began long before the recording did."""
     file = io.BytesIO()
     with av.open(file, "w", format="webm", container_options={"live": "1"}) as output:
@@ -337,7 +337,7 @@ def test_a_wav_whose_header_is_old_is_read_to_its_end() -> None:
     assert warnings == ["the length in the header is too short: the file was read to its end"]
 
 
-def test_chunks_after_the_audio_of_a_wav_are_not_audio() -> None:
+def test_chunks_after_the_audio_of_a_wav_are_ignored() -> None:
     tag = b"LIST" + (6000).to_bytes(4, "little") + b"INFO" + bytes(5996)
     assert_heard(wav() + tag)
     heard, warnings = hear(wav() + b"ID3\x03" + bytes(9000))

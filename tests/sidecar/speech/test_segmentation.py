@@ -40,7 +40,7 @@ def test_the_margin_ends_where_the_audio_ends() -> None:
     assert stretches([SPEECH] * 50 + [SILENCE] * 2) == [Stretch(0, 52)]
 
 
-def test_speech_goes_on_at_a_probability_that_would_not_begin_it() -> None:
+def test_speech_continues_at_a_lower_threshold_than_it_begins() -> None:
     assert stretches([0.4] * 100) == []
     assert stretches([SPEECH] * 10 + [0.4] * 100) == [Stretch(0, 110)]
 
@@ -106,7 +106,7 @@ def test_frames_that_are_needed_later_are_kept(runs: list[tuple[float, int]]) ->
         assert start >= needed
 
 
-def test_an_hour_of_talk_keeps_little() -> None:
+def test_an_hour_of_speech_uses_little_memory() -> None:
     segmenter = Segmenter()
     longest = 0
     for block in range(120):

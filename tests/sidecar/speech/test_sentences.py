@@ -50,7 +50,7 @@ def test_a_long_sentence_is_cut_after_a_clause_or_between_words() -> None:
 
 
 @given(st.text(alphabet="ab1,. W\n", max_size=3000))
-def test_parts_lose_nothing_and_are_short(text: str) -> None:
+def test_parts_of_a_text_are_short_and_complete(text: str) -> None:
     parts = [part.text for part in text_parts(text, "en")]
     assert "".join("".join(parts).split()) == "".join(text.split())
     assert all(len(part) <= MAX_CHARACTERS for part in parts) or not text.strip()

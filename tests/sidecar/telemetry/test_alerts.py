@@ -39,7 +39,7 @@ async def prometheus(client: Client, tmp_path: Path) -> AsyncIterator[Prometheus
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-async def test_what_breaks_shows_within_fifteen_seconds(
+async def test_a_fault_raises_its_alert_within_fifteen_seconds(
     client: Client, prometheus: PrometheusServer, torchserve: FakeTorchServe
 ) -> None:
     def fail(_: Any) -> Any:

@@ -115,7 +115,7 @@ async def test_a_job_without_an_answer_fails_and_harms_no_other(
 
 
 @pytest.mark.usefixtures("echo")
-async def test_who_finds_no_connection_waits_as_long_as_for_an_answer(
+async def test_waiting_for_a_connection_is_limited_like_waiting_for_an_answer(
     connections: JobConnections,
 ) -> None:
     held = post(connections, b"never")

@@ -71,7 +71,7 @@ async def test_connections_beyond_the_limit_get_503(accept: Accept) -> None:
     held.pop()[1].close()
 
 
-async def test_a_crowd_beyond_the_limit_is_turned_away_too(accept: Accept) -> None:
+async def test_refusals_of_a_crowd_beyond_the_limit_are_answered(accept: Accept) -> None:
     _, port = await accept(1)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(150)]

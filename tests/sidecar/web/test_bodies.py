@@ -141,7 +141,7 @@ async def test_a_scope_that_is_missing_is_refused_before_the_body_is_read(client
     assert response.status == 403
 
 
-async def test_a_stranger_may_send_one_megabyte_where_a_credential_is_required(
+async def test_an_unauthenticated_client_may_send_at_most_one_megabyte(
     start: StartSidecar,
 ) -> None:
     client = await start(require_authentication=True)
@@ -158,7 +158,7 @@ async def test_a_stranger_may_send_one_megabyte_where_a_credential_is_required(
     ).status == 200
 
 
-async def test_changes_take_one_megabyte_of_anybody(client: Client) -> None:
+async def test_management_requests_may_have_at_most_one_megabyte(client: Client) -> None:
     objects = _in_chunks(b"[" + b"{}," * MB + b"{}]")
     response = await client.post("/models/echo/load", data=objects, headers=bearer("ada", "admin"))
     assert response.status == 413

@@ -149,7 +149,7 @@ async def test_the_fast_path_leaves_limited_requests_to_the_ordinary_one(
     assert nothing_has_begun(client.app[PROGRAM])
 
 
-async def test_a_leaving_server_takes_nothing(program: Program) -> None:
+async def test_the_fast_path_takes_nothing_while_draining(program: Program) -> None:
     program.draining.set()
     assert not take(program, head())
 
@@ -189,7 +189,7 @@ async def test_a_crowd_waits_for_its_turns_and_for_others(
     assert all(connection.sent for connection in crowd)
 
 
-async def test_who_leaves_while_waiting_for_a_turn_is_not_queued(
+async def test_a_client_that_leaves_while_waiting_for_a_turn_is_not_queued(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
@@ -253,7 +253,7 @@ def fail(value: Any) -> Any:
     + [{"inputs": value} for value in ("refuse", "memory", "fault")],
     ids=str,
 )
-async def test_both_ways_answer_alike(
+async def test_the_fast_path_and_the_ordinary_one_answer_alike(
     client: Client, torchserve: FakeTorchServe, fields: dict[str, Any]
 ) -> None:
     torchserve.answer = fail
@@ -269,7 +269,7 @@ async def test_both_ways_answer_alike(
     assert answers[0] == answers[1]
 
 
-async def test_both_ways_are_counted_and_logged_alike(
+async def test_the_fast_path_and_the_ordinary_one_are_counted_and_logged_alike(
     client: Client,
     torchserve: FakeTorchServe,
     program: Program,

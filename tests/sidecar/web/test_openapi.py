@@ -225,7 +225,7 @@ async def test_a_refused_origin_is_as_documented(client: Client, route: Route) -
 
 
 @pytest.mark.parametrize("path", ["/health", "/readyz"])
-async def test_a_red_probe_is_as_documented(
+async def test_a_failed_probe_answers_as_documented(
     client: Client, torchserve: FakeTorchServe, path: str
 ) -> None:
     await torchserve.stop()
@@ -296,7 +296,7 @@ async def test_the_request_schema_refuses_what_the_server_refuses(
     assert not REQUEST.is_valid(body)
 
 
-async def test_a_priority_of_five_point_nought_is_five(client: Client) -> None:
+async def test_a_priority_of_5_0_is_5(client: Client) -> None:
     body = GOOD | {"priority": 5.0}
     assert await ask(client, "POST", "/predict", json=body) == 200
     assert REQUEST.is_valid(body)

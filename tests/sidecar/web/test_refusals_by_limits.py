@@ -166,7 +166,7 @@ async def test_a_model_has_limits_for_all_clients_together(start: StartSidecar) 
     assert (await refused.json())["detail"] == "rate of the model: 2 requests in 100 s"
 
 
-async def test_a_machine_that_is_too_full_takes_no_more_work(start: StartSidecar) -> None:
+async def test_an_overloaded_machine_refuses_requests(start: StartSidecar) -> None:
     client = await start(throttle_memory_percent=90.0, throttle_gpu_memory_percent=80.0)
     assert client.app is not None
     system = client.app[PROGRAM].system

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.request import urlopen
 
 from tests.integration.server import ROOT, free_port
 from tests.needs import need_program
+from tests.waiting import block_until
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 START_SECONDS = 60.0
@@ -61,11 +61,8 @@ class PrometheusServer:
         with (self._folder / "output.log").open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            until = time.monotonic() + START_SECONDS
-            while not self._is_ready():
-                assert process.poll() is None, (self._folder / "output.log").read_text()
-                assert time.monotonic() < until, "Prometheus does not become ready"
-                time.sleep(0.1)
+            block_until(lambda: self._is_ready() or process.poll() is not None, START_SECONDS)
+            assert process.poll() is None, (self._folder / "output.log").read_text()
             yield self
         finally:
             process.terminate()

@@ -22,6 +22,7 @@ from tests.integration.server import ROOT, Server
 from tests.live.crowd import Crowd
 from tests.live.world import build_world
 from tests.prometheus_server import PrometheusServer
+from tests.waiting import until_awaited
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 WITHIN_SECONDS = 15.0
@@ -102,9 +103,7 @@ async def aim(prometheus: PrometheusServer, server: Server) -> None:
 async def scraped(server: Server, prometheus: PrometheusServer) -> None:
     """Wait until Prometheus has seen *server* as it is now."""
     seen = f'timestamp(up{{instance="127.0.0.1:{server.port}"}} == 1) > {time.time() + 1:.3f}'
-    async with asyncio.timeout(CALM_SECONDS):
-        while not await asyncio.to_thread(prometheus.query, seen):
-            await asyncio.sleep(0.2)
+    await until_awaited(lambda: asyncio.to_thread(prometheus.query, seen), seconds=CALM_SECONDS)
 
 
 def sidecar_ports() -> list[int]:
@@ -135,9 +134,9 @@ async def watch(scenario: Scenario, server: Server, prometheus: PrometheusServer
 
 
 async def calm(prometheus: PrometheusServer, alerts: frozenset[str]) -> None:
-    async with asyncio.timeout(CALM_SECONDS):
-        while alerts & await asyncio.to_thread(prometheus.firing):
-            await asyncio.sleep(0.5)
+    await until_awaited(
+        lambda: asyncio.to_thread(prometheus.firing), alerts.isdisjoint, CALM_SECONDS
+    )
 
 
 async def first_of(

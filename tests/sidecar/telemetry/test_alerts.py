@@ -10,6 +10,7 @@ import pytest
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.prometheus_server import PrometheusServer
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
+from tests.waiting import until_awaited
 
 WITHIN_SECONDS = 15.0
 
@@ -31,9 +32,9 @@ async def prometheus(client: Client, tmp_path: Path) -> AsyncIterator[Prometheus
     running = server.running()
     await asyncio.to_thread(running.__enter__)
     try:
-        async with asyncio.timeout(60):
-            while not await asyncio.to_thread(server.query, "sidecar_ready == 1"):
-                await asyncio.sleep(0.1)
+        await until_awaited(
+            lambda: asyncio.to_thread(server.query, "sidecar_ready == 1"), seconds=60
+        )
         yield server
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
@@ -50,6 +51,8 @@ async def test_a_fault_raises_its_alert_within_fifteen_seconds(
     async with client.post("/predict", json={"model_name": "echo", "inputs": [1]}) as response:
         assert response.status == 500
     torchserve.away = True
-    async with asyncio.timeout(WITHIN_SECONDS):
-        while not {"InputsFail", "TorchServeDown"} <= await asyncio.to_thread(prometheus.firing):
-            await asyncio.sleep(0.1)
+    await until_awaited(
+        lambda: asyncio.to_thread(prometheus.firing),
+        lambda firing: firing >= {"InputsFail", "TorchServeDown"},
+        WITHIN_SECONDS,
+    )

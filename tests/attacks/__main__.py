@@ -19,8 +19,8 @@ from tests.integration.server import ROOT, Server
 
 DOCUMENT = ROOT / "docs" / "security.md"
 HEAD = (
-    "| What is sent | Who sent it got | Others got | `/livez`, quiet | beside it | longest "
-    "| Memory | Well again after |\n|---|---|---|---|---|---|---|---|\n"
+    "| Attack | Attacker | Others | `/livez`, quiet | during it | longest "
+    "| Memory | Recovered after |\n|---|---|---|---|---|---|---|---|\n"
 )
 
 
@@ -64,7 +64,7 @@ def _tell(attack: Attack, report: Report, row: str) -> int:
 
 
 def _row(report: Report) -> str:
-    well = "nobody noticed" if not report.seconds else f"{report.seconds:.1f} s"
+    well = "not noticed" if not report.seconds else f"{report.seconds:.1f} s"
     times = (report.quiet_ms, report.livez_ms, report.livez_longest_ms)
     cells = [
         report.name,

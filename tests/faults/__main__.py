@@ -13,7 +13,7 @@ from tests.faults.scenario import Report, check, run
 from tests.faults.scenarios import SCENARIOS
 from tests.live.world import build_world
 
-HEAD = "| What happens | The others saw | Who did it saw | Without an answer | Well again after |\n"
+HEAD = "| Fault | Other clients | The client at fault | Without an answer | Recovered after |\n"
 
 
 async def main() -> int:
@@ -41,7 +41,7 @@ async def main() -> int:
 
 
 def _row(report: Report) -> str:
-    seconds = "nobody noticed" if not report.seconds else f"{report.seconds:.1f} s"
+    seconds = "not noticed" if not report.seconds else f"{report.seconds:.1f} s"
     others, culprits = _told(report.others), _told(report.culprits)
     return f"| {report.name} | {others} | {culprits} | {report.lost} | {seconds} |\n"
 

@@ -47,7 +47,7 @@ ALERTS: Mapping[str, frozenset[str]] = {
     "10,000 bad requests": frozenset({"RequestsBad"}),
     "the sidecar is killed and started again": frozenset({"SidecarDown", "SidecarRestarted"}),
 }
-HEAD = "| What happens | The first of its alerts | After |\n|---|---|---|\n"
+HEAD = "| Fault | Its first alert | After |\n|---|---|---|\n"
 
 
 class Shown(NamedTuple):

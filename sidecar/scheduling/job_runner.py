@@ -1,5 +1,6 @@
 """One job: a batch of entries goes to TorchServe, and each gets its own answer."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import cast
@@ -21,7 +22,6 @@ from sidecar.scheduling.job import (
     ItemHeader,
     JobAnswerHeader,
     MalformedAnswer,
-    Timings,
     decode_answer,
     encode_job,
 )
@@ -109,9 +109,8 @@ class JobRunner(Runner):
             header, bodies = decode_answer(body, len(batch))
             if not self._breaker.at_rest:
                 self._breaker.record_success()
-            self._record_job(batch, job.started, header.timings)
-            if header.memory is not None:
-                self.memory[header.worker] = header.memory
+            # In the next turn, when the answers have left; before those that they wake go on.
+            asyncio.get_running_loop().call_soon(self._record_job, job, self._clock(), header)
             self._answer(job, header, bodies)
         except Exception as exc:  # noqa: BLE001 - as above
             self.fail(job, exc)
@@ -205,14 +204,17 @@ class JobRunner(Runner):
         version = job.batch[0].version  # an entry for a certain version is alone in its job
         return self._model if version is None else f"{self._model}/{version}"
 
-    def _record_job(self, batch: Sequence[Entry], started: float, timings: Timings) -> None:
+    def _record_job(self, job: Job, ended: float, header: JobAnswerHeader) -> None:
         # The handler's own time: ours holds the wait behind the job before, too.
+        timings = header.timings
         in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
         self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
-        observed = self._metrics.jobs_of(batch[0].version or self.version)
-        observed.observe_job(len(batch), self._clock() - started)
-        for entry in batch:
-            observed.queue_wait.observe(started - entry.enqueued_at)
+        if header.memory is not None:
+            self.memory[header.worker] = header.memory
+        observed = self._metrics.jobs_of(job.batch[0].version or self.version)
+        observed.observe_job(len(job.batch), ended - job.started)
+        for entry in job.batch:
+            observed.queue_wait.observe(job.started - entry.enqueued_at)
 
     def _answer(self, job: Job, header: JobAnswerHeader, bodies: Sequence[bytes]) -> None:
         self._serial += 1

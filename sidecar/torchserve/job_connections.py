@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 from collections.abc import Mapping
 from contextvars import Context
 from typing import Protocol
@@ -11,6 +12,13 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from sidecar.torchserve.kept_connections import ConnectionPool, KeptConnection
+
+# The head of nearly every answer, as TorchServe writes it.
+_USUAL_HEAD = re.compile(
+    rb"HTTP/1\.1 200 [^\r\n]*\r\n"
+    rb"(?:(?!(?i:content-length|transfer-encoding|connection):)[!-9;-~]+: [^\r\n]*\r\n)*"
+    rb"content-length: (\d{1,10})\r\nconnection: keep-alive\r\n\r\n"
+)
 
 
 class AnswerListener(Protocol):
@@ -30,6 +38,7 @@ class _JobConnection(KeptConnection):
     max_buffered_bytes = 1 << 30  # TorchServe's own limit is below it, so it never pauses
 
     _call: "JobCall | None" = None  # whose answer is due
+    _parsing = False  # a part of the answer
 
     @property
     def asked(self) -> bool:
@@ -40,6 +49,18 @@ class _JobConnection(KeptConnection):
         """Send one request, whose answer is for *call*.  Raises ConnectionError."""
         self.send(head, body)
         self._call = call
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; an answer that comes at once, with the usual head, is only cut."""
+        call = self._call
+        if call is not None and not self._parsing:
+            head = _USUAL_HEAD.match(data)
+            if head is not None and len(data) - head.end() == int(head[1]):
+                self._call = None
+                call.finish(200, data[head.end() :])
+                return
+        self._parsing = True
+        super().data_received(data)
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Wait for the whole *body*."""
@@ -56,6 +77,7 @@ class _JobConnection(KeptConnection):
         return call
 
     def _finish(self, message: RawResponseMessage, body: StreamReader) -> None:
+        self._parsing = False
         if message.should_close:
             self.close()
         if (call := self.forget_call()) is not None:

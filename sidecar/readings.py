@@ -82,12 +82,12 @@ MODEL_GAUGES = (
     ModelGauge(
         "sidecar_requests_waiting",
         "Requests none of whose inputs is in a job yet.",
-        lambda model: model.dispatcher.count_requests().waiting,
+        lambda model: model.dispatcher.requests_waiting,
     ),
     ModelGauge(
         "sidecar_requests_running",
         "Requests with at least one input in a job.",
-        lambda model: model.dispatcher.count_requests().running,
+        lambda model: model.dispatcher.requests_running,
     ),
     ModelGauge("sidecar_queued", "Inputs in the queue.", lambda model: len(model.dispatcher.queue)),
     ModelGauge(

@@ -28,13 +28,6 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import TorchServeClient
 
 
-class RequestCounts(NamedTuple):
-    """How many requests of clients wait with all their inputs, and how many have some in jobs."""
-
-    waiting: int
-    running: int
-
-
 class Runners(NamedTuple):
     """What builds a model's runner: of jobs for our handlers, or of requests for others.
 
@@ -106,11 +99,18 @@ class Dispatcher:
         """Entries inside jobs."""
         return self._runner.in_flight
 
-    def count_requests(self) -> RequestCounts:
-        """Count the requests of clients that the entries in the queue and in jobs are of."""
-        running = {_asker(entry) for batch in self._runner.jobs.values() for entry in batch}
-        waiting = {_asker(entry) for entry in self.queue}
-        return RequestCounts(len(waiting - running), len(running))
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests of clients wait with all their inputs."""
+        return len({_asker(entry) for entry in self.queue} - self._running_requests())
+
+    @property
+    def requests_running(self) -> int:
+        """How many requests of clients have inputs in jobs."""
+        return len(self._running_requests())
+
+    def _running_requests(self) -> set[int]:
+        return {_asker(entry) for batch in self._runner.jobs.values() for entry in batch}
 
     @property
     def oldest_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -22,8 +22,9 @@ from sidecar.errors import (
     WorkerDied,
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
-from sidecar.scheduling.entry import Reply
+from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.request import InferenceRequest
+from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.scheduler import Scheduler
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import Settings
@@ -110,12 +111,36 @@ async def test_a_job_that_is_cancelled_before_it_begins_refuses_its_inputs(
 ) -> None:
     torchserve.hold()
     asked = asyncio.create_task(scheduler.run(work("first")))
-    while not dispatcher.count_requests().running:
+    while not dispatcher.requests_running:
         await asyncio.sleep(0)
     await dispatcher.cancel_jobs()
     async with asyncio.timeout(2):
         (outcome,) = await asked
     assert isinstance(outcome, Unavailable)
+
+
+class CountedQueue(RequestQueue):
+    """Counts how often somebody goes through it."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.passes += 1
+        return super().__iter__()
+
+
+async def test_requests_are_counted_in_one_pass_over_the_queue(
+    scheduler: Scheduler, dispatcher: Dispatcher, torchserve: FakeTorchServe
+) -> None:
+    queue = CountedQueue(max_entries=9, max_bytes=1000, ageing_seconds=1)
+    dispatcher.queue = queue
+    first = await blocked(scheduler, torchserve)
+    waiting = [asyncio.create_task(scheduler.run(work(number))) for number in range(3)]
+    await until(lambda: len(queue) == 3)
+    assert (dispatcher.requests_waiting, dispatcher.requests_running) == (3, 1)
+    assert queue.passes == 1
+    torchserve.release()
+    await asyncio.gather(first, *waiting)
 
 
 async def test_a_lone_input_is_sent_at_once_and_alone(

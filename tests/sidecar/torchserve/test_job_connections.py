@@ -35,11 +35,19 @@ async def test_an_answer_may_come_in_many_pieces(tmp_path: Path, pieces: int) ->
         server.close()
 
 
+TORCHSERVES = (
+    b"HTTP/1.1 200 \r\ncontent-type: application/octet-stream\r\nx-request-id: 7\r\n"
+    b"Expires: Thu, 01 Jan 1970 00:00:00 UTC\r\ncontent-length: %d\r\n"
+    b"connection: keep-alive\r\n\r\n"
+)
+
+
 class Echo:
     """A server that answers each job with its own bytes, save those that say otherwise."""
 
     def __init__(self) -> None:
         self.connections = 0
+        self.head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -50,7 +58,7 @@ class Echo:
                 if job == b"never":
                     continue
                 length = 100 if job == b"cut short" else len(job)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, job))
+                writer.write(self.head % length + job)
                 if job == b"cut short":
                     break
         except asyncio.IncompleteReadError:
@@ -88,6 +96,34 @@ async def test_a_job_is_sent_and_answered_without_a_task(
     assert asyncio.all_tasks() == tasks
     assert await heard.answer == (200, b"2")
     assert echo.connections == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        TORCHSERVES,
+        TORCHSERVES.replace(b"keep-alive", b"close"),
+        TORCHSERVES.replace(b"Expires", b"Connection"),
+        TORCHSERVES.replace(b"200", b"507"),
+    ],
+)
+async def test_an_answer_is_the_same_however_its_head_is_written(
+    echo: Echo, connections: JobConnections, head: bytes
+) -> None:
+    echo.head = head
+    for job in (b"1", b"", bytes(300_000), b"HTTP/1.1 200 OK\r\n\r\n"):
+        assert (await post(connections, job).answer)[1] == job
+
+
+@pytest.mark.parametrize("job", [b"never", b"cut short"])
+async def test_torchserves_own_head_hides_no_failure(
+    echo: Echo, connections: JobConnections, job: bytes
+) -> None:
+    echo.head = TORCHSERVES
+    assert await post(connections, b"1").answer == (200, b"1")
+    with pytest.raises((TimeoutError, ConnectionError)):
+        await post(connections, job, seconds=0.05).answer
+    assert await post(connections, b"next").answer == (200, b"next")
 
 
 @pytest.mark.usefixtures("echo")

@@ -13,7 +13,7 @@ from tests.live.faulty_model import FINE
 from tests.waiting import until
 
 CUT_OFF = 0  # instead of a status: the connection broke
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05  # so that the clients are not the load themselves
 GAP_SECONDS = 0.5  # eight clients that are answered leave none as long
 
 

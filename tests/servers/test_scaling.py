@@ -31,6 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }
 BURSTS = 2
+PAUSE_SECONDS = 0.05  # of clients that ask on, so that they are not the load themselves
 Token = Callable[[str], dict[str, str]]
 
 
@@ -112,7 +113,7 @@ async def longest_wait(client: aiohttp.ClientSession, stop: asyncio.Event) -> fl
         began = time.monotonic()
         assert await ask(client, "steady") == 200
         longest = max(longest, time.monotonic() - began)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(PAUSE_SECONDS)
     return longest
 
 
@@ -135,7 +136,7 @@ async def asking_on(client: aiohttp.ClientSession, stop: asyncio.Event) -> list[
     statuses: list[int] = []
     while not stop.is_set():
         statuses.append(await ask(client, "steady"))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(PAUSE_SECONDS)
     return statuses
 
 

@@ -1,4 +1,7 @@
-"""An archive built in a process of its own, for a server that must go on answering meanwhile."""
+"""Builds an archive in a process of its own, so that the server continues to answer.
+
+It stands alone because `archive`, which the build uses, must not know of servers.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,8 @@
-"""A page that is computed once a second at most, whoever asks."""
+"""A page that is computed at most once a second for all clients.
+
+It stands alone as the counterpart of `result_cache`: a cache without HTTP, beside `web.page`, which
+answers with it.
+"""
 
 import hashlib
 import time
@@ -11,7 +15,7 @@ from sidecar.caching.single_flight import SingleFlight
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page's bytes as they were computed.  *etag*: RFC 9110, section 8.8.3, strong."""
+    """The bytes of a page.  *etag* is a strong one (RFC 9110, section 8.8.3)."""
 
     body: bytes
     etag: str
@@ -19,7 +23,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Snapshot:
-    """The newest page of one route, for *seconds*."""
+    """Keeps the newest page of one route for *seconds*."""
 
     def __init__(
         self,
@@ -35,7 +39,7 @@ class Snapshot:
         self._flight: SingleFlight[Page] = SingleFlight()
 
     async def get(self, compute: Callable[[], Awaitable[bytes]], *, fresh: bool = False) -> Page:
-        """Return the page; with *fresh* computed for this call, or for one that came with it."""
+        """Return the page.  If *fresh*, it is computed for this call or a concurrent one."""
         page, now = self._page, self._clock()
         if page is not None and not fresh and now - page.computed_at < self._seconds:
             self._lookups.count(hit=True)

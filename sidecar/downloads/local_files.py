@@ -1,4 +1,7 @@
-"""A model's folder, or an archive of one, below the one folder that the operator named."""
+"""The source `local`: a model's folder, or an archive of one, below the folder in the settings.
+
+It stands alone because each source of downloads is a module.
+"""
 
 import shutil
 import stat

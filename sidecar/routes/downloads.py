@@ -12,6 +12,7 @@ from sidecar.downloads.messages import DownloadTarget
 from sidecar.downloads.record import DownloadRecord
 from sidecar.errors import ModelInUse, ModelNotFound
 from sidecar.models.registry import ModelRegistry
+from sidecar.models.states import IN_MEMORY, State
 from sidecar.schemas.downloads import (
     DownloadAccepted,
     DownloadedInfo,
@@ -137,12 +138,12 @@ def _check_removable(
 ) -> None:
     """Raise ModelNotFound, or ModelInUse for a model of models.json that is loaded."""
     model = parts.models.get(key)
-    state = model.state.shown if model else None
     if record is None and not parts.downloads.has_unfinished(key):
-        raise ModelNotFound(key, "it was not downloaded", field="name", state=state)
-    if record is None:
-        return  # only what is left of downloads goes
-    in_use = state in ("loading", "ready", "idle")
+        shown = model.state.shown if model else None
+        raise ModelNotFound(key, "it was not downloaded", field="name", state=shown)
+    if record is None or model is None:
+        return  # only files of unfinished downloads are removed
+    in_use = model.state in IN_MEMORY or model.state is State.IDLE
     if in_use and not force and not parts.models.catalog.is_own(key):
         raise ModelInUse(
             "a loaded model of models.json is removed only with force=true", field="force"

@@ -1,4 +1,4 @@
-"""What the routes of the log files take and answer."""
+"""/logs.  It stands alone because each group of endpoints has a module of schemas."""
 
 from typing import Annotated
 

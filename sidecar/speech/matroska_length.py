@@ -1,6 +1,7 @@
-"""Whether a Matroska or WebM file ends where its elements do (RFC 8794, RFC 9559).
+"""Detects whether a Matroska or WebM file is truncated (RFC 8794, RFC 9559).
 
-FFmpeg reads one that was cut off to its end, and says nothing.
+FFmpeg reads a truncated file without reporting it.  It stands alone, like `wave_length` and
+`ogg_links`, because each container's format is a module.
 """
 
 from typing import BinaryIO

@@ -21,8 +21,7 @@ from sidecar.errors import (
     SidecarError,
     WorkerDied,
 )
-from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
 from sidecar.scheduling.writing_job import BegunReply, TextPiece, TextPieces
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,6 @@ input_audio            requests with an audio file: forms, or audio inside JSON
 listening              a recording at work: who listens to it, and what is heard
 results                results that were kept
 speech_models          which models speak and listen, and their states
-timestamps             the time of day, as answers tell it
 
 `sidecar.web.route` says what a route is; `groups` gathers every module's ROUTES, and
 `sidecar.web.openapi` makes the API document from the same list.

@@ -16,7 +16,6 @@ from sidecar.routes.speech_models import (
     usable,
     voices_of,
 )
-from sidecar.routes.timestamps import now
 from sidecar.schemas.audio import (
     AudioHealth,
     AudioLimits,
@@ -38,7 +37,7 @@ from sidecar.speech.audio_decoder import INPUT_FORMATS
 from sidecar.speech.output_formats import FORMATS
 from sidecar.telemetry.statistics import SpeechStatistics
 from sidecar.telemetry.system import SystemSampler
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, now
 
 LIBRARIES = {name: version(name) for name in ("av", "sentencex")}  # looked up once: on disk
 

@@ -17,7 +17,6 @@ from sidecar.models.model import Model
 from sidecar.models.operator_changes import OperatorChanges
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom
-from sidecar.routes.timestamps import now
 from sidecar.schemas.autoscaler import (
     AutoscalerConfigAnswer,
     AutoscalerConfigChanged,
@@ -46,7 +45,7 @@ from sidecar.telemetry.system import SystemSampler
 from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change, read_query
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, now
 
 RECENT = 10
 Configuration = TypeVar("Configuration", bound=msgspec.Struct)

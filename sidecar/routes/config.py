@@ -9,7 +9,6 @@ from aiohttp import web
 from sidecar.access.limits import Limits
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
-from sidecar.routes.timestamps import utc
 from sidecar.schemas.core import (
     BatchConfig,
     Config,
@@ -28,7 +27,7 @@ from sidecar.settings import MB, Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 from sidecar.web.page import page
-from sidecar.web.route import Route, shown_folder
+from sidecar.web.route import Route, shown_folder, utc
 
 HALF = ("fp16", "bf16")
 

@@ -22,8 +22,12 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.results import SpeechRunner
 from sidecar.scheduling.entry import Forwarded
-from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import (
+    InferenceRequest,
+    PendingRequest,
+    Scheduler,
+    SchedulingOptions,
+)
 from sidecar.schemas.priority import Priority
 from sidecar.torchserve.client import ForwardedRequest
 from sidecar.web import request_head

@@ -12,7 +12,7 @@ from sidecar.errors import InvalidFields, InvalidJson, SidecarError
 from sidecar.routes.handler_requests import PARTS, options_of, read_body
 from sidecar.routes.own_predictions import predict_own
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest
+from sidecar.scheduling.scheduler import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
 from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON, invalid_fields

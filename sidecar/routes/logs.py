@@ -7,13 +7,12 @@ from contextlib import suppress
 from aiohttp import hdrs, web
 
 from sidecar.errors import LogNotFound
-from sidecar.routes.timestamps import utc
 from sidecar.schemas.logs import LogEmptied, LogFileFacts, LogList, LogQuery
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.log_folder import LogFolder, LogStatus
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_query
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, utc
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from sidecar.models.operator_changes import OperatorChanges
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.speech_models import SpeechModel, speech_models
-from sidecar.routes.timestamps import now
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.schemas.models import (
     AddRequest,
@@ -43,7 +42,7 @@ from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change
 from sidecar.web.page import page
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, now
 
 HIGH_PRIORITY = 10  # load_priority up to this
 CATEGORIES = {

@@ -18,8 +18,7 @@ from sidecar.errors import (
 from sidecar.models.model import Model
 from sidecar.routes.handler_requests import leave
 from sidecar.scheduling.entry import Body, Forwarded, Reply
-from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
 from sidecar.torchserve.client import ForwardedRequest
 
 MAX_TOLD = 500  # characters of what a handler says of its refusal

@@ -17,8 +17,7 @@ from sidecar.routes.inputs import split_inputs
 from sidecar.routes.own_predictions import predict_own
 from sidecar.routes.results import Predicted, SpeechRunner, cached, result_key, within
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
 from sidecar.schemas.predict import (
     BatchInfo,
     ModelInfo,

@@ -16,7 +16,7 @@ from sidecar.routes.handler_requests import (
     options_of,
     read_body,
 )
-from sidecar.scheduling.request import InferenceRequest
+from sidecar.scheduling.scheduler import InferenceRequest
 from sidecar.schemas.torchserve import Ping
 from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON

@@ -13,7 +13,7 @@ from sidecar.caching.result_cache import Origin, ResultCache, digest
 from sidecar.errors import RequestTimedOut, SidecarError
 from sidecar.models.model import Model
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.request import SchedulingOptions
+from sidecar.scheduling.scheduler import SchedulingOptions
 from sidecar.web.admission import Admission
 from sidecar.web.page import wants_fresh
 

@@ -10,11 +10,10 @@ import sidecar
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
 from sidecar.routes.speech_models import speech_models, usable
-from sidecar.routes.timestamps import now
 from sidecar.schemas.core import Root, TtsSupport
 from sidecar.settings import Settings
 from sidecar.web.page import page
-from sidecar.web.route import Route
+from sidecar.web.route import Route, now
 
 MESSAGE = "PyTorch Inference Framework API - Enhanced with TTS Support"
 ENDPOINTS = {

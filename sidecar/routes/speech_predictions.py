@@ -11,9 +11,8 @@ import msgspec
 from sidecar.errors import InvalidInput, RequestTimedOut, SidecarError
 from sidecar.models.model import Model
 from sidecar.routes.input_audio import inline_audio
-from sidecar.routes.speech_stream import warnings
 from sidecar.scheduling.entry import Body, Reply
-from sidecar.scheduling.request import SchedulingOptions
+from sidecar.scheduling.scheduler import SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
     SpeechInput,
@@ -29,6 +28,7 @@ from sidecar.schemas.transcription import (
 )
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.service import SpeechService
+from sidecar.speech.synthesis import warnings
 from sidecar.speech.transcript import write_down
 from sidecar.speech.voice_activity import Recording, SpeechFinder
 from sidecar.web.admission import Admission

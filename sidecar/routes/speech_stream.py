@@ -25,7 +25,14 @@ from sidecar.speech.captions import captions
 from sidecar.speech.fair_threads import InThread
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import SpeechService
-from sidecar.speech.synthesis import BYTES_PER_SAMPLE, LeftOut, SpeechSynthesis, SynthesisCall
+from sidecar.speech.synthesis import (
+    BYTES_PER_SAMPLE,
+    LEFT_OUT,
+    LeftOut,
+    SpeechSynthesis,
+    SynthesisCall,
+    warnings,
+)
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.statistics import Synthesis
 from sidecar.web.admission import ADMISSION
@@ -36,7 +43,6 @@ _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
 FIRST_SAMPLES = 4096  # encoded and sent before the rest of the first part
-LEFT_OUT = "text: left out what the voice cannot say"
 
 
 class Streamed(NamedTuple):
@@ -64,11 +70,6 @@ def audio_headers(
         scripts = ", ".join(each.encode("ascii", "replace").decode() for each in left_out)
         headers["X-Warnings"] = f"{LEFT_OUT}: {scripts}"
     return headers
-
-
-def warnings(left_out: LeftOut) -> list[str]:
-    """Return one sentence for each script whose words are not in the audio."""
-    return [f"{LEFT_OUT}: {', '.join(words)} ({script})" for script, words in left_out.items()]
 
 
 async def send_stream(

@@ -19,9 +19,7 @@ from sidecar.routes.speech_stream import (
     audio_headers,
     send_speech_events,
     send_stream,
-    warnings,
 )
-from sidecar.routes.timestamps import now
 from sidecar.schemas.synthesis import (
     MAX_REQUEST_BYTES,
     AudioFacts,
@@ -40,12 +38,12 @@ from sidecar.schemas.synthesis import (
 from sidecar.speech.captions import captions
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import SpeechFile, SpeechService
-from sidecar.speech.synthesis import SynthesisCall
+from sidecar.speech.synthesis import SynthesisCall, warnings
 from sidecar.telemetry.statistics import Synthesis
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import read_json, scheduling_of
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, now
 
 DEFAULT_FORMAT: OutputFormat = "wav"
 _request = msgspec.json.Decoder(SynthesisRequest)
@@ -161,7 +159,6 @@ def _text_answer(
     speaker = order.speaker
     return SynthesisResponse(
         success=True,
-        timestamp=now(),
         audio_data=base64.b64encode(file.data).decode(),
         format=file.format,
         duration=round(file.seconds, 3),
@@ -173,13 +170,20 @@ def _text_answer(
         text_length=len(order.text),
         metadata=SynthesisMetadata(
             SpokenBy(speaker.spec.display_name, "tts", speaker.spec.description),
-            AudioFacts(file.bit_rate, FORMATS[file.format].codec, len(file.data)),
+            _audio_facts(file),
             _processing(file),
         ),
-        warnings=warnings(file.left_out),
         words=_words(order, file),
         captions=_captions(asked, file),
+        warnings=warnings(file.left_out),
+        timestamp=now(),
     )
+
+
+def _audio_facts(file: SpeechFile) -> AudioFacts:
+    bits = 8 * len(file.data)  # headers included
+    bit_rate = round(bits / file.seconds) if file.seconds else 0
+    return AudioFacts(bit_rate, FORMATS[file.format].codec, len(file.data))
 
 
 def _processing(file: SpeechFile) -> ProcessingFacts:
@@ -209,9 +213,9 @@ def _inputs_answer(
         sample_rate=file.sample_rate,
         processing_time=round(taken, 6),
         model_info=VoiceInfo(speaker.name, speaker.voice, language, speaker.key),
-        warnings=warnings(file.left_out),
         words=_words(order, file),
         captions=_captions(asked, file),
+        warnings=warnings(file.left_out),
     )
 
 

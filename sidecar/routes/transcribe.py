@@ -10,7 +10,6 @@ from aiohttp import web
 
 from sidecar.routes.input_audio import AudioRequest, received_audio
 from sidecar.routes.listening import Listening, as_file, listening_to
-from sidecar.routes.timestamps import now
 from sidecar.schemas.inline_audio import hello
 from sidecar.schemas.transcription import (
     InputAudio,
@@ -27,7 +26,7 @@ from sidecar.speech.service import SpeechService
 from sidecar.speech.transcript import Transcript
 from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.event_stream import Event, send_events
-from sidecar.web.route import Route, json_response
+from sidecar.web.route import Route, json_response, now
 
 _request = msgspec.json.Decoder(TranscriptionRequest)
 _encode = msgspec.json.Encoder().encode

@@ -1,7 +1,6 @@
 """What runs when.
 
-request         a request to a model: its inputs, and the queue entries that they become
-scheduler       takes requests and returns their answers
+scheduler       takes requests, makes queue entries of their inputs, and returns the answers
 entry           one input that waits, and the reply that it owns
 request_queue   the bounded priority queue of one model (pure)
 dispatcher      sends what waits as soon as a slot is free: in-flight batching

@@ -208,20 +208,21 @@ class Dispatcher:
         self._pump_scheduled = False
         if not self._workers and len(self.queue):
             self._on_waiting()
-        while (
-            len(self._runner.jobs) < self._free_slots() and (first := self.queue.first) is not None
-        ):
-            plan = self._runner.plan(first, len(self._runner.jobs), len(self.queue))
+        while (first := self.queue.first) is not None:
+            waiting, in_flight = len(self.queue), len(self._runner.jobs)
+            free = self._free_slots() - in_flight
+            if free <= 0:
+                return
+            plan = self._runner.plan(first, in_flight, waiting)
             if plan.pause is not None:
                 asyncio.get_running_loop().call_later(plan.pause, self._schedule_pump)
-            if not (plan.jobs and self._send(plan.jobs)):
+            if not (plan.jobs and self._send(min(plan.jobs, free))):
                 return
 
     def _send(self, jobs: int) -> int:
-        """Send as many *jobs* as there are slots and entries for; return how many."""
-        for sent in range(min(jobs, self._free_slots() - len(self._runner.jobs))):
-            first = self.queue.first
-            if sent and first is not None and first.alone:
+        """Send as many *jobs* as there are entries for; return how many."""
+        for sent in range(jobs):
+            if sent and (first := self.queue.first) is not None and first.alone:
                 return sent
             batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
             if not batch:

@@ -11,8 +11,7 @@ from sidecar.caching.answer_cache import OVERHEAD_BYTES
 from sidecar.errors import InvalidInput, TextTooLong
 from sidecar.models.registry import ModelRegistry
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import Scheduler, SchedulingOptions
 from sidecar.schemas.synthesis import (
     MAX_TEXT,
     OutputFormat,
@@ -63,11 +62,6 @@ class SpeechFile(NamedTuple):
     words: list[SpokenWord]
     speaking_seconds: float
     encode_seconds: float
-
-    @property
-    def bit_rate(self) -> int:
-        """Bits per second, headers included."""
-        return round(8 * len(self.data) / self.seconds) if self.seconds else 0
 
     @property
     def size(self) -> int:

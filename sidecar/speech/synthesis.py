@@ -23,8 +23,12 @@ import msgspec
 
 from sidecar.errors import InputRefused, InvalidInput, QueueFull, SpeechTooLong
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest, PendingRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import (
+    InferenceRequest,
+    PendingRequest,
+    Scheduler,
+    SchedulingOptions,
+)
 from sidecar.schemas.model_spec import CLONING
 from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
@@ -72,6 +76,12 @@ class SynthesisCall(NamedTuple):
 
 
 LeftOut = dict[str, list[str]]  # words of a text that are not in its audio, by their scripts
+LEFT_OUT = "text: left out what the voice cannot say"
+
+
+def warnings(left_out: LeftOut) -> list[str]:
+    """Return one sentence for each script whose words are not in the audio."""
+    return [f"{LEFT_OUT}: {', '.join(words)} ({script})" for script, words in left_out.items()]
 
 
 class SynthesizedSpeech(NamedTuple):

@@ -13,8 +13,7 @@ import msgspec
 
 from sidecar.errors import QueueFull
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import PendingRequest
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import PendingRequest, Scheduler
 from sidecar.schemas.transcription import Segment, TranscriptionParameters
 from sidecar.speech.voice_activity import Recording, SpeechFinder, SpeechStretch
 from sidecar.speech.voices import Listener

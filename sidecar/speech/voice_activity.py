@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest, SchedulingOptions
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
 from sidecar.speech.segmentation import FRAME_SAMPLES, SAMPLE_RATE, Segmenter, Stretch
 
 FRAME_BYTES = 2 * FRAME_SAMPLES

@@ -18,6 +18,6 @@ body          a JSON body as a checked value
 uploads       a form or an audio body as checked values
 page          answers with an ETag
 event_stream  server-sent events
-route         what a route is
+route         what a route is, and what all answers have in common
 openapi       the document of all routes
 """

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from sidecar.errors import FieldError, InvalidFields, InvalidJson, NotAuthenticated, PayloadTooLarge
-from sidecar.scheduling.request import SchedulingOptions
+from sidecar.scheduling.scheduler import SchedulingOptions
 from sidecar.settings import MB, Settings
 from sidecar.validation import nearest_field
 from sidecar.web import request_head

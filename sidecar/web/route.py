@@ -1,6 +1,7 @@
-"""A route, and all that its document needs."""
+"""A route, all that its document needs, and what answers of all routes have in common."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -92,6 +93,16 @@ class RouteGroup(NamedTuple):
 def shown_folder(folder: Path) -> str:
     """Return *folder* as strangers may see it: as it was set, or its name where that is a path."""
     return folder.name if folder.is_absolute() or ".." in folder.parts else str(folder)
+
+
+def utc(epoch_seconds: float) -> str:
+    """Return a time in UTC, to the second: ``2026-11-23T10:30:00Z``."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def now() -> str:
+    """Return the time of day in UTC, as `utc` does."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:

@@ -17,7 +17,7 @@ from sidecar.open_inference.exchange import (
 from sidecar.open_inference.parameters import InferParameters
 from sidecar.open_inference.signature import Signature, signature_of
 from sidecar.routes.predict import PredictCall, PredictParts, predicted_replies
-from sidecar.scheduling.request import SchedulingOptions
+from sidecar.scheduling.scheduler import SchedulingOptions
 from sidecar.schemas.open_inference import Datatype, Parameter
 from sidecar.telemetry.statistics import InferenceCall
 from sidecar.web.admission import Admission

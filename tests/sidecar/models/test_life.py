@@ -34,8 +34,7 @@ from sidecar.models.states import MISSING, Gate, State, may_follow
 from sidecar.models.versions import ModelVersions
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler
 from sidecar.schemas.autoscaler import AutoscalerConfigBody
 from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 from sidecar.settings import Settings

@@ -11,7 +11,7 @@ from sidecar.models.model import Model
 from sidecar.models.states import State
 from sidecar.program import PROGRAM, Program
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest
+from sidecar.scheduling.scheduler import InferenceRequest
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, ECHO, SECRET, Client, StartSidecar
 from tests.waiting import let_the_loop_turn, until

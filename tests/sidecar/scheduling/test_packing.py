@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import InternalError, SidecarError
 from sidecar.scheduling.entry import Reply
-from sidecar.scheduling.request import InferenceRequest
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.key_file import KeyFile

@@ -23,9 +23,8 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.request import InferenceRequest
 from sidecar.scheduling.request_queue import RequestQueue
-from sidecar.scheduling.scheduler import Scheduler
+from sidecar.scheduling.scheduler import InferenceRequest, Scheduler
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics

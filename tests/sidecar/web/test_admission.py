@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from sidecar.errors import ModelNotFound, ModelNotReady
 from sidecar.program import PROGRAM, Program
-from sidecar.scheduling.request import InferenceRequest
+from sidecar.scheduling.scheduler import InferenceRequest
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.web.admission import ADMISSION
 from sidecar.web.middleware import SERVER, around, guarded

@@ -61,7 +61,7 @@ def ours(*models: str, **settings: str) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         catalog = quick_catalog(folder, *models)
-        settings = {"zero_scaling": "false"} | settings
+        settings = {"worker_template": "true", "zero_scaling": "false"} | settings
         server = Server(folder, models_file=str(catalog), **settings)
         with server.running():
             assert server.process is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sidecar.background import TaskFunction
 from sidecar.errors import Draining, refusals
 from sidecar.program import PROGRAM, Program
 from sidecar.readings import ReadingParts, all_readings
@@ -38,6 +39,7 @@ from sidecar.routes.openai.names import NAMES, OpenAINames
 from sidecar.settings import Settings
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.supervisor import Supervisor
+from sidecar.torchserve.worker_template import WorkerTemplate
 from sidecar.web.connections import ConnectionRunner
 from sidecar.web.error_forms import FORM, MANAGEMENT
 from sidecar.web.middleware import NO_ROUTE, SERVER, ServerContext, around, guarded
@@ -159,6 +161,8 @@ def _lifetimes(program: Program) -> Callable[[web.Application], AsyncIterator[No
             if program.process is not None:
                 stack.push_async_callback(program.process.stop)
                 tasks["torchserve"] = _supervisor(program, program.process).run
+                if program.process.template is not None:
+                    tasks["template"] = _template(program, program.process.template)
             stack.push_async_callback(program.operations.stop, Draining("the server has stopped"))
             stack.push_async_callback(program.registration.stop)
             if program.settings.grpc_port is not None:
@@ -184,6 +188,16 @@ def _serving_calls(program: Program) -> AbstractAsyncContextManager[int]:
         program.provide(models.ModelParts),
     )
     return serving_calls(program.settings, program.provide(CallParts), service)
+
+
+def _template(program: Program, template: WorkerTemplate) -> TaskFunction:
+    """Return what keeps *template* running, from when every model was loaded or has failed."""
+
+    async def run() -> None:
+        await program.reconciler.wait_tried()
+        await template.run()
+
+    return run
 
 
 def _supervisor(program: Program, process: TorchServeProcess) -> Supervisor:

@@ -362,7 +362,9 @@ class Program:
             "state": settings.state_dir,
             "temporary": Path(tempfile.gettempdir()),
         }
-        return SystemSampler(self.models.worker_pids, self.gpus, folders=folders)
+        process = self.process
+        others = process.pids if process else tuple
+        return SystemSampler(self.models.worker_pids, self.gpus, folders=folders, others=others)
 
     @cached_property
     def background(self) -> BackgroundTasks:

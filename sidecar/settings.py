@@ -111,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`managed`: run TorchServe too, as `scripts/serve` does; `external`: it runs already."""
     torchserve_config: Path = Path("config.properties")
     """Configuration of a managed TorchServe."""
+    worker_template: bool = True
+    """Fork the workers of a managed TorchServe from [a process that has imported what they
+    need](architecture.md#workers-are-forked), which takes memory even while all models sleep."""
     inference_url: str = "http://127.0.0.1:8080"
     """Inference API of an external TorchServe; `unix:/path` works too."""
     management_url: str = "http://127.0.0.1:8081"

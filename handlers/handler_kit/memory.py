@@ -6,19 +6,22 @@ container the GPU's driver knows processes by other ids.
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import psutil
 import torch
 
 EVERY_SECONDS = 1.0
+MEMORY_MAP = Path("/proc/self/smaps_rollup")
 
 
 class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
-    """The memory of this process in bytes.  *gpu* is the index of its GPU, None without one.
+    """The memory of this process in bytes, without what it shares with the one it was forked from.
 
-    *gpu_reserved_bytes* is what torch has reserved from the driver, *gpu_allocated_bytes* the part
-    in use.  Neither includes CUDA's context of some hundred megabytes.
+    *gpu* is the index of its GPU, None without one.  *gpu_reserved_bytes* is what torch has
+    reserved from the driver, *gpu_allocated_bytes* the part in use.  Neither includes CUDA's
+    context of some hundred megabytes.
     """
 
     rss_bytes: int
@@ -34,11 +37,12 @@ class MemoryGauge:
         self._device = device
         self._clock = clock
         self._process = psutil.Process()
+        self._shared_bytes = parents_bytes()
         self._told_at = float("-inf")
 
     def read(self) -> MemoryUse:
         """Return the current figures."""
-        rss = self._process.memory_info().rss
+        rss = self._process.memory_info().rss - self._shared_bytes
         if self._device.type != "cuda":
             return MemoryUse(rss_bytes=rss)
         return MemoryUse(
@@ -55,3 +59,17 @@ class MemoryGauge:
             return None
         self._told_at = now
         return self.read()
+
+
+def parents_bytes(memory_map: Path = MEMORY_MAP) -> int:
+    """Return how many bytes are still those of the process that this one was forked from.
+
+    They stay when this one ends.  0 where it was not forked, or where the system does not say.
+    Looking takes some milliseconds.
+    """
+    try:
+        lines = memory_map.read_text().splitlines()
+    except OSError:
+        return 0
+    shared = (line.split() for line in lines if line.startswith("Shared_Dirty:"))
+    return sum(int(words[1]) * 1024 for words in shared)

@@ -57,7 +57,8 @@ class SystemFigures(msgspec.Struct, frozen=True):
 class SystemSampler:
     """Reads the figures.  *worker_pids* returns the process ids of the current workers.
 
-    *folders* has the folders whose disks are watched, by their purpose.
+    *folders* has the folders whose disks are watched, by their purpose; *others* returns further
+    processes whose memory counts with that of the workers.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class SystemSampler:
         gpus: Gpus,
         clock: Callable[[], float] = time.monotonic,
         folders: Mapping[str, Path] = NO_FOLDERS,
+        others: Callable[[], Iterable[int]] = tuple,
     ) -> None:
+        self._others = others
         self._folders = folders
         self._worker_pids = worker_pids
         self._gpus = gpus
@@ -95,7 +98,7 @@ class SystemSampler:
             cpu_percent=None if first else psutil.cpu_percent(None),
             memory_percent=memory.percent,
             memory_available_gb=memory.available / 2**30,
-            memory_usage_mb=_resident(workers) / MB,
+            memory_usage_mb=_resident(workers, self._others()) / MB,
             gpus=self._gpus.read(pids),
             each_gpu=self._gpus.read_each(),
             disks=tuple(self._read_disks()),
@@ -156,9 +159,12 @@ def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
             continue
 
 
-def _resident(workers: list[psutil.Process]) -> int:
-    """Return the resident memory of the sidecar, the workers and their TorchServe, in bytes."""
+def _resident(workers: list[psutil.Process], others: Iterable[int]) -> int:
+    """Return the resident memory of the sidecar, the workers, their parents and *others*."""
     processes = {psutil.Process(), *workers}
+    for pid in others:
+        with suppress(psutil.Error):
+            processes.add(psutil.Process(pid))
     for worker in workers:
         try:
             processes.add(worker.parent() or worker)

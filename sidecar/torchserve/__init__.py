@@ -9,5 +9,7 @@ worker_log       what its workers wrote about loads that failed
 engine_watch     whether it answers, by its pings
 process          starts and stops one of our own
 supervisor       keeps that one running: starts it again when it dies or freezes
+worker_template  the process that workers are forked from: keeps it running
+forked_workers   programs of their own: that process, and what TorchServe starts in place of Python
 java             finds the Java that runs it
 """

@@ -22,6 +22,7 @@ import psutil
 
 from sidecar.durable_files import write_whole
 from sidecar.settings import Settings
+from sidecar.torchserve.worker_template import LAUNCHER, WorkerTemplate, can_fork_workers
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 FOLDER_PREFIX = "torchserve-"
 RECORD = "torchserve-{}.json"  # in the state folder, by port
 PROGRAMS = Path(__file__).with_name("programs")  # for machines that do not have them
+# `ts.model_server` tells Java to start workers by the Python that it runs in itself.
+STARTER = "import sys; sys.executable = sys.argv.pop(1); import ts.model_server as m; m.start()"
 STOP_SECONDS = 15.0
 SOCKET_PATH_BYTES = 100  # the kernel takes 107
 
@@ -48,7 +51,7 @@ class TorchServeProcess:
     """One TorchServe process group and its private folder.
 
     *gpu_indices* are the GPUs that it and its workers may use, by their places on the bus; None:
-    all there are.
+    all there are.  *template*, if there is one, is what its workers are forked from.
     """
 
     def __init__(
@@ -64,6 +67,11 @@ class TorchServeProcess:
         self._process: asyncio.subprocess.Process | None = None
         self.starts = 0
         self.folder = _private_folder()
+        self.template = (
+            WorkerTemplate(self.folder / "template.sock", self._environment, self._logs)
+            if settings.worker_template and can_fork_workers()
+            else None
+        )
 
     def url(self, api: str) -> str:
         """Return the address of the *inference*, *management* or *metrics* API."""
@@ -80,11 +88,25 @@ class TorchServeProcess:
         process = self._process
         return process.pid if process and process.returncode is None else None
 
+    def pids(self) -> list[int]:
+        """Return Java's process and the workers' template, as far as they run."""
+        found = (self.java_pid, self.template.pid if self.template else None)
+        return [pid for pid in found if pid is not None]
+
+    @property
+    def java_pid(self) -> int | None:
+        """Java's process; None while it has hardly begun, or has ended."""
+        try:
+            return int((self.folder / "tmp" / ".model_server.pid").read_text())
+        except (OSError, ValueError):
+            return None
+
     async def start(self) -> None:
         """Start the process; it does not answer yet when this returns."""
         self.starts += 1
         await asyncio.to_thread(self._prepare)
-        command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
+        python = sys.executable if self.template is None else str(LAUNCHER)
+        command = [sys.executable, "-c", STARTER, python, "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]
         command += ["--model-store", str(self._store)]
         command += ["--log-config", str(LOG_CONFIG)]
@@ -138,15 +160,22 @@ class TorchServeProcess:
 
         Return False if Java has hardly begun or has ended, and need not be waited for.
         """
+        if (pid := self.java_pid) is None:
+            return False
         try:
-            os.kill(int((self.folder / "tmp" / ".model_server.pid").read_text()), signal.SIGTERM)
-        except (OSError, ValueError):
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
             return False
         return True
 
     def _prepare(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in (self.folder, self.folder / "work", self.folder / "tmp"):
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self.folder.iterdir():  # by the TorchServe before; the template outlives it
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif self.template is None or left != self.template.address:
+                left.unlink()
+        for folder in (self.folder / "work", self.folder / "tmp"):
             folder.mkdir(mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True)
         self._compiled.mkdir(mode=0o700, exist_ok=True)
@@ -179,6 +208,7 @@ class TorchServeProcess:
             | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiled), "TRITON_CACHE_DIR": triton}
             | inherited
             | self._visible_gpus()
+            | ({} if self.template is None else self.template.variables)
             | {
                 "PATH": os.pathsep.join([inherited.get("PATH", os.defpath), str(PROGRAMS)]),
                 "JAVA_HOME": str(self._java_home),

@@ -21,7 +21,7 @@ def archives() -> None:
 def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """TorchServe and the sidecar, as scripts/serve starts them."""
     folder, grpc_port = tmp_path_factory.mktemp("server"), str(free_port())
-    with Server(folder, grpc_port=grpc_port).running() as server:
+    with Server(folder, grpc_port=grpc_port, worker_template="true").running() as server:
         yield server
         assert server.stop() == 0
 

@@ -41,6 +41,7 @@ class Server:
         self.environment = os.environ | {
             "SIDECAR_STATE_DIR": str(folder / "var"),
             "SIDECAR_JWT_SECRET": SECRET,
+            "SIDECAR_WORKER_TEMPLATE": "false",  # its imports would take the tests' time
             **{f"SIDECAR_{name.upper()}": value for name, value in settings.items()},
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -98,6 +99,7 @@ class Server:
             child
             for child in self.children()
             if any("model_service_worker" in word for word in child.cmdline())
+            and child.name() not in ("worker-launcher", "worker-template")
         ]
 
     def torchserve_folder(self) -> Path:

@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from sidecar.settings import Settings
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.process import STOP_SECONDS, TorchServeProcess, end_leftovers
+from sidecar.torchserve.worker_template import LAUNCHER
 from tests.integration.server import ROOT
 from tests.waiting import until_awaited
 
@@ -168,6 +170,43 @@ async def test_torchserve_is_told_of_gpus_by_index_alone(choosy: TorchServeProce
     assert variables["CUDA_VISIBLE_DEVICES"] == "3,1"
     assert variables["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert "number_of_gpu=2" in config.splitlines()
+
+
+async def test_a_new_torchserve_finds_the_template_that_served_the_one_before(
+    process: TorchServeProcess,
+) -> None:
+    assert process.template is not None
+    await process.start()
+    process.template.address.touch()
+    (process.folder / "inference.sock").touch()
+    process.kill()
+    await process.wait()
+    await process.start()
+    try:
+        assert process.template.address.exists()
+        assert not (process.folder / "inference.sock").exists()
+    finally:
+        await process.stop()
+
+
+@pytest.fixture
+def plain(settings: Settings) -> TorchServeProcess:
+    """One whose workers are not forked."""
+    chosen = msgspec.structs.replace(settings, worker_template=False)
+    return TorchServeProcess(chosen, find_java_home())
+
+
+async def test_a_setting_has_all_workers_started_by_python(plain: TorchServeProcess) -> None:
+    assert plain.template is None
+    await plain.start()
+    try:
+        assert plain.pid is not None
+        command = psutil.Process(plain.pid).cmdline()
+        variables = await _variables_of(plain.pid)
+    finally:
+        await plain.stop()
+    assert str(LAUNCHER) not in command
+    assert not [name for name in variables if name.startswith("WORKER_")]
 
 
 @pytest.fixture

@@ -270,7 +270,8 @@ def _of_machine(parts: ReadingParts) -> list[Family]:
         Reading(
             "gauge",
             "sidecar_memory_bytes",
-            "Resident memory of the sidecar, TorchServe and the workers on this machine.",
+            "Resident memory of the sidecar, TorchServe, the workers on this machine and their "
+            "template, each with what it shares.",
             read=lambda: _memory(parts.system),
         ),
         disk(

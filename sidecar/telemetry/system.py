@@ -39,7 +39,7 @@ class SystemFigures(msgspec.Struct, frozen=True):
     cpu_percent: float | None
     memory_percent: float
     memory_available_gb: float
-    memory_usage_mb: float | None  # RSS of the sidecar, TorchServe and its workers
+    memory_usage_mb: float | None  # RSS of the sidecar, TorchServe, its workers and their template
     worker_cores: float | None  # processors that the workers kept busy, on average
     gpus: GpuFigures
     each_gpu: tuple[GpuReading, ...] = ()

@@ -3,6 +3,7 @@
 import json
 import os
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from handler_kit.errors import as_item_error, is_broken_device, is_out_of_memory
 from handler_kit.job import MAGIC
-from handler_kit.memory import MemoryGauge
+from handler_kit.memory import MemoryGauge, parents_bytes
 from sidecar.scheduling.job import decode_answer
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
 from tests.handlers.pretended_cuda import pretended_cuda
@@ -154,6 +155,15 @@ def test_gpu_memory_is_reported_as_reserved_and_allocated(
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500 + device.index)
     held = MemoryGauge(torch.device("cuda", 1)).read()
     assert (held.gpu, held.gpu_allocated_bytes, held.gpu_reserved_bytes) == (1, 401, 501)
+
+
+def test_memory_shared_with_the_process_that_it_was_forked_from_does_not_count(
+    tmp_path: Path,
+) -> None:
+    memory_map = tmp_path / "smaps_rollup"
+    memory_map.write_text("Rss: 900 kB\nShared_Clean: 300 kB\nShared_Dirty:     200 kB\n")
+    assert parents_bytes(memory_map) == 200 * 1024
+    assert parents_bytes(tmp_path / "absent") == 0
 
 
 def test_memory_is_measured_again_when_it_is_due() -> None:

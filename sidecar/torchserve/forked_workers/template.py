@@ -104,6 +104,10 @@ def why_unfit() -> str | None:
         return f"an import has left {threads - 1} threads running"
     if (device := opened_file(GPU_DEVICES)) is not None:
         return f"an import has opened {device}"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (OSError, AttributeError) as exc:
+        return f"this system does not tell of the end of processes: {exc}"
     return None
 
 

@@ -89,13 +89,13 @@ def documented(method: str, path: str) -> tuple[str, Any]:
 
     schemathesis gives the tests of all operations one node id, of which xdist runs only one.
     """
-    schema, scope, examples = api, "admin", 40
+    schema, scope, examples = api, "admin", 25
     if path in BY_MEANING:
-        schema, examples = by_meaning, 25
+        schema, examples = by_meaning, 15
     elif path in WITHIN_OTHERS:
-        schema, scope, examples = within_others, "stats", 25
+        schema, scope, examples = within_others, "stats", 15
     elif path.startswith(MODELS):
-        schema, scope, examples = models, "stats", 25
+        schema, scope, examples = models, "stats", 15
 
     def test(case: Case, server: Server, token: Token) -> None:
         say_what_the_document_cannot(case)
@@ -114,7 +114,7 @@ globals().update(
 
 
 @api.include(path="/predict").parametrize()
-@bounded(400)
+@bounded(150)
 def test_every_answer_of_a_model_is_as_documented(case: Case, server: Server) -> None:
     """The same with a model that is there, so that the inputs reach its handler."""
     say_what_the_document_cannot(case)

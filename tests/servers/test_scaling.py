@@ -18,7 +18,7 @@ from tests.live.world import FAULTY, build_archives, build_world
 from tests.waiting import until_awaited
 
 pytestmark = pytest.mark.integration
-NAMES = [f"model_{number}" for number in range(5)]
+NAMES = [f"model_{number}" for number in range(3)]
 SLEEPY: dict[str, Any] = FAULTY | {"auto_load": False, "idle_seconds": 1.0}
 MODELS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(NAMES, SLEEPY),
@@ -212,7 +212,7 @@ def _build_version(folder: Path, version: str) -> None:
 
 
 async def test_under_a_small_budget_models_take_turns_in_memory(tmp_path: Path) -> None:
-    three = {name: SLEEPY | {"idle_seconds": None} for name in NAMES[:3]}
+    three = {name: SLEEPY | {"idle_seconds": None} for name in NAMES}
     server = await asyncio.to_thread(build_world, tmp_path, three, max_loaded_models="2")
     server.start()
     try:

@@ -19,6 +19,7 @@ import aiohttp
 from benchmarks.machine import description
 from benchmarks.report import write_section
 from benchmarks.soak import DOCUMENT
+from benchmarks.workspace import workspace
 from tests.live.world import FAULTY, build_world
 
 NAMES = [f"model_{number}" for number in range(5)]
@@ -80,4 +81,6 @@ async def _ask(http: aiohttp.ClientSession, name: str, number: int) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scripts/soak", description="Models asleep and awake.")
     parser.add_argument("--seconds", type=float, default=300.0, help="how long (default 300)")
-    sys.exit(asyncio.run(main(parser.parse_args().seconds)))
+    seconds_asked = parser.parse_args().seconds
+    with workspace():
+        sys.exit(asyncio.run(main(seconds_asked)))

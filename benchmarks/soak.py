@@ -22,6 +22,7 @@ from benchmarks.machine import description
 from benchmarks.report import write_section
 from benchmarks.speech_server import serving
 from benchmarks.texts import mixed_texts
+from benchmarks.workspace import workspace
 from tests.faults.bad_requests import bad_requests
 from tests.integration.server import ROOT, Server
 from tests.integration.speech_client import speak
@@ -225,4 +226,6 @@ def _report(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="scripts/soak", description="Mixed load for minutes.")
     parser.add_argument("--seconds", type=float, default=600.0, help="how long (default 600)")
-    sys.exit(asyncio.run(main(parser.parse_args().seconds)))
+    seconds_asked = parser.parse_args().seconds
+    with workspace():
+        sys.exit(asyncio.run(main(seconds_asked)))

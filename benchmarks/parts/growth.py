@@ -20,7 +20,7 @@ from benchmarks.progress import tell
 from benchmarks.report import Panel, Plot, Report, number, table
 from benchmarks.servers import Running, ours, session
 from benchmarks.texts import long_text, mixed_texts
-from benchmarks.turns import Answers, NoAnswer, lasting, timed
+from benchmarks.turns import Answers, NoAnswer, lasting
 from tests.integration.server import SECRET
 from tests.integration.tokens import bearer
 
@@ -173,7 +173,7 @@ async def _with_texts(effort: Effort) -> tuple[Costs, Costs]:
             for length in CHARACTERS:
                 tell(f"    {length} characters")
                 text = long_text(length)
-                load = partial(timed, partial(_speak, http, text), effort.rounds, 1)
+                load = partial(lasting, partial(_speak, http, text), effort.seconds, 1)
                 characters[len(text)] = await _cost(server, load)
     return words, characters
 

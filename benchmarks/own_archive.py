@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -93,20 +93,25 @@ def pack(
     folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10, most_workers: int = 1
 ) -> Path:
     """Pack the archive into a model store in *folder*, as often as *copies*; return that."""
-    store = folder / "store"
-    store.mkdir(parents=True)
     source = HANDLER.format(seconds=pass_ms / 1000, file=str(folder / "begun"))
-    (folder / "handler.py").write_text(source)
-    config = folder / "config.yaml"
-    config.write_text(
+    config = (
         f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n"
         f"minWorkers: 1\nmaxWorkers: {most_workers}\n"
     )
-    for name in _names(copies):
+    return pack_handler(folder, source, config, _names(copies))
+
+
+def pack_handler(folder: Path, source: str, config: str, names: Sequence[str]) -> Path:
+    """Pack a handler's *source* and *config* into a model store in *folder*, under each name."""
+    store = folder / "store"
+    store.mkdir(parents=True)
+    (folder / "handler.py").write_text(source)
+    (folder / "config.yaml").write_text(config)
+    for name in names:
         command = [sys.executable, "-W", "ignore", "-m", "model_archiver.model_packaging"]
         command += ["--model-name", name, "--version", "1.0"]
         command += ["--handler", str(folder / "handler.py")]
-        command += ["--config-file", str(config), "--export-path", str(store)]
+        command += ["--config-file", str(folder / "config.yaml"), "--export-path", str(store)]
         subprocess.run(command, check=True)
     return store
 

@@ -1,9 +1,11 @@
-"""MiniLM on texts of mixed lengths: ours, infinity-emb, and the bare model in a loop."""
+"""MiniLM on texts of mixed lengths: ours, infinity-emb, a plain handler, and the bare model."""
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import aiohttp
 
 from benchmarks.answers import far_vectors
 from benchmarks.effort import Effort
-from benchmarks.peers.environments import environment
+from benchmarks.own_archive import pack_handler
+from benchmarks.peers.environments import HERE, environment
 from benchmarks.peers.line_peer import LinePeer
 from benchmarks.peers.weights import published
 from benchmarks.progress import tell
@@ -30,11 +33,13 @@ from benchmarks.turns import (
     timed,
 )
 from tests.integration.server import free_port
+from tests.own_archives.plain import plain_torchserve
 
 MODEL = "sentence_transformer"
 TEXTS = 400
 CONNECTIONS = 32
 INFINITY = "infinity-emb, bf16"
+PLAIN = "TorchServe, a plain handler in fp32"
 LOOPS = (("a loop in bf16, sorted", "bfloat16", 32), ("one by one in fp32", "float32", 1))
 
 
@@ -56,6 +61,10 @@ async def run(effort: Effort) -> Report:
             if infinity is not None:
                 ask = partial(asking.openai, infinity)
                 candidates.append(Candidate(INFINITY, ask, infinity.processes))
+            plain = entrants.enter(PLAIN, partial(_plain, folder))
+            if plain is not None:
+                ask = partial(asking.torchserve, plain)
+                candidates.append(Candidate(PLAIN, ask, plain.processes))
             for name, dtype, batch in LOOPS:
                 start = partial(LinePeer, "bare_embedder.py", str(folder), dtype, str(batch))
                 loop = entrants.enter(name, start)
@@ -96,6 +105,14 @@ class _Asking:
 
         return await self._all(ask)
 
+    async def torchserve(self, server: Running) -> Answers:
+        """Ask TorchServe itself."""
+
+        async def ask(text: str) -> Any:
+            return await self._answer(self._http.post(server.url, data=text.encode()))
+
+        return await self._all(ask)
+
     async def loop(self, peer: LinePeer) -> Answers:
         """Ask for all in one line."""
         took = await asyncio.to_thread(peer.ask, self._texts)
@@ -115,10 +132,28 @@ class _Asking:
         return answers._replace(wrong=wrong)
 
     async def _post(self, url: str, body: object) -> Any:
-        async with self._http.post(url, json=body) as response:
+        return await self._answer(self._http.post(url, json=body))
+
+    async def _answer(self, request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> Any:
+        async with request as response:
             if response.status != 200:
                 raise NoAnswer(response.status)
-            return await response.json()
+            return json.loads(await response.read())
+
+
+@contextlib.contextmanager
+def _plain(weights: Path) -> Iterator[Running]:
+    """Run TorchServe alone, with a handler as one writes it first."""
+    source = (HERE / "plain_embedder.py").read_text()
+    config = (
+        "batchSize: 32\nmaxBatchDelay: 10\nminWorkers: 1\nmaxWorkers: 1\n"
+        f"handler:\n  folder: {weights}\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = pack_handler(folder, source, config, ["plain"])
+        with plain_torchserve(folder / "torchserve", store, models=1) as plain:
+            yield Running(f"http://127.0.0.1:{plain.port}/predictions/plain", plain.pid)
 
 
 @contextlib.contextmanager

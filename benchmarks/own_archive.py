@@ -71,6 +71,7 @@ def our_server(
         folder,
         models_file=str(folder / "models.json"),
         model_store=str(store),
+        worker_template="true",  # as scripts/serve has it
         zero_scaling="false",
     )
     with server.running():

@@ -38,6 +38,7 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.states import MISSING
 from sidecar.models.versions import ModelVersions
+from sidecar.routes.forwarded_predictions import ForwardedPredictions
 from sidecar.routes.plain_predictions import PlainPredictions
 from sidecar.routes.speech_predictions import SpeechPredictions
 from sidecar.rpc.calls import CallsInProgress
@@ -294,12 +295,13 @@ class Program:
 
     @cached_property
     def fast_routes(self) -> Mapping[str, Prepare]:
-        """Prepares the bodies of plain requests, by path; none where each is to have its spans."""
-        return (
-            {}
-            if self.exporting is not None
-            else {"/predict": PlainPredictions(self.settings, self.models).prepare}
-        )
+        """Prepares plain requests, by path; none where each is to have its spans."""
+        if self.exporting is not None:
+            return {}
+        return {
+            "/predict": PlainPredictions(self.settings, self.models).prepare,
+            "/predictions/": ForwardedPredictions(self.settings, self.models).prepare,
+        }
 
     @cached_property
     def fast_path(self) -> FastPath:

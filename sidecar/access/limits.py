@@ -1,5 +1,6 @@
 """The limits of one client, and of one model, together; and who is one client."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -141,6 +142,7 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted: Sequenc
     return str(known)
 
 
+@functools.lru_cache(maxsize=4096)  # the same clients ask again and again
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

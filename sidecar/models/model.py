@@ -125,11 +125,13 @@ class Model:
     def change_spec(self, spec: ModelSpec) -> None:
         """Note that its entry says *spec*.
 
-        It is *plain* if an input for it needs nothing but a place in its queue.
+        It is *plain* if an input for it needs nothing but a place in its queue, *forwards* if
+        that is true of a whole request, for its handler is not ours.
         """
         self.spec = spec
-        special = spec.is_own or spec.cache or spec.speaks_or_listens or spec.limits is not None
-        self.plain = not special
+        special = spec.speaks_or_listens or spec.limits is not None
+        self.plain = not (special or spec.is_own or spec.cache)
+        self.forwards = spec.is_own and not special
 
     # What it is now
 

@@ -7,10 +7,11 @@ stats                  GET /stats
 config                 GET /config
 documents              GET /openapi.json, /docs and /metrics
 predict                POST /predict
-plain_predictions      POST /predict with one input: the short way
+plain_predictions      POST /predict with one input: the fast path
 speech_predictions     POST /predict with speech models
 own_predictions        POST /predict with handlers that are not ours
 predictions            POST /predictions and /explanations, GET /ping: TorchServe's inference API
+forwarded_predictions  POST /predictions/{name} with a handler that is not ours: the fast path
 torchserve_management  /models on a port of its own: TorchServe's management API
 kserve                 POST /v1/models/{name}:predict and :explain, of KServe
 sagemaker              POST /invocations and /models/{name}/invoke, of SageMaker

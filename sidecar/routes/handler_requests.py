@@ -6,6 +6,7 @@ they always did.  What stays here: who asks, how large, how urgent, and when.
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -105,14 +106,16 @@ def options_of(request: web.Request) -> SchedulingOptions:
     """Return how soon the request wants its answer, by its headers.  Raises InvalidFields."""
     longest = request[ADMISSION].settings.max_timeout_seconds
     return SchedulingOptions(
-        _priority(request.headers.get(PRIORITY)),
-        _timeout(request.headers.get(TIMEOUT), longest),
+        priority_of(request.headers),
+        timeout_of(request.headers, longest),
         request[CALL].arrived,
         traceparent=request_head.traceparent(request),
     )
 
 
-def _priority(given: str | None) -> float:
+def priority_of(headers: Mapping[str, str]) -> float:
+    """Return how soon the request is to run, 0 to 10.  Raises InvalidFields."""
+    given = headers.get(PRIORITY)
     if given is None:
         return 0
     try:
@@ -121,7 +124,9 @@ def _priority(given: str | None) -> float:
         raise InvalidFields("expected a whole number from 0 to 10", field="X-Priority") from None
 
 
-def _timeout(given: str | None, longest: float) -> float:
+def timeout_of(headers: Mapping[str, str], longest: float) -> float:
+    """Return the request's seconds, at most *longest*.  Raises InvalidFields."""
+    given = headers.get(TIMEOUT)
     if given is None:
         return longest
     try:
@@ -138,14 +143,19 @@ def _timeout(given: str | None, longest: float) -> float:
 def forwarded_request(request: web.Request, path: str, body: bytes) -> ForwardedRequest:
     """Return what TorchServe gets of *request* at its own *path*; the query goes with it."""
     query = request.rel_url.raw_query_string
-    headers = [
+    headers = forwarded_headers(request.headers)
+    return ForwardedRequest(f"{path}?{query}" if query else path, headers, body)
+
+
+def forwarded_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return those of a client's *headers* that TorchServe gets."""
+    return [
         (name, value)
-        for name, value in request.headers.items()
+        for name, value in headers.items()
         if name.lower() not in NOT_FORWARDED
         and _SENDABLE.fullmatch(name)
         and _SENDABLE.fullmatch(value)
     ]
-    return ForwardedRequest(f"{path}?{query}" if query else path, headers, body)
 
 
 async def answer(
@@ -165,7 +175,10 @@ async def answer(
         if reply.pieces is not None:
             return await _stream(request, reply, options.timeout)
         return _HandlerResponse(
-            body=reply.body, status=reply.status, reason=reply.reason, headers=_headers(reply)
+            body=reply.body,
+            status=reply.status,
+            reason=reply.reason,
+            headers=CIMultiDict(passed_on(reply.headers)),
         )
     finally:
         leave(pending)
@@ -183,7 +196,9 @@ def leave(pending: PendingRequest) -> None:
 
 async def _stream(request: web.Request, reply: Forwarded, seconds: float) -> web.StreamResponse:
     """Send a body piece by piece; each may take as long as the whole time-out."""
-    response = _HandlerStream(status=reply.status, reason=reply.reason, headers=_headers(reply))
+    response = _HandlerStream(
+        status=reply.status, reason=reply.reason, headers=CIMultiDict(passed_on(reply.headers))
+    )
     assert reply.pieces is not None
     await begin_stream(request, response)
     while True:
@@ -201,12 +216,13 @@ async def _stream(request: web.Request, reply: Forwarded, seconds: float) -> web
         await response.write(piece)
 
 
-def _headers(reply: Forwarded) -> CIMultiDict[str]:
-    return CIMultiDict(
+def passed_on(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return those of a handler's *headers* that its client gets."""
+    return [
         (name, value)
-        for name, value in reply.headers
+        for name, value in headers
         if name.lower() not in NOT_PASSED_ON and value.isprintable()
-    )
+    ]
 
 
 class _AsTheHandlerSaid(web.StreamResponse):

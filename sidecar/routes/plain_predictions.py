@@ -3,6 +3,7 @@
 import functools
 
 import msgspec
+from aiohttp.http_parser import RawRequestMessage
 
 from sidecar.errors import InvalidFields
 from sidecar.models.model import Model
@@ -12,7 +13,10 @@ from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Body, Reply
 from sidecar.schemas.predict import BatchInfo, ModelInfo, PredictRequest
 from sidecar.settings import MB, Settings
+from sidecar.web.answer_head import json_head
 from sidecar.web.body import NOT_JSON
+from sidecar.web.error_forms import OWN
+from sidecar.web.fast_path import FastAnswer
 
 _request = msgspec.json.Decoder(PredictRequest)
 _encode = msgspec.json.Encoder().encode
@@ -27,7 +31,7 @@ class PlainPredictions:
         self._max_inputs = settings.max_inputs
         self._models = models
 
-    def prepare(self, body: bytes) -> "PlainPrediction | None":
+    def prepare(self, _: RawRequestMessage, body: bytes) -> "PlainPrediction | None":
         """Return what is to be run; None where the ordinary way has to look at *body*.
 
         That is so for invalid requests, for batches, for a token in the body, for a version, and
@@ -60,6 +64,9 @@ class PlainPrediction:
 
     __slots__ = ("_model", "_name", "alone", "body", "priority", "timeout")
 
+    route = "/predict"
+    error_form = OWN
+
     def __init__(self, asked: PredictRequest, model: Model, body: Body) -> None:
         self._name = asked.model_name
         self._model = model
@@ -73,8 +80,11 @@ class PlainPrediction:
         """What takes the input."""
         return self._model.dispatcher
 
-    def encode(self, reply: Reply, seconds: float) -> bytes:
-        """Return the JSON of the answer, *seconds* after the request's arrival."""
+    def write(self, reply: Reply, seconds: float, request_id: str, *, close: bool) -> FastAnswer:
+        """Return the answer, *seconds* after the request's arrival.
+
+        *close*: no other answer follows on the connection.
+        """
         model = self._model
         ending = _ending(
             self._name,
@@ -84,11 +94,13 @@ class PlainPrediction:
             batches=model.spec.inference.max_batch_size > 1,
             shared=reply.forward_pass > 1,
         )
-        return b'{"success":true,"result":%b,"processing_time":%b,%b' % (
+        body = b'{"success":true,"result":%b,"processing_time":%b,%b' % (
             reply.body,
             repr(round(seconds, 6)).encode(),
             ending,
         )
+        size = len(body)
+        return FastAnswer(200, size, json_head(200, size, request_id, close=close) + body)
 
 
 @functools.lru_cache(maxsize=1024)

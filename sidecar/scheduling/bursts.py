@@ -2,8 +2,11 @@
 
 TorchServe takes what has come when a worker is free, and waits a moment for more.  Requests that
 trickle in would be taken by halves, and each half costs a whole run.  So they are sent in bursts,
-each of which becomes a batch: a full one ahead of every run, or, while a worker is free, what is
-there once those who are likely to ask have asked.
+each of which becomes a batch: a full one just before a worker is expected to be free, or, while a
+worker is free, what is there once those who are likely to ask have asked.
+
+What has been sent cannot be called back: an urgent request waits for it, and it runs even if its
+clients leave.  So no burst is sent earlier than it has to be.
 """
 
 import math
@@ -13,8 +16,13 @@ SMOOTHING = 0.2
 GATHERING_SHARE = 0.5  # of the time that a batch takes, at most
 GATHERING_SECONDS = 0.05  # at most
 LEAST_PAUSE_SECONDS = 0.0005
-AHEAD_SECONDS = 0.01  # of work that waits at TorchServe, beside the batches that run: one at least
+AHEAD_SECONDS = 0.01  # of work that may wait at TorchServe, beside the batches that run
 MOST_AHEAD = 4  # batches
+# How long before a worker is free its next batch is sent: the time of the way there, a share of the
+# batch, which bounds what is lost if the way takes longer, and twice what batches usually vary by.
+WAY_SECONDS = 0.003
+EARLY_SHARE = 0.2
+EARLY_DEVIATIONS = 2
 
 
 class Plan(NamedTuple):
@@ -31,13 +39,16 @@ WAIT = Plan(0)
 
 
 class Burst:
-    """Requests that were sent together; *left* of them are not answered."""
+    """Requests that were sent together; *left* of them are not answered.
 
-    __slots__ = ("left", "sent_at")
+    *began_at* is when a worker was free for them, as far as is known.
+    """
 
-    def __init__(self, sent_at: float) -> None:
+    __slots__ = ("began_at", "left")
+
+    def __init__(self, began_at: float) -> None:
+        self.began_at = began_at
         self.left = 0
-        self.sent_at = sent_at
 
 
 class Bursts:
@@ -45,25 +56,37 @@ class Bursts:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._in_flight: set[Burst] = set()
+        self._workers = 0
         self._current = Burst(0.0)  # which is being sent
+        self._running: list[Burst] = []  # one for each worker, at most
+        self._ahead: list[Burst] = []  # which wait at TorchServe, the first one first
         self._crowd = 0  # the most that were waiting and in flight since the last burst
         self._finished_at = -math.inf
         self._batch_seconds: float | None = None  # that a batch takes, a moving mean
+        self._deviation = 0.0  # by how much a batch differs from that, a moving mean
 
     def plan(
         self, first_at: float, *, workers: int, in_flight: int, waiting: int, now: float
     ) -> Plan:
         """Return how many of those *waiting*, the first since *first_at*, to send now."""
+        self._workers = workers
         self._crowd = max(self._crowd, in_flight + waiting)
-        full = waiting >= self._size
-        if len(self._in_flight) >= workers + (self.ahead if full else 0):
-            return WAIT
+        if len(self._running) >= workers:
+            return self._plan_ahead(in_flight, waiting, now)
         if waiting < min(self._size, self._crowd - in_flight):  # others are likely to ask again
             left = max(first_at, self._finished_at) + self._gathering_seconds - now
             if left > LEAST_PAUSE_SECONDS:
                 return Plan(0, left)
         return self.begin(min(waiting, self._size), now, crowd=in_flight + waiting)
+
+    def _plan_ahead(self, in_flight: int, waiting: int, now: float) -> Plan:
+        """Send a full batch if a worker is about to be free for it."""
+        if waiting < self._size or (due_at := self._next_due_at()) is None:
+            return WAIT
+        left = due_at - now
+        if left > LEAST_PAUSE_SECONDS:
+            return Plan(0, left)
+        return self.begin(self._size, now, crowd=in_flight + waiting)
 
     def begin(self, jobs: int, now: float, crowd: int) -> Plan:
         """Begin a burst of *jobs*; *crowd* requests are waiting or in flight."""
@@ -73,27 +96,52 @@ class Bursts:
 
     def join(self) -> Burst:
         """Return the burst that is being sent, with one request more."""
-        self._current.left += 1
-        self._in_flight.add(self._current)
-        return self._current
+        burst = self._current
+        if not burst.left:
+            free = len(self._running) < self._workers
+            (self._running if free else self._ahead).append(burst)
+        burst.left += 1
+        return burst
 
     def leave(self, burst: Burst, now: float) -> None:
         """Note that one request of *burst* is answered."""
         burst.left -= 1
         if burst.left:
             return
-        self._in_flight.discard(burst)
-        taken = now - max(burst.sent_at, self._finished_at)
-        before = taken if self._batch_seconds is None else self._batch_seconds
-        self._batch_seconds = before + SMOOTHING * (taken - before)
+        if burst in self._ahead:
+            self._ahead.remove(burst)
+            return
+        self._running.remove(burst)
+        self._learn(now - burst.began_at)
         self._finished_at = now
+        if self._ahead:
+            following = self._ahead.pop(0)
+            following.began_at = now
+            self._running.append(following)
 
-    @property
-    def ahead(self) -> int:
-        """How many full batches may wait at TorchServe: more where they are done in no time."""
+    def _learn(self, taken: float) -> None:
+        """Adjust what a batch takes to one that has *taken* so many seconds."""
         if self._batch_seconds is None:
-            return 1
-        return min(math.ceil(AHEAD_SECONDS / max(self._batch_seconds, 1e-6)), MOST_AHEAD)
+            self._batch_seconds = taken
+        self._deviation += SMOOTHING * (abs(taken - self._batch_seconds) - self._deviation)
+        self._batch_seconds += SMOOTHING * (taken - self._batch_seconds)
+
+    def _next_due_at(self) -> float | None:
+        """Return when to send a batch that follows those at TorchServe; None: not before one ends.
+
+        Each follows one that runs; where these take no time, more of them may wait.
+        """
+        if self._batch_seconds is None:
+            return None if self._ahead else -math.inf
+        place = len(self._ahead)
+        if place < min(math.ceil(AHEAD_SECONDS / max(self._batch_seconds, 1e-6)), MOST_AHEAD):
+            place = 0
+        elif place >= len(self._running):
+            return None
+        early = max(WAY_SECONDS, EARLY_SHARE * self._batch_seconds)
+        early += EARLY_DEVIATIONS * self._deviation
+        began_at = sorted(burst.began_at for burst in self._running)[place]
+        return began_at + self._batch_seconds - early
 
     @property
     def _gathering_seconds(self) -> float:

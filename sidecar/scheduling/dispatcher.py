@@ -181,6 +181,13 @@ class Dispatcher:
         """Drop those of *entries* that are still queued: nobody waits for them any more."""
         self.queue.discard(entries)
 
+    def put_back(self, entry: Entry) -> None:
+        """Queue *entry* again, at the place that its first arrival gave it, or refuse it."""
+        if self._queue_again(entry):
+            self._schedule_pump()
+        elif self._closed is not None:
+            entry.refuse(self._closed)
+
     async def until_none_in_flight(self) -> None:
         """Wait until every sent job has been answered; a held gate lets no others be sent."""
         await self._until_ended(self._runner.jobs)

@@ -1,13 +1,13 @@
 """One request to a handler that is not ours: TorchServe makes the batches.
 
-As many requests are in flight as all workers can hold, and one batch more, so that a worker that
-is free finds a full batch at once.  All others wait in the queue here, in order of their rank.
-`bursts` says when they are sent.
+As many requests are in flight as all workers can hold, and a batch more just before one is free.
+All others wait in the queue here, in order of their rank.  `bursts` says when they are sent.  Like
+a job, a request is made of callbacks: only an answer that comes in pieces has a task.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
-from sidecar.scheduling.runner import Runner, asked_by
+from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import (
     MAX_FORWARDED,
     EngineGone,
@@ -50,6 +50,37 @@ class _Verdict(Enum):
     MODEL_GONE = auto()
 
 
+class ForwardedJob:
+    """One request on its way: what TorchServe makes of it is told here."""
+
+    __slots__ = ("_runner", "asked", "burst", "entry", "started")
+
+    asked: Running  # of TorchServe
+
+    def __init__(self, runner: "RequestRunner", entry: Entry, burst: Burst, started: float) -> None:
+        self._runner = runner
+        self.entry = entry
+        self.burst = burst
+        self.started = started
+
+    def answered(self, response: EngineResponse) -> None:
+        """Answer the entry, or try it again, by what *response* says."""
+        self._runner.finish(self, response)
+
+    async def stream(self, response: EngineResponse) -> None:
+        """Answer the entry, and pass the pieces on."""
+        await self._runner.pass_on(self, response)
+
+    def failed(self, exc: Exception) -> None:
+        """Refuse the entry, or queue it again, by what has gone wrong."""
+        self._runner.fail(self, exc)
+
+    def cancel(self) -> None:
+        """End it; the entry is refused."""
+        self.asked.cancel()
+        self._runner.end(self)
+
+
 class RequestRunner(Runner):
     """Forwards requests of one model; *limits.items* is the size of TorchServe's batches."""
 
@@ -58,6 +89,7 @@ class RequestRunner(Runner):
         self._bursts = Bursts(self._limits.items)
         self._workers = 0
         self._alone = False  # whoever is in flight is to have no company
+        self._seconds = 2 * self._limits.seconds + GRACE_SECONDS
 
     @property
     def most_entries(self) -> int:
@@ -84,67 +116,89 @@ class RequestRunner(Runner):
 
     def start(self, members: Sequence[Entry]) -> None:
         """Forward one request.  It is answered, refused, or queued again."""
-        job = asyncio.create_task(self._run(members, self._bursts.join()))
-        self.jobs[job] = members
-        job.add_done_callback(self._ended)
-
-    async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
         (entry,) = members
+        job = ForwardedJob(self, entry, self._bursts.join(), self._clock())
+        self.jobs[job] = members
         self.in_flight += 1
         try:
-            await self._forward(entry)
-        except EngineOutOfReach as exc:
-            log.warning(
-                "a request to %s was not sent: %s", self._model, exc, extra=asked_by([entry])
-            )
-            full = Exhausted("the server has no connection left for TorchServe")
-            self._metrics.count_failed_job("not_sent")
-            self._try_again([entry], full, alone=False)
-        except EngineGone as exc:
-            self._record_failure("gone")
-            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
-            self._try_again([entry], gone, alone=exc.reached)
-        except Exception:
-            log.exception(
-                "a request to %s failed in the sidecar", self._model, extra=asked_by([entry])
-            )
-            self._metrics.count_failed_job("sidecar")
-            self._metrics.count_failed_input(error := InternalError())
-            entry.refuse(error)
-        finally:
-            self.in_flight -= 1
-            self._bursts.leave(burst, self._clock())
-            self._give_up([entry], Unavailable("the server is stopping"), unless_queued=True)
+            self._send(job)
+        except Exception as exc:  # noqa: BLE001 - what it is makes no difference to the entry
+            self.fail(job, exc)
 
-    async def _forward(self, entry: Entry) -> None:
-        """Send the request of *entry* on, and give it its answer.  Raises EngineGone."""
-        started, seconds = self._clock(), 2 * self._limits.seconds + GRACE_SECONDS
-        request = cast("ForwardedRequest", entry.body)
-        async with self._client.forward(request, seconds) as response:
-            taken = self._clock() - started
-            observed = self._metrics.jobs_of(entry.version or self.version)
-            observed.observe_job(1, taken)
-            observed.queue_wait.observe(started - entry.enqueued_at)
-            if response.pieces is not None:
-                self._breaker.record_success()
-                await self._pass_on(entry, response, response.pieces, seconds)
-                return
-        refusal = response.refusal() if response.status >= 400 else None
+    def _send(self, job: ForwardedJob) -> None:
+        request = cast("ForwardedRequest", job.entry.body)
+        job.asked = self._client.send_on(request, self._seconds, job)
+
+    def finish(self, job: ForwardedJob, response: EngineResponse) -> None:
+        """Answer the entry of *job* with *response*, or try it again."""
+        self._observe(job)
+        entry, refusal = job.entry, response.refusal() if response.status >= 400 else None
         match _verdict(refusal):
             case _Verdict.BATCH_FAILED if self._limits.items > 1 and not entry.alone:
                 self._try_again([entry], InternalError(), alone=True)
             case _Verdict.ANSWER | _Verdict.BATCH_FAILED:
-                self._breaker.record_success()
+                if not self._breaker.at_rest:
+                    self._breaker.record_success()
                 entry.answer(self._forwarded(response))
             case _Verdict.BUSY:
                 self._on_trouble()  # there may be no worker any more
-                await asyncio.sleep(BUSY_SECONDS)
-                if not self._queue_again(entry):
-                    entry.refuse(self._not_ready())
+                asyncio.get_running_loop().call_later(BUSY_SECONDS, self._send_again, job)
+                return
             case _Verdict.MODEL_GONE:
                 self._again_after(entry, refusal, self._not_ready())
             case _Verdict.WORKER_DIED:
                 self._again_after(entry, refusal, WorkerDied("tried twice", field="inputs"))
+        self.end(job)
+
+    def _observe(self, job: ForwardedJob) -> None:
+        entry = job.entry
+        observed = self._metrics.jobs_of(entry.version or self.version)
+        observed.observe_job(1, self._clock() - job.started)
+        observed.queue_wait.observe(job.started - entry.enqueued_at)
+
+    def _send_again(self, job: ForwardedJob) -> None:
+        """Queue the entry of *job* again, unless that has been cancelled meanwhile."""
+        if job in self.jobs:
+            if not self._queue_again(job.entry):
+                job.entry.refuse(self._not_ready())
+            self.end(job)
+
+    def fail(self, job: ForwardedJob, exc: Exception) -> None:
+        """Refuse the entry of *job*, or queue it again, by what *exc* says."""
+        entry = job.entry
+        match exc:
+            case EngineOutOfReach():
+                log.warning(
+                    "a request to %s was not sent: %s", self._model, exc, extra=asked_by([entry])
+                )
+                full = Exhausted("the server has no connection left for TorchServe")
+                self._metrics.count_failed_job("not_sent")
+                self._try_again([entry], full, alone=False)
+            case EngineGone():
+                self._record_failure("gone")
+                gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
+                self._try_again([entry], gone, alone=exc.reached)
+            case _:
+                log.error(
+                    "a request to %s failed in the sidecar",
+                    self._model,
+                    exc_info=exc,
+                    extra=asked_by([entry]),
+                )
+                self._metrics.count_failed_job("sidecar")
+                self._metrics.count_failed_input(error := InternalError())
+                entry.refuse(error)
+        self.end(job)
+
+    def end(self, job: ForwardedJob) -> None:
+        """Take *job* out of those in flight; an entry that nobody has answered is refused."""
+        if job not in self.jobs:  # cancelled before
+            return
+        self.in_flight -= 1
+        self._bursts.leave(job.burst, self._clock())
+        if not (job.entry.abandoned or job.entry.queued):
+            job.entry.refuse(Unavailable("the server is stopping"))
+        self._ended(job)
 
     def _again_after(
         self, entry: Entry, refusal: EngineRefused | None, error: SidecarError
@@ -156,19 +210,20 @@ class RequestRunner(Runner):
     def _not_ready(self) -> ModelNotReady:
         return ModelNotReady(f"no worker of {self._model} took the request", field="model_name")
 
-    async def _pass_on(
-        self, entry: Entry, response: EngineResponse, pieces: AsyncIterator[bytes], seconds: float
-    ) -> None:
+    async def pass_on(self, job: ForwardedJob, response: EngineResponse) -> None:
         """Pass on a streamed body as it comes, to its end even if nobody listens.
 
         The worker finishes it in any case, and its place must not be given to others before.
         """
-        stream = PieceStream(seconds)
+        self._observe(job)
+        self._breaker.record_success()
+        entry, stream = job.entry, PieceStream(self._seconds)
         if entry.abandoned:
             stream.leave()
         entry.answer(self._forwarded(response, stream))
+        assert response.pieces is not None
         try:
-            async for piece in pieces:
+            async for piece in response.pieces:
                 await stream.put(piece)
         except EngineGone:
             self._record_failure("gone")
@@ -176,6 +231,8 @@ class RequestRunner(Runner):
             await stream.put(gone)
         else:
             await stream.put(None)
+        finally:
+            self.end(job)
 
     def _forwarded(
         self, response: EngineResponse, stream: "PieceStream | None" = None

@@ -18,12 +18,11 @@ from opentelemetry.semconv.attributes.http_attributes import (
 )
 from opentelemetry.trace import Span, SpanKind
 
-from sidecar.scheduling.bursts import Burst
 from sidecar.scheduling.dispatcher import Runners
 from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.job import JobAnswerHeader, Timings
 from sidecar.scheduling.job_runner import Job, JobRunner
-from sidecar.scheduling.request_runner import RequestRunner
+from sidecar.scheduling.request_runner import ForwardedJob, RequestRunner
 from sidecar.scheduling.runner import Running
 from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.telemetry.trace_context import is_sampled
@@ -115,24 +114,38 @@ class TracedRequestRunner(RequestRunner):
     def __init__(self, tracing: Tracing, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._tracing = tracing
+        self._open: dict[ForwardedJob, _OpenSpans] = {}
 
-    async def _run(self, members: Sequence[Entry], burst: Burst) -> None:
-        """Forward one request, in a span; `start` has counted it among its burst already."""
-        with _job_spans(self._tracing, self._model, members, self._clock()):
-            await super()._run(members, burst)
-
-    async def _forward(self, entry: Entry) -> None:
+    def _send(self, job: ForwardedJob) -> None:
+        """Send *job*, in a span of the request; the handler is given the place of it."""
+        entry = job.entry
+        self._open[job] = spans = _OpenSpans()
+        spans.of_job.enter_context(_job_spans(self._tracing, self._model, [entry], self._clock()))
         place, body = _place_of(entry), entry.body
         if place is None or not isinstance(body, ForwardedRequest):
-            await super()._forward(entry)
+            super()._send(job)
             return
+        spans.of_call.enter_context(_torchserve_spans(self._tracing, [place]))
         others = [each for each in body.headers if each[0].lower() != HEADER]
-        with _torchserve_spans(self._tracing, [place]):
-            entry.body = msgspec.structs.replace(body, headers=[*others, (HEADER, place)])
-            try:
-                await super()._forward(entry)
-            finally:
-                entry.body = body
+        entry.body = msgspec.structs.replace(body, headers=[*others, (HEADER, place)])
+        try:
+            super()._send(job)
+        finally:
+            entry.body = body
+
+    def fail(self, job: ForwardedJob, exc: Exception) -> None:
+        """Refuse the entry of *job*, or queue it again, by what *exc* says."""
+        if (spans := self._open.get(job)) is not None:
+            _end_failed(spans.of_call, exc)
+        super().fail(job, exc)
+
+    def end(self, job: ForwardedJob) -> None:
+        """End *job* and its spans."""
+        super().end(job)
+        spans = self._open.pop(job, None)
+        if spans is not None:
+            spans.of_call.close()
+            spans.of_job.close()
 
 
 class _OpenSpans:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -286,6 +287,112 @@ class JobAsked:
         self._call = self._jobs.post(self._path, self._job, headers, self._seconds, self)
 
 
+class ForwardListener(Protocol):
+    """Whoever forwards a request; one of the three is called, once."""
+
+    def answered(self, response: EngineResponse) -> None:
+        """Take a whole response, whatever its status."""
+
+    async def stream(self, response: EngineResponse) -> None:
+        """Take a response whose pieces are on their way.
+
+        Reading them raises EngineGone where they are cut short.
+        """
+
+    def failed(self, exc: Exception) -> None:
+        """Take EngineGone, or what went wrong here."""
+
+
+class ForwardAsked:
+    """One request that TorchServe was asked, as it came; twice, if it has made new tokens.
+
+    A response that comes in one piece is told in the same turn of the event loop; a task reads any
+    other.
+    """
+
+    __slots__ = (
+        "_call",
+        "_forwarding",
+        "_keys",
+        "_listener",
+        "_reading",
+        "_request",
+        "_seconds",
+        "_tried",
+    )
+
+    def __init__(
+        self,
+        forwarding: ForwardingConnections,
+        keys: KeyFile,
+        request: ForwardedRequest,
+        seconds: float,
+        listener: ForwardListener,
+    ) -> None:
+        self._forwarding = forwarding
+        self._keys = keys
+        self._request = request
+        self._seconds = seconds
+        self._listener = listener
+        self._tried = False
+        self._reading: asyncio.Task[None] | None = None
+        self._send()
+
+    def cancel(self) -> None:
+        """Wait no longer; the listener is not told."""
+        if self._reading is not None:
+            self._reading.cancel()
+        self._call.end()
+
+    def began(self, message: RawResponseMessage, body: StreamReader) -> None:
+        """Pass the response on."""
+        if message.chunked or not body.is_eof():
+            self._reading = asyncio.create_task(self._read(message, body))
+            return
+        headers = list(message.headers.items())
+        try:
+            whole = body.read_nowait()
+        except Exception as exc:  # noqa: BLE001 - a body that cannot be unpacked
+            self.failed(exc)
+        else:
+            self._call.end()
+            self._tell(EngineResponse(message.code, message.reason, headers, whole))
+
+    def failed(self, exc: Exception) -> None:
+        """Pass on why there is no response."""
+        if isinstance(exc, FAILURES):
+            exc = _gone_for(exc, "POST", self._request.path)
+        self._listener.failed(exc)
+
+    async def _read(self, message: RawResponseMessage, body: StreamReader) -> None:
+        try:
+            response = await _opened(self._request.path, (message, body), self._seconds)
+            if response.pieces is not None:
+                await self._listener.stream(response)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
+            self.failed(exc)
+            return
+        finally:
+            self._call.end()
+        if response.pieces is None:
+            self._tell(response)
+
+    def _tell(self, response: EngineResponse) -> None:
+        refused = response.status == 400 and not self._tried
+        if refused and response.refusal().kind == WRONG_KEY:
+            self._tried = True
+            self._keys.reload()
+            self._send()
+        else:
+            self._listener.answered(response)
+
+    def _send(self) -> None:
+        request, ours = self._request, self._keys.headers("inference")
+        self._call = self._forwarding.post(
+            request.path, request.headers, ours, request.body, self._seconds, self
+        )
+
+
 class TorchServeClient:
     """Calls TorchServe; an async context manager that closes its connections."""
 
@@ -327,6 +434,15 @@ class TorchServeClient:
     def predict(self, model: str, job: bytes, seconds: float, listener: JobListener) -> "JobAsked":
         """Send one job; *listener* is told of the answer, unless what is returned is cancelled."""
         return JobAsked(self._jobs, self._keys, f"/predictions/{model}", job, seconds, listener)
+
+    def send_on(
+        self, request: ForwardedRequest, seconds: float, listener: ForwardListener
+    ) -> ForwardAsked:
+        """Send *request*; *listener* is told of the response, unless the call is cancelled.
+
+        *seconds* may pass until it begins, and between two of its pieces.
+        """
+        return ForwardAsked(self._forwarding, self._keys, request, seconds, listener)
 
     @asynccontextmanager
     async def forward(

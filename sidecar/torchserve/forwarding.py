@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
+from typing import Protocol
 from urllib.parse import quote
 
 from aiohttp.http_parser import RawResponseMessage
@@ -15,46 +17,162 @@ IN_TARGETS = "/?&=%:@~!$'()*+,;[]"  # of a path and its query that are encoded a
 Head = tuple[RawResponseMessage, StreamReader]
 
 
+class HeadListener(Protocol):
+    """Whoever forwards a request; one of the two is called, once."""
+
+    def began(self, message: RawResponseMessage, body: StreamReader) -> None:
+        """Take the head of the answer, and its *body*, all of which may have come already.
+
+        Whoever has read that calls `ForwardCall.end`.
+        """
+
+    def failed(self, exc: Exception) -> None:
+        """Take the reason why there is no answer.
+
+        NotConnected where nothing was sent, else ConnectionError or TimeoutError.
+        """
+
+
 class _ForwardingConnection(KeptConnection):
     max_buffered_bytes = 1 << 16
 
-    _answer: asyncio.Future[Head] | None = None  # which is due
+    _call: "ForwardCall | None" = None  # whose answer is due
     _body: StreamReader | None = None  # of the answer that is on its way
 
     @property
     def asked(self) -> bool:
         """Whether an answer is due, or has begun and is not whole."""
-        return self._answer is not None
+        return self._call is not None
 
-    async def ask(self, head: bytes, body: bytes) -> Head:
-        """Send one request, and return the head of the answer, and its body as it comes.
-
-        Raises ConnectionError.
-        """
+    def ask(self, call: "ForwardCall", head: bytes, body: bytes) -> None:
+        """Send one request, whose answer is for *call*.  Raises ConnectionError."""
         self.send(head, body)
-        self._answer = self._loop.create_future()
-        try:
-            return await self._answer
-        except BaseException:  # an answer may still come, and would be taken for the next one's
-            self.close()
-            raise
-        finally:
-            self._answer = None
+        self._call = call
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
-        """Give the answer to whoever waits, before its body is whole."""
-        self._body = body
-        if self._answer is None or self._answer.done():
-            self.close()
-        else:
-            self._answer.set_result((message, body))
+        """Give the answer to the call, before its body is whole."""
+        call, self._call, self._body = self._call, None, body
+        if call is not None:
+            call.begin(message, body)
 
     def fail(self, exc: Exception) -> None:
-        """Report it to whoever waits for the answer, or reads it."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc)
+        """Report it to the call that waits for the answer, or to whoever reads it."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.fail(exc)
         if self._body is not None and not self._body.is_eof():
             self._body.set_exception(ConnectionResetError("TorchServe hung up"))
+
+
+class ForwardCall:
+    """One request on its way to TorchServe, and its answer.
+
+    Where a connection is open and idle, the request is sent at once, and *listener* is told in the
+    turn of the event loop in which the answer comes: no task is involved.
+    """
+
+    __slots__ = (
+        "_body",
+        "_connecting",
+        "_connection",
+        "_ended",
+        "_head",
+        "_listener",
+        "_message",
+        "_pool",
+        "_reader",
+        "_seconds",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        pool: ConnectionPool[_ForwardingConnection],
+        head: bytes,
+        body: bytes,
+        seconds: float,
+        listener: HeadListener,
+    ) -> None:
+        self._pool = pool
+        self._head = head
+        self._body = body
+        self._seconds = seconds
+        self._listener = listener
+        self._ended = False
+        self._message: RawResponseMessage | None = None
+        self._reader: StreamReader | None = None
+        self._connection: _ForwardingConnection | None = None
+        connection = pool.take_idle()
+        if connection is not None:
+            self._send(connection)
+        else:
+            # The connection outlives this request, which its log lines must not name.
+            self._connecting = asyncio.create_task(self._connect(), context=Context())
+
+    def begin(self, message: RawResponseMessage, body: StreamReader) -> None:
+        """Pass the head of the answer on."""
+        self._timer.cancel()
+        self._message, self._reader = message, body
+        self._listener.began(message, body)
+
+    def fail(self, exc: Exception) -> None:
+        """Pass on why there is no answer, unless nobody wants to know any more."""
+        if not self._ended:
+            self.end()
+            self._listener.failed(exc)
+
+    def end(self) -> None:
+        """Give the connection back; an answer that is not whole is given up."""
+        if self._ended:
+            return
+        self._ended = True
+        connection = self._connection
+        if connection is None:
+            self._connecting.cancel()
+            return
+        self._timer.cancel()
+        message, reader = self._message, self._reader
+        if message is None or reader is None or not reader.is_eof() or message.should_close:
+            connection.close()  # what may still come would be taken for the next one's answer
+        self._pool.give_back(connection)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._pool.take(self._seconds)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
+            self._ended = True
+            self._listener.failed(exc)
+        else:
+            self._send(connection)
+
+    def _send(self, connection: _ForwardingConnection) -> None:
+        self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
+        try:
+            connection.ask(self, self._head, self._body)
+        except ConnectionError as exc:
+            self.fail(exc)
+
+    def _time_out(self) -> None:
+        assert self._connection is not None
+        self._connection.fail(TimeoutError())
+
+
+class _HeadAwaited:
+    """A listener that waits."""
+
+    def __init__(self) -> None:
+        self.head: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
+
+    def began(self, message: RawResponseMessage, body: StreamReader) -> None:
+        """Return the head to whoever waits."""
+        if not self.head.done():
+            self.head.set_result((message, body))
+
+    def failed(self, exc: Exception) -> None:
+        """Raise *exc* in whoever waits."""
+        if not self.head.done():
+            self.head.set_exception(exc)
 
 
 class ForwardingConnections:
@@ -67,6 +185,23 @@ class ForwardingConnections:
         """Close all that are idle."""
         self._pool.close()
 
+    def post(
+        self,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        ours: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        listener: HeadListener,
+    ) -> ForwardCall:
+        """POST *body* with both kinds of headers; *listener* is told of the answer.
+
+        *seconds* may pass until a connection is free, and once more until the answer begins.
+        Whoever is told, or wants to hear no more, ends the call.
+        """
+        head = _head(self._pool.host, target, headers, ours, len(body))
+        return ForwardCall(self._pool, head, body, seconds, listener)
+
     @asynccontextmanager
     async def open(
         self,
@@ -76,24 +211,16 @@ class ForwardingConnections:
         body: bytes,
         seconds: float,
     ) -> AsyncIterator[Head]:
-        """POST *body* with both kinds of headers; give the head of the answer, and its body.
+        """Do what `post` does; give the head of the answer, and its body.
 
-        *seconds* may pass until a connection is free, and once more until the answer begins.
         Raises NotConnected where nothing was sent, else ConnectionError or TimeoutError.
         """
-        pool = self._pool
-        head = _head(pool.host, target, headers, ours, len(body))
-        connection = await pool.take(seconds)
+        waiter = _HeadAwaited()
+        call = self.post(target, headers, ours, body, seconds, waiter)
         try:
-            async with asyncio.timeout(seconds):
-                message, reader = await connection.ask(head, body)
-            try:
-                yield message, reader
-            finally:
-                if not reader.is_eof() or message.should_close:
-                    connection.close()
+            yield await waiter.head
         finally:
-            pool.give_back(connection)
+            call.end()
 
 
 def _head(

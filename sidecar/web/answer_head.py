@@ -1,6 +1,6 @@
 """The head of an answer that is written at once, without aiohttp's response."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from aiohttp.helpers import rfc822_formatted_time
@@ -29,5 +29,28 @@ def json_head(
         f"{_STATUS_LINES[status]}Content-Type: application/json\r\n{more}"
         f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n"
         f"Content-Length: {length}\r\nDate: {rfc822_formatted_time()}\r\n"
+        f"{CLOSE if close else ''}\r\n"
+    ).encode()
+
+
+def whole_head(
+    status: int,
+    reason: str,
+    headers: Iterable[tuple[str, str]],
+    framing: str,
+    request_id: str,
+    *,
+    close: bool = False,
+) -> bytes:
+    """Return the head of an answer with *headers* of a handler, and those of every answer.
+
+    *framing* is the header that tells where the body ends, with its line break; nothing, where
+    there is no body.
+    """
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return (
+        f"HTTP/1.1 {status} {reason}\r\n{lines}"
+        f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n"
+        f"{framing}Date: {rfc822_formatted_time()}\r\n"
         f"{CLOSE if close else ''}\r\n"
     ).encode()

@@ -33,6 +33,7 @@ from sidecar.web.middleware import ServerContext, refuse_unrouted, refuse_unserv
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
 PROBE_AFTER_SECONDS = 0.2  # an answer that comes sooner needs no probe
+QUEUED_SECONDS = 0.002  # in which a request leaves its queue if nothing is in its way
 RESET_SECONDS = 0.005  # in which a client nearby resets what it has closed
 PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -50,6 +51,7 @@ class Connection(web.RequestHandler):
         "_body_seconds",
         "_call",
         "_deaf",
+        "_early",
         "_half_closed",
         "_hanging_up",
         "_head_begun",
@@ -58,6 +60,7 @@ class Connection(web.RequestHandler):
         "_probe_in_seconds",
         "_silent_seconds",
         "_stalled_seconds",
+        "_started",
         "_unsent_bytes",
         "_watched_body",
         "context",
@@ -66,6 +69,8 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, context: ServerContext, **options: Any) -> None:
         super().__init__(manager, **options)
         self.context = context
+        self._started = False  # whether aiohttp's loop for the connection has begun
+        self._early = b""  # what came before that
         self._body: StreamReader | None = None  # of the request whose head came last
         self._answered: StreamReader | None = None  # of the request that was answered last
         self._deaf = False  # whatever else the client sends is ignored
@@ -110,8 +115,23 @@ class Connection(web.RequestHandler):
     def _body_unfinished(self) -> bool:
         return self._body is not None and not self._body.is_eof()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let aiohttp's loop for the connection begin."""
+        super().connection_made(transport)
+        self._loop.call_soon(self._start)  # which comes after the loop's first step
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            data, self._early = self._early, b""
+            if data and self.transport is not None:
+                self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
         """Parse *data*."""
+        if not self._started:  # a first request that is plain could not go the short way
+            self._early += data
+            return
         if self._deaf:
             self._pause_for_a_turn()
             return
@@ -141,7 +161,7 @@ class Connection(web.RequestHandler):
     ) -> FastCall | None:
         """Return the call that is made of a plain request, which is all of *data*."""
         path, stuck = self.context.fast_path, self._paused or self._half_closed
-        if path is None or stuck or message.path not in path.fast_routes or not body.is_eof():
+        if path is None or stuck or not path.find(message.path) or not body.is_eof():
             return None
         start = data.find(b"\r\n\r\n") + 4
         if message.headers.get(hdrs.CONTENT_LENGTH) != str(len(data) - start):
@@ -171,16 +191,12 @@ class Connection(web.RequestHandler):
         return (self._half_closed or self.context.draining.is_set()) and not self._messages
 
     def end_call(self, answer: bytes) -> None:
-        """Send *answer* to the plain request, and take the next one."""
+        """Send *answer*, or the end of it, and take the next request."""
         ends = self.ends
-        self._call = None
-        self._request_in_progress = False
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
+        self._leave_call()
         if self.transport is None:
             return
         self.transport.write(answer)
-        self._waiter, self._parked = self._parked, None
         if ends:
             self.force_close()
             return
@@ -190,6 +206,30 @@ class Connection(web.RequestHandler):
                 self._next_keepalive_close_time, self._process_keepalive
             )
         self._go_on()
+
+    def _leave_call(self) -> None:
+        """Let aiohttp wait for the next message, if the connection is still open."""
+        self._call = None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is not None:
+            self._waiter, self._parked = self._parked, None
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Send part of an answer, and wait while the client reads too slowly.
+
+        Raises ConnectionError.
+        """
+        if self.transport is None:
+            raise ConnectionResetError("the client has left")
+        self.transport.write(piece)
+        await self._drain_helper()
+
+    def cut(self) -> None:
+        """Close the connection: the answer that has begun is not whole."""
+        self._leave_call()
+        self.force_close()
 
     def _go_on(self) -> None:
         """Let aiohttp take the next message, if there is one."""
@@ -212,11 +252,13 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Go on answering a client that has closed its sending side."""
+        self._start()
         if self._deaf or self._awaits_head:
             return None  # no answer is due: the transport closes
         if self._half_closed:
             return True  # told twice: aiohttp resumed reading
         self._half_closed = True
+        self._loop.call_later(QUEUED_SECONDS, self._probe_queued)
         self._loop.call_later(PROBE_AFTER_SECONDS, self._probe)
         if self._body_unfinished:
             self._end_body(
@@ -292,7 +334,7 @@ class Connection(web.RequestHandler):
     def refuse_unserved(self) -> None:
         """Refuse the request that is being served, whatever it waits for."""
         if self._call is not None:
-            self._call.refuse(Draining("the server is shutting down", retry_after=5))
+            self._call.stop(Draining("the server is shutting down", retry_after=5))
         elif isinstance(self._current_request, web.Request):
             refuse_unserved(self._current_request)
 
@@ -378,6 +420,14 @@ class Connection(web.RequestHandler):
             self._stalled_seconds = 0.0
         self._unsent_bytes = unsent
 
+    def _probe_queued(self) -> None:
+        """Hold a plain request that waits in its queue back, until the client is known to be there.
+
+        What is at TorchServe already is worked on in any case.
+        """
+        if self._call is not None and self._call.hold_back():
+            self._probe()
+
     def _probe(self) -> None:
         """Find out whether a client that closed its sending side is still there.
 
@@ -387,19 +437,26 @@ class Connection(web.RequestHandler):
         """
         if self._awaits_head:  # it closed while its last answer was sent: no other is due
             self.force_close()
-        request = self._current_request
-        if self.transport is None or (request is None and self._call is None):
+        request, call = self._current_request, self._call
+        if call is not None:
+            may_be_probed = not call.streams
+        elif request is not None:
+            may_be_probed = request.writer.output_size == 0 and request.version >= (1, 1)
+        else:
             return
-        if request is None or (request.writer.output_size == 0 and request.version >= (1, 1)):
+        if self.transport is not None and may_be_probed:
             self.transport.write(PROBE)
             self._loop.call_later(RESET_SECONDS, self._notice_reset)
 
     def _notice_reset(self) -> None:
         """Cut the connection if the client has reset it: the event loop no longer looks."""
-        if self.transport is not None:
-            sock = self.transport.get_extra_info("socket")
-            if sock.getsockopt(SOL_SOCKET, SO_ERROR):
-                self.transport.abort()
+        if self.transport is None:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock.getsockopt(SOL_SOCKET, SO_ERROR):
+            self.transport.abort()
+        elif self._call is not None:
+            self._call.go_on()
 
     def _check_half_closed(self, seconds: float) -> None:
         self._notice_reset()

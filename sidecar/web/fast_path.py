@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.http_parser import RawRequestMessage
@@ -24,7 +24,7 @@ from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
 from sidecar.errors import REFUSED, ForbiddenOrigin, InternalError, RequestTimedOut, SidecarError
 from sidecar.scheduling.dispatcher import Dispatcher
-from sidecar.scheduling.entry import Entry, Payload, Reply
+from sidecar.scheduling.entry import Entry, Payload, Pieces, Reply
 from sidecar.settings import Settings
 from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
 from sidecar.telemetry.log_queue import AccessLog
@@ -34,7 +34,7 @@ from sidecar.web import request_head
 from sidecar.web.admission import API_KEY
 from sidecar.web.answer_head import json_head
 from sidecar.web.body_reader import UNCOUNTED_BYTES
-from sidecar.web.error_forms import OWN, Fault
+from sidecar.web.error_forms import ErrorForm, Fault
 from sidecar.web.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,40 @@ class FastConnection(Protocol):
         """Whether the connection is closed after this answer."""
 
     def end_call(self, answer: bytes) -> None:
-        """Send *answer*, and take the next request."""
+        """Send *answer*, or the end of it, and take the next request."""
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Send part of an answer, and wait while the client reads too slowly.
+
+        Raises ConnectionError.
+        """
+
+    def cut(self) -> None:
+        """Close the connection: the answer that has begun is not whole."""
+
+
+class FastAnswer(NamedTuple):
+    """An answer: its *data*, head and body; *size* is that of the body.
+
+    Of a streamed one, *data* is the head alone, and *pieces* are still on their way.
+    """
+
+    status: int
+    size: int
+    data: bytes
+    pieces: Pieces | None = None
 
 
 class Prepared(Protocol):
-    """What a route has made of a body: one input for one model, and how to answer it."""
+    """What a route has made of a request: one input for one model, and how to answer it."""
+
+    @property
+    def route(self) -> str:
+        """The path as the route declares it."""
+
+    @property
+    def error_form(self) -> ErrorForm:
+        """How the clients of the route read errors."""
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -86,11 +115,15 @@ class Prepared(Protocol):
     def alone(self) -> bool:
         """Whether it has a job of its own."""
 
-    def encode(self, reply: Reply, seconds: float) -> bytes:
-        """Return the JSON of the answer, *seconds* after the request's arrival."""
+    def write(self, reply: Reply, seconds: float, request_id: str, *, close: bool) -> FastAnswer:
+        """Return the answer, *seconds* after the request's arrival.
+
+        *close*: no other answer follows on the connection.
+        """
 
 
-Prepare = Callable[[bytes], Prepared | None]  # None: this body goes the ordinary way
+# Of the head and the body of a request.  None: it goes the ordinary way.
+Prepare = Callable[[RawRequestMessage, bytes], Prepared | None]
 
 
 class FastCall(Entry):
@@ -101,10 +134,11 @@ class FastCall(Entry):
         "_connection",
         "_done",
         "_forwarded",
+        "_held",
         "_identity",
         "_path",
         "_prepared",
-        "_route",
+        "_stream",
         "_timer",
     )
 
@@ -126,17 +160,18 @@ class FastCall(Entry):
             traceparent=request_head.traceparent(message),
         )
         self._path = path
-        self._route = message.path
         self._prepared = prepared
         self._connection = connection
         self._identity = identity
         self._forwarded = request_head.forwarded_for(message)
         self._done = False
+        self._held = False
+        self._stream: asyncio.Task[None] | None = None
 
     @property
     def abandoned(self) -> bool:
         """Whether nobody waits any more: answered, timed out, or the client left."""
-        return self._done
+        return self._done or self.streams
 
     def begin(self) -> None:
         """Queue the input in this turn of the event loop, or in a later one if this is full."""
@@ -161,30 +196,69 @@ class FastCall(Entry):
             self.refuse(exc)
         return True
 
+    @property
+    def streams(self) -> bool:
+        """Whether the answer has begun, and comes piece by piece."""
+        return self._stream is not None
+
     def answer(self, reply: Reply) -> None:
         """Send the answer, unless nobody waits for it any more."""
-        if self._done:
+        if self.abandoned:
             return
+        connection = self._connection
         try:
-            body = self._prepared.encode(reply, time.monotonic() - self._arrived)
+            answer = self._prepared.write(
+                reply,
+                time.monotonic() - self._arrived,
+                self.request_id,
+                close=connection.ends,
+            )
         except Exception:
-            log.exception("an answer of %s cannot be written", self._route)
+            log.exception("an answer of %s cannot be written", self._prepared.route)
             self.refuse(InternalError())
             return
-        self._end(200, len(body), success=True)
-        head = json_head(200, len(body), self.request_id, close=self._connection.ends)
-        self._connection.end_call(head + body)
+        if answer.pieces is not None:
+            self._timer.cancel()
+            self._stream = asyncio.create_task(self._pass_on(answer, answer.pieces))
+            return
+        self._end(answer.status, answer.size)
+        connection.end_call(answer.data)
+
+    async def _pass_on(self, answer: FastAnswer, pieces: Pieces) -> None:
+        """Send an answer piece by piece; each may take as long as the whole time-out."""
+        connection, size, whole = self._connection, 0, False
+        try:
+            await connection.send_piece(answer.data)
+            while not whole:
+                async with asyncio.timeout(self._prepared.timeout):
+                    piece = await anext(pieces, b"")
+                if piece:
+                    size += len(piece)
+                    await connection.send_piece(b"%x\r\n%b\r\n" % (len(piece), piece))
+                else:
+                    whole = True
+        except (TimeoutError, SidecarError, ConnectionError):
+            pass  # an answer without an end is how HTTP says "cut short"
+        finally:
+            pieces.leave()
+            if not self._done:
+                self._end(answer.status, size)
+                if whole:
+                    connection.end_call(b"0\r\n\r\n")
+                else:
+                    connection.cut()
 
     def refuse(self, error: SidecarError) -> None:
         """Send an error, unless nobody waits for an answer any more."""
-        if self._done:
+        if self.abandoned:
             return
         if error.status in REFUSED:
             self._path.metrics.count_rejection(type(error).__name__)
-        body = OWN.encode(Fault.of(error))
-        self._end(error.status, len(body), success=False)
+        form = self._prepared.error_form
+        body, status = form.encode(Fault.of(error)), form.status(error.status)
+        self._end(status, len(body))
         head = json_head(
-            error.status,
+            status,
             len(body),
             self.request_id,
             headers=error.headers,
@@ -192,30 +266,52 @@ class FastCall(Entry):
         )
         self._connection.end_call(head + body)
 
+    def hold_back(self) -> bool:
+        """Take the input out of the queue, if it is there; return whether it was."""
+        if self.queued:
+            self._prepared.dispatcher.discard((self,))
+            self._held = True
+        return self._held
+
+    def go_on(self) -> None:
+        """Put the input back to its place in the queue, if it was held back."""
+        if self._held and not self._done:
+            self._held = False
+            self._prepared.dispatcher.put_back(self)
+
+    def stop(self, error: SidecarError) -> None:
+        """Send an error, or cut short an answer that has begun."""
+        if self._stream is not None:
+            self._stream.cancel()
+        else:
+            self.refuse(error)
+
     def leave(self) -> None:
         """Stop waiting: the client has left."""
         if not self._done:
-            self._end(CLIENT_LEFT, None, success=False)
+            self._end(CLIENT_LEFT, None)
+            if self._stream is not None:
+                self._stream.cancel()
 
-    def _end(self, status: int, size: int | None, *, success: bool) -> None:
+    def _end(self, status: int, size: int | None) -> None:
         """Count and log the request, which nobody waits for any more."""
-        path = self._path
+        path, route, success = self._path, self._prepared.route, status < 400
         self._done = True
         self._timer.cancel()
         if self.queued:
             self._prepared.dispatcher.discard((self,))
         taken = path.statistics.end(self._arrived, inputs=1, success=success)
         if success:
-            path.metrics.observe_latency(self._route, taken)
+            path.metrics.observe_latency(route, taken)
         if status == CLIENT_LEFT:
-            path.metrics.count_abandoned(self._route)
+            path.metrics.count_abandoned(route)
         else:
-            path.metrics.count_answer(self._route, status)
+            path.metrics.count_answer(route, status)
         if path.access_log.enabled:
             subject = None if self._identity is None else self._identity.subject
             seconds = round(taken, 6)
             line = AccessLine(
-                "POST", self._route, status, seconds, subject, size, time.time(), self.request_id
+                "POST", route, status, seconds, subject, size, time.time(), self.request_id
             )
             path.access_log.add(line)
 
@@ -226,7 +322,11 @@ class FastCall(Entry):
 
 @dataclass(slots=True, kw_only=True)
 class FastPath:
-    """Takes plain requests.  *fast_routes* has what prepares the bodies of a path."""
+    """Takes plain requests.
+
+    *fast_routes* has what prepares the requests of a path, or of all paths one step below it if it
+    ends with a slash.
+    """
 
     settings: Settings
     guard: OriginGuard
@@ -244,11 +344,16 @@ class FastPath:
         if self.limits.clients_limited or self.limits.throttled:
             self.fast_routes = {}
 
+    def find(self, path: str) -> Prepare | None:
+        """Return what prepares the requests of *path*; None if they go the ordinary way."""
+        routes = self.fast_routes
+        return routes.get(path) or routes.get(path[: path.rfind("/") + 1])
+
     def take(
         self, connection: FastConnection, message: RawRequestMessage, body: bytes
     ) -> FastCall | None:
         """Return the call that is to be begun; None if the request is not plain."""
-        prepare = self.fast_routes.get(message.path)
+        prepare = self.find(message.path)
         if prepare is None or message.method != hdrs.METH_POST or not self._is_plain(message):
             return None
         headers, identity = message.headers, None
@@ -258,7 +363,7 @@ class FastPath:
         needed = authorization or api_key or self.settings.require_authentication
         if (needed and identity is None) or len(body) > UNCOUNTED_BYTES or self.draining.is_set():
             return None
-        prepared = prepare(body)
+        prepared = prepare(message, body)
         if prepared is None:
             return None
         return FastCall(self, prepared, connection, message, identity)

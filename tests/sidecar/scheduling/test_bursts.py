@@ -117,6 +117,50 @@ def test_the_wait_has_a_limit_however_long_batches_take() -> None:
     assert clients.plan().pause == pytest.approx(GATHERING_SECONDS)
 
 
+def run_full_batches(clients: Clients, *seconds: float) -> None:
+    """Let a worker run batches, each sent when the one before it has ended."""
+    for taken in seconds:
+        clients.ask(SIZE)
+        assert clients.plan() == Plan(SIZE)
+        clients.answer(SIZE, taken)
+
+
+def test_the_next_batch_is_sent_just_before_the_running_one_is_expected_to_end() -> None:
+    clients = Clients()
+    run_full_batches(clients, 0.1, 0.1)
+    clients.ask(2 * SIZE)
+    clients.plan()
+    assert clients.plan().pause == pytest.approx(0.08)
+    clients.now += 0.08
+    assert clients.plan() == Plan(SIZE)
+    clients.ask(SIZE)
+    assert clients.plan() == WAIT  # until one has ended
+    clients.answer(SIZE, seconds=0.02)
+    assert clients.plan().pause == pytest.approx(0.08)
+
+
+def test_where_batches_vary_the_next_one_is_sent_earlier() -> None:
+    clients = Clients()
+    run_full_batches(clients, *[0.08, 0.12] * 10)
+    clients.ask(2 * SIZE)
+    clients.plan()
+    pause = clients.plan().pause
+    assert pause is not None
+    assert 0.02 < pause < 0.06
+
+
+def test_each_of_several_workers_gets_its_next_batch() -> None:
+    clients = Clients(workers=2)
+    run_full_batches(clients, 0.1)
+    clients.ask(4 * SIZE)
+    assert clients.plan() == Plan(SIZE)
+    clients.now += 0.05
+    assert clients.plan() == Plan(SIZE)
+    clients.now += 0.03
+    assert clients.plan() == Plan(SIZE)  # after the first
+    assert clients.plan().pause == pytest.approx(0.05)  # after the second
+
+
 def test_batches_that_take_no_time_are_sent_further_ahead() -> None:
     clients = Clients()
     clients.ask(SIZE)

@@ -36,6 +36,12 @@ class Answers:
     def end_call(self, answer: bytes) -> None:
         self.sent.append(answer)
 
+    async def send_piece(self, piece: bytes) -> None:
+        self.sent.append(piece)
+
+    def cut(self) -> None:
+        self.sent.append(b"cut")
+
 
 def head(*lines: bytes, method: bytes = b"POST", path: bytes = b"/predict") -> RawRequestMessage:
     """What aiohttp's parser makes of a head."""

@@ -1,7 +1,7 @@
 """Programs that measure and check a running server.
 
-__main__        `scripts/bench`; what it measures is in parts/, what it measures beside in peers/
-turns           candidates that take turns, and the ratios between them
+__main__        `scripts/bench`; its measurements are in parts/, the other servers in peers/
+turns           runs candidates in turn, and computes the ratios between them
 report          tables, plots, and sections of documents
 servers         our server, TorchServe called directly, and peers' programs
 process_tree    processor time and memory of a server's processes

@@ -1,7 +1,7 @@
-"""`scripts/bench`: measures this server beside what people would pick instead.
+"""`scripts/bench`: compares this server with TorchServe called directly and with other servers.
 
-Each part writes its tables and plots into its block of docs/performance.md.  A part that fails
-leaves a line there that says so, the others have their turn, and the exit status is 1.
+Each part writes its tables and plots into its block of docs/performance.md.  If a part fails, a
+line there says so, the other parts are measured all the same, and the exit status is 1.
 """
 
 import argparse
@@ -42,10 +42,10 @@ INTERRUPTED = 130  # the exit status that shells give
 
 
 class Part(NamedTuple):
-    """One part: what it measures, what measures it, and how long that takes.
+    """One part: what it measures, the function that does so, and how long that takes.
 
-    *minutes* are those of two cores that do nothing else, with the peers installed, at *rounds*
-    and *seconds*.
+    *minutes* is the time on two otherwise idle cores, with the peers installed, for *rounds* and
+    *seconds*.
     """
 
     about: str
@@ -75,7 +75,7 @@ PARTS = {
 def main(
     arguments: Sequence[str], parts: Mapping[str, Part] = PARTS, document: Path = DOCUMENT
 ) -> int:
-    """Run the *parts* that are asked for.  Returns 1 where one could not be measured."""
+    """Run the requested *parts*.  Return 1 if one could not be measured."""
     parser = _parser(parts)
     options = parser.parse_args(arguments)
     unknown = [each for each in options.parts if each not in parts]
@@ -148,7 +148,7 @@ def _measured(name: str, part: Part, effort: Effort) -> tuple[Report, bool]:
     try:
         with workspace():
             report = asyncio.run(part.run(effort))
-    except Exception as exc:  # noqa: BLE001 - the other parts have their turn
+    except Exception as exc:  # noqa: BLE001 - the other parts are measured all the same
         failure = f"{type(exc).__name__}: {_line(str(exc))}"
         tell(f"{name}: failed: {failure}")
         report, well = Report(f"This part could not be measured: `{failure}`"), False

@@ -1,4 +1,4 @@
-"""Whether answers are right, whoever gave them: each check says what is wrong, or None."""
+"""Checks of answers.  Each returns what is wrong, or None."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""What to run when a GPU is at hand: every family of models on it, beside the CPU.
+"""Checks every family of models on a GPU, and compares it with the CPU.
 
-Needs neither TorchServe nor Java.  Exits with 0 if all is right, 1 if anything is not, and 3
-where there is no GPU that torch can use.
+Needs neither TorchServe nor Java.  Exits with 0 if all checks pass, 1 if one fails, and 3 if there
+is no GPU that torch can use.
 """
 
 import argparse
@@ -35,7 +35,7 @@ COMPILE_ONCE = "--compile-once"
 
 
 class Finding(NamedTuple):
-    """One line of the table; *right* None: a figure that is neither right nor wrong."""
+    """One line of the table.  If *right* is None, it is a figure, not a check."""
 
     check: str
     right: bool | None
@@ -97,7 +97,7 @@ def findings(device: torch.device, names: Sequence[str], *, quick: bool) -> Iter
 
 
 def same_as_cpu(name: str, folder: Path, device: torch.device) -> list[Finding]:
-    """In fp32 both devices must say the same, but for what is drawn by chance."""
+    """Check that in fp32 both devices give the same answers, except random samples."""
     family = FAMILIES[name]
     if family.drawn:
         return [Finding(f"{name}: fp32 as on the CPU", None, "drawn by chance: not compared")]
@@ -107,7 +107,7 @@ def same_as_cpu(name: str, folder: Path, device: torch.device) -> list[Finding]:
 
 
 def runs_by_itself(name: str, folder: Path, device: torch.device) -> list[Finding]:
-    """With nothing said of precision or compiling it must answer; what was picked is told."""
+    """Check that it answers with the defaults for precision and compiling; report the choices."""
     family = FAMILIES[name]
     loaded = Loaded(
         family.handler(),
@@ -120,7 +120,7 @@ def runs_by_itself(name: str, folder: Path, device: torch.device) -> list[Findin
 
 
 def alone_as_in_a_batch(name: str, folder: Path, device: torch.device) -> list[Finding]:
-    """In fp32 an input is answered alike alone and with others."""
+    """Check that in fp32 an input gets the same answer alone and in a batch."""
     family = FAMILIES[name]
     loaded = _on(family, folder, device, precision="fp32")
     together = answers(loaded, family)
@@ -129,7 +129,7 @@ def alone_as_in_a_batch(name: str, folder: Path, device: torch.device) -> list[F
 
 
 def memory_comes_back(folder: Path, device: torch.device) -> list[Finding]:
-    """What a model held is free once nobody refers to it."""
+    """Check that the memory of a model is freed when it is not referenced any more."""
     build_example(folder)
     before = _held(device)
     loaded = _example(folder, TensorHandler, device)
@@ -143,7 +143,7 @@ def memory_comes_back(folder: Path, device: torch.device) -> list[Finding]:
 
 
 def survives_out_of_memory(folder: Path, device: torch.device) -> list[Finding]:
-    """Who asks for too much gets 503 alone, and the next job is answered."""
+    """Check that only an input that needs too much memory gets 503, and the next job succeeds."""
     loaded = _example(folder, Greedy, device)
     statuses = [item.status for item in loaded.job(b"[1]", b"[777]")[0].items]
     afterwards = [item.status for item in loaded.job(b"[1]")[0].items]
@@ -152,7 +152,7 @@ def survives_out_of_memory(folder: Path, device: torch.device) -> list[Finding]:
 
 
 def compiling(device: torch.device) -> list[Finding]:
-    """Cold, warm (the cache is there), and without a C compiler: the last one must give way."""
+    """Compile cold, warm (with a cache), and without a C compiler, which must not fail."""
     found = []
     with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryDirectory() as nothing:
         without = {"CC": "/nonexistent", "CXX": "/nonexistent", "PATH": nothing}
@@ -170,7 +170,7 @@ def compiling(device: torch.device) -> list[Finding]:
 
 
 def compile_once(device: torch.device, folder: Path) -> str:
-    """Load the example with compiling "auto" as on a GPU, in this process; tell what came of it."""
+    """Load the example with compiling "auto" as on a GPU, in this process; report the outcome."""
     build_example(folder)
     config = {"options": EXAMPLE_OPTIONS, "device": str(device), "compile": "auto"}
     loaded = Loaded(TensorHandler(), FakeContext(folder, config))
@@ -179,7 +179,7 @@ def compile_once(device: torch.device, folder: Path) -> str:
 
 
 def throughput(root: Path, device: torch.device, quick: bool) -> list[Finding]:
-    """Embeddings a second by batch size: padded and packed, eager and compiled."""
+    """Measure embeddings per second by batch size: padded and packed, eager and compiled."""
     folder = root / "encoder"
     folder.mkdir()
     text.build_masked(folder)

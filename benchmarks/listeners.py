@@ -1,12 +1,12 @@
-"""`python -m benchmarks.listeners`: every voice, written down by two recognisers.
+"""`python -m benchmarks.listeners`: has two recognisers transcribe every voice.
 
-With `--written` the default voice alone reads the 60 sentences of `written.tsv`, full of numbers,
-signs and abbreviations; what is heard is compared with how they are said.  Recognisers write
-"$5" or "five dollars" as they please, so both sides are put into words first.
+With `--written` only the default voice reads the 60 sentences of `written.tsv`, which are full of
+numbers, signs and abbreviations, and the transcripts are compared with how these are spoken.
+Recognisers write "$5" or "five dollars", so both sides are first turned into words.
 
-One is the service's own /transcribe; the other, Moonshine base-en, shares nothing with it.  The
-word error rate is that of all sentences together after Whisper's normalisation; of the letters,
-spaces left out, so that "riverbank" for "river bank" is not an error.
+One recogniser is the server's /transcribe; the other, Moonshine base-en, is independent of it.  The
+word error rate is that of all sentences together after Whisper's normalisation.  The letter error
+rate ignores spaces, so that "riverbank" for "river bank" is not an error.
 """
 
 import argparse
@@ -57,7 +57,7 @@ Normalize = Callable[[str], str]
 
 
 class Voice(NamedTuple):
-    """One voice.  *allowed* is the word error rate that it may have with our recogniser."""
+    """One voice.  *allowed* is its highest word error rate with our recogniser."""
 
     model: str
     name: str
@@ -65,14 +65,14 @@ class Voice(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """What a voice is given, and what ought to be heard."""
+    """A text for a voice, and the expected transcript."""
 
     written: str
     said: str
 
 
 class Errors(NamedTuple):
-    """What one recogniser got wrong, 0-1."""
+    """The error rates of one recogniser, 0-1."""
 
     words: float
     letters: float
@@ -81,7 +81,7 @@ class Errors(NamedTuple):
 class Moonshine:
     """Moonshine base-en, greedily: the networks of the package moonshine_cpp, run by ONNX Runtime.
 
-    The package's own library dies of an illegal instruction on a CPU without AVX-512.
+    The package's own library crashes with an illegal instruction on a CPU without AVX-512.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class Moonshine:
         self._pieces = list(_token_pieces(folder.joinpath("tokenizer.bin").read_bytes()))
 
     def write_down(self, samples: Samples, rate: int) -> str:
-        """What is said in *samples*: a few seconds, mono, −1 to 1.  Blocks."""
+        """Return the transcript of *samples*: a few seconds, mono, −1 to 1.  Blocks."""
         sound = soxr.resample(samples, rate, MOONSHINE_RATE).astype(np.float32)
         (states,) = self._encoder.run(None, {"input_values": sound[None]})
         longest = math.ceil(len(sound) / MOONSHINE_RATE * TOKENS_PER_SECOND)
@@ -107,7 +107,7 @@ class Moonshine:
         return text.replace("▁", " ").strip()
 
     def _tokens(self, states: Any) -> Iterator[int]:
-        """The likeliest token each time, until the text ends."""
+        """Return the most probable tokens until the text ends."""
         token, first = START_TOKEN, True
         cache = {name: np.zeros((1, 8, 0, 52), np.float32) for name in self._caches}
         while True:
@@ -140,11 +140,11 @@ def _token_pieces(data: bytes) -> Iterator[bytes]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table.  Returns 1 when our recogniser misses too much of a voice."""
+    """Print the table.  Return 1 if our recogniser makes too many errors with a voice."""
     parser = argparse.ArgumentParser(prog="scripts/check_voices", description=__doc__)
     parser.add_argument("--all", action="store_true", help=f"all {len(SENTENCES)} sentences")
     parser.add_argument("--written", action="store_true", help="60 sentences of numbers and signs")
-    parser.add_argument("--verbose", action="store_true", help="print what was heard amiss")
+    parser.add_argument("--verbose", action="store_true", help="print the wrong transcripts")
     options = parser.parse_args(arguments)
     print(description(), flush=True)
     plain = SENTENCES if options.all else SENTENCES[:SENTENCES_HEARD]

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.long_audio`: an hour of speech to /transcribe, and what memory it takes.
+"""`python -m benchmarks.long_audio`: transcribes an hour of speech, and measures the memory used.
 
-The hour is sentences of the service's own voice, again and again with pauses between them.  It
-fails when the sidecar grows by more than GROWTH_MIB over what it took before, or when the
-segments do not run forward, or leave out a stretch longer than LONGEST_GAP.
+The hour consists of sentences of the server's own voice, repeated with pauses between them.  It
+fails if the sidecar grows by more than GROWTH_MIB, if the segments overlap or are out of order, or
+if they leave out a stretch longer than LONGEST_GAP.
 """
 
 import argparse
@@ -41,7 +41,7 @@ MIB = 2**20
 
 
 class Recording(NamedTuple):
-    """*said* is all of its words."""
+    """A recording.  *said* has all of its words."""
 
     data: bytes
     seconds: float
@@ -49,7 +49,7 @@ class Recording(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """One `segment` event: seconds in the recording, and when it came after the request."""
+    """One `segment` event: seconds in the recording, and its arrival after the request."""
 
     start: float
     end: float
@@ -58,7 +58,7 @@ class Segment(NamedTuple):
 
 
 class Memory:
-    """The resident memory of processes in MiB, by their names, looked at once a second."""
+    """The resident memory of processes in MiB, by their names, read once a second."""
 
     def __init__(self, processes: dict[str, psutil.Process]) -> None:
         self._processes = processes
@@ -66,25 +66,25 @@ class Memory:
 
     @property
     def names(self) -> list[str]:
-        """Of the processes."""
+        """The names of the processes."""
         return list(self._processes)
 
     async def watch(self) -> None:
-        """Looks until it is cancelled."""
+        """Read the memory until cancelled."""
         while True:
             await asyncio.sleep(1)
             self._seen.append(self._now())
 
     def before(self, name: str) -> float:
-        """Before the request."""
+        """Return the memory before the request."""
         return self._seen[0][name]
 
     def halfway(self, name: str) -> float:
-        """The most in the first half of the time: a leak goes on after it."""
+        """Return the peak in the first half of the time; a leak continues after it."""
         return max(seen[name] for seen in self._seen[: len(self._seen) // 2 + 1])
 
     def peak(self, name: str) -> float:
-        """The most of all."""
+        """Return the peak."""
         return max(seen[name] for seen in self._seen)
 
     def _now(self) -> dict[str, float]:
@@ -92,7 +92,7 @@ class Memory:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints what happened.  Returns 1 when it was not as it must be."""
+    """Print the results.  Return 1 if a check failed."""
     parser = argparse.ArgumentParser(prog="scripts/check_long_audio", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--format", choices=FILES, default="flac")
@@ -164,7 +164,7 @@ def _processes(server: Server) -> dict[str, psutil.Process]:
 async def _segments(
     http: aiohttp.ClientSession, recording: Recording, name: OutputFormat
 ) -> AsyncIterator[Segment]:
-    """As they come.  Raises RuntimeError where the stream ends with an error, or with nothing."""
+    """Yield the segments as they arrive.  Raises RuntimeError if the stream ends with an error."""
     form = aiohttp.FormData()
     form.add_field("file", io.BytesIO(recording.data), filename=f"hour.{name}")
     form.add_field("stream", "true")
@@ -197,7 +197,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, 
 
 
 def _time_faults(segments: list[Segment], seconds: float) -> Iterator[str]:
-    """What is wrong with the segments' times."""
+    """Return what is wrong with the times of the segments."""
     if not segments:
         yield "no segments"
         return

@@ -18,7 +18,7 @@ FLAGS = (  # what decides how fast networks run on a CPU
 
 
 def description() -> str:
-    """The CPU's name, its flags that matter, and how busy it is already."""
+    """Return the CPU's name, its relevant flags, and its load."""
     facts = _cpu_facts()
     name = facts.get("model name") or platform.processor() or platform.machine()
     has = facts.get("flags", "").split()

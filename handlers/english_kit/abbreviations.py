@@ -1,4 +1,4 @@
-"""Abbreviations.  One that is also a word is expanded only where what follows asks for it."""
+"""Abbreviations.  One that is also a word is expanded only if the following text requires it."""
 
 import re
 
@@ -42,7 +42,7 @@ _TITLES = {
     "Messrs": "Messers",
 }
 _STOPLESS_TITLES = "Mr|Mrs|Ms|Mx|Dr|Drs|Prof|St|Mt|Lt|Sgt|Capt|Cpl"
-# Expanded wherever they have their stop.
+# Expanded wherever they are followed by a stop.
 _STOPPED = {
     "Mr": "Mr",
     "Mrs": "Mrs",

@@ -1,6 +1,6 @@
-"""Letters of other scripts: a voice that reads English cannot say them.
+"""Letters of other scripts, which an English voice cannot speak.
 
-They are left out and reported; only a single Greek letter has an English name.
+They are omitted and reported; only a single Greek letter has an English name.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Numbers that count nothing and are said digit by digit, such as telephone numbers and codes."""
+"""Numbers that are not quantities and are read digit by digit, such as telephone numbers."""
 
 import re
 

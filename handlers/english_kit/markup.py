@@ -1,4 +1,4 @@
-"""Markdown and HTML: what encloses or begins text is dropped, the text stays.
+"""Removes the marks of Markdown and HTML, and keeps the text.
 
 A sign between operands is not markup: 2 * 3, a < b, snake_case, 5 > 3.
 """
@@ -78,7 +78,7 @@ _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!~|<>=])")
 
 
 def plain(text: str) -> str:
-    """Return *text* without its marks; blocks begin on lines of their own."""
+    """Return *text* without its marks.  Blocks begin on lines of their own."""
     if "<" in text:
         text = _HIDDEN.sub(" ", text)
         text = _AUTOLINK.sub(lambda found: found[1].removeprefix("mailto:"), text)

@@ -1,6 +1,6 @@
-"""Words with capitals, digits or joints of their own: hashtags, camel case, acronyms, shouting.
+"""Words with unusual capitals or digits: hashtags, camel case, acronyms, emphasis in capitals.
 
-What stays in capitals is an acronym: a voice's lexicon says it as a word, or spells it.
+Acronyms stay in capitals: the voice's lexicon speaks them as words or spells them.
 """
 
 import re
@@ -142,7 +142,7 @@ class NameReader:
         return letters(run)
 
     def _capitals(self, found: re.Match[str]) -> str:
-        """Read a word in capitals: an acronym, or a word that is shouted."""
+        """Read a word in capitals: an acronym, or an emphasised word."""
         word, ending = found[1], (found[2] or "").replace("’", "'")
         if behind(found, 1) in _LOWERED_DIGITS:
             return letters(word)  # SO₂
@@ -177,7 +177,7 @@ class NameReader:
         return len(loud) == len(near) or (len(loud) >= 2 and len(word) > 2)
 
     def _is_plain_word(self, word: str) -> bool:
-        """Return whether *word* in capitals is rather a shouted word than an acronym."""
+        """Return whether *word* in capitals is an emphasised word rather than an acronym."""
         if len(word) < 3:
             return _FUNCTION_WORDS.fullmatch(word) is not None
         return self.is_word(word)

@@ -1,4 +1,4 @@
-"""Numbers as words, and the ways in which people write them.
+"""Numbers as words, and the forms in which they are written.
 
 The word lists are those of hibari's package, which has them from num2words; American English has
 no "and" in them.
@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from hibari.g2p import numbers
 
-LONGEST = 15  # digits that are said as one number; longer ones are said digit by digit
+LONGEST = 15  # digits that are read as one number; longer numbers are read digit by digit
 THIN = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
-MINUS = "-−‐‑‒"  # what people type as a minus sign
+MINUS = "-−‐‑‒"  # the characters that are typed as a minus sign
 
 # Every form has a bounded length, so that no reader ever looks far ahead.
 _FORMS = (

@@ -1,4 +1,4 @@
-"""A text as words: the readers in their order, and what they say put together."""
+"""Turns a text into words: runs the readers in their order and joins their results."""
 
 import re
 import unicodedata
@@ -33,14 +33,14 @@ _PARTING = frozenset(".,;:!?…)/")  # a word after these stands apart
 
 
 class Reading(NamedTuple):
-    """The words, and what of the text is missing from them: letters without an English sound."""
+    """The words, and the letters of the text that were omitted because English has no sound."""
 
     words: str
     left_out: list[str]
 
 
 class EnglishReader:
-    """Makes words of English texts; *known* says whether a voice's lexicon has a word."""
+    """Turns English texts into words.  *known* says whether the voice's lexicon has a word."""
 
     def __init__(self, known: Known) -> None:
         self._scanner = Scanner(
@@ -73,7 +73,7 @@ class EnglishReader:
     ) -> Reading:
         """Return *text* in words.  Words of *pronunciations* become `[word](/phonemes/)`.
 
-        *is_marked_up*: Markdown and HTML are interpreted.
+        If *is_marked_up*, Markdown and HTML are interpreted.
         """
         own = pronounced(pronunciations) if pronunciations else None
         breaks = ending_breaks(text)

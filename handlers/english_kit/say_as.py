@@ -1,4 +1,4 @@
-"""What a document says the kind of: SSML's <say-as interpret-as="…">.
+"""Text whose kind is stated in a document: SSML's <say-as interpret-as="…">.
 
 The kinds are those of the W3C's note on say-as and of the common speech services:
 https://www.w3.org/TR/ssml-sayas/.
@@ -22,10 +22,10 @@ _FORMATS = frozenset({"mdy", "dmy", "ymd", "md", "dm", "ym", "my", "y", "m", "d"
 
 
 def said_as(text: str, kind: str, form: str | None = None) -> str:
-    """Return *text* in words, as the *kind* that it is, in *form* if it is a date.
+    """Return *text*, which is of *kind*, in words.  *form* is the format of a date.
 
-    Text that the reader of plain text handles as well is returned as it is.  Raises ValueError
-    naming the kinds, the formats, or what was expected of the text.
+    Text that the reader of plain text reads correctly is returned unchanged.  Raises ValueError
+    with the valid kinds or formats, or what was expected of the text.
     """
     text = " ".join(text.split())
     if kind not in KINDS:

@@ -1,4 +1,4 @@
-"""Written forms that are said in a way of their own."""
+"""Written forms with a fixed spoken form."""
 
 import re
 

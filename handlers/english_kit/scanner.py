@@ -1,7 +1,7 @@
-"""One walk through a text: each token is read once, by the first reader that knows its kind.
+"""Scans a text once: each token is read by the first reader that recognises it.
 
-A reader looks at one place only, with a pattern whose length is bounded, so the walk takes time
-in proportion to the text, and what one reader has said no other reads again.
+A reader looks at one position only, with a pattern of bounded length, so that the time is
+proportional to the text, and no token is read twice.
 """
 
 import re
@@ -66,9 +66,9 @@ def reader(
 
 
 class _Group:
-    """Readers that follow each other, with one pattern that finds the first whose own matches.
+    """Consecutive readers, with one pattern that finds the first one that matches.
 
-    One search in C stands for one call for each reader, most of which find nothing.
+    One search in C replaces a call for each reader, most of which would find nothing.
     """
 
     def __init__(self, readers: Sequence[Reader]) -> None:
@@ -88,7 +88,7 @@ class _Group:
         return re.compile("|".join(f"(?:{each.pattern.pattern})()" for each in self._readers))
 
     def piece(self, text: str, place: int) -> Piece | None:
-        """Return the words of the first reader that knows what stands at *place*."""
+        """Return the words of the first reader that recognises the token at *place*."""
         first = self._pattern.match(text, place)
         if first is None:
             return None
@@ -100,7 +100,7 @@ class _Group:
 
 
 class Scanner:
-    """Reads texts with *readers*; the last of them must know every character.
+    """Reads texts with *readers*.  The last of them must recognise every character.
 
     The readers keep their order; their patterns must not refer to groups by number.
     """

@@ -1,4 +1,4 @@
-"""Punctuation, which shapes the speech, and all other signs, which are said by name."""
+"""Punctuation, which affects the prosody, and all other signs, which are read by name."""
 
 import re
 import unicodedata

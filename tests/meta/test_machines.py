@@ -229,7 +229,7 @@ def test_another_python_is_refused_in_a_sentence(path_of: Path, version: str) ->
 
 
 def test_a_missing_python_is_reported_in_one_sentence(path_of: Path) -> None:
-    assert "on PATH there is no python3" in start(path_of, {})
+    assert "PATH has no python3" in start(path_of, {})
 
 
 def test_a_python_without_venv_names_the_package_to_install(path_of: Path) -> None:

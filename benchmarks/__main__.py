@@ -56,15 +56,15 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "small_network": Part("the example network beside other servers", small_network.run, 8),
+    "small_network": Part("the example network beside other servers", small_network.run, 7.5),
     "hot_path": Part("what a request costs the sidecar alone", hot_path.run, 1.5, rounds=5),
-    "embeddings": Part("MiniLM beside infinity-emb and loops", embeddings.run, 2),
+    "embeddings": Part("MiniLM beside infinity-emb and a plain handler", embeddings.run, 3),
     "recognition": Part("Whisper beside faster-whisper and onnx-asr", recognition.run, 3),
     "synthesis": Part("voices beside their runtimes and Piper's server", synthesis.run, 3),
-    "streams": Part("the first sound of a long text", streams.run, 2),
+    "streams": Part("the first sound of a long text", streams.run, 2.5),
     "archives": Part("an archive with a handler of its own", archives.run, 3.5),
     "priorities": Part("urgent requests, and clients that leave", priorities.run, 1.5),
-    "growth": Part("how cost grows", growth.run, 3.5),
+    "growth": Part("how cost grows", growth.run, 3),
     "wakes": Part("sleeping models beside bare processes", wakes.run, 2.5),
     "start": Part("scripts/serve until it answers", start.run, 1.5),
     "idle": Part("what is taken while nobody asks", idle.run, 2),

@@ -33,7 +33,7 @@ HEAD = ("Model", "wake", "bare process", "of which torch", "handler", "model", "
 
 
 async def run(effort: Effort) -> Report:
-    """Return one table; wakes and bare loads take turns."""
+    """Return one table; wakes and bare loads take turns.  Raises ValueError for a bad answer."""
     rows = []
     with ours(*INPUTS, zero_scaling="true") as server:
         async with aiohttp.ClientSession(server.url) as http:
@@ -60,8 +60,11 @@ async def _wake(http: aiohttp.ClientSession, model: str, inputs: Any) -> float:
     body = {"model_name": model, "inputs": inputs, "timeout": 120}
     async with http.post("/predict", json=body) as response:
         response.raise_for_status()
-        await response.read()
-    return time.perf_counter() - began
+        answer = await response.json()
+    taken = time.perf_counter() - began
+    if not answer["success"] or not answer["result"]:
+        raise ValueError(f"{model}: answered {answer}")
+    return taken
 
 
 def _bare(server: Running, folder: Path) -> tuple[float, dict[str, float]]:

@@ -62,7 +62,7 @@ async def _wake(http: aiohttp.ClientSession, model: str, inputs: Any) -> float:
         response.raise_for_status()
         answer = await response.json()
     taken = time.perf_counter() - began
-    if not answer["success"] or not answer["result"]:
+    if not answer["success"] or answer["result"] in (None, [], ""):
         raise ValueError(f"{model}: answered {answer}")
     return taken
 

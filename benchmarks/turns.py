@@ -27,7 +27,7 @@ Started = TypeVar("Started")
 
 
 class NoAnswer(Exception):
-    """A server answered with an error."""
+    """A server answered with an error, or a peer's program has ended."""
 
 
 class Answers(NamedTuple):
@@ -136,7 +136,11 @@ async def _turn(candidate: Candidate, others: Iterable[ProcessTree]) -> Turn:
         await asyncio.sleep(SETTLE_SECONDS)
         candidate.processes.forget_peak()
         before = candidate.processes.cpu_seconds()
-        answers = await candidate.work()
+        try:
+            answers = await candidate.work()
+        except NoAnswer as exc:
+            tell(f"    {candidate.name}: {exc}")
+            return Turn(Answers(0, 1.0, 0.0, 0.0, failed=1), 0.0, 0.0)
         spent = candidate.processes.cpu_seconds() - before
         turn = Turn(answers, spent, candidate.processes.peak_mib())
     if candidate.check is None:

@@ -1,5 +1,6 @@
 """A peer without a server: a program in a process of its own."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Self
 from benchmarks.peers.environments import HERE
 from benchmarks.process_tree import ProcessTree
 from benchmarks.servers import QUIET
+from benchmarks.turns import NoAnswer
 
 
 class Took(NamedTuple):
@@ -47,15 +49,17 @@ class LinePeer:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        ProcessTree(self._process.pid).end()
+        if self._process.poll() is None:
+            ProcessTree(self._process.pid).end()
         self._process.communicate()
 
     def ask(self, inputs: Sequence[Any]) -> Took:
-        """Return what the peer made of *inputs*, together."""
+        """Return what the peer made of *inputs*, together.  Raises NoAnswer where it has ended."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(list(inputs)) + "\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # what is read tells that it has ended
+            self._process.stdin.write(json.dumps(list(inputs)) + "\n")
+            self._process.stdin.flush()
         answer = json.loads(self._read())
         if len(answer["seconds"]) != len(inputs):
             raise RuntimeError(f"{self._command[1]}: {len(answer['seconds'])} answers")
@@ -66,5 +70,5 @@ class LinePeer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
-            raise RuntimeError(f"{self._command} ended: {self._process.poll()}")
+            raise NoAnswer(f"{self._command[1]} has ended: {self._process.poll()}")
         return line

@@ -139,6 +139,18 @@ async def test_a_wrong_or_failed_answer_refuses_the_ratio(
     assert row == f"| peer |  |  |  |  |  | refused: {reason} |"
 
 
+async def test_a_candidate_whose_program_ends_is_refused_and_leaves_the_others_their_turn(
+    processes: list[subprocess.Popen[bytes]],
+) -> None:
+    async def ended() -> Answers:
+        raise NoAnswer("has ended")
+
+    ours = candidate(OURS, processes[0], [], [RIGHT, RIGHT])
+    peer = Candidate("peer", ended, ProcessTree(processes[1].pid))
+    outcomes = await take_turns([ours, peer], rounds=1)
+    assert [each.refusal for each in outcomes] == [None, "1 of 1 answers failed"]
+
+
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
     ours, peer = outcome(OURS, [10, 40, 30]), outcome("peer", [10, 10, 60])
     assert ratio(ours, peer) == 1.0

@@ -224,9 +224,9 @@ HUGE = encoded(Image.new("1", (9000, 9000)))
 HUGER = encoded(Image.new("1", (20000, 20000)))
 REFUSED: dict[str, tuple[Any, str]] = {
     "number": (7, "must be a picture"),
-    "no base64": ("!!!", "must be base64"),
+    "no base64": ("!!!", "must be in base64"),
     "path": ("/etc/passwd", "must be"),
-    "address": ("https://example.com/a.png", "must be base64"),
+    "address": ("https://example.com/a.png", "must be in base64"),
     "wrong uri": ("data:text/plain;base64,AAAA", "data URI"),
     "no picture": (text(b"hello there"), "must be in one of"),
     "svg": (text(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "must be in one of"),

@@ -74,6 +74,7 @@ class SystemSampler:
         self._worker_pids = worker_pids
         self._gpus = gpus
         self._clock = clock
+        self._workers: dict[int, _Worker] = {}  # by process id
         self._worker_seconds: dict[int, float] = {}
         self._read_at: float | None = None
         psutil.cpu_percent(None)  # begins the first interval
@@ -90,7 +91,7 @@ class SystemSampler:
         self.figures = await asyncio.to_thread(self._read, list(self._worker_pids()))
 
     def _read(self, pids: list[int]) -> SystemFigures:
-        workers = list(_processes(pids))
+        workers = self._find_workers(pids)
         memory = psutil.virtual_memory()
         first = self._read_at is None
         return SystemFigures(
@@ -110,21 +111,45 @@ class SystemSampler:
                 usage = shutil.disk_usage(_where(folder))
                 yield DiskReading(name, usage.free, usage.total)
 
-    def _busy_cores(self, workers: list[psutil.Process]) -> float | None:
+    def _find_workers(self, pids: list[int]) -> list["_Worker"]:
+        """Return the workers among *pids*; those found before are not looked up again.
+
+        TorchServe has just named them, so none of the numbers is of another process by now.
+        """
+        new = _processes(pid for pid in pids if pid not in self._workers)
+        found = self._workers | {process.pid: _Worker(process, _parent(process)) for process in new}
+        self._workers = {pid: found[pid] for pid in pids if pid in found}
+        return list(self._workers.values())
+
+    def _busy_cores(self, workers: list["_Worker"]) -> float | None:
         now, before = self._clock(), self._read_at
         seconds: dict[int, float] = {}
         for worker in workers:
             try:
-                times = worker.cpu_times()
+                times = worker.process.cpu_times()
             except psutil.Error:
                 continue
-            seconds[worker.pid] = times.user + times.system
+            seconds[worker.process.pid] = times.user + times.system
         known = [pid for pid in seconds if pid in self._worker_seconds]
         spent = sum(seconds[pid] - self._worker_seconds[pid] for pid in known)
         self._worker_seconds, self._read_at = seconds, now
         if before is None or now <= before:
             return None
         return spent / (now - before)
+
+
+class _Worker(NamedTuple):
+    """A worker on this machine, and the TorchServe above it."""
+
+    process: psutil.Process
+    parent: psutil.Process | None
+
+
+def _parent(process: psutil.Process) -> psutil.Process | None:
+    try:
+        return process.parent()
+    except psutil.Error:
+        return None
 
 
 def usable_cores() -> int:
@@ -159,21 +184,14 @@ def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
             continue
 
 
-def _resident(workers: list[psutil.Process], others: Iterable[int]) -> int:
+def _resident(workers: list[_Worker], others: Iterable[int]) -> int:
     """Return the resident memory of the sidecar, the workers, their parents and *others*."""
-    processes = {psutil.Process(), *workers}
-    for pid in others:
+    processes = {process.pid: process for worker in workers for process in worker if process}
+    for pid in (os.getpid(), *others):
         with suppress(psutil.Error):
-            processes.add(psutil.Process(pid))
-    for worker in workers:
-        try:
-            processes.add(worker.parent() or worker)
-        except psutil.Error:
-            continue
+            processes[pid] = psutil.Process(pid)
     total = 0
-    for process in processes:
-        try:
+    for process in processes.values():
+        with suppress(psutil.Error):
             total += process.memory_info().rss
-        except psutil.Error:
-            continue
     return total

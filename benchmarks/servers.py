@@ -65,6 +65,8 @@ def ours(*models: str, **settings: str) -> Iterator[Running]:
         server = Server(folder, models_file=str(catalog), **settings)
         with server.running():
             assert server.process is not None
+            if settings["worker_template"] == "true":  # whose imports would take others' time
+                wait_for((server.torchserve_folder() / "template.sock").exists, server.log)
             yield Running(server.url, server.process.pid)
 
 

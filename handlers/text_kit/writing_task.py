@@ -189,8 +189,8 @@ class WritingTask(ABC):
         """Return the answer.  If *late*, texts that had not ended were stopped."""
         if late and len(ids) < prompt.settings.max_new_tokens and not self.ends.intersection(ids):
             return InvalidInput(
-                f"Writing took longer than {self.options.max_seconds:g} s: "
-                "ask for fewer new tokens or beams"
+                f"Writing took longer than {self.options.max_seconds:g} s; "
+                "request fewer new tokens or beams"
             )
         end = next((at for at, one in enumerate(ids) if one in self.ends), len(ids))
         return Generated(self.said(prompt, self._text(prompt, ids[:end])))

@@ -174,15 +174,18 @@ def test_as_many_tokens_are_written_as_fit_where_none_are_asked(chat: Completing
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"prompt": TEXTS[0], "max_tokens": 2000}, "max_tokens: must be at most 1024, not 2000"),
     ({"prompt": "jumps", "max_tokens": 64}, "max_tokens: must be at most "),
-    ({"prompt": ""}, "prompt: The text holds nothing that the model can read"),
-    ({"prompt": []}, "prompt: The text holds nothing that the model can read"),
-    ({"prompt": [1, 100_000]}, "prompt: The model knows no tokens above "),
+    ({"prompt": ""}, "prompt: The text contains nothing that the model can read"),
+    ({"prompt": []}, "prompt: The text contains nothing that the model can read"),
+    ({"prompt": [1, 100_000]}, "prompt: Tokens must be at most "),
     ({"prompt": [1] * 65}, "prompt: The text has 65 tokens; at most 64 are allowed"),
-    ({"prompt": [1] * 64}, "prompt: 64 tokens leave no room: the model takes 64 in all"),
+    (
+        {"prompt": [1] * 64},
+        "prompt: 64 tokens leave no room to write: the model's limit is 64 in total",
+    ),
     ({"prompt": "x" * 100_001}, "prompt: The text has 100001 characters"),
     (
         {"messages": [{"role": "tool", "content": "x"}]},
-        "messages: The model's chat template does not take them: no tools",
+        "messages: The model's chat template refuses these messages: no tools",
     ),
     ({"prompt": "x", "temperature": -1}, "The completion cannot be read: "),
 ]
@@ -202,5 +205,5 @@ def test_an_invalid_completion_is_refused_alone_and_names_the_field(chat: Comple
 def test_a_model_without_a_template_cannot_chat(folder: Folders) -> None:
     completing = Completing(folder("gpt2"))
     turn = completing.turn(({"messages": CHAT}, {}))
-    assert turn.errors == ["messages: This model has no chat template: it only continues texts"]
+    assert turn.errors == ["messages: This model has no chat template; it can only continue texts"]
     assert completing.loaded.describe()["chat"] is False

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "models",
         nargs="*",
-        help="keys or names (default: all enabled models but the optional ones)",
+        help="keys or names (default: all enabled models; optional ones if they were built before)",
     )
     parser.add_argument(
         "--version", type=_version, help="build this version of one model beside its own"
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     wrong = [] if keys else list(catalog.broken.values())
     for sentence in wrong:
         print(f"build_archives: {sentence}", file=sys.stderr)  # noqa: T201
-    keys = keys or [key for key in catalog if _is_wanted(catalog[key], key, downloaded)]
+    keys = keys or [key for key in catalog if _is_wanted(settings, catalog[key], key, downloaded)]
     failures = [
         key
         for key in keys
@@ -73,13 +73,18 @@ def _key(catalog: Catalog, name: str) -> str:
         raise CatalogError(f"{name}: {exc.rule}") from exc
 
 
-def _is_wanted(spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
-    """Return whether a model is built by default: a downloaded one only if its files are here."""
+def _is_wanted(settings: Settings, spec: ModelSpec, key: str, downloaded: DownloadedModels) -> bool:
+    """Return whether a model is built by default.
+
+    A downloaded one is if its files are here, and an optional one if it was built before: the
+    handler in its archive must stay as new as the server.
+    """
     if spec.is_own:
         return False
     if spec.is_downloaded:
         return spec.enabled and downloaded.to_build(key, spec) is not None
-    return spec.enabled and not spec.optional
+    built = archive_path(settings.model_store, key).exists()
+    return spec.enabled and (built or not spec.optional)
 
 
 def _build(

@@ -249,7 +249,8 @@ class ModelSpec(_Entry, frozen=True):
     enabled: bool = True
     """False: `/predict` answers 404, and no archive is built."""
     optional: bool = False
-    """Its archive is built only when it is asked for by name; such a model cannot be `auto_load`.
+    """Its archive is built only when it is asked for by name, and is kept up to date from then on;
+    such a model cannot be `auto_load`.
     """
     verified: bool = False
     """It was run with its real weights where this was made; `/audio/models` shows it."""

@@ -1,5 +1,6 @@
 """Archives: what goes in, and what is refused."""
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.archives import __main__ as building
 from sidecar.archives import archive
 from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 
@@ -83,3 +85,22 @@ def test_a_builtin_without_its_module_is_refused(tmp_path: Path) -> None:
     spec = ModelSpec(source="builtin", **BASE)
     with pytest.raises(archive.BuildError, match=r"handler_options\.module"):
         build(tmp_path, spec)
+
+
+def test_an_optional_archive_is_built_when_asked_for_and_kept_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, built = tmp_path / "model.pt", tmp_path / "store" / "own.mar"
+    entry = BASE | {"source": "local", "path": "model.pt", "optional": True, "auto_load": False}
+    (tmp_path / "models.json").write_text(json.dumps({"models": {"own": entry}}))
+    monkeypatch.setenv("SIDECAR_MODELS_FILE", str(tmp_path / "models.json"))
+    monkeypatch.setenv("SIDECAR_MODEL_STORE", str(built.parent))
+    monkeypatch.setenv("SIDECAR_STATE_DIR", str(tmp_path / "state"))
+    program.write_bytes(b"program")
+    assert building.main([]) == 0
+    assert not built.exists()
+    assert building.main(["own"]) == 0
+    program.write_bytes(b"another program")
+    assert building.main([]) == 0
+    with zipfile.ZipFile(built) as content:
+        assert content.read("model.pt") == b"another program"

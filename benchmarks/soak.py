@@ -23,6 +23,7 @@ from benchmarks.report import write_section
 from benchmarks.speech_server import serving
 from benchmarks.texts import mixed_texts
 from benchmarks.workspace import workspace
+from sidecar.speech.output_formats import FORMATS
 from tests.faults.bad_requests import bad_requests
 from tests.integration.server import ROOT, Server
 from tests.integration.speech_client import speak
@@ -78,7 +79,7 @@ async def _predict(http: aiohttp.ClientSession, model: str, inputs: object) -> i
 
 
 async def _speech(http: aiohttp.ClientSession, chance: random.Random) -> int:
-    kind = chance.choice(["wav", "mp3", "flac", "ogg", "opus", "aac"])
+    kind = chance.choice(list(FORMATS))
     body = {"text": chance.choice(SENTENCES), "output_format": kind, "timeout": 120}
     body["enable_streaming"] = chance.random() < 0.5
     async with http.post("/synthesize", json=body, headers={"Accept": "audio/*"}) as response:

@@ -90,7 +90,7 @@ def create_management_app(program: Program) -> web.Application:
 
 
 def _expect_counts(program: Program) -> None:
-    """Let the counts begin with 0 that alerts look at."""
+    """Let the counts that alerts look at begin with 0."""
     for route in ROUTES:
         if route.measured_as is not None:
             program.metrics.expect_route(route.path, (200, *route.statuses))

@@ -1,9 +1,10 @@
 """Every refusal the sidecar can give, as a small tree that knows its own status.
 
-Core code raises these and never sees HTTP; `sidecar.web.middleware` alone turns one into an
-answer.  *error* is one sentence for people.  *field* is what of the request is wrong, *rule* what
-was expected of it; `SidecarError.detail` puts the two together.  *extra* holds further keys of
-the body (`model_info`, `processing_time`).
+Core code raises these and never sees HTTP.  They become answers in `sidecar.web.middleware`, in
+`FastCall.refuse` on the fast path, and in `sidecar.rpc.call` for gRPC.  *error* is one sentence
+for people.  *field* is what of the request is wrong, *rule* what was expected of it;
+`SidecarError.detail` puts the two together.  *extra* holds further keys of the body
+(`model_info`, `processing_time`).
 """
 
 import errno
@@ -116,7 +117,7 @@ class InvalidInput(SidecarError):
 
 
 class HandlerRefused(SidecarError):
-    """A handler that is not ours answered an input with a status of its own."""
+    """A custom handler answered an input with a status of its own."""
 
     error = "The model's handler refused the input"
 
@@ -138,7 +139,7 @@ class NotAuthenticated(SidecarError):
     """No credential, or a wrong one.  *detail* is the same for every 401."""
 
     status = 401
-    error = "This route needs a token"
+    error = "This route requires a credential"
 
     def __init__(self, error: str | None = None, *, invalid: bool = False) -> None:
         challenge = 'Bearer error="invalid_token"' if invalid else "Bearer"
@@ -149,7 +150,7 @@ class InsufficientScope(SidecarError):
     """A valid credential that does not permit this."""
 
     status = 403
-    error = "This token may not do that"
+    error = "The credential lacks the required scope"
 
     def __init__(self, needed: str) -> None:
         super().__init__(
@@ -163,7 +164,7 @@ class ForbiddenOrigin(SidecarError):
     """A web page elsewhere, or a Host that is not ours."""
 
     status = 403
-    error = "Requests from there are not allowed"
+    error = "This Host or Origin is not allowed"
 
 
 class ModelNotFound(SidecarError):
@@ -214,7 +215,7 @@ class DefaultVersionKept(SidecarError):
 
     def __init__(self, key: str, version: str) -> None:
         super().__init__(
-            f"{version} is the default; make another one that first",
+            f"{version} is the default; make another version the default first",
             field="version",
             error=f"Cannot remove default version for model {key}",
         )
@@ -358,7 +359,7 @@ class DownloadNotFound(SidecarError):
     error = "There is no such download"
 
     def __init__(self) -> None:
-        super().__init__("no download has it", field="id")
+        super().__init__("no download has this id", field="id")
 
 
 class EntryRefused(SidecarError):

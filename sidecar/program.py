@@ -123,7 +123,7 @@ class Program:
         endpoint = self.settings.otlp_endpoint
         if endpoint is None:
             return None
-        # Not at the top: nobody is to wait for OpenTelemetry's packages who does not use them.
+        # Not at the top: who does not use OpenTelemetry should not wait for its packages.
         from sidecar.exporting import Exporting  # noqa: PLC0415
 
         return Exporting(endpoint, self.settings.otlp_metrics_seconds, self.metrics)

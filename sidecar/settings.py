@@ -242,8 +242,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     autoscale_seconds: Positive = 1.0
     """How often the number of workers is reconsidered."""
     loads_at_once: Count = 2
-    """Models that are loaded or woken at the same time; one more wake is let in where loads that
-    nobody waits for hold every place. [models]"""
+    """Models that are loaded or woken at the same time; while loads that nobody waits for take
+    every place, one more model may be woken. [models]"""
     memory_budget_mb: Positive | None = None
     """Memory of all workers together."""
     gpu_memory_budget_mb: Positive | None = None

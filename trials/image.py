@@ -151,7 +151,7 @@ def health(container: "Container", port: int) -> str:
         raise Failed(f"HEALTHCHECK: {command} failed on a server that is ready")
     if container.run(command, {"SIDECAR_PORT": str(free_port())}).returncode == 0:
         raise Failed("HEALTHCHECK: it is content where nothing listens")
-    return "content; fails where nothing listens"
+    return "succeeds; fails if nothing listens"
 
 
 def writable(container: "Container", *, read_only: bool = True) -> str:

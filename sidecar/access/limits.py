@@ -109,7 +109,7 @@ def refuse_exceeded(quota: Quota) -> None:
     """Raise TooManyRequests if *quota* is used up."""
     if quota.exceeded:
         raise TooManyRequests(
-            f"rate of the {quota.name}: {quota.rate.burst} requests in {quota.rate.seconds} s",
+            f"at most {quota.rate.burst} requests per {quota.name} in {quota.rate.seconds} s",
             retry_after=math.ceil(quota.reset_seconds),
         )
 

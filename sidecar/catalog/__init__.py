@@ -7,7 +7,7 @@ entry_files      what can be seen of an entry's files without loading them
 models_file      adds entries to models.json and leaves the rest as it was
 json_places      where the values of a JSON text are, by line and position
 downloaded       which models were downloaded, merged into the catalog
-own_archives     archives with handlers of the operator's own
+own_archives     archives with custom handlers
 torchserve_config a config.properties of TorchServe's, taken over
 model_store      where archives are, and which version they hold
 """

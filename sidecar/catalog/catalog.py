@@ -167,7 +167,7 @@ def parse_catalog(data: bytes, name: str = "models.json") -> Catalog:
 
 
 def parse_specs(data: bytes, name: str, store: Path | None = None) -> dict[str, ModelSpec]:
-    """Return the entries of models.json; archives with handlers of their own are in *store*.
+    """Return the entries of models.json; archives with custom handlers are in *store*.
 
     Raises CatalogError for the first one that is wrong.
     """

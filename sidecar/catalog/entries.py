@@ -62,7 +62,7 @@ def read_entries(
 def own_archive_entry(
     archive: Path, name: str | None, inference: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return the entry for *archive*, whose handler is not ours, under *name* or its model's.
+    """Return the entry for *archive*, which has a custom handler, under *name* or its model's.
 
     *inference* has the settings that beat the archive's own.  Raises CatalogError.
     """
@@ -141,7 +141,7 @@ def _read_own(key: str, entry: dict[str, Any], store: Path | None) -> ModelSpec 
         return explain_misfit(exc, ModelSpec)
     if spec.handler_options:
         return Misfit(
-            ("handler_options",), "a handler of its own reads the archive's model-config.yaml"
+            ("handler_options",), "a custom handler reads the archive's model-config.yaml"
         )
     return spec
 

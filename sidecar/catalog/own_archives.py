@@ -1,4 +1,4 @@
-"""Archives with handlers of the operator's own: what they say of themselves, and which there are.
+"""Archives with custom handlers: what they say of themselves, and which there are.
 
 torch-model-archiver makes them as a `.mar` (zip), a `.tar.gz` or a folder.  Nothing of an archive
 is unpacked or run here: its manifest and its `model-config.yaml` are read, each up to a limit.
@@ -145,7 +145,7 @@ def own_entry(key: str, entry: Mapping[str, Any], store: Path | None) -> dict[st
     """
     completed: dict[str, Any] = {
         "display_name": key,
-        "description": "A model with a handler of its own.",
+        "description": "A model with a custom handler.",
         "source": "archive",
         "task": "own",
     }

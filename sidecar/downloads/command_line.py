@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "entry",
         type=Path,
-        help='a file: {"name": {…}}; - for standard input; or an archive with a handler of its own',
+        help='a file: {"name": {…}}; - for standard input; or an archive with a custom handler',
     )
     own = add.add_argument_group("of an archive, in place of what it says itself")
     own.add_argument("--name", help="what its model is called here")
@@ -231,7 +231,7 @@ def _remove(options: argparse.Namespace, settings: Settings, catalog: Catalog) -
         downloaded.drop(key)
         leftovers.clear(settings.state_dir / PARTIAL / key)
         archive_path(settings.model_store, key).unlink(missing_ok=True)
-        print(f"{key} is removed; a server that has it loaded keeps it until its end")  # noqa: T201
+        print(f"{key} is removed; a server that has loaded it serves it until it stops")  # noqa: T201
     return code
 
 

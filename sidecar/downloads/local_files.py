@@ -41,7 +41,7 @@ def _found(name: str, local_dir: Path | None) -> Path:
     for part in checked_name(name).parts:
         path = path / part
         if path.is_symlink():
-            raise DownloadFailed(f"{name} leads over a link, which is not followed")
+            raise DownloadFailed(f"{name} contains a symbolic link; links are not followed")
     if not path.exists():
         raise DownloadFailed(f"there is no {name} in the folder of local models")
     return path

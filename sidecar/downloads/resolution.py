@@ -61,7 +61,9 @@ def catalog_target(
     source = source_of(spec)
     if source is None:
         raise InvalidFields(
-            f"{key} needs no download; scripts/build_archives makes it", field="model_id"
+            f"{key} is not downloaded: its archive is in the model store, or built by "
+            "scripts/build_archives",
+            field="model_id",
         )
     if task is not None and folded(task) != spec.task:
         raise InvalidFields(f"{key} does {spec.task}", field="task")
@@ -116,7 +118,7 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Do
         raise InvalidFields(reason, field="name")
     owner = catalog.key_of(asked.name)
     if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
-        raise InvalidFields(f"{asked.name} is another model already", field="name")
+        raise InvalidFields(f"{asked.name} is the name of another model", field="name")
     _check_names(asked, key, catalog)
     if asked.source == "local":
         _check_local(asked.model_id)
@@ -157,7 +159,7 @@ def _check_names(asked: DownloadRequest, key: str, catalog: Catalog) -> None:
     for field, name in others:
         owner = catalog.key_of(name)
         if owner not in (None, key):
-            raise InvalidFields(f"{name} is here already, as {owner}", field=field)
+            raise InvalidFields(f"{name} is already a name of the model {owner}", field=field)
 
 
 def _check_texts(asked: DownloadRequest) -> None:

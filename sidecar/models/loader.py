@@ -204,7 +204,7 @@ class ModelLoader:
             await self.take_over(model, known, reason, change)
 
     async def _describe_runtime(self, key: str) -> Runtime | None:
-        """Return what the handler of *key* says of itself; None from one that is not ours."""
+        """Return what the handler of *key* says of itself; None from a custom handler."""
         try:
             model = await self._client.describe(key, customized=True)
             said = model.customized_metadata if model else None
@@ -219,7 +219,7 @@ class ModelLoader:
 async def register(client: TorchServeClient, model: Model, archive: str) -> None:
     """Register *archive* as *model*, without workers.  Raises EngineRefused or EngineGone.
 
-    TorchServe makes batches only for handlers that are not ours: then the first request waits for
+    TorchServe makes batches only for custom handlers: then the first request waits for
     others, for as long as it takes the sidecar to send a batch, and no longer than it was told.
     """
     if not model.spec.is_own:

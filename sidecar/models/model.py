@@ -125,8 +125,8 @@ class Model:
     def change_spec(self, spec: ModelSpec) -> None:
         """Note that its entry says *spec*.
 
-        It is *plain* if an input for it needs nothing but a place in its queue, *forwards* if
-        that is true of a whole request, for its handler is not ours.
+        It is *plain* if an input for it needs nothing but a place in its queue; it *forwards* if
+        that is true of a whole request, because it has a custom handler.
         """
         self.spec = spec
         special = spec.speaks_or_listens or spec.limits is not None
@@ -204,8 +204,8 @@ class Model:
     def worker_memory_mb(self, worker: WorkerState) -> float | None:
         """Return what *worker* holds, in 2^20 bytes; None while nobody has measured it.
 
-        It says so itself; that of a handler which is not ours is seen from outside, if it runs on
-        this machine, or told by TorchServe.
+        It says so itself; that of a custom handler is seen from outside, if it runs on this
+        machine, or told by TorchServe.
         """
         told = self.dispatcher.worker_memory.get(worker.pid)
         seen = self.seen_rss_bytes.get(worker.pid, worker.memory_usage)

@@ -71,7 +71,8 @@ class ModelVersions:
             raise VersionNotFound(model.key, version)
         if version == model.version:
             raise InvalidVersion(
-                f"{version} is the default; make another one that first", field="version"
+                f"{version} is the default; make another version the default first",
+                field="version",
             )
         await self._unregister(model, version)
 

@@ -9,9 +9,9 @@ documents              GET /openapi.json, /docs and /metrics
 predict                POST /predict
 plain_predictions      POST /predict with one input: the fast path
 speech_predictions     POST /predict with speech models
-own_predictions        POST /predict with handlers that are not ours
+own_predictions        POST /predict with custom handlers
 predictions            POST /predictions and /explanations, GET /ping: TorchServe's inference API
-forwarded_predictions  POST /predictions/{name} with a handler that is not ours: the fast path
+forwarded_predictions  POST /predictions/{name} with a custom handler: the fast path
 torchserve_management  /models on a port of its own: TorchServe's management API
 kserve                 POST /v1/models/{name}:predict and :explain, of KServe
 sagemaker              POST /invocations and /models/{name}/invoke, of SageMaker
@@ -30,7 +30,7 @@ open_inference         /v2/…, the Open Inference Protocol
 
 What several of them share:
 
-handler_requests       whole requests to handlers that are not ours
+handler_requests       whole requests to custom handlers
 inputs                 tells one input from a batch, on the bytes
 input_audio            requests with an audio file: forms, or audio inside JSON
 listening              a recording at work: who listens to it, and what is heard

@@ -1,4 +1,4 @@
-"""POST /predictions/{name} of a model whose handler is not ours: the fast path (`web.fast_path`).
+"""POST /predictions/{name} of a model with a custom handler: the fast path (`web.fast_path`).
 
 The request goes to TorchServe as it came, and the answer to the client as the handler made it, as
 in `handler_requests`, which has the ordinary path.

@@ -1,4 +1,4 @@
-"""A request to a model whose handler is not ours: in as it came, out as the handler made it.
+"""A request to a model with a custom handler: in as it came, out as the handler made it.
 
 TorchServe itself takes bodies apart, so multipart forms, text and pictures reach the handler as
 they always did.  What stays here: who asks, how large, how urgent, and when.

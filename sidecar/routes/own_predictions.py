@@ -1,4 +1,4 @@
-"""POST /predict for a model whose handler is not ours: each input is a request of its own."""
+"""POST /predict for a model with a custom handler: each input is a request of its own."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""POST /predict with one input for a model that is loaded: the short way (`web.fast_path`)."""
+"""POST /predict with one input for a model that is loaded: the fast path (`web.fast_path`)."""
 
 import functools
 
@@ -32,11 +32,11 @@ class PlainPredictions:
         self._models = models
 
     def prepare(self, _: RawRequestMessage, body: bytes) -> "PlainPrediction | None":
-        """Return what is to be run; None where the ordinary way has to look at *body*.
+        """Return what is to be run; None where the ordinary path has to look at *body*.
 
         That is so for invalid requests, for batches, for a token in the body, for a version, and
-        for a model that sleeps, has limits or kept results, speaks, listens, or has a handler of
-        its own.
+        for a model that sleeps, has limits or kept results, speaks, listens, or has a custom
+        handler.
         """
         if len(body) > self._max_bytes:
             return None

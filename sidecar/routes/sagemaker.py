@@ -34,7 +34,7 @@ async def invoke_model(request: web.Request) -> web.StreamResponse:
 
 
 def _only_model(request: web.Request) -> str:
-    """Return the only model with a handler of its own, or else the only model.
+    """Return the only model with a custom handler, or else the only model.
 
     Raises InvalidFields.
     """

@@ -90,7 +90,9 @@ async def _whole(
 ) -> tuple[web.StreamResponse, Synthesis | None]:
     if wanted.raw and asked.timestamps:
         field = "timestamps" if asked.format is None else "format"
-        raise InvalidInput("an audio file cannot hold it; accept application/json", field=field)
+        raise InvalidInput(
+            "an audio file cannot contain it; send Accept: application/json", field=field
+        )
     file, origin = await _file(request, asked, order, wanted.format)
     taken = time.monotonic() - order.scheduling.arrived
     speaking = file.speaking_seconds if origin == "computed" else None

@@ -13,7 +13,7 @@ from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.torchserve.client import ForwardedRequest
 
 Body = bytes | memoryview  # one input, as the job carries it
-Payload = Body | ForwardedRequest  # or a whole request, for a handler that is not ours
+Payload = Body | ForwardedRequest  # or a whole request, for a custom handler
 NUMBER_BYTES = 20  # of a number in JSON, about
 
 
@@ -31,7 +31,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarded(Reply, frozen=True, gc=False):
-    """The response of a handler that is not ours; *pieces* are those of a streamed body."""
+    """The response of a custom handler; *pieces* are those of a streamed body."""
 
     status: int = 200
     reason: str = ""

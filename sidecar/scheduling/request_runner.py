@@ -1,4 +1,4 @@
-"""One request to a handler that is not ours: TorchServe makes the batches.
+"""One request to a custom handler: TorchServe makes the batches.
 
 As many requests are in flight as all workers can hold, and a batch more just before one is free.
 All others wait in the queue here, in order of their rank.  `bursts` says when they are sent.  Like

@@ -109,7 +109,7 @@ class TracedWritingJobRunner(TracedJobRunner, WritingJobRunner):
 
 
 class TracedRequestRunner(RequestRunner):
-    """Forwards requests to a handler that is not ours."""
+    """Forwards requests to a custom handler."""
 
     def __init__(self, tracing: Tracing, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -332,7 +332,7 @@ class ModelSpec(_Entry, frozen=True):
 
     @property
     def is_own(self) -> bool:
-        """Whether its archive holds a handler that is not ours."""
+        """Whether its archive holds a custom handler."""
         return self.handler == "own"
 
     @property

@@ -32,7 +32,7 @@ SCALE_SECONDS = 20.0  # workers that go are waited for
 UNPACK_SECONDS = 300.0  # a registration unpacks the archive
 # Connections to each API, so that no crowd can use up our descriptors; who finds none free waits,
 # within its time limit.  Pings have their own: whatever else is asked, TorchServe's life is seen.
-MAX_FORWARDED = 1024  # requests to handlers that are not ours
+MAX_FORWARDED = 1024  # requests to custom handlers
 MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2

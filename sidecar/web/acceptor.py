@@ -191,4 +191,5 @@ def _refuse(accepted: socket.socket) -> None:
 
 
 def _refusal() -> bytes:
-    return bare_answer(TooManyConnections("no more can be open at once", field="connections"))
+    rule = "the maximum number of open connections is reached"
+    return bare_answer(TooManyConnections(rule, field="connections"))

@@ -63,7 +63,7 @@ class AdmittingModels(Protocol):
     """All models, as far as admission knows them."""
 
     def require(self, name: str, *, called: str | None = None) -> AdmittingModel:
-        """Return the model *name*, which the client *called* so.  Raises ModelNotFound."""
+        """Return the model *name*.  Raises ModelNotFound, for what the client *called* it."""
 
 
 class AdmissionRules(NamedTuple):

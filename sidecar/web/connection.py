@@ -1,7 +1,7 @@
 """One client's connection, with limits for all that a client can do slowly or wrongly.
 
 aiohttp parses the requests and runs them.  What is added here: time limits for each phase, errors
-of the parser in the usual format, clients that close their sending side, leaving, and the short way
+of the parser in the usual format, clients that close their sending side, leaving, and the fast path
 of plain requests (`fast_path`).  Connections keep no timers: `Connections` looks at all of them
 once in a while, and time is counted in looks.  So no client is blamed for a delay of the server
 itself.
@@ -129,7 +129,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*."""
-        if not self._started:  # a first request that is plain could not go the short way
+        if not self._started:  # a first request that is plain could not take the fast path
             self._early += data
             return
         if self._deaf:

@@ -1,11 +1,12 @@
-"""The short way of a plain request: without a task, and without aiohttp's request and response.
+"""The fast path of a plain request: without a task, and without aiohttp's request and response.
 
 Most requests of a route are alike: one piece, nothing unusual in the head, a credential that has
 been checked before.  `FastPath.take` is shown each request that has come in one piece.  Where all
 that middleware and admission would check is plainly in order, it returns a `FastCall`: the entry
 that goes to the queue, and which answers the client itself.  Of anything else it returns None, and
-has changed nothing: the request then goes the ordinary way, which alone knows what to refuse, and
-why.  So a check here may be stricter than the one it stands for, and never laxer.
+has changed nothing: the request then takes the ordinary path (aiohttp, middleware, admission).  A
+request that fails a check before it is queued is thus always refused on the ordinary path, and a
+check here may be stricter than the one it stands for, never laxer.
 """
 
 import asyncio
@@ -122,7 +123,7 @@ class Prepared(Protocol):
         """
 
 
-# Of the head and the body of a request.  None: it goes the ordinary way.
+# Of the head and the body of a request.  None: it takes the ordinary path.
 Prepare = Callable[[RawRequestMessage, bytes], Prepared | None]
 
 
@@ -340,12 +341,12 @@ class FastPath:
     fast_routes: Mapping[str, Prepare]
 
     def __post_init__(self) -> None:
-        """Take nothing if clients or the machine have limits: the ordinary way checks those."""
+        """Take nothing if clients or the machine have limits: the ordinary path checks those."""
         if self.limits.clients_limited or self.limits.throttled:
             self.fast_routes = {}
 
     def find(self, path: str) -> Prepare | None:
-        """Return what prepares the requests of *path*; None if they go the ordinary way."""
+        """Return what prepares the requests of *path*; None if they take the ordinary path."""
         routes = self.fast_routes
         return routes.get(path) or routes.get(path[: path.rfind("/") + 1])
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import numpy as np
@@ -11,6 +11,7 @@ import openai as openai_package
 import pytest
 from openai import AsyncOpenAI
 
+from sidecar.schemas.openai.speech import SpeechFormat
 from tests.integration.server import Server
 from tests.integration.speech_client import decoded
 from tests.integration.word_errors import word_error_rate
@@ -18,7 +19,7 @@ from tests.integration.word_errors import word_error_rate
 pytestmark = pytest.mark.integration
 
 SENTENCE = "The weather is fine today, and the children are playing in the garden behind the house."
-FORMATS = ["mp3", "opus", "aac", "flac", "wav", "pcm"]
+FORMATS = get_args(SpeechFormat)
 
 
 @pytest.fixture

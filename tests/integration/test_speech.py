@@ -6,12 +6,13 @@ import io
 import itertools
 import json
 import time
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import numpy as np
 import pytest
 
+from sidecar.schemas.synthesis import OutputFormat
 from tests.integration.speech_client import Audio, decoded, loudness, pitch, speak, transcribe
 from tests.integration.word_errors import word_error_rate
 from tests.needs import need_recording
@@ -25,7 +26,7 @@ TEXT = (
     "Dr. Smith paid $19.99 for three tickets. He left at 7:30 p.m. on Monday! Nobody knew why, "
     "but everybody talked about it for weeks. Would you have stayed?"
 )
-FORMATS = ["wav", "mp3", "flac", "ogg", "opus", "aac", "pcm"]
+FORMATS = get_args(OutputFormat)
 
 
 async def heard(http: aiohttp.ClientSession, audio: Audio) -> str:

@@ -271,7 +271,7 @@ MISTAKES = [
     ),
     Mistake("a shape that the model does not take", LOAD, _no_load(_nothing, input={"shape": [5]})),
     Mistake("a setting is mistyped", SETTINGS, _settings_file("prot = 8001\n")),
-    Mistake("a port that is none", SETTINGS, _setting(PORT="80000")),
+    Mistake("a port above 65535", SETTINGS, _setting(PORT="80000")),
     Mistake("a value that is not allowed", SETTINGS, _setting(LOG_LEVEL="warn")),
     Mistake("an origin without a scheme", SETTINGS, _setting(ALLOWED_ORIGINS="app.example")),
     Mistake("a host with a scheme", SETTINGS, _setting(ALLOWED_HOSTS="https://api.example")),

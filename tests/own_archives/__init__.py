@@ -1,4 +1,4 @@
-"""Archives with handlers of their own: under plain TorchServe, and under the sidecar.
+"""Archives with custom handlers: under plain TorchServe, and under the sidecar.
 
 handlers   one file each, of the kinds that people have
 archives   how torch-model-archiver packs them, and what each is asked

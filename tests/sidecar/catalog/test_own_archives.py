@@ -1,4 +1,4 @@
-"""What archives with handlers of their own say of themselves, and which of them are offered."""
+"""What archives with custom handlers say of themselves, and which of them are offered."""
 
 import io
 import json

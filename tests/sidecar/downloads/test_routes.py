@@ -204,10 +204,10 @@ async def test_a_present_model_is_not_downloaded_under_another_name(
     await download_until(client, accepted["download_id"], ended)
     again = ASKED | {"name": "second"}
     refusal = await ask(client, "POST", "/models/download", 422, json=again)
-    assert refusal["detail"] == f"model_id: {TINY} is here already, as tiny"
+    assert refusal["detail"] == f"model_id: {TINY} is already a name of the model tiny"
     alias = {"source": "local", "model_id": "x", "name": "third", "config": {"aliases": ["echo"]}}
     refusal = await ask(client, "POST", "/models/download", 422, json=alias)
-    assert refusal["detail"] == "config: echo is here already, as echo"
+    assert refusal["detail"] == "config: echo is already a name of the model echo"
 
 
 async def test_a_cancelled_download_goes_on_when_it_is_asked_for_again(

@@ -1,4 +1,4 @@
-"""A model whose handler is not ours lives as every other does: in front of the fake TorchServe."""
+"""A model with a custom handler lives as every other does: in front of the fake TorchServe."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The short way to handlers that are not ours: what takes it, and that clients see no change."""
+"""The fast path to custom handlers: what takes it, and that clients see no change."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ Responder = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 
 @pytest.fixture
 async def own(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path) -> Client:
-    """A sidecar with the model `Mine`, whose handler is not ours."""
+    """A sidecar with the model `Mine`, which has a custom handler."""
     store = tmp_path / "store"
     store.mkdir()
     (store / "Mine.mar").touch()

@@ -1,4 +1,4 @@
-"""Models whose handlers are not ours: requests reach them as they came, and so do answers."""
+"""Models with custom handlers: requests reach them as they came, and so do answers."""
 
 import asyncio
 import base64

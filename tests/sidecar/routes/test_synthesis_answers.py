@@ -436,4 +436,4 @@ def event_schemas(path: str) -> dict[str, jsonschema.Draft202012Validator]:
 async def test_an_audio_file_has_no_place_for_times(voice: Client, field: str, value: str) -> None:
     response = await voice.post("/synthesize", json={"text": TEXT, field: value}, headers=AUDIO)
     assert response.status == 400
-    assert (await response.json())["detail"].startswith(f"{field}: an audio file cannot hold it")
+    assert (await response.json())["detail"].startswith(f"{field}: an audio file cannot contain it")

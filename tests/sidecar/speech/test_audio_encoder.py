@@ -16,7 +16,7 @@ from tests.sidecar.speech.audio_files import likeness, pcm_of, speech_like
 
 NAMES: tuple[OutputFormat, ...] = get_args(OutputFormat)
 FILES: tuple[OutputFormat, ...] = tuple(name for name in NAMES if name != "pcm")
-LOSSLESS = ("wav", "flac", "pcm")
+LOSSLESS = tuple(name for name in NAMES if not FORMATS[name].bit_rates)
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
 # ADTS cannot say how much of its first and last frames is padding.

@@ -1,4 +1,4 @@
-"""The short way of plain requests: what goes it, and that clients see no difference."""
+"""The fast path of plain requests: what takes it, and that clients see no difference."""
 
 import asyncio
 import json

@@ -40,7 +40,7 @@ async def test_a_client_over_its_rate_gets_429_with_retry_after(
     assert refused.headers["RateLimit"].startswith('"client";r=0;t=')
     answer = await refused.json()
     assert answer["error"] == "Too many requests"
-    assert answer["detail"] == "rate of the client: 2 requests in 100 s"
+    assert answer["detail"] == "at most 2 requests per client in 100 s"
     assert answer["status_code"] == 429
 
 
@@ -163,7 +163,7 @@ async def test_a_model_has_limits_for_all_clients_together(start: StartSidecar) 
     assert await statuses(client, 2, headers=bearer("anna")) == [200, 200]
     refused = await client.post("/predict", json=BODY, headers=bearer("bert"))
     assert refused.status == 429
-    assert (await refused.json())["detail"] == "rate of the model: 2 requests in 100 s"
+    assert (await refused.json())["detail"] == "at most 2 requests per model in 100 s"
 
 
 async def test_an_overloaded_machine_refuses_requests(start: StartSidecar) -> None:

@@ -66,7 +66,7 @@ def catalog_target(
             field="model_id",
         )
     if task is not None and folded(task) != spec.task:
-        raise InvalidFields(f"{key} does {spec.task}", field="task")
+        raise InvalidFields(f"{key} has the task {spec.task}", field="task")
     return DownloadTarget(
         key=key,
         source=source,
@@ -112,7 +112,7 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Do
     key = folded(asked.name)
     if not KEY.fullmatch(key):
         raise InvalidFields(
-            "letters, digits, - and _, beginning with a letter or a digit", field="name"
+            "must be letters, digits, - and _, and begin with a letter or a digit", field="name"
         )
     if (reason := unfit_key(key)) is not None:
         raise InvalidFields(reason, field="name")
@@ -125,7 +125,7 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Do
     if asked.source == "url":
         _check_address(asked.model_id, hosts)
     if asked.source == "huggingface" and not REPOSITORY.fullmatch(asked.model_id):
-        raise InvalidFields("a hub's models are called owner/name", field="model_id")
+        raise InvalidFields("must be the id of a model on the hub: owner/name", field="model_id")
     assert asked.source in ("huggingface", "url", "local")
     with_vocoder = asked.include_vocoder or asked.vocoder_model
     return DownloadTarget(
@@ -168,7 +168,9 @@ def _check_texts(asked: DownloadRequest) -> None:
         if not (getattr(asked, field) or "").isprintable():
             raise InvalidFields("must have no control characters", field=field)
     if asked.vocoder_model is not None and not REPOSITORY.fullmatch(asked.vocoder_model):
-        raise InvalidFields("a hub's models are called owner/name", field="vocoder_model")
+        raise InvalidFields(
+            "must be the id of a model on the hub: owner/name", field="vocoder_model"
+        )
     if asked.revision is not None and not REVISION.fullmatch(asked.revision):
         raise InvalidFields("must be a branch, a tag or a commit", field="revision")
 

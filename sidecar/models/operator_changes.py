@@ -72,16 +72,18 @@ class OperatorChanges:
         limits = model.spec.inference.workers
         if not limits.min <= workers <= limits.max:
             bounds = f"{limits.min} to {limits.max}"
-            raise InvalidFields(f"{model.key} has {bounds}, see models.json", field="workers")
+            raise InvalidFields(f"must be from {bounds}, as models.json says", field="workers")
         await self.load(model, reason)
         if workers > len(model.workers) and not self._room.has_room(model, workers):
-            raise NoRoom(f"the budget has no room for {workers} of {model.key}", field="workers")
+            raise NoRoom(
+                f"the budget has no room for {workers} workers of {model.key}", field="workers"
+            )
         if workers != len(model.workers):
             self._operations.scale(model, workers, reason)
             await self._settle(model)
             if model.target_workers != workers:
                 raise ModelNotReady(
-                    f"{workers} did not start; server.log says why", field="workers"
+                    f"{workers} workers did not start; server.log says why", field="workers"
                 )
 
     async def grow(self, model: Model, reason: str) -> None:
@@ -128,7 +130,9 @@ class OperatorChanges:
         try:
             await change
         except (EngineGone, EngineRefused) as exc:
-            raise EngineUnavailable("TorchServe did not do it; server.log says why") from exc
+            raise EngineUnavailable(
+                "TorchServe did not make the change; server.log says why"
+            ) from exc
         await self._reconciler.refresh(model)
 
     def _check(self, model: Model) -> None:

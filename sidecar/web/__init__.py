@@ -7,7 +7,7 @@ request_head  what may be taken from a request's head
 body_reader   a request's body, received and inflated within its limits and those of all bodies
 json_budget   how much structure one JSON body may have
 answer_head   the head of an answer that is written at once
-fast_path     the fast path of plain requests, without aiohttp's request and response
+fast_path     the fast path: plain requests, without aiohttp's request and response
 turns         how many requests begin in one turn of the event loop, and whose
 
 middleware    what happens to every request: its id, its log line, errors as answers

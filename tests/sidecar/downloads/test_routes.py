@@ -318,7 +318,7 @@ async def test_an_impossible_hub_id_is_refused_without_asking(
     refusal = await ask(
         client, "POST", "/models/download", 422, json=ASKED | {"model_id": model_id}
     )
-    assert refusal["detail"] == "model_id: a hub's models are called owner/name"
+    assert refusal["detail"] == "model_id: must be the id of a model on the hub: owner/name"
     assert hub.asked == []
 
 

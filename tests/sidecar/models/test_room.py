@@ -72,7 +72,7 @@ async def test_workers_are_not_added_beyond_the_budget(
     client = await start(catalog=CATALOG | {"echo": growing}, memory_budget_mb=250)
     assert len((await change(client, "/models/echo/scale", workers=2))["workers"]) == 2
     refusal = await change(client, "/models/echo/scale", 503, workers=3)
-    assert refusal["detail"] == "workers: the budget has no room for 3 of echo"
+    assert refusal["detail"] == "workers: the budget has no room for 3 workers of echo"
     assert ("echo", 3) not in torchserve.scalings
 
 

@@ -190,7 +190,7 @@ async def test_workers_that_die_as_they_load_are_not_asked_for_any_longer(
     client = await start(catalog=CATALOG | {"echo": ECHO | {"inference": {"workers": {"max": 2}}}})
     torchserve.ready_at_most = 1
     refused = await change(client, "/models/echo/scale", 503, workers=2)
-    assert refused["detail"] == "workers: 2 did not start; server.log says why"
+    assert refused["detail"] == "workers: 2 workers did not start; server.log says why"
     assert torchserve.scalings[-2:] == [("echo", 2), ("echo", 1)]
     shown = await (await client.get("/models/echo")).json()
     assert (shown["state"], len(shown["workers"])) == ("ready", 1)

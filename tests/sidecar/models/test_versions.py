@@ -87,7 +87,7 @@ async def test_a_change_refused_by_torchserve_changes_nothing(
     await change(both, "/models/echo/load", version="2.0")
     torchserve.refuses_defaults = True
     refusal = await set_default(both, "2.0", 503)
-    assert refusal["detail"] == "TorchServe did not do it; server.log says why"
+    assert refusal["detail"] == "TorchServe did not make the change; server.log says why"
     assert model_of(both).state.shown == "ready"
     assert await ask(both) == 200
 

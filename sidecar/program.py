@@ -59,6 +59,7 @@ from sidecar.torchserve.engine_watch import EngineWatch
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog
+from sidecar.web.accounting import RequestAccounting
 from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.body_reader import BodyBudget
 from sidecar.web.fast_path import FastPath, Prepare
@@ -112,6 +113,7 @@ class Program:
         self.gpus = Gpus()
         self.turns = Turns()
         self.access_log = AccessLog(logging.getLogger(REQUESTS))
+        self.accounting = RequestAccounting(self.metrics, self.access_log)
 
     def provide(self, group: type[Group]) -> Group:
         """Return a *group*, a dataclass whose fields are named after the parts that they hold."""

@@ -33,6 +33,7 @@ from sidecar.schemas.priority import Priority
 from sidecar.torchserve.client import ForwardedRequest
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, CALL, Admission
+from sidecar.web.answer_head import fixed_headers
 from sidecar.web.middleware import begin_stream
 
 PRIORITY = istr("X-Priority")
@@ -58,14 +59,13 @@ NOT_FORWARDED = frozenset(
 )
 NOT_PASSED_ON = frozenset(
     {
+        *(name.lower() for name in fixed_headers("")),
         "connection",
         "keep-alive",
         "transfer-encoding",
         "content-length",
         "content-encoding",  # undone as the answer was read
         "date",
-        "server",
-        "x-request-id",
     }
 )
 _SENDABLE = re.compile(r"[\t\x20-\x7e]*")

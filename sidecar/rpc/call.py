@@ -20,12 +20,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from sidecar.errors import InvalidBody, SidecarError, exhaustion
 from sidecar.rpc.calls import CallsInProgress
 from sidecar.rpc.receipts import Receipts
-from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
-from sidecar.telemetry.log_queue import AccessLog
-from sidecar.telemetry.prometheus import Metrics
+from sidecar.telemetry.log_lines import CLIENT_LEFT
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.telemetry.statistics import InferenceCall
 from sidecar.web import request_head
+from sidecar.web.accounting import RequestAccounting
 from sidecar.web.admission import Admission, AdmissionControl
 from sidecar.web.error_forms import Fault
 from sidecar.web.route import Route
@@ -98,8 +97,7 @@ class CallParts:
     """What every call works with."""
 
     admission: AdmissionControl
-    metrics: Metrics
-    access_log: AccessLog
+    accounting: RequestAccounting
     calls: CallsInProgress
     request_tracing: "RequestTracing | None"
 
@@ -153,8 +151,7 @@ class CallHandlers:
                 return answer
         except SidecarError as exc:
             status = exc.status
-            if status in (401, 403, 429, 503):
-                parts.metrics.count_rejection(type(exc).__name__)
+            parts.accounting.count_refusal(exc)
             await _refuse(context, exc)
         except Exception as exc:
             refusal = exhaustion(exc)
@@ -165,22 +162,15 @@ class CallHandlers:
             log.exception("unhandled error: %s", method.route.path)
             await context.abort(Code.INTERNAL, INTERNAL)
         finally:
-            parts.metrics.count_answer(method.route.path, status)
-            if parts.access_log.enabled:
-                seconds = round(time.perf_counter() - began, 6)
-                subject = None if admission.identity is None else admission.identity.subject
-                parts.access_log.add(
-                    AccessLine(
-                        "GRPC",
-                        method.route.path,
-                        status,
-                        seconds,
-                        subject,
-                        len(answer),
-                        time.time(),
-                        request_id,
-                    )
-                )
+            parts.accounting.record(
+                "GRPC",
+                method.route.path,
+                status,
+                time.perf_counter() - began,
+                admission.identity,
+                len(answer),
+                request_id,
+            )
             REQUEST_ID.reset(mark)
 
     async def _measured(

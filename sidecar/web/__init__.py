@@ -6,11 +6,12 @@ connection    one of them: its time limits, and the answers to what is not a val
 request_head  what may be taken from a request's head
 body_reader   a request's body, received and inflated within its limits and those of all bodies
 json_budget   how much structure one JSON body may have
-answer_head   the head of an answer that is written at once
+answer_head   the headers of every answer, and heads that are written at once
 fast_path     the fast path: plain requests, without aiohttp's request and response
 turns         how many requests begin in one turn of the event loop, and whose
 
-middleware    what happens to every request: its id, its log line, errors as answers
+middleware    what happens to every request: its id, its measurement, errors as answers
+accounting    what is counted and logged of each request, whichever way it came
 error_forms   how an error is written, by the clients that read it
 admission     the door of every route: who asks, within which limits, and whether there is room
 traced        requests and their admission as spans, for who exports them

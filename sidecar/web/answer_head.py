@@ -1,13 +1,33 @@
-"""The head of an answer that is written at once, without aiohttp's response."""
+"""The headers that every answer has, and whole heads for answers without aiohttp's response."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
+from aiohttp import hdrs
 from aiohttp.helpers import rfc822_formatted_time
 
-SERVER_NAME = "sidecar"  # aiohttp's own header would disclose versions
+from sidecar.web.request_head import REQUEST_ID
+
+
+def fixed_headers(request_id: str) -> dict[str, str]:
+    """Return the headers that every answer has, whichever way it goes, in their order.
+
+    aiohttp's own Server header would disclose versions.
+    """
+    return {hdrs.SERVER: "sidecar", REQUEST_ID: request_id}
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+
+
 CLOSE = "Connection: close\r\n"
-_STATUS_LINES = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n" for each in HTTPStatus}
+# The lines of `fixed_headers`, written once: only the id differs from answer to answer.
+_BEFORE_ID, _AFTER_ID = _lines(fixed_headers("\0").items()).split("\0")
+_JSON_LINES = {
+    each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\nContent-Type: application/json\r\n"
+    for each in HTTPStatus
+}
 
 
 def json_head(
@@ -22,15 +42,10 @@ def json_head(
 
     *close*: no other answer follows on the connection.
     """
-    more = ""
+    first = _JSON_LINES[status]
     if headers:
-        more = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return (
-        f"{_STATUS_LINES[status]}Content-Type: application/json\r\n{more}"
-        f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n"
-        f"Content-Length: {length}\r\nDate: {rfc822_formatted_time()}\r\n"
-        f"{CLOSE if close else ''}\r\n"
-    ).encode()
+        first += _lines(headers.items())
+    return _head(first, f"Content-Length: {length}\r\n", request_id, close)
 
 
 def whole_head(
@@ -47,10 +62,12 @@ def whole_head(
     *framing* is the header that tells where the body ends, with its line break; nothing, where
     there is no body.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return _head(f"HTTP/1.1 {status} {reason}\r\n{_lines(headers)}", framing, request_id, close)
+
+
+def _head(first: str, framing: str, request_id: str, close: bool) -> bytes:
+    """Return a whole head.  *first* is its status line and the headers of this answer alone."""
     return (
-        f"HTTP/1.1 {status} {reason}\r\n{lines}"
-        f"Server: {SERVER_NAME}\r\nX-Request-ID: {request_id}\r\n"
-        f"{framing}Date: {rfc822_formatted_time()}\r\n"
+        f"{first}{_BEFORE_ID}{request_id}{_AFTER_ID}{framing}Date: {rfc822_formatted_time()}\r\n"
         f"{CLOSE if close else ''}\r\n"
     ).encode()

@@ -23,15 +23,13 @@ from sidecar.access.authenticator import Authenticator
 from sidecar.access.identity import Identity
 from sidecar.access.limits import Limits
 from sidecar.access.origins import OriginGuard
-from sidecar.errors import REFUSED, ForbiddenOrigin, InternalError, RequestTimedOut, SidecarError
+from sidecar.errors import ForbiddenOrigin, InternalError, RequestTimedOut, SidecarError
 from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Entry, Payload, Pieces, Reply
 from sidecar.settings import Settings
-from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
-from sidecar.telemetry.log_queue import AccessLog
-from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Statistics
 from sidecar.web import request_head
+from sidecar.web.accounting import RequestAccounting
 from sidecar.web.admission import API_KEY
 from sidecar.web.answer_head import json_head
 from sidecar.web.body_reader import UNCOUNTED_BYTES
@@ -253,8 +251,7 @@ class FastCall(Entry):
         """Send an error, unless nobody waits for an answer any more."""
         if self.abandoned:
             return
-        if error.status in REFUSED:
-            self._path.metrics.count_rejection(type(error).__name__)
+        self._path.accounting.count_refusal(error)
         form = self._prepared.error_form
         body, status = form.encode(Fault.of(error)), form.status(error.status)
         self._end(status, len(body))
@@ -290,31 +287,21 @@ class FastCall(Entry):
     def leave(self) -> None:
         """Stop waiting: the client has left."""
         if not self._done:
-            self._end(CLIENT_LEFT, None)
+            self._end(None, None)
             if self._stream is not None:
                 self._stream.cancel()
 
-    def _end(self, status: int, size: int | None) -> None:
-        """Count and log the request, which nobody waits for any more."""
-        path, route, success = self._path, self._prepared.route, status < 400
+    def _end(self, status: int | None, size: int | None) -> None:
+        """Record the request, which nobody waits for any more; both None: the client left."""
+        path, route, success = self._path, self._prepared.route, status is not None and status < 400
         self._done = True
         self._timer.cancel()
         if self.queued:
             self._prepared.dispatcher.discard((self,))
         taken = path.statistics.end(self._arrived, inputs=1, success=success)
         if success:
-            path.metrics.observe_latency(route, taken)
-        if status == CLIENT_LEFT:
-            path.metrics.count_abandoned(route)
-        else:
-            path.metrics.count_answer(route, status)
-        if path.access_log.enabled:
-            subject = None if self._identity is None else self._identity.subject
-            seconds = round(taken, 6)
-            line = AccessLine(
-                "POST", route, status, seconds, subject, size, time.time(), self.request_id
-            )
-            path.access_log.add(line)
+            path.accounting.metrics.observe_latency(route, taken)
+        path.accounting.record("POST", route, status, taken, self._identity, size, self.request_id)
 
     def _time_out(self) -> None:
         waited = time.monotonic() - self._arrived
@@ -336,8 +323,7 @@ class FastPath:
     turns: Turns
     draining: asyncio.Event
     statistics: Statistics
-    metrics: Metrics
-    access_log: AccessLog
+    accounting: RequestAccounting
     fast_routes: Mapping[str, Prepare]
 
     def __post_init__(self) -> None:

@@ -14,15 +14,13 @@ from typing import Any, Protocol
 from aiohttp import hdrs, web
 
 from sidecar.access.origins import OriginGuard
-from sidecar.errors import REFUSED, Draining, SidecarError, exhaustion
+from sidecar.errors import Draining, SidecarError, exhaustion
 from sidecar.settings import Settings
-from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine
-from sidecar.telemetry.log_queue import AccessLog
-from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
+from sidecar.web.accounting import RequestAccounting
 from sidecar.web.admission import ADMISSION, CALL, AdmissionControl
-from sidecar.web.answer_head import SERVER_NAME, json_head
+from sidecar.web.answer_head import fixed_headers, json_head
 from sidecar.web.error_forms import FORM, OWN, Fault, form_of
 from sidecar.web.fast_path import FastPath
 from sidecar.web.route import Handler, Route
@@ -56,8 +54,7 @@ class ServerContext:
 
     settings: Settings
     guard: OriginGuard
-    metrics: Metrics
-    access_log: AccessLog
+    accounting: RequestAccounting
     fast_path: FastPath | None  # None: this port has none of its routes
     draining: asyncio.Event
     listeners: list[OpenConnections]
@@ -77,11 +74,9 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _guarded(request, handler)
         if not response.prepared:
             stamp(request, response)
-        request.app[SERVER].metrics.count_answer(route_of(request), response.status)
         return response
     finally:
-        if request.app[SERVER].access_log.enabled:
-            _log(request, response, began)
+        _record(request, response, began)
         REQUEST_ID.reset(mark)
 
 
@@ -102,28 +97,16 @@ def guarded(control: AdmissionControl, route: Route) -> Handler:
     return admit
 
 
-def _log(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
-    """Write the access line.  Without a response, the client left before there was one."""
-    status, size = CLIENT_LEFT, None
+def _record(request: web.Request, response: web.StreamResponse | None, began: float) -> None:
+    """Count and log the request.  Without a response, the client left before there was one."""
+    accounting, route = request.app[SERVER].accounting, route_of(request)
+    status, size, seconds = None, None, time.perf_counter() - began
+    admission = request.get(ADMISSION)
+    identity = None if admission is None else admission.identity
     if response is not None:
         status = response.status
         size = response.body_length if response.prepared else response.content_length
-    seconds = round(time.perf_counter() - began, 6)
-    admission = request.get(ADMISSION)
-    identity = None if admission is None else admission.identity
-    subject = None if identity is None else identity.subject
-    request.app[SERVER].access_log.add(
-        AccessLine(
-            request.method,
-            route_of(request),
-            status,
-            seconds,
-            subject,
-            size,
-            time.time(),
-            REQUEST_ID.get(),
-        )
-    )
+    accounting.record(request.method, route, status, seconds, identity, size, REQUEST_ID.get())
 
 
 def route_of(request: web.Request) -> str:
@@ -143,17 +126,12 @@ def refuse_unrouted(
     server: ServerContext, request: web.BaseRequest, exc: SidecarError
 ) -> web.Response:
     """Return the answer to a request that reached no route, stamped, counted and logged."""
-    response = error_response(request, Fault.of(exc), exc.headers)
-    response.headers[request_head.REQUEST_ID] = request_id = _request_id(request)
-    response.headers[hdrs.SERVER] = SERVER_NAME
+    response, request_id = error_response(request, Fault.of(exc), exc.headers), _request_id(request)
+    for name, value in reversed(fixed_headers(request_id).items()):  # the order that clients know
+        response.headers[name] = value
     response.force_close()  # what follows on the connection cannot be trusted
-    server.metrics.count_answer(NO_ROUTE, exc.status)
-    if server.access_log.enabled:
-        size = response.content_length
-        line = AccessLine(
-            request.method, NO_ROUTE, exc.status, 0.0, None, size, time.time(), request_id
-        )
-        server.access_log.add(line)
+    size = response.content_length
+    server.accounting.record(request.method, NO_ROUTE, exc.status, 0.0, None, size, request_id)
     return response
 
 
@@ -173,12 +151,11 @@ def bare_answer(exc: SidecarError) -> bytes:
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """Set the headers that every answer has; `begin_stream` does it for a stream.
+    """Set the headers that every answer has, and those that depend on the request.
 
-    Answers of the short way and of gRPC have their own: `answer_head.json_head`, `rpc.call`.
+    `begin_stream` does it for a stream.
     """
-    response.headers[hdrs.SERVER] = SERVER_NAME
-    response.headers[request_head.REQUEST_ID] = REQUEST_ID.get() or _request_id(request)
+    response.headers.update(fixed_headers(REQUEST_ID.get() or _request_id(request)))
     if (admission := request.get(ADMISSION)) is not None and admission.quota is not None:
         response.headers.update(admission.quota.headers())
     origin = request.headers.get(hdrs.ORIGIN)
@@ -209,7 +186,6 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         raise
     except asyncio.CancelledError:
         if _OUT_OF_TIME not in request:
-            request.app[SERVER].metrics.count_abandoned(route_of(request))
             raise
         request[_SERVING].uncancel()
         return _refusal(request, Draining("the server is shutting down", retry_after=5))
@@ -247,8 +223,7 @@ def fault_of(request: web.Request, exc: SidecarError) -> Fault:
 
 
 def _refusal(request: web.Request, exc: SidecarError) -> web.Response:
-    if exc.status in REFUSED:
-        request.app[SERVER].metrics.count_rejection(type(exc).__name__)
+    request.app[SERVER].accounting.count_refusal(exc)
     return error_response(request, fault_of(request, exc), exc.headers)
 
 

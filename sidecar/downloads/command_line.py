@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from tqdm import tqdm
@@ -41,9 +41,8 @@ from sidecar.downloads.messages import (
 from sidecar.downloads.resolution import resolve_request, source_of
 from sidecar.errors import SidecarError
 from sidecar.schemas.downloads import DownloadRequest
+from sidecar.schemas.model_spec import Source
 from sidecar.settings import MB, Settings, SettingsError, load_settings
-
-SOURCES = ("huggingface", "url", "local", "package")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -100,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     download = commands.add_parser("download", help="download models, and build their archives")
     download.add_argument("models", nargs="+", help="of models.json; or hub ids, with --name")
     download.add_argument("--name", help="the name here of a model that is not in models.json")
-    download.add_argument("--source", choices=SOURCES, default="huggingface")
+    download.add_argument("--source", choices=get_args(Source), default="huggingface")
     download.add_argument("--task", help="its task, where its config leaves a choice")
     download.add_argument("--revision", help="its branch, tag or commit")
     download.add_argument("--sha256", help="of the file at an address")

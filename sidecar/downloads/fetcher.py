@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 from filelock import Timeout
@@ -95,17 +96,21 @@ class Fetcher:
 
     def _work(self) -> Downloaded:
         check_disk(self._place.state_dir, self._place.min_free_mb)
-        if self._target.source == "package":
+        source = self._target.source
+        if source == "package":
             return self._package()
         shutil.rmtree(self._folder / leftovers.WHOLE, ignore_errors=True)
         whole = self._folder / leftovers.WHOLE / self._target.key
         whole.mkdir(parents=True)
-        if self._target.source == "huggingface":
-            self._from_hub(whole)
-        elif self._target.source == "url":
-            self._from_address(whole)
-        else:
-            self._from_folder(whole)
+        match source:
+            case "huggingface":
+                self._from_hub(whole)
+            case "url":
+                self._from_address(whole)
+            case "local":
+                self._from_folder(whole)
+            case _:
+                assert_never(source)
         self._counter.begin("converting", "checking the files")
         soundness.check_settings(whole)
         self._convert(whole)

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from sidecar.catalog.downloaded import Downloaded, DownloadedModels
 from sidecar.catalog.entries import CatalogError
@@ -42,7 +42,7 @@ from sidecar.models.operations import Operations
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import State
 from sidecar.schemas.downloads import DownloadRequest
-from sidecar.schemas.model_spec import ModelSpec
+from sidecar.schemas.model_spec import ModelSpec, Source
 from sidecar.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ class DownloadManager:
     async def _fetch(self, record: DownloadRecord) -> None:
         task = FetchTask(target=record.target, place=self._place)
         began, since_bytes = self._clock(), None
-        silent_seconds = SILENT_SECONDS if record.target.source in ("huggingface", "url") else None
+        silent_seconds = _silent_seconds(record.target.source)
         async with running(task) as process:
             async for report in process.reports(silent_seconds):
                 if isinstance(report, FetchProgress):
@@ -322,3 +322,14 @@ class DownloadManager:
     def _delete(self, key: str) -> None:
         self.downloaded.drop(key)
         archive_path(self._settings.model_store, key).unlink(missing_ok=True)
+
+
+def _silent_seconds(source: Source) -> float | None:
+    """Return for how long a fetch from *source* may bring no bytes; None: without a limit."""
+    match source:
+        case "huggingface" | "url":
+            return SILENT_SECONDS
+        case "package" | "local":
+            return None
+        case _:
+            assert_never(source)

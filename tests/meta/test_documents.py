@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sidecar.models.states import GATES, State
 from sidecar.routes.documents import ASSET_ROUTES
 from sidecar.routes.groups import GROUPS, ROUTES
 from sidecar.schemas.model_spec import (
@@ -170,3 +171,39 @@ def test_every_decision_has_its_line_in_the_architecture() -> None:
     records = sorted(path.name for path in (DOCS / "decisions").iterdir())
     assert [name for _, name in listed] == records
     assert [int(number) for number, _ in listed] == [int(name[:4]) for name in records]
+
+
+def rows_of(document: str, head: str) -> list[list[str]]:
+    """Return the cells of the table below the row *head*, without the marks of code."""
+    _, found, table = read(DOCS / document).partition(f"\n{head}\n")
+    assert found, f"{document} has no table {head}"
+    rows = table.split("\n\n")[0].splitlines()[1:]
+    return [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("document", "head"),
+    [
+        ("api.md", "| State | What it means |"),
+        ("models.md", "| State | Meaning | `/predict` |"),
+    ],
+)
+def test_every_state_that_clients_see_is_told(document: str, head: str) -> None:
+    told = [state for state, *_ in rows_of(document, head)]
+    assert sorted(told) == sorted({state.shown for state in State})
+
+
+def test_every_state_that_metrics_have_is_told() -> None:
+    (told,) = re.findall(
+        r"^\| `state` \| as in [^:]*:(.*)\|$", read(DOCS / "operations.md"), re.MULTILINE
+    )
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted({state.shown for state in State})
+
+
+def test_the_states_of_the_architecture_are_those_of_the_code() -> None:
+    rows = rows_of("architecture.md", "| State | Clients see | The queue's gate | Meaning |")
+    told = {state: (shown, gate) for state, shown, gate, _ in rows}
+    nobody_sees = {State.REMOVED: ""}
+    assert told == {
+        state.value: (nobody_sees.get(state, state.shown), GATES[state].value) for state in State
+    }

@@ -1,7 +1,7 @@
 """The model repository extension: listing, loading and unloading models."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from aiohttp import web
@@ -25,16 +25,6 @@ REASON = "asked by a client of the model repository"
 IGNORED = frozenset({"unload_dependents"})  # no model here depends on another
 _index = msgspec.json.Decoder(IndexRequest)
 _change = msgspec.json.Decoder(RepositoryRequest)
-_STATES: Mapping[State, RepositoryState] = {
-    State.READY: "READY",
-    State.PAUSED: "READY",
-    State.IDLE: "READY",  # a request wakes it
-    State.WAKING: "READY",
-    State.LOADING: "LOADING",
-    State.RESTARTING: "LOADING",
-    State.DOWNLOADING: "LOADING",
-    State.REMOVING: "UNLOADING",
-}
 
 
 def list_models(parts: ModelParts, *, only_ready: bool) -> list[IndexedModel]:
@@ -44,9 +34,23 @@ def list_models(parts: ModelParts, *, only_ready: bool) -> list[IndexedModel]:
 
 
 def _indexed(model: Model) -> IndexedModel:
-    state: RepositoryState = _STATES.get(model.state, "UNAVAILABLE")
+    state = _repository_state(model.state)
     reason = "" if state == "READY" else model.error or f"it is {model.state.shown}"
     return IndexedModel(model.key, model.version or model.spec.version, state, reason)
+
+
+def _repository_state(state: State) -> RepositoryState:
+    match state:
+        case State.READY | State.PAUSED | State.WAKING | State.IDLE:  # a request wakes an idle one
+            return "READY"
+        case State.LOADING | State.RESTARTING | State.DOWNLOADING:
+            return "LOADING"
+        case State.REMOVING:
+            return "UNLOADING"
+        case State.DISABLED | State.AVAILABLE | State.ARCHIVED | State.FAILED | State.REMOVED:
+            return "UNAVAILABLE"
+        case _:
+            assert_never(state)
 
 
 async def load(parts: ModelParts, name: str, parameters: Mapping[str, Any]) -> None:

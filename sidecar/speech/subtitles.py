@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Cue(Protocol):
-    """What is shown from *start* to *end*, in seconds."""
+    """A caption, or a segment of a transcript: shown from *start* to *end*, in seconds."""
 
     @property
     def start(self) -> float: ...  # noqa: D102

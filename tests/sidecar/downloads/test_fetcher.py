@@ -354,7 +354,7 @@ async def test_a_folder_of_the_operators_becomes_a_model(
     for name in ("../own/tiny", "/etc", "missing"):
         await fail(target(source="local", model_id=name), local)
     (tmp_path / "own" / "link").symlink_to(folder)
-    assert "over a link" in await fail(target(source="local", model_id="link"), local)
+    assert "contains a symbolic link" in await fail(target(source="local", model_id="link"), local)
     (folder / "special_tokens_map.json").symlink_to("/etc/hostname")
     assert "only regular files are taken" in await fail(asked, local)
 

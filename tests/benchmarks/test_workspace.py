@@ -16,11 +16,13 @@ from tests.waiting import block_until
 
 # Leaves a process behind whose parent is gone; it ignores SIGTERM as long as it stands still.
 ORPHAN = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=2).pid)"
+# It heeds SIGINT also where these tests run in the background of a shell, which ignores it.
 PROGRAM = f"""
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from pathlib import Path
 from benchmarks.workspace import workspace
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with workspace() as folder:
     orphan = subprocess.check_output([sys.executable, "-c", {ORPHAN!r}], text=True).strip()
     Path(folder, "file").write_text("x")

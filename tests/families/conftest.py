@@ -54,6 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             model_store=str(folder / "model_store"),
             hub_endpoint=hub.url,
             min_free_disk_mb="1",
+            worker_template="true",  # what it imports once, each family's worker would import
         )
         (folder / "model_store").mkdir()
         _build_archives(server)

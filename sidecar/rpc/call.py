@@ -20,7 +20,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from sidecar.errors import InvalidBody, SidecarError, exhaustion
 from sidecar.rpc.calls import CallsInProgress
 from sidecar.rpc.receipts import Receipts
-from sidecar.telemetry.log_lines import CLIENT_LEFT
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.telemetry.statistics import InferenceCall
 from sidecar.web import request_head
@@ -142,7 +141,8 @@ class CallHandlers:
         mark = REQUEST_ID.set(request_id)
         rules = parts.admission.rules(method.route)
         admission = parts.admission.new_admission(parts.admission, head.as_request(), rules)
-        status, answer = CLIENT_LEFT, b""
+        status: int | None = None  # None: the client has left
+        answer = b""
         try:
             with parts.calls.one_more():
                 await context.send_initial_metadata((("x-request-id", request_id),))
@@ -157,6 +157,7 @@ class CallHandlers:
             refusal = exhaustion(exc)
             if refusal is not None:
                 status = refusal.status
+                parts.accounting.count_refusal(refusal)
                 await _refuse(context, refusal)
             status = 500
             log.exception("unhandled error: %s", method.route.path)

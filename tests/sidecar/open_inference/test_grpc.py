@@ -30,7 +30,7 @@ from tests.sidecar.conftest import SECRET, Client, StartSidecar
 from tests.sidecar.open_inference.test_infer import DTYPES, FLOATS, WHOLE, the_program
 from tests.sidecar.telemetry.test_tracing import PARENT, TRACE, TRACEPARENT
 from tests.sidecar.test_lifecycle import leave
-from tests.waiting import until
+from tests.waiting import until, until_awaited
 
 Calls = service_pb2_grpc.GRPCInferenceServiceStub
 
@@ -335,6 +335,23 @@ async def test_limits_statistics_and_metrics_count_calls(start_calls: Start) -> 
     route = 'route="/inference.GRPCInferenceService/ModelInfer"'
     assert f'sidecar_requests_total{{{route},status="200"}} 2.0' in metrics
     assert f'sidecar_requests_total{{{route},status="429"}} 1.0' in metrics
+
+
+async def test_a_call_that_its_client_cancels_is_counted_as_abandoned(
+    start_calls: Start, torchserve: FakeTorchServe
+) -> None:
+    running = await start_calls()
+    torchserve.hold()
+    call = running.stub.ModelInfer(of_contents("FP32", [1, 3], fp32_contents=[1, 2, 3]))
+    await until(lambda: bool(torchserve.jobs))
+    call.cancel()
+    counted = 'abandoned_total{route="/inference.GRPCInferenceService/ModelInfer"} 1.0'
+
+    async def is_counted() -> bool:
+        return counted in await (await running.client.get("/metrics")).text()
+
+    await until_awaited(is_counted)
+    torchserve.release()
 
 
 async def test_the_id_of_a_call_is_the_clients_or_a_new_one(running: RunningCalls) -> None:

@@ -128,12 +128,15 @@ def program(
         process.wait()
 
 
-def session(base: str | None = None, **headers: str) -> aiohttp.ClientSession:
-    """Return a client that opens as many connections as it needs."""
+def session(
+    base: str | None = None, address: str | None = None, **headers: str
+) -> aiohttp.ClientSession:
+    """Return a client that opens as many connections as it needs, from *address* if it is given."""
+    local = None if address is None else (address, 0)
     return aiohttp.ClientSession(
         base,
         headers=headers,
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, local_addr=local),
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
     )
 

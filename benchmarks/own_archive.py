@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+from yarl import URL
 
-from benchmarks.servers import Running, answers
+from benchmarks.servers import ROOT, Running, answers, program
 from benchmarks.turns import NoAnswer
-from tests.integration.server import Server, wait_for
+from tests.integration.server import Server, free_port, wait_for
 from tests.own_archives.plain import plain_torchserve
 
 NAME = "bench"
@@ -88,6 +89,18 @@ def direct(folder: Path, pass_ms: int, *, delay_ms: int = 10) -> Iterator[Runnin
     store = pack(folder, pass_ms, delay_ms=delay_ms)
     with plain_torchserve(folder / "torchserve", store, models=1) as plain:
         yield Running(f"http://127.0.0.1:{plain.port}/predictions/{NAME}", plain.pid)
+
+
+@contextlib.contextmanager
+def behind_proxy(folder: Path, pass_ms: int, *, delay_ms: int) -> Iterator[Running]:
+    """Run TorchServe as `direct` does, behind a proxy that copies bytes and does nothing else."""
+    with direct(folder, pass_ms, delay_ms=delay_ms) as server:
+        port = free_port()
+        command = [sys.executable, "-m", "benchmarks.peers.bare_proxy", str(port)]
+        command.append(str(URL(server.url).port))
+        url = f"http://127.0.0.1:{port}"
+        with program(command, f"{url}/ping", {"PYTHONPATH": str(ROOT)}, folder) as proxy:
+            yield Running(f"{url}/predictions/{NAME}", server.pid, proxy)
 
 
 def pack(

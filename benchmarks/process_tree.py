@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 class ProcessTree:
-    """The process *pid* and all that it started, as they are at each call."""
+    """The processes *pids* and all that they started, as they are at each call."""
 
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
+    def __init__(self, *pids: int) -> None:
+        self._roots = [psutil.Process(pid) for pid in pids]
 
     def cpu_seconds(self) -> float:
         """Return the processor time so far, with that of children that have ended."""
@@ -60,10 +60,11 @@ class ProcessTree:
         psutil.wait_procs(alive, timeout=seconds)
 
     def _processes(self) -> list[psutil.Process]:
-        try:
-            return [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        found = []
+        for root in self._roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [root, *root.children(recursive=True)]
+        return found
 
     def _ask(self, what: Callable[[psutil.Process], Result]) -> list[Result]:
         """Return *what* each process says; one may end between two looks."""

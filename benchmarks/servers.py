@@ -29,15 +29,19 @@ QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave their core to 
 
 
 class Running(NamedTuple):
-    """A server that answers: its address, and the process that started all of its others."""
+    """A server that answers: its address, and the process that started all of its others.
+
+    *proxy* is the process of a proxy before it; None if there is none.
+    """
 
     url: str
     pid: int
+    proxy: int | None = None
 
     @property
     def processes(self) -> ProcessTree:
-        """All of the server's."""
-        return ProcessTree(self.pid)
+        """All of the server's, and the proxy."""
+        return ProcessTree(self.pid) if self.proxy is None else ProcessTree(self.pid, self.proxy)
 
 
 class Direct(NamedTuple):

@@ -1,6 +1,7 @@
-"""An archive with a handler of its own, beside TorchServe called directly.
+"""An archive with a handler of its own, beside TorchServe called directly and behind a bare proxy.
 
-The handler takes a fixed time for a batch, as a network on a GPU does.
+The handler takes a fixed time for a batch, as a network on a GPU does.  The proxy shows what one
+more hop costs at least.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.effort import Effort
-from benchmarks.own_archive import BATCH_SIZE, Asking, direct, our_server
+from benchmarks.own_archive import BATCH_SIZE, Asking, behind_proxy, direct, our_server
 from benchmarks.progress import tell
 from benchmarks.report import Report, comparison
 from benchmarks.servers import Running, session
@@ -26,15 +27,16 @@ async def run(effort: Effort) -> Report:
 
 
 async def _with_handler(pass_ms: int, effort: Effort) -> str:
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder, entrants = Path(name), Entrants(stack)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
+        folder, entrants = Path(temporary), Entrants(stack)
         tell(f"    starting {OURS}")
         servers = {OURS: stack.enter_context(our_server(folder / "ours", pass_ms))}
         for delay in DELAYS_MS:
-            who, place = f"TorchServe, {delay} ms", folder / f"direct-{delay}"
-            server = entrants.enter(who, partial(direct, place, pass_ms, delay_ms=delay))
-            if server is not None:
-                servers[who] = server
+            for start, name in ((direct, "TorchServe"), (behind_proxy, "a bare proxy before it")):
+                who, place = f"{name}, {delay} ms", folder / f"{start.__name__}-{delay}"
+                server = entrants.enter(who, partial(start, place, pass_ms, delay_ms=delay))
+                if server is not None:
+                    servers[who] = server
         texts = [f"### A handler that takes {pass_ms} ms for a batch of at most {BATCH_SIZE}"]
         for connections in LOADS:
             candidates = [

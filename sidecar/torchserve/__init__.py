@@ -1,7 +1,7 @@
 """Everything that knows TorchServe.
 
 client           its inference, management and metrics APIs
-kept_connections kept connections to its inference API
+kept_connections kept connections to its inference API, and a call over one
 job_connections  jobs over them
 forwarding       whole requests over them
 key_file         the tokens that it makes at each start

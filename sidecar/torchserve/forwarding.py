@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import Context
 from typing import Protocol
 from urllib.parse import quote
 
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from sidecar.torchserve.kept_connections import ConnectionPool, KeptConnection
+from sidecar.torchserve.kept_connections import ConnectionPool, KeptCall, KeptConnection
 
 IN_TARGETS = "/?&=%:@~!$'()*+,;[]"  # of a path and its query that are encoded already
 
@@ -33,21 +32,10 @@ class HeadListener(Protocol):
         """
 
 
-class _ForwardingConnection(KeptConnection):
+class _ForwardingConnection(KeptConnection["ForwardCall"]):
     max_buffered_bytes = 1 << 16
 
-    _call: "ForwardCall | None" = None  # whose answer is due
     _body: StreamReader | None = None  # of the answer that is on its way
-
-    @property
-    def asked(self) -> bool:
-        """Whether an answer is due, or has begun and is not whole."""
-        return self._call is not None
-
-    def ask(self, call: "ForwardCall", head: bytes, body: bytes) -> None:
-        """Send one request, whose answer is for *call*.  Raises ConnectionError."""
-        self.send(head, body)
-        self._call = call
 
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Give the answer to the call, before its body is whole."""
@@ -64,26 +52,13 @@ class _ForwardingConnection(KeptConnection):
             self._body.set_exception(ConnectionResetError("TorchServe hung up"))
 
 
-class ForwardCall:
+class ForwardCall(KeptCall[_ForwardingConnection]):
     """One request on its way to TorchServe, and its answer.
 
-    Where a connection is open and idle, the request is sent at once, and *listener* is told in the
-    turn of the event loop in which the answer comes: no task is involved.
+    *listener* is told in the turn of the event loop in which the answer begins.
     """
 
-    __slots__ = (
-        "_body",
-        "_connecting",
-        "_connection",
-        "_ended",
-        "_head",
-        "_listener",
-        "_message",
-        "_pool",
-        "_reader",
-        "_seconds",
-        "_timer",
-    )
+    __slots__ = ("_ended", "_listener", "_message", "_reader")
 
     def __init__(
         self,
@@ -93,21 +68,11 @@ class ForwardCall:
         seconds: float,
         listener: HeadListener,
     ) -> None:
-        self._pool = pool
-        self._head = head
-        self._body = body
-        self._seconds = seconds
         self._listener = listener
         self._ended = False
         self._message: RawResponseMessage | None = None
         self._reader: StreamReader | None = None
-        self._connection: _ForwardingConnection | None = None
-        connection = pool.take_idle()
-        if connection is not None:
-            self._send(connection)
-        else:
-            # The connection outlives this request, which its log lines must not name.
-            self._connecting = asyncio.create_task(self._connect(), context=Context())
+        super().__init__(pool, head, body, seconds)
 
     def begin(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Pass the head of the answer on."""
@@ -128,34 +93,13 @@ class ForwardCall:
         self._ended = True
         connection = self._connection
         if connection is None:
-            self._connecting.cancel()
+            self._stop_connecting()
             return
         self._timer.cancel()
         message, reader = self._message, self._reader
         if message is None or reader is None or not reader.is_eof() or message.should_close:
             connection.close()  # what may still come would be taken for the next one's answer
         self._pool.give_back(connection)
-
-    async def _connect(self) -> None:
-        try:
-            connection = await self._pool.take(self._seconds)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
-            self._ended = True
-            self._listener.failed(exc)
-        else:
-            self._send(connection)
-
-    def _send(self, connection: _ForwardingConnection) -> None:
-        self._connection = connection
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
-        try:
-            connection.ask(self, self._head, self._body)
-        except ConnectionError as exc:
-            self.fail(exc)
-
-    def _time_out(self) -> None:
-        assert self._connection is not None
-        self._connection.fail(TimeoutError())
 
 
 class _HeadAwaited:

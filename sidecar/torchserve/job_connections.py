@@ -1,17 +1,15 @@
 """Jobs over kept connections: the head is always the same, and the answer is wanted as a whole."""
 
-import asyncio
 import functools
 import re
 from collections.abc import Mapping
-from contextvars import Context
 from typing import Protocol
 from urllib.parse import quote
 
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from sidecar.torchserve.kept_connections import ConnectionPool, KeptConnection
+from sidecar.torchserve.kept_connections import ConnectionPool, KeptCall, KeptConnection
 
 # The head of nearly every answer, as TorchServe writes it.
 _USUAL_HEAD = re.compile(
@@ -34,21 +32,10 @@ class AnswerListener(Protocol):
         """
 
 
-class _JobConnection(KeptConnection):
+class _JobConnection(KeptConnection["JobCall"]):
     max_buffered_bytes = 1 << 30  # TorchServe's own limit is below it, so it never pauses
 
-    _call: "JobCall | None" = None  # whose answer is due
     _parsing = False  # a part of the answer
-
-    @property
-    def asked(self) -> bool:
-        """Whether an answer is due, or has begun and is not whole."""
-        return self._call is not None
-
-    def ask(self, call: "JobCall", head: bytes, body: bytes) -> None:
-        """Send one request, whose answer is for *call*.  Raises ConnectionError."""
-        self.send(head, body)
-        self._call = call
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; an answer that comes at once, with the usual head, is only cut."""
@@ -84,23 +71,13 @@ class _JobConnection(KeptConnection):
             call.finish(message.code, body.read_nowait())
 
 
-class JobCall:
+class JobCall(KeptCall[_JobConnection]):
     """One job on its way to TorchServe and back.
 
-    Where a connection is open and idle, the job is sent at once, and the answer is given to
-    *listener* in the turn of the event loop in which its last bytes come: no task is involved.
+    The answer is given to *listener* in the turn of the event loop in which its last bytes come.
     """
 
-    __slots__ = (
-        "_body",
-        "_connecting",
-        "_connection",
-        "_head",
-        "_listener",
-        "_pool",
-        "_seconds",
-        "_timer",
-    )
+    __slots__ = ("_listener",)
 
     def __init__(
         self,
@@ -110,24 +87,13 @@ class JobCall:
         seconds: float,
         listener: AnswerListener,
     ) -> None:
-        self._pool = pool
-        self._head = head
-        self._body = body
-        self._seconds = seconds
         self._listener = listener
-        connection = pool.take_idle()
-        if connection is not None:
-            self._send(connection)
-        else:
-            # The connection outlives this job: what is logged because of it must not name the
-            # request that is being served now.
-            self._connecting = asyncio.create_task(self._connect(), context=Context())
-            self._connection: _JobConnection | None = None
+        super().__init__(pool, head, body, seconds)
 
     def cancel(self) -> None:
         """Give the job up; the listener is not told."""
         if self._connection is None:
-            self._connecting.cancel()
+            self._stop_connecting()
             return
         self._connection.forget_call()
         self._connection.close()  # an answer may still come, and would be taken for the next job's
@@ -143,32 +109,11 @@ class JobCall:
         self._end()
         self._listener.failed(exc)
 
-    async def _connect(self) -> None:
-        try:
-            connection = await self._pool.take(self._seconds)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
-            self._listener.failed(exc)
-        else:
-            self._send(connection)
-
-    def _send(self, connection: _JobConnection) -> None:
-        self._connection = connection
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
-        try:
-            connection.ask(self, self._head, self._body)
-        except ConnectionError as exc:
-            self.fail(exc)
-
-    def _time_out(self) -> None:
-        assert self._connection is not None
-        self._connection.close()
-        self._connection.fail(TimeoutError())
-
     def _end(self) -> None:
-        """Give the connection back."""
-        assert self._connection is not None
-        self._timer.cancel()
-        self._pool.give_back(self._connection)
+        """Give the connection back, if there is one."""
+        if self._connection is not None:
+            self._timer.cancel()
+            self._pool.give_back(self._connection)
 
 
 class JobConnections:

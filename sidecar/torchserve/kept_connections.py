@@ -6,8 +6,9 @@ its parser is used here too.
 
 import asyncio
 import errno
-from abc import abstractmethod
-from typing import Generic, TypeVar
+from abc import ABC, abstractmethod
+from contextvars import Context
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp.base_protocol import BaseProtocol
@@ -23,7 +24,10 @@ class NotConnected(OSError):
     """No connection could be made, so nothing was sent."""
 
 
-class KeptConnection(BaseProtocol):
+Call = TypeVar("Call")
+
+
+class KeptConnection(BaseProtocol, Generic[Call]):
     """One connection, which carries one request at a time.
 
     A subclass says who is told of the answer: `hear` is called with its head, and `fail` when the
@@ -32,15 +36,17 @@ class KeptConnection(BaseProtocol):
 
     max_buffered_bytes: int  # of an answer, before no more of it is read
 
+    _call: Call | None = None  # whose answer is due
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         parser = HttpResponseParser(self, loop, self.max_buffered_bytes, read_until_eof=True)
         super().__init__(loop, parser)
         self.reusable = True
 
     @property
-    @abstractmethod
     def asked(self) -> bool:
         """Whether an answer is due, or has begun and is not whole."""
+        return self._call is not None
 
     @abstractmethod
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
@@ -50,14 +56,15 @@ class KeptConnection(BaseProtocol):
     def fail(self, exc: Exception) -> None:
         """Tell whoever waits for an answer that none will come; often nobody does."""
 
-    def send(self, head: bytes, body: bytes) -> None:
-        """Send one request.  Raises ConnectionError."""
+    def ask(self, call: Call, head: bytes, body: bytes) -> None:
+        """Send one request, whose answer is for *call*.  Raises ConnectionError."""
         if self.transport is None:
             raise ConnectionResetError("TorchServe hung up")
         if len(body) < COPIED_BYTES:
             self.transport.write(head + body)
         else:
             self.transport.writelines((head, body))
+        self._call = call
 
     def close(self) -> None:
         """Close the connection, whatever it waits for."""
@@ -102,7 +109,7 @@ class KeptConnection(BaseProtocol):
         self.fail(reason)
 
 
-Kept = TypeVar("Kept", bound=KeptConnection)
+Kept = TypeVar("Kept", bound=KeptConnection[Any])
 
 
 class ConnectionPool(Generic[Kept]):
@@ -179,3 +186,63 @@ class ConnectionPool(Generic[Kept]):
         except OSError as exc:
             raise NotConnected(exc.errno, exc.strerror or str(exc)) from exc
         return made
+
+
+class KeptCall(ABC, Generic[Kept]):
+    """One request on its way to TorchServe, and its answer.
+
+    Where a connection is open and idle, the request is sent at once, and no task is involved.
+    *seconds* may pass until a connection is free, and once more until the connection's `hear`.
+    """
+
+    __slots__ = ("_body", "_connecting", "_connection", "_head", "_pool", "_seconds", "_timer")
+
+    def __init__(
+        self, pool: ConnectionPool[Kept], head: bytes, body: bytes, seconds: float
+    ) -> None:
+        self._pool = pool
+        self._head = head
+        self._body = body
+        self._seconds = seconds
+        self._connection: Kept | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        connection = pool.take_idle()
+        if connection is not None:
+            self._send(connection)
+        else:
+            # The connection outlives this request: what is logged because of it must not name the
+            # one that is being served now.
+            self._connecting = asyncio.create_task(self._connect(), context=Context())
+
+    @abstractmethod
+    def fail(self, exc: Exception) -> None:
+        """Pass on why there is no answer.
+
+        *exc* is NotConnected where nothing was sent, else ConnectionError or TimeoutError.
+        """
+
+    def _stop_connecting(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._pool.take(self._seconds)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, whoever waits has to know
+            self._connecting = None
+            self.fail(exc)
+        else:
+            self._send(connection)
+
+    def _send(self, connection: Kept) -> None:
+        self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
+        try:
+            connection.ask(self, self._head, self._body)
+        except ConnectionError as exc:
+            self.fail(exc)
+
+    def _time_out(self) -> None:
+        assert self._connection is not None
+        self._connection.close()
+        self._connection.fail(TimeoutError())

@@ -77,6 +77,8 @@ class Model:
     *nudged* is set when the reconciler ought to look at once.
     """
 
+    dispatcher: Dispatcher  # what takes its entries; only an enabled model has one
+
     def __init__(
         self,
         key: str,
@@ -91,12 +93,13 @@ class Model:
         self._history = history
         self._nudged = nudged
         self._clock = clock
-        self._dispatcher = (
-            dispatchers.build(key, spec, on_trouble=nudged.set, on_waiting=self._ask_to_be_woken)
-            if spec.enabled
-            else None
-        )
+        self.enabled = spec.enabled  # it can be used at all
+        if spec.enabled:
+            self.dispatcher = dispatchers.build(
+                key, spec, on_trouble=nudged.set, on_waiting=self._ask_to_be_woken
+            )
         self._state = _first_state(spec)
+        self.loaded = False  # workers of it are READY; follows from the state
         self._refusal: Unavailable = ModelNotReady(f"{key} is loading", field="model_name")
         self._unreachable: Unavailable | None = self._refusal  # TorchServe; None: it answers
         self.version: str | None = None
@@ -141,25 +144,9 @@ class Model:
         return self._state
 
     @property
-    def dispatcher(self) -> Dispatcher:
-        """What takes its entries; only an enabled model has one."""
-        assert self._dispatcher is not None
-        return self._dispatcher
-
-    @property
-    def enabled(self) -> bool:
-        """Whether it can be used at all."""
-        return self._dispatcher is not None
-
-    @property
     def in_memory(self) -> bool:
         """Whether it holds memory, or is about to."""
         return self._state in IN_MEMORY
-
-    @property
-    def loaded(self) -> bool:
-        """Whether workers of it are READY."""
-        return self._state in LOADED
 
     @property
     def answers(self) -> bool:
@@ -406,6 +393,7 @@ class Model:
             if not may_follow(before, after):
                 self._report_illegal(before, after, reason)
             self._state = after
+            self.loaded = after in LOADED
             self._history.add_transition(self.key, before, after, reason)
             told = self.error is not None and (after in TRIED_AGAIN or reason == self.error)
             _log_transition(self.key, before, after, reason, change, quiet=told)

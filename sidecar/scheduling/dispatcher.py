@@ -72,7 +72,6 @@ class Dispatcher:
         self._limits = limits
         self._on_waiting = on_waiting
         self._clock = clock
-        self._workers = 0
         self._closed: Unavailable | None = ModelNotReady(f"{model} is loading", field="model_name")
         self._job_ended = asyncio.Event()
         self._pump_scheduled = False
@@ -87,7 +86,7 @@ class Dispatcher:
     @property
     def workers(self) -> int:
         """READY workers."""
-        return self._workers
+        return self._runner.workers
 
     @property
     def closed(self) -> bool:
@@ -133,23 +132,23 @@ class Dispatcher:
     @property
     def slots(self) -> int:
         """How many jobs may be in flight."""
-        return self._runner.slots(self._workers)
+        return self._runner.slots
 
     def open(self, workers: int, version: str = "") -> None:
         """Take entries, and send what waits: *workers* of *version* are READY."""
-        self._workers = workers
+        self._runner.employ(workers)
         self._runner.version = version
         self._closed = None
         self._schedule_pump()
 
     def hold(self) -> None:
         """Take entries and let them wait: for now, or until a wake, no worker is READY."""
-        self._workers = 0
+        self._runner.employ(0)
         self._closed = None
 
     def close(self, reason: Unavailable) -> None:
         """Refuse new entries with *reason*, and those that wait: no worker is READY."""
-        self._workers = 0
+        self._runner.employ(0)
         self._closed = reason
         self.refuse_waiting(reason)
 
@@ -164,9 +163,9 @@ class Dispatcher:
             raise self._closed.with_traceback(None)
         if not self._breaker.at_rest:
             self._check_breaker()
-        self.used_at = self._clock()
-        self.queue.put(entries, self._clock())
-        self._schedule_pump()
+        self.used_at = now = self._clock()
+        self._schedule_pump()  # for the next turn of the event loop, when they wait
+        self.queue.put(entries, now)
 
     def _check_breaker(self) -> None:
         now = self._clock()
@@ -213,34 +212,32 @@ class Dispatcher:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
-        if not self._workers and len(self.queue):
+        if self.queue.waiting and not self._runner.workers:
             self._on_waiting()
-        while (first := self.queue.first) is not None:
-            waiting, in_flight = len(self.queue), len(self._runner.jobs)
-            free = self._free_slots() - in_flight
-            if free <= 0:
-                return
-            plan = self._runner.plan(first, in_flight, waiting)
-            if plan.pause is not None:
-                asyncio.get_running_loop().call_later(plan.pause, self._schedule_pump)
-            if not (plan.jobs and self._send(min(plan.jobs, free))):
-                return
+        while self.queue.waiting and self._send():
+            pass
 
-    def _send(self, jobs: int) -> int:
-        """Send as many *jobs* as there are entries for; return how many."""
-        for sent in range(jobs):
-            if sent and (first := self.queue.first) is not None and first.alone:
-                return sent
-            batch = self.queue.take(self._runner.most_entries, self._limits.bytes)
+    def _send(self) -> bool:
+        """Send jobs as the runner plans it, where slots are free; return whether any were sent."""
+        queue, runner = self.queue, self._runner
+        slots = runner.slots if self._breaker.at_rest else self._slots_while_failing()
+        free = slots - len(runner.jobs)
+        if free <= 0:
+            return False
+        plan = runner.plan(queue)
+        if plan.pause is not None:
+            asyncio.get_running_loop().call_later(plan.pause, self._schedule_pump)
+        for sent in range(min(plan.jobs, free)):
+            if sent and (first := queue.first) is not None and first.alone:
+                return True
+            batch = queue.take(runner.most_entries, self._limits.bytes)
             if not batch:
-                return sent
-            self._runner.start(batch)
-        return jobs
+                return sent > 0
+            runner.start(batch)
+        return plan.jobs > 0
 
-    def _free_slots(self) -> int:
-        """Return how many jobs may be in flight; while jobs keep failing, one after a pause."""
-        if self._breaker.at_rest:
-            return self.slots
+    def _slots_while_failing(self) -> int:
+        """Return how many jobs may be in flight while jobs keep failing: one, after a pause."""
         now = self._clock()
         match self._breaker.state(now):
             case "closed":
@@ -256,7 +253,7 @@ class Dispatcher:
         """Note that a job has ended, and send what waits for its slot."""
         self.used_at = self._clock()
         self._job_ended.set()
-        if len(self.queue):
+        if self.queue.waiting:
             self._schedule_pump()
 
     def _queue_again(self, entry: Entry) -> bool:

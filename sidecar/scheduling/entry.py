@@ -54,6 +54,7 @@ class Entry:
     """
 
     __slots__ = (
+        "abandoned",
         "alone",
         "attempts",
         "body",
@@ -95,11 +96,8 @@ class Entry:
         self.attempts = 0
         self.enqueued_at = 0.0
         self.queued = False
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits any more: answered, timed out, or the client left."""
-        raise NotImplementedError
+        # Nobody waits any more: it was answered, it timed out, or the client left.
+        self.abandoned = False
 
     def answer(self, reply: Reply) -> None:
         """Give the reply, unless nobody waits for it any more."""
@@ -119,23 +117,21 @@ class AwaitedEntry(Entry):
         super().__init__(body, request_id=REQUEST_ID.get(), **options)
         self.reply = reply
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits any more: answered, timed out, or the client left."""
-        return self.reply.done()
-
     def answer(self, reply: Reply) -> None:
         """Give the reply, unless nobody waits for it any more."""
+        self.abandoned = True
         if not self.reply.done():
             self.reply.set_result(reply)
 
     def refuse(self, error: SidecarError) -> None:
         """Give an error for a reply, unless nobody waits for it any more."""
+        self.abandoned = True
         if not self.reply.done():
             self.reply.set_exception(error)
 
     def leave(self) -> None:
         """Stop waiting; an error that nobody will look at is then not reported."""
+        self.abandoned = True
         if not self.reply.cancel() and not self.reply.cancelled():
             self.reply.exception()
 

@@ -16,6 +16,7 @@ from sidecar.errors import (
     Unavailable,
     WorkerDied,
 )
+from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.entry import Body, Entry, Reply
 from sidecar.scheduling.job import (
     AnswerHeader,
@@ -25,6 +26,7 @@ from sidecar.scheduling.job import (
     decode_answer,
     encode_job,
 )
+from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import (
     EngineGone,
@@ -34,6 +36,7 @@ from sidecar.torchserve.client import (
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = Plan(1)
 SHORT_JOB_SECONDS = 0.010
 SMOOTHING = 0.1
 JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
@@ -76,14 +79,16 @@ class JobRunner(Runner):
 
     _mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
 
-    def slots(self, workers: int) -> int:
-        """Return how many jobs may be in flight: two for a worker where they are short."""
-        return workers * (2 if self.jobs_are_short else 1)
+    def _count_slots(self) -> int:
+        """Return how many jobs may be in flight: one for a worker, two where they are short.
 
-    @property
-    def jobs_are_short(self) -> bool:
-        """Whether a worker would idle between jobs if it got them one at a time."""
-        return self._mean_seconds < SHORT_JOB_SECONDS
+        A worker that got short jobs one at a time would idle between them.
+        """
+        return self.workers * (2 if self._mean_seconds < SHORT_JOB_SECONDS else 1)
+
+    def plan(self, queue: RequestQueue) -> Plan:  # noqa: ARG002 - whatever waits there
+        """Return that a job is sent as soon as a slot is free."""
+        return AT_ONCE
 
     def start(self, members: Sequence[Entry]) -> None:
         """Start one job.  Every entry of *members* is answered, refused, or queued again."""
@@ -156,7 +161,8 @@ class JobRunner(Runner):
         self.in_flight -= len(members)
         if not all(entry.abandoned or entry.queued for entry in members):
             self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
-        self._ended(job)
+        del self.jobs[job]
+        self._on_end()
 
     def _refuse_all(self, batch: Sequence[Entry], reason: str) -> None:
         """Answer all of *batch* with an error of the server's own: another try would not help."""
@@ -209,6 +215,7 @@ class JobRunner(Runner):
         timings = header.timings
         in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
         self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
+        self.slots = self._count_slots()
         if header.memory is not None:
             self.memory[header.worker] = header.memory
         observed = self._metrics.jobs_of(job.batch[0].version or self.version)

@@ -21,11 +21,11 @@ class RequestQueue:
         self._ageing_seconds = ageing_seconds
         self._heap: list[tuple[float, int, Entry]] = []
         self._serial = 0
-        self._live = 0
+        self.waiting = 0  # entries
         self._bytes = 0
 
     def __len__(self) -> int:
-        return self._live
+        return self.waiting
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, _, entry in self._heap if entry.queued and not entry.abandoned)
@@ -46,9 +46,11 @@ class RequestQueue:
 
     def _check_room(self, entries: Sequence[Entry]) -> None:
         size = sum(entry.size for entry in entries)
-        if self._live + len(entries) > self._max_entries:
-            raise QueueFull(f"{self._live} wait, the limit is {self._max_entries}", field="inputs")
-        if self._bytes + size > self._max_bytes and self._live:
+        if self.waiting + len(entries) > self._max_entries:
+            raise QueueFull(
+                f"{self.waiting} wait, the limit is {self._max_entries}", field="inputs"
+            )
+        if self._bytes + size > self._max_bytes and self.waiting:
             raise QueueFull(
                 f"{self._bytes} bytes wait, the limit is {self._max_bytes}", field="inputs"
             )
@@ -61,7 +63,7 @@ class RequestQueue:
         """Drop those of *entries* that are still queued, as nobody waits for them any more."""
         for entry in entries:
             self._leave(entry)
-        if len(self._heap) > 64 and len(self._heap) > 2 * self._live:
+        if len(self._heap) > 64 and len(self._heap) > 2 * self.waiting:
             self._heap = [item for item in self._heap if item[2].queued]
             heapq.heapify(self._heap)
 
@@ -97,12 +99,12 @@ class RequestQueue:
         rank = entry.enqueued_at + entry.delay - entry.priority * self._ageing_seconds
         heapq.heappush(self._heap, (rank, self._serial, entry))
         self._serial += 1
-        self._live += 1
+        self.waiting += 1
         self._bytes += entry.size
         entry.queued = True
 
     def _leave(self, entry: Entry) -> None:
         if entry.queued:
             entry.queued = False
-            self._live -= 1
+            self.waiting -= 1
             self._bytes -= entry.size

@@ -22,6 +22,7 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
+from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import (
     MAX_FORWARDED,
@@ -87,23 +88,21 @@ class RequestRunner(Runner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bursts = Bursts(self._limits.items)
-        self._workers = 0
+        self.most_entries = 1  # sent together: TorchServe takes requests one by one
         self._alone = False  # whoever is in flight is to have no company
         self._seconds = 2 * self._limits.seconds + GRACE_SECONDS
 
-    @property
-    def most_entries(self) -> int:
-        """How many entries are sent together: TorchServe takes requests one by one."""
-        return 1
-
-    def slots(self, workers: int) -> int:
+    def _count_slots(self) -> int:
         """Return how many requests may be in flight: a batch for each worker, and those ahead."""
-        self._workers = workers
+        if not self.workers:
+            return 0
         ahead = 1 if self._limits.continuous else MOST_AHEAD
-        return min(self._limits.items * (workers + ahead), MAX_FORWARDED) if workers else 0
+        return min(self._limits.items * (self.workers + ahead), MAX_FORWARDED)
 
-    def plan(self, first: Entry, jobs: int, waiting: int) -> Plan:
+    def plan(self, queue: RequestQueue) -> Plan:
         """Return how many requests to send now; one that is to have no company is sent alone."""
+        first, waiting, jobs = queue.first, queue.waiting, len(self.jobs)
+        assert first is not None
         if jobs and self._limits.items > 1 and (self._alone or first.alone):
             return WAIT
         self._alone = first.alone
@@ -111,7 +110,7 @@ class RequestRunner(Runner):
         if first.alone or self._limits.continuous:
             return self._bursts.begin(1, now, crowd=waiting)
         return self._bursts.plan(
-            first.enqueued_at, workers=self._workers, in_flight=jobs, waiting=waiting, now=now
+            first.enqueued_at, workers=self.workers, in_flight=jobs, waiting=waiting, now=now
         )
 
     def start(self, members: Sequence[Entry]) -> None:
@@ -198,7 +197,8 @@ class RequestRunner(Runner):
         self._bursts.leave(job.burst, self._clock())
         if not (job.entry.abandoned or job.entry.queued):
             job.entry.refuse(Unavailable("the server is stopping"))
-        self._ended(job)
+        del self.jobs[job]
+        self._on_end()
 
     def _again_after(
         self, entry: Entry, refusal: EngineRefused | None, error: SidecarError

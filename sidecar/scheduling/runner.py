@@ -14,13 +14,13 @@ from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.job import WorkerMemory
+from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.telemetry.prometheus import ModelMetrics
 from sidecar.torchserve.client import TorchServeClient
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
-AT_ONCE = Plan(1)
 
 
 class JobLimits(NamedTuple):
@@ -78,28 +78,26 @@ class Runner:
         self.jobs: dict[Running, Sequence[Entry]] = {}  # in flight
         self.in_flight = 0  # entries inside jobs
         self.version = ""  # which answers entries that ask for none
+        self.workers = 0  # READY
+        self.slots = 0  # how many jobs may be in flight
+        self.most_entries = limits.items  # that one job may hold
 
-    @property
-    def most_entries(self) -> int:
-        """How many entries one job may hold."""
-        return self._limits.items
+    def employ(self, workers: int) -> None:
+        """Note that *workers* are READY, which `slots` follows from."""
+        self.workers = workers
+        self.slots = self._count_slots()
 
-    def slots(self, workers: int) -> int:
-        """Return how many jobs may be in flight while *workers* are READY."""
+    def _count_slots(self) -> int:
+        """Return how many jobs may be in flight."""
         raise NotImplementedError
 
-    def plan(self, first: Entry, jobs: int, waiting: int) -> Plan:  # noqa: ARG002
-        """Return whether to send jobs now: *first* is the first of *waiting*, *jobs* in flight."""
-        return AT_ONCE
+    def plan(self, queue: RequestQueue) -> Plan:
+        """Return how many jobs of what waits in *queue*, which is not empty, to send now."""
+        raise NotImplementedError
 
     def start(self, members: Sequence[Entry]) -> None:
         """Start one job.  Every entry of *members* is answered, refused, or queued again."""
         raise NotImplementedError
-
-    def _ended(self, job: Running) -> None:
-        """Take *job*, which has ended, out of those in flight."""
-        del self.jobs[job]
-        self._on_end()
 
     def _record_failure(self, reason: str) -> None:
         self._metrics.count_failed_job(reason)

@@ -167,11 +167,6 @@ class FastCall(Entry):
         self._held = False
         self._stream: asyncio.Task[None] | None = None
 
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits any more: answered, timed out, or the client left."""
-        return self._done or self.streams
-
     def begin(self) -> None:
         """Queue the input in this turn of the event loop, or in a later one if this is full."""
         path = self._path
@@ -218,6 +213,7 @@ class FastCall(Entry):
             return
         if answer.pieces is not None:
             self._timer.cancel()
+            self.abandoned = True  # by the job, from which nothing more is wanted
             self._stream = asyncio.create_task(self._pass_on(answer, answer.pieces))
             return
         self._end(answer.status, answer.size)
@@ -294,7 +290,7 @@ class FastCall(Entry):
     def _end(self, status: int | None, size: int | None) -> None:
         """Record the request, which nobody waits for any more; both None: the client left."""
         path, route, success = self._path, self._prepared.route, status is not None and status < 400
-        self._done = True
+        self._done = self.abandoned = True
         self._timer.cancel()
         if self.queued:
             self._prepared.dispatcher.discard((self,))

@@ -68,7 +68,8 @@ async def create_app(
         if route.method == "GET":
             app.router.add_get(route.pattern, handler)  # and HEAD
         else:
-            app.router.add_route(route.method, route.pattern, handler)
+            for method in route.methods:
+                app.router.add_route(method, route.pattern, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     _expect_counts(program)

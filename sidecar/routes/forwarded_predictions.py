@@ -1,4 +1,4 @@
-"""POST /predictions/{name} of a model with a custom handler: the fast path (`web.fast_path`).
+"""/predictions/{name} of a model with a custom handler: the fast path (`web.fast_path`).
 
 The request goes to TorchServe as it came, and the answer to the client as the handler made it, as
 in `handler_requests`, which has the ordinary path.
@@ -6,6 +6,7 @@ in `handler_requests`, which has the ordinary path.
 
 import re
 
+from aiohttp import hdrs
 from aiohttp.helpers import must_be_empty_body
 from aiohttp.http_parser import RawRequestMessage
 
@@ -27,6 +28,7 @@ from sidecar.web.error_forms import form_of
 from sidecar.web.fast_path import FastAnswer
 
 FOLDER = "/predictions/"
+_METHODS = frozenset({hdrs.METH_POST, hdrs.METH_PUT})
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")  # nothing is encoded, and no query follows
 
 
@@ -41,11 +43,13 @@ class ForwardedPredictions:
     def prepare(self, message: RawRequestMessage, body: bytes) -> "ForwardedPrediction | None":
         """Return what is to be forwarded; None where the ordinary path has to look at the request.
 
-        That is so for invalid headers, for a query, for a version, and for a model that sleeps, has
-        limits, or has a handler of ours.
+        That is so for methods without a body, for invalid headers, for a query, for a version, and
+        for a model that sleeps, has limits, or has a handler of ours.
         """
         name, headers = message.path.removeprefix(FOLDER), message.headers
-        if len(body) > self._max_bytes or not _PLAIN_NAME.fullmatch(name):
+        if message.method not in _METHODS or len(body) > self._max_bytes:
+            return None
+        if not _PLAIN_NAME.fullmatch(name):
             return None
         model = self._models.find(name)
         if model is None or not model.forwards or not model.loaded:

@@ -88,6 +88,7 @@ _OF_MODELS: dict[str, Any] = {
     "credential": "optional",
     "measured_as": "inference",
     "example": {"instances": [[1, 2, 3], [4, 5, 6]]},
+    "also": ("PUT",),  # of `curl -T`, as TorchServe takes it
 }
 ROUTES = [
     Route(

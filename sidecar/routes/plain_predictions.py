@@ -3,6 +3,7 @@
 import functools
 
 import msgspec
+from aiohttp import hdrs
 from aiohttp.http_parser import RawRequestMessage
 
 from sidecar.errors import InvalidFields
@@ -31,14 +32,14 @@ class PlainPredictions:
         self._max_inputs = settings.max_inputs
         self._models = models
 
-    def prepare(self, _: RawRequestMessage, body: bytes) -> "PlainPrediction | None":
+    def prepare(self, message: RawRequestMessage, body: bytes) -> "PlainPrediction | None":
         """Return what is to be run; None where the ordinary path has to look at *body*.
 
-        That is so for invalid requests, for batches, for a token in the body, for a version, and
-        for a model that sleeps, has limits or kept results, speaks, listens, or has a custom
-        handler.
+        That is so for other methods than POST, for invalid requests, for batches, for a token in
+        the body, for a version, and for a model that sleeps, has limits or kept results, speaks,
+        listens, or has a custom handler.
         """
-        if len(body) > self._max_bytes:
+        if message.method != hdrs.METH_POST or len(body) > self._max_bytes:
             return None
         try:
             asked = _request.decode(body)

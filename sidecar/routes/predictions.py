@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 from aiohttp import hdrs, web
+from multidict import istr
 
-from sidecar.errors import InvalidInput, InvalidJson, SidecarError
+from sidecar.errors import ForbiddenOrigin, InvalidInput, InvalidJson, SidecarError
 from sidecar.models.model import Model
 from sidecar.routes.handler_requests import (
     PARTS,
@@ -22,6 +23,7 @@ from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import NOT_JSON
 from sidecar.web.route import Route
 
+FETCHED_BY = istr("Sec-Fetch-Site")
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
 OF_A_HANDLER: dict[str, Any] = {
@@ -32,7 +34,9 @@ OF_A_HANDLER: dict[str, Any] = {
     "credential": "optional",
     "measured_as": "inference",
     "example": [1, 2, 3, 4, 5],
+    "also": ("PUT",),  # of `curl -T`: TorchServe looks at no method
 }
+_WITHOUT_BODY: dict[str, Any] = OF_A_HANDLER | {"also": ("PUT", "GET")}
 
 
 async def predictions(request: web.Request) -> web.StreamResponse:
@@ -63,9 +67,19 @@ async def explanations_of_version(request: web.Request) -> web.StreamResponse:
 async def _run(
     request: web.Request, api: Literal["predictions", "explanations"]
 ) -> web.StreamResponse:
+    _refuse_foreign_page(request)
     place = request.match_info
     behind = "".join(f"/{quote(place[part])}" for part in ("version", "url_path") if part in place)
     return await respond(request, place["name"], lambda model: f"/{api}/{model.key}{behind}")
+
+
+def _refuse_foreign_page(request: web.Request) -> None:
+    """Raise ForbiddenOrigin for a GET from a page elsewhere: it comes without an `Origin`."""
+    fetched_by = request.headers.get(FETCHED_BY, "none")
+    if request.method == hdrs.METH_GET and fetched_by not in ("none", "same-origin"):
+        raise ForbiddenOrigin(
+            "a page elsewhere may not ask for predictions", field="Sec-Fetch-Site"
+        )
 
 
 async def respond(
@@ -147,14 +161,14 @@ ROUTES = [
         "/predictions/{name}",
         predictions,
         "TorchServe's predictions: any body, the handler's answer",
-        **OF_A_HANDLER,
+        **_WITHOUT_BODY,
     ),
     Route(
         "POST",
         "/predictions/{name}/{version}",
         predictions_of_version,
         "TorchServe's predictions by one version",
-        **OF_A_HANDLER,
+        **_WITHOUT_BODY,
     ),
     Route(
         "POST",
@@ -162,21 +176,21 @@ ROUTES = [
         predictions_at_url_path,
         "The same, with a path for the handler to read",
         open_ended=True,
-        **OF_A_HANDLER,
+        **_WITHOUT_BODY,
     ),
     Route(
         "POST",
         "/explanations/{name}",
         explanations,
         "TorchServe's explanations",
-        **OF_A_HANDLER,
+        **_WITHOUT_BODY,
     ),
     Route(
         "POST",
         "/explanations/{name}/{version}",
         explanations_of_version,
         "TorchServe's explanations by one version",
-        **OF_A_HANDLER,
+        **_WITHOUT_BODY,
     ),
     Route(
         "GET",

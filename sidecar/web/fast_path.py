@@ -135,6 +135,7 @@ class FastCall(Entry):
         "_forwarded",
         "_held",
         "_identity",
+        "_method",
         "_path",
         "_prepared",
         "_stream",
@@ -162,6 +163,7 @@ class FastCall(Entry):
         self._prepared = prepared
         self._connection = connection
         self._identity = identity
+        self._method = message.method
         self._forwarded = request_head.forwarded_for(message)
         self._done = False
         self._held = False
@@ -297,7 +299,9 @@ class FastCall(Entry):
         taken = path.statistics.end(self._arrived, inputs=1, success=success)
         if success:
             path.accounting.metrics.observe_latency(route, taken)
-        path.accounting.record("POST", route, status, taken, self._identity, size, self.request_id)
+        path.accounting.record(
+            self._method, route, status, taken, self._identity, size, self.request_id
+        )
 
     def _time_out(self) -> None:
         waited = time.monotonic() - self._arrived
@@ -337,7 +341,7 @@ class FastPath:
     ) -> FastCall | None:
         """Return the call that is to be begun; None if the request is not plain."""
         prepare = self.find(message.path)
-        if prepare is None or message.method != hdrs.METH_POST or not self._is_plain(message):
+        if prepare is None or not self._is_plain(message):
             return None
         headers, identity = message.headers, None
         authorization, api_key = headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)

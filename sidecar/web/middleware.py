@@ -239,7 +239,7 @@ def _preflight() -> web.Response:
     return web.Response(
         status=204,
         headers={
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, DELETE",
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
                 "Authorization, Content-Type, X-API-Key, Inference-Header-Content-Length"
             ),

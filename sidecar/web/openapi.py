@@ -52,8 +52,9 @@ def build_document(groups: Sequence[RouteGroup], max_timeout_seconds: float) -> 
     paths: dict[str, dict[str, Any]] = {}
     for group in groups:
         for route in group.routes:
-            operation = {"tags": [group.name], **_operation(route, schemas)}
-            paths.setdefault(route.path, {})[route.method.lower()] = operation
+            for method in route.methods:
+                operation = {"tags": [group.name], **_operation(route, method, schemas)}
+                paths.setdefault(route.path, {})[method.lower()] = operation
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -88,15 +89,16 @@ def _bound_timeouts(part: Any, max_seconds: float) -> None:
             _bound_timeouts(value, max_seconds)
 
 
-def _operation(route: Route, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _operation(route: Route, method: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    name = route.handler.__name__
     operation: dict[str, Any] = {
-        "operationId": route.handler.__name__,
+        "operationId": f"{name}_by_{method.lower()}" if method in route.also else name,
         "summary": route.summary,
         "responses": {"200": _answer(route, schemas)} | _errors(route, schemas),
     }
     if parameters := _parameters(route):
         operation["parameters"] = parameters
-    if route.request is not None:
+    if route.request is not None and method != "GET":  # where bodies have no meaning of their own
         content: dict[str, Any] = {}
         if route.form != "only":
             content["application/json"] = {"schema": schemas[route.request]} | _example(route)

@@ -56,6 +56,12 @@ class Route(NamedTuple):
     example: Any = None
     placeholders: bool = False  # a bearer token that cannot be a credential here counts as absent
     open_ended: bool = False  # the last name in the path stands for one segment or several
+    also: tuple[str, ...] = ()  # other methods, which do the same
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Return all methods that it answers; HEAD goes without saying where GET is the first."""
+        return (self.method, *self.also)
 
     @property
     def pattern(self) -> str:

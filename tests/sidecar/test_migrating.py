@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
         "inference_address=http://0.0.0.0:8080\n"
         "load_models=densenet.mar\n"
     )
+    (tmp_path / "some_text.txt").write_text("some text")
     return tmp_path
 
 
@@ -104,7 +105,7 @@ async def test_a_client_is_answered(
         await registration.register("other.mar", "second", {}, initial_workers=1)
     async with TestServer(create_management_app(client.app[PROGRAM])) as management:
         code, output = await run(
-            ["bash", "-c", f"{line} --silent --fail-with-body"],
+            ["bash", "-c", f"cd {folder}; {line} --silent --fail-with-body"],
             folder,
             URL=str(client.make_url("/")).rstrip("/"),
             MANAGEMENT_URL=str(management.make_url("/")).rstrip("/"),

@@ -56,6 +56,23 @@ async def test_a_plain_request_goes_the_short_way(program: Program) -> None:
     assert takes(program, b"Content-Type: image/png\r\n", b"X-Priority: 10\r\nX-Timeout: 2\r\n")
 
 
+@pytest.mark.parametrize(("method", "short"), [(b"PUT", True), (b"GET", False), (b"DELETE", False)])
+async def test_of_other_methods_put_alone_goes_the_short_way(
+    program: Program, method: bytes, short: bool
+) -> None:
+    message = head(method=method, path=b"/predictions/Mine")
+    assert (program.fast_path.take(Answers(), message, b"x") is not None) == short
+
+
+async def test_the_log_names_the_method_of_a_short_way(
+    own: Client, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, REQUESTS)
+    await own.put("/predictions/Mine", data=b"x")
+    (line,) = access_lines(program, caplog)
+    assert (line.method, line.status) == ("PUT", 200)
+
+
 @pytest.mark.parametrize(
     "path",
     [

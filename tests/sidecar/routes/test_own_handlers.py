@@ -72,6 +72,46 @@ async def test_the_whole_request_reaches_the_handler_but_its_credentials(
     assert request.headers["Authorization"] == f"Bearer {torchserve.inference_key}"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/predictions/Mine",
+        "/predictions/Mine/1.0",
+        "/predictions/Mine/1.0/en",
+        "/explanations/Mine",
+        "/explanations/Mine/1.0",
+        "/invocations",
+        "/models/Mine/invoke",
+    ],
+)
+async def test_a_file_sent_by_put_is_answered_as_one_sent_by_post(
+    start_own: Start, torchserve: FakeTorchServe, path: str
+) -> None:
+    """As `curl -T` sends it, by which most people call TorchServe."""
+    client = await start_own()
+    response = await client.put(path, data=b"x")
+    assert (response.status, await response.read()) == (200, b"x")
+    assert torchserve.requests[-1].method == "POST"
+    assert (await client.delete(path)).status == 405
+
+
+async def test_kserves_instances_may_be_put_too(start_own: Start) -> None:
+    client = await start_own()
+    response = await client.put("/v1/models/Mine:predict", json={"instances": [1]})
+    assert await response.json() == {"predictions": [1]}
+
+
+async def test_a_prediction_is_asked_for_by_get_too_but_by_no_page_elsewhere(
+    start_own: Start,
+) -> None:
+    client, path = await start_own(), "/predictions/Mine/1.0/en"
+    response = await client.get(path, data=b"x")
+    assert (response.status, await response.read()) == (200, b"x")
+    for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403)):
+        response = await client.get(path, headers={"Sec-Fetch-Site": site})
+        assert response.status == status
+
+
 async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:

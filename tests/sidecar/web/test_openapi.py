@@ -141,7 +141,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_every_operation_has_an_id_of_its_own() -> None:
     ids = [each["operationId"] for path in DOCUMENT["paths"].values() for each in path.values()]
-    assert len(set(ids)) == len(ids) == len(ROUTES)
+    assert len(set(ids)) == len(ids) == sum(len(route.methods) for route in ROUTES)
 
 
 def test_the_groups_come_in_the_order_that_a_newcomer_needs() -> None:

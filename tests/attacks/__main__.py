@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.machine import description
 from benchmarks.report import write_section
 from benchmarks.workspace import workspace
-from tests.attacks.attack import Attack, Report, problems, run
+from tests.attacks.attack import BY_THE_CLOCK, Attack, Report, problems, run
 from tests.attacks.mutation.requests import mutated
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
@@ -33,7 +33,7 @@ async def main(chosen: Sequence[Attack]) -> int:
     machine, rows, failures = description(), [], 0
     async with _shared_server(chosen) as server:
         for attack in chosen:
-            report = await run(attack, server)
+            report = await run(attack, server, measure=BY_THE_CLOCK)
             rows.append(_row(report))
             failures += _tell(attack, report, rows[-1])
     if len(chosen) == len(ATTACKS):
@@ -60,7 +60,7 @@ async def _shared_server(attacks: Sequence[Attack]) -> AsyncIterator[Server | No
 def _tell(attack: Attack, report: Report, row: str) -> int:
     """How many problems there were."""
     print(row, end="", flush=True)
-    found = problems(attack, report, strict=True)
+    found = problems(attack, report)
     for each in found:
         print(f"NOT AS IT SHOULD BE: {attack.name}: {each}", file=sys.stderr, flush=True)
     return len(found)

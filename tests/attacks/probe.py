@@ -1,29 +1,41 @@
 """`python -m tests.attacks.probe PORT PID FILE`: what an attack does to the server, from outside.
 
-A process of its own, so that nothing the attackers do can slow it down.  One thread asks for
-/livez on one keep-alive connection, the other reads the memory of the process PID.  Each look
-is a line of FILE with a time of the machine's monotonic clock, which all processes share.
+A process of its own, so that nothing the attackers do can slow it down: it asks for /livez on one
+keep-alive connection.  A child of it reads the memory of the process PID.  Each look is a line of
+FILE with a time of the machine's monotonic clock, which all processes share.
 """
 
 import http.client
+import os
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import psutil
 
+from tests.run_queue import ProcessorWaits
+
 PAUSE_SECONDS = 0.01
 LIMIT_SECONDS = 60.0
 
 
 class Look(NamedTuple):
-    """One probe of /livez.  *began* is monotonic; not *well*: no answer, or not a 200."""
+    """One probe of /livez.  *began* is monotonic; not *well*: no answer, or not a 200.
+
+    For *held_up* of its *seconds* the server or the probe wanted a processor and had none: that
+    part is the doing of whatever else runs on the machine.
+    """
 
     began: float
     seconds: float
     well: bool
+    held_up: float = 0.0
+
+    @property
+    def own_seconds(self) -> float:
+        """The part that is the server's own doing."""
+        return self.seconds - self.held_up
 
 
 class Memory(NamedTuple):
@@ -42,13 +54,19 @@ class Readings(NamedTuple):
 
 def main(port: int, pid: int, file: Path) -> None:
     """Probe until this process is ended."""
-    with file.open("w", buffering=1) as output:
-        threading.Thread(target=_watch_memory, args=(pid, output), daemon=True).start()
+    with file.open("a", buffering=1) as output:
+        probe = os.getpid()
+        if os.fork() == 0:  # a thread would hold up this one
+            _watch_memory(pid, output, probe)
+            os._exit(0)
+        waits = ProcessorWaits(pid)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_SECONDS)
         while True:
+            waits.restart()
             began = time.monotonic()
             well = _is_alive(connection)
-            output.write(f"livez {began} {time.monotonic() - began} {int(well)}\n")
+            seconds = time.monotonic() - began
+            output.write(f"livez {began} {seconds} {int(well)} {waits.held_up(seconds)}\n")
             time.sleep(PAUSE_SECONDS)
 
 
@@ -63,9 +81,10 @@ def _is_alive(connection: http.client.HTTPConnection) -> bool:
     return answer.status == 200
 
 
-def _watch_memory(pid: int, output: TextIO) -> None:
+def _watch_memory(pid: int, output: TextIO, parent: int) -> None:
+    """Read it until the process *pid*, or this one's *parent*, is gone."""
     process = psutil.Process(pid)
-    while True:
+    while os.getppid() == parent:
         try:
             size = process.memory_info().rss
         except psutil.NoSuchProcess:
@@ -80,7 +99,8 @@ def read(file: Path) -> Readings:
     for line in file.read_text().rpartition("\n")[0].splitlines():
         kind, *numbers = line.split()
         if kind == "livez":
-            looks.append(Look(float(numbers[0]), float(numbers[1]), numbers[2] == "1"))
+            began, seconds, well, held_up = numbers
+            looks.append(Look(float(began), float(seconds), well == "1", float(held_up)))
         else:
             memory.append(Memory(float(numbers[0]), int(numbers[1])))
     return Readings(looks, memory)

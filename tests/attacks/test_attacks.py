@@ -1,10 +1,14 @@
-"""Every quick attack on a real server: /livez answers beside it, others are served, it recovers."""
+"""Every quick attack on a real server: /livez answers beside it, others are served, it recovers.
+
+Other tests take their share of the processors meanwhile, which does not count.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.attack import Attack, problems, run
+from tests import run_queue
+from tests.attacks.attack import ITS_OWN_DOING, Attack, problems, run
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
 from tests.integration.server import Server
@@ -24,8 +28,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def test_other_clients_are_not_delayed_during_an_attack(
     attacked: Server, attack: Attack
 ) -> None:
-    for _ in range(3):  # other tests take their share of the processors; a true stall comes again
-        report = await run(attack, attacked)
-        if not (found := problems(attack, report, strict=False)):
+    for _ in range(3):  # a disk or a neighbour can be slow once; a true stall comes again
+        report = await run(attack, attacked, measure=ITS_OWN_DOING)
+        if not (found := problems(attack, report)):
             return
-    assert not found, report
+    assert not found, report if run_queue.are_counted() else (report, run_queue.UNKNOWN)

@@ -33,10 +33,11 @@ async def main(seconds: float) -> int:
     """Return 0 when every answer was the right one."""
     machine, answers = description(), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        server = await asyncio.to_thread(build_world, Path(folder), MODELS)
+        server = await asyncio.to_thread(build_world, Path(folder), MODELS, worker_template="true")
         server.start()
         try:
             await asyncio.to_thread(server.wait_ready)
+            await asyncio.to_thread(server.wait_forking)
             async with aiohttp.ClientSession(server.url) as http:
                 until = time.monotonic() + seconds
                 await asyncio.gather(*(_client(http, name, until, answers) for name in NAMES))

@@ -70,7 +70,7 @@ def ours(*models: str, **settings: str) -> Iterator[Running]:
         with server.running():
             assert server.process is not None
             if settings["worker_template"] == "true":  # whose imports would take others' time
-                wait_for((server.torchserve_folder() / "template.sock").exists, server.log)
+                server.wait_forking()
             yield Running(server.url, server.process.pid)
 
 

@@ -7,11 +7,13 @@ or when a process grows by more than GROWTH from the second third to the last.
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
@@ -25,7 +27,7 @@ from benchmarks.texts import mixed_texts
 from benchmarks.workspace import workspace
 from sidecar.speech.output_formats import FORMATS
 from tests.faults.bad_requests import bad_requests
-from tests.integration.server import ROOT, Server
+from tests.integration.server import ROOT, Server, wait_for
 from tests.integration.speech_client import speak
 from tests.sentences import SENTENCES
 
@@ -149,6 +151,7 @@ class Watch:
         assert server.process is not None
         self._processes = {"sidecar": psutil.Process(server.process.pid)}
         self._processes["TorchServe (Java)"] = server.java()
+        self._processes["workers' template"] = server.wait_forking()
         for worker in server.workers():
             self._processes[_model_of(worker)] = worker
         self.samples: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -180,16 +183,32 @@ def _growth(name: str, samples: list[Sample]) -> Growth:
 
 
 def _model_of(worker: psutil.Process) -> str:
-    """The model a worker holds: its log's thread is not known here, its folder is."""
-    words = " ".join(worker.cmdline())
-    port = words.partition("--sock-name")[2].split()[0].rpartition(".")[2]
-    return f"worker {port}"
+    """Return the name of the model that *worker* holds: it runs in its unpacked archive."""
+    manifest = json.loads((Path(worker.cwd()) / "MAR-INF" / "MANIFEST.json").read_text())
+    return str(manifest["model"]["modelName"])
+
+
+def _fork_workers(server: Server) -> None:
+    """Kill the workers, which Python started, and wait until others are forked in their place."""
+    server.wait_forking()
+    killed = server.workers()
+    for worker in killed:
+        worker.kill()
+
+    def forked() -> bool:
+        workers = server.workers()
+        new = len(workers) == len(killed) and not set(workers) & set(killed)
+        return new and all(each.name() == "forked-worker" for each in workers)
+
+    wait_for(forked, server.log)
+    wait_for(lambda: server.status("/readyz") == 200, server.log)
 
 
 async def main(seconds: float) -> int:
     """Return 0 when all was answered and nothing grew."""
     machine = description()
-    async with serving() as (server, http):
+    async with serving(worker_template="true") as (server, http):
+        await asyncio.to_thread(_fork_workers, server)
         recording = (await speak(http, " ".join(SENTENCES[:3]))).data
         soak, watch = Soak(http, server.url, recording), Watch(server)
         watching = asyncio.create_task(watch.run())

@@ -366,9 +366,15 @@ class Program:
             "state": settings.state_dir,
             "temporary": Path(tempfile.gettempdir()),
         }
-        process = self.process
-        others = process.pids if process else tuple
-        return SystemSampler(self.models.worker_pids, self.gpus, folders=folders, others=others)
+        if (process := self.process) is None:
+            return SystemSampler(self.models.worker_pids, self.gpus, folders=folders)
+        return SystemSampler(
+            self.models.worker_pids,
+            self.gpus,
+            folders=folders,
+            others=process.pids,
+            template=lambda: process.template_pid,
+        )
 
     @cached_property
     def background(self) -> BackgroundTasks:

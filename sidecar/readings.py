@@ -272,7 +272,14 @@ def _of_machine(parts: ReadingParts) -> list[Family]:
             "sidecar_memory_bytes",
             "Resident memory of the sidecar, TorchServe, the workers on this machine and their "
             "template, each with what it shares.",
-            read=lambda: _memory(parts.system),
+            read=lambda: _megabytes(parts.system.figures.memory_usage_mb),
+        ),
+        Reading(
+            "gauge",
+            "sidecar_worker_template_bytes",
+            "Memory of the process that workers are forked from, while it runs. They share it, "
+            "and sidecar_model_memory_bytes leaves it out.",
+            read=lambda: _megabytes(parts.system.figures.template_mb),
         ),
         disk(
             "sidecar_disk_free_bytes",
@@ -329,9 +336,8 @@ def _of_spans(parts: ReadingParts) -> list[Family]:
     ]
 
 
-def _memory(system: SystemSampler) -> list[Sample]:
-    used = system.figures.memory_usage_mb
-    return [] if used is None else [Sample((), used * MB)]
+def _megabytes(value: float | None) -> list[Sample]:
+    return [] if value is None else [Sample((), value * MB)]
 
 
 def _single(

@@ -245,7 +245,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Models that are loaded or woken at the same time; while loads that nobody waits for take
     every place, one more model may be woken. [models]"""
     memory_budget_mb: Positive | None = None
-    """Memory of all workers together."""
+    """Memory of all workers together, without what they share with their template."""
     gpu_memory_budget_mb: Positive | None = None
     """Memory of all workers together on each GPU."""
     max_loaded_models: Count | None = None

@@ -4,6 +4,7 @@ Nothing else can measure it: TorchServe's figures need its system metrics, which
 container the GPU's driver knows processes by other ids.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,18 +32,31 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryGauge:
-    """Measures the memory of this process on the machine and on *device*."""
+    """Measures the memory of this process on the machine and on *device*.
 
-    def __init__(self, device: torch.device, clock: Callable[[], float] = time.monotonic) -> None:
+    *parent* returns the number of the process that this one was forked from, or that of another
+    once it has ended.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        clock: Callable[[], float] = time.monotonic,
+        memory_map: Path = MEMORY_MAP,
+        parent: Callable[[], int] = os.getppid,
+    ) -> None:
         self._device = device
         self._clock = clock
         self._process = psutil.Process()
-        self._shared_bytes = parents_bytes()
+        self._parent = parent
+        self._forked_from = parent()
+        self._shared_bytes = parents_bytes(memory_map)
         self._told_at = float("-inf")
 
     def read(self) -> MemoryUse:
         """Return the current figures."""
-        rss = self._process.memory_info().rss - self._shared_bytes
+        shared = self._shared_bytes if self._parent() == self._forked_from else 0
+        rss = self._process.memory_info().rss - shared
         if self._device.type != "cuda":
             return MemoryUse(rss_bytes=rss)
         return MemoryUse(
@@ -61,11 +75,11 @@ class MemoryGauge:
         return self.read()
 
 
-def parents_bytes(memory_map: Path = MEMORY_MAP) -> int:
+def parents_bytes(memory_map: Path) -> int:
     """Return how many bytes are still those of the process that this one was forked from.
 
-    They stay when this one ends.  0 where it was not forked, or where the system does not say.
-    Looking takes some milliseconds.
+    They stay when this one ends, as long as that lives.  0 where it was not forked, or where the
+    system does not say.  Looking takes some milliseconds.
     """
     try:
         lines = memory_map.read_text().splitlines()

@@ -40,6 +40,7 @@ class SystemFigures(msgspec.Struct, frozen=True):
     memory_percent: float
     memory_available_gb: float
     memory_usage_mb: float | None  # RSS of the sidecar, TorchServe, its workers and their template
+    template_mb: float | None  # what forked workers share with their template, and leave out
     worker_cores: float | None  # processors that the workers kept busy, on average
     gpus: GpuFigures
     each_gpu: tuple[GpuReading, ...] = ()
@@ -58,7 +59,8 @@ class SystemSampler:
     """Reads the figures.  *worker_pids* returns the process ids of the current workers.
 
     *folders* has the folders whose disks are watched, by their purpose; *others* returns further
-    processes whose memory counts with that of the workers.
+    processes whose memory counts with that of the workers, *template* the one among them that
+    workers are forked from.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class SystemSampler:
         clock: Callable[[], float] = time.monotonic,
         folders: Mapping[str, Path] = NO_FOLDERS,
         others: Callable[[], Iterable[int]] = tuple,
+        template: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._others = others
+        self._template = template
         self._folders = folders
         self._worker_pids = worker_pids
         self._gpus = gpus
@@ -100,6 +104,7 @@ class SystemSampler:
             memory_percent=memory.percent,
             memory_available_gb=memory.available / 2**30,
             memory_usage_mb=_resident(workers, self._others()) / MB,
+            template_mb=_own_mb(self._template()),
             gpus=self._gpus.read(pids),
             each_gpu=self._gpus.read_each(),
             disks=tuple(self._read_disks()),
@@ -182,6 +187,17 @@ def _processes(pids: Iterable[int]) -> Iterable[psutil.Process]:
                 yield process
         except psutil.Error:
             continue
+
+
+def _own_mb(pid: int | None) -> float | None:
+    """Return the memory of process *pid* that is no file's; None if there is no such process."""
+    if pid is None:
+        return None
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return None
+    return (memory.rss - memory.shared) / MB
 
 
 def _resident(workers: list[_Worker], others: Iterable[int]) -> int:

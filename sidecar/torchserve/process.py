@@ -90,8 +90,12 @@ class TorchServeProcess:
 
     def pids(self) -> list[int]:
         """Return Java's process and the workers' template, as far as they run."""
-        found = (self.java_pid, self.template.pid if self.template else None)
-        return [pid for pid in found if pid is not None]
+        return [pid for pid in (self.java_pid, self.template_pid) if pid is not None]
+
+    @property
+    def template_pid(self) -> int | None:
+        """The workers' template, while it runs."""
+        return self.template.pid if self.template else None
 
     @property
     def java_pid(self) -> int | None:

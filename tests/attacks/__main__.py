@@ -48,10 +48,11 @@ async def _shared_server(attacks: Sequence[Attack]) -> AsyncIterator[Server | No
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
-        server = build(Path(folder), speech=True)
+        server = build(Path(folder), speech=True, worker_template="true")
         server.start()
         try:
             await asyncio.to_thread(server.wait_ready)
+            await asyncio.to_thread(server.wait_forking)
             yield server
         finally:
             await asyncio.to_thread(server.stop)

@@ -12,10 +12,10 @@ NOBODY = "http://127.0.0.1:9"  # no attack is to reach a real hub
 SPEECH = ("hibari_tts", "silero_vad", "whisper_tiny_en")
 
 
-def build(folder: Path, *, speech: bool) -> Server:
+def build(folder: Path, *, speech: bool, **settings: str) -> Server:
     """The server, not started yet; with *speech*, also the models that the project comes with."""
     models = MODELS | (_shipped(folder) if speech else {})
-    return build_world(folder, models, hub_endpoint=NOBODY, auto_download="off")
+    return build_world(folder, models, hub_endpoint=NOBODY, auto_download="off", **settings)
 
 
 def _shipped(folder: Path) -> dict[str, Any]:

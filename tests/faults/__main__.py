@@ -26,10 +26,11 @@ async def main(chosen: Sequence[Scenario]) -> int:
     """
     machine, reports, failures = description(), [], 0
     with tempfile.TemporaryDirectory() as folder:
-        server = build_world(Path(folder))
+        server = build_world(Path(folder), worker_template="true")
         server.start()
         try:
             await asyncio.to_thread(server.wait_ready)
+            await asyncio.to_thread(server.wait_forking)
             for scenario in chosen:
                 report = await run(scenario, server)
                 print(_row(report), end="", flush=True)

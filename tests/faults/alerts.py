@@ -30,6 +30,7 @@ WINDOW = "10s"
 CALM_SECONDS = 60.0
 ALERTS: Mapping[str, frozenset[str]] = {
     "a worker is killed": frozenset({"WorkersDie", "JobsFail"}),
+    "a worker and what it was forked from are killed": frozenset({"WorkersDie", "JobsFail"}),
     "TorchServe is killed": frozenset({"TorchServeDown", "TorchServeRestarted"}),
     "TorchServe is frozen": frozenset({"InputsTakeLong", "TorchServeDown"}),
     "a worker is frozen, past the job's limit": frozenset({"JobsFail", "WorkersDie"}),
@@ -65,11 +66,12 @@ async def main(names: Sequence[str]) -> int:
         folder = Path(name)
         (folder / "world").mkdir()
         (folder / "prometheus").mkdir()
-        server = build_world(folder / "world")
+        server = build_world(folder / "world", worker_template="true")
         server.start()
         prometheus = PrometheusServer(folder / "prometheus", window=WINDOW)
         try:
             await asyncio.to_thread(server.wait_ready)
+            await asyncio.to_thread(server.wait_forking)
             with prometheus.running():
                 aiming = asyncio.create_task(aim(prometheus, server))
                 server.watch_other = lambda other: scraped(other, prometheus)

@@ -48,6 +48,12 @@ async def _kill_worker(server: Server) -> list[int]:
     return []
 
 
+async def _kill_template(server: Server) -> list[int]:
+    """Kill the process that workers are forked from, and the workers; Python starts the next."""
+    (await asyncio.to_thread(server.wait_forking)).kill()
+    return await _kill_worker(server)
+
+
 async def _kill_torchserve(server: Server) -> list[int]:
     os.kill((await asyncio.to_thread(server.java)).pid, signal.SIGKILL)
     return []
@@ -221,6 +227,7 @@ NOTHING: frozenset[int] = frozenset()
 BAD = frozenset({400, 401, 404, 405, 413, 422})
 SCENARIOS: Sequence[Scenario] = (
     Scenario("a worker is killed", _kill_worker),
+    Scenario("a worker and what it was forked from are killed", _kill_template, quick=False),
     Scenario("TorchServe is killed", _kill_torchserve, may_see=frozenset({503})),
     Scenario(
         "TorchServe is frozen",

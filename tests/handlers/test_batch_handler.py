@@ -166,6 +166,16 @@ def test_memory_shared_with_the_process_that_it_was_forked_from_does_not_count(
     assert parents_bytes(tmp_path / "absent") == 0
 
 
+def test_memory_counts_once_the_process_that_it_was_shared_with_has_ended(tmp_path: Path) -> None:
+    memory_map = tmp_path / "smaps_rollup"
+    memory_map.write_text(f"Shared_Dirty: {2**40} kB\n")
+    parent = [7]
+    gauge = MemoryGauge(torch.device("cpu"), memory_map=memory_map, parent=lambda: parent[0])
+    assert gauge.read().rss_bytes < 0
+    parent[0] = 1
+    assert gauge.read().rss_bytes > 0
+
+
 def test_memory_is_measured_again_when_it_is_due() -> None:
     now = [0.0]
     gauge = MemoryGauge(torch.device("cpu"), clock=lambda: now[0])

@@ -102,6 +102,11 @@ class Server:
             and child.name() not in ("worker-launcher", "worker-template")
         ]
 
+    def wait_forking(self) -> psutil.Process:
+        """Wait until workers are forked, if the server does that; return the template."""
+        wait_for((self.torchserve_folder() / "template.sock").exists, self.log)
+        return next(each for each in self.children() if each.name() == "worker-template")
+
     def torchserve_folder(self) -> Path:
         """The private folder: Java runs in its work folder."""
         return Path(self.java().cwd()).parent

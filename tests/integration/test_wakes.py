@@ -1,6 +1,7 @@
 """Sleeping models wake in workers that are forked from the template."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import aiohttp
@@ -12,15 +13,13 @@ from tests.waiting import until, until_awaited
 
 pytestmark = pytest.mark.integration
 MODEL = "example"
-TEMPLATE_SECONDS = 60.0
 Token = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture
 async def template(server: Server) -> psutil.Process:
     """The process that workers are forked from, once it is ready."""
-    await until((server.torchserve_folder() / "template.sock").exists, TEMPLATE_SECONDS)
-    return next(each for each in server.children() if each.name() == "worker-template")
+    return await asyncio.to_thread(server.wait_forking)
 
 
 async def scale(http: aiohttp.ClientSession, token: Token, workers: int) -> None:
@@ -88,6 +87,21 @@ async def test_a_forked_worker_holds_less_by_what_it_shares(
         (told,) = (await response.json())["workers"]
     resident_mb = worker.memory_info().rss / 2**20
     assert 0 < told["memory_mb"] < resident_mb / 2
+
+
+async def test_what_forked_workers_share_has_a_metric(
+    http: aiohttp.ClientSession, template: psutil.Process
+) -> None:
+    memory = await asyncio.to_thread(template.memory_info)
+    own = memory.rss - memory.shared
+
+    async def told() -> float:
+        async with http.get("/metrics") as response:
+            page = await response.text()
+        found = re.search(r"^sidecar_worker_template_bytes (.+)$", page, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    await until_awaited(told, lambda bytes_: 0.9 * own < bytes_ < 1.1 * own)
 
 
 async def test_a_forked_worker_that_is_killed_is_noticed_and_replaced(

@@ -64,3 +64,19 @@ def test_a_worker_is_looked_up_once_and_measured_each_time(
     pids.clear()
     asyncio.run(sampler.sample())
     assert sampler.figures.worker_cores == 0
+
+
+def test_what_workers_share_with_their_template_is_told_while_it_runs(
+    worker: subprocess.Popen[bytes],
+) -> None:
+    found: list[int | None] = [None]
+    sampler = SystemSampler(list, Gpus(), template=lambda: found[0])
+    assert sampler.figures.template_mb is None
+    found[0] = worker.pid
+    asyncio.run(sampler.sample())
+    memory = psutil.Process(worker.pid).memory_full_info()
+    assert sampler.figures.template_mb == pytest.approx((memory.rss - memory.shared) / MB, rel=0.2)
+    worker.kill()
+    worker.wait()
+    asyncio.run(sampler.sample())
+    assert sampler.figures.template_mb is None

@@ -54,8 +54,9 @@ from sidecar.telemetry.logs import REQUESTS
 from sidecar.telemetry.prometheus import Metrics
 from sidecar.telemetry.statistics import Measurement, SpeechStatistics, Statistics
 from sidecar.telemetry.system import SystemSampler
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.process import TorchServeProcess
 from sidecar.torchserve.worker_log import WORKERS_LOG, WorkerLog

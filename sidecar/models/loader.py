@@ -20,7 +20,8 @@ from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.system import resident_bytes
-from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState, TorchServeClient
+from sidecar.torchserve.client import ModelState, TorchServeClient
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.worker_log import WorkerLog
 
 log = logging.getLogger(__name__)

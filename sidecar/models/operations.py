@@ -15,8 +15,8 @@ from sidecar.models.room import MemoryRoom
 from sidecar.models.states import NOT_IN_TORCHSERVE, SLEEPING, State
 from sidecar.models.versions import ModelVersions
 from sidecar.schemas.model_spec import ModelSpec
-from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 
 log = logging.getLogger(__name__)
 

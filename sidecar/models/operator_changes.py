@@ -9,8 +9,8 @@ from sidecar.models.operations import Operations
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.room import MemoryRoom
 from sidecar.models.states import MISSING, State
-from sidecar.torchserve.client import EngineGone, EngineRefused
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 
 
 class OperatorChanges:

@@ -20,8 +20,9 @@ from sidecar.models.operations import Operations
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.states import State
 from sidecar.settings import Settings
-from sidecar.torchserve.client import EngineGone, EngineRefused, ModelState
+from sidecar.torchserve.client import ModelState
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 
 log = logging.getLogger(__name__)
 

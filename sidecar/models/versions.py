@@ -9,7 +9,8 @@ from sidecar.errors import EngineUnavailable, InvalidVersion, ModelNotReady, Ver
 from sidecar.models.loader import paused, register
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.worker_log import WorkerLog
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from sidecar.torchserve.client import EngineRefused, ModelState, TorchServeClient
+from sidecar.torchserve.client import ModelState, TorchServeClient
+from sidecar.torchserve.failures import EngineRefused
 from sidecar.torchserve.worker_log import WorkerLog, shown
 
 LOOK_SECONDS = 0.03

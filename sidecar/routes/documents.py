@@ -11,7 +11,8 @@ from aiohttp import web
 
 from sidecar.settings import Settings
 from sidecar.telemetry.prometheus import Metrics
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.web.middleware import stamp
 from sidecar.web.route import Route
 

@@ -38,7 +38,7 @@ from sidecar.schemas.models import (
     WorkerFacts,
 )
 from sidecar.settings import Settings
-from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import read_change
 from sidecar.web.page import page

@@ -38,7 +38,8 @@ from sidecar.schemas.torchserve_management import (
     RegisterArchive,
     ScaleWorkers,
 )
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.web.admission import ADMISSION
 from sidecar.web.body import NOT_JSON, invalid_fields, read_query
 from sidecar.web.route import Route

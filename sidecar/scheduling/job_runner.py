@@ -28,11 +28,7 @@ from sidecar.scheduling.job import (
 )
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
-from sidecar.torchserve.client import (
-    EngineGone,
-    EngineOutOfReach,
-    EngineRefused,
-)
+from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +197,7 @@ class JobRunner(Runner):
 
     def _ask(self, job: Job, data: bytes) -> Running:
         """Send *data* to TorchServe, which *job* is told the answer of."""
-        return self._client.predict(
+        return self._client.jobs.send(
             self._name_of(job), data, self._limits.seconds + JOB_GRACE_SECONDS, job
         )
 

@@ -24,14 +24,8 @@ from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
-from sidecar.torchserve.client import (
-    MAX_FORWARDED,
-    EngineGone,
-    EngineOutOfReach,
-    EngineRefused,
-    EngineResponse,
-    ForwardedRequest,
-)
+from sidecar.torchserve.client import MAX_FORWARDED, EngineResponse, ForwardedRequest
+from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
 
 log = logging.getLogger(__name__)
 

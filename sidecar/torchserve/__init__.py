@@ -1,6 +1,7 @@
 """Everything that knows TorchServe.
 
 client           its inference, management and metrics APIs
+failures         how calls of it fail: it has gone, or it refuses
 kept_connections kept connections to its inference API, and a call over one
 job_connections  jobs over them
 forwarding       whole requests over them

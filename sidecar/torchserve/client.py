@@ -8,8 +8,8 @@ is tried once more, unnoticed by clients.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -20,11 +20,18 @@ from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.errors import exhaustion
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
+from sidecar.torchserve.failures import (
+    EngineGone,
+    EngineOutOfReach,
+    EngineRefused,
+    failure_of,
+    refusal_of,
+    telling_gone,
+)
 from sidecar.torchserve.forwarding import ForwardingConnections, Head
 from sidecar.torchserve.job_connections import JobConnections
-from sidecar.torchserve.kept_connections import CONNECT_SECONDS, NotConnected
+from sidecar.torchserve.kept_connections import CONNECT_SECONDS
 from sidecar.torchserve.key_file import KeyFile, Purpose
 
 QUICK_SECONDS = 5.0
@@ -37,33 +44,6 @@ MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2
 MAX_PINGS = 2
-FAILURES = (aiohttp.ClientError, TimeoutError, OSError)  # of a call that got no answer
-WRONG_KEY = "InvalidKeyException"
-
-
-class EngineGone(Exception):
-    """TorchServe cannot be reached, or hung up; *reached*: it may have begun with the request."""
-
-    def __init__(self, message: str, *, reached: bool) -> None:
-        super().__init__(message)
-        self.reached = reached
-
-
-class EngineOutOfReach(EngineGone):
-    """We lack a descriptor or memory to ask it, which says nothing about TorchServe."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reached=False)
-
-
-class EngineRefused(Exception):
-    """TorchServe answered with an error; *status* says which, *kind* is its own name for it."""
-
-    def __init__(self, status: int, kind: str = "", message: str = "") -> None:
-        super().__init__(f"{status} {kind}: {message}")
-        self.status = status
-        self.kind = kind
-        self.message = message
 
 
 class ForwardedRequest(msgspec.Struct, frozen=True):
@@ -91,7 +71,7 @@ class EngineResponse(msgspec.Struct):
 
     def refusal(self) -> EngineRefused:
         """Return what TorchServe says in *body*; its kind is empty where a handler says it."""
-        return _refusal(self.status, self.body)
+        return refusal_of(self.status, self.body)
 
 
 class WorkerState(msgspec.Struct, rename="camel"):
@@ -124,11 +104,6 @@ class ModelState(msgspec.Struct, rename="camel"):
     def asleep(self) -> bool:
         """Whether it was told to have no workers."""
         return self.min_workers == 0 and not self.ready
-
-
-class _Refusal(msgspec.Struct):
-    type: str = ""
-    message: str = ""
 
 
 class _Api:
@@ -164,7 +139,7 @@ class _Api:
         try:
             return await self._call(method, path, seconds, params)
         except EngineRefused as exc:
-            if exc.kind != WRONG_KEY:
+            if not exc.wrong_key:
                 raise
         self._keys.reload()
         return await self._call(method, path, seconds, params)
@@ -178,31 +153,14 @@ class _Api:
     ) -> bytes:
         headers = self._keys.headers(self._purpose) if self._purpose else {}
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        with _gone(method, path):
+        with telling_gone(method, path):
             async with self._session.request(
                 method, path, params=params, headers=headers, timeout=limit
             ) as response:
                 body = await response.read()
         if response.status >= 300:
-            raise _refusal(response.status, body)
+            raise refusal_of(response.status, body)
         return body
-
-
-@contextmanager
-def _gone(method: str, path: str) -> Iterator[None]:
-    """Raise EngineGone in place of what aiohttp raises when TorchServe has gone."""
-    try:
-        yield
-    except FAILURES as exc:
-        raise _gone_for(exc, method, path) from exc
-
-
-def _gone_for(exc: Exception, method: str, path: str) -> EngineGone:
-    """Return what *exc* means for a call of *method* and *path*."""
-    if exhaustion(exc) is not None:
-        return EngineOutOfReach(f"{method} {path}: {exc}")
-    reached = not isinstance(exc, aiohttp.ClientConnectorError | NotConnected)
-    return EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached)
 
 
 async def _opened(path: str, head: Head, seconds: float) -> EngineResponse:
@@ -218,73 +176,12 @@ async def _opened(path: str, head: Head, seconds: float) -> EngineResponse:
 
 async def _pieces(path: str, reader: StreamReader, seconds: float) -> AsyncIterator[bytes]:
     """Yield the body's pieces as they come.  Raises EngineGone."""
-    with _gone("POST", path):
+    with telling_gone("POST", path):
         while not reader.at_eof():
             async with asyncio.timeout(seconds):
                 piece = await reader.readany()
             if piece:
                 yield piece
-
-
-class JobListener(Protocol):
-    """Whoever sends a job; one of the two is called, once."""
-
-    def answered(self, body: bytes) -> None:
-        """Take the answer."""
-
-    def failed(self, exc: Exception) -> None:
-        """Take EngineRefused or EngineGone, where there is no answer."""
-
-
-class JobAsked:
-    """One job that TorchServe is asked to run: twice, if it has made new tokens meanwhile."""
-
-    __slots__ = ("_call", "_job", "_jobs", "_keys", "_listener", "_path", "_seconds", "_tried")
-
-    def __init__(
-        self,
-        jobs: JobConnections,
-        keys: KeyFile,
-        path: str,
-        job: bytes,
-        seconds: float,
-        listener: JobListener,
-    ) -> None:
-        self._jobs = jobs
-        self._keys = keys
-        self._path = path
-        self._job = job
-        self._seconds = seconds
-        self._listener = listener
-        self._tried = False
-        self._send()
-
-    def cancel(self) -> None:
-        """Wait no longer; the listener is not told."""
-        self._call.cancel()
-
-    def answered(self, status: int, body: bytes) -> None:
-        """Pass the answer on, unless it is one to our token."""
-        if status < 300:
-            self._listener.answered(body)
-            return
-        refusal = _refusal(status, body)
-        if refusal.kind == WRONG_KEY and not self._tried:
-            self._tried = True
-            self._keys.reload()
-            self._send()
-        else:
-            self._listener.failed(refusal)
-
-    def failed(self, exc: Exception) -> None:
-        """Pass on why there is no answer."""
-        if isinstance(exc, FAILURES):
-            exc = _gone_for(exc, "POST", self._path)
-        self._listener.failed(exc)
-
-    def _send(self) -> None:
-        headers = self._keys.headers("inference")
-        self._call = self._jobs.post(self._path, self._job, headers, self._seconds, self)
 
 
 class ForwardListener(Protocol):
@@ -360,9 +257,7 @@ class ForwardAsked:
 
     def failed(self, exc: Exception) -> None:
         """Pass on why there is no response."""
-        if isinstance(exc, FAILURES):
-            exc = _gone_for(exc, "POST", self._request.path)
-        self._listener.failed(exc)
+        self._listener.failed(failure_of(exc, "POST", self._request.path))
 
     async def _read(self, message: RawResponseMessage, body: StreamReader) -> None:
         try:
@@ -379,7 +274,7 @@ class ForwardAsked:
 
     def _tell(self, response: EngineResponse) -> None:
         refused = response.status == 400 and not self._tried
-        if refused and response.refusal().kind == WRONG_KEY:
+        if refused and response.refusal().wrong_key:
             self._tried = True
             self._keys.reload()
             self._send()
@@ -394,12 +289,15 @@ class ForwardAsked:
 
 
 class TorchServeClient:
-    """Calls TorchServe; an async context manager that closes its connections."""
+    """Calls TorchServe; an async context manager that closes its connections.
+
+    *jobs* sends jobs to its inference API.
+    """
 
     def __init__(
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
-        self._jobs = JobConnections(inference_url, MAX_JOBS)
+        self.jobs = JobConnections(inference_url, MAX_JOBS, keys)
         self._forwarding = ForwardingConnections(inference_url, MAX_FORWARDED)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
         self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
@@ -412,7 +310,7 @@ class TorchServeClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._jobs.close()
+        self.jobs.close()
         self._forwarding.close()
         for api in (
             self._pings,
@@ -430,10 +328,6 @@ class TorchServeClient:
         except (EngineGone, EngineRefused):
             return False
         return True
-
-    def predict(self, model: str, job: bytes, seconds: float, listener: JobListener) -> "JobAsked":
-        """Send one job; *listener* is told of the answer, unless what is returned is cancelled."""
-        return JobAsked(self._jobs, self._keys, f"/predictions/{model}", job, seconds, listener)
 
     def send_on(
         self, request: ForwardedRequest, seconds: float, listener: ForwardListener
@@ -455,13 +349,13 @@ class TorchServeClient:
         """
         for attempt in range(2):
             keys = self._keys.headers("inference")
-            with _gone("POST", request.path):
+            with telling_gone("POST", request.path):
                 async with self._forwarding.open(
                     request.path, request.headers, keys, request.body, seconds
                 ) as head:
                     response = await _opened(request.path, head, seconds)
                     refused = response.status == 400 and not attempt
-                    if not (refused and response.refusal().kind == WRONG_KEY):
+                    if not (refused and response.refusal().wrong_key):
                         yield response
                         return
             self._keys.reload()
@@ -579,14 +473,6 @@ def _path(model: str, version: str | None) -> str:
     """Return the path of *model*, or of one *version*, which clients may have made up."""
     path = f"/models/{model}"
     return path if version is None else f"{path}/{quote(version, safe='')}"
-
-
-def _refusal(status: int, body: bytes) -> EngineRefused:
-    try:
-        said = msgspec.json.decode(body, type=_Refusal)
-    except msgspec.DecodeError:
-        said = _Refusal()
-    return EngineRefused(status, said.type, said.message)
 
 
 def _parse_counts(text: str) -> TorchServeStats:

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from sidecar.timing import was_late
-from sidecar.torchserve.client import QUICK_SECONDS, EngineOutOfReach, TorchServeClient
+from sidecar.torchserve.client import QUICK_SECONDS, TorchServeClient
+from sidecar.torchserve.failures import EngineOutOfReach
 
 SLOW_SECONDS = 1.0  # a miss that took longer was not a refusal: the machine may be loaded
 MOST_MISSES = 4  # in a row; a refusal counts twice

@@ -2,14 +2,17 @@
 
 import functools
 import re
-from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from sidecar.torchserve.failures import failure_of, refusal_of
 from sidecar.torchserve.kept_connections import ConnectionPool, KeptCall, KeptConnection
+from sidecar.torchserve.key_file import KeyFile
+
+PREDICTIONS = "/predictions/"
 
 # The head of nearly every answer, as TorchServe writes it.
 _USUAL_HEAD = re.compile(
@@ -19,17 +22,14 @@ _USUAL_HEAD = re.compile(
 )
 
 
-class AnswerListener(Protocol):
-    """Whoever sends a request; one of the two is called, once."""
+class JobListener(Protocol):
+    """Whoever sends a job; one of the two is called, once."""
 
-    def answered(self, status: int, body: bytes) -> None:
-        """Take the answer, whatever its status."""
+    def answered(self, body: bytes) -> None:
+        """Take the answer."""
 
     def failed(self, exc: Exception) -> None:
-        """Take the reason why there is no answer.
-
-        NotConnected where nothing was sent, else ConnectionError or TimeoutError.
-        """
+        """Take EngineRefused or EngineGone, where there is no answer."""
 
 
 class _JobConnection(KeptConnection["JobCall"]):
@@ -72,23 +72,21 @@ class _JobConnection(KeptConnection["JobCall"]):
 
 
 class JobCall(KeptCall[_JobConnection]):
-    """One job on its way to TorchServe and back.
+    """One job on its way to TorchServe and back: twice, if it has made new tokens meanwhile.
 
     The answer is given to *listener* in the turn of the event loop in which its last bytes come.
     """
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_jobs", "_listener", "_model", "_tried")
 
     def __init__(
-        self,
-        pool: ConnectionPool[_JobConnection],
-        head: bytes,
-        body: bytes,
-        seconds: float,
-        listener: AnswerListener,
+        self, jobs: "JobConnections", model: str, job: bytes, seconds: float, listener: JobListener
     ) -> None:
+        self._jobs = jobs
+        self._model = model
         self._listener = listener
-        super().__init__(pool, head, body, seconds)
+        self._tried = False
+        super().__init__(jobs.pool, jobs.head(model, len(job)), job, seconds)
 
     def cancel(self) -> None:
         """Give the job up; the listener is not told."""
@@ -100,14 +98,23 @@ class JobCall(KeptCall[_JobConnection]):
         self._end()
 
     def finish(self, status: int, body: bytes) -> None:
-        """Pass the answer on."""
+        """Pass the answer on, unless it is one to our token."""
         self._end()
-        self._listener.answered(status, body)
+        if status < 300:
+            self._listener.answered(body)
+            return
+        refusal = refusal_of(status, body)
+        if refusal.wrong_key and not self._tried:
+            self._tried = True
+            self._head = self._jobs.head_with_new_key(self._model, len(self._body))
+            self._begin()
+        else:
+            self._listener.failed(refusal)
 
     def fail(self, exc: Exception) -> None:
         """Pass on why there is no answer."""
         self._end()
-        self._listener.failed(exc)
+        self._listener.failed(failure_of(exc, "POST", f"{PREDICTIONS}{self._model}"))
 
     def _end(self) -> None:
         """Give the connection back, if there is one."""
@@ -119,33 +126,37 @@ class JobCall(KeptCall[_JobConnection]):
 class JobConnections:
     """Connections to *url*, at most *most* at a time; who finds none free waits for one."""
 
-    def __init__(self, url: str, most: int) -> None:
-        self._pool = ConnectionPool(url, most, _JobConnection)
+    def __init__(self, url: str, most: int, keys: KeyFile) -> None:
+        self.pool = ConnectionPool(url, most, _JobConnection)
+        self._keys = keys
 
     def close(self) -> None:
         """Close all that are idle."""
-        self._pool.close()
+        self.pool.close()
 
-    def post(
-        self,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        seconds: float,
-        listener: AnswerListener,
-    ) -> JobCall:
-        """Send *body*; *listener* is told of the answer, unless the call is cancelled.
+    def send(self, model: str, job: bytes, seconds: float, listener: JobListener) -> JobCall:
+        """Send *job* to *model*; *listener* is told of the answer, unless the call is cancelled.
 
         *seconds* may pass until a connection is free, and once more until the answer is there.
         """
-        head = f"{_head(self._pool.host, path, tuple(headers.items()))}{len(body)}\r\n\r\n"
-        return JobCall(self._pool, head.encode(), body, seconds, listener)
+        return JobCall(self, model, job, seconds, listener)
+
+    def head(self, model: str, length: int) -> bytes:
+        """Return the head of a job of *length* bytes for *model*."""
+        authorization = self._keys.known.get("inference") or self._keys.read("inference")
+        return b"%b%d\r\n\r\n" % (_head(self.pool.host, model, authorization), length)
+
+    def head_with_new_key(self, model: str, length: int) -> bytes:
+        """Return the same with the token that TorchServe knows now."""
+        self._keys.reload()
+        return self.head(model, length)
 
 
 @functools.lru_cache(maxsize=1024)
-def _head(host: str, path: str, headers: tuple[tuple[str, str], ...]) -> str:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+def _head(host: str, model: str, authorization: str) -> bytes:
+    """Return what all jobs for *model* begin with, up to their length."""
+    credential = f"Authorization: {authorization}\r\n" if authorization else ""
     return (
-        f"POST {quote(path)} HTTP/1.1\r\nHost: {host}\r\n{lines}"
+        f"POST {quote(PREDICTIONS + model)} HTTP/1.1\r\nHost: {host}\r\n{credential}"
         "Content-Type: application/octet-stream\r\nContent-Length: "
-    )
+    ).encode()

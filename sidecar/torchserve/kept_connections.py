@@ -43,11 +43,6 @@ class KeptConnection(BaseProtocol, Generic[Call]):
         super().__init__(loop, parser)
         self.reusable = True
 
-    @property
-    def asked(self) -> bool:
-        """Whether an answer is due, or has begun and is not whole."""
-        return self._call is not None
-
     @abstractmethod
     def hear(self, message: RawResponseMessage, body: StreamReader) -> None:
         """Handle the head of an answer that is due; its *body* may still be on its way."""
@@ -82,7 +77,7 @@ class KeptConnection(BaseProtocol, Generic[Call]):
             self.fail(ConnectionError(f"TorchServe's answer is not HTTP: {exc.message}"))
             return
         for message, body in messages:
-            if self.asked:
+            if self._call is not None:
                 self.hear(message, body)
             else:
                 self.close()
@@ -101,7 +96,7 @@ class KeptConnection(BaseProtocol, Generic[Call]):
         super().connection_lost(exc)
         self.reusable = False
         reason = exc if isinstance(exc, Exception) else ConnectionResetError("TorchServe hung up")
-        if self._parser is not None and exc is None and self.asked:
+        if self._parser is not None and exc is None and self._call is not None:
             try:
                 self._parser.feed_eof()
             except HttpProcessingError as broken:
@@ -206,7 +201,12 @@ class KeptCall(ABC, Generic[Kept]):
         self._seconds = seconds
         self._connection: Kept | None = None
         self._connecting: asyncio.Task[None] | None = None
-        connection = pool.take_idle()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Send the request over an idle connection, or over the next one that is free."""
+        self._connection = None
+        connection = self._pool.take_idle()
         if connection is not None:
             self._send(connection)
         else:

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from sidecar.torchserve.client import EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.failures import EngineRefused
 from sidecar.torchserve.key_file import KeyFile
 from tests.integration.server import SECRET, Server
 

@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.models.worker_start import WorkerStart
 from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe

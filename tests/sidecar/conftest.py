@@ -49,7 +49,7 @@ MAY_BLOCK = {  # before the first request, or a small file of this machine once 
     "sidecar/app.py": ["create_app"],
     "sidecar/access/authenticator.py": ["build_authenticator"],
     "sidecar/access/api_keys.py": ["create", "revoke", "_look"],
-    "sidecar/torchserve/key_file.py": ["_load"],
+    "sidecar/torchserve/key_file.py": ["read"],
 }
 
 

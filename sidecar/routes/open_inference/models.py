@@ -10,7 +10,7 @@ from sidecar.models.registry import ModelRegistry
 from sidecar.models.versions import ModelVersions
 from sidecar.open_inference.signature import signature_of
 from sidecar.schemas.open_inference import ModelMetadata, ModelReady
-from sidecar.torchserve.client import EngineGone, EngineRefused
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.web.route import Route, json_response
 
 PLATFORM = "torchserve_mar"

@@ -40,8 +40,9 @@ from sidecar.schemas.model_spec import Inference, ModelSpec, Workers
 from sidecar.settings import Settings
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.prometheus import Metrics
-from sidecar.torchserve.client import EngineGone, EngineRefused, TorchServeClient
+from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe

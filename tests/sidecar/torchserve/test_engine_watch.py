@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from sidecar.torchserve.client import EngineOutOfReach
 from sidecar.torchserve.engine_watch import EngineWatch
+from sidecar.torchserve.failures import EngineOutOfReach
 
 GOOD, REFUSED, SLOW = (True, 0.0), (False, 0.01), (False, 5.0)
 STOPPED = (False, 33.0)  # this process stood still meanwhile

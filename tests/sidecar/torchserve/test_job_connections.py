@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.job_connections import JobConnections
-from sidecar.torchserve.kept_connections import NotConnected
+from sidecar.torchserve.key_file import KeyFile
 from tests.heard import Heard
 
 
@@ -26,11 +27,11 @@ async def test_an_answer_may_come_in_many_pieces(tmp_path: Path, pieces: int) ->
 
     path = tmp_path / "torchserve"
     async with await asyncio.start_unix_server(answer, path) as server:
-        connections = JobConnections(f"unix:{path}", most=1)
+        connections = JobConnections(f"unix:{path}", most=1, keys=KeyFile(None))
         for _ in range(2):
             heard = Heard()
-            connections.post("/predictions/model", b"job", {}, 5, heard)
-            assert await heard.answer == (200, body)
+            connections.send("model", b"job", 5, heard)
+            assert await heard.answer == body
         connections.close()
         server.close()
 
@@ -76,25 +77,25 @@ async def echo(tmp_path: Path) -> AsyncIterator[Echo]:
 
 @pytest.fixture
 async def connections(tmp_path: Path) -> AsyncIterator[JobConnections]:
-    connections = JobConnections(f"unix:{tmp_path}/torchserve", most=1)
+    connections = JobConnections(f"unix:{tmp_path}/torchserve", most=1, keys=KeyFile(None))
     yield connections
     connections.close()
 
 
-def post(connections: JobConnections, job: bytes, seconds: float = 5) -> Heard:
+def send(connections: JobConnections, job: bytes, seconds: float = 5) -> Heard:
     heard = Heard()
-    heard.call = connections.post("/predictions/model", job, {}, seconds, heard)
+    heard.call = connections.send("model", job, seconds, heard)
     return heard
 
 
 async def test_a_job_is_sent_and_answered_without_a_task(
     echo: Echo, connections: JobConnections
 ) -> None:
-    assert await post(connections, b"1").answer == (200, b"1")
+    assert await send(connections, b"1").answer == b"1"
     tasks = asyncio.all_tasks()
-    heard = post(connections, b"2")
+    heard = send(connections, b"2")
     assert asyncio.all_tasks() == tasks
-    assert await heard.answer == (200, b"2")
+    assert await heard.answer == b"2"
     assert echo.connections == 1
 
 
@@ -104,7 +105,6 @@ async def test_a_job_is_sent_and_answered_without_a_task(
         TORCHSERVES,
         TORCHSERVES.replace(b"keep-alive", b"close"),
         TORCHSERVES.replace(b"Expires", b"Connection"),
-        TORCHSERVES.replace(b"200", b"507"),
     ],
 )
 async def test_an_answer_is_the_same_however_its_head_is_written(
@@ -112,7 +112,16 @@ async def test_an_answer_is_the_same_however_its_head_is_written(
 ) -> None:
     echo.head = head
     for job in (b"1", b"", bytes(300_000), b"HTTP/1.1 200 OK\r\n\r\n"):
-        assert (await post(connections, job).answer)[1] == job
+        assert await send(connections, job).answer == job
+
+
+async def test_a_refusal_with_torchserves_own_head_is_no_answer(
+    echo: Echo, connections: JobConnections
+) -> None:
+    echo.head = TORCHSERVES.replace(b"200", b"507")
+    with pytest.raises(EngineRefused) as refused:
+        await send(connections, b'{"type": "OutOfMemory"}').answer
+    assert (refused.value.status, refused.value.kind) == (507, "OutOfMemory")
 
 
 @pytest.mark.parametrize("job", [b"never", b"cut short"])
@@ -120,33 +129,34 @@ async def test_torchserves_own_head_hides_no_failure(
     echo: Echo, connections: JobConnections, job: bytes
 ) -> None:
     echo.head = TORCHSERVES
-    assert await post(connections, b"1").answer == (200, b"1")
-    with pytest.raises((TimeoutError, ConnectionError)):
-        await post(connections, job, seconds=0.05).answer
-    assert await post(connections, b"next").answer == (200, b"next")
+    assert await send(connections, b"1").answer == b"1"
+    with pytest.raises(EngineGone):
+        await send(connections, job, seconds=0.05).answer
+    assert await send(connections, b"next").answer == b"next"
 
 
 @pytest.mark.usefixtures("echo")
 async def test_an_answer_that_was_given_up_is_not_taken_for_the_next(
     connections: JobConnections,
 ) -> None:
-    assert await post(connections, b"0").answer == (200, b"0")
+    assert await send(connections, b"0").answer == b"0"
     for job in (b"1", b"2", b"3"):
-        given_up, next_one = post(connections, job), post(connections, b"next")
+        given_up, next_one = send(connections, job), send(connections, b"next")
         given_up.call.cancel()
-        assert await next_one.answer == (200, b"next")
+        assert await next_one.answer == b"next"
         assert not given_up.answer.done()
 
 
 @pytest.mark.parametrize(
-    ("job", "error"), [(b"never", TimeoutError), (b"cut short", ConnectionError)]
+    ("job", "error"), [(b"never", "TimeoutError"), (b"cut short", "ConnectionError")]
 )
 async def test_a_job_without_an_answer_fails_and_harms_no_other(
-    echo: Echo, connections: JobConnections, job: bytes, error: type[Exception]
+    echo: Echo, connections: JobConnections, job: bytes, error: str
 ) -> None:
-    with pytest.raises(error):
-        await post(connections, job, seconds=0.05).answer
-    assert await post(connections, b"next").answer == (200, b"next")
+    with pytest.raises(EngineGone, match=f"POST /predictions/model: {error}") as gone:
+        await send(connections, job, seconds=0.05).answer
+    assert gone.value.reached
+    assert await send(connections, b"next").answer == b"next"
     assert echo.connections == 2
 
 
@@ -154,16 +164,18 @@ async def test_a_job_without_an_answer_fails_and_harms_no_other(
 async def test_waiting_for_a_connection_is_limited_like_waiting_for_an_answer(
     connections: JobConnections,
 ) -> None:
-    held = post(connections, b"never")
-    with pytest.raises(NotConnected):
-        await post(connections, b"late", seconds=0.02).answer
-    post(connections, b"left").call.cancel()
-    waits = post(connections, b"waits")
+    held = send(connections, b"never")
+    with pytest.raises(EngineGone) as gone:
+        await send(connections, b"late", seconds=0.02).answer
+    assert not gone.value.reached
+    send(connections, b"left").call.cancel()
+    waits = send(connections, b"waits")
     held.call.cancel()
-    assert await waits.answer == (200, b"waits")
+    assert await waits.answer == b"waits"
 
 
 async def test_a_server_that_is_away_was_not_reached(connections: JobConnections) -> None:
     for _ in range(2):
-        with pytest.raises(NotConnected):
-            await post(connections, b"1").answer
+        with pytest.raises(EngineGone) as gone:
+            await send(connections, b"1").answer
+        assert not gone.value.reached

@@ -150,8 +150,12 @@ class Model:
 
     @property
     def answers(self) -> bool:
-        """Whether a request is answered, at once or after a wake from TorchServe."""
-        return self.loaded or self._state in (State.IDLE, State.WAKING)
+        """Whether a request is answered, at once or after a wake from TorchServe.
+
+        Of one that failed and is tried again, nobody knows before it is READY.
+        """
+        waking = self._state is State.WAKING and self.error is None
+        return self.loaded or waking or self._state is State.IDLE
 
     @property
     def usable(self) -> bool:

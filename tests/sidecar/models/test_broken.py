@@ -74,6 +74,21 @@ async def test_a_model_that_cannot_be_loaded_counts_as_the_setting_says(
     assert list(await health(client)) == ["other"]
 
 
+async def test_a_failed_model_that_an_operator_loads_is_not_usable_before_it_is_ready(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.broken = {"other.mar"}
+    client = await start(catalog=LOST, ready=False, require_all_models=True)
+    await until_state("failed", client, "other")
+    torchserve.slow, torchserve.broken = {"other.mar"}, set()
+    loading = asyncio.create_task(change(client, "/models/other/load"))
+    await until_state("loading", client, "other")
+    assert await ready(client) == 503
+    torchserve.models["other"]["workersStatus"] = "READY"
+    await loading
+    assert await ready(client) == 200
+
+
 async def test_a_server_of_which_no_model_can_be_loaded_is_not_ready(
     start: StartSidecar, torchserve: FakeTorchServe
 ) -> None:

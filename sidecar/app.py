@@ -65,11 +65,12 @@ async def create_app(
     _provide_parts(app, program)
     for route in ROUTES:
         handler = guarded(program.admission, route)
-        if route.method == "GET":
-            app.router.add_get(route.pattern, handler)  # and HEAD
-        else:
+        for pattern in route.patterns:
+            if route.method == "GET":
+                app.router.add_get(pattern, handler)  # and HEAD
+                continue
             for method in route.methods:
-                app.router.add_route(method, route.pattern, handler)
+                app.router.add_route(method, pattern, handler)
     for path, handler in documents.ASSET_ROUTES:
         app.router.add_get(path, handler)
     _expect_counts(program)
@@ -86,7 +87,8 @@ def create_management_app(program: Program) -> web.Application:
     app[FORM] = MANAGEMENT
     app[torchserve_management.PARTS] = program.provide(torchserve_management.ManagementParts)
     for route in torchserve_management.ROUTES:
-        app.router.add_route(route.method, route.pattern, guarded(program.admission, route))
+        for pattern in route.patterns:
+            app.router.add_route(route.method, pattern, guarded(program.admission, route))
     return app
 
 

@@ -143,6 +143,7 @@ class FakeTorchServe:
         self.away = False  # it hangs up on everybody
         self.dropped: list[str] = []  # models whose READY workers were ended while they held a job
         self.pings = 0
+        self.unhealthy = False  # a model, whosever it is, has fewer workers than it should have
         self.most_connections = 0  # at the same time, as seen when a request comes
         self._gate = asyncio.Event()
         self._gate.set()
@@ -214,7 +215,8 @@ class FakeTorchServe:
         assert runner.server is not None
         self.most_connections = max(self.most_connections, len(runner.server.connections))
         return self._refused(request, self.inference_key) or web.json_response(
-            {"status": "Healthy"}
+            {"status": "Unhealthy"} if self.unhealthy else {"status": "Healthy"},
+            status=500 if self.unhealthy else 200,
         )
 
     async def _predict(self, request: web.Request) -> web.StreamResponse:

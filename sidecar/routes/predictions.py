@@ -36,7 +36,7 @@ OF_A_HANDLER: dict[str, Any] = {
     "example": [1, 2, 3, 4, 5],
     "also": ("PUT",),  # of `curl -T`: TorchServe looks at no method
 }
-_WITHOUT_BODY: dict[str, Any] = OF_A_HANDLER | {"also": ("PUT", "GET")}
+_OF_TORCHSERVE: dict[str, Any] = OF_A_HANDLER | {"also": ("PUT", "GET"), "may_end_in_slash": True}
 
 
 async def predictions(request: web.Request) -> web.StreamResponse:
@@ -161,14 +161,14 @@ ROUTES = [
         "/predictions/{name}",
         predictions,
         "TorchServe's predictions: any body, the handler's answer",
-        **_WITHOUT_BODY,
+        **_OF_TORCHSERVE,
     ),
     Route(
         "POST",
         "/predictions/{name}/{version}",
         predictions_of_version,
         "TorchServe's predictions by one version",
-        **_WITHOUT_BODY,
+        **_OF_TORCHSERVE,
     ),
     Route(
         "POST",
@@ -176,21 +176,21 @@ ROUTES = [
         predictions_at_url_path,
         "The same, with a path for the handler to read",
         open_ended=True,
-        **_WITHOUT_BODY,
+        **_OF_TORCHSERVE,
     ),
     Route(
         "POST",
         "/explanations/{name}",
         explanations,
         "TorchServe's explanations",
-        **_WITHOUT_BODY,
+        **_OF_TORCHSERVE,
     ),
     Route(
         "POST",
         "/explanations/{name}/{version}",
         explanations_of_version,
         "TorchServe's explanations by one version",
-        **_WITHOUT_BODY,
+        **_OF_TORCHSERVE,
     ),
     Route(
         "GET",

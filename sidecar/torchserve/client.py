@@ -10,6 +10,7 @@ is tried once more, unnoticed by clients.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -320,12 +321,17 @@ class TorchServeClient:
             await api.close()
 
     async def ping(self) -> bool:
-        """Return whether the inference API answers.  Raises EngineOutOfReach."""
+        """Return whether the inference API answers.  Raises EngineOutOfReach.
+
+        It is Unhealthy, and answers 500, where any model of anybody's lacks workers.
+        """
         try:
             await self._pings.call("GET", "/ping", seconds=QUICK_SECONDS)
         except EngineOutOfReach:
             raise
-        except (EngineGone, EngineRefused):
+        except EngineRefused as exc:
+            return exc.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        except EngineGone:
             return False
         return True
 

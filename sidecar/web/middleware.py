@@ -112,7 +112,7 @@ def _record(request: web.Request, response: web.StreamResponse | None, began: fl
 def route_of(request: web.Request) -> str:
     """Return the path as the route declares it, not as the client wrote it."""
     resource = request.match_info.route.resource
-    return resource.canonical if resource else NO_ROUTE
+    return (resource.canonical.rstrip("/") or "/") if resource else NO_ROUTE
 
 
 def refuse_unserved(request: web.Request) -> None:

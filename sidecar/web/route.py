@@ -57,6 +57,7 @@ class Route(NamedTuple):
     placeholders: bool = False  # a bearer token that cannot be a credential here counts as absent
     open_ended: bool = False  # the last name in the path stands for one segment or several
     also: tuple[str, ...] = ()  # other methods, which do the same
+    may_end_in_slash: bool = False  # which makes no difference
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -64,9 +65,10 @@ class Route(NamedTuple):
         return (self.method, *self.also)
 
     @property
-    def pattern(self) -> str:
-        """Return the path as aiohttp's router takes it."""
-        return f"{self.path[:-1]}:.+}}" if self.open_ended else self.path
+    def patterns(self) -> tuple[str, ...]:
+        """Return the paths as aiohttp's router takes them."""
+        pattern = f"{self.path[:-1]}:.+}}" if self.open_ended else self.path
+        return (pattern, f"{pattern}/") if self.may_end_in_slash else (pattern,)
 
     @property
     def is_open(self) -> bool:

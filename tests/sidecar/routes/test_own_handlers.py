@@ -476,6 +476,26 @@ async def test_ping_says_what_torchserve_says(start_own: Start) -> None:
     assert (response.status, await response.text()) == (200, '{\n  "status": "Healthy"\n}\n')
 
 
+async def test_a_torchserve_with_an_unhealthy_model_is_there_nevertheless(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    torchserve.unhealthy = True
+    client = await start_own()
+    assert (await client.get("/health")).status == 200
+    assert await ask(client) == (200, b"x")
+
+
+async def test_a_slash_at_the_end_of_the_path_makes_no_difference(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own()
+    for path in ("/predictions/Mine", "/predictions/Mine/1.0", "/explanations/Mine"):
+        assert (await client.put(f"{path}/", data=b"x")).status == 200
+        assert torchserve.requests[-1].path == path
+    metrics = await (await client.get("/metrics")).text()
+    assert 'sidecar_requests_total{route="/predictions/{name}",status="200"} 1.0' in metrics
+
+
 async def test_kserves_instances_are_inputs_of_their_own(
     start_own: Start, torchserve: FakeTorchServe
 ) -> None:

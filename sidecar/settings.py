@@ -114,6 +114,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_template: bool = True
     """Fork the workers of a managed TorchServe from [a process that has imported what they
     need](architecture.md#workers-are-forked), which takes memory even while all models sleep."""
+    worker_variables: tuple[str, ...] = ()
+    """Environment variables that the workers of a managed TorchServe may see, for custom handlers:
+    names, of which `*` stands for any part (`MY_*`). `SIDECAR_…` are never among them."""
     inference_url: str = "http://127.0.0.1:8080"
     """Inference API of an external TorchServe; `unix:/path` works too."""
     management_url: str = "http://127.0.0.1:8081"

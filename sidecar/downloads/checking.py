@@ -73,7 +73,8 @@ def _try(settings: Settings, key: str, spec: ModelSpec) -> _Trial:
         try:
             done = subprocess.run(  # noqa: S603 - our own interpreter and program
                 [sys.executable, str(PROGRAM), str(folder), str(report)],
-                env=allowed_environment(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"},
+                env=allowed_environment(os.environ, settings.worker_variables)
+                | {"PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,

@@ -2,7 +2,8 @@
 
 Its sockets, temp folder and working directory lie in a 0700 folder that is made for this
 one process and removed after it; the umask is 077 (`__main__` sets it), so no other user
-of the machine reaches it.  Its workers inherit only the variables of `ALLOWED_VARIABLES`.
+of the machine reaches it.  Its workers inherit only the variables of `ALLOWED_VARIABLES`, and those
+that the operator names.
 """
 
 import asyncio
@@ -13,15 +14,16 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
 import psutil
 
 from sidecar.durable_files import write_whole
-from sidecar.settings import Settings
+from sidecar.settings import ENVIRONMENT_PREFIX, Settings
 from sidecar.torchserve.worker_template import LAUNCHER, WorkerTemplate, can_fork_workers
 
 log = logging.getLogger(__name__)
@@ -203,12 +205,13 @@ class TorchServeProcess:
 
     def _environment(self) -> dict[str, str]:
         temp = str(self.folder / "tmp")
-        inherited = allowed_environment(os.environ)
+        inherited = allowed_environment(os.environ, self._settings.worker_variables)
         triton = str(self._compiled / "triton")
         # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
         # order of GPUs, the fastest first, is not that of NVML.
         return (
             {"OMP_WAIT_POLICY": "PASSIVE", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+            | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
             | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiled), "TRITON_CACHE_DIR": triton}
             | inherited
             | self._visible_gpus()
@@ -220,8 +223,6 @@ class TorchServeProcess:
                 "METRICS_LOCATION": str(self._logs),
                 "TMPDIR": temp,
                 "TEMP": temp,
-                "HF_HUB_OFFLINE": "1",
-                "TRANSFORMERS_OFFLINE": "1",
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
         )
@@ -234,9 +235,22 @@ class TorchServeProcess:
         return {"CUDA_VISIBLE_DEVICES": names, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
-def allowed_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what of *environ* TorchServe and its workers may see."""
-    return {name: value for name, value in environ.items() if ALLOWED_VARIABLES.fullmatch(name)}
+def allowed_environment(environ: Mapping[str, str], named: Collection[str]) -> dict[str, str]:
+    """Return what of *environ* TorchServe and its workers may see.
+
+    That is what they need to run at all, and what the patterns *named* by the operator match.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if ALLOWED_VARIABLES.fullmatch(name) or _is_named(name, named)
+    }
+
+
+def _is_named(name: str, patterns: Collection[str]) -> bool:
+    """Return whether any of *patterns* matches *name*, which is no variable of ours."""
+    ours = name.startswith(ENVIRONMENT_PREFIX)
+    return not ours and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def render_config(text: str, overrides: Mapping[str, str]) -> str:

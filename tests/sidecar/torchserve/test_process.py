@@ -15,7 +15,12 @@ import pytest
 
 from sidecar.settings import Settings
 from sidecar.torchserve.java import find_java_home
-from sidecar.torchserve.process import STOP_SECONDS, TorchServeProcess, end_leftovers
+from sidecar.torchserve.process import (
+    STOP_SECONDS,
+    TorchServeProcess,
+    allowed_environment,
+    end_leftovers,
+)
 from sidecar.torchserve.worker_template import LAUNCHER
 from tests.integration.server import ROOT
 from tests.waiting import until_awaited
@@ -234,6 +239,32 @@ async def test_compiled_code_is_kept_between_starts(
     assert await asyncio.to_thread((tmp_path / "compiled").is_dir)
     assert (variables["CC"], variables["TRITON_PTXAS_PATH"]) == ("/usr/bin/gcc-12", "/opt/ptxas")
     assert "SIDECAR_JWT_SECRET" not in variables
+
+
+def test_workers_see_the_variables_that_the_operator_names_and_never_ours() -> None:
+    environ = {"HOME": "/root", "MY_KEY": "1", "MY_OTHER": "2", "YOURS": "3", "SIDECAR_HOST": "::"}
+    assert allowed_environment(environ, ()) == {"HOME": "/root"}
+    seen = allowed_environment(environ, ("MY_*", "YOURS"))
+    assert seen == {"HOME": "/root", "MY_KEY": "1", "MY_OTHER": "2", "YOURS": "3"}
+    assert "SIDECAR_HOST" not in allowed_environment(environ, ("*",))
+
+
+@pytest.fixture
+def with_hub(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchServeProcess:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    named = msgspec.structs.replace(settings, worker_variables=("HF_HUB_*",))
+    return TorchServeProcess(named, find_java_home())
+
+
+async def test_a_named_variable_lets_handlers_use_a_hub(with_hub: TorchServeProcess) -> None:
+    await with_hub.start()
+    try:
+        assert with_hub.pid is not None
+        variables = await _variables_of(with_hub.pid)
+    finally:
+        await with_hub.stop()
+    assert variables["HF_HUB_OFFLINE"] == "0"
+    assert variables["TRANSFORMERS_OFFLINE"] == "1"
 
 
 async def _variables_of(pid: int) -> dict[str, str]:

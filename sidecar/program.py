@@ -180,7 +180,7 @@ class Program:
     @cached_property
     def history(self) -> History:
         """Remembers what became of models."""
-        return History(self.metrics.count_illegal_transition)
+        return History(self.metrics.illegal_transitions.add)
 
     @cached_property
     def models(self) -> ModelRegistry:
@@ -380,7 +380,7 @@ class Program:
     @cached_property
     def background(self) -> BackgroundTasks:
         """Runs tasks; readiness is red while any of them is down."""
-        return BackgroundTasks(self.metrics.count_background_failure)
+        return BackgroundTasks(self.metrics.background_failures.add)
 
 
 PROGRAM = web.AppKey("program", Program)

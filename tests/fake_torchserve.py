@@ -6,12 +6,13 @@
 import asyncio
 import itertools
 import json
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 
@@ -107,6 +108,25 @@ def _frame(turns: dict[str, Turn], step: int) -> bytes:
     return b"\x00PCE" + len(data).to_bytes(4, "big") + data
 
 
+class JobAnswer(web.Response):
+    """The answer to a job."""
+
+
+async def write_head(_: web.Request, response: web.StreamResponse) -> None:
+    """Give the answer to a job the head that TorchServe writes, in its order."""
+    if isinstance(response, JobAnswer):
+        headers = response.headers
+        length = headers[hdrs.CONTENT_LENGTH]
+        headers.clear()
+        headers["content-type"] = "application/octet-stream"
+        headers["x-request-id"] = str(uuid.uuid4())
+        headers["Pragma"] = "no-cache"
+        headers["Cache-Control"] = "no-cache; no-store, must-revalidate, private"
+        headers["Expires"] = "Thu, 01 Jan 1970 00:00:00 UTC"
+        headers["content-length"] = length
+        headers["connection"] = "keep-alive" if response.keep_alive else "close"
+
+
 class FakeTorchServe:
     """Its three APIs on one port.  *answer* makes each item's result from its input."""
 
@@ -183,6 +203,7 @@ class FakeTorchServe:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=2**30, middlewares=[self._unless_away])
+        app.on_response_prepare.append(write_head)
         app.router.add_get("/ping", self._ping)
         for api in ("predictions", "explanations"):
             app.router.add_post(f"/{api}/{{model}}", self._predict)
@@ -250,7 +271,7 @@ class FakeTorchServe:
         elif all(item.get("type") == "completion" for item in items):
             response = await self._write_turn(request, items, values)
         else:
-            response = web.Response(body=self._answer(items, values, worker, version))
+            response = JobAnswer(body=self._answer(items, values, worker, version))
         return response
 
     async def _write_turn(

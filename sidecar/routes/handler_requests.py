@@ -34,6 +34,7 @@ from sidecar.torchserve.client import ForwardedRequest
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, CALL, Admission
 from sidecar.web.answer_head import fixed_headers
+from sidecar.web.body_reader import BodyReader
 from sidecar.web.middleware import begin_stream
 
 PRIORITY = istr("X-Priority")
@@ -96,7 +97,7 @@ async def read_body(admission: Admission) -> bytes:
         raise NotAuthenticated
     await admission.accept_token(None)
     body = bytearray()
-    with admission.opened_body(admission.max_bytes) as reader:
+    with BodyReader(admission, admission.max_bytes) as reader:
         async for piece in reader.pieces():
             body += piece
     return bytes(body)

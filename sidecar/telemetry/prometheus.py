@@ -90,20 +90,20 @@ class Metrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         self.families: list[Family] = []
-        self._requests = self._counter(
+        self.answers = self._counter(
             "sidecar_requests_total", "Answers, by route and status.", "route", "status"
         )
-        self._abandoned = self._counter(
+        self.abandoned = self._counter(
             "sidecar_requests_abandoned_total",
             "Requests whose client disconnected before the answer was sent.",
             "route",
         )
-        self._rejections = self._counter(
+        self.rejections = self._counter(
             "sidecar_rejections_total",
             "Answers with status 401, 403, 429 or 503, by error.",
             "reason",
         )
-        self._latency = self._timed(
+        self.latency = self._timed(
             "sidecar_request_seconds",
             "Time from the arrival of an inference request to its answer; successes only.",
             "route",
@@ -158,12 +158,12 @@ class Metrics:
                 "model",
             ),
         )
-        self._illegal_transitions = self._counter(
+        self.illegal_transitions = self._counter(
             "sidecar_illegal_transitions_total",
             "State transitions of models that are not in the table; anything but 0 is a bug.",
         )
-        self._illegal_transitions.expect()
-        self._background_failures = self._counter(
+        self.illegal_transitions.expect()
+        self.background_failures = self._counter(
             "sidecar_background_failures_total",
             "Failures of background tasks; each task is restarted.",
             "task",
@@ -183,47 +183,23 @@ class Metrics:
 
     def expect_route(self, route: str, statuses: Iterable[int]) -> None:
         """Begin the counts of answers on *route* with *statuses* at 0."""
-        self._abandoned.expect(route)
+        self.abandoned.expect(route)
         for status in statuses:
-            self._requests.expect(route, str(status))
+            self.answers.expect(route, str(status))
 
     def expect_rejections(self, reasons: Iterable[str]) -> None:
         """Begin the counts of refusals for *reasons* at 0."""
         for reason in reasons:
-            self._rejections.expect(reason)
+            self.rejections.expect(reason)
 
     def expect_tasks(self, names: Iterable[str]) -> None:
         """Begin the counts of failures of the background tasks *names* at 0."""
         for name in names:
-            self._background_failures.expect(name)
+            self.background_failures.expect(name)
 
     def model(self, key: str) -> ModelMetrics:
         """Return the metrics of the model *key*."""
         return ModelMetrics(key, self)
-
-    def observe_latency(self, route: str, seconds: float) -> None:
-        """Observe that an answer on *route* took *seconds*."""
-        self._latency.of(route).observe(seconds)
-
-    def count_answer(self, route: str, status: int) -> None:
-        """Count an answer."""
-        self._requests.add(route, str(status))
-
-    def count_abandoned(self, route: str) -> None:
-        """Count a request on *route* whose client has left."""
-        self._abandoned.add(route)
-
-    def count_rejection(self, reason: str) -> None:
-        """Count a refusal."""
-        self._rejections.add(reason)
-
-    def count_illegal_transition(self) -> None:
-        """Count a state transition that is not in the table."""
-        self._illegal_transitions.add()
-
-    def count_background_failure(self, task: str) -> None:
-        """Count a failure of the background task *task*."""
-        self._background_failures.add(task)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format, except those of the process."""

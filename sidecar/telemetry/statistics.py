@@ -207,4 +207,4 @@ class Measurement(NamedTuple):
             if kind == "synthesis":
                 self.speech.record(call.synthesis)
             if call.success:
-                self.metrics.observe_latency(route, taken)
+                self.metrics.latency.of(route).observe(taken)

@@ -161,7 +161,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept_some)
 
     def _count_turned_away(self) -> None:
-        self._connections.context.accounting.metrics.count_rejection(TooManyConnections.__name__)
+        self._connections.context.accounting.metrics.rejections.add(TooManyConnections.__name__)
 
 
 class _TurnedAway(asyncio.Protocol):

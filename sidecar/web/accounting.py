@@ -23,7 +23,7 @@ class RequestAccounting:
     def count_refusal(self, error: SidecarError) -> None:
         """Count *error* if its status is one of REFUSED."""
         if error.status in REFUSED:
-            self.metrics.count_rejection(type(error).__name__)
+            self.metrics.rejections.add(type(error).__name__)
 
     def record(
         self,
@@ -42,9 +42,9 @@ class RequestAccounting:
         """
         if status is None:
             status = CLIENT_LEFT
-            self.metrics.count_abandoned(route)
+            self.metrics.abandoned.add(route)
         else:
-            self.metrics.count_answer(route, status)
+            self.metrics.answers.add(route, str(status))
         if self.access_log.enabled:
             subject = None if identity is None else identity.subject
             line = AccessLine(

@@ -38,7 +38,6 @@ from sidecar.telemetry.statistics import InferenceCall, Measurement
 from sidecar.web import request_head
 from sidecar.web.body_reader import (
     BodyBudget,
-    BodyReader,
     check_declared,
     check_form_declared,
     is_form,
@@ -111,9 +110,9 @@ class AdmissionControl:
 class Admission:
     """One request, from the door until its answer: a context manager.
 
-    *max_bytes* is how large a JSON body may be.  *identity* is whose credential was good, if there
-    was one; *quota* what its client, or its model, may still ask.  *needs_credential*: one is
-    required, and none has come yet.
+    *max_bytes* is how large a JSON body may be, *bodies* the memory for the bodies of all requests.
+    *identity* is whose credential was good, if there was one; *quota* what its client, or its
+    model, may still ask.  *needs_credential*: one is required, and none has come yet.
     *field_names* has the client's names for fields that errors call otherwise: the route sets it.
     """
 
@@ -123,6 +122,7 @@ class Admission:
         "_counted",
         "_held",
         "_rules",
+        "bodies",
         "field_names",
         "identity",
         "max_bytes",
@@ -139,6 +139,7 @@ class Admission:
         self._rules = rules
         self.request = request
         self.settings = control.settings
+        self.bodies = control.bodies
         self.max_bytes = rules.max_bytes
         self._counted = False  # in its client's rate
         self._at_work_as: str | None = None  # the client whose concurrency counts it
@@ -215,10 +216,6 @@ class Admission:
             raise NotAuthenticated
         elif self.identity is None:
             await self._count_client()
-
-    def opened_body(self, max_bytes: int) -> BodyReader:
-        """Return what reads the body, in its share of the memory for all bodies."""
-        return BodyReader(self.request, max_bytes, self._control.bodies, lambda: self.client)
 
     async def admit_to_model(self, key: str, name: str) -> None:
         """Make sure that the model *key* takes this request; it may be woken for it.

@@ -15,7 +15,7 @@ from sidecar.settings import MB, Settings
 from sidecar.validation import nearest_field
 from sidecar.web import request_head
 from sidecar.web.admission import CALL, Admission
-from sidecar.web.body_reader import check_declared_size
+from sidecar.web.body_reader import BodyReader, check_declared_size
 from sidecar.web.turns import take_break
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -155,7 +155,7 @@ async def _read(
     max_bytes, max_values = admission.max_bytes, admission.settings.max_json_values
     if admission.needs_credential:
         max_bytes = min(max_bytes, ANONYMOUS_BYTES)
-    with admission.opened_body(max_bytes) as reader:
+    with BodyReader(admission, max_bytes) as reader:
         try:
             if admission.needs_credential:
                 check_declared_size(admission.request, max_bytes)

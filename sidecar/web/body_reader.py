@@ -8,9 +8,9 @@ have a budget, from which each takes what is held of it.
 
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -117,25 +117,30 @@ class BodyBudget:
             del self._held_by[client]
 
 
+class Admitted(Protocol):
+    """Whose body is read: `web.admission` counts it for a client."""
+
+    request: web.Request
+    bodies: BodyBudget
+
+    @property
+    def client(self) -> str:
+        """Who the request is counted for, as far as is known."""
+
+
 class BodyReader:
     """The pieces of one body: a context manager, in which somebody holds what was read.
 
-    *max_bytes* bounds the body after inflating it.  What is above UNCOUNTED_BYTES counts in
-    *budget* until the block ends, for the client that *find_client* tells.
+    *max_bytes* bounds the body after inflating it.  What is above UNCOUNTED_BYTES counts in the
+    budget of all bodies until the block ends, for the client of *admitted*.
     """
 
-    def __init__(
-        self,
-        request: web.Request,
-        max_bytes: int,
-        budget: BodyBudget,
-        find_client: Callable[[], str],
-    ) -> None:
-        self._content = request.content
-        self._encoding = content_encoding(request)
+    def __init__(self, admitted: Admitted, max_bytes: int) -> None:
+        self._admitted = admitted
+        self._content = admitted.request.content
+        self._encoding = content_encoding(admitted.request)
         self._max_bytes = max_bytes
-        self._budget = budget
-        self._find_client = find_client
+        self._budget = admitted.bodies
         self._client: str | None = None  # once some of it counts
         self._counted = 0
         self.size = 0
@@ -187,7 +192,7 @@ class BodyReader:
     def _count(self) -> None:
         """Take from the budget what has come since the last time.  Raises Overloaded."""
         if self._client is None:
-            self._client = self._find_client()
+            self._client = self._admitted.client
         more = self.size - UNCOUNTED_BYTES - self._counted
         self._budget.take(self._client, more)
         self._counted += more

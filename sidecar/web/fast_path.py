@@ -298,7 +298,7 @@ class FastCall(Entry):
             self._prepared.dispatcher.discard((self,))
         taken = path.statistics.end(self._arrived, inputs=1, success=success)
         if success:
-            path.accounting.metrics.observe_latency(route, taken)
+            path.accounting.metrics.latency.of(route).observe(taken)
         path.accounting.record(
             self._method, route, status, taken, self._identity, size, self.request_id
         )

@@ -63,7 +63,7 @@ async def opened_form(
     400, 401, 429, 422.
     """
     settings, form = admission.settings, _Form(admission)
-    with admission.opened_body(max_form_bytes(settings)) as reader:
+    with BodyReader(admission, max_form_bytes(settings)) as reader:
         try:
             await form.read(reader)
             await admission.accept_token(form.fields.get("token"))

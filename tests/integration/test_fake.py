@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from sidecar.models.worker_start import WorkerStart
@@ -18,25 +19,33 @@ from tests.integration.server import Server
 pytestmark = pytest.mark.integration
 
 
+Reached = tuple[list[str], KeyFile]  # the addresses of the three APIs, and the tokens
+
+
 @pytest.fixture(params=["fake", "true"])
-async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TorchServeClient]:
-    """The client in front of each of the two; `copy` is a model of the test's own."""
+async def reached(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Reached]:
+    """How each of the two is reached."""
     if request.param == "fake":
         fake = FakeTorchServe(tmp_path)
         fake.archives = {"example.mar"}
         await fake.start()
-        urls, keys = [fake.url] * 3, KeyFile(fake.key_file)
+        yield [fake.url] * 3, KeyFile(fake.key_file)
+        await fake.stop()
     else:
         server: Server = request.getfixturevalue("server")
         folder = server.torchserve_folder()
         urls = [f"unix:{folder}/{api}.sock" for api in ("inference", "management", "metrics")]
-        keys = KeyFile(folder / "work" / "key_file.json")
+        yield urls, KeyFile(folder / "work" / "key_file.json")
+
+
+@pytest.fixture
+async def client(reached: Reached) -> AsyncIterator[TorchServeClient]:
+    """The client in front of each of the two; `copy` is a model of the test's own."""
+    urls, keys = reached
     async with TorchServeClient(urls[0], urls[1], urls[2], keys) as client:
         yield client
         if await client.describe("copy"):
             await client.unregister("copy")
-    if request.param == "fake":
-        await fake.stop()
 
 
 async def load(client: TorchServeClient) -> None:
@@ -71,6 +80,32 @@ async def test_a_job_is_answered_item_by_item(client: TorchServeClient) -> None:
     assert {item.forward_pass for item in header.items} == {3}
     assert header.device == "cpu"
     assert all(answers)
+
+
+async def test_the_answer_to_a_job_has_the_same_head(
+    client: TorchServeClient, reached: Reached
+) -> None:
+    """The client knows it: such an answer is cut, and not parsed."""
+    await load(client)
+    (url, *_), keys = reached
+    unix = url.startswith("unix:")
+    connector = aiohttp.UnixConnector(url[5:]) if unix else aiohttp.TCPConnector()
+    session = aiohttp.ClientSession("http://torchserve" if unix else url, connector=connector)
+    job = encode_job([ItemHeader("0", 3)], [b"[1]"])
+    async with (
+        session,
+        session.post("/predictions/copy", data=job, headers=keys.headers("inference")) as answer,
+    ):
+        head = [name.decode() for name, _ in answer.raw_headers]
+    assert head == [
+        "content-type",
+        "x-request-id",
+        "Pragma",
+        "Cache-Control",
+        "Expires",
+        "content-length",
+        "connection",
+    ]
 
 
 async def test_refusals_have_the_same_status_and_kind(client: TorchServeClient) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from msgspec.structs import replace
 
 from sidecar.program import PROGRAM
 from sidecar.settings import Secret
@@ -170,13 +171,13 @@ async def test_an_overloaded_machine_refuses_requests(start: StartSidecar) -> No
     client = await start(throttle_memory_percent=90.0, throttle_gpu_memory_percent=80.0)
     assert client.app is not None
     system = client.app[PROGRAM].system
-    well = system.figures
-    system.figures = type(well)(50.0, 95.0, 1.0, None, None, GpuFigures())
+    system.figures = replace(system.figures, memory_percent=95.0, gpus=GpuFigures())
     refused = await client.post("/predict", json=BODY)
     assert refused.status == 503
     assert refused.headers["Retry-After"] == "2"
     assert (await refused.json())["detail"] == "memory_percent: 95, the limit is 90"
-    system.figures = type(well)(50.0, 50.0, 1.0, None, None, GpuFigures(1, 1, 1, 1, 81.0))
+    full = GpuFigures(1, 1, 1, 1, 81.0)
+    system.figures = replace(system.figures, memory_percent=50.0, gpus=full)
     refused = await client.post("/predict", json=BODY)
     assert (await refused.json())["detail"] == "gpu_memory_percent: 81, the limit is 80"
     assert (await client.get("/health")).status == 200

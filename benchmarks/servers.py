@@ -76,7 +76,10 @@ def ours(*models: str, **settings: str) -> Iterator[Running]:
 
 @contextmanager
 def torchserve(archive: str, direct: Direct) -> Iterator[Running]:
-    """Run TorchServe with one worker of *archive*, and our settings but for its own batching."""
+    """Run TorchServe with one worker of *archive*, as *direct* batches, otherwise as we set it.
+
+    Only its Java is left as TorchServe starts it: what we set is for jobs that are batches already.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tmp").mkdir()
@@ -156,7 +159,7 @@ def answers(url: str, body: bytes | None = None, **headers: str) -> bool:
 
 
 def _config(folder: Path, urls: Mapping[str, str]) -> Path:
-    overrides = {f"{api}_address": url for api, url in urls.items()}
+    overrides = {f"{api}_address": url for api, url in urls.items()} | {"vmargs": ""}
     overrides["allowed_urls"] = f"file://{ROOT}/model_store/.*"
     config = folder / "config.properties"
     config.write_text(render_config((ROOT / "config.properties").read_text(), overrides))

@@ -3,7 +3,7 @@
 Whenever a slot is free, what waits is taken at once, up to the largest job; there is no
 batching timer.  A lone request pays nothing, and a crowd is batched by itself, because it
 gathers while the job before it runs.  A slot is a READY worker, or half of one where jobs
-are so short that the worker would idle between them.
+are so short that the worker would idle between them; `gathering` says when those are sent.
 """
 
 import asyncio

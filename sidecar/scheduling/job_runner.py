@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from sidecar.errors import (
     EngineUnavailable,
@@ -18,6 +18,7 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.entry import Body, Entry, Reply
+from sidecar.scheduling.gathering import AT_ONCE, Gathering
 from sidecar.scheduling.job import (
     AnswerHeader,
     ItemHeader,
@@ -32,7 +33,6 @@ from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefu
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = Plan(1)
 SHORT_JOB_SECONDS = 0.010
 SMOOTHING = 0.1
 JOB_GRACE_SECONDS = 10.0  # TorchServe ends a job at its limit; we hang up only after that
@@ -75,6 +75,10 @@ class JobRunner(Runner):
 
     _mean_seconds = SHORT_JOB_SECONDS  # in the handler, a moving mean
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gathering = Gathering(self._limits.items)
+
     def _count_slots(self) -> int:
         """Return how many jobs may be in flight: one for a worker, two where they are short.
 
@@ -82,15 +86,25 @@ class JobRunner(Runner):
         """
         return self.workers * (2 if self._mean_seconds < SHORT_JOB_SECONDS else 1)
 
-    def plan(self, queue: RequestQueue) -> Plan:  # noqa: ARG002 - whatever waits there
-        """Return that a job is sent as soon as a slot is free."""
-        return AT_ONCE
+    def plan(self, queue: RequestQueue) -> Plan:
+        """Return whether to send a job now, for which a slot is free; urgent inputs never wait."""
+        first = queue.first
+        assert first is not None
+        if self.slots == self.workers or first.alone or first.priority > 0:
+            self.most_entries = self._limits.items
+            return AT_ONCE
+        waiting = queue.waiting
+        self.most_entries = self._gathering.size(self.in_flight + waiting, self.slots)
+        return self._gathering.plan(
+            waiting, jobs=len(self.jobs), workers=self.workers, now=self._clock()
+        )
 
     def start(self, members: Sequence[Entry]) -> None:
         """Start one job.  Every entry of *members* is answered, refused, or queued again."""
         job = Job(self, members, self._clock())
         self.jobs[job] = members
         self.in_flight += len(members)
+        self._gathering.begin(len(members))
         try:
             self._send(job)
         except Exception as exc:  # noqa: BLE001 - what it is makes no difference to the entries
@@ -155,6 +169,7 @@ class JobRunner(Runner):
         """Take *job* out of those in flight; entries that nobody has answered are refused."""
         members = job.members
         self.in_flight -= len(members)
+        self._gathering.end(len(members), self._clock())
         if not all(entry.abandoned or entry.queued for entry in members):
             self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
         del self.jobs[job]

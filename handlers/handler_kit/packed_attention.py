@@ -5,6 +5,7 @@ replacing a model's attention by name: this one splits the row into its texts.  
 equal length share one call.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -33,25 +34,32 @@ def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
     return [EqualLengths(len(list(group)), length) for length, group in groupby(lengths)]
 
 
+class _Row(threading.local):
+    """The runs of the row that the current thread works on."""
+
+    runs: Sequence[EqualLengths] = ()
+
+
 class PackedAttention:
     """An attention function for transformers' AttentionInterface, for one model.
 
     The runs are set before a pass, not passed through the model: not every model forwards unknown
-    arguments, and a compiled one would be recompiled for every mixture of lengths.
+    arguments, and a compiled one would be recompiled for every mixture of lengths.  Each thread
+    has its own.
     """
 
     def __init__(self) -> None:
         self.name = f"packed_{id(self):x}"
-        self._runs: list[EqualLengths] = []
+        self._row = _Row()
 
     @contextmanager
     def packing(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Declare that within this context the row has texts of *lengths* tokens, in order."""
-        self._runs = runs_of(lengths)
+        """Declare that within this context the thread's row has texts of *lengths*, in order."""
+        self._row.runs = runs_of(lengths)
         try:
             yield
         finally:
-            self._runs = []
+            self._row.runs = ()
 
     def __call__(
         self,
@@ -75,7 +83,7 @@ class PackedAttention:
         enable_gqa = query.shape[1] != key.shape[1]
         result = torch.empty_like(rows[0], memory_format=torch.contiguous_format)
         start = 0
-        for run in self._runs:
+        for run in self._row.runs:
             end = start + run.texts * run.tokens
             queries, keys, values = (
                 row[start:end].view(run.texts, run.tokens, *row.shape[1:]).transpose(1, 2)

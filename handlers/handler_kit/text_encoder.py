@@ -74,7 +74,8 @@ class KeptBatching(msgspec.Struct, frozen=True):
 class BatchingChoice:
     """Decides at load, by trying, how to batch texts of different lengths for *model*.
 
-    *compiled* says that torch.compile may follow, which must not compile our attention.
+    *compiled* says that torch.compile may follow, which must not compile our attention; all texts
+    of a pass are then in one row.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class BatchingChoice:
         """Return the batching that an earlier `choose` returned for the same model."""
         if kept.first_position is None:
             return PaddedBatching(self.pad_token)
-        return PackedBatching(self._attend_packed(), kept.first_position)
+        return PackedBatching(self._attend_packed(), kept.first_position, one_row=self.compiled)
 
     def _attend_packed(self) -> PackedAttention:
         """Replace the model's attention by one for packed texts."""
@@ -135,7 +136,7 @@ class BatchingChoice:
         for first_position in (0, self.pad_token + 1):
             if first_position + longest > positions:
                 continue
-            packed = PackedBatching(attention, first_position)
+            packed = PackedBatching(attention, first_position, one_row=self.compiled)
             if self._is_equal(packed, samples, expected):
                 return packed
         return None

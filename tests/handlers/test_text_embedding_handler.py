@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers import (
 
 from handler_kit.errors import InvalidInput, LoadError
 from handler_kit.packed_attention import CannotPack, PackedAttention, runs_of
-from handler_kit.text_batching import PackedBatching, PaddedBatching
+from handler_kit.text_batching import PackedBatching, PaddedBatching, dealt
 from handler_kit.text_encoder import BatchingChoice
 from handler_kit.text_input import check_texts
 from tests.checkpoints.sentences import EXPECTED, LAYOUTS, LIMIT, PROMPTED, WIDTH, build
@@ -218,7 +219,8 @@ def test_a_lowered_precision_keeps_the_vectors(
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is:DeprecationWarning")
 def test_a_compiled_encoder_packs_any_mixture_and_agrees(bert: Loaded, bert_folder: Path) -> None:
     need_compiler()
-    compiled = load(bert_folder, config={"compile": "on"})
+    patient = {"compile": "on", "startup_timeout_seconds": 3600}  # however busy the machine is
+    compiled = load(bert_folder, config=patient)
     described = compiled.describe()
     assert (described["compile"], described["batching"]) == (True, "packed")
     assert cosine_similarity(vectors(compiled, TEXTS), vectors(bert, TEXTS)).min() > 0.9999
@@ -390,6 +392,52 @@ def test_packed_attention_refuses_what_it_does_not_know() -> None:
 
 def test_texts_of_one_length_share_a_call() -> None:
     assert runs_of([1, 1, 2, 3, 3, 3]) == [(2, 1), (1, 2), (3, 3)]
+
+
+def test_a_pass_is_dealt_to_rows_of_about_the_same_length() -> None:
+    lengths = [5, 5, 9, 30, 40, 60, 61, 90]
+    rows = dealt(lengths, 3)
+    assert sorted(chain(*rows)) == list(range(8))
+    assert [sum(lengths[place] for place in row) for row in rows] == [99, 101, 100]
+    assert all(row == sorted(row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param([1], id="one text"),
+        pytest.param([20] * 6, id="little to do"),
+        pytest.param([9, 9, 9, 256], id="one text is most of it"),
+    ],
+)
+def test_a_pass_that_cannot_be_dealt_well_is_one_row(lengths: list[int]) -> None:
+    assert dealt(lengths, 4) == [list(range(len(lengths)))]
+
+
+def test_each_thread_runs_a_row_of_its_own_with_the_same_vectors(bert: Loaded) -> None:
+    handler = bert.handler
+    assert isinstance(handler, TextEmbeddingHandler)
+    threads = torch.get_num_threads()
+    rows: list[tuple[int, int]] = []  # the texts' tokens, and the threads that work on them
+
+    def note(_: Any, __: Any, given: dict[str, torch.Tensor]) -> None:
+        rows.append((given["input_ids"].numel(), torch.get_num_threads()))
+
+    hook = handler.model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(vectors(bert, TEXTS * 6))
+    finally:
+        torch.set_num_threads(threads)
+        hook.remove()
+    together, *apart = rows
+    assert together[1] == 1
+    assert len(apart) == 3
+    assert sum(tokens for tokens, _ in apart) == together[0]
+    assert {count for _, count in apart} == {1}
+    assert found[1].allclose(found[0], atol=1e-6)
 
 
 def test_no_text_is_padded_beyond_double_its_length() -> None:

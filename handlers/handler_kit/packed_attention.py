@@ -34,7 +34,7 @@ def runs_of(lengths: Sequence[int]) -> list[EqualLengths]:
     return [EqualLengths(len(list(group)), length) for length, group in groupby(lengths)]
 
 
-class _Row(threading.local):
+class _CurrentRow(threading.local):
     """The runs of the row that the current thread works on."""
 
     runs: Sequence[EqualLengths] = ()
@@ -50,7 +50,7 @@ class PackedAttention:
 
     def __init__(self) -> None:
         self.name = f"packed_{id(self):x}"
-        self._row = _Row()
+        self._row = _CurrentRow()
 
     @contextmanager
     def packing(self, lengths: Sequence[int]) -> Iterator[None]:

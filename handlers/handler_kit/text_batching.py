@@ -74,14 +74,14 @@ class PackedBatching:
         if len(rows) == 1:
             return self._run_row(model, texts, device)
 
-        def run_one(places: Sequence[int]) -> Hidden:
-            return self._run_row(model, [texts[place] for place in places], device)
+        def run_one(places: Sequence[int]) -> dict[int, torch.Tensor]:
+            row = self._run_row(model, [texts[place] for place in places], device)
+            states = torch.split(row.states, row.lengths.tolist())
+            return dict(zip(places, states, strict=True))
 
-        states = {
-            place: own
-            for places, row in zip(rows, each_on_one_thread(run_one, rows), strict=True)
-            for place, own in zip(places, row.states.split(row.lengths.tolist()), strict=True)
-        }
+        states: dict[int, torch.Tensor] = {}
+        for own in each_on_one_thread(run_one, rows):
+            states |= own
         return Hidden(
             torch.cat([states[place] for place in range(len(texts))]),
             torch.tensor(lengths, device=device),

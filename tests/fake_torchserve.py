@@ -145,6 +145,7 @@ class FakeTorchServe:
         self.models: dict[str, dict[str, Any]] = {}
         self.archives = {"echo.mar", "other.mar"}
         self.described: dict[str, Any] = {"device": "cpu", "precision": "fp32"}  # by a handler
+        self.forward_ms = 5.0  # that handlers say a job took
         self.memory: dict[str, Any] | None = None  # what workers tell of theirs, with every job
         self.workers_status = "READY"
         self.ready_at_most = 100  # workers of a model; the others die as they load
@@ -351,7 +352,7 @@ class FakeTorchServe:
             "precision": "fp32",
             "worker": worker,
             "model_version": version,
-            "timings": {"decode_ms": 0.1, "forward_ms": 5.0, "encode_ms": 0.1},
+            "timings": {"decode_ms": 0.1, "forward_ms": self.forward_ms, "encode_ms": 0.1},
         }
         if self.memory is not None:
             job["memory"] = self.memory

@@ -27,6 +27,7 @@ MODEL, MODEL_BATCH_SIZE = "sentence_transformer", 32  # see models.json
 FLOODING_WORDS, LEAVING_WORDS = 60, 200  # of a text
 FLOOD, URGENT = 0, 10  # priorities
 FLOODING = 4  # batches' worth of clients
+ALONE_SECONDS = 3.0  # of the flood before the first urgent request, to see what its batches take
 URGENT_PER_SECOND = 15  # requests, for each second of a load and each round
 PASS_MS, LEAVING_MS = 15, 100  # of a batch of the own handler
 LEAVING = 96  # clients; TorchServe's queue takes 100
@@ -73,7 +74,7 @@ async def _model_flooded(http: aiohttp.ClientSession, count: int) -> list[list[s
 
 
 class _Times(NamedTuple):
-    """Milliseconds of requests by their priority, and of a batch, of which one follows another."""
+    """Milliseconds of requests by their priority, and from one batch of the flood to the next."""
 
     taken: dict[int, list[float]]
     batch_ms: float
@@ -93,7 +94,8 @@ async def _flooded(
 ) -> _Times:
     """Return how *count* urgent requests and those of a *crowd* fared together.
 
-    Batches are counted where *http* asks a server for our model's jobs.
+    The flood's batches are counted where *http* asks a server for our model's jobs, while nobody
+    is urgent: those with urgent requests may be smaller.
     """
     taken: dict[int, list[float]] = {FLOOD: [], URGENT: []}
     done, warm = asyncio.Event(), asyncio.Event()
@@ -113,18 +115,26 @@ async def _flooded(
 
     async def urgent() -> float:
         await warm.wait()
-        began, before = time.perf_counter(), await _jobs(http)
+        batch_ms = 0.0 if http is None else await _flooding_ms(http)
+        taken[FLOOD].clear()
         for _ in range(count):
             await timed(URGENT)
-        jobs, seconds = await _jobs(http) - before, time.perf_counter() - began
         done.set()
-        return seconds * 1000 / max(jobs, 1)
+        return batch_ms
 
     async with asyncio.TaskGroup() as group:
         measured = group.create_task(urgent())
         for _ in range(crowd):
             group.create_task(flood())
     return _Times(taken, measured.result())
+
+
+async def _flooding_ms(http: aiohttp.ClientSession) -> float:
+    """Return the milliseconds from one of our model's jobs to the next."""
+    began, before = time.perf_counter(), await _jobs(http)
+    await asyncio.sleep(ALONE_SECONDS)
+    jobs, seconds = await _jobs(http) - before, time.perf_counter() - began
+    return seconds * 1000 / max(jobs, 1)
 
 
 async def _own_left() -> list[list[str]]:
@@ -205,9 +215,9 @@ async def _ask(http: aiohttp.ClientSession, text: str, priority: int) -> str | N
     return None if length == 384 else f"{length} numbers"
 
 
-async def _jobs(http: aiohttp.ClientSession | None) -> int:
+async def _jobs(http: aiohttp.ClientSession) -> int:
     """Return how many jobs our model has done."""
-    return 0 if http is None else await _counted(http, "count")
+    return await _counted(http, "count")
 
 
 async def _inputs(http: aiohttp.ClientSession) -> int:

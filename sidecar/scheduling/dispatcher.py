@@ -230,7 +230,7 @@ class Dispatcher:
         for sent in range(min(plan.jobs, free)):
             if sent and (first := queue.first) is not None and first.alone:
                 return True
-            batch = queue.take(runner.most_entries, self._limits.bytes)
+            batch = queue.take(runner.most_entries, self._limits.bytes, runner.most_with_urgent)
             if not batch:
                 return sent > 0
             runner.start(batch)

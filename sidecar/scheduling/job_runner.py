@@ -29,6 +29,7 @@ from sidecar.scheduling.job import (
 )
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
+from sidecar.scheduling.urgency import UrgentJobs
 from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class JobRunner(Runner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gathering = Gathering(self._limits.items)
+        self._urgent = UrgentJobs(self._limits.items)
 
     def _count_slots(self) -> int:
         """Return how many jobs may be in flight: one for a worker, two where they are short.
@@ -90,7 +92,9 @@ class JobRunner(Runner):
         """Return whether to send a job now, for which a slot is free; urgent inputs never wait."""
         first = queue.first
         assert first is not None
-        if self.slots == self.workers or first.alone or first.priority > 0:
+        jobs_are_long = self.slots == self.workers
+        self.most_with_urgent = self._urgent.most_entries if jobs_are_long else None
+        if jobs_are_long or first.alone or first.priority > 0:
             self.most_entries = self._limits.items
             return AT_ONCE
         waiting = queue.waiting
@@ -227,6 +231,7 @@ class JobRunner(Runner):
         in_handler = (timings.decode_ms + timings.forward_ms + timings.encode_ms) / 1000
         self._mean_seconds += SMOOTHING * (in_handler - self._mean_seconds)
         self.slots = self._count_slots()
+        self._urgent.learn(len(job.batch), in_handler)
         if header.memory is not None:
             self.memory[header.worker] = header.memory
         observed = self._metrics.jobs_of(job.batch[0].version or self.version)

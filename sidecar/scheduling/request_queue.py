@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from sidecar.errors import QueueFull
 from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.urgency import URGENT_STEPS
 
 
 class RequestQueue:
@@ -67,23 +68,31 @@ class RequestQueue:
             self._heap = [item for item in self._heap if item[2].queued]
             heapq.heapify(self._heap)
 
-    def take(self, max_entries: int, max_bytes: int) -> list[Entry]:
+    def take(
+        self, max_entries: int, max_bytes: int, max_with_urgent: int | None = None
+    ) -> list[Entry]:
         """Take the next batch: at most *max_entries* and *max_bytes*, but at least one entry.
 
-        An entry that is to be alone comes alone.
+        An entry that is to be alone comes alone.  A batch of *max_with_urgent* takes no more
+        entries that are less urgent than one it has, by URGENT_STEPS or more.
         """
         batch: list[Entry] = []
         room = max_bytes
+        enough = max_entries if max_with_urgent is None else max_with_urgent
+        highest = 0.0
         while self._heap and len(batch) < max_entries:
             entry = self._heap[0][2]
             wanted = entry.queued and not entry.abandoned
             if wanted and batch and (entry.alone or entry.size > room):
+                break
+            if wanted and len(batch) >= enough and entry.priority <= highest - URGENT_STEPS:
                 break
             heapq.heappop(self._heap)
             self._leave(entry)
             if wanted:
                 batch.append(entry)
                 room -= entry.size
+                highest = max(highest, entry.priority)
                 if entry.alone:
                     break
         return batch

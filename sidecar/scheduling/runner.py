@@ -81,6 +81,7 @@ class Runner:
         self.workers = 0  # READY
         self.slots = 0  # how many jobs may be in flight
         self.most_entries = limits.items  # that one job may hold
+        self.most_with_urgent: int | None = None  # if one is urgent; None: no fewer
 
     def employ(self, workers: int) -> None:
         """Note that *workers* are READY, which `slots` follows from."""

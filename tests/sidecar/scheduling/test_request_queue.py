@@ -42,6 +42,35 @@ def test_a_higher_priority_goes_first(loop: asyncio.AbstractEventLoop) -> None:
     assert names(waiting.take(4, 1000)) == ["10", "5", "3", "0"]
 
 
+@pytest.mark.parametrize(
+    ("priorities", "sizes"),
+    [
+        pytest.param([10, 0, 0, 0, 0, 0], [2, 4], id="one urgent"),
+        pytest.param([10, 9, 6, 6, 4, 0], [4, 2], id="several"),
+        pytest.param([5, 4, 3, 2, 1, 1], [4, 2], id="none by far"),
+        pytest.param([10, 0], [2], id="few wait"),
+    ],
+)
+def test_a_job_with_an_urgent_input_is_filled_with_few_others(
+    loop: asyncio.AbstractEventLoop, priorities: list[int], sizes: list[int]
+) -> None:
+    waiting = queue()
+    waiting.put([entry(loop, priority=priority) for priority in priorities], now=0.0)
+    taken = []
+    while batch := waiting.take(4, 1000, max_with_urgent=2):
+        taken.append(len(batch))
+    assert taken == sizes
+
+
+def test_an_urgent_input_behind_one_that_waited_long_has_a_small_job_too(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    waiting = queue(ageing_seconds=1.0)
+    waiting.put([entry(loop, "old")], now=0.0)
+    waiting.put([entry(loop, "urgent", priority=10), entry(loop, "new")], now=11.0)
+    assert names(waiting.take(4, 1000, max_with_urgent=2)) == ["old", "urgent"]
+
+
 def test_within_a_priority_the_first_come_is_the_first_served(
     loop: asyncio.AbstractEventLoop,
 ) -> None:

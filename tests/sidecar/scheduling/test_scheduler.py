@@ -174,6 +174,19 @@ async def test_a_higher_priority_overtakes_what_waits(
     assert torchserve.jobs[1][0] == "high"
 
 
+async def test_an_urgent_input_has_a_small_job_where_jobs_are_long(
+    scheduler: Scheduler, torchserve: FakeTorchServe
+) -> None:
+    torchserve.forward_ms = 100.0
+    first = await blocked(scheduler, torchserve)
+    low = [asyncio.create_task(scheduler.run(work(f"low {n}"))) for n in range(4)]
+    high = asyncio.create_task(scheduler.run(work("high", priority=10)))
+    await asyncio.sleep(0)
+    torchserve.release()
+    await asyncio.gather(first, high, *low)
+    assert torchserve.jobs[1:] == [["high"], [f"low {n}" for n in range(4)]]
+
+
 async def test_an_input_with_batching_off_is_alone_in_its_job(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:

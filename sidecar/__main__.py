@@ -56,10 +56,13 @@ def main(arguments: Sequence[str]) -> int:
     raise_descriptor_limit()
     options = vars(_parser().parse_args(arguments))
     only_check, ts_config = options.pop("check_config"), options.pop("ts_config")
+    given = _torchserve_properties(options.pop("model_store"), options.pop("models"))
     try:
         effective = load_effective(overrides=options)
-        if ts_config is not None:
-            effective = take_over_config(effective, ts_config, print, keep=not only_check)
+        if ts_config is not None or given:
+            effective = take_over_config(
+                effective, ts_config, print, keep=not only_check, given=given
+            )
         settings = effective.settings
         if only_check:
             check_configuration(settings)
@@ -76,6 +79,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _torchserve_properties(store: str | None, models: Sequence[str] | None) -> dict[str, str]:
+    """Return what TorchServe's options of these names say, as keys of its config.properties."""
+    given = {} if store is None else {"model_store": store}
+    return given if models is None else {**given, "load_models": ",".join(models)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sidecar", description="An API for TorchServe.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
@@ -90,6 +99,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="a config.properties file of TorchServe's; its models and limits are taken over",
+    )
+    parser.add_argument(
+        "--model-store", metavar="FOLDER", help="the archives, as TorchServe's option of this name"
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="[NAME=]ARCHIVE",
+        help="what to load at the start, as TorchServe's option of this name; or all, or none",
     )
     parser.add_argument("--config", metavar="FILE", help="settings in TOML (or SIDECAR_CONFIG)")
     parser.add_argument(

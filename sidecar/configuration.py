@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sidecar.catalog.downloaded import DownloadedModels
 from sidecar.catalog.entries import CatalogError
 from sidecar.catalog.entry_files import find_fault
 from sidecar.catalog.model_store import archive_path
-from sidecar.catalog.torchserve_config import FOLDER, take_over
+from sidecar.catalog.torchserve_config import FOLDER, NOTHING, take_over
 from sidecar.settings import ENVIRONMENT_PREFIX, Effective, Secret, Settings, SettingsError
 from sidecar.validation import suggestion
 
@@ -45,24 +45,34 @@ def check_configuration(settings: Settings) -> None:
 
 
 def take_over_config(
-    effective: Effective, path: Path, say: Callable[[str], None], *, keep: bool
+    effective: Effective,
+    path: Path | None,
+    say: Callable[[str], None],
+    *,
+    keep: bool,
+    given: Mapping[str, str] = NOTHING,
+    environ: Mapping[str, str] = os.environ,
 ) -> Effective:
     """Return the settings with what TorchServe's config.properties at *path* says.
 
-    What was set beside it counts before it.  Every key is told with what was done with it.  The
-    models and properties are written into the state folder, unless this is only a check (not
-    *keep*).  Raises SettingsError.
+    The properties *given* on the command line count before it, and so does what was set beside it.
+    Every key is told with what was done with it.  The models and properties are written into the
+    state folder, unless this is only a check (not *keep*).  *environ* has the variables that the
+    file may name.  Raises SettingsError.
     """
     settings, sources = effective.settings, effective.sources
     if settings.torchserve != "managed":
-        raise SettingsError("--ts-config requires --torchserve managed, which scripts/serve sets")
+        raise SettingsError(
+            "TorchServe's own options require --torchserve managed, which scripts/serve sets"
+        )
     base = settings.torchserve_config.read_text(encoding="utf-8")
-    taken = take_over(path, settings.model_store, base)
+    taken = take_over(path, settings.model_store, base, given, environ)
+    source = "command line" if path is None else path.name
     changed = taken.write(settings.state_dir / FOLDER, base) if keep else taken.settings
     for line in taken.lines:
-        say(f"{path}: {line}")
+        say(f"{source}: {line}")
     for name in sorted(changed.keys() & sources.keys()):
-        say(f"{path}: {name} is as {sources[name]} says: {getattr(settings, name)}")
+        say(f"{source}: {name} is as {sources[name]} says: {getattr(settings, name)}")
     new = {name: value for name, value in changed.items() if name not in sources}
     return Effective(
         msgspec.structs.replace(settings, **new), {**sources, **dict.fromkeys(new, "ts-config")}

@@ -37,6 +37,7 @@ from sidecar.models.registration import Registration
 from sidecar.models.registry import ModelRegistry
 from sidecar.models.room import MemoryRoom, memory_budget
 from sidecar.models.states import MISSING
+from sidecar.models.stored_versions import StoredVersions
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.forwarded_predictions import ForwardedPredictions
 from sidecar.routes.plain_predictions import PlainPredictions
@@ -246,6 +247,11 @@ class Program:
             self.engine,
             refuse_missing=self.downloads.refuse_missing,
         )
+
+    @cached_property
+    def stored_versions(self) -> StoredVersions:
+        """Loads versions that requests ask for."""
+        return StoredVersions(self.operator_changes)
 
     @cached_property
     def registration(self) -> Registration:

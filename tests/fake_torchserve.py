@@ -248,7 +248,8 @@ class FakeTorchServe:
         named = request.match_info.get("model") or request.query["model_name"]
         answering = self._version(named, request.match_info.get("version"))
         if answering is None:
-            return error(404, "ModelNotFoundException", "Model not found")
+            what = "ModelVersion" if named in self.models else "Model"
+            return error(404, f"{what}NotFoundException", "It is not there")
         self.answered.append((named, answering["modelVersion"]))
         if body[:4] != MAGIC:
             return await self._respond(request, body)

@@ -99,6 +99,18 @@ def archives_in(store: Path) -> Iterator[Path]:
             yield path
 
 
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return *paths* ordered by the versions in the archives; unreadable ones come last."""
+
+    def version(path: Path) -> tuple[tuple[int, int | str], ...]:
+        try:
+            return version_order(read_archive(path).version)
+        except UnreadableArchive:
+            return ()
+
+    return sorted(paths, key=version, reverse=True)
+
+
 class Found(NamedTuple):
     """The archives of a model store that no catalog has, and why some are not offered."""
 
@@ -110,9 +122,11 @@ def find_archives(store: Path, specs: Mapping[str, ModelSpec]) -> Found:
     """Return the archives in *store* beside those of *specs*, each under its model's name.
 
     Those that this program built are left out: they belong to an entry, or to a former one.  Of
-    several versions of a model, the newest is its default.
+    several versions of a model, the newest is its default, and those of an entry are no models of
+    their own.
     """
     taken = {name for key, spec in specs.items() for name in spec.names(key)}
+    own = {folded(key): spec.version for key, spec in specs.items() if spec.is_own}
     known = {spec.archive_name(key) for key, spec in specs.items()}
     newest: dict[str, tuple[ArchiveFacts, Path]] = {}
     left_out: list[str] = []
@@ -124,7 +138,7 @@ def find_archives(store: Path, specs: Mapping[str, ModelSpec]) -> Found:
         except UnreadableArchive as exc:
             left_out.append(str(exc))
             continue
-        if facts.ours:
+        if facts.ours or own.get(folded(facts.name), facts.version) != facts.version:
             continue
         if reason := _unfit(facts.name, taken):
             left_out.append(f"{path.name}: {reason}; scripts/models add gives it another name")

@@ -17,6 +17,7 @@ from sidecar.catalog.own_archives import (
     ArchiveFacts,
     UnreadableArchive,
     archives_in,
+    newest_first,
     read_archive,
 )
 from sidecar.durable_files import write_whole
@@ -26,8 +27,6 @@ FOLDER = "ts_config"  # in the state folder
 LIMITS = ("max_request_size", "max_response_size")  # bytes; never below what our own jobs need
 PASSED_ON = frozenset(
     {
-        "default_response_timeout",
-        "default_startup_timeout",
         "unregister_model_timeout",
         "number_of_netty_threads",
         "netty_client_threads",
@@ -41,7 +40,6 @@ PASSED_ON = frozenset(
         "cpu_launcher_args",
         "ipex_enable",
         "ipex_gpu_enable",
-        "metrics_config",
         "model_metrics_auto_detect",
         "async_logging",
         "vmargs",
@@ -93,12 +91,21 @@ OURS: Mapping[str, str] = {
         "SIDECAR_ALLOWED_ORIGINS names the pages that may call",
     ),
     **dict.fromkeys(("workflow_store", "plugins_path"), "there are no workflows and no plugins"),
-    **dict.fromkeys(
-        ("enable_envvars_config", "blacklist_env_vars"),
-        "workers see none but a few variables anyway",
-    ),
+    "enable_envvars_config": "of the variables TS_…, those that are taken over have a line too",
+    "blacklist_env_vars": "workers see few variables: SIDECAR_WORKER_VARIABLES names more",
     "initial_worker_port": "workers listen on sockets of a private folder",
     "initial_distribution_port": "TorchServe's default holds",
+}
+OF_MODELS = (
+    "default_workers_per_model",
+    "job_queue_size",
+    "load_models",
+    "metrics_config",
+    "model_store",
+)
+TIMEOUTS: Mapping[str, str] = {  # of models that have none, and their place in `inference`
+    "default_response_timeout": "job_timeout_seconds",
+    "default_startup_timeout": "startup_timeout_seconds",
 }
 FIELDS: Mapping[str, str] = {  # of `models` and model-config.yaml, and their place in `inference`
     "batchSize": "batch_size",
@@ -106,10 +113,21 @@ FIELDS: Mapping[str, str] = {  # of `models` and model-config.yaml, and their pl
     "responseTimeout": "job_timeout_seconds",
     "startupTimeout": "startup_timeout_seconds",
 }
+NOT_FROM_VARIABLES = frozenset(  # even if enable_envvars_config says so
+    {
+        "enable_envvars_config",
+        "use_env_allowed_urls",
+        "system_metrics_cmd",
+        "plugins_path",
+        "vmargs",
+    }
+)
+_FIELD_OF = {place: field for field, place in FIELDS.items()}
+_VARIABLE = re.compile(r"\$\$([^$]+)\$\$")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _LINE = re.compile(r"(?P<key>(?:\\.|[^\\\s=:])*)\s*[=:]?\s*(?P<value>.*)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
-
+NOTHING: Mapping[str, str] = {}
 Entry = dict[str, Any]
 _models = msgspec.json.Decoder(dict[str, dict[str, dict[str, Any]]])
 
@@ -145,17 +163,69 @@ class TakenOver(NamedTuple):
         return {**self.settings, "models_file": models, "torchserve_config": config}
 
 
-def take_over(path: Path, store: Path, base: str) -> TakenOver:
-    """Return what becomes of the config.properties at *path*.
+def take_over(
+    path: Path | None,
+    store: Path,
+    base: str,
+    given: Mapping[str, str] = NOTHING,
+    environ: Mapping[str, str] = NOTHING,
+) -> TakenOver:
+    """Return what becomes of the config.properties at *path*, or of no file.
 
     *store* is the model store where it names none, *base* the text of our own config.properties.
-    Raises SettingsError.
+    The properties *given*, on the command line, count before those of the file; and the variables
+    of *environ* before both, if the file says so.  Raises SettingsError.
     """
+    lines: list[str] = []
+    theirs = {} if path is None else _with_variables(path, _read(path), environ)
+    if theirs.get("enable_envvars_config", "").lower() == "true":
+        given = {**given, **_from_variables(environ, lines)}
+    folder = Path() if path is None else path.parent
+    place = _Place("the command line" if path is None else str(path), folder)
+    return _TakingOver(place, store, {**theirs, **given}, read_properties(base), lines).run()
+
+
+class _Place(NamedTuple):
+    """Where properties come from.  Relative paths among them start at *folder*."""
+
+    name: str
+    folder: Path
+
+
+def _read(path: Path) -> dict[str, str]:
     try:
-        theirs = read_properties(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
+        raw = path.read_bytes()
+    except OSError as exc:
         raise SettingsError(f"{path}: {exc}") from exc
-    return _TakingOver(path, store, theirs, read_properties(base)).run()
+    try:
+        return read_properties(raw.decode())
+    except UnicodeDecodeError:  # Java reads every file so
+        return read_properties(raw.decode("latin-1"))
+
+
+def _with_variables(
+    path: Path, theirs: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return *theirs* with the value of each `$$VARIABLE$$`.  Raises SettingsError."""
+    told: dict[str, str] = {}
+    for key, value in theirs.items():
+        for name in _VARIABLE.findall(value):
+            if name not in environ:
+                raise SettingsError(f"{path}: {key}: the variable {name} is not set")
+        told[key] = _VARIABLE.sub(lambda found: environ[found[1]], value)
+    return told
+
+
+def _from_variables(environ: Mapping[str, str], lines: list[str]) -> dict[str, str]:
+    """Return the properties that variables of TorchServe's set; *lines* gets one for each."""
+    known = {*PASSED_ON, *OURS, *LIMITS, *TIMEOUTS, *OF_MODELS} - NOT_FROM_VARIABLES
+    found: dict[str, str] = {}
+    for key in sorted(known):
+        variable = key.upper() if key.startswith("ts_") else f"TS_{key.upper()}"
+        if variable in environ:
+            found[key] = environ[variable]
+            lines.append(f"{variable}: counts before {key} in the file")
+    return found
 
 
 def read_properties(text: str) -> dict[str, str]:
@@ -201,16 +271,22 @@ class _TakingOver:
     """Goes through one file, key by key."""
 
     def __init__(
-        self, path: Path, store: Path, theirs: Mapping[str, str], base: Mapping[str, str]
+        self,
+        place: _Place,
+        store: Path,
+        theirs: Mapping[str, str],
+        base: Mapping[str, str],
+        lines: list[str],
     ) -> None:
-        self._path = path
+        self._place = place
         self._store = store
         self._theirs = theirs
         self._base = base
         self._entries: dict[str, Entry] = {}
         self._properties: dict[str, str] = {}
         self._settings: dict[str, Any] = {}
-        self._lines: list[str] = []
+        self._lines = lines
+        self._timeouts: dict[str, int] = {}
         self._known = {"workers": 1, "queue": None}  # of models that say nothing themselves
 
     def run(self) -> TakenOver:
@@ -228,17 +304,16 @@ class _TakingOver:
         self._lines.append(f"{key}: {what}")
 
     def _take_store(self, value: str) -> None:
-        if "$$" in value:
-            self._say("model_store", f"left out, {value} holds a variable; set SIDECAR_MODEL_STORE")
-            return
-        self._store = Path(value)
-        self._say("model_store", f"taken over: {value}")
+        self._store = self._place.folder / value
+        self._say("model_store", f"taken over: {self._store}")
 
     def _take(self, key: str, value: str) -> None:
         special: Mapping[str, Callable[[str, str], None]] = {
             **dict.fromkeys(LIMITS, self._take_limit),
             "default_workers_per_model": self._take_workers,
+            **dict.fromkeys(TIMEOUTS, self._take_timeout),
             "job_queue_size": self._take_queue,
+            "metrics_config": self._take_file,
         }
         if key in special:
             special[key](key, value)
@@ -254,7 +329,9 @@ class _TakingOver:
 
     def _number(self, key: str, value: str) -> int:
         if not value.strip().isdecimal():
-            raise SettingsError(f"{self._path}: {key}: expected a whole number, not {value!r}")
+            raise SettingsError(
+                f"{self._place.name}: {key}: expected a whole number, not {value!r}"
+            )
         return int(value)
 
     def _take_limit(self, key: str, value: str) -> None:
@@ -266,6 +343,20 @@ class _TakingOver:
             self._say(key, f"taken over: bodies of up to {megabytes} MB")
         else:
             self._say(key, f"taken over: {self._properties[key]} bytes")
+
+    def _take_file(self, key: str, value: str) -> None:
+        file = self._place.folder / value
+        if file.is_file():
+            self._properties[key] = str(file.absolute())
+            self._say(key, f"taken over: {file}")
+        else:
+            self._say(key, f"left out: {file}: no such file")
+
+    def _take_timeout(self, key: str, value: str) -> None:
+        seconds = max(1, self._number(key, value))
+        self._properties[key] = str(seconds)
+        self._timeouts[TIMEOUTS[key]] = seconds
+        self._say(key, f"taken over: {seconds} s for models that do not say it themselves")
 
     def _take_workers(self, key: str, value: str) -> None:
         self._known["workers"] = max(1, self._number(key, value))
@@ -299,7 +390,7 @@ class _TakingOver:
         try:
             return read(self._theirs[key])
         except msgspec.DecodeError as exc:
-            raise SettingsError(f"{self._path}: {key}: {exc}") from exc
+            raise SettingsError(f"{self._place.name}: {key}: {exc}") from exc
 
     def _enter_snapshot(self, said: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         for name, versions in said.items():
@@ -321,7 +412,7 @@ class _TakingOver:
                 self._say("load_models", "none is loaded at the start; requests load what they ask")
             return
         if wanted.lower() == "all":
-            pairs = [("", path.name) for path in archives_in(self._store)]
+            pairs = [("", path.name) for path in newest_first(archives_in(self._store))]
         else:
             pairs = [_pair(each) for each in wanted.split(",") if each.strip()]
         for name, file in pairs:
@@ -346,8 +437,18 @@ class _TakingOver:
         facts = self._facts(key, file)
         if facts is None:
             return
+        if name in self._entries:
+            self._say(
+                key, f"{name}: version {facts.version}, {file}, is loaded when it is asked for"
+            )
+            return
         of_archive = facts.settings
         inference: dict[str, Any] = {
+            place: seconds
+            for place, seconds in self._timeouts.items()
+            if _FIELD_OF[place] not in of_archive
+        }
+        inference |= {
             place: said[field]
             for field, place in FIELDS.items()
             if isinstance(said.get(field), int) and field not in of_archive

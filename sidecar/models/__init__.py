@@ -11,6 +11,7 @@ operator_changes  what operators may do to models, each awaited until it is done
 loader            carries out operations at TorchServe: load, wake, sleep, scale, unload
 worker_start      starts workers and waits until they are READY
 versions          the same for versions side by side
+stored_versions   those that a request asks for, and only the model store has
 autoscaler        more workers, fewer or none, by the load
 scaling           the autoscaler's rule (pure)
 room              which models must leave memory for another

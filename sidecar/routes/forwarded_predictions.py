@@ -15,6 +15,7 @@ from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
 from sidecar.routes.handler_requests import (
     forwarded_headers,
+    longest_wait,
     passed_on,
     priority_of,
     timeout_of,
@@ -55,7 +56,8 @@ class ForwardedPredictions:
         if model is None or not model.forwards or not model.loaded:
             return None
         try:
-            priority, timeout = priority_of(headers), timeout_of(headers, self._max_timeout)
+            longest = longest_wait(model, self._max_timeout)
+            priority, timeout = priority_of(headers), timeout_of(headers, longest)
         except InvalidFields:
             return None
         request = ForwardedRequest(f"{FOLDER}{model.key}", forwarded_headers(headers), body)

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 from aiohttp import hdrs, web
@@ -18,8 +19,10 @@ from sidecar.errors import (
     NotAuthenticated,
     SidecarError,
 )
+from sidecar.models.model import Model
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
+from sidecar.models.stored_versions import StoredVersions
 from sidecar.models.versions import ModelVersions
 from sidecar.routes.results import SpeechRunner
 from sidecar.scheduling.entry import Forwarded
@@ -69,6 +72,7 @@ NOT_PASSED_ON = frozenset(
         "date",
     }
 )
+VERSION_NOT_FOUND = b'"ModelVersionNotFoundException"'
 _SENDABLE = re.compile(r"[\t\x20-\x7e]*")
 _number = msgspec.json.Decoder(Priority)
 
@@ -82,6 +86,7 @@ class HandlerParts:
     speech_predictions: SpeechRunner
     reconciler: Reconciler
     versions: ModelVersions
+    stored_versions: StoredVersions
     draining: asyncio.Event
 
 
@@ -103,15 +108,25 @@ async def read_body(admission: Admission) -> bytes:
     return bytes(body)
 
 
-def options_of(request: web.Request) -> SchedulingOptions:
+def options_of(request: web.Request, model: Model) -> SchedulingOptions:
     """Return how soon the request wants its answer, by its headers.  Raises InvalidFields."""
-    longest = request[ADMISSION].settings.max_timeout_seconds
+    longest = longest_wait(model, request[ADMISSION].settings.max_timeout_seconds)
     return SchedulingOptions(
         priority_of(request.headers),
         timeout_of(request.headers, longest),
         request[CALL].arrived,
         traceparent=request_head.traceparent(request),
     )
+
+
+def longest_wait(model: Model, most: float) -> float:
+    """Return how many seconds a request may wait for *model*: *most*, the operator's limit.
+
+    A custom handler may take longer, if its archive says so: TorchServe has no other limit.
+    """
+    if not model.spec.is_own:
+        return most
+    return max(most, model.spec.inference.job_timeout_seconds)
 
 
 def priority_of(headers: Mapping[str, str]) -> float:
@@ -160,19 +175,21 @@ def forwarded_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 async def answer(
-    request: web.Request, key: str, name: str, path: str, body: bytes
+    request: web.Request, model: Model, name: str, path: str, body: bytes
 ) -> web.StreamResponse:
-    """Return the response of the model *key*, which the client called *name*, to *body*.
+    """Return the response of *model*, which the client called *name*, to *body*.
 
     *path* is TorchServe's.  Raises 404, 422, 429, 503 and RequestTimedOut.
     """
-    admission, options = request[ADMISSION], options_of(request)
-    await admission.admit_to_model(key, name)
-    forwarded = forwarded_request(request, path, body)
-    pending = request.app[PARTS].scheduler.start(InferenceRequest(key, [forwarded], *options))
+    parts, options = request.app[PARTS], options_of(request, model)
+    await request[ADMISSION].admit_to_model(model.key, name)
+    asked = InferenceRequest(model.key, [forwarded_request(request, path, body)], *options)
+    pending = parts.scheduler.start(asked)
     try:
-        reply = await pending.entries[0].reply
-        assert isinstance(reply, Forwarded), "an own model's runner answers so"
+        reply = await _reply(pending)
+        if _lacks_version(reply) and await _load_version(request, model):
+            pending = parts.scheduler.start(asked)
+            reply = await _reply(pending)
         if reply.pieces is not None:
             return await _stream(request, reply, options.timeout)
         return _HandlerResponse(
@@ -183,6 +200,25 @@ async def answer(
         )
     finally:
         leave(pending)
+
+
+async def _reply(pending: PendingRequest) -> Forwarded:
+    reply = await pending.entries[0].reply
+    assert isinstance(reply, Forwarded), "an own model's runner answers so"
+    return reply
+
+
+async def _load_version(request: web.Request, model: Model) -> bool:
+    """Load the version that the path names, if the model store has it; return whether it has."""
+    version = request.match_info.get("version")
+    if version is None:
+        return False
+    return await request.app[PARTS].stored_versions.load(model, version)
+
+
+def _lacks_version(reply: Forwarded) -> bool:
+    """Return whether TorchServe says that it has no such version of the model."""
+    return reply.status == HTTPStatus.NOT_FOUND and VERSION_NOT_FOUND in reply.body
 
 
 def leave(pending: PendingRequest) -> None:

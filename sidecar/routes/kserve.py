@@ -44,7 +44,8 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
     admission, call, name = request[ADMISSION], request[CALL], request.match_info["name"]
     instances = _instances(await read_body(admission), admission.settings.max_inputs)
     parts = request.app[PARTS]
-    model, options = parts.models.require(name), options_of(request)
+    model = parts.models.require(name)
+    options = options_of(request, model)
     call.inputs = len(instances)
     await admission.admit_to_model(model.key, name)
     replies: list[Reply | SidecarError]

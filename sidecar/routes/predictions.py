@@ -95,7 +95,7 @@ async def respond(
     model = request.app[PARTS].models.require(name)
     call.inputs = 1
     if model.spec.is_own:
-        response = await answer(request, model.key, name, path_of(model), body)
+        response = await answer(request, model, name, path_of(model), body)
     else:
         response = await _answer_of_ours(request, model, name, body)
     call.success = response.status < 400
@@ -105,7 +105,7 @@ async def respond(
 async def _answer_of_ours(
     request: web.Request, model: Model, name: str, body: bytes
 ) -> web.StreamResponse:
-    parts, admission, options = request.app[PARTS], request[ADMISSION], options_of(request)
+    parts, admission, options = request.app[PARTS], request[ADMISSION], options_of(request, model)
     given = as_json(body, request.content_type)
     if (named := request.match_info.get("version")) is not None:
         version = await parts.versions.beside_default(model, named)

@@ -207,6 +207,7 @@ class TorchServeProcess:
         temp = str(self.folder / "tmp")
         inherited = allowed_environment(os.environ, self._settings.worker_variables)
         triton = str(self._compiled / "triton")
+        own = str(Path(sys.executable).parent)  # where torchrun lies, which Java starts by name
         # Threads that wait in a loop take the cores that Java and the sidecar need; CUDA's own
         # order of GPUs, the fastest first, is not that of NVML.
         return (
@@ -217,7 +218,7 @@ class TorchServeProcess:
             | self._visible_gpus()
             | ({} if self.template is None else self.template.variables)
             | {
-                "PATH": os.pathsep.join([inherited.get("PATH", os.defpath), str(PROGRAMS)]),
+                "PATH": os.pathsep.join([own, inherited.get("PATH", os.defpath), str(PROGRAMS)]),
                 "JAVA_HOME": str(self._java_home),
                 "LOG_LOCATION": str(self._logs),
                 "METRICS_LOCATION": str(self._logs),

@@ -1,9 +1,11 @@
 """Every command of docs/migrating.md runs as it stands there."""
 
 import asyncio
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,14 +71,41 @@ async def run(command: list[str], folder: Path, **variables: str) -> tuple[int |
 
 @pytest.mark.parametrize("line", STARTS)
 async def test_the_servers_commands_are_right(folder: Path, line: str) -> None:
-    arguments = shlex.split(line.replace("theirs.properties", f"{folder}/theirs.properties"))[1:]
+    here = re.sub(r"theirs\.properties|(?<=--model-store )store", rf"{folder}/\g<0>", line)
+    arguments = shlex.split(here)[1:]
     if "--check-config" not in arguments:  # it would serve
         arguments.append("--check-config")
     command = [sys.executable, "-m", "sidecar", "--torchserve", "managed", *arguments]
     code, output = await run(command, folder)
     assert code == 0, output
+    if "--ts-config" not in line:
+        assert "load_models: densenet: loaded at the start, from densenet.mar" in output
+        return
     for example in re.findall(r"^theirs\.properties: (\w+: .*)$", TEXT, re.MULTILINE):
         assert example.replace("/models", str(folder / "store")) in output
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ts-config", "theirs.properties"],
+        ["--ts-config=theirs.properties"],
+        ["--model-store", "store", "--models", "densenet.mar"],
+        ["--model-store=store", "--models", "densenet=densenet.mar"],
+    ],
+)
+def test_relative_paths_start_where_the_caller_is(folder: Path, options: list[str]) -> None:
+    """The script goes to the project's root, where another config.properties lies."""
+    done = subprocess.run(
+        [ROOT / "scripts" / "serve", *options, "--check-config"],
+        cwd=folder,
+        env=os.environ | {"SIDECAR_STATE_DIR": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "load_models: densenet: loaded at the start, from densenet.mar" in done.stdout
+    assert f'model_store = "{folder}/store"' in done.stdout
 
 
 @pytest.mark.parametrize("line", ADDS)

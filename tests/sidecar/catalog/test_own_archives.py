@@ -133,6 +133,12 @@ def test_archives_that_this_program_built_are_never_offered(tmp_path: Path) -> N
     assert find_archives(tmp_path, {}) == ({}, [])
 
 
+def test_another_version_of_an_entry_is_no_model_of_its_own(tmp_path: Path) -> None:
+    specs = parse_specs(b'{"models": {"mine": {"handler": "own"}}}', "models.json")
+    as_mar(tmp_path / "mine-2.mar", files("mine", version="2.0"))
+    assert find_archives(tmp_path, specs) == ({}, [])
+
+
 @pytest.mark.parametrize("name", ["tokenizer", "a/b", "..", "Taken"])
 def test_a_name_that_cannot_be_had_is_told(tmp_path: Path, name: str) -> None:
     specs = parse_specs(b'{"models": {"taken": {"handler": "own"}}}', "models.json")

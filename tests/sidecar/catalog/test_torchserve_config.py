@@ -41,10 +41,10 @@ def store(tmp_path: Path) -> Path:
     return store
 
 
-def taken(tmp_path: Path, store: Path, text: str) -> TakenOver:
+def taken(tmp_path: Path, store: Path, text: str, **environ: str) -> TakenOver:
     path = tmp_path / "theirs.properties"
     path.write_text(text)
-    return take_over(path, store, BASE)
+    return take_over(path, store, BASE, environ=environ)
 
 
 def inference(over: TakenOver, name: str) -> Any:
@@ -86,6 +86,78 @@ def test_all_means_every_archive_but_those_that_this_program_built(
 ) -> None:
     as_mar(store / "built.mar", files("built", build__json=b"{}"))
     assert set(taken(tmp_path, store, "load_models=ALL").entries) == {"plain", "batched"}
+
+
+def test_the_default_timeouts_are_those_of_models_that_have_none(
+    tmp_path: Path, store: Path
+) -> None:
+    as_mar(store / "slow.mar", files("slow", config={"responseTimeout": 900}))
+    over = taken(
+        tmp_path, store, "load_models=all\ndefault_response_timeout=600\ndefault_startup_timeout=30"
+    )
+    assert inference(over, "plain")["job_timeout_seconds"] == 600
+    assert inference(over, "plain")["startup_timeout_seconds"] == 30
+    assert "job_timeout_seconds" not in inference(over, "slow")
+
+
+def test_of_several_versions_the_first_is_the_default_and_of_all_the_newest(
+    tmp_path: Path, store: Path
+) -> None:
+    as_mar(store / "a.mar", files("twice", version="1.9"))
+    as_mar(store / "b.mar", files("twice", version="1.10"))
+    of_all, listed = (
+        taken(tmp_path, store, f"load_models={wanted}") for wanted in ("all", "a.mar,b.mar")
+    )
+    assert of_all.entries["twice"]["archive"] == "b.mar"
+    assert listed.entries["twice"]["archive"] == "a.mar"
+    assert "load_models: twice: version 1.10, b.mar, is loaded when it is asked for" in listed.lines
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "metrics.yaml").touch()
+    over = taken(tmp_path, Path("elsewhere"), "model_store=store\nmetrics_config=metrics.yaml")
+    assert over.settings["model_store"] == store
+    assert over.properties == {"metrics_config": str(tmp_path / "metrics.yaml")}
+    over = taken(tmp_path, store, "metrics_config=nowhere.yaml")
+    assert over.lines == [f"metrics_config: left out: {tmp_path}/nowhere.yaml: no such file"]
+
+
+def test_values_hold_variables(tmp_path: Path, store: Path) -> None:
+    text = "model_store=$$STORE$$\nvmargs=-Xmx$$MORE$$g -Xms$$MORE$$g"
+    over = taken(tmp_path, Path("elsewhere"), text, STORE=str(store), MORE="2")
+    assert over.settings["model_store"] == store
+    assert over.properties == {"vmargs": "-Xmx2g -Xms2g"}
+    with pytest.raises(SettingsError, match="vmargs: the variable MORE is not set"):
+        taken(tmp_path, store, text, STORE=str(store))
+
+
+def test_torchserves_variables_count_if_the_file_says_so(tmp_path: Path, store: Path) -> None:
+    variables = {"TS_LOAD_MODELS": "plain.mar", "TS_NUMBER_OF_GPU": "2", "TS_MODELS": "{"}
+    text = "load_models=all\nnumber_of_gpu=1\nenable_envvars_config="
+    over = taken(tmp_path, store, f"{text}true", **variables)
+    assert set(over.entries) == {"plain"}
+    assert over.properties["number_of_gpu"] == "2"
+    assert "TS_LOAD_MODELS: counts before load_models in the file" in over.lines
+    over = taken(tmp_path, store, f"{text}false", **variables)
+    assert set(over.entries) == {"plain", "batched"}
+    assert over.properties["number_of_gpu"] == "1"
+
+
+def test_a_file_in_latin_1_is_read_as_java_reads_it(tmp_path: Path, store: Path) -> None:
+    path = tmp_path / "theirs.properties"
+    path.write_bytes("# für alle\nnumber_of_gpu=1".encode("latin-1"))
+    assert take_over(path, store, BASE).properties == {"number_of_gpu": "1"}
+
+
+def test_torchserves_options_do_without_a_file_and_count_before_it(
+    tmp_path: Path, store: Path
+) -> None:
+    given = {"model_store": str(store), "load_models": "mine=plain.mar"}
+    over = take_over(None, Path("elsewhere"), BASE, given)
+    assert (over.settings["model_store"], set(over.entries)) == (store, {"mine"})
+    path = tmp_path / "theirs.properties"
+    path.write_text("load_models=all")
+    assert set(take_over(path, store, BASE, given).entries) == {"mine"}
 
 
 def test_a_snapshot_says_what_is_loaded(tmp_path: Path, store: Path) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe, echo, error
 from tests.otlp_receiver import OtlpReceiver
+from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.waiting import let_the_loop_turn, until
 
@@ -128,6 +129,40 @@ async def test_a_version_and_an_explanation_are_asked_for_by_their_paths(
         "/explanations/Mine",
         "/explanations/Mine/2.0",
     ]
+
+
+async def test_a_version_that_lies_in_the_model_store_is_loaded_when_it_is_asked_for(
+    start_own: Start, torchserve: FakeTorchServe, tmp_path: Path
+) -> None:
+    client = await start_own()
+    assert (await client.post("/predictions/Mine/2.0", data=b"x")).status == 404
+    as_mar(tmp_path / "store" / "second.mar", files("Mine", version="2.0"))
+    torchserve.archives.add("second.mar")
+    torchserve.versions["second.mar"] = "2.0"
+    # It was not there a moment ago, and is not looked for at every request.
+    assert (await client.post("/predictions/Mine/2.0", data=b"x")).status == 404
+    as_mar(tmp_path / "store" / "third.mar", files("Mine", version="3.0"))
+    torchserve.archives.add("third.mar")
+    torchserve.versions["third.mar"] = "3.0"
+    for api in ("predictions", "explanations"):
+        assert (await client.post(f"/{api}/Mine/3.0", data=b"x")).status == 200
+        assert torchserve.answered[-1] == ("Mine", "3.0")
+    assert await ask(client) == (200, b"x")
+    assert torchserve.answered[-1] == ("Mine", "1.0")
+
+
+@pytest.mark.parametrize("unusual", [NONE, {"Content-Encoding": "identity"}])
+async def test_a_request_may_take_as_long_as_its_archive_allows(
+    start_own: Start, torchserve: FakeTorchServe, unusual: Mapping[str, str]
+) -> None:
+    client = await start_own(max_timeout_seconds=0.2, inference={"job_timeout_seconds": 600})
+    torchserve.hold()
+    headers = {"X-Timeout": "500", **unusual}
+    waiting = ask(client, headers=headers)
+    await until(lambda: torchserve.requests)
+    torchserve.release()
+    assert (await waiting)[0] == 200
+    assert (await ask(client, headers={"X-Timeout": "601", **unusual}))[0] == 422
 
 
 async def test_status_headers_and_media_type_come_from_the_handler(

@@ -256,6 +256,21 @@ def with_hub(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TorchServeP
     return TorchServeProcess(named, find_java_home())
 
 
+async def test_torchserve_finds_the_torchrun_of_its_own_environment(
+    process: TorchServeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts the workers of archives with `torchrun` in their model-config.yaml by that name."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as of a service, in which nothing is activated
+    await process.start()
+    try:
+        assert process.pid is not None
+        variables = await _variables_of(process.pid)
+    finally:
+        await process.stop()
+    folder, *others = variables["PATH"].split(":")
+    assert (folder, others[:2]) == (str(Path(sys.executable).parent), ["/usr/bin", "/bin"])
+
+
 async def test_a_named_variable_lets_handlers_use_a_hub(with_hub: TorchServeProcess) -> None:
     await with_hub.start()
     try:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -68,7 +68,8 @@ class TorchServeProcess:
         self._compiled = settings.state_dir.resolve() / "compiled"  # kept from start to start
         self._process: asyncio.subprocess.Process | None = None
         self.starts = 0
-        self.folder = _private_folder()
+        places = (tempfile.gettempdir(), "/tmp", settings.state_dir.resolve())  # noqa: S108 - 0700
+        self.folder = private_folder(*places)
         self.template = (
             WorkerTemplate(self.folder / "template.sock", self._environment, self._logs)
             if settings.worker_template and can_fork_workers()
@@ -311,18 +312,35 @@ def _group_of(pid: int) -> int | None:
 
 
 def _is_private_folder(folder: Path) -> bool:
-    """Return whether *folder* can be one that `_private_folder` made; a record may be spoiled."""
+    """Return whether *folder* can be one that `private_folder` made; a record may be spoiled."""
     return (
         folder.is_absolute() and folder.name.startswith(FOLDER_PREFIX) and ".." not in folder.parts
     )
 
 
-def _private_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)  # mode 0700
-    if len(os.fsencode(folder)) + len("/management.sock") > SOCKET_PATH_BYTES:
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir="/tmp")
-    return Path(folder)
+def allows_execution(folder: Path) -> bool:
+    """Return whether the file system of *folder* is not mounted noexec."""
+    return sys.platform != "linux" or not os.statvfs(folder).f_flag & os.ST_NOEXEC
+
+
+def private_folder(
+    *places: str | Path, executable: Callable[[Path], bool] = allows_execution
+) -> Path:
+    """Make a folder for TorchServe in the first of *places* that will do.
+
+    It needs a short path, for the sockets, and to be *executable*: Java unpacks a library there and
+    loads it.  Raises OSError if none will do.
+    """
+    for place in places:
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=place))  # mode 0700
+        is_short = len(os.fsencode(folder)) + len("/management.sock") <= SOCKET_PATH_BYTES
+        if is_short and executable(folder):
+            return folder
+        folder.rmdir()
+    raise OSError(
+        f"TorchServe needs a folder with a short path, not mounted noexec; none of these is one: "
+        f"{', '.join(map(str, places))} (TMPDIR and SIDECAR_STATE_DIR name others)"
+    )
 
 
 def _signal_group(leader: int, number: signal.Signals) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import aiohttp
+import psutil
 
 from tests.fake_torchserve import FakeTorchServe
 from tests.faults.bad_requests import bad_requests
@@ -80,8 +81,16 @@ async def _restart_sidecar(server: Server) -> list[int]:
     server.start()
     await asyncio.to_thread(server.wait_ready)
     assert not await asyncio.to_thread(folder.exists)
-    assert not any(each.is_running() for each in left)
+    assert not any(_runs(each) for each in left)
     return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether *process* runs; one that has ended may still wait for its new parent."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def _load_corrupt(server: Server) -> list[int]:

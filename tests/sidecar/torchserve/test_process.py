@@ -20,6 +20,7 @@ from sidecar.torchserve.process import (
     TorchServeProcess,
     allowed_environment,
     end_leftovers,
+    private_folder,
 )
 from sidecar.torchserve.worker_template import LAUNCHER
 from tests.integration.server import ROOT
@@ -67,6 +68,25 @@ async def test_a_torchserve_that_cannot_be_recorded_is_stopped(
     with pytest.raises(IsADirectoryError):
         await process.start()
     assert await process.wait() == -signal.SIGKILL
+
+
+def test_the_private_folder_lies_where_sockets_fit_and_libraries_load(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("places")  # short: without the name of this test
+    long, noexec, good = (folder / name for name in ("x" * 100, "noexec", "good"))
+    for place in (long, noexec, good):
+        place.mkdir()
+
+    def executable(folder: Path) -> bool:
+        return folder.parent != noexec
+
+    found = private_folder(long, noexec, good, executable=executable)
+    assert found.parent == good
+    assert found.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(OSError, match=f"none of these is one: {long}, {noexec}"):
+        private_folder(long, noexec, executable=executable)
+    assert not [*long.iterdir(), *noexec.iterdir()]
 
 
 async def start_like_torchserve(named: Path) -> asyncio.subprocess.Process:

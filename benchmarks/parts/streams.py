@@ -1,6 +1,7 @@
 """The first sound of a long text, in every format, alone and among other clients."""
 
 import asyncio
+import bisect
 import contextlib
 import io
 import statistics
@@ -81,7 +82,8 @@ async def _whole(http: aiohttp.ClientSession, text: str, name: OutputFormat) -> 
             data += chunk
             arrived.append((time.perf_counter() - began, len(data)))
     total = time.perf_counter() - began
-    sound, size = next(each for each in arrived if _audible(bytes(data[: each[1]]), name))
+    size = _needed(bytes(data), name)
+    sound = next(seconds for seconds, came in arrived if came >= size)
     audio = (await asyncio.to_thread(decoded, bytes(data), name)).seconds
     if audio < len(text) / FASTEST_SPEECH:
         raise ValueError(f"{name}: {len(text)} characters were said in {audio:.1f} s")
@@ -121,6 +123,14 @@ async def _crowd(
 
 def _body(text: str, name: OutputFormat) -> dict[str, object]:
     return {"text": text, "model": VOICE, "output_format": name, "enable_streaming": True}
+
+
+def _needed(data: bytes, name: OutputFormat) -> int:
+    """Return with how many of the first bytes of *data* a player can begin.
+
+    What came at once does not tell: a client may find two parts of a stream in one read.
+    """
+    return bisect.bisect_left(range(len(data)), True, key=lambda size: _audible(data[:size], name))
 
 
 def _audible(data: bytes, name: OutputFormat) -> bool:

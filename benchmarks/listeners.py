@@ -2,7 +2,9 @@
 
 With `--written` only the default voice reads the 60 sentences of `written.tsv`, which are full of
 numbers, signs and abbreviations, and the transcripts are compared with how these are spoken.
-Recognisers write "$5" or "five dollars", so both sides are first turned into words.
+Recognisers write "$5" or "five dollars", so both sides are first turned into words.  With
+`--streamed` each sentence is asked for as a stream, of which about a second is made first and the
+rest in another job.
 
 One recogniser is the server's /transcribe; the other, Moonshine base-en, is independent of it.  The
 word error rate is that of all sentences together after Whisper's normalisation.  The letter error
@@ -69,6 +71,14 @@ class Sentence(NamedTuple):
 
     written: str
     said: str
+
+
+class Manner(NamedTuple):
+    """How sentences are asked for, and transcripts compared; *verbose*: wrong ones are printed."""
+
+    streamed: bool
+    normalize: Normalize
+    verbose: bool
 
 
 class Errors(NamedTuple):
@@ -144,6 +154,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/check_voices", description=__doc__)
     parser.add_argument("--all", action="store_true", help=f"all {len(SENTENCES)} sentences")
     parser.add_argument("--written", action="store_true", help="60 sentences of numbers and signs")
+    parser.add_argument("--streamed", action="store_true", help="sentences made in two parts")
     parser.add_argument("--verbose", action="store_true", help="print the wrong transcripts")
     options = parser.parse_args(arguments)
     print(description(), flush=True)
@@ -151,7 +162,8 @@ def main(arguments: Sequence[str]) -> int:
     sentences = written() if options.written else [Sentence(each, each) for each in plain]
     voices = _voices()[:1] if options.written else _voices()
     normalize = _in_words() if options.written else _plain
-    return asyncio.run(_check(sentences, voices, normalize, verbose=options.verbose))
+    manner = Manner(options.streamed, normalize, options.verbose)
+    return asyncio.run(_check(sentences, voices, manner))
 
 
 def written() -> list[Sentence]:
@@ -161,10 +173,9 @@ def written() -> list[Sentence]:
     return [Sentence(given.replace("\\n", "\n"), said) for given, said in pairs]
 
 
-async def _check(
-    sentences: list[Sentence], voices: Sequence[Voice], normalize: Normalize, *, verbose: bool
-) -> int:
+async def _check(sentences: list[Sentence], voices: Sequence[Voice], manner: Manner) -> int:
     said = [each.said for each in sentences]
+    normalize = manner.normalize
     moonshine = Moonshine()
     bad = []
     with _catalog_with(_models()) as catalog:
@@ -172,7 +183,10 @@ async def _check(
             print(f"\n{len(sentences)} sentences{'whisper_tiny_en':>35} {'Moonshine base-en':>22}")
             print(f"{'':24} {'words':>11} {'letters':>10} {'words':>11} {'letters':>10}")
             for voice in voices:
-                spoken = [await _speak(http, each.written, voice) for each in sentences]
+                spoken = [
+                    await _speak(http, each.written, voice, streamed=manner.streamed)
+                    for each in sentences
+                ]
                 ours = [await _ours(http, audio) for audio in spoken]
                 other = [
                     await asyncio.to_thread(moonshine.write_down, audio.samples, audio.rate)
@@ -180,7 +194,7 @@ async def _check(
                 ]
                 ours_errors = _errors(said, ours, normalize)
                 _print(voice, ours_errors, _errors(said, other, normalize))
-                if verbose:
+                if manner.verbose:
                     _print_amiss(said, ours, other, normalize)
                 if ours_errors.words > voice.allowed:
                     bad.append(f"{voice.model}/{voice.name}: more than {voice.allowed:.0%}")
@@ -212,9 +226,9 @@ def _catalog_with(models: list[str]) -> AbstractContextManager[str]:
     return folder
 
 
-async def _speak(http: aiohttp.ClientSession, text: str, voice: Voice) -> Audio:
+async def _speak(http: aiohttp.ClientSession, text: str, voice: Voice, *, streamed: bool) -> Audio:
     """*text*, with silence on both sides."""
-    audio = await speak(http, text, model=voice.model, voice=voice.name)
+    audio = await speak(http, text, model=voice.model, voice=voice.name, enable_streaming=streamed)
     samples = np.pad(audio.samples, round(SILENCE * audio.rate))
     return Audio(wav(samples, audio.rate), samples, audio.rate)
 

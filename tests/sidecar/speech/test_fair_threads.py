@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sidecar.speech.fair_threads import FairThreads
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -16,11 +17,22 @@ async def threads() -> AsyncIterator[FairThreads]:
     threads.close()
 
 
+async def busy(threads: FairThreads) -> tuple[asyncio.Task[None], threading.Event]:
+    """Return a turn of the client "a" that has begun, and what ends it."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait()
+
+    turn = asyncio.create_task(threads.run("a", work))
+    await until(begun.is_set)
+    return turn, gate
+
+
 async def test_clients_take_turns(threads: FairThreads) -> None:
     done: list[str] = []
-    gate = threading.Event()
-    first = asyncio.create_task(threads.run("a", gate.wait))
-    await asyncio.sleep(0)
+    first, gate = await busy(threads)
     many = [asyncio.create_task(threads.run("a", done.append, f"a{n}")) for n in range(5)]
     await asyncio.sleep(0)
     one = asyncio.create_task(threads.run("b", done.append, "b"))
@@ -28,6 +40,28 @@ async def test_clients_take_turns(threads: FairThreads) -> None:
     gate.set()
     await asyncio.gather(first, *many, one)
     assert done == ["a0", "b", "a1", "a2", "a3", "a4"]
+
+
+async def test_what_comes_first_passes_the_turns_that_wait(threads: FairThreads) -> None:
+    done: list[str] = []
+    held, gate = await busy(threads)
+    turns = [asyncio.create_task(threads.run(each, done.append, each)) for each in "abc"]
+    await asyncio.sleep(0)
+    firsts = [asyncio.create_task(threads.run_first(done.append, each)) for each in "xy"]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(held, *turns, *firsts)
+    assert done == ["x", "y", "a", "b", "c"]
+
+
+async def test_a_turn_begins_without_the_event_loop_when_another_ends(threads: FairThreads) -> None:
+    second = threading.Event()
+    held, gate = await busy(threads)
+    turn = asyncio.create_task(threads.run("b", second.set))
+    await asyncio.sleep(0)
+    gate.set()
+    assert second.wait(60)  # the loop stands still meanwhile
+    await asyncio.gather(held, turn)
 
 
 async def test_one_client_leaves_a_thread_to_others() -> None:
@@ -42,9 +76,7 @@ async def test_one_client_leaves_a_thread_to_others() -> None:
 
 async def test_a_cancelled_caller_gives_up_its_turn(threads: FairThreads) -> None:
     done: list[str] = []
-    gate = threading.Event()
-    first = asyncio.create_task(threads.run("a", gate.wait))
-    await asyncio.sleep(0)
+    first, gate = await busy(threads)
     left = asyncio.create_task(threads.run("a", done.append, "left"))
     await asyncio.sleep(0)
     left.cancel()
@@ -82,8 +114,8 @@ async def test_an_error_of_work_reaches_only_its_client(threads: FairThreads) ->
 
 
 async def test_waiting_work_ends_with_the_threads() -> None:
-    threads, gate = FairThreads(1), threading.Event()
-    held = asyncio.create_task(threads.run("a", gate.wait))
+    threads = FairThreads(1)
+    held, gate = await busy(threads)
     waiting = asyncio.create_task(threads.run("a", lambda: None))
     await asyncio.sleep(0)
     threads.close()

@@ -3,7 +3,7 @@
 import base64
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
@@ -22,7 +22,6 @@ from sidecar.schemas.synthesis import (
 )
 from sidecar.speech.audio_encoder import StreamEncoder
 from sidecar.speech.captions import captions
-from sidecar.speech.fair_threads import InThread
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.service import SpeechService
 from sidecar.speech.synthesis import (
@@ -42,7 +41,7 @@ from sidecar.web.middleware import begin_stream
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
-FIRST_SAMPLES = 4096  # encoded and sent before the rest of the first part
+FIRST_BYTES = 4096 * BYTES_PER_SAMPLE  # encoded and sent before all else
 
 
 class Streamed(NamedTuple):
@@ -84,23 +83,30 @@ async def send_stream(
     started = time.monotonic()
     speaking = speech.synthesis(order, streamed=True)
     async with aclosing(speaking.replies()) as parts:
-        first = await anext(parts)
-        rate = first.parameters["sample_rate"]
-        with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
+        first, encoder = await _begin(speech, wanted, parts)
+        with encoder:
+            beginning, *rest = _growing(first.body)
+            data = await speech.in_first_thread(encoder.encode, beginning)
             headers = audio_headers(
                 wanted.format, encoder.sample_rate, order.speaker, speaking.left_out
             )
             response = web.StreamResponse(headers=headers)
             try:
                 await begin_stream(request, response)
+                await response.write(data)
                 in_thread = speech.in_threads_of(request[ADMISSION].client)
-                samples = await _relay(in_thread, response, encoder, _all(first, parts))
+                for piece in rest:
+                    await response.write(await in_thread(encoder.encode, piece))
+                async for part in parts:
+                    await response.write(await in_thread(encoder.encode, part.body))
+                await response.write(await in_thread(encoder.finish))
+                await response.write_eof()
             except (SidecarError, ConnectionError) as exc:
                 _cut_off(request, exc)
                 return response, None
     ended = time.monotonic()
     taken = ended - order.scheduling.arrived
-    return response, Synthesis(order.speaker.key, taken, samples / rate, ended - started)
+    return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
 
 
 class EventForm(Protocol):
@@ -148,8 +154,8 @@ async def send_speech_events(
     """Send the audio as events; no synthesis when it ended early."""
     started = time.monotonic()
     speaking = speech.synthesis(wanted.order, streamed=True)
-    in_thread = speech.in_threads_of(request[ADMISSION].client)
-    response, whole = await send_events(request, _events(in_thread, speaking, wanted, form))
+    client = request[ADMISSION].client
+    response, whole = await send_events(request, _events(speech, client, speaking, wanted, form))
     if not whole:
         return response, None
     ended = time.monotonic()
@@ -159,12 +165,16 @@ async def send_speech_events(
 
 
 async def _events(
-    in_thread: InThread, speaking: SpeechSynthesis, wanted: Streamed, form: EventForm
+    speech: SpeechService,
+    client: str,
+    speaking: SpeechSynthesis,
+    wanted: Streamed,
+    form: EventForm,
 ) -> AsyncGenerator[Event, None]:
     async with aclosing(speaking.replies()) as parts:
-        first = await anext(parts)
-        rate = first.parameters["sample_rate"]
-        with StreamEncoder(FORMATS[wanted.format], rate, wanted.quality) as encoder:
+        first, encoder = await _begin(speech, wanted, parts)
+        with encoder:
+            in_thread = speech.in_threads_of(client)
             told = 0
             async for part in _all(first, parts):
                 data = await in_thread(encoder.encode, part.body)
@@ -174,29 +184,40 @@ async def _events(
             yield form.whole(speaking, encoder.sample_rate)
 
 
+async def _begin(
+    speech: SpeechService, wanted: Streamed, parts: AsyncIterator[Reply]
+) -> tuple[Reply, StreamEncoder]:
+    """Return the first of *parts*, and what encodes them, opened while that was being spoken."""
+    file_format, expected = FORMATS[wanted.format], wanted.order.speaker.speech.sample_rate
+    encoder = StreamEncoder(file_format, expected, wanted.quality)
+    try:
+        async with speech.opened_meanwhile(encoder):
+            first = await anext(parts)
+    except BaseException:
+        encoder.close()
+        raise
+    rate = first.parameters["sample_rate"]
+    if rate == encoder.input_rate:
+        return first, encoder
+    encoder.close()  # the catalog was mistaken
+    return first, StreamEncoder(file_format, rate, wanted.quality)
+
+
 async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
     yield first
     async for part in others:
         yield part
 
 
-async def _relay(
-    in_thread: InThread,
-    response: web.StreamResponse,
-    encoder: StreamEncoder,
-    parts: AsyncIterator[Reply],
-) -> int:
-    """Send what is spoken as it comes, and return how many samples that was."""
-    samples = 0
-    async for part in parts:
-        ahead = 0 if samples else FIRST_SAMPLES * BYTES_PER_SAMPLE
-        samples += len(part.body) // BYTES_PER_SAMPLE
-        for piece in filter(None, (part.body[:ahead], part.body[ahead:])):
-            if data := await in_thread(encoder.encode, piece):
-                await response.write(data)
-    await response.write(await in_thread(encoder.finish))
-    await response.write_eof()
-    return samples
+def _growing(pcm: bytes) -> Iterator[bytes]:
+    """Cut *pcm* into pieces, each twice as long as the one before it.
+
+    While one of them is heard there is time for the next to be encoded, and for others' pieces.
+    """
+    start, size = 0, FIRST_BYTES
+    while start < len(pcm):
+        yield pcm[start : start + size]
+        start, size = start + size, 2 * size
 
 
 def _cut_off(request: web.Request, exc: Exception) -> None:

@@ -6,6 +6,7 @@ All of this blocks.
 import io
 from collections.abc import Generator, Mapping
 from fractions import Fraction
+from functools import partial
 from threading import Lock
 from typing import NamedTuple, Protocol, Self, cast
 
@@ -17,7 +18,7 @@ from sidecar.schemas.synthesis import Quality
 from sidecar.speech.output_formats import FileFormat
 
 BYTES_PER_SAMPLE = 2
-TURN_SECONDS = 15  # of audio, encoded without a pause for others
+TURN_SECONDS = 5  # of audio, encoded without a pause for others
 
 # bitexact: no chunk about who wrote the file.
 _CONTAINER_OPTIONS = {"flush_packets": "1", "fflags": "+bitexact"}
@@ -72,16 +73,19 @@ def encode(pcm: bytes, file_format: FileFormat, sample_rate: int, quality: Quali
 class StreamEncoder:
     """A file whose beginning leaves before its end is known: its header states no duration.
 
-    A context manager; it may be closed while another thread still encodes.  *sample_rate* is the
-    file's.
+    A context manager; it may be closed while another thread still encodes.  FFmpeg takes about a
+    millisecond to `open`; what is encoded first opens it where nobody did.  *input_rate* is that
+    of the samples, *sample_rate* that of the file.
     """
 
     def __init__(self, file_format: FileFormat, sample_rate: int, quality: Quality) -> None:
+        self.input_rate = sample_rate
         self.sample_rate = file_format.encoded_rate(sample_rate)
         self._outbox = _Outbox()
-        self._writer = _Writer(
-            self._outbox, file_format, sample_rate, quality, file_format.stream_options
+        self._open_writer = partial(
+            _Writer, self._outbox, file_format, sample_rate, quality, file_format.stream_options
         )
+        self._writer: _Writer | None = None
         self._lock = Lock()  # closing a codec while it encodes would crash the process
         self._closed = False
 
@@ -91,18 +95,21 @@ class StreamEncoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def open(self) -> None:
+        """Open the codec and the container, before there are samples.  Raises ValueError."""
+        with self._lock:
+            self._opened()
+
     def encode(self, pcm: bytes) -> bytes:
         """Encode whole samples, as few or as many as there are; return the bytes that are ready."""
         with self._lock:
-            self._check_open()
-            self._writer.write(pcm)
+            self._opened().write(pcm)
             return self._outbox.take()
 
     def finish(self) -> bytes:
         """Finish the file and return the rest of it; no more can be encoded."""
         with self._lock:
-            self._check_open()
-            self._writer.flush()
+            self._opened().flush()
             self._close()
             return self._outbox.take()
 
@@ -114,11 +121,15 @@ class StreamEncoder:
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
 
-    def _check_open(self) -> None:
+    def _opened(self) -> "_Writer":
         if self._closed:
             raise ValueError("this encoder is closed")
+        if self._writer is None:
+            self._writer = self._open_writer()
+        return self._writer
 
 
 class _Target(Protocol):

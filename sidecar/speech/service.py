@@ -1,7 +1,9 @@
 """Speech as the routes ask for it: one way to speak, and one way to listen."""
 
+import asyncio
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -22,7 +24,7 @@ from sidecar.schemas.synthesis import (
 from sidecar.schemas.transcription import TranscriptionParameters
 from sidecar.settings import Settings
 from sidecar.speech.audio_decoder import DecodingBudget
-from sidecar.speech.audio_encoder import EncodedAudio, encode_turn, encoding
+from sidecar.speech.audio_encoder import EncodedAudio, StreamEncoder, encode_turn, encoding
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
 from sidecar.speech.output_formats import FORMATS
@@ -44,6 +46,8 @@ from sidecar.speech.voices import (
     find_voice_activity,
 )
 from sidecar.telemetry.prometheus import SpeechMetrics
+
+MOST_OPENED = 16  # encoders before their first samples: one of FLAC takes 7 MiB
 
 
 class SpeechFile(NamedTuple):
@@ -84,6 +88,7 @@ class SpeechService:
         self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)
+        self._opened = 0  # encoders whose first samples have not come yet
         self._budget = DecodingBudget(
             settings.max_audio_seconds, settings.max_audio_megasamples * 1e6
         )
@@ -182,6 +187,29 @@ class SpeechService:
     def in_threads_of(self, client: str) -> InThread:
         """Return a function that runs blocking work in a thread when it is *client*'s turn."""
         return partial(self._threads.run, client)
+
+    @property
+    def in_first_thread(self) -> InThread:
+        """What runs short work in a thread before all clients' turns."""
+        return self._threads.run_first
+
+    @asynccontextmanager
+    async def opened_meanwhile(self, encoder: StreamEncoder) -> AsyncIterator[None]:
+        """Open *encoder* in a thread while the context lasts: its first samples come after that.
+
+        Where MOST_OPENED are open in this way, or no thread was free, they find it closed.
+        """
+        if self._opened >= MOST_OPENED:
+            yield
+            return
+        self._opened += 1
+        opening = asyncio.create_task(self._threads.run_first(encoder.open))
+        try:
+            yield
+        finally:
+            self._opened -= 1
+            opening.cancel()  # an opening under way is waited for
+            await asyncio.gather(opening, return_exceptions=True)
 
     def audio_source(
         self, file: BinaryIO, field: str, client: str, *, strict: bool = False

@@ -6,9 +6,9 @@ answers its script, in parts of one job's length, each with its seconds.  A shor
 sentence by sentence at once; one of its sentences that does not fit into its job comes back as a
 script too.  Of a stream's first sentence about a second is made first, and the reply that holds it
 has the script of the rest, which goes on in the same breath: when many clients come at once, each
-hears something soon.  Only a few parts are queued beyond the one that is due, and each of them lets
-others pass until the parts before it would have been played: a short text does not wait for a long
-one, which still proceeds as fast as people listen.
+hears something soon.  Only a few parts are queued beyond the one that is due, one at first and more
+as more have come, and each of them lets others pass until the parts before it would have been
+played: a short text does not wait for a long one, which still proceeds as fast as people listen.
 """
 
 import re
@@ -166,7 +166,7 @@ class SpeechSynthesis:
         self._metrics = metrics
         self._streamed = streamed
         self._clock = clock
-        self._begun = False  # the first part is there
+        self._came = 0  # parts
         self._seconds = 0.0  # of speech that is known to come
         self._heard = 0.0  # when what is queued would have been played, on the clock
         self._pending: deque[PendingRequest] = deque()
@@ -267,10 +267,11 @@ class SpeechSynthesis:
     def _send(self, waiting: deque[SynthesisPart]) -> None:
         """Queue as many parts as may be ahead, fewer if the queue has no room.
 
-        Raises QueueFull when nothing is pending.
+        Of a stream that begins those are few: others, who have heard nothing yet, need the
+        processor.  Raises QueueFull when nothing is pending.
         """
-        is_first = self._streamed and not self._begun
-        ahead = 1 if is_first else AHEAD  # others would delay the first
+        is_first = self._streamed and not self._came
+        ahead = min(AHEAD, 2 ** max(0, self._came - 1)) if self._streamed else AHEAD
         while waiting and len(self._pending) < ahead:
             part = waiting[0]
             if is_first and not self._call.speaker.speech.whole_text:
@@ -300,7 +301,7 @@ class SpeechSynthesis:
             delay=self._heard - now,
         )
         pending = self._scheduler.start(request)
-        if self._begun and self._streamed:
+        if self._came and self._streamed:
             pending.renew()
         return pending
 
@@ -315,7 +316,7 @@ class SpeechSynthesis:
             known = self.left_out.setdefault(script, [])
             known += [word for word in words if word not in known]
         if self._streamed and not reply.parameters.get("unspoken"):
-            self._begun = True
+            self._came += 1
             for pending in self._pending:
                 pending.renew()
         return reply

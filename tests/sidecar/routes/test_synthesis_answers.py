@@ -1,7 +1,9 @@
 """POST /synthesize on a fake voice: kept answers, streams that break, who is asked for what."""
 
+import asyncio
 import base64
 import json
+import threading
 from typing import Any
 
 import aiohttp
@@ -15,6 +17,7 @@ from sidecar.web.openapi import build_document
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
+from tests.sidecar.telemetry.test_metrics import until_scraped
 from tests.waiting import until
 
 TEXT = "First comes this. Then comes that. And this is last."
@@ -119,8 +122,52 @@ async def test_a_long_first_sentence_is_sent_before_it_is_fully_encoded(
             if ended and piece:  # the end of a chunk may come behind its last byte
                 pieces.append(piece)
                 piece = b""
-    assert list(map(len, pieces)) == [8192, 50 * len(TONE) - 8192]
+    sizes = list(map(len, pieces))
+    assert sizes[:4] == [8192, 16384, 32768, 65536]
+    assert len(sizes) == 5
     assert b"".join(pieces) == 50 * TONE
+
+
+async def test_the_beginning_of_a_stream_is_encoded_before_turns_that_wait(
+    start: StartSidecar, torchserve: FakeTorchServe
+) -> None:
+    torchserve.answer = says
+    torchserve.archives |= {"hibari_tts.mar"}
+    voice = await start(catalog=CATALOG | {"hibari_tts": SPEAKING}, audio_threads=1)
+    assert voice.app is not None
+    in_thread = voice.app[PROGRAM].speech.in_threads_of("somebody else")
+    begun, first, second = (threading.Event() for _ in range(3))
+
+    def occupy() -> None:
+        begun.set()
+        first.wait()
+
+    async def hear() -> bytes:
+        body = {"text": TEXT, "enable_streaming": True, "output_format": "pcm"}
+        async with voice.post("/synthesize", json=body, headers=AUDIO) as response:
+            return await response.content.readexactly(len(TONE))
+
+    turns = [asyncio.ensure_future(in_thread(each)) for each in (occupy, second.wait)]
+    await until(begun.is_set)
+    heard = asyncio.create_task(hear())
+    spoken = "sidecar_time_to_first_audio_seconds_count{model=hibari_tts}"
+    await until_scraped(voice, lambda now: now.get(spoken) == 1)
+    first.set()
+    try:
+        assert await asyncio.wait_for(heard, 60) == TONE  # while the second turn takes its time
+    finally:
+        second.set()
+        await asyncio.gather(*turns)
+
+
+async def test_a_stream_queues_more_as_more_of_it_has_come(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    await speak(voice, text="Here is one more. " * 30, enable_streaming=True, output_format="pcm")
+    sizes = [len(job) for job in torchserve.jobs]
+    assert sizes[:2] == [1, 1]
+    assert max(sizes) > 2
+    assert sum(sizes) == 30
 
 
 async def test_prose_is_spoken_without_being_read_first(

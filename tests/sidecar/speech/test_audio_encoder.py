@@ -130,6 +130,18 @@ def test_a_streamed_wav_says_that_its_length_is_unknown() -> None:
     assert (len(early), rest) == (44 + 200, b"")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_encoder_opened_before_its_samples_makes_the_same_file(name: OutputFormat) -> None:
+    pcm = pcm_of(speech_like(0.5, 24000))
+    files = []
+    for is_opened in (False, True):
+        with StreamEncoder(FORMATS[name], 24000, "high") as encoder:
+            if is_opened:
+                encoder.open()
+            files.append(encoder.encode(pcm[:8192]) + encoder.encode(pcm[8192:]) + encoder.finish())
+    assert files[0] == files[1]
+
+
 def test_the_header_leaves_with_the_first_piece() -> None:
     with StreamEncoder(FORMATS["ogg"], 24000, "high") as encoder:
         assert encoder.encode(b"").startswith(b"OggS")

@@ -12,10 +12,9 @@ from urllib.request import urlopen
 
 from tests.integration.server import ROOT, free_port
 from tests.needs import need_program
-from tests.waiting import block_until
+from tests.waiting import LIMIT_SECONDS, block_until
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-START_SECONDS = 60.0
 CONFIG = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]
@@ -61,16 +60,16 @@ class PrometheusServer:
         with (self._folder / "output.log").open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            block_until(lambda: self._is_ready() or process.poll() is not None, START_SECONDS)
+            block_until(lambda: self._is_ready() or process.poll() is not None)
             assert process.poll() is None, (self._folder / "output.log").read_text()
             yield self
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(LIMIT_SECONDS)
 
     def _is_ready(self) -> bool:
         try:
-            with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=LIMIT_SECONDS) as answer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
@@ -78,7 +77,9 @@ class PrometheusServer:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of *expression* now."""
         address = f"http://127.0.0.1:{self._port}/api/v1/query"
-        with urlopen(f"{address}?{urlencode({'query': expression})}", timeout=20) as answer:
+        with urlopen(
+            f"{address}?{urlencode({'query': expression})}", timeout=LIMIT_SECONDS
+        ) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 SHORTEST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.1
+LIMIT_SECONDS = 60.0  # only what hangs takes as long: a busy machine must not fail a test
 TURNS = 200
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ def _pause_since(began: float) -> float:
     return min(max(SHORTEST_PAUSE_SECONDS, waited / 20), LONGEST_PAUSE_SECONDS)
 
 
-async def until(condition: Callable[[], T], seconds: float = 10.0) -> T:
+async def until(condition: Callable[[], T], seconds: float = LIMIT_SECONDS) -> T:
     """Wait until *condition* returns something true, and return it.
 
     Raises TimeoutError after *seconds*.
@@ -35,7 +36,9 @@ async def until(condition: Callable[[], T], seconds: float = 10.0) -> T:
 
 
 async def until_awaited(
-    ask: Callable[[], Awaitable[T]], is_met: Callable[[T], object] = bool, seconds: float = 10.0
+    ask: Callable[[], Awaitable[T]],
+    is_met: Callable[[T], object] = bool,
+    seconds: float = LIMIT_SECONDS,
 ) -> T:
     """Await *ask* again and again until *is_met* accepts its result, and return that.
 
@@ -48,7 +51,7 @@ async def until_awaited(
     return result
 
 
-def block_until(condition: Callable[[], T], seconds: float = 10.0) -> T:
+def block_until(condition: Callable[[], T], seconds: float = LIMIT_SECONDS) -> T:
     """Block this thread until *condition* returns something true, and return it.
 
     Raises TimeoutError after *seconds*.

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from benchmarks.workspace import workspace
-from tests.waiting import block_until
+from tests.waiting import LIMIT_SECONDS, block_until
 
 # Leaves a process behind whose parent is gone; it ignores SIGTERM as long as it stands still.
 ORPHAN = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=2).pid)"
@@ -63,7 +63,7 @@ def test_nothing_remains_after_a_signal(number: signal.Signals) -> None:
         assert process.stdout is not None
         orphan, folder = process.stdout.readline().split()
         process.send_signal(number)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=LIMIT_SECONDS)
     assert f"KeyboardInterrupt: {number.name}" in error
     block_until(lambda: not psutil.pid_exists(int(orphan)))
     assert not Path(folder).exists()

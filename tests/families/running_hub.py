@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hub import FakeHub
+from tests.waiting import LIMIT_SECONDS
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def running_hub() -> Iterator[FakeHub]:
     finally:
         run(hub.stop())
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(LIMIT_SECONDS)
         loop.close()
 
 

@@ -16,6 +16,7 @@ from tests.families.test_text_families import INPUTS
 from tests.handlers.completing import Completing
 from tests.handlers.texts import EQUAL, load
 from tests.integration.server import ROOT
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.integration
 RANKING, WRITING = (
@@ -56,7 +57,7 @@ async def test_a_chat_is_streamed_token_by_token_as_the_network_writes_it(
             max_completion_tokens=TOKENS,
             stream=True,
             stream_options={"include_usage": True},
-            timeout=60,
+            timeout=LIMIT_SECONDS,
             **how,
         )
         *chunks, end, usage = [chunk async for chunk in stream]

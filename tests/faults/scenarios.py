@@ -110,11 +110,9 @@ async def _load_corrupt(server: Server) -> list[int]:
             await ask()
             return "corrupt" in await _failing(session)
 
-        await until_awaited(fails, seconds=60)
+        await until_awaited(fails)
         await asyncio.to_thread(archive.write_bytes, whole)
-        await until_awaited(
-            partial(_status, session, body), lambda status: status == 200, seconds=60
-        )
+        await until_awaited(partial(_status, session, body), lambda status: status == 200)
         assert "corrupt" not in await _failing(session)
     return statuses
 

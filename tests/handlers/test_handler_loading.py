@@ -41,6 +41,7 @@ from tests.handlers.loaded import FakeContext, FaultyHandler, Loaded, LoadExampl
 from tests.handlers.pretended_cuda import pretended_cuda
 from tests.handlers.recognising import RATE, write_small_whisper
 from tests.needs import need_compiler
+from tests.waiting import LIMIT_SECONDS
 
 WARM_UP_PASSES = (1, 16)  # inputs: alone, and in the largest batch
 ALL: set[Precision] = {"fp32", "fp16", "bf16", "int8"}
@@ -519,7 +520,7 @@ def test_a_compile_that_takes_too_long_gives_way(
 
     def slow(_: str) -> Any:
         def wait(graph: Any, inputs: Any) -> Any:
-            never.wait(60)
+            never.wait(LIMIT_SECONDS)
             raise RuntimeError("given up")
 
         return wait
@@ -768,7 +769,7 @@ def test_work_side_by_side_keeps_its_order_on_one_thread_each(threads: int) -> N
     met = threading.Barrier(threads)  # broken, if they do not run at once
 
     def work(number: int) -> tuple[int, int, bool]:
-        met.wait(30)
+        met.wait(LIMIT_SECONDS)
         return number, torch.get_num_threads(), torch.is_inference_mode_enabled()
 
     before = torch.get_num_threads()

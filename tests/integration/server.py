@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.waiting import block_until
+from tests.waiting import LIMIT_SECONDS, block_until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 200.0
@@ -79,7 +79,7 @@ class Server:
 
     def status(self, path: str) -> int | None:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=LIMIT_SECONDS) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as exc:
             return exc.code
@@ -114,7 +114,7 @@ class Server:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(LIMIT_SECONDS)
 
 
 async def _unwatched(other: Server) -> None:

@@ -144,7 +144,7 @@ async def test_a_high_priority_overtakes_a_flood(http: aiohttp.ClientSession, to
         async with http.get("/stats", headers=token("stats")) as response:
             return int((await response.json())["stats"]["queue_size"])
 
-    await until_awaited(queued, lambda size: size > 60, seconds=20)
+    await until_awaited(queued, lambda size: size > 60)
     high = await predict(http, model_name="minilm", inputs="now!", priority=10, timeout=60)
     waiting = sum(not task.done() for task in flood)
     await asyncio.gather(*flood)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.server import SECRET, Server, wait_for
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.integration
 HIDDEN = "do-not-write-me-down"
@@ -22,7 +23,7 @@ def send(server: Server, body: dict[str, Any], **headers: str) -> None:
         {"X-Request-ID": "sent-by-test-logs", **headers},
     )
     try:
-        urllib.request.urlopen(request, timeout=30).close()
+        urllib.request.urlopen(request, timeout=LIMIT_SECONDS).close()
     except urllib.error.HTTPError as exc:
         exc.close()
 

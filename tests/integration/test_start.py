@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.server import Server
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +21,7 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(server: Server, tmp_path: Pa
     second.port = server.port
     second.start()
     assert second.process is not None
-    assert second.process.wait(30) == 2
+    assert second.process.wait(LIMIT_SECONDS) == 2
     said = second.log.read_text()
     assert f"cannot listen on 127.0.0.1:{server.port}" in said
     assert "--port" in said

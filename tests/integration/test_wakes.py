@@ -111,7 +111,7 @@ async def test_a_forked_worker_that_is_killed_is_noticed_and_replaced(
     launcher = await launcher_of(http, server)
     worker.kill()
     await until(lambda: not launcher.is_running())
-    await until_awaited(lambda: predict(http), lambda status: status == 200, seconds=30)
+    await until_awaited(lambda: predict(http), lambda status: status == 200)
 
 
 async def test_a_launcher_that_is_killed_leaves_no_worker_behind(
@@ -120,4 +120,4 @@ async def test_a_launcher_that_is_killed_leaves_no_worker_behind(
     worker = await wake(http, token, template)
     (await launcher_of(http, server)).kill()
     await until(lambda: not worker.is_running())
-    await until_awaited(lambda: predict(http), lambda status: status == 200, seconds=30)
+    await until_awaited(lambda: predict(http), lambda status: status == 200)

@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from tests.waiting import LIMIT_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ["3.11.0", "3.11.15", "3.12.0", "3.13.5"]
 PROCESSORS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
@@ -213,7 +215,7 @@ def start(project: Path, pythons: dict[str, str]) -> str:
         env={"PATH": str(project / "bin")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert ended.returncode != 0
     return ended.stderr

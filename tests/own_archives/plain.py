@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sidecar.torchserve.java import find_java_home
 from tests.integration.server import free_port, wait_for
 from tests.own_archives.archives import ARCHIVES, Ask
+from tests.waiting import LIMIT_SECONDS
 
 
 class Response(NamedTuple):
@@ -49,7 +50,7 @@ def send(
 
 def manage(port: int, method: str, path: str, token: str | None = None) -> tuple[int, Any]:
     """Ask a management API on *port*; the status and the JSON of its answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_SECONDS)
     try:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         connection.request(method, path, headers=headers)
@@ -114,7 +115,7 @@ def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> 
         yield plain._replace(pid=process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.wait(LIMIT_SECONDS)
 
 
 def _loaded(plain: Plain, models: int) -> bool:
@@ -132,5 +133,5 @@ def _loaded(plain: Plain, models: int) -> bool:
 
 
 def _get(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT_SECONDS) as answer:
         return json.loads(answer.read())

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.integration.server import ROOT, Server, quick_catalog, wait_for
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.integration
 QUEUED = 'sidecar_queued{model="sentence_transformer"} '
@@ -43,7 +44,9 @@ def test_a_drain_answers_requests_in_flight_with_readiness_red(
     body = json.dumps({"model_name": "minilm", "inputs": texts, "timeout": 60}).encode()
 
     def ask() -> int:
-        with urllib.request.urlopen(f"{own_server.url}/predict", body, timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"{own_server.url}/predict", body, timeout=LIMIT_SECONDS
+        ) as answer:
             return len(json.loads(answer.read())["result"])
 
     with ThreadPoolExecutor(1) as pool:
@@ -54,11 +57,11 @@ def test_a_drain_answers_requests_in_flight_with_readiness_red(
         wait_for(lambda: own_server.status("/readyz") == 503, own_server.log)
         assert own_server.status("/livez") == 200
         assert asked.result() == len(texts)
-    assert own_server.process.wait(60) == 0
+    assert own_server.process.wait(LIMIT_SECONDS) == 0
 
 
 def _queued(server: Server) -> float:
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=LIMIT_SECONDS) as answer:
         text = answer.read().decode()
     line = next(line for line in text.splitlines() if line.startswith(QUEUED))
     return float(line.removeprefix(QUEUED))
@@ -89,7 +92,7 @@ def test_a_failed_start_says_why_in_one_sentence(
         env={"PATH": "/usr/bin:/bin", "SIDECAR_STATE_DIR": str(tmp_path), variable: value},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert done.returncode == 2
     assert said in done.stderr

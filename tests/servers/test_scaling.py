@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }
 BURSTS = 2
+ANSWERED_MEANWHILE = 4  # to each client in the 5 s of a load that hangs; two, if all waited for it
 PAUSE_SECONDS = 0.05  # of clients that ask on, so that they are not the load themselves
 Token = Callable[[str], dict[str, str]]
 
@@ -82,39 +82,35 @@ async def test_bursts_over_sleeping_models_get_right_answers(
 
     answers = await asyncio.gather(*(user(name) for name in NAMES))
     assert [set(statuses) for statuses in answers] == [{200}] * len(NAMES)
+    await until_awaited(
+        lambda: metrics(client), lambda shown: shown["zero_scale_events"] >= len(NAMES)
+    )
+    assert await asyncio.gather(*(ask(client, name) for name in NAMES)) == [200] * len(NAMES)
+    shown = await metrics(client)
+    assert shown["wake_events"] > len(NAMES)
+    assert shown["load_failures"] == 0
+
+
+async def metrics(client: aiohttp.ClientSession) -> dict[str, int]:
     async with client.get("/autoscaler/stats") as response:
-        metrics = (await response.json())["scaling_metrics"]
-    assert metrics["wake_events"] > len(NAMES)
-    assert metrics["zero_scale_events"] >= len(NAMES)
-    assert metrics["load_failures"] == 0
+        return dict((await response.json())["scaling_metrics"])
 
 
 async def test_a_hanging_load_is_refused_with_a_reason_and_delays_no_other_model(
     client: aiohttp.ClientSession,
 ) -> None:
-    began = time.monotonic()
     stop = asyncio.Event()
-    others = [asyncio.create_task(longest_wait(client, stop)) for _ in range(4)]
+    others = [asyncio.create_task(asking_on(client, stop)) for _ in range(4)]
     assert await asyncio.gather(*(ask(client, "hanging") for _ in range(3))) == [503] * 3
-    assert 5 <= time.monotonic() - began < 40
     stop.set()
-    assert max(await asyncio.gather(*others)) < 3
+    answers = await asyncio.gather(*others)
+    assert {status for statuses in answers for status in statuses} == {200}
+    assert min(map(len, answers)) >= ANSWERED_MEANWHILE
     async with client.get("/models/hanging") as response:
         shown = await response.json()
     assert shown["state"] == "failed"
     assert shown["error"] == "no worker was READY within 5 s; workers.log may say why"
     assert await ask(client, "steady") == 200
-
-
-async def longest_wait(client: aiohttp.ClientSession, stop: asyncio.Event) -> float:
-    """Seconds for one answer."""
-    longest = 0.0
-    while not stop.is_set():
-        began = time.monotonic()
-        assert await ask(client, "steady") == 200
-        longest = max(longest, time.monotonic() - began)
-        await asyncio.sleep(PAUSE_SECONDS)
-    return longest
 
 
 async def test_a_worker_killed_while_loading_fails_no_request(
@@ -127,7 +123,7 @@ async def test_a_worker_killed_while_loading_fails_no_request(
     def started() -> list[psutil.Process]:
         return [worker for worker in scaled.workers() if worker.pid not in before]
 
-    (new, *_) = await until_awaited(lambda: asyncio.to_thread(started), seconds=20)
+    (new, *_) = await until_awaited(lambda: asyncio.to_thread(started))
     new.kill()
     assert await asked == 200
 
@@ -185,10 +181,8 @@ async def test_a_changed_archive_is_reloaded_without_a_failed_request(
     await asyncio.to_thread((store / f"steady-{version}.mar").replace, store / "steady.mar")
     done = f"steady: version 1.0 replaced by {version}"
     log = scaled.log
-    await until_awaited(
-        lambda: asyncio.to_thread(log.read_text), lambda text: done in text, seconds=60
-    )
-    await until_awaited(lambda: _version(client), lambda shown: shown == version, seconds=60)
+    await until_awaited(lambda: asyncio.to_thread(log.read_text), lambda text: done in text)
+    await until_awaited(lambda: _version(client), lambda shown: shown == version)
     stop.set()
     assert {status for statuses in await asyncio.gather(*asking) for status in statuses} == {200}
 

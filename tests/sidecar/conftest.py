@@ -14,6 +14,7 @@ from sidecar.app import create_app, create_runner
 from sidecar.program import PROGRAM
 from sidecar.settings import Settings
 from tests.fake_torchserve import FakeTorchServe
+from tests.waiting import LIMIT_SECONDS
 
 SECRET = "a secret for tests that is long enough, certainly"
 ECHO = {
@@ -32,6 +33,15 @@ CATALOG = {
     "disabled": ECHO | {"enabled": False},
     "matrix": ECHO | {"auto_load": False, "input_rank": 2},
 }
+
+# Within which clients have to act: what waits until one is over fails its test.
+CLIENT_TIMES = (
+    "header_timeout_seconds",
+    "body_idle_timeout_seconds",
+    "keep_alive_seconds",
+    "write_timeout_seconds",
+)
+LONGER_THAN_ANY_TEST_WAITS = 10 * LIMIT_SECONDS
 
 Client = TestClient[Any, Any]
 
@@ -92,6 +102,7 @@ async def start(tmp_path: Path, torchserve: FakeTorchServe) -> AsyncIterator[Sta
             "poll_seconds": 0.05,
             "drain_seconds": 0.2,
             "page_cache_seconds": 0.0,
+            **dict.fromkeys(CLIENT_TIMES, LONGER_THAN_ANY_TEST_WAITS),
         }
         app = await create_app(Settings(**values | settings))
         client: Client = TestClient(SidecarServer(app))

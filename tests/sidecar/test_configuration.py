@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.settings import Settings
+from tests.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = "do not show me, whoever asks for it"
@@ -22,7 +23,7 @@ def check(folder: Path, *flags: str, **environ: str) -> subprocess.CompletedProc
         env=variables | {"SIDECAR_STATE_DIR": str(folder / "var")} | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
 
 

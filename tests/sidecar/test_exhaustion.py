@@ -112,7 +112,7 @@ async def becomes(session: aiohttp.ClientSession, status: int) -> None:
         except aiohttp.ClientConnectionError:  # it does not listen yet
             return False
 
-    await until_awaited(has_status, seconds=30)
+    await until_awaited(has_status)
 
 
 async def test_a_server_without_descriptors_refuses_and_recovers_by_itself(server: Server) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sidecar.state_folder import StateFolderTaken, own_state_folder
 from tests.integration.server import ROOT, free_port
+from tests.waiting import LIMIT_SECONDS
 
 OWN = """
 import sys
@@ -62,7 +63,7 @@ def test_a_second_server_exits_2_in_one_sentence_and_touches_nothing(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         check=False,
     )
     assert second.returncode == 2
@@ -86,7 +87,7 @@ def test_the_command_line_tools_work_beside_it(
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, jwk
+from tests.waiting import LIMIT_SECONDS
 
 
 class Issuer:
@@ -46,7 +47,7 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
-                issuer.go_on.wait(10)
+                issuer.go_on.wait(LIMIT_SECONDS)
                 head = f"HTTP/1.1 {issuer.status} status\r\nConnection: close\r\n"
                 if issuer.says_length:
                     head += f"Content-Length: {len(issuer.body)}\r\n"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.sidecar.access.issuer import Issuer
 from tests.sidecar.access.tokens import SECRET, public_pem
 from tests.sidecar.access.tokens import token as signed
+from tests.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[3]
 WITH_SECRET = {"SIDECAR_JWT_SECRET": SECRET}
@@ -33,7 +34,7 @@ def token(tmp_path: Path) -> Token:
             input=stdin,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=LIMIT_SECONDS,
         )
 
     return token

@@ -13,7 +13,7 @@ from sidecar.access.rate_limiter import Quota, Rate, RateLimiter
 from sidecar.access.throttle import Ceiling, Load, exceeded
 from sidecar.settings import Settings
 from tests.needs import need_program
-from tests.waiting import block_until
+from tests.waiting import LIMIT_SECONDS, block_until
 
 TRUSTED = parse_networks(["10.0.0.0/8", "192.168.1.1", "fd00::/8"])
 
@@ -94,7 +94,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     block_until(listens)
     yield f"redis://127.0.0.1:{port}/0"
     server.terminate()
-    server.wait(10)
+    server.wait(LIMIT_SECONDS)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from sidecar.access.private_files import read_private
 from sidecar.durable_files import create_whole, write_whole
 from sidecar.settings import SettingsError
+from tests.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[3]
 MAKE_SECRETS = """
@@ -132,6 +133,6 @@ def test_two_simultaneous_starts_share_one_development_secret(tmp_path: Path) ->
         assert maker.stdin is not None
         maker.stdin.write("go\n")
         maker.stdin.flush()
-    first, second = (maker.communicate(timeout=60)[0].split() for maker in makers)
+    first, second = (maker.communicate(timeout=LIMIT_SECONDS)[0].split() for maker in makers)
     assert first == second
     assert len(set(first)) == 20

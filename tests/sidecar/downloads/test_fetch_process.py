@@ -15,8 +15,7 @@ from sidecar.downloads.messages import (
 from sidecar.downloads.record import DownloadRecord, encode_records, load_records, write_records
 from tests.hub import FakeHub
 from tests.sidecar.downloads.conftest import TINY, Files, target
-
-LIMIT_SECONDS = 10.0
+from tests.waiting import LIMIT_SECONDS
 
 
 def test_a_download_process_sees_proxies_but_no_settings_or_secrets() -> None:

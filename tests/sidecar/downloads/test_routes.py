@@ -18,7 +18,6 @@ from tests.sidecar.conftest import CATALOG, SECRET, Client, StartSidecar
 from tests.sidecar.downloads.conftest import TINY, Files
 from tests.waiting import until, until_awaited
 
-LIMIT_SECONDS = 20.0
 KNOWN = {
     "display_name": "Known",
     "description": "in the catalog, and on the hub",
@@ -80,7 +79,7 @@ async def download_until(
 ) -> dict[str, Any]:
     """Return the status of the download as soon as it is *done*."""
     path = f"/models/download/status/{download_id}"
-    return await until_awaited(lambda: ask(client, "GET", path), done, LIMIT_SECONDS)
+    return await until_awaited(lambda: ask(client, "GET", path), done)
 
 
 def ended(body: dict[str, Any]) -> bool:
@@ -93,7 +92,7 @@ async def arrived(folder: Path, name: str, size: int) -> None:
     def is_there() -> bool:
         return any(path.stat().st_size >= size for path in folder.rglob(f"{name}.partial"))
 
-    await until(is_there, LIMIT_SECONDS)
+    await until(is_there)
 
 
 async def predict(client: Client, model: str, status: int) -> dict[str, Any]:
@@ -102,7 +101,6 @@ async def predict(client: Client, model: str, status: int) -> dict[str, Any]:
     response = await until_awaited(
         lambda: client.post("/predict", json=body),
         lambda response: response.status == status,
-        LIMIT_SECONDS,
     )
     return dict(await response.json())
 

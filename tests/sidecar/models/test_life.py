@@ -46,7 +46,7 @@ from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.key_file import KeyFile
 from sidecar.torchserve.worker_log import WorkerLog
 from tests.fake_torchserve import FakeTorchServe
-from tests.waiting import let_the_loop_turn
+from tests.waiting import LIMIT_SECONDS, let_the_loop_turn
 
 SPEC = ModelSpec(
     display_name="One of them",
@@ -161,7 +161,7 @@ class World:
             model.pop("workersStatus", None)
             model.pop("readyAtMost", None)
         fake.release()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LIMIT_SECONDS):
             for looks in range(10_000):
                 self.now += RETRY_SECONDS if looks % 10 == 0 else 0.1
                 await self.reconciler.look()
@@ -424,7 +424,7 @@ async def live(world: World, story: Happenings, *, begun: bool) -> None:
     for key in ("asked", "wanted"):  # neither is stuck
         world.now += RETRY_SECONDS  # no circuit breaker is open any more
         await request(world, key, 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LIMIT_SECONDS):
             (answer,) = await world.requests[-1]
         assert isinstance(answer, Reply), (key, answer)
         await world.settle()

@@ -10,7 +10,7 @@ from sidecar.models.load_slots import Claim, LoadSlots
 from sidecar.program import PROGRAM
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import ECHO, StartSidecar
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 WAKE, LOAD, RETRY = Claim.WAKE, Claim.LOAD, Claim.RETRY
 
@@ -120,6 +120,6 @@ async def test_models_that_keep_failing_do_not_delay_the_waking_of_a_good_one(
         services.models[key].suspect = True  # it has failed before
         services.operations.load(services.models[key], "it is wanted")
     await until(lambda: torchserve.slow & {f"{key}.mar" for key in torchserve.models})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         answer = await client.post("/predict", json={"model_name": "good", "inputs": [1]})
     assert answer.status == 200

@@ -82,7 +82,7 @@ async def test_memory_that_grows_is_told_with_the_jobs(
     torchserve.memory = ON_GPU_1 | {"rss_bytes": 900 * MB}
     assert await ask(client) == 200
     model = model_of(client)
-    await until(lambda: model.memory_mb == 900.0, seconds=10)
+    await until(lambda: model.memory_mb == 900.0)
     assert model.held_gpu_mb == {1: 500.0}
 
 
@@ -95,7 +95,7 @@ async def test_the_memory_of_a_gone_worker_is_forgotten(
     model = model_of(client)
     (pid,) = model.dispatcher.worker_memory
     torchserve.models["echo"]["pids"] = [pid + 1000]
-    await until(lambda: pid not in model.dispatcher.worker_memory, seconds=10)
+    await until(lambda: pid not in model.dispatcher.worker_memory)
 
 
 FIVE = {name: ECHO | {"auto_load": True} for name in ("one", "two", "three", "four", "five")}

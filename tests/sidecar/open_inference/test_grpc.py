@@ -30,7 +30,7 @@ from tests.sidecar.conftest import SECRET, Client, StartSidecar
 from tests.sidecar.open_inference.test_infer import DTYPES, FLOATS, WHOLE, the_program
 from tests.sidecar.telemetry.test_tracing import PARENT, TRACE, TRACEPARENT
 from tests.sidecar.test_lifecycle import leave
-from tests.waiting import until, until_awaited
+from tests.waiting import LIMIT_SECONDS, until, until_awaited
 
 Calls = service_pb2_grpc.GRPCInferenceServiceStub
 
@@ -305,14 +305,14 @@ async def test_an_unauthenticated_call_is_refused_before_its_message_is_read(
     """The message never comes, and the answer does."""
     running = await start_calls(require_authentication=True)
     call: Any = running.channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_message_that_does_not_come_is_not_waited_for_long(start_calls: Start) -> None:
     running = await start_calls(body_idle_timeout_seconds=0.1)
     call: Any = running.channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

@@ -13,6 +13,7 @@ from openai import AsyncOpenAI
 from tests.fake_torchserve import TURN_TOKENS, FakeTorchServe, Refuse, Turn
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.openai.conftest import MODELS, openai_of
+from tests.waiting import LIMIT_SECONDS
 
 USER: Any = {"role": "user", "content": "Hello."}
 
@@ -112,7 +113,7 @@ async def test_completions_of_several_clients_share_jobs(
     asked = [
         asyncio.create_task(ask(model="writer", prompt=str(n), max_tokens=2)) for n in range(5)
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while not torchserve.jobs:
             await asyncio.sleep(0)
     torchserve.release()

@@ -15,7 +15,7 @@ from sidecar.telemetry.log_lines import CLIENT_LEFT
 from sidecar.telemetry.logs import REQUESTS
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
-from tests.sidecar.web.test_connection import SOON, Raw
+from tests.sidecar.web.test_connection import LIMIT_SECONDS, Raw
 from tests.sidecar.web.test_fast_path import ORDINARY, Answers, access_lines, head
 from tests.waiting import until
 
@@ -113,7 +113,7 @@ async def untyped(request: web.Request, body: bytes) -> web.StreamResponse:
 async def answer(client: Client, *lines: bytes) -> bytes:
     """All that is sent, to a client that closes after it; the date is left out."""
     raw = await (await Raw.connect(client)).send(request(*lines))
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         told = await raw.reader.readuntil(b"\r\n\r\n")
         if b"Content-Length: " in told:
             told += await raw.reader.readexactly(int(told.split(b"Content-Length: ")[1].split()[0]))
@@ -205,7 +205,7 @@ async def streaming(own: Client, torchserve: FakeTorchServe) -> AsyncIterator[Ra
     """A client whose answer has begun, and does not end."""
     torchserve.respond = endless
     raw = await (await Raw.connect(own)).send(request())
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert b"chunked" in await raw.reader.readuntil(b"\r\n\r\n")
     yield raw
     await raw.close()
@@ -301,7 +301,7 @@ async def test_who_only_stops_sending_keeps_its_place(
 ) -> None:
     raw, later = [await waiting(connect, program, body) for body in (b"half closed", b"later")]
     raw.writer.write_eof()
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         assert await raw.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     await until(lambda: len(program.models["Mine"].dispatcher.queue) == 2)
     torchserve.release()

@@ -31,7 +31,7 @@ from sidecar.telemetry.prometheus import Metrics
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.key_file import KeyFile
 from tests.fake_torchserve import FakeTorchServe, Refuse
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 SPEC = ModelSpec(
     display_name="Echo",
@@ -113,7 +113,7 @@ async def test_a_job_that_is_cancelled_before_it_begins_refuses_its_inputs(
     while not dispatcher.requests_running:
         await asyncio.sleep(0)
     await dispatcher.cancel_jobs()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(LIMIT_SECONDS):
         (outcome,) = await asked
     assert isinstance(outcome, Unavailable)
 
@@ -343,7 +343,7 @@ async def test_requests_wait_for_a_paused_model(
 ) -> None:
     dispatcher.hold()
     waits = asyncio.create_task(scheduler.run(work("waits")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while not len(dispatcher.queue):
             await asyncio.sleep(0)
     await asyncio.sleep(0)  # the pump, which an arrival schedules, has run

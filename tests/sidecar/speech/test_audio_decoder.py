@@ -24,6 +24,7 @@ from sidecar.speech.audio_encoder import StreamEncoder, encode
 from sidecar.speech.output_formats import FORMATS
 from tests.needs import need_recording
 from tests.sidecar.speech.audio_files import FRAGMENTS, likeness, pcm_of, speech_like, write
+from tests.waiting import LIMIT_SECONDS
 
 
 def decode(data: bytes, **options: Any) -> bytes:
@@ -397,9 +398,9 @@ def test_a_decoder_may_be_closed_while_another_thread_reads() -> None:
         file.is_read.clear()
         thread = threading.Thread(target=decoder.read)
         thread.start()
-        assert file.is_read.wait(20)
+        assert file.is_read.wait(LIMIT_SECONDS)
         decoder.close()
-        thread.join(20)
+        thread.join(LIMIT_SECONDS)
         assert not thread.is_alive()
 
 

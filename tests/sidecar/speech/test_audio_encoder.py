@@ -13,6 +13,7 @@ from sidecar.speech.audio_decoder import AudioDecoder
 from sidecar.speech.audio_encoder import TURN_SECONDS, StreamEncoder, encode, encode_turn, encoding
 from sidecar.speech.output_formats import FORMATS
 from tests.sidecar.speech.audio_files import likeness, pcm_of, speech_like
+from tests.waiting import LIMIT_SECONDS
 
 NAMES: tuple[OutputFormat, ...] = get_args(OutputFormat)
 FILES: tuple[OutputFormat, ...] = tuple(name for name in NAMES if name != "pcm")
@@ -212,7 +213,7 @@ def test_an_encoder_may_be_closed_while_another_thread_encodes() -> None:
 
         thread = threading.Thread(target=work)
         thread.start()
-        assert pcm.is_read.wait(20)
+        assert pcm.is_read.wait(LIMIT_SECONDS)
         encoder.close()
-        assert done.wait(20)
+        assert done.wait(LIMIT_SECONDS)
         thread.join()

@@ -1,4 +1,7 @@
-"""A real Prometheus scrapes a sidecar, and our alerts fire; the whole is `scripts/check_alerts`."""
+"""A real Prometheus scrapes a sidecar, and our alerts fire.
+
+How soon they do is measured by `scripts/check_alerts`, for all of them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +14,6 @@ from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.prometheus_server import PrometheusServer
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.waiting import until_awaited
-
-WITHIN_SECONDS = 15.0
 
 
 @pytest.fixture
@@ -32,15 +33,13 @@ async def prometheus(client: Client, tmp_path: Path) -> AsyncIterator[Prometheus
     running = server.running()
     await asyncio.to_thread(running.__enter__)
     try:
-        await until_awaited(
-            lambda: asyncio.to_thread(server.query, "sidecar_ready == 1"), seconds=60
-        )
+        await until_awaited(lambda: asyncio.to_thread(server.query, "sidecar_ready == 1"))
         yield server
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
 
 
-async def test_a_fault_raises_its_alert_within_fifteen_seconds(
+async def test_a_fault_raises_its_alert(
     client: Client, prometheus: PrometheusServer, torchserve: FakeTorchServe
 ) -> None:
     def fail(_: Any) -> Any:
@@ -54,5 +53,4 @@ async def test_a_fault_raises_its_alert_within_fifteen_seconds(
     await until_awaited(
         lambda: asyncio.to_thread(prometheus.firing),
         lambda firing: firing >= {"InputsFail", "TorchServeDown"},
-        WITHIN_SECONDS,
     )

@@ -49,7 +49,7 @@ async def scraped(client: Client) -> Metrics:
 
 async def until_scraped(client: Client, condition: Callable[[Metrics], bool]) -> Metrics:
     """Scrape until *condition* holds; return the metrics."""
-    return await until_awaited(lambda: scraped(client), condition, seconds=20)
+    return await until_awaited(lambda: scraped(client), condition)
 
 
 async def predict(client: Client, inputs: Any = (1, 2), **fields: Any) -> int:

@@ -19,7 +19,7 @@ from sidecar.telemetry.tracing import BoundedExport, SpanCounts
 from tests.fake_torchserve import FakeTorchServe, Refuse, Told
 from tests.otlp_receiver import OtlpReceiver, attributes
 from tests.sidecar.conftest import CATALOG, ECHO, Client, StartSidecar
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -271,7 +271,7 @@ def test_spans_that_find_no_room_are_dropped_and_counted() -> None:
 
         def export(self, spans: Any) -> SpanExportResult:
             self.begun.set()
-            assert self.may_go_on.wait(20)
+            assert self.may_go_on.wait(LIMIT_SECONDS)
             return super().export(spans)
 
     exporter = Held()
@@ -281,7 +281,7 @@ def test_spans_that_find_no_room_are_dropped_and_counted() -> None:
     tracer = provider.get_tracer("test")
     for number in range(3):
         tracer.start_span(str(number)).end()
-    assert exporter.begun.wait(20)  # with these three, which wait no more
+    assert exporter.begun.wait(LIMIT_SECONDS)  # with these three, which wait no more
     for number in range(5):
         tracer.start_span(str(number)).end()
     assert export.counts == SpanCounts(exported=0, queue_full=2, not_taken=0)

@@ -14,7 +14,7 @@ import pytest
 
 from sidecar.torchserve.forked_workers import template
 from sidecar.torchserve.worker_template import LAUNCHER, PROGRAMS, UNFIT
-from tests.waiting import block_until
+from tests.waiting import LIMIT_SECONDS, block_until
 
 PROGRAM = """
 import json, os, random, sys
@@ -28,7 +28,6 @@ line = sys.stdin.readline()
 sys.exit(int(line or 0))
 """
 MODULES = ("numpy.random",)
-START_SECONDS = 60.0  # on a machine with much else to do
 
 
 class Place:
@@ -74,9 +73,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A place whose template runs."""
     place = Place(tmp_path_factory.mktemp("place"))
     with place.start_template(*MODULES) as running:
-        block_until(place.address.exists, START_SECONDS)
+        block_until(place.address.exists)
         yield place
-        running.communicate(timeout=START_SECONDS)
+        running.communicate(timeout=LIMIT_SECONDS)
 
 
 def told(launched: subprocess.Popen[str]) -> dict[str, object]:
@@ -87,7 +86,7 @@ def told(launched: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def end(launched: subprocess.Popen[str], code: int = 0) -> None:
-    launched.communicate(f"{code}\n", timeout=START_SECONDS)
+    launched.communicate(f"{code}\n", timeout=LIMIT_SECONDS)
 
 
 def process_of(found: dict[str, object]) -> psutil.Process:
@@ -160,7 +159,7 @@ def test_a_worker_ends_when_its_launcher_is_killed(place: Place) -> None:
     with place.launch() as launched:
         worker = process_of(told(launched))
         launched.kill()
-    worker.wait(5)
+    worker.wait(LIMIT_SECONDS)
 
 
 def test_a_stopped_worker_ends_when_its_launcher_is_killed(place: Place) -> None:
@@ -169,14 +168,14 @@ def test_a_stopped_worker_ends_when_its_launcher_is_killed(place: Place) -> None
         worker = process_of(told(launched))
         worker.suspend()
         launched.kill()
-    worker.wait(5)
+    worker.wait(LIMIT_SECONDS)
 
 
 def test_the_launcher_passes_sigterm_on(place: Place) -> None:
     with place.launch() as launched:
         worker = process_of(told(launched))
         launched.terminate()
-        assert launched.wait(START_SECONDS) == -signal.SIGTERM
+        assert launched.wait(LIMIT_SECONDS) == -signal.SIGTERM
     assert not worker.is_running()
 
 
@@ -248,10 +247,10 @@ def test_the_launcher_is_python_for_whatever_else_it_is_asked(place: Place) -> N
 def test_a_worker_outlives_the_template(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with place.start_template(*MODULES) as running:
-        block_until(place.address.exists, START_SECONDS)
+        block_until(place.address.exists)
         with place.launch() as launched:
             worker = process_of(told(launched))
-            running.communicate(timeout=START_SECONDS)  # closes its standard input
+            running.communicate(timeout=LIMIT_SECONDS)  # closes its standard input
             assert running.returncode == 0
             assert worker.is_running()
             end(launched)
@@ -264,7 +263,7 @@ def test_a_template_in_which_a_thread_runs_forks_nothing(tmp_path: Path) -> None
     )
     (tmp_path / "threaded.py").write_text(module)
     with place.start_template("threaded", PYTHONPATH=str(tmp_path)) as running:
-        _, said = running.communicate(timeout=START_SECONDS)
+        _, said = running.communicate(timeout=LIMIT_SECONDS)
     assert running.returncode == UNFIT
     assert "an import has left 1 threads running" in said
 
@@ -278,6 +277,6 @@ def test_a_template_notices_the_devices_that_an_import_has_opened() -> None:
 def test_a_module_that_is_not_installed_is_left_out(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with place.start_template("there_is_no_such_module", *MODULES) as running:
-        block_until(place.address.exists, START_SECONDS)
-        _, said = running.communicate(timeout=START_SECONDS)
+        block_until(place.address.exists)
+        _, said = running.communicate(timeout=LIMIT_SECONDS)
     assert "there_is_no_such_module is left out" in said

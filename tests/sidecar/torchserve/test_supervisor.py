@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from sidecar.torchserve.supervisor import SILENT_SECONDS, Supervisor, is_frozen
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ class Clock:
 async def test_a_failed_start_is_retried(caplog: pytest.LogCaptureFixture) -> None:
     process = Stubborn()
     task = asyncio.create_task(Supervisor(cast("Any", process), lambda: None, SILENT).run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await process.runs.wait()
     task.cancel()
     assert "cannot be started: [Errno 28] No space left on device" in caplog.text

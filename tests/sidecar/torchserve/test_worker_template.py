@@ -10,9 +10,7 @@ import psutil
 import pytest
 
 from sidecar.torchserve.worker_template import OUTPUT, WorkerTemplate
-from tests.waiting import until
-
-START_SECONDS = 60.0  # on a machine with much else to do
+from tests.waiting import LIMIT_SECONDS, until
 
 
 def template_of(folder: Path, *modules: str, **variables: str) -> WorkerTemplate:
@@ -33,17 +31,17 @@ async def kept_running(template: WorkerTemplate) -> AsyncIterator[None]:
 async def test_a_template_that_dies_is_started_again(tmp_path: Path) -> None:
     template = template_of(tmp_path)
     async with kept_running(template):
-        await until(template.address.exists, START_SECONDS)
+        await until(template.address.exists)
         first = template.pid
         assert first is not None
         psutil.Process(first).kill()
-        assert await until(lambda: template.pid not in (None, first), START_SECONDS)
+        assert await until(lambda: template.pid not in (None, first))
 
 
 async def test_a_template_ends_with_the_task_that_keeps_it(tmp_path: Path) -> None:
     template = template_of(tmp_path)
     async with kept_running(template):
-        await until(template.address.exists, START_SECONDS)
+        await until(template.address.exists)
         pid = template.pid
     assert pid is not None
     assert template.pid is None
@@ -58,6 +56,6 @@ async def test_a_template_that_cannot_fork_is_not_started_again(
     )
     (tmp_path / "threaded.py").write_text(module)
     template = template_of(tmp_path, "threaded", PYTHONPATH=str(tmp_path))
-    async with asyncio.timeout(START_SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         await template.run()
     assert f"workers are not forked, but started by Python: see {tmp_path / OUTPUT}" in caplog.text

@@ -13,10 +13,9 @@ import pytest
 from sidecar.web.acceptor import Acceptor, default_max_connections
 from sidecar.web.connections import Connections
 from tests.sidecar.conftest import StartSidecar
-from tests.waiting import until_awaited
+from tests.waiting import LIMIT_SECONDS, until_awaited
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-SOON = 5.0
 
 Accept = Callable[..., Awaitable[tuple[Acceptor, int]]]
 
@@ -43,7 +42,7 @@ async def accept(start: StartSidecar) -> AsyncIterator[Accept]:
 
 async def ask(port: int) -> bytes:
     """The whole answer."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LIVEZ)
         answer = await reader.read()
@@ -67,7 +66,7 @@ async def test_connections_beyond_the_limit_get_503(accept: Accept) -> None:
     for _ in range(3):
         check_refusal(await ask(port))
     held.pop()[1].close()
-    await until_awaited(lambda: ask(port), lambda answer: answer.startswith(b"HTTP/1.1 200"), SOON)
+    await until_awaited(lambda: ask(port), lambda answer: answer.startswith(b"HTTP/1.1 200"))
     held.pop()[1].close()
 
 
@@ -75,7 +74,7 @@ async def test_refusals_of_a_crowd_beyond_the_limit_are_answered(accept: Accept)
     _, port = await accept(1)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(150)]
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         for reader, _ in crowd:
             check_refusal(await reader.read())
     for _, each in [*crowd, (None, writer)]:
@@ -111,7 +110,7 @@ async def test_clients_get_503_while_descriptors_are_exhausted(
         for each in clients:
             each.setblocking(False)
             await loop.sock_connect(each, ("127.0.0.1", port))
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(LIMIT_SECONDS):
             for each in clients:
                 await loop.sock_sendall(each, LIVEZ)
                 answer = b""
@@ -131,7 +130,7 @@ async def test_accepted_connections_are_served_after_listening_ends(accept: Acce
     for each in waiting:
         reader, writer = await asyncio.open_connection(sock=each)
         writer.write(LIVEZ)
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(LIMIT_SECONDS):
             assert (await reader.read()).startswith(b"HTTP/1.1 200")
         writer.close()
     with pytest.raises(ConnectionRefusedError):

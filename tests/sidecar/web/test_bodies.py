@@ -17,6 +17,7 @@ from sidecar.program import PROGRAM
 from sidecar.settings import MB
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_refusals_by_limits import bearer
+from tests.waiting import LIMIT_SECONDS
 
 GOOD = json.dumps({"model_name": "echo", "inputs": [1, 2, 3]}).encode()
 LARGE = json.dumps({"model_name": "echo", "inputs": "x" * MB}).encode()
@@ -124,7 +125,7 @@ async def test_a_wrong_header_credential_is_refused_before_the_body_is_read(
         await asyncio.Event().wait()
 
     for headers in ({"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_SECONDS):
             response = await client.post("/predict", data=endless(), headers=headers)
         assert response.status == 401
 
@@ -134,7 +135,7 @@ async def test_a_scope_that_is_missing_is_refused_before_the_body_is_read(client
         yield b"{"
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_SECONDS):
         response = await client.post(
             "/models/echo/load", data=endless(), headers=bearer("somebody")
         )

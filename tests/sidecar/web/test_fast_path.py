@@ -16,7 +16,7 @@ from sidecar.web import turns
 from sidecar.web.body_reader import UNCOUNTED_BYTES
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
-from tests.sidecar.web.test_connection import LIVEZ, SOON, Answer, Raw
+from tests.sidecar.web.test_connection import LIMIT_SECONDS, LIVEZ, Answer, Raw
 from tests.sidecar.web.test_refusals_by_limits import bearer
 from tests.waiting import until
 
@@ -163,7 +163,7 @@ async def test_the_fast_path_takes_nothing_while_draining(program: Program) -> N
 async def test_a_full_queue_is_503(program: Program, torchserve: FakeTorchServe) -> None:
     torchserve.hold()
     last = Answers()
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while not last.sent:
             last = Answers()
             take(program, head(), last)
@@ -187,7 +187,7 @@ async def test_a_crowd_waits_for_its_turns_and_for_others(
     take(program, head(), other)
     assert (program.statistics.active, program.models.queued) == (41, 0)
     torchserve.release()
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while not other.sent:
             await asyncio.sleep(0)
         assert not crowd[-1].sent

@@ -8,6 +8,7 @@ groups are not kept under pytest 9.2, where a node id cannot be changed any more
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Generator
 from importlib import import_module
 
@@ -23,15 +24,17 @@ with warnings.catch_warnings():  # as it is imported, it leaves an open file to 
     warnings.simplefilter("ignore", ResourceWarning)
     import_module("ts")
 
-LONGEST_FIRST = [
-    "integration",
-    "families",
-    "servers",
-    "own_archives",
-    "faults",
-    "attacks",
-    "console",
-    "handlers",
+LONGEST_FIRST = [  # what the paths below tests/ begin with
+    "integration/",
+    "families/",
+    "servers/",
+    "own_archives/",
+    "faults/",
+    "attacks/",
+    "console/",
+    "mistakes/",
+    "sidecar/downloads/test_checking.py",
+    "handlers/",
 ]
 WITH_ONE_SERVER = {"integration", "families"}
 
@@ -40,13 +43,13 @@ class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """A folder whose tests share a server goes to one process as a whole, others file by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = folder_of(nodeid)
-        return folder if folder in WITH_ONE_SERVER else nodeid.partition("::")[0]
+        folder = nodeid.split("/")[1]
+        return folder if folder in WITH_ONE_SERVER else file_of(nodeid)
 
 
-def folder_of(nodeid: str) -> str:
-    """The folder of tests/ that a test is in."""
-    return nodeid.split("/")[1]
+def file_of(nodeid: str) -> str:
+    """The file that a test is in."""
+    return nodeid.partition("::")[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,6 +77,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServe
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest go first, so that no process waits long for another at the end."""
-    order = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: order.get(folder_of(item.nodeid), len(order)))
+    """The longest go first, so that no process waits long for another at the end.
+
+    Of the others, which are all quick, these are the files with the most tests.
+    """
+    sizes = Counter(file_of(item.nodeid) for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        path = file_of(item.nodeid).partition("/")[2]
+        for number, start in enumerate(LONGEST_FIRST):
+            if path.startswith(start):
+                return number, 0
+        return len(LONGEST_FIRST), -sizes[file_of(item.nodeid)]
+
+    items.sort(key=place)

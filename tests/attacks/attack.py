@@ -20,6 +20,7 @@ from tests.attacks.stand_in import StandIn
 from tests.integration.server import ROOT, SECRET, Server
 from tests.integration.tokens import bearer
 from tests.live.crowd import CUT_OFF, Crowd, counts, recovery_seconds
+from tests.waiting import until
 
 Act = Callable[[Server], Awaitable[list[int]]]
 MIB = 2**20
@@ -82,23 +83,31 @@ class Report(NamedTuple):
     problem: str = ""  # what the attack itself found wrong
 
 
-async def run(attack: Attack, shared: Server | None, *, measure: Measure) -> Report:
+async def run(
+    attack: Attack,
+    shared: Server | None,
+    *,
+    measure: Measure,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> Report:
     """Let clients ask, attack, and wait until all is well again; *measure* the looks at /livez."""
     if attack.settings is None:
         assert shared is not None
-        return await _measured(attack, shared, measure)
+        return await _measured(attack, shared, measure, quiet_seconds)
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         async with StandIn(Path(folder), **attack.settings) as server:
-            return await _measured(attack, server, measure)
+            return await _measured(attack, server, measure, quiet_seconds)
 
 
-async def _measured(attack: Attack, server: Server, measure: Measure) -> Report:
+async def _measured(
+    attack: Attack, server: Server, measure: Measure, quiet_seconds: float
+) -> Report:
     assert server.process is not None
     async with probed(server.port, server.process.pid) as file:
         crowd = Crowd(server.url, CLIENTS, _credentials(attack))
         try:
             began = time.monotonic()
-            await crowd.well_for(QUIET_SECONDS)
+            await crowd.well_for(quiet_seconds)
             attack_at = time.monotonic()
             attackers, problem = await _attacked(attack, server)
             ended_at = time.monotonic()
@@ -152,13 +161,17 @@ async def _well_again(attack: Attack, crowd: Crowd) -> bool:
 
 @asynccontextmanager
 async def probed(port: int, pid: int) -> AsyncIterator[Path]:
-    """The file in which a process of its own writes how the server *pid* on *port* does."""
+    """The file in which a process of its own writes how the server *pid* on *port* does.
+
+    It has begun to: what was there before an attack is known.
+    """
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         file = Path(folder) / "readings"
         places = (str(port), str(pid), str(file))
         command = [sys.executable, "-m", "tests.attacks.probe", *places]
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
         try:
+            await until(lambda: file.exists() and all(probe.read(file)))
             yield file
         finally:
             process.terminate()

@@ -116,9 +116,7 @@ async def looks_at(stallable: tuple[int, int], folder: Path, stall: str = "") ->
     alive = request("GET", "/livez")
     await until_awaited(lambda: exchange(port, alive), lambda answer: answer.status == 200)
     async with probed(*stallable) as file:
-        await until(file.exists)
         if stall:
-            await until(lambda: read(file).looks)
             await exchange(port, request("POST", f"/{stall}"))
         return await until(lambda: (looks := read(file).looks)[LOOKS:] and looks)
 

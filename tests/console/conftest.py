@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 from tests.needs import need_program
 from tests.sidecar.conftest import Client, client, start, torchserve
+from tests.waiting import LIMIT_SECONDS
 
 __all__ = ["client", "start", "torchserve"]
+
+expect.set_options(timeout=1000 * LIMIT_SECONDS)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -35,7 +38,7 @@ async def page(browser: Browser, client: Client) -> AsyncIterator[Page]:
     """A page whose paths are the sidecar's.  After the test, no console error, no other host."""
     url = str(client.make_url("/")).rstrip("/")
     page = await browser.new_page(base_url=url)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * LIMIT_SECONDS)
     wrong: list[str] = []
 
     def on_console(said: ConsoleMessage) -> None:

@@ -12,6 +12,7 @@ from tests.fake_torchserve import FakeTorchServe, Spoken
 from tests.integration.server import ROOT
 from tests.sidecar.conftest import ECHO, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.browser
 
@@ -37,7 +38,7 @@ async def example(
     models: dict[str, Any] = {"example": ECHO, "hibari_tts": SPEAKING | {"auto_load": True}}
     client = await start(catalog=models, allowed_origins=(origin,))
     page = await browser.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * LIMIT_SECONDS)
     await page.goto(f"{origin}/page.html")
     await page.get_by_label("Server").fill(str(client.make_url("")).rstrip("/"))
     return page

@@ -29,7 +29,7 @@ async def scale(http: aiohttp.ClientSession, token: Token, workers: int) -> None
 
 
 async def predict(http: aiohttp.ClientSession) -> int:
-    body = {"model_name": MODEL, "inputs": [1, 2, 3], "timeout": 60}
+    body = {"model_name": MODEL, "inputs": [1, 2, 3], "timeout": 200}
     async with http.post("/predict", json=body) as response:
         return response.status
 

@@ -51,7 +51,7 @@ class Crowd:
 
     async def _ask(self, session: aiohttp.ClientSession, number: int, serial: int) -> Answer:
         inputs = [FINE, number, serial, 1]
-        body = {"model_name": "faulty", "inputs": inputs, "timeout": 60}
+        body = {"model_name": "faulty", "inputs": inputs, "timeout": 200}
         sent = time.monotonic()
         try:
             async with session.post("/predict", json=body) as response:

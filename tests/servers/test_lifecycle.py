@@ -41,7 +41,7 @@ def test_a_drain_answers_requests_in_flight_with_readiness_red(
     own_server: Server,
 ) -> None:
     texts = ["a text that takes its time " * 30] * 200
-    body = json.dumps({"model_name": "minilm", "inputs": texts, "timeout": 60}).encode()
+    body = json.dumps({"model_name": "minilm", "inputs": texts, "timeout": 200}).encode()
 
     def ask() -> int:
         with urllib.request.urlopen(

@@ -38,7 +38,12 @@ Token = Callable[[str], dict[str, str]]
 @pytest.fixture(scope="module")
 def scaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("scaling")
-    world = build_world(folder, MODELS, watch_model_store="true", poll_seconds="0.5")
+    settings = {
+        "watch_model_store": "true",
+        "poll_seconds": "0.5",
+        "worker_template": "true",  # dozens of workers are started here
+    }
+    world = build_world(folder, MODELS, **settings)
     with world.running() as server:
         yield server
 
@@ -51,7 +56,7 @@ async def client(scaled: Server) -> AsyncIterator[aiohttp.ClientSession]:
 
 async def ask(client: aiohttp.ClientSession, model: str, number: int = 1) -> int:
     """The status; a wrong sum is an error of its own."""
-    body = {"model_name": model, "inputs": [0, number, 2, 3], "timeout": 60}
+    body = {"model_name": model, "inputs": [0, number, 2, 3], "timeout": 200}
     async with client.post("/predict", json=body) as response:
         answer: dict[str, Any] = await response.json()
         if response.status == 200:

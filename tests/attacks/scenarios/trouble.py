@@ -14,7 +14,7 @@ from tests.attacks.attack import OK, Attack
 from tests.attacks.raw_http import exchange, request
 from tests.integration.server import Server
 from tests.live.crowd import CUT_OFF
-from tests.waiting import until_awaited
+from tests.waiting import LIMIT_SECONDS, until_awaited
 
 HEALTHS = 520
 STARVED_SECONDS = 4.0
@@ -53,9 +53,9 @@ def _lowest_free_descriptor(pid: int) -> int:
     return next(number for number in itertools.count() if number not in taken)
 
 
-async def _ready(server: Server, seconds: float = 20.0) -> None:
+async def _ready(server: Server) -> None:
     await until_awaited(
-        lambda: asyncio.to_thread(server.status, "/readyz"), lambda status: status == 200, seconds
+        lambda: asyncio.to_thread(server.status, "/readyz"), lambda status: status == 200
     )
 
 
@@ -81,7 +81,7 @@ async def _start_twice(server: Server) -> list[int]:
     second.start()
     assert second.process is not None
     try:
-        code = await asyncio.to_thread(second.process.wait, 30)
+        code = await asyncio.to_thread(second.process.wait, LIMIT_SECONDS)
     finally:
         if second.process.poll() is None:
             await asyncio.to_thread(second.stop)

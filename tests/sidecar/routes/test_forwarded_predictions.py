@@ -15,9 +15,9 @@ from sidecar.telemetry.log_lines import CLIENT_LEFT
 from sidecar.telemetry.logs import REQUESTS
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
-from tests.sidecar.web.test_connection import LIMIT_SECONDS, Raw
+from tests.sidecar.web.test_connection import Raw
 from tests.sidecar.web.test_fast_path import ORDINARY, Answers, access_lines, head
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 Connect = Callable[[], Awaitable[Raw]]
 Responder = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]

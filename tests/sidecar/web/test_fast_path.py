@@ -16,9 +16,9 @@ from sidecar.web import turns
 from sidecar.web.body_reader import UNCOUNTED_BYTES
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
-from tests.sidecar.web.test_connection import LIMIT_SECONDS, LIVEZ, Answer, Raw
+from tests.sidecar.web.test_connection import LIVEZ, Answer, Raw
 from tests.sidecar.web.test_refusals_by_limits import bearer
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 ECHO = {"model_name": "echo", "inputs": [1, 2, 3]}
 ORDINARY = b"Content-Encoding: identity\r\n"  # means nothing, and is not plain

@@ -23,7 +23,7 @@ from sidecar.routes.handler_requests import (
 from sidecar.scheduling.dispatcher import Dispatcher
 from sidecar.scheduling.entry import Forwarded, Reply
 from sidecar.settings import MB, Settings
-from sidecar.torchserve.client import ForwardedRequest
+from sidecar.torchserve.forwarding import ForwardedRequest
 from sidecar.web.answer_head import whole_head
 from sidecar.web.error_forms import form_of
 from sidecar.web.fast_path import FastAnswer

@@ -33,7 +33,7 @@ from sidecar.scheduling.scheduler import (
     SchedulingOptions,
 )
 from sidecar.schemas.priority import Priority
-from sidecar.torchserve.client import ForwardedRequest
+from sidecar.torchserve.forwarding import ForwardedRequest
 from sidecar.web import request_head
 from sidecar.web.admission import ADMISSION, CALL, Admission
 from sidecar.web.answer_head import fixed_headers

@@ -19,7 +19,7 @@ from sidecar.models.model import Model
 from sidecar.routes.handler_requests import leave
 from sidecar.scheduling.entry import Body, Forwarded, Reply
 from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
-from sidecar.torchserve.client import ForwardedRequest
+from sidecar.torchserve.forwarding import ForwardedRequest
 
 MAX_TOLD = 500  # characters of what a handler says of its refusal
 BYTES = "application/octet-stream"

@@ -10,7 +10,7 @@ import msgspec
 from sidecar.errors import SidecarError
 from sidecar.scheduling.job import Timings
 from sidecar.telemetry.request_id import REQUEST_ID
-from sidecar.torchserve.client import ForwardedRequest
+from sidecar.torchserve.forwarding import ForwardedRequest
 
 Body = bytes | memoryview  # one input, as the job carries it
 Payload = Body | ForwardedRequest  # or a whole request, for a custom handler

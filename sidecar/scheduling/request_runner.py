@@ -24,8 +24,9 @@ from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.runner import Runner, Running, asked_by
-from sidecar.torchserve.client import MAX_FORWARDED, EngineResponse, ForwardedRequest
+from sidecar.torchserve.client import MAX_FORWARDED
 from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
+from sidecar.torchserve.forwarding import EngineResponse, ForwardedRequest
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class RequestRunner(Runner):
 
     def _send(self, job: ForwardedJob) -> None:
         request = cast("ForwardedRequest", job.entry.body)
-        job.asked = self._client.send_on(request, self._seconds, job)
+        job.asked = self._client.forwarding.send(request, self._seconds, job)
 
     def finish(self, job: ForwardedJob, response: EngineResponse) -> None:
         """Answer the entry of *job* with *response*, or try it again."""

@@ -27,8 +27,8 @@ from sidecar.scheduling.runner import Running
 from sidecar.scheduling.writing_job import WritingJobRunner
 from sidecar.telemetry.trace_context import is_sampled
 from sidecar.telemetry.tracing import Attributes, Tracing, fail, traceparent
-from sidecar.torchserve.client import ForwardedRequest
 from sidecar.torchserve.failures import EngineRefused
+from sidecar.torchserve.forwarding import ForwardedRequest
 
 HEADER = "traceparent"
 MODEL = "sidecar.model"

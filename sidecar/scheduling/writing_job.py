@@ -16,7 +16,7 @@ from sidecar.scheduling.entry import Entry, Reply
 from sidecar.scheduling.job import CONTENT_TYPE, JobAnswerHeader, MalformedAnswer
 from sidecar.scheduling.job_runner import JOB_GRACE_SECONDS, Job, JobRunner, item_error
 from sidecar.scheduling.runner import Running
-from sidecar.torchserve.client import ForwardedRequest
+from sidecar.torchserve.forwarding import EngineResponse, ForwardedRequest
 
 MAGIC = b"\x00PCE"
 NOTHING = msgspec.Raw(b"null")
@@ -88,6 +88,35 @@ class FrameReader:
                 raise MalformedAnswer(f"unreadable pieces: {type(exc).__name__}") from exc
 
 
+class _WrittenJob:
+    """A job whose answer may come in pieces; what comes behind them is told to *job*."""
+
+    def __init__(self, runner: "WritingJobRunner", job: Job) -> None:
+        self._runner = runner
+        self._job = job
+
+    def answered(self, response: EngineResponse) -> None:
+        """Take what is no piece."""
+        if response.status >= 300:
+            self._job.failed(response.refusal())
+        else:
+            self._job.answered(response.body)
+
+    async def stream(self, response: EngineResponse) -> None:
+        """Pass the pieces on as they come.  Raises EngineGone and MalformedAnswer."""
+        assert response.pieces is not None
+        reader = FrameReader()
+        async for data in response.pieces:
+            for piece in reader.read(data):
+                self._runner.pass_on(piece, self._job.batch)
+        response.body = reader.rest
+        self.answered(response)
+
+    def failed(self, exc: Exception) -> None:
+        """Take what went wrong."""
+        self._job.failed(exc)
+
+
 class WritingJobRunner(JobRunner):
     """Runs the jobs of a model that writes texts: entries are answered with their first piece."""
 
@@ -96,18 +125,10 @@ class WritingJobRunner(JobRunner):
         self._begun: dict[Entry, TextPieces] = {}
 
     def _ask(self, job: Job, data: bytes) -> Running:
-        return asyncio.create_task(self._run(job, data))
-
-    async def _run(self, job: Job, data: bytes) -> None:
-        """Send *data*, pass the pieces on as they come, and tell *job* what comes behind them."""
         headers = [("Content-Type", CONTENT_TYPE)]
         request = ForwardedRequest(f"/predictions/{self._name_of(job)}", headers, data)
-        try:
-            answer = await self._read(request, job.batch)
-        except Exception as exc:  # noqa: BLE001 - the job knows what to make of it
-            job.failed(exc)
-        else:
-            job.answered(answer)
+        seconds = self._limits.seconds + JOB_GRACE_SECONDS
+        return self._client.forwarding.send(request, seconds, _WrittenJob(self, job))
 
     def end(self, job: Job) -> None:
         """End *job*, and the texts of it that have begun and will not go on."""
@@ -116,23 +137,7 @@ class WritingJobRunner(JobRunner):
                 pieces.put(WorkerDied("while it wrote", field="inputs"))
         super().end(job)
 
-    async def _read(self, request: ForwardedRequest, batch: Sequence[Entry]) -> bytes:
-        """Return what follows the pieces.  Raises EngineRefused, EngineGone or MalformedAnswer."""
-        seconds = self._limits.seconds + JOB_GRACE_SECONDS
-        async with self._client.forward(request, seconds) as response:
-            answer = response.body
-            if response.pieces is not None:
-                reader = FrameReader()
-                async for data in response.pieces:
-                    for piece in reader.read(data):
-                        self._pass_on(piece, batch)
-                answer = reader.rest
-            if response.status >= 300:
-                response.body = answer
-                raise response.refusal()
-        return answer
-
-    def _pass_on(self, piece: TextPiece, batch: Sequence[Entry]) -> None:
+    def pass_on(self, piece: TextPiece, batch: Sequence[Entry]) -> None:
         """Give *piece* to whoever waits for it.  Raises MalformedAnswer."""
         place = int(piece.id) if piece.id.isdecimal() else len(batch)
         if place >= len(batch):

@@ -7,18 +7,14 @@ Every call has its own time limit, and after a refused token, the tokens are rea
 is tried once more, unnoticed by clients.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
@@ -26,11 +22,10 @@ from sidecar.torchserve.failures import (
     EngineGone,
     EngineOutOfReach,
     EngineRefused,
-    failure_of,
     refusal_of,
     telling_gone,
 )
-from sidecar.torchserve.forwarding import ForwardingConnections, Head
+from sidecar.torchserve.forwarding import ForwardingConnections
 from sidecar.torchserve.job_connections import JobConnections
 from sidecar.torchserve.kept_connections import CONNECT_SECONDS
 from sidecar.torchserve.key_file import KeyFile, Purpose
@@ -45,34 +40,6 @@ MAX_JOBS = 256  # more than the slots of all workers that one machine carries
 MAX_MANAGEMENT_CALLS = 32
 MAX_METRICS_CALLS = 2
 MAX_PINGS = 2
-
-
-class ForwardedRequest(msgspec.Struct, frozen=True):
-    """A request that goes to TorchServe as it is.  *path* is that of TorchServe, with its query."""
-
-    path: str
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-
-    def __bytes__(self) -> bytes:
-        return self.body
-
-    def __len__(self) -> int:
-        return len(self.body) + sum(len(name) + len(value) for name, value in self.headers)
-
-
-class EngineResponse(msgspec.Struct):
-    """What TorchServe answered; *pieces* are those of a streamed body, which is not in *body*."""
-
-    status: int
-    reason: str
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-    pieces: AsyncIterator[bytes] | None = None
-
-    def refusal(self) -> EngineRefused:
-        """Return what TorchServe says in *body*; its kind is empty where a handler says it."""
-        return refusal_of(self.status, self.body)
 
 
 class WorkerState(msgspec.Struct, rename="camel"):
@@ -164,142 +131,17 @@ class _Api:
         return body
 
 
-async def _opened(path: str, head: Head, seconds: float) -> EngineResponse:
-    message, reader = head
-    headers = list(message.headers.items())
-    if message.chunked:
-        pieces = _pieces(path, reader, seconds)
-        return EngineResponse(message.code, message.reason, headers, b"", pieces)
-    async with asyncio.timeout(seconds):
-        body = await reader.read()
-    return EngineResponse(message.code, message.reason, headers, body)
-
-
-async def _pieces(path: str, reader: StreamReader, seconds: float) -> AsyncIterator[bytes]:
-    """Yield the body's pieces as they come.  Raises EngineGone."""
-    with telling_gone("POST", path):
-        while not reader.at_eof():
-            async with asyncio.timeout(seconds):
-                piece = await reader.readany()
-            if piece:
-                yield piece
-
-
-class ForwardListener(Protocol):
-    """Whoever forwards a request; one of the three is called, once."""
-
-    def answered(self, response: EngineResponse) -> None:
-        """Take a whole response, whatever its status."""
-
-    async def stream(self, response: EngineResponse) -> None:
-        """Take a response whose pieces are on their way.
-
-        Reading them raises EngineGone where they are cut short.
-        """
-
-    def failed(self, exc: Exception) -> None:
-        """Take EngineGone, or what went wrong here."""
-
-
-class ForwardAsked:
-    """One request that TorchServe was asked, as it came; twice, if it has made new tokens.
-
-    A response that comes in one piece is told in the same turn of the event loop; a task reads any
-    other.
-    """
-
-    __slots__ = (
-        "_call",
-        "_forwarding",
-        "_keys",
-        "_listener",
-        "_reading",
-        "_request",
-        "_seconds",
-        "_tried",
-    )
-
-    def __init__(
-        self,
-        forwarding: ForwardingConnections,
-        keys: KeyFile,
-        request: ForwardedRequest,
-        seconds: float,
-        listener: ForwardListener,
-    ) -> None:
-        self._forwarding = forwarding
-        self._keys = keys
-        self._request = request
-        self._seconds = seconds
-        self._listener = listener
-        self._tried = False
-        self._reading: asyncio.Task[None] | None = None
-        self._send()
-
-    def cancel(self) -> None:
-        """Wait no longer; the listener is not told."""
-        if self._reading is not None:
-            self._reading.cancel()
-        self._call.end()
-
-    def began(self, message: RawResponseMessage, body: StreamReader) -> None:
-        """Pass the response on."""
-        if message.chunked or not body.is_eof():
-            self._reading = asyncio.create_task(self._read(message, body))
-            return
-        headers = list(message.headers.items())
-        try:
-            whole = body.read_nowait()
-        except Exception as exc:  # noqa: BLE001 - a body that cannot be unpacked
-            self.failed(exc)
-        else:
-            self._call.end()
-            self._tell(EngineResponse(message.code, message.reason, headers, whole))
-
-    def failed(self, exc: Exception) -> None:
-        """Pass on why there is no response."""
-        self._listener.failed(failure_of(exc, "POST", self._request.path))
-
-    async def _read(self, message: RawResponseMessage, body: StreamReader) -> None:
-        try:
-            response = await _opened(self._request.path, (message, body), self._seconds)
-            if response.pieces is not None:
-                await self._listener.stream(response)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the listener has to know
-            self.failed(exc)
-            return
-        finally:
-            self._call.end()
-        if response.pieces is None:
-            self._tell(response)
-
-    def _tell(self, response: EngineResponse) -> None:
-        refused = response.status == 400 and not self._tried
-        if refused and response.refusal().wrong_key:
-            self._tried = True
-            self._keys.reload()
-            self._send()
-        else:
-            self._listener.answered(response)
-
-    def _send(self) -> None:
-        request, ours = self._request, self._keys.headers("inference")
-        self._call = self._forwarding.post(
-            request.path, request.headers, ours, request.body, self._seconds, self
-        )
-
-
 class TorchServeClient:
     """Calls TorchServe; an async context manager that closes its connections.
 
-    *jobs* sends jobs to its inference API.
+    *jobs* sends jobs to its inference API, *forwarding* requests as they came.
     """
 
     def __init__(
         self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
     ) -> None:
         self.jobs = JobConnections(inference_url, MAX_JOBS, keys)
-        self._forwarding = ForwardingConnections(inference_url, MAX_FORWARDED)
+        self.forwarding = ForwardingConnections(inference_url, MAX_FORWARDED, keys)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
         self._management = _Api(management_url, keys, "management", MAX_MANAGEMENT_CALLS)
         self._metrics = _Api(metrics_url, keys, None, MAX_METRICS_CALLS)
@@ -312,7 +154,7 @@ class TorchServeClient:
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.jobs.close()
-        self._forwarding.close()
+        self.forwarding.close()
         for api in (
             self._pings,
             self._management,
@@ -334,37 +176,6 @@ class TorchServeClient:
         except EngineGone:
             return False
         return True
-
-    def send_on(
-        self, request: ForwardedRequest, seconds: float, listener: ForwardListener
-    ) -> ForwardAsked:
-        """Send *request*; *listener* is told of the response, unless the call is cancelled.
-
-        *seconds* may pass until it begins, and between two of its pieces.
-        """
-        return ForwardAsked(self._forwarding, self._keys, request, seconds, listener)
-
-    @asynccontextmanager
-    async def forward(
-        self, request: ForwardedRequest, seconds: float
-    ) -> AsyncIterator[EngineResponse]:
-        """Give TorchServe's response to *request*, whatever its status.
-
-        *seconds* may pass until it begins, and between two of its pieces.  Raises EngineGone, also
-        while the pieces are read.
-        """
-        for attempt in range(2):
-            keys = self._keys.headers("inference")
-            with telling_gone("POST", request.path):
-                async with self._forwarding.open(
-                    request.path, request.headers, keys, request.body, seconds
-                ) as head:
-                    response = await _opened(request.path, head, seconds)
-                    refused = response.status == 400 and not attempt
-                    if not (refused and response.refusal().wrong_key):
-                        yield response
-                        return
-            self._keys.reload()
 
     async def describe(
         self, model: str, version: str | None = None, *, customized: bool = False

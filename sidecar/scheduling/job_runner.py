@@ -173,10 +173,10 @@ class JobRunner(Runner):
         """Take *job* out of those in flight; entries that nobody has answered are refused."""
         members = job.members
         self.in_flight -= len(members)
-        self._gathering.end(len(members), self._clock())
         if not all(entry.abandoned or entry.queued for entry in members):
             self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
         del self.jobs[job]
+        self._gathering.end(len(members), self._clock())
         self._on_end()
 
     def _refuse_all(self, batch: Sequence[Entry], reason: str) -> None:
@@ -234,8 +234,9 @@ class JobRunner(Runner):
         self._urgent.learn(len(job.batch), in_handler)
         if header.memory is not None:
             self.memory[header.worker] = header.memory
-        observed = self._metrics.jobs_of(job.batch[0].version or self.version)
-        observed.observe_job(len(job.batch), ended - job.started)
+        observed = self._metrics.jobs[job.batch[0].version or self.version]
+        observed.size.observe(len(job.batch))
+        observed.engine.observe(ended - job.started)
         for entry in job.batch:
             observed.queue_wait.observe(job.started - entry.enqueued_at)
 

@@ -146,8 +146,9 @@ class RequestRunner(Runner):
 
     def _observe(self, job: ForwardedJob) -> None:
         entry = job.entry
-        observed = self._metrics.jobs_of(entry.version or self.version)
-        observed.observe_job(1, self._clock() - job.started)
+        observed = self._metrics.jobs[entry.version or self.version]
+        observed.size.observe(1)
+        observed.engine.observe(self._clock() - job.started)
         observed.queue_wait.observe(job.started - entry.enqueued_at)
 
     def _send_again(self, job: ForwardedJob) -> None:

@@ -28,41 +28,43 @@ Added = TypeVar("Added", bound=Family)
 
 
 class JobSeries(NamedTuple):
-    """The series of the jobs of one version of a model."""
+    """The series of the jobs of one version of a model.  Times are in seconds."""
 
-    queue_wait: Series
-    engine: Series
-    size: Series
+    queue_wait: Series  # of an input
+    engine: Series  # from sending a job to its answer
+    size: Series  # inputs in a job
 
-    def observe_job(self, items: int, seconds: float) -> None:
-        """Observe a job of *items* inputs, answered *seconds* after it was sent."""
-        self.size.observe(items)
-        self.engine.observe(seconds)
+
+class JobSeriesByVersion(dict[str, JobSeries]):
+    """The series of the jobs of one model, by its version: looked up once for each."""
+
+    def __init__(self, model: str, metrics: "Metrics") -> None:
+        super().__init__()
+        self._model = model
+        self._metrics = metrics
+
+    def __missing__(self, version: str) -> JobSeries:
+        """Look up the series of the jobs of *version*."""
+        metrics, labels = self._metrics, (self._model, version)
+        self[version] = series = JobSeries(
+            metrics.queue_wait.of(*labels),
+            metrics.engine.of(*labels),
+            metrics.batch_size.of(*labels),
+        )
+        return series
 
 
 class ModelMetrics:
-    """The metrics of one model.  Series are looked up once for each of its versions."""
+    """The metrics of one model."""
 
     def __init__(self, model: str, metrics: "Metrics") -> None:
         self._model = model
         self._metrics = metrics
-        self._versions: dict[str, JobSeries] = {}
+        self.jobs = JobSeriesByVersion(model, metrics)
         for reason in JOB_FAILURES:
             metrics.jobs_failed.expect(model, reason)
         for reason in INPUT_FAILURES:
             metrics.inputs_failed.expect(model, reason)
-
-    def jobs_of(self, version: str) -> JobSeries:
-        """Return the series of the jobs of *version*."""
-        series = self._versions.get(version)
-        if series is None:
-            metrics, labels = self._metrics, (self._model, version)
-            series = self._versions[version] = JobSeries(
-                metrics.queue_wait.of(*labels),
-                metrics.engine.of(*labels),
-                metrics.batch_size.of(*labels),
-            )
-        return series
 
     def count_failed_job(self, reason: str) -> None:
         """Count a job that failed as a whole.  *reason* is one of JOB_FAILURES."""

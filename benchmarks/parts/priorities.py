@@ -27,6 +27,7 @@ MODEL, MODEL_BATCH_SIZE = "sentence_transformer", 32  # see models.json
 FLOODING_WORDS, LEAVING_WORDS = 60, 200  # of a text
 FLOOD, URGENT = 0, 10  # priorities
 FLOODING = 4  # batches' worth of clients
+WARM_SECONDS = 5.0  # of the flood before anything counts: Java compiles what it runs
 ALONE_SECONDS = 3.0  # of the flood before the first urgent request, to see what its batches take
 URGENT_PER_SECOND = 15  # requests, for each second of a load and each round
 PASS_MS, LEAVING_MS = 15, 100  # of a batch of the own handler
@@ -35,6 +36,7 @@ LEAVE_SECONDS = 0.15  # after they have asked
 NOTICED_SECONDS = 0.25  # after that; 0.2 of them a client that closes may still be reading
 
 Ask = Callable[[int], Awaitable[str | None]]  # by the priority; returns what is wrong
+Count = Callable[[], Awaitable[int]]  # of the batches so far
 
 
 async def run(effort: Effort) -> Report:
@@ -47,7 +49,7 @@ async def run(effort: Effort) -> Report:
         async with session(server.url) as http:
             flooded += await _model_flooded(http, count)
             left.append(await _model_left(http))
-    head = ["", "a batch, ms", "priority", "p50 ms", "p99 ms", "p99 in batch times"]
+    head = ["", "batch to batch, ms", "priority", "p50 ms", "p99 ms", "p99 in batch times"]
     leaving = ["", "answered", "worked on in vain", "batches begun after they had left"]
     return Report(
         f"**Priorities.** As many clients as {FLOODING} batches hold ask on and on with priority "
@@ -59,18 +61,24 @@ async def run(effort: Effort) -> Report:
 
 async def _own_flooded(count: int) -> list[list[str]]:
     tell(f"    an own handler, {PASS_MS} ms a batch: priorities")
-    with tempfile.TemporaryDirectory() as name, our_server(Path(name, "ours"), PASS_MS) as server:
-        async with session() as http:
-            times = await _flooded(
-                partial(Asking(http, server.url).ask, 0), FLOODING * BATCH_SIZE, count
-            )
-    return times.rows("own handler", PASS_MS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "ours")
+
+        async def begun() -> int:
+            return len(batches(folder))
+
+        with our_server(folder, PASS_MS) as server:
+            async with session() as http:
+                ask = partial(Asking(http, server.url).ask, 0)
+                times = await _flooded(ask, FLOODING * BATCH_SIZE, count, begun)
+    return times.rows(f"own handler of {PASS_MS} ms")
 
 
 async def _model_flooded(http: aiohttp.ClientSession, count: int) -> list[list[str]]:
     text = _text(FLOODING_WORDS)
-    times = await _flooded(partial(_ask, http, text), FLOODING * MODEL_BATCH_SIZE, count, http)
-    return times.rows(f"`{MODEL}`, {FLOODING_WORDS} words", times.batch_ms)
+    ask, jobs = partial(_ask, http, text), partial(_jobs, http)
+    times = await _flooded(ask, FLOODING * MODEL_BATCH_SIZE, count, jobs)
+    return times.rows(f"`{MODEL}`, {FLOODING_WORDS} words")
 
 
 class _Times(NamedTuple):
@@ -79,26 +87,24 @@ class _Times(NamedTuple):
     taken: dict[int, list[float]]
     batch_ms: float
 
-    def rows(self, name: str, batch_ms: float) -> list[list[str]]:
+    def rows(self, name: str) -> list[list[str]]:
         """Return a row for each priority."""
         rows = []
         for priority, taken in self.taken.items():
             p50, p99 = percentiles(taken)
-            figures = (f"{batch_ms:.0f}", str(priority), f"{p50:.0f}", f"{p99:.0f}")
-            rows.append([name, *figures, f"{p99 / batch_ms:.1f}"])
+            figures = (f"{self.batch_ms:.0f}", str(priority), f"{p50:.0f}", f"{p99:.0f}")
+            rows.append([name, *figures, f"{p99 / self.batch_ms:.1f}"])
         return rows
 
 
-async def _flooded(
-    ask: Ask, crowd: int, count: int, http: aiohttp.ClientSession | None = None
-) -> _Times:
+async def _flooded(ask: Ask, crowd: int, count: int, batches_so_far: Count) -> _Times:
     """Return how *count* urgent requests and those of a *crowd* fared together.
 
-    The flood's batches are counted where *http* asks a server for our model's jobs, while nobody
-    is urgent: those with urgent requests may be smaller.
+    The flood's batches are counted while nobody is urgent: those with urgent requests may be
+    smaller.
     """
     taken: dict[int, list[float]] = {FLOOD: [], URGENT: []}
-    done, warm = asyncio.Event(), asyncio.Event()
+    done = asyncio.Event()
 
     async def timed(priority: int) -> None:
         began = time.perf_counter()
@@ -106,16 +112,14 @@ async def _flooded(
         taken[priority].append((time.perf_counter() - began) * 1000)
         if wrong is not None:
             raise ValueError(wrong)
-        if len(taken[FLOOD]) > crowd:
-            warm.set()
 
     async def flood() -> None:
         while not done.is_set():
             await timed(FLOOD)
 
     async def urgent() -> float:
-        await warm.wait()
-        batch_ms = 0.0 if http is None else await _flooding_ms(http)
+        await asyncio.sleep(WARM_SECONDS)
+        batch_ms = await _batch_ms(batches_so_far)
         taken[FLOOD].clear()
         for _ in range(count):
             await timed(URGENT)
@@ -129,12 +133,12 @@ async def _flooded(
     return _Times(taken, measured.result())
 
 
-async def _flooding_ms(http: aiohttp.ClientSession) -> float:
-    """Return the milliseconds from one of our model's jobs to the next."""
-    began, before = time.perf_counter(), await _jobs(http)
+async def _batch_ms(batches_so_far: Count) -> float:
+    """Return the milliseconds from one batch to the next."""
+    began, before = time.perf_counter(), await batches_so_far()
     await asyncio.sleep(ALONE_SECONDS)
-    jobs, seconds = await _jobs(http) - before, time.perf_counter() - began
-    return seconds * 1000 / max(jobs, 1)
+    count, seconds = await batches_so_far() - before, time.perf_counter() - began
+    return seconds * 1000 / max(count, 1)
 
 
 async def _own_left() -> list[list[str]]:

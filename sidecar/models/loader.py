@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +25,6 @@ from sidecar.torchserve.worker_log import WorkerLog
 
 log = logging.getLogger(__name__)
 
-SENDING_MS = 0.25  # that one request takes on its way to TorchServe
 NO_ARCHIVE_RETRY_SECONDS = 5.0  # one may be built any moment
 
 
@@ -220,19 +218,17 @@ class ModelLoader:
 async def register(client: TorchServeClient, model: Model, archive: str) -> None:
     """Register *archive* as *model*, without workers.  Raises EngineRefused or EngineGone.
 
-    TorchServe makes batches only for custom handlers: then the first request waits for
-    others, for as long as it takes the sidecar to send a batch, and no longer than it was told.
+    TorchServe makes batches only for custom handlers.
     """
     if not model.spec.is_own:
         await client.register(archive, model.key)
         return
     inference = model.spec.inference
-    delay = math.ceil(inference.batch_size * SENDING_MS)
     await client.register(
         archive,
         model.key,
-        batch_size=inference.batch_size,
-        batch_delay_ms=max(1, min(inference.batch_delay_ms, delay)),
+        batch_size=model.spec.torchserve_batch_size,
+        batch_delay_ms=model.spec.torchserve_batch_delay_ms,
         timeouts=(inference.job_timeout_seconds, inference.startup_timeout_seconds),
     )
 

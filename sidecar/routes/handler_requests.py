@@ -73,7 +73,7 @@ NOT_PASSED_ON = frozenset(
     }
 )
 VERSION_NOT_FOUND = b'"ModelVersionNotFoundException"'
-_SENDABLE = re.compile(r"[\t\x20-\x7e]*")
+_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
 _number = msgspec.json.Decoder(Priority)
 
 
@@ -168,10 +168,13 @@ def forwarded_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         (name, value)
         for name, value in headers.items()
-        if name.lower() not in NOT_FORWARDED
-        and _SENDABLE.fullmatch(name)
-        and _SENDABLE.fullmatch(value)
+        if name.lower() not in NOT_FORWARDED and _sendable(name) and _sendable(value)
     ]
+
+
+def _sendable(text: str) -> bool:
+    """Return whether *text* holds nothing but visible ASCII, spaces and tabs."""
+    return text.isascii() and (text.isprintable() or not _UNSENDABLE.search(text))
 
 
 async def answer(

@@ -305,6 +305,7 @@ class DispatcherFactory:
             int(settings.max_job_mb * MB),
             spec.inference.job_timeout_seconds,
             continuous=spec.inference.continuous_batching,
+            delay=spec.torchserve_batch_delay_ms / 1000,
         )
         return Dispatcher(
             key,

@@ -82,7 +82,7 @@ class RequestRunner(Runner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._bursts = Bursts(self._limits.items)
+        self._bursts = Bursts(self._limits.items, self._limits.delay)
         self.most_entries = 1  # sent together: TorchServe takes requests one by one
         self._alone = False  # whoever is in flight is to have no company
         self._seconds = 2 * self._limits.seconds + GRACE_SECONDS

@@ -26,13 +26,15 @@ MAX_ATTEMPTS = 2
 class JobLimits(NamedTuple):
     """The largest job of a model, and how long it may take.
 
-    *continuous*: TorchServe takes requests into a job that runs, too.
+    *continuous*: TorchServe takes requests into a job that runs, too.  *delay* is how long it waits
+    for a batch to fill, in seconds.
     """
 
     items: int
     bytes: int
     seconds: float
     continuous: bool = False
+    delay: float = 0.0
 
 
 class Running(Protocol):

@@ -1,5 +1,6 @@
 """What models.json says about one model.  `docs/models.schema.json` is made from these types."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ ArchiveName = Annotated[
 ]
 
 
+SENDING_MS = 0.25  # that one request takes on its way to TorchServe
 Source = Literal["huggingface", "url", "local", "package"]  # where models are downloaded from
 Control = Literal["speed", "pitch", "volume", "emotion", "speaker_embedding", "reference_audio"]
 
@@ -345,6 +347,15 @@ class ModelSpec(_Entry, frozen=True):
     def torchserve_batch_size(self) -> int:
         """How many requests TorchServe puts together; the jobs for our handlers are batches."""
         return self.inference.batch_size if self.is_own else 1
+
+    @property
+    def torchserve_batch_delay_ms(self) -> int:
+        """How long TorchServe waits for others after the first request of a batch.
+
+        That is as long as it takes the sidecar to send a batch, and no longer than it was told.
+        """
+        sending = math.ceil(self.torchserve_batch_size * SENDING_MS)
+        return max(1, min(self.inference.batch_delay_ms, sending))
 
     def archive_name(self, key: str) -> str:
         """Return the name of its archive in the model store; *key* is the model's."""

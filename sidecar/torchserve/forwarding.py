@@ -1,6 +1,7 @@
 """Whole requests over kept connections: with the client's own headers, answered as a stream."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 from urllib.parse import quote
@@ -229,8 +230,7 @@ class ForwardingConnections:
 
         Raises ValueError for a header with a line break, behind which another request could follow.
         """
-        target = quote(request.path, safe=IN_TARGETS)
-        lines = [f"POST {target} HTTP/1.1", f"Host: {self.pool.host}"]
+        lines = [f"POST {_quoted(request.path)} HTTP/1.1", f"Host: {self.pool.host}"]
         lines += [f"{name}: {value}" for name, value in request.headers]
         if authorization := self._keys.read("inference"):
             lines.append(f"Authorization: {authorization}")
@@ -244,3 +244,9 @@ class ForwardingConnections:
         """Return the same with the token that TorchServe knows now."""
         self._keys.reload()
         return self.head(request)
+
+
+@functools.lru_cache(maxsize=256)
+def _quoted(target: str) -> str:
+    """Return *target* with what a request line cannot hold percent-encoded."""
+    return quote(target, safe=IN_TARGETS)

@@ -10,8 +10,8 @@ SIZE = 8
 class Clients:
     """Clients and workers on a clock that the test sets; `waiting` are to be sent."""
 
-    def __init__(self, size: int = SIZE, workers: int = 1) -> None:
-        self.bursts = Bursts(size)
+    def __init__(self, size: int = SIZE, workers: int = 1, delay: float = 0.0) -> None:
+        self.bursts = Bursts(size, delay)
         self.workers = workers
         self.now = 100.0
         self.waiting = 0
@@ -139,14 +139,104 @@ def test_the_next_batch_is_sent_just_before_the_running_one_is_expected_to_end()
     assert clients.plan().pause == pytest.approx(0.08)
 
 
-def test_where_batches_vary_the_next_one_is_sent_earlier() -> None:
-    clients = Clients()
-    run_full_batches(clients, *[0.08, 0.12] * 10)
+def pause_before_the_next(clients: Clients) -> float:
+    """Return how long after the beginning of a batch the next one is to be sent."""
     clients.ask(2 * SIZE)
     clients.plan()
     pause = clients.plan().pause
     assert pause is not None
-    assert 0.02 < pause < 0.06
+    return pause
+
+
+def test_where_batches_vary_the_next_one_is_there_when_a_quick_one_ends() -> None:
+    clients = Clients()
+    run_full_batches(clients, *[0.08, 0.12] * 10)
+    assert 0.05 < pause_before_the_next(clients) < 0.08
+
+
+def test_a_batch_that_was_held_up_changes_little() -> None:
+    clients = Clients()
+    run_full_batches(clients, *[0.1] * 5, 2.0)
+    assert 0.07 < pause_before_the_next(clients) < 0.09
+
+
+def run_halves(clients: Clients, runs: int, late: float) -> list[Plan]:
+    """Let all ask in two halves, *late* seconds apart, in each run; return the plans of the last.
+
+    A client that has asked after the batch was sent joins the next one.
+    """
+    plans: list[Plan] = []
+    for _ in range(runs):
+        clients.ask(SIZE // 2)
+        plans = [clients.plan()]
+        clients.now += late
+        clients.ask(SIZE // 2)
+        plans.append(clients.plan())
+        clients.answer(len(clients.sent), seconds=0.02)
+    return plans
+
+
+def halves(late: float, *, runs: int = 200, delay: float = 0.002) -> list[Plan]:
+    clients = Clients(delay=delay)
+    clients.ask(SIZE)
+    clients.plan()
+    clients.answer(SIZE, seconds=0.02)
+    return run_halves(clients, runs, late)
+
+
+def test_a_half_is_sent_at_once_where_the_other_one_follows_at_once() -> None:
+    assert halves(late=0.0003) == [Plan(SIZE // 2), Plan(SIZE // 2)]
+
+
+def test_it_takes_some_batches_to_trust_in_that() -> None:
+    first, second = halves(late=0.0003, runs=10)
+    assert first.jobs == 0
+    assert second == Plan(SIZE)
+
+
+def test_a_half_waits_where_the_other_one_comes_later_than_torchserve_waits() -> None:
+    first, second = halves(late=0.002)
+    assert first.jobs == 0
+    assert second == Plan(SIZE)
+
+
+def test_a_half_waits_where_torchserve_may_not_wait_at_all() -> None:
+    first, second = halves(late=0.0003, delay=0.001)
+    assert first.jobs == 0
+    assert second == Plan(SIZE)
+
+
+def test_a_half_that_the_other_one_did_not_follow_lets_halves_wait_again() -> None:
+    clients = Clients(delay=0.002)
+    clients.ask(SIZE)
+    clients.plan()
+    clients.answer(SIZE, seconds=0.02)
+    run_halves(clients, runs=200, late=0.0003)
+    clients.ask(SIZE // 2)
+    assert clients.plan() == Plan(SIZE // 2)
+    clients.now += 0.0015
+    clients.ask(SIZE // 2)
+    assert clients.plan() == WAIT  # too late for the batch that runs
+    clients.answer(SIZE // 2, seconds=0.02)
+    clients.ask(SIZE // 2)
+    assert clients.plan() == Plan(SIZE)
+    clients.answer(SIZE, seconds=0.02)
+    first, second = run_halves(clients, runs=1, late=0.0003)
+    assert first.jobs == 0
+    assert second == Plan(SIZE)
+
+
+def test_more_than_a_burst_lacks_wait_for_the_next_one() -> None:
+    clients = Clients(delay=0.002)
+    clients.ask(SIZE)
+    clients.plan()
+    clients.answer(SIZE, seconds=0.02)
+    run_halves(clients, runs=200, late=0.0003)
+    clients.ask(SIZE // 2)
+    clients.plan()
+    clients.ask(SIZE // 2 + 1)
+    assert clients.plan() == Plan(SIZE // 2)
+    assert clients.plan() == WAIT
 
 
 def test_each_of_several_workers_gets_its_next_batch() -> None:

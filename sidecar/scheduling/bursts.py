@@ -168,9 +168,9 @@ class Bursts:
         if usual is None:
             self._batch_seconds = taken
         elif taken < usual:
-            self._batch_seconds -= TOWARDS * (usual - taken)
+            self._batch_seconds = usual - TOWARDS * (usual - taken)
         else:
-            self._batch_seconds += AWAY * min(taken - usual, usual)
+            self._batch_seconds = usual + AWAY * min(taken - usual, usual)
 
     def _learn_late(self, taken: float) -> None:
         """Adjust what the late half of those who ask takes to one that has *taken* as long."""

@@ -68,7 +68,6 @@ NOT_PASSED_ON = frozenset(
         "keep-alive",
         "transfer-encoding",
         "content-length",
-        "content-encoding",  # undone as the answer was read
         "date",
     }
 )

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import zlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -19,9 +20,12 @@ from sidecar.models.model import Model
 from sidecar.routes.handler_requests import leave
 from sidecar.scheduling.entry import Body, Forwarded, Reply
 from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
+from sidecar.settings import MB
 from sidecar.torchserve.forwarding import ForwardedRequest
 
 MAX_TOLD = 500  # characters of what a handler says of its refusal
+MAX_INFLATED_BYTES = 100 * MB  # of an answer that its handler has compressed
+GZIP = 16  # zlib's flag for its header
 BYTES = "application/octet-stream"
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _text = msgspec.json.Decoder(str)
@@ -130,14 +134,26 @@ async def _reply(reply: Forwarded, device: str) -> Reply:
         body = b"".join([piece async for piece in reply.pieces])
     if reply.status >= 400:
         raise _refusal(reply.status, body)
-    media_type = {name.lower(): value for name, value in reply.headers}.get("content-type")
+    headers = {name.lower(): value for name, value in reply.headers}
+    if headers.get("content-encoding") == "gzip":
+        body = _inflated(body)
     return Reply(
-        _as_json(body, media_type),
+        _as_json(body, headers.get("content-type")),
         device=device,
         forward_pass=1,
         job=reply.job,
         worker=0,
     )
+
+
+def _inflated(body: bytes) -> bytes:
+    """Return what a handler has compressed; what is too large, or no gzip, stays as it is."""
+    reader = zlib.decompressobj(zlib.MAX_WBITS | GZIP)
+    try:
+        inflated = reader.decompress(body, MAX_INFLATED_BYTES)
+    except zlib.error:
+        return body
+    return inflated if reader.eof else body
 
 
 def _refusal(status: int, body: bytes) -> SidecarError:

@@ -39,7 +39,9 @@ class KeptConnection(BaseProtocol, Generic[Call]):
     _call: Call | None = None  # whose answer is due
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        parser = HttpResponseParser(self, loop, self.max_buffered_bytes, read_until_eof=True)
+        parser = HttpResponseParser(
+            self, loop, self.max_buffered_bytes, read_until_eof=True, auto_decompress=False
+        )
         super().__init__(loop, parser)
         self.reusable = True
 

@@ -85,19 +85,12 @@ async def test_the_servers_commands_are_right(folder: Path, line: str) -> None:
         assert example.replace("/models", str(folder / "store")) in output
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--ts-config", "theirs.properties"],
-        ["--ts-config=theirs.properties"],
-        ["--model-store", "store", "--models", "densenet.mar"],
-        ["--model-store=store", "--models", "densenet=densenet.mar"],
-    ],
-)
-def test_relative_paths_start_where_the_caller_is(folder: Path, options: list[str]) -> None:
+def test_relative_paths_start_where_the_caller_is(folder: Path) -> None:
     """The script goes to the project's root, where another config.properties lies."""
+    (folder / "config.properties").write_text("load_models=densenet.mar\n")
+    options = ["--ts-config", "config.properties", "--model-store=store", "--check-config"]
     done = subprocess.run(
-        [ROOT / "scripts" / "serve", *options, "--check-config"],
+        [ROOT / "scripts" / "serve", *options],
         cwd=folder,
         env=os.environ | {"SIDECAR_STATE_DIR": str(folder / "state")},
         capture_output=True,

@@ -480,17 +480,36 @@ async def test_a_data_uri_smuggles_no_request_to_torchserve(
     assert [request.content_length for request in torchserve.requests] == [6]
 
 
-async def test_a_compressed_answer_is_passed_on_as_it_can_be_read(
-    start_own: Start, torchserve: FakeTorchServe
+@pytest.mark.parametrize("unusual", [NONE, {"Content-Encoding": "identity"}])
+async def test_what_a_handler_has_compressed_is_passed_on_as_it_is(
+    start_own: Start, torchserve: FakeTorchServe, unusual: Mapping[str, str]
 ) -> None:
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
-        headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
-        return web.Response(body=gzip.compress(b"plain words"), headers=headers)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
     torchserve.respond = respond
     client = await start_own()
-    response = await client.post("/predictions/Mine", data=b"x")
-    assert await response.read() == b"plain words"
+    for made in (gzip.compress(b"plain words"), b"no gzip at all"):
+        response = await client.post(
+            "/predictions/Mine", data=made, headers=unusual, auto_decompress=False
+        )
+        assert (response.status, await response.read()) == (200, made)
+        assert response.headers["Content-Encoding"] == "gzip"
+
+
+async def test_predict_shows_what_a_handler_has_compressed(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        made = gzip.compress(b'{"a": 1}') if body == b"1" else b"no gzip"
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        return web.Response(body=made, headers=headers)
+
+    torchserve.respond = respond
+    client = await start_own()
+    for inputs, result in ((1, {"a": 1}), (2, "data:application/json;base64,bm8gZ3ppcA==")):
+        response = await client.post("/predict", json={"model_name": "Mine", "inputs": inputs})
+        assert (await response.json())["result"] == result
 
 
 async def test_our_own_models_answer_there_too(start_own: Start) -> None:

@@ -57,8 +57,9 @@ async def test_an_own_model_sleeps_when_idle_and_wakes_on_request(
     client = await start_mine({"idle_seconds": 0.2}, autoscale_seconds=0.02)
     await until_state("idle", client, MINE)
     assert torchserve.scalings[-1] == (MINE, 0)
+    slept = len(torchserve.scalings)
     assert await ask(client) == 200
-    assert torchserve.scalings[-1] == (MINE, 1)
+    assert torchserve.scalings[slept] == (MINE, 1)
 
 
 async def test_an_own_model_is_scaled_by_hand_and_by_load(

@@ -256,7 +256,7 @@ async def test_a_time_out_is_for_the_whole_answer_and_in_a_stream_for_each_token
     openai: AsyncOpenAI, torchserve: FakeTorchServe
 ) -> None:
     torchserve.paced = asyncio.Semaphore(2)
-    ask: Any = {"model": "writer", "prompt": "a", "max_tokens": 3, "extra_body": {"timeout": 0.3}}
+    ask: Any = {"model": "writer", "prompt": "a", "max_tokens": 3, "extra_body": {"timeout": 1.0}}
     with pytest.raises(openai_package.APIStatusError) as refusal:
         await openai.completions.create(**ask)
     assert refusal.value.status_code == 504
@@ -411,7 +411,7 @@ async def test_neither_prompts_nor_texts_are_logged(
     await openai.completions.create(model="writer", prompt="my secret")
     torchserve.paced = asyncio.Semaphore(1)
     stream = await openai.completions.create(
-        model="writer", prompt="my secret", stream=True, extra_body={"timeout": 0.2}
+        model="writer", prompt="my secret", stream=True, extra_body={"timeout": 1.0}
     )
     with pytest.raises(openai_package.APIError):
         _ = [chunk async for chunk in stream]

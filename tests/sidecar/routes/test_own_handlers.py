@@ -657,16 +657,22 @@ async def test_clients_that_ask_in_a_circle_share_their_batches(
 
 
 async def test_a_lone_client_waits_for_nobody(start_own: Start, torchserve: FakeTorchServe) -> None:
+    gate = asyncio.Event()
+
     async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
         await asyncio.sleep(0.2)
+        await gate.wait()
         return web.Response(body=body)
 
     torchserve.respond = respond
     client = await start_own(batch_size=4)
     assert client.app is not None
+    gate.set()
     await ask(client)
+    gate.clear()
     dispatcher = client.app[PROGRAM].models["Mine"].dispatcher
     asked = ask(client)
     await until(lambda: torchserve.busy == 1)
     assert len(dispatcher.queue) == 0
+    gate.set()
     await asked

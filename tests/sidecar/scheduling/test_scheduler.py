@@ -385,11 +385,11 @@ async def test_a_long_request_lets_a_short_one_pass(
 async def test_a_renewed_time_out_counts_anew(
     scheduler: Scheduler, torchserve: FakeTorchServe
 ) -> None:
-    running = scheduler.start(work(1, timeout=0.2))
+    running = scheduler.start(work(1, timeout=LIMIT_SECONDS))
     await running.entries[0].reply
     running.close()
     torchserve.hold()
-    renewed, sooner, later = (scheduler.start(work(2, timeout=each)) for each in (0.3, 0.2, 0.4))
+    renewed, sooner, later = (scheduler.start(work(2, timeout=each)) for each in (1.0, 0.5, 1.1))
     with pytest.raises(RequestTimedOut):
         await sooner.entries[0].reply
     renewed.renew()

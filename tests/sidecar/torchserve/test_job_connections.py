@@ -10,6 +10,7 @@ from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.job_connections import JobConnections
 from sidecar.torchserve.key_file import KeyFile
 from tests.heard import Heard
+from tests.waiting import LIMIT_SECONDS
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 60])
@@ -148,13 +149,14 @@ async def test_an_answer_that_was_given_up_is_not_taken_for_the_next(
 
 
 @pytest.mark.parametrize(
-    ("job", "error"), [(b"never", "TimeoutError"), (b"cut short", "ConnectionError")]
+    ("job", "seconds", "error"),
+    [(b"never", 0.05, "TimeoutError"), (b"cut short", LIMIT_SECONDS, "ConnectionError")],
 )
 async def test_a_job_without_an_answer_fails_and_harms_no_other(
-    echo: Echo, connections: JobConnections, job: bytes, error: str
+    echo: Echo, connections: JobConnections, job: bytes, seconds: float, error: str
 ) -> None:
     with pytest.raises(EngineGone, match=f"POST /predictions/model: {error}") as gone:
-        await send(connections, job, seconds=0.05).answer
+        await send(connections, job, seconds=seconds).answer
     assert gone.value.reached
     assert await send(connections, b"next").answer == b"next"
     assert echo.connections == 2

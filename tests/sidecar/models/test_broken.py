@@ -82,7 +82,8 @@ async def test_a_failed_model_that_an_operator_loads_is_not_usable_before_it_is_
     await until_state("failed", client, "other")
     torchserve.slow, torchserve.broken = {"other.mar"}, set()
     loading = asyncio.create_task(change(client, "/models/other/load"))
-    await until_state("loading", client, "other")
+    await until(lambda: "workersStatus" in torchserve.models.get("other", {}))  # it is loading
+    assert model_of(client, "other").state.shown == "loading"
     assert await ready(client) == 503
     torchserve.models["other"]["workersStatus"] = "READY"
     await loading

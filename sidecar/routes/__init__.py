@@ -14,6 +14,7 @@ predictions            POST /predictions and /explanations, GET /ping: TorchServ
 forwarded_predictions  POST /predictions/{name} with a custom handler: the fast path
 torchserve_management  /models on a port of its own: TorchServe's management API
 kserve                 POST /v1/models/{name}:predict and :explain, of KServe
+instances              its instances, as the rows of custom handlers
 sagemaker              POST /invocations and /models/{name}/invoke, of SageMaker
 synthesize             POST /synthesize
 speech_stream          its stream, sentence by sentence

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from sidecar.errors import InvalidFields, InvalidJson, SidecarError
 from sidecar.routes.handler_requests import PARTS, options_of, read_body
-from sidecar.routes.own_predictions import predict_own
+from sidecar.routes.instances import request_of_instance
+from sidecar.routes.own_predictions import answer_requests
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
@@ -19,13 +20,6 @@ from sidecar.web.body import NOT_JSON, invalid_fields
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(KServeRequest)
-
-
-class _Data(msgspec.Struct, forbid_unknown_fields=True):
-    data: msgspec.Raw
-
-
-_data = msgspec.json.Decoder(_Data)
 STATUSES = (400, 401, 404, 413, 415, 422, 503, 504)
 
 
@@ -50,8 +44,9 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
     await admission.admit_to_model(model.key, name)
     replies: list[Reply | SidecarError]
     if model.spec.is_own:
-        path, rows = f"/{api}/{model.key}", [_row(each) for each in instances]
-        replies = await predict_own(parts.scheduler, model, rows, options, path)
+        path = f"/{api}/{model.key}"
+        requests = [request_of_instance(path, each) for each in instances]
+        replies = await answer_requests(parts.scheduler, model, requests, options)
     elif model.spec.speaks_or_listens:
         replies = await parts.speech_predictions.run(admission, model, instances, options)
     else:
@@ -61,14 +56,6 @@ async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
             raise reply
     call.success = True
     return [msgspec.Raw(reply.body) for reply in replies if isinstance(reply, Reply)]
-
-
-def _row(instance: bytes) -> bytes:
-    """Return what the handler finds in its row: TorchServe's envelope lets it see `data` alone."""
-    try:
-        return bytes(_data.decode(instance).data)
-    except msgspec.ValidationError:
-        return instance
 
 
 def _instances(body: bytes, limit: int) -> list[bytes]:

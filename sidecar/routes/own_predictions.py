@@ -54,14 +54,26 @@ async def predict_own(
     model: Model,
     bodies: Sequence[Body],
     options: SchedulingOptions,
-    path: str | None = None,
 ) -> list[Reply | SidecarError]:
-    """Return the reply of each input, or why it has none, in order.  *path* is TorchServe's.
+    """Return the reply of each input, or why it has none, in order.
 
     Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
     """
-    path = path or _prediction_path(model, options.version)
+    path = _prediction_path(model, options.version)
     requests = [request_of(path, bytes(body)) for body in bodies]
+    return await answer_requests(scheduler, model, requests, options)
+
+
+async def answer_requests(
+    scheduler: Scheduler,
+    model: Model,
+    requests: Sequence[ForwardedRequest | SidecarError],
+    options: SchedulingOptions,
+) -> list[Reply | SidecarError]:
+    """Return the reply of each request, or why it has none, in order.
+
+    Raises RequestTimedOut, QueueFull, ModelNotReady or EngineUnavailable.
+    """
     sent = [each for each in requests if isinstance(each, ForwardedRequest)]
     pending = scheduler.start(InferenceRequest(model.key, sent, *options))
     device = device_of(model)

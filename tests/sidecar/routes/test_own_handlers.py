@@ -5,6 +5,7 @@ import base64
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -550,18 +551,52 @@ async def test_a_slash_at_the_end_of_the_path_makes_no_difference(
     assert 'sidecar_requests_total{route="/predictions/{name}",status="200"} 1.0' in metrics
 
 
-async def test_kserves_instances_are_inputs_of_their_own(
-    start_own: Start, torchserve: FakeTorchServe
+async def rows(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer with the row that TorchServe would make of the request."""
+    if request.content_type != "multipart/form-data":
+        return web.json_response({"body": json.loads(body)})
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+    form, row = message_from_bytes(head + body), {}
+    for part in form.walk():
+        if part.is_multipart():
+            continue
+        assert part.get_content_type() == "application/json"
+        assert part.get_filename(), "of a part without, TorchServe ignores the type"
+        name = part.get_param("name", header="Content-Disposition")
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        row[name] = json.loads(content)
+    return web.json_response(row)
+
+
+@pytest.mark.parametrize(
+    ("instance", "row"),
+    [
+        ({"data": "aGk=", "target": 0}, {"data": "aGk=", "target": 0}),
+        ({"data": {"prompt": "\u4e2d"}}, {"data": {"prompt": "\u4e2d"}}),
+        ({"body": [1, None]}, {"body": [1, None]}),
+        ({"text": "hi"}, {"text": "hi", "body": {"text": "hi"}}),
+        ({'a"b': 1}, {"body": {'a"b': 1}}),
+        ({"a\r\nb": 1}, {"body": {"a\r\nb": 1}}),
+        ([1, 2.5], {"body": [1, 2.5]}),
+        ("text", {"body": "text"}),
+    ],
+)
+async def test_the_fields_of_kserves_instances_are_those_of_the_handlers_row(
+    start_own: Start, torchserve: FakeTorchServe, instance: Any, row: Any
 ) -> None:
+    torchserve.respond = rows
     client = await start_own(batch_size=4)
-    data = base64.b64encode(b"\x00\x01").decode()
-    asked = {"instances": [{"a": 1}, "text", {"data": data}]}
+    asked = {"instances": [instance, instance]}
     response = await client.post("/v1/models/Mine:predict", json=asked)
-    assert await response.json() == {"predictions": [{"a": 1}, "text", data]}
-    assert len(torchserve.requests) == 3
-    response = await client.post("/v1/models/Mine:explain", json={"instances": [1]})
-    assert await response.json() == {"explanations": [1]}
+    assert await response.json() == {"predictions": [row, row]}
+    assert len(torchserve.requests) == 2
+    response = await client.post("/v1/models/Mine:explain", json=asked)
+    assert await response.json() == {"explanations": [row, row]}
     assert torchserve.requests[-1].path == "/explanations/Mine"
+
+
+async def test_kserves_instances_are_inputs_of_our_models(client: Client) -> None:
     response = await client.post("/v1/models/echo:predict", json={"instances": [[1, 2], [3]]})
     assert await response.json() == {"predictions": [[1, 2], [3]]}
 

@@ -2,9 +2,10 @@
 
 A short job costs TorchServe and its worker as much as dozens of its inputs do.  Clients that were
 answered together ask again one after another, within a moment; sent as they come, their inputs
-would make jobs of a few each.  So the next job waits until as many inputs are there as are likely
-to come, while a job runs, and for a moment after it.  A lone request does not wait: it follows a
-job of one.
+would make jobs of a few each.  So the next job waits for its share of the crowd, while a job runs,
+and for a moment after it.  The share of a small crowd is all of it.  A large one has a job in each
+slot: while TorchServe works on one, the sidecar and the clients work on another.  A lone request
+does not wait: it is all of its crowd.
 """
 
 import math
@@ -12,7 +13,8 @@ import math
 from sidecar.scheduling.bursts import WAIT, Plan
 
 GATHERING_SECONDS = 0.001  # after a job, at most
-ENOUGH = 20  # inputs in a job, from which more of them save little
+LEAST = 8  # inputs; a crowd is not divided into jobs of fewer
+ENOUGH = 32  # inputs, for more of which no job waits
 AT_ONCE = Plan(1)
 
 
@@ -21,30 +23,31 @@ class Gathering:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._enough = min(most, ENOUGH)
-        self._likely = 0  # how many inputs are likely to be there soon
-        self._held = 0  # of them, that wait already
+        self._crowd = 0  # inputs in jobs, or waiting, or likely to be there soon
+        self._held = 0  # of them, that waited when they were held back
         self._until = -math.inf  # when the next job has waited long enough
 
-    def plan(self, waiting: int, *, jobs: int, workers: int, now: float) -> Plan:
+    def share(self, crowd: int, slots: int) -> int:
+        """Return how many inputs of a *crowd* one job is to hold, which has so many *slots*."""
+        self._crowd = max(self._crowd, crowd)
+        jobs = min(slots, max(self._crowd // LEAST, 1))
+        return min(math.ceil(self._crowd / jobs), self._most)
+
+    def plan(self, waiting: int, share: int, *, jobs: int, workers: int, now: float) -> Plan:
         """Return whether to send a job of those *waiting*, while *jobs* run at *workers*."""
-        if waiting >= min(self._likely, self._enough) or 0 < jobs < workers:
+        self._held = 0
+        if waiting >= min(share, ENOUGH) or 0 < jobs < workers:
+            return AT_ONCE
+        left = self._until - now
+        if not jobs and left <= 0:
             return AT_ONCE
         self._held = waiting
-        if jobs:
-            return WAIT
-        left = self._until - now
-        return Plan(0, left) if left > 0 else AT_ONCE
+        return WAIT if jobs else Plan(0, left)
 
-    def size(self, crowd: int, slots: int) -> int:
-        """Return how large a job may be: a *crowd* has a job in each slot, if that is enough."""
-        return min(max(self._enough, math.ceil(crowd / slots)), self._most)
+    def end(self, size: int, in_flight: int, now: float) -> None:
+        """Note that a job of *size* inputs has ended, beside others with *in_flight* inputs.
 
-    def begin(self, size: int) -> None:
-        """Note that a job of *size* inputs is sent."""
-        self._likely, self._held = size, 0
-
-    def end(self, size: int, now: float) -> None:
-        """Note that a job of *size* inputs has ended: who was answered is likely to ask again."""
-        self._likely = size + self._held
+        Those who were answered are likely to ask again.
+        """
+        self._crowd = size + self._held + in_flight
         self._until = now + GATHERING_SECONDS

@@ -97,10 +97,10 @@ class JobRunner(Runner):
         if jobs_are_long or first.alone or first.priority > 0:
             self.most_entries = self._limits.items
             return AT_ONCE
-        waiting = queue.waiting
-        self.most_entries = self._gathering.size(self.in_flight + waiting, self.slots)
-        return self._gathering.plan(
-            waiting, jobs=len(self.jobs), workers=self.workers, now=self._clock()
+        gathering, waiting = self._gathering, queue.waiting
+        self.most_entries = share = gathering.share(self.in_flight + waiting, self.slots)
+        return gathering.plan(
+            waiting, share, jobs=len(self.jobs), workers=self.workers, now=self._clock()
         )
 
     def start(self, members: Sequence[Entry]) -> None:
@@ -108,7 +108,6 @@ class JobRunner(Runner):
         job = Job(self, members, self._clock())
         self.jobs[job] = members
         self.in_flight += len(members)
-        self._gathering.begin(len(members))
         try:
             self._send(job)
         except Exception as exc:  # noqa: BLE001 - what it is makes no difference to the entries
@@ -176,7 +175,7 @@ class JobRunner(Runner):
         if not all(entry.abandoned or entry.queued for entry in members):
             self._give_up(members, Unavailable("the server is stopping"), unless_queued=True)
         del self.jobs[job]
-        self._gathering.end(len(members), self._clock())
+        self._gathering.end(len(members), self.in_flight, self._clock())
         self._on_end()
 
     def _refuse_all(self, batch: Sequence[Entry], reason: str) -> None:

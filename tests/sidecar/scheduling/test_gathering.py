@@ -1,80 +1,128 @@
 """When short jobs are sent, so that they are few and full."""
 
+import pytest
+
 from sidecar.scheduling.bursts import WAIT, Plan
-from sidecar.scheduling.gathering import AT_ONCE, ENOUGH, GATHERING_SECONDS, Gathering
+from sidecar.scheduling.gathering import (
+    AT_ONCE,
+    ENOUGH,
+    GATHERING_SECONDS,
+    LEAST,
+    Gathering,
+)
 
 MOST = 4 * ENOUGH
-NOW = 100.0
-LATER = NOW + GATHERING_SECONDS
+SLOTS = 2  # of one worker
 
 
-def plan(gathering: Gathering, waiting: int, jobs: int = 0, now: float = NOW) -> Plan:
-    return gathering.plan(waiting, jobs=jobs, workers=1, now=now)
+class Clients:
+    """Clients of a model with one worker, on a clock that the test sets."""
 
+    def __init__(self, most: int = MOST) -> None:
+        self.gathering = Gathering(most)
+        self.now = 100.0
+        self.waiting = 0
+        self.jobs: list[int] = []  # in flight, each with so many inputs
 
-def after_a_job(size: int) -> Gathering:
-    gathering = Gathering(MOST)
-    gathering.begin(size)
-    gathering.end(size, NOW)
-    return gathering
+    def ask(self, count: int = 1) -> Plan:
+        """Let *count* more ask, and return what is planned; what it says is sent."""
+        self.waiting += count
+        share = self.gathering.share(self.waiting + sum(self.jobs), SLOTS)
+        plan = self.gathering.plan(
+            self.waiting, share, jobs=len(self.jobs), workers=1, now=self.now
+        )
+        if plan.jobs:
+            self.jobs.append(min(self.waiting, share))
+            self.waiting -= self.jobs[-1]
+        return plan
+
+    def answer(self) -> None:
+        """End the oldest job."""
+        size = self.jobs.pop(0)
+        self.gathering.end(size, sum(self.jobs), self.now)
 
 
 def test_the_first_input_is_sent_at_once() -> None:
-    assert plan(Gathering(MOST), 1) == AT_ONCE
+    assert Clients().ask() == AT_ONCE
 
 
 def test_one_client_never_waits() -> None:
-    assert plan(after_a_job(1), 1) == AT_ONCE
+    clients = Clients()
+    for _ in range(3):
+        assert clients.ask() == AT_ONCE
+        clients.answer()
 
 
 def test_a_job_waits_for_those_that_were_just_answered() -> None:
-    gathering = after_a_job(8)
-    assert plan(gathering, 7) == Plan(0, LATER - NOW)
-    assert plan(gathering, 8) == AT_ONCE
+    clients = Clients()
+    clients.ask(LEAST)
+    clients.answer()
+    assert clients.ask(LEAST - 1).pause == pytest.approx(GATHERING_SECONDS)
+    assert clients.ask() == AT_ONCE
 
 
-def test_a_job_waits_only_for_a_moment() -> None:
-    assert plan(after_a_job(8), 1, now=LATER) == AT_ONCE
+def test_a_job_waits_only_for_a_moment_and_only_once_for_clients_that_are_gone() -> None:
+    clients = Clients()
+    clients.ask(LEAST)
+    clients.answer()
+    assert clients.ask(2) != AT_ONCE
+    clients.now += GATHERING_SECONDS
+    assert clients.ask(0) == AT_ONCE
+    clients.answer()
+    assert clients.ask() != AT_ONCE
+    assert clients.ask() == AT_ONCE
 
 
 def test_a_job_waits_also_for_those_who_join() -> None:
     """They waited while the others' job ran, and would be left out again and again."""
-    gathering = Gathering(MOST)
-    gathering.begin(8)
-    assert plan(gathering, 2, jobs=1) == WAIT
-    gathering.end(8, NOW)
-    assert plan(gathering, 9) == Plan(0, LATER - NOW)
-    assert plan(gathering, 10) == AT_ONCE
+    clients = Clients()
+    clients.ask(4)
+    assert clients.ask(2) == WAIT
+    clients.answer()
+    assert clients.ask(3).pause == pytest.approx(GATHERING_SECONDS)
+    assert clients.ask() == AT_ONCE
+    assert clients.jobs == [6]
 
 
-def test_behind_a_job_that_runs_another_is_sent_once_it_is_as_large() -> None:
-    gathering = Gathering(MOST)
-    gathering.begin(8)
-    assert plan(gathering, 7, jobs=1) == WAIT
-    assert plan(gathering, 8, jobs=1) == AT_ONCE
+def test_a_crowd_has_a_job_in_each_slot() -> None:
+    clients = Clients()
+    clients.ask(2 * LEAST)
+    assert clients.jobs == [LEAST]
+    assert clients.ask(0) == AT_ONCE
+    assert clients.jobs == [LEAST, LEAST]
+    clients.answer()
+    assert clients.ask(LEAST - 1) == WAIT
+    assert clients.ask() == AT_ONCE
+    assert clients.jobs == [LEAST, LEAST]
 
 
-def test_a_large_job_is_not_waited_for() -> None:
-    gathering = after_a_job(MOST)
-    assert plan(gathering, ENOUGH - 1) != AT_ONCE
-    assert plan(gathering, ENOUGH) == AT_ONCE
+def test_a_small_crowd_shares_one_job() -> None:
+    clients = Clients()
+    clients.ask(2 * LEAST - 1)
+    assert clients.jobs == [2 * LEAST - 1]
+
+
+def test_a_large_crowd_is_not_waited_for() -> None:
+    clients = Clients()
+    clients.ask(MOST)
+    clients.ask(0)
+    clients.answer()
+    clients.answer()
+    assert clients.ask(ENOUGH - 1) != AT_ONCE
+    assert clients.ask() == AT_ONCE
+
+
+def test_no_job_is_larger_than_the_model_allows() -> None:
+    clients = Clients(most=4)
+    clients.ask(100)
+    assert clients.jobs == [4]
+    single = Clients(most=1)
+    single.ask()
+    assert single.ask() == AT_ONCE
 
 
 def test_a_worker_without_a_job_gets_one_at_once_while_others_work() -> None:
-    gathering = after_a_job(8)
-    assert gathering.plan(1, jobs=1, workers=2, now=NOW) == AT_ONCE
-    assert gathering.plan(1, jobs=2, workers=2, now=NOW) == WAIT
-
-
-def test_a_model_that_takes_inputs_one_by_one_never_waits() -> None:
-    gathering = Gathering(1)
-    gathering.begin(1)
-    assert plan(gathering, 1, jobs=1) == AT_ONCE
-
-
-def test_a_small_crowd_shares_one_job_and_a_large_one_has_one_in_each_slot() -> None:
     gathering = Gathering(MOST)
-    assert gathering.size(ENOUGH, slots=2) == ENOUGH
-    assert gathering.size(2 * ENOUGH + 10, slots=2) == ENOUGH + 5
-    assert gathering.size(100 * ENOUGH, slots=2) == MOST
-    assert Gathering(4).size(ENOUGH, slots=2) == 4
+    share = gathering.share(LEAST, 4)
+    assert gathering.plan(1, share, jobs=1, workers=2, now=0.0) == AT_ONCE
+    assert gathering.plan(1, share, jobs=2, workers=2, now=0.0) == WAIT

@@ -211,6 +211,7 @@ class FakeTorchServe:
             app.router.add_post(f"/{api}/{{model}}/{{version}}", self._predict)
             app.router.add_post(f"/{api}/{{model}}/{{version}}/{{rest:.+}}", self._predict)
         app.router.add_post("/models/{model}/invoke", self._predict)
+        app.router.add_post("/v2/models/{model}/infer", self._predict)
         app.router.add_post("/invocations", self._predict)
         app.router.add_post("/models", self._register)
         app.router.add_get("/models/{model}", self._describe)

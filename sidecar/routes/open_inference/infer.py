@@ -2,6 +2,9 @@
 
 With the binary tensor data extension, the bytes of the tensors follow the JSON in the same order.
 The header Inference-Header-Content-Length gives the length of the JSON.
+
+A custom handler may know the protocol itself, or by TorchServe's envelope `kservev2`.  Then its
+tensors have names of their own, and it gets the whole request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +15,13 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from sidecar.errors import InvalidFields, InvalidJson
+from sidecar.models.model import Model
 from sidecar.open_inference.elements import from_bytes, from_json, to_bytes, to_json
 from sidecar.open_inference.exchange import Tensor
 from sidecar.open_inference.parameters import read_flag, read_parameters, refuse_others
+from sidecar.open_inference.signature import signature_of
+from sidecar.routes.handler_requests import PARTS as HANDLERS
+from sidecar.routes.handler_requests import answer as answer_of_handler
 from sidecar.routes.handler_requests import read_body
 from sidecar.routes.open_inference.inference import (
     DeclaredTensor,
@@ -42,15 +49,32 @@ from sidecar.web.turns import take_break
 JSON_LENGTH = istr("Inference-Header-Content-Length")
 SIZE = "binary_data_size"
 _request = msgspec.json.Decoder(InferRequest)
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Names(msgspec.Struct):
+    inputs: list[_Named]
+
+
+_names = msgspec.json.Decoder(_Names)
 _encode = msgspec.json.Encoder().encode
 
 
-async def infer(request: web.Request) -> web.Response:
+async def infer(request: web.Request) -> web.StreamResponse:
     """Run the model on the tensors and answer with its outputs."""
     admission, call, place = request[ADMISSION], request[CALL], request.match_info
     body = await read_body(admission)
     length = _json_length(request, len(body))
     await _count_values(memoryview(body)[:length], admission.settings.max_json_values)
+    model = request.app[HANDLERS].models.find(place["name"])
+    if model is not None and _knows_the_protocol(model, body) and "version" not in place:
+        path = f"/v2/models/{model.key}/infer"
+        response = await answer_of_handler(request, model, place["name"], path, body)
+        call.inputs, call.success = 1, response.status < 400
+        return response
     asked = _decoded(memoryview(body)[:length])
     await take_break(length)
     parameters = read_parameters(asked.parameters, admission.settings.max_timeout_seconds)
@@ -77,9 +101,23 @@ async def infer(request: web.Request) -> web.Response:
     return response
 
 
-async def infer_of_version(request: web.Request) -> web.Response:
+async def infer_of_version(request: web.Request) -> web.StreamResponse:
     """Run this version of the model on the tensors and answer with its outputs."""
     return await infer(request)
+
+
+def _knows_the_protocol(model: Model, body: bytes) -> bool:
+    """Return whether the handler of *model* is to read the request itself, by its tensors' names.
+
+    Those that we take apart for custom handlers have the name of their only tensor.
+    """
+    if not model.spec.is_own:
+        return False
+    try:
+        named = _names.decode(body).inputs
+    except NOT_JSON:
+        return False
+    return any(tensor.name != signature_of(model).input.name for tensor in named)
 
 
 def _json_length(request: web.Request, size: int) -> int:

@@ -202,6 +202,25 @@ async def test_bytes_reach_an_own_handler_and_come_back(
     assert {request.content_type for request in torchserve.requests} == {"application/octet-stream"}
 
 
+async def test_a_handler_that_knows_the_protocol_gets_the_request_as_it_is(
+    client: Client, torchserve: FakeTorchServe
+) -> None:
+    """As by TorchServe's envelope kservev2, for tensors of any name, type and shape."""
+    asked = {
+        "id": "d3b1",
+        "inputs": [
+            {"name": "input-0", "shape": [-1], "datatype": "BYTES", "data": ["aGk="]},
+            {"name": "body", "shape": [1, 2], "datatype": "FP32", "data": [[1.5, 2]]},
+        ],
+    }
+    response = await client.post("/v2/models/Mine/infer", json=asked)
+    assert (response.status, await response.json()) == (200, asked)
+    (request,) = torchserve.requests
+    assert (request.path, request.content_type) == ("/v2/models/Mine/infer", "application/json")
+    for other in ("echo/infer", "Mine/versions/1.0/infer"):
+        assert (await client.post(f"/v2/models/{other}", json=asked)).status == 400
+
+
 async def test_an_own_handler_gets_the_media_type_of_the_input(
     client: Client, torchserve: FakeTorchServe
 ) -> None:

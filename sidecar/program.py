@@ -119,7 +119,7 @@ class Program:
 
     def provide(self, group: type[Group]) -> Group:
         """Return a *group*, a dataclass whose fields are named after the parts that they hold."""
-        return group(**{each.name: getattr(self, each.name) for each in fields(group)})  # type: ignore[arg-type]
+        return group(**{each.name: getattr(self, each.name) for each in fields(group) if each.init})  # type: ignore[arg-type]
 
     @cached_property
     def exporting(self) -> "Exporting | None":

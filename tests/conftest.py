@@ -13,6 +13,7 @@ from collections.abc import Generator
 from importlib import import_module
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -23,6 +24,12 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 with warnings.catch_warnings():  # as it is imported, it leaves an open file to be collected
     warnings.simplefilter("ignore", ResourceWarning)
     import_module("ts")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 LONGEST_FIRST = [  # what the paths below tests/ begin with
     "integration/",

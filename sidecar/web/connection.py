@@ -161,7 +161,9 @@ class Connection(web.RequestHandler):
     ) -> FastCall | None:
         """Return the call that is made of a plain request, which is all of *data*."""
         path, stuck = self.context.fast_path, self._paused or self._half_closed
-        if path is None or stuck or not path.find(message.path) or not body.is_eof():
+        if path is None or stuck or not body.is_eof():
+            return None
+        if not message.path.startswith(path.beginnings):
             return None
         start = data.find(b"\r\n\r\n") + 4
         if message.headers.get(hdrs.CONTENT_LENGTH) != str(len(data) - start):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, hdrs
@@ -313,7 +313,7 @@ class FastPath:
     """Takes plain requests.
 
     *fast_routes* has what prepares the requests of a path, or of all paths one step below it if it
-    ends with a slash.
+    ends with a slash; *beginnings* are those paths: no other request needs to be shown.
     """
 
     settings: Settings
@@ -325,13 +325,15 @@ class FastPath:
     statistics: Statistics
     accounting: RequestAccounting
     fast_routes: Mapping[str, Prepare]
+    beginnings: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Take nothing if clients or the machine have limits: the ordinary path checks those."""
         if self.limits.clients_limited or self.limits.throttled:
             self.fast_routes = {}
+        self.beginnings = tuple(self.fast_routes)
 
-    def find(self, path: str) -> Prepare | None:
+    def _find(self, path: str) -> Prepare | None:
         """Return what prepares the requests of *path*; None if they take the ordinary path."""
         routes = self.fast_routes
         return routes.get(path) or routes.get(path[: path.rfind("/") + 1])
@@ -340,7 +342,7 @@ class FastPath:
         self, connection: FastConnection, message: RawRequestMessage, body: bytes
     ) -> FastCall | None:
         """Return the call that is to be begun; None if the request is not plain."""
-        prepare = self.find(message.path)
+        prepare = self._find(message.path)
         if prepare is None or not self._is_plain(message):
             return None
         headers, identity = message.headers, None

@@ -18,7 +18,7 @@ from tests.integration.server import ROOT, SECRET, Server
 from tests.integration.tokens import bearer
 from tests.waiting import until_awaited
 
-DOWNLOAD_SECONDS = 100.0
+DOWNLOAD_SECONDS = 300.0
 
 
 class Served(NamedTuple):
@@ -111,7 +111,7 @@ async def download(client: aiohttp.ClientSession, family: Family, **more: Any) -
 
 async def predict(client: aiohttp.ClientSession, model: str, inputs: Any) -> Any:
     """Return the result of one prediction."""
-    body = {"model_name": model, "inputs": inputs, "timeout": 120}
+    body = {"model_name": model, "inputs": inputs, "timeout": 300}
     async with client.post("/predict", json=body) as response:
         answer = await response.json()
         assert response.status == 200, answer

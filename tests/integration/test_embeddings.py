@@ -56,7 +56,7 @@ def cosines(vectors: Any, expected: Any) -> Any:
 
 
 async def embed(http: aiohttp.ClientSession, inputs: Any) -> Any:
-    body = {"model_name": "sentence_transformer", "inputs": inputs, "timeout": 120}
+    body = {"model_name": "sentence_transformer", "inputs": inputs, "timeout": 300}
     async with http.post("/predict", json=body) as response:
         answer = await response.json()
         assert response.status == 200, answer

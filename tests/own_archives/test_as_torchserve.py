@@ -15,7 +15,7 @@ from tests.integration.server import SECRET, Server, free_port
 from tests.own_archives.archives import REQUESTS, TEXT, Ask, pack
 from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # twenty workers have to start
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")

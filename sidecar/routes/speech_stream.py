@@ -85,25 +85,22 @@ async def send_stream(
     async with aclosing(speaking.replies()) as parts:
         first, encoder = await _begin(speech, wanted, parts)
         with encoder:
-            beginning, *rest = _growing(first.body)
-            data = await speech.in_first_thread(encoder.encode, beginning)
-            headers = audio_headers(
-                wanted.format, encoder.sample_rate, order.speaker, speaking.left_out
-            )
-            response = web.StreamResponse(headers=headers)
-            try:
-                await begin_stream(request, response)
-                await response.write(data)
-                in_thread = speech.in_threads_of(request[ADMISSION].client)
-                for piece in rest:
-                    await response.write(await in_thread(encoder.encode, piece))
-                async for part in parts:
-                    await response.write(await in_thread(encoder.encode, part.body))
-                await response.write(await in_thread(encoder.finish))
-                await response.write_eof()
-            except (SidecarError, ConnectionError) as exc:
-                _cut_off(request, exc)
-                return response, None
+            client = request[ADMISSION].client
+            async with aclosing(_encoded(speech, client, encoder, first, parts)) as file:
+                beginning = await anext(file)
+                headers = audio_headers(
+                    wanted.format, encoder.sample_rate, order.speaker, speaking.left_out
+                )
+                response = web.StreamResponse(headers=headers)
+                try:
+                    await begin_stream(request, response)
+                    await response.write(beginning.data)
+                    async for piece in file:
+                        await response.write(piece.data)
+                    await response.write_eof()
+                except (SidecarError, ConnectionError) as exc:
+                    _cut_off(request, exc)
+                    return response, None
     ended = time.monotonic()
     taken = ended - order.scheduling.arrived
     return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
@@ -174,13 +171,14 @@ async def _events(
     async with aclosing(speaking.replies()) as parts:
         first, encoder = await _begin(speech, wanted, parts)
         with encoder:
-            in_thread = speech.in_threads_of(client)
-            told = 0
-            async for part in _all(first, parts):
-                data = await in_thread(encoder.encode, part.body)
-                yield form.part(data, speaking.words[told:])
-                told = len(speaking.words)
-            yield form.part(await in_thread(encoder.finish), [])
+            told, samples = 0, 0
+            async with aclosing(_encoded(speech, client, encoder, first, parts)) as file:
+                async for piece in file:
+                    samples += piece.samples
+                    seconds = samples / encoder.input_rate
+                    words = [each for each in speaking.words[told:] if each.start < seconds]
+                    told += len(words)
+                    yield form.part(piece.data, words)
             yield form.whole(speaking, encoder.sample_rate)
 
 
@@ -203,10 +201,33 @@ async def _begin(
     return first, StreamEncoder(file_format, rate, wanted.quality)
 
 
-async def _all(first: Reply, others: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
-    yield first
+class FilePiece(NamedTuple):
+    """The next bytes of a file, and how many samples went into it since the last ones."""
+
+    data: bytes
+    samples: int
+
+
+async def _encoded(
+    speech: SpeechService,
+    client: str,
+    encoder: StreamEncoder,
+    first: Reply,
+    others: AsyncIterator[Reply],
+) -> AsyncGenerator[FilePiece, None]:
+    """Yield a file as its parts come: the beginning before all turns of the threads that wait."""
+    beginning, *rest = _growing(first.body)
+    in_thread = speech.in_threads_of(client)
+    yield _piece(await speech.in_first_thread(encoder.encode, beginning), beginning)
+    for pcm in rest:
+        yield _piece(await in_thread(encoder.encode, pcm), pcm)
     async for part in others:
-        yield part
+        yield _piece(await in_thread(encoder.encode, part.body), part.body)
+    yield _piece(await in_thread(encoder.finish), b"")
+
+
+def _piece(data: bytes, pcm: bytes) -> FilePiece:
+    return FilePiece(data, len(pcm) // BYTES_PER_SAMPLE)
 
 
 def _growing(pcm: bytes) -> Iterator[bytes]:

@@ -467,6 +467,23 @@ async def test_a_stream_with_times_is_one_of_events(
         schemas[name].validate(each)
 
 
+async def test_events_begin_before_the_first_part_is_encoded_and_have_the_words_of_their_audio(
+    voice: Client, torchserve: FakeTorchServe
+) -> None:
+    words = [["early", 0.05, 0.1], ["later", 0.4, 0.6], ["last", 4.9, 5.0]]
+    torchserve.answer = lambda _: Spoken(50 * TONE, {"words": words})
+    body = {"text": "Early later last.", "timestamps": "word", "enable_streaming": True}
+    async with voice.post("/synthesize", json=body | {"output_format": "pcm"}) as response:
+        events = [part.split("data: ")[1] for part in (await response.text()).strip().split("\n\n")]
+    *pieces, _ = [json.loads(each) for each in events]
+    audio = [base64.b64decode(each["audio_data"]) for each in pieces]
+    assert len(audio[0]) == 8192
+    assert b"".join(audio) == 50 * TONE
+    told = [[word["word"] for word in each["words"]] for each in pieces]
+    assert told[:2] == [["early"], ["later"]]
+    assert [word for each in told for word in each] == ["early", "later", "last"]
+
+
 def event_schemas(path: str) -> dict[str, jsonschema.Draft202012Validator]:
     """Of the data of each event that the API document says of *path*."""
     document = json.loads(json.dumps(build_document(GROUPS, 300.0)))

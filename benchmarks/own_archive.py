@@ -63,10 +63,10 @@ class Asking(NamedTuple):
 
 @contextlib.contextmanager
 def our_server(
-    folder: Path, pass_ms: int, *, copies: int = 1, most_workers: int = 1
+    folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10, most_workers: int = 1
 ) -> Iterator[Running]:
     """Run our server with *copies* of the archive; its address is that of the first one."""
-    store = pack(folder, pass_ms, copies=copies, most_workers=most_workers)
+    store = pack(folder, pass_ms, copies=copies, delay_ms=delay_ms, most_workers=most_workers)
     (folder / "models.json").write_text('{"models": {}}')
     server = Server(
         folder,

@@ -1,11 +1,13 @@
 """An archive with a handler of its own, beside TorchServe called directly and behind a bare proxy.
 
 The handler takes a fixed time for a batch, as a network on a GPU does.  The proxy shows what one
-more hop costs at least.
+more hop costs at least.  An archive says how long a batch may wait for others: each server has it
+with both delays.
 """
 
 import contextlib
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from benchmarks.report import Report, comparison
 from benchmarks.servers import Running, session
 from benchmarks.turns import OURS, Answers, Candidate, Entrants, lasting, take_turns
 
-DELAYS_MS = (1, 10)  # of TorchServe's own batches
+Start = Callable[..., contextlib.AbstractContextManager[Running]]
+
+SHORT_MS, LONG_MS = 1, 10  # that a batch may wait for others, by the archive
 PASSES_MS = (0, 15)
 LOADS = (1, 8, 64)
 
@@ -30,13 +34,22 @@ async def _with_handler(pass_ms: int, effort: Effort) -> str:
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder, entrants = Path(temporary), Entrants(stack)
         tell(f"    starting {OURS}")
-        servers = {OURS: stack.enter_context(our_server(folder / "ours", pass_ms))}
-        for delay in DELAYS_MS:
-            for start, name in ((direct, "TorchServe"), (behind_proxy, "a bare proxy before it")):
-                who, place = f"{name}, {delay} ms", folder / f"{start.__name__}-{delay}"
-                server = entrants.enter(who, partial(start, place, pass_ms, delay_ms=delay))
-                if server is not None:
-                    servers[who] = server
+        ours = our_server(folder / "ours", pass_ms, delay_ms=LONG_MS)
+        servers = {OURS: stack.enter_context(ours)}
+        starts: dict[str, Start] = {
+            f"{OURS}, {SHORT_MS} ms": partial(our_server, folder / "short", delay_ms=SHORT_MS)
+        }
+        for delay in (SHORT_MS, LONG_MS):
+            place = folder / f"direct-{delay}"
+            starts[f"TorchServe, {delay} ms"] = partial(direct, place, delay_ms=delay)
+            place = folder / f"proxy-{delay}"
+            starts[f"a bare proxy before it, {delay} ms"] = partial(
+                behind_proxy, place, delay_ms=delay
+            )
+        for who, start in starts.items():
+            server = entrants.enter(who, partial(start, pass_ms=pass_ms))
+            if server is not None:
+                servers[who] = server
         texts = [f"### A handler that takes {pass_ms} ms for a batch of at most {BATCH_SIZE}"]
         for connections in LOADS:
             candidates = [

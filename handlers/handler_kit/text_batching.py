@@ -179,7 +179,7 @@ def dealt(lengths: Sequence[int], most: int) -> list[list[int]]:
     There are fewer, down to one, if rows would be small, or one text is as long as several of them.
     """
     total = sum(lengths)
-    count = max(1, min(most, total // SMALLEST_ROW, round(total / max(lengths))))
+    count = max(1, min(most, total // SMALLEST_ROW, round(total / max(*lengths, 1))))
     rows: list[list[int]] = [[] for _ in range(count)]
     sums = [(0, row) for row in range(count)]
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):

@@ -406,6 +406,7 @@ def test_a_pass_is_dealt_to_rows_of_about_the_same_length() -> None:
     "lengths",
     [
         pytest.param([1], id="one text"),
+        pytest.param([0], id="a text without tokens"),
         pytest.param([20] * 6, id="little to do"),
         pytest.param([9, 9, 9, 256], id="one text is most of it"),
     ],

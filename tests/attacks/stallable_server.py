@@ -13,7 +13,7 @@ from functools import partial
 from aiohttp import web
 
 NUMBERS = 20_000_000  # adding them takes some tenths of a second, on a busy machine longer
-SLEEP_SECONDS = 1.0
+SLEEP_SECONDS = 2.0  # so long that a look surely begins meanwhile
 
 
 def _compute() -> None:

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from sidecar.routes.groups import GROUPS
 from sidecar.web.openapi import build_document
 from tests.integration.server import Server
+from tests.waiting import LIMIT_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +45,7 @@ def described(*accepted: int, allow: bool = True) -> OpenApiSchema:
     """
     config = {
         "seed": 1,
+        "request-timeout": LIMIT_SECONDS,
         "checks": {
             # These alone of the 5xx, and only where they are documented (status_code_conformance).
             "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 503, 504]},

@@ -55,9 +55,9 @@ class Statistics:
         self.active += 1
         return self._clock()
 
-    def end(self, began: float, *, inputs: int, success: bool) -> float:
-        """Count the end of a request.  Return the time that it took, in seconds."""
-        now = self._clock()
+    def end(self, began: float, *, inputs: int, success: bool, ended: float | None = None) -> float:
+        """Count a request that has *ended* then, or now.  Return the seconds that it took."""
+        now = self._clock() if ended is None else ended
         taken = now - began
         self.active -= 1
         self.finished += 1

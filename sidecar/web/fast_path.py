@@ -201,11 +201,11 @@ class FastCall(Entry):
         """Send the answer, unless nobody waits for it any more."""
         if self.abandoned:
             return
-        connection = self._connection
+        connection, now = self._connection, time.monotonic()
         try:
             answer = self._prepared.write(
                 reply,
-                time.monotonic() - self._arrived,
+                now - self._arrived,
                 self.request_id,
                 close=connection.ends,
             )
@@ -218,8 +218,9 @@ class FastCall(Entry):
             self.abandoned = True  # by the job, from which nothing more is wanted
             self._stream = asyncio.create_task(self._pass_on(answer, answer.pieces))
             return
-        self._end(answer.status, answer.size)
+        self._wait_no_longer()
         connection.end_call(answer.data)
+        self._path.record_soon(self, answer.status, answer.size, now)
 
     async def _pass_on(self, answer: FastAnswer, pieces: Pieces) -> None:
         """Send an answer piece by piece; each may take as long as the whole time-out."""
@@ -290,13 +291,20 @@ class FastCall(Entry):
                 self._stream.cancel()
 
     def _end(self, status: int | None, size: int | None) -> None:
-        """Record the request, which nobody waits for any more; both None: the client left."""
-        path, route, success = self._path, self._prepared.route, status is not None and status < 400
+        """Wait no longer, and record the request; both None: the client left."""
+        self._wait_no_longer()
+        self.record(status, size, time.monotonic())
+
+    def _wait_no_longer(self) -> None:
         self._done = self.abandoned = True
         self._timer.cancel()
         if self.queued:
             self._prepared.dispatcher.discard((self,))
-        taken = path.statistics.end(self._arrived, inputs=1, success=success)
+
+    def record(self, status: int | None, size: int | None, ended: float) -> None:
+        """Count and log the request, which *ended* then; both None: the client left."""
+        path, route, success = self._path, self._prepared.route, status is not None and status < 400
+        taken = path.statistics.end(self._arrived, inputs=1, success=success, ended=ended)
         if success:
             path.accounting.metrics.latency.of(route).observe(taken)
         path.accounting.record(
@@ -326,6 +334,7 @@ class FastPath:
     accounting: RequestAccounting
     fast_routes: Mapping[str, Prepare]
     beginnings: tuple[str, ...] = field(init=False)
+    _unrecorded: list[tuple[FastCall, int, int, float]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Take nothing if clients or the machine have limits: the ordinary path checks those."""
@@ -356,6 +365,17 @@ class FastPath:
         if prepared is None:
             return None
         return FastCall(self, prepared, connection, message, identity)
+
+    def record_soon(self, call: FastCall, status: int, size: int, ended: float) -> None:
+        """Record *call* in the next turn of the event loop, when its answer has left."""
+        if not self._unrecorded:
+            asyncio.get_running_loop().call_soon(self._record)
+        self._unrecorded.append((call, status, size, ended))
+
+    def _record(self) -> None:
+        calls, self._unrecorded = self._unrecorded, []
+        for call, status, size, ended in calls:
+            call.record(status, size, ended)
 
     def _is_plain(self, message: RawRequestMessage) -> bool:
         """Return whether the head asks for nothing but an answer on the same connection."""

@@ -79,6 +79,22 @@ async def test_a_plain_request_goes_the_short_way(program: Program) -> None:
     assert b'"result":[1,2,3]' in answer
 
 
+async def test_an_answer_leaves_before_it_is_counted(program: Program) -> None:
+    """What is counted would delay a client that is alone."""
+    counted: list[int] = []
+
+    class Watched(Answers):
+        def end_call(self, answer: bytes) -> None:
+            counted.append(program.fast_path.statistics.finished)
+            super().end_call(answer)
+
+    connection = Watched()
+    assert take(program, head(), connection)
+    await until(lambda: program.fast_path.statistics.finished)
+    assert counted == [0]
+    assert connection.sent
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -16,7 +16,16 @@ from tests.faults.bad_requests import bad_requests
 from tests.faults.scenario import Act, Scenario
 from tests.integration.server import Server
 from tests.live.crowd import CUT_OFF
-from tests.live.faulty_model import CRASH, EXHAUST, FLOOD, HANG, RAISE
+from tests.live.faulty_model import (
+    CRASH,
+    EXHAUST,
+    FINE,
+    FLOOD,
+    HANG,
+    LINGER,
+    LINGER_SECONDS,
+    RAISE,
+)
 from tests.live.world import FAULTY, build_world
 from tests.waiting import until_awaited
 
@@ -199,20 +208,21 @@ async def _run(*command: str, check: bool = True) -> None:
 
 
 async def _hang_up(server: Server) -> list[int]:
-    """Let a hundred clients ask and leave at once."""
-    await asyncio.gather(*(_leave(server, reads=0) for _ in range(100)))
+    """Let a hundred clients ask for what takes longer than they stay."""
+    asked = [[LINGER, 1, 2, 3]]
+    await asyncio.gather(*(_leave(server, asked, stays=LINGER_SECONDS / 3) for _ in range(100)))
     return []
 
 
 async def _do_not_read(server: Server) -> list[int]:
     """Let fifty clients ask for long answers and read one byte each."""
-    await asyncio.gather(*(_leave(server, reads=1, stays=UNREAD_SECONDS) for _ in range(50)))
+    asked = [[FINE, 1, 2, 3]] * 1000
+    await asyncio.gather(*(_leave(server, asked, 1, stays=UNREAD_SECONDS) for _ in range(50)))
     return []
 
 
-async def _leave(server: Server, *, reads: int, stays: float = 0.0) -> None:
-    inputs = ",".join("[0,1,2,3]" for _ in range(1000))
-    body = f'{{"model_name":"faulty","inputs":[{inputs}]}}'.encode()
+async def _leave(server: Server, inputs: list[list[int]], reads: int = 0, *, stays: float) -> None:
+    body = json.dumps({"model_name": "faulty", "inputs": inputs}).encode()
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head.encode() + body)

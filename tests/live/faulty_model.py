@@ -7,12 +7,13 @@ import time
 import torch
 from torch import nn
 
-FINE, CRASH, HANG, EXHAUST, FLOOD, RAISE = range(6)
+FINE, CRASH, HANG, EXHAUST, FLOOD, RAISE, LINGER = range(7)
+LINGER_SECONDS = 0.3
 HUGE_ANSWER = 2_000_000  # numbers
 
 
 class FaultyModel(nn.Module):
-    """[n, 4] to [n, 1]: the sum of the last three numbers, unless the first is not zero."""
+    """[n, 4] to [n, 1]: the sum of the last three numbers, or what the first orders."""
 
     def __init__(self, *, hangs: bool = False) -> None:
         super().__init__()
@@ -26,6 +27,8 @@ class FaultyModel(nn.Module):
             os.kill(os.getpid(), signal.SIGSEGV)
         if HANG in orders:
             time.sleep(3600)
+        if LINGER in orders:
+            time.sleep(LINGER_SECONDS)
         if EXHAUST in orders:
             torch.empty(2**50)
         if RAISE in orders:

@@ -85,7 +85,7 @@ class JourneyRecorder:
 
 @pytest.mark.filterwarnings("default:.*record it here")  # good news fails nobody
 @pytest.mark.parametrize(
-    ("path", "rooms", "moves"), [("/predict", 22, 53), ("/synthesize", 34, 98)]
+    ("path", "rooms", "moves"), [("/predict", 22, 51), ("/synthesize", 34, 96)]
 )
 async def test_a_request_enters_no_more_modules_than_recorded(
     start: StartSidecar, tmp_path: Path, path: str, rooms: int, moves: int

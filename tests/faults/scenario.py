@@ -49,7 +49,7 @@ async def run(scenario: Scenario, server: Server) -> Report:
         await crowd.well_for(0.5)
         fault_at = time.monotonic()
         culprits = await scenario.act(server)
-        await crowd.well_for(WELL_SECONDS)
+        await crowd.well_for(WELL_SECONDS, limit=max(120.0, scenario.within_seconds))
     finally:
         await crowd.stop()
     after = [each for each in crowd.answers if each.at >= fault_at]

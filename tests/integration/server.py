@@ -95,12 +95,7 @@ class Server:
         return next(child for child in self.children() if "java" in child.name())
 
     def workers(self) -> list[psutil.Process]:
-        return [
-            child
-            for child in self.children()
-            if any("model_service_worker" in word for word in child.cmdline())
-            and child.name() not in ("worker-launcher", "worker-template")
-        ]
+        return [child for child in self.children() if _is_worker(child)]
 
     def wait_forking(self) -> psutil.Process:
         """Wait until workers are forked, if the server does that; return the template."""
@@ -115,6 +110,15 @@ class Server:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(LIMIT_SECONDS)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        words, name = process.cmdline(), process.name()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return False
+    named = any("model_service_worker" in word for word in words)
+    return named and name not in ("worker-launcher", "worker-template")
 
 
 async def _unwatched(other: Server) -> None:

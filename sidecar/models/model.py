@@ -19,6 +19,7 @@ from sidecar.models.states import (
     IN_MEMORY,
     LOADED,
     SLEEPING,
+    STARTING,
     Gate,
     IllegalTransition,
     State,
@@ -36,12 +37,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 300.0
 RESTART_GRACE_SECONDS = 15.0  # that workers which died have until their queue is refused
-LEVELS: Mapping[State, int] = {
-    State.RESTARTING: logging.WARNING,
-    State.FAILED: logging.ERROR,
-}
 NOT_SEEN: Mapping[int, int] = {}
-TRIED_AGAIN = frozenset({State.LOADING, State.WAKING, State.RESTARTING})  # what failed before
 LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that free memory
 
 _REVISIONS = itertools.count()
@@ -399,10 +395,10 @@ class Model:
             self._state = after
             self.loaded = after in LOADED
             self._history.add_transition(self.key, before, after, reason)
-            told = self.error is not None and (after in TRIED_AGAIN or reason == self.error)
+            told = self.error is not None and (after in STARTING or reason == self.error)
             _log_transition(self.key, before, after, reason, change, quiet=told)
         self.version, self.workers, self.runtime = version, workers or [], runtime
-        if after not in TRIED_AGAIN:
+        if after not in STARTING:  # what failed before is being tried again
             self.error = None
         if refusal is not None:
             self._refusal = refusal
@@ -472,10 +468,25 @@ def _first_state(spec: ModelSpec) -> State:
     return State.AVAILABLE if spec.can_be_missing else State.ARCHIVED
 
 
+def _level_of(state: State) -> int:
+    """Return the level at which the log says that a model has entered *state*."""
+    match state:
+        case State.FAILED:
+            return logging.ERROR
+        case State.RESTARTING:
+            return logging.WARNING
+        case State.DISABLED | State.AVAILABLE | State.DOWNLOADING | State.ARCHIVED:
+            return logging.INFO
+        case State.LOADING | State.WAKING | State.READY | State.PAUSED | State.IDLE:
+            return logging.INFO
+        case State.REMOVING | State.REMOVED:
+            return logging.INFO
+
+
 def _log_transition(
     key: str, before: State, after: State, reason: str, change: Change | None, *, quiet: bool
 ) -> None:
     """Log one line; *quiet*: it repeats what was logged when it first failed."""
-    level = logging.DEBUG if quiet else LEVELS.get(after, logging.INFO)
+    level = logging.DEBUG if quiet else _level_of(after)
     taken = f" after {change.seconds:.1f} s" if change else ""
     log.log(level, "%s: %s -> %s%s (%s)", key, before, after, taken, reason)

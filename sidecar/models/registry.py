@@ -8,7 +8,7 @@ from sidecar.catalog.catalog import Catalog
 from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.models.history import History
 from sidecar.models.model import Model, Runtime
-from sidecar.models.states import State
+from sidecar.models.states import STARTING, State
 from sidecar.scheduling.dispatcher import DispatcherFactory
 from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.schemas.model_spec import ModelSpec
@@ -200,8 +200,7 @@ class ModelRegistry(Mapping[str, Model]):
     def active_loads(self) -> int:
         """How many are being loaded."""
         return sum(
-            model.operation is not None and model.state.shown == "loading"
-            for model in self.values()
+            model.operation is not None and model.state in STARTING for model in self.values()
         )
 
     def runtimes(self) -> list[Runtime]:

@@ -175,10 +175,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 MISSING = frozenset({State.AVAILABLE, State.DOWNLOADING})  # there is no archive
 SLEEPING = frozenset({State.ARCHIVED, State.IDLE})  # a request wakes it
-IN_MEMORY = frozenset(
-    {State.LOADING, State.WAKING, State.READY, State.PAUSED, State.RESTARTING}
-)  # it holds memory, or is about to
+STARTING = frozenset({State.LOADING, State.WAKING, State.RESTARTING})  # its workers start
 LOADED = frozenset({State.READY, State.PAUSED})
+IN_MEMORY = STARTING | LOADED  # it holds memory, or is about to
 NOT_IN_TORCHSERVE = MISSING | {State.DISABLED, State.ARCHIVED, State.REMOVING, State.REMOVED}
 
 

@@ -14,7 +14,7 @@ from sidecar.catalog.model_store import archive_path
 from sidecar.downloads.messages import PARTIAL
 from sidecar.models.model import Model
 from sidecar.models.registry import ModelRegistry
-from sidecar.models.states import MISSING
+from sidecar.models.states import MISSING, State
 from sidecar.schemas.downloads import (
     AvailableCategories,
     AvailableModel,
@@ -59,7 +59,11 @@ async def available_models(request: web.Request) -> web.Response:
         if model.enabled and model.spec.source != "builtin"
     }
     speaking = [key for key, model in models.items() if model.tts_features]
-    wanted = [model for model in models.values() if model.state == "available" and model.size_mb]
+    wanted = [
+        model
+        for key, model in models.items()
+        if registry[key].state is State.AVAILABLE and model.size_mb
+    ]
     wanted.sort(key=lambda model: (model.size_mb or 0, model.name))
     return json_response(
         AvailableModels(

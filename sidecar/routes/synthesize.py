@@ -36,7 +36,7 @@ from sidecar.schemas.synthesis import (
     VoiceInfo,
 )
 from sidecar.speech.captions import captions
-from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.output_formats import FORMATS, media_types
 from sidecar.speech.service import SpeechFile, SpeechService
 from sidecar.speech.synthesis import SynthesisCall, warnings
 from sidecar.telemetry.statistics import Synthesis
@@ -243,7 +243,7 @@ ROUTES = [
         max_body_bytes=MAX_REQUEST_BYTES,
         example={"text": "Hello. This is how I sound.", "emotion": "happy"},
         measured_as="synthesis",
-        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+        other_media=media_types(FORMATS),
         events=(("audio", SpokenPart), ("done", SpokenWhole)),
     )
 ]

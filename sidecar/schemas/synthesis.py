@@ -82,7 +82,9 @@ class SynthesisParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         ]
         | None
     ) = None
-    quality: Annotated[Quality, Meta(description="Bit rate of mp3, ogg, opus and aac")] = "high"
+    quality: Annotated[Quality, Meta(description="Bit rate of the formats that lose something")] = (
+        "high"
+    )
 
 
 class SynthesisRequest(SynthesisParameters, frozen=True, forbid_unknown_fields=True, kw_only=True):

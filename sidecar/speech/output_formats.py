@@ -1,6 +1,6 @@
 """The audio files that are written, by the names that clients use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -81,3 +81,8 @@ FORMATS: Mapping[OutputFormat, FileFormat] = MappingProxyType(
         "pcm": _PCM,
     }
 )
+
+
+def media_types(names: Iterable[OutputFormat]) -> tuple[str, ...]:
+    """Return the media types of the formats *names*, sorted, each once and without parameters."""
+    return tuple(sorted({FORMATS[name].mime_type.partition(";")[0] for name in names}))

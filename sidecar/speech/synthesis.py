@@ -41,6 +41,7 @@ SECONDS_PER_CHARACTER = 1.25  # of speech, at most: "W" is 0.6, "|" is 0.9
 SECONDS_PER_SIGN = 6.0  # the same of a character beyond Latin-1, which is read by its name
 SECONDS_PER_LETTER = 0.25  # the same in a word of small letters that is not spelled out
 SECONDS_PER_STOP = 1.0  # the same of what ends a sentence: with it another one begins
+ENGLISH = frozenset({"en", "eng"})
 READING_SECONDS = 0.5  # for which a reading lets others pass
 CHARACTERS_PER_SECOND = 15.0  # of ordinary text, to guess a sentence's length
 BYTES_PER_SAMPLE = 2
@@ -373,7 +374,16 @@ def is_read_whole(text: str, language: str) -> bool:
 
     Only English is normalised, so only there marks and other scripts matter.
     """
-    return language.lower().startswith("en") and _READ_WHOLE.search(text) is not None
+    return is_english(language) and _READ_WHOLE.search(text) is not None
+
+
+def is_english(language: str) -> bool:
+    """Return whether *language*, a code such as en-US or eng, is English.
+
+    The handler has the same rule (`is_english` of `synthesis_kit/text/reading.py`).  A test keeps
+    them equal.
+    """
+    return language.lower().partition("-")[0] in ENGLISH
 
 
 def _common(call: SynthesisCall) -> dict[str, Any]:

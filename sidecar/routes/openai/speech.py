@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import msgspec
 from aiohttp import web
@@ -16,6 +17,7 @@ from sidecar.schemas.openai.speech import (
     ListedVoice,
     SpeechAudioDelta,
     SpeechAudioDone,
+    SpeechFormat,
     SpeechRequest,
     VoiceListing,
 )
@@ -25,7 +27,7 @@ from sidecar.schemas.synthesis import (
     SpokenWord,
     SynthesisRequest,
 )
-from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.output_formats import media_types
 from sidecar.speech.synthesis import SpeechSynthesis
 from sidecar.web.admission import ADMISSION, CALL
 from sidecar.web.body import read_json, scheduling_of
@@ -133,7 +135,7 @@ ROUTES = [
         placeholders=True,
         measured_as="synthesis",
         media_type="audio/mpeg",
-        other_media=tuple(sorted({each.mime_type.partition(";")[0] for each in FORMATS.values()})),
+        other_media=media_types(get_args(SpeechFormat)),
         events=(("", SpeechAudioDelta), ("", SpeechAudioDone)),
     ),
     Route(

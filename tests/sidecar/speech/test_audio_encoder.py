@@ -11,13 +11,14 @@ import pytest
 from sidecar.schemas.synthesis import OutputFormat, Quality
 from sidecar.speech.audio_decoder import AudioDecoder
 from sidecar.speech.audio_encoder import TURN_SECONDS, StreamEncoder, encode, encode_turn, encoding
-from sidecar.speech.output_formats import FORMATS
+from sidecar.speech.output_formats import FORMATS, media_types
 from tests.sidecar.speech.audio_files import likeness, pcm_of, speech_like
 from tests.waiting import LIMIT_SECONDS
 
 NAMES: tuple[OutputFormat, ...] = get_args(OutputFormat)
 FILES: tuple[OutputFormat, ...] = tuple(name for name in NAMES if name != "pcm")
 LOSSLESS = tuple(name for name in NAMES if not FORMATS[name].bit_rates)
+LOSSY = tuple(name for name in NAMES if FORMATS[name].bit_rates)
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
 # ADTS cannot say how much of its first and last frames is padding.
@@ -59,6 +60,10 @@ def test_a_long_file_is_encoded_in_turns_and_a_short_one_in_one(name: OutputForm
 
 def test_every_format_of_the_api_is_written() -> None:
     assert tuple(FORMATS) == NAMES
+
+
+def test_media_types_are_those_of_the_formats_named_each_once() -> None:
+    assert media_types(["wav", "opus", "ogg"]) == ("audio/ogg", "audio/wav")
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 24000, 48000])
@@ -148,7 +153,7 @@ def test_the_header_leaves_with_the_first_piece() -> None:
         assert encoder.encode(b"").startswith(b"OggS")
 
 
-@pytest.mark.parametrize("name", ["mp3", "ogg", "opus", "aac"])
+@pytest.mark.parametrize("name", LOSSY)
 @pytest.mark.parametrize("rate", [8000, 24000, 48000])
 def test_a_higher_quality_gives_a_larger_file(name: OutputFormat, rate: int) -> None:
     noise = np.random.default_rng(0).normal(0, 4000, rate).astype("<i2")
@@ -165,10 +170,20 @@ def test_a_higher_quality_gives_a_larger_file(name: OutputFormat, rate: int) -> 
         ("mp3", 24000, 24000),
         ("mp3", 20000, 22050),
         ("aac", 44100, 44100),
+        ("aac", 96000, 48000),
         ("opus", 22050, 48000),
     ],
 )
-def test_the_encoders_rate_is_the_files(name: OutputFormat, rate: int, encoded: int) -> None:
+def test_a_file_has_the_next_rate_that_its_codec_takes(
+    name: OutputFormat, rate: int, encoded: int
+) -> None:
+    assert FORMATS[name].encoded_rate(rate) == encoded
+
+
+@pytest.mark.parametrize("rate", [20000, 22050, 44100])
+@pytest.mark.parametrize("name", FILES)
+def test_the_encoders_rate_is_the_files(name: OutputFormat, rate: int) -> None:
+    encoded = FORMATS[name].encoded_rate(rate)
     with StreamEncoder(FORMATS[name], rate, "low") as encoder:
         data = encoder.encode(pcm_of(speech_like(0.5, rate))) + encoder.finish()
         assert encoder.sample_rate == encoded

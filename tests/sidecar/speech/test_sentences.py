@@ -1,9 +1,12 @@
 """Sentences, as a text is cut into queue entries."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.speech.sentences import MAX_CHARACTERS, sentences, text_parts
+from sidecar.speech.synthesis import is_english
+from synthesis_kit.text.reading import is_english as handlers_is_english
 from synthesis_kit.text.text_pieces import sentences as handlers_sentences
 
 
@@ -26,6 +29,17 @@ def test_a_line_or_paragraph_without_a_stop_keeps_its_break() -> None:
 def test_the_handler_cuts_as_the_sidecar_does(text: str) -> None:
     if text.strip():
         assert handlers_sentences(text, "en") == sentences(text, "en")
+
+
+@pytest.mark.parametrize(
+    "language", ["en", "EN", "en-US", "eng", "eng-GB", "en_GB", "enm", "enh", "de", "English", ""]
+)
+def test_both_programs_agree_on_what_is_english(language: str) -> None:
+    assert is_english(language) == handlers_is_english(language)
+
+
+def test_a_code_that_only_begins_like_english_is_another_language() -> None:
+    assert [is_english(code) for code in ("en-US", "eng", "enm")] == [True, True, False]
 
 
 def test_a_text_of_spaces_is_one_sentence_for_the_model_to_refuse() -> None:

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 
 from handler_kit.job import MAGIC
-from sidecar.scheduling.job import VERSION
+from sidecar.scheduling.job_format import VERSION
 
 INFERENCE_KEY = "inference-key"
 MANAGEMENT_KEY = "management-key"

@@ -1,4 +1,4 @@
-"""The handler's half of the job format.  `sidecar.scheduling.job` is the dispatcher's.
+"""The handler's half of the job format.  `sidecar.scheduling.job_format` is the dispatcher's.
 
 Jobs and their answers have the same layout: ``\\x00JOB``, the length of the header as an unsigned
 32-bit big-endian number, the header as JSON, and the bodies of the items one after another, with

@@ -2,7 +2,7 @@
 
 They are TorchServe's intermediate answers, sent before the answer to the job.  Each is a frame:
 ``\\x00PCE``, the length of what follows as an unsigned 32-bit big-endian number, and a list of
-`TextPiece` as JSON.  `sidecar.scheduling.writing_job` reads them.
+`TextPiece` as JSON.  `sidecar.scheduling.writing_runner` reads them.
 """
 
 import struct

@@ -26,7 +26,7 @@ from sidecar.models.states import (
     may_follow,
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
-from sidecar.scheduling.job import WorkerMemory
+from sidecar.scheduling.job_format import WorkerMemory
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB
 from sidecar.timing import Retry

@@ -10,7 +10,7 @@ from sidecar.models.history import History
 from sidecar.models.model import Model, Runtime
 from sidecar.models.states import STARTING, State
 from sidecar.scheduling.dispatcher import DispatcherFactory
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.schemas.model_spec import ModelSpec
 
 Build = Callable[[str, ModelSpec], Model]
@@ -38,7 +38,7 @@ class ModelRegistry(Mapping[str, Model]):
         self._models: dict[str, Model] = {}
         self._overruled: set[str] = set()
         self._enabled: list[Model] = []
-        self._queues: list[RequestQueue] = []
+        self._queues: list[EntryQueue] = []
         self._arrange({key: self._build(key, spec) for key, spec in catalog.items()})
 
     def __getitem__(self, key: str) -> Model:

@@ -22,7 +22,7 @@ from sidecar.errors import (
     WorkerDied,
 )
 from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
-from sidecar.scheduling.writing_job import BegunReply, TextPiece, TextPieces
+from sidecar.scheduling.writing_runner import BegunReply, TextPiece, TextPieces
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ clients leave.  So no burst is sent earlier than it has to be.
 """
 
 import math
-from typing import NamedTuple
+
+from sidecar.scheduling.plan import WAIT, Plan
 
 # How far an estimate moves with what was measured: that of a batch's time is a low one, which a
 # batch that was held up for once hardly changes; that of the late half's time is a high one.
@@ -28,19 +29,6 @@ EARLY_SHARE = 0.2
 # TorchServe ends a batch when its clock, which has whole milliseconds, has gone on by the delay.
 CLOCK_SECONDS = 0.001
 LATE_SHARE = 0.7  # of the time that a burst stays open, in which its late half usually has to come
-
-
-class Plan(NamedTuple):
-    """How many jobs to send now.  If none, look again after *pause* seconds.
-
-    None: look again when something has changed.
-    """
-
-    jobs: int
-    pause: float | None = None
-
-
-WAIT = Plan(0)
 
 
 class Burst:

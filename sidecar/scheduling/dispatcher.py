@@ -1,9 +1,10 @@
 """One model's dispatcher: in-flight batching.
 
-Whenever a slot is free, what waits is taken at once, up to the largest job; there is no
-batching timer.  A lone request pays nothing, and a crowd is batched by itself, because it
-gathers while the job before it runs.  A slot is a READY worker, or half of one where jobs
-are so short that the worker would idle between them; `gathering` says when those are sent.
+Whenever something has changed, the dispatcher asks the model's runner how many jobs to send.  The
+runner counts the slots, in which jobs may be in flight, and plans: a job is usually sent as soon as
+a slot is free.  So a lone request pays nothing, and a crowd is batched by itself, because it
+gathers while the job before it runs.  Where a short wait makes jobs fuller, the plan says so:
+`gathering` does that for short jobs, and `bursts` for requests to custom handlers.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from typing import NamedTuple
 from sidecar.errors import ModelNotReady, Unavailable
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
-from sidecar.scheduling.job import WorkerMemory
+from sidecar.scheduling.entry_queue import EntryQueue
+from sidecar.scheduling.job_format import WorkerMemory
 from sidecar.scheduling.job_runner import JobRunner
-from sidecar.scheduling.request_queue import RequestQueue
 from sidecar.scheduling.request_runner import RequestRunner
 from sidecar.scheduling.runner import JobLimits, Runner, RunnerCallbacks, Running
-from sidecar.scheduling.writing_job import WritingJobRunner
+from sidecar.scheduling.writing_runner import WritingJobRunner
 from sidecar.schemas.model_spec import ModelSpec
 from sidecar.settings import MB, Settings
 from sidecar.telemetry.prometheus import Metrics
@@ -49,7 +50,7 @@ PLAIN_RUNNERS = Runners()
 
 
 class Dispatcher:
-    """Takes entries of one model from its queue into jobs, and gives each its own answer.
+    """Takes entries of one model from its queue, and gives them to the runner, which answers them.
 
     *build_runner* is given what the runner shares with it.  *on_trouble* is called when a job has
     failed at TorchServe, *on_waiting* when entries wait and no worker is READY.  `open`, `hold`
@@ -59,7 +60,7 @@ class Dispatcher:
     def __init__(
         self,
         model: str,
-        queue: RequestQueue,
+        queue: EntryQueue,
         build_runner: Callable[..., Runner],
         limits: JobLimits,
         *,
@@ -309,7 +310,7 @@ class DispatcherFactory:
         )
         return Dispatcher(
             key,
-            RequestQueue(
+            EntryQueue(
                 max_entries=spec.inference.queue_size,
                 max_bytes=int(settings.max_queued_mb * MB),
                 ageing_seconds=settings.ageing_seconds,

@@ -1,4 +1,4 @@
-"""One input on its way: what it carries, and the reply it owns."""
+"""One input on its way: what it carries, and what is given back to whoever asked."""
 
 import asyncio
 from abc import abstractmethod
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sidecar.errors import SidecarError
-from sidecar.scheduling.job import Timings
+from sidecar.scheduling.job_format import Timings
 from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.torchserve.forwarding import ForwardedRequest
 
@@ -50,7 +50,7 @@ class Pieces(AsyncIterator[bytes]):
 class Entry:
     """One input of a request, on its way through the queue and a job.
 
-    Its reply is given exactly once: later ones are ignored.
+    A subclass says where its reply goes.  That is given exactly once: later ones are ignored.
     """
 
     __slots__ = (

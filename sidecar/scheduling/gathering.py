@@ -10,7 +10,7 @@ does not wait: it is all of its crowd.
 
 import math
 
-from sidecar.scheduling.bursts import WAIT, Plan
+from sidecar.scheduling.plan import WAIT, Plan
 
 GATHERING_SECONDS = 0.001  # after a job, at most
 LEAST = 8  # inputs; a crowd is not divided into jobs of fewer

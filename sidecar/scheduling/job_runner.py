@@ -16,10 +16,10 @@ from sidecar.errors import (
     Unavailable,
     WorkerDied,
 )
-from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.entry import Body, Entry, Reply
+from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.gathering import AT_ONCE, Gathering
-from sidecar.scheduling.job import (
+from sidecar.scheduling.job_format import (
     AnswerHeader,
     ItemHeader,
     JobAnswerHeader,
@@ -27,7 +27,7 @@ from sidecar.scheduling.job import (
     decode_answer,
     encode_job,
 )
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.plan import Plan
 from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.scheduling.urgency import UrgentJobs
 from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
@@ -88,7 +88,7 @@ class JobRunner(Runner):
         """
         return self.workers * (2 if self._mean_seconds < SHORT_JOB_SECONDS else 1)
 
-    def plan(self, queue: RequestQueue) -> Plan:
+    def plan(self, queue: EntryQueue) -> Plan:
         """Return whether to send a job now, for which a slot is free; urgent inputs never wait."""
         first = queue.first
         assert first is not None

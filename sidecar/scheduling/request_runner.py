@@ -20,9 +20,10 @@ from sidecar.errors import (
     Unavailable,
     WorkerDied,
 )
-from sidecar.scheduling.bursts import MOST_AHEAD, WAIT, Burst, Bursts, Plan
+from sidecar.scheduling.bursts import MOST_AHEAD, Burst, Bursts
 from sidecar.scheduling.entry import Entry, Forwarded, Pieces
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.entry_queue import EntryQueue
+from sidecar.scheduling.plan import WAIT, Plan
 from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import MAX_FORWARDED
 from sidecar.torchserve.failures import EngineGone, EngineOutOfReach, EngineRefused
@@ -94,7 +95,7 @@ class RequestRunner(Runner):
         ahead = 1 if self._limits.continuous else MOST_AHEAD
         return min(self._limits.items * (self.workers + ahead), MAX_FORWARDED)
 
-    def plan(self, queue: RequestQueue) -> Plan:
+    def plan(self, queue: EntryQueue) -> Plan:
         """Return how many requests to send now; one that is to have no company is sent alone."""
         first, waiting, jobs = queue.first, queue.waiting, len(self.jobs)
         assert first is not None

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from sidecar.errors import SidecarError
-from sidecar.scheduling.bursts import Plan
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
-from sidecar.scheduling.job import WorkerMemory
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.entry_queue import EntryQueue
+from sidecar.scheduling.job_format import WorkerMemory
+from sidecar.scheduling.plan import Plan
 from sidecar.telemetry.prometheus import ModelMetrics
 from sidecar.torchserve.client import TorchServeClient
 
@@ -94,7 +94,7 @@ class Runner:
         """Return how many jobs may be in flight."""
         raise NotImplementedError
 
-    def plan(self, queue: RequestQueue) -> Plan:
+    def plan(self, queue: EntryQueue) -> Plan:
         """Return how many jobs of what waits in *queue*, which is not empty, to send now."""
         raise NotImplementedError
 

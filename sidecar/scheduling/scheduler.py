@@ -90,8 +90,8 @@ class PendingRequest:
             entry.refuse(error)
 
 
-class Dispatched(Protocol):
-    """A model, as far as the scheduler knows it."""
+class SchedulableModel(Protocol):
+    """A model whose inputs can be scheduled: it has a dispatcher."""
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -102,7 +102,7 @@ class Scheduler:
     """Makes entries of a request's inputs, and gives them to the dispatcher of its model."""
 
     def __init__(
-        self, models: Mapping[str, Dispatched], clock: Callable[[], float] = time.monotonic
+        self, models: Mapping[str, SchedulableModel], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._models = models
         self._clock = clock

@@ -20,11 +20,11 @@ from opentelemetry.trace import Span, SpanKind
 
 from sidecar.scheduling.dispatcher import Runners
 from sidecar.scheduling.entry import AwaitedEntry, Entry
-from sidecar.scheduling.job import JobAnswerHeader, Timings
+from sidecar.scheduling.job_format import JobAnswerHeader, Timings
 from sidecar.scheduling.job_runner import Job, JobRunner
 from sidecar.scheduling.request_runner import ForwardedJob, RequestRunner
 from sidecar.scheduling.runner import Running
-from sidecar.scheduling.writing_job import WritingJobRunner
+from sidecar.scheduling.writing_runner import WritingJobRunner
 from sidecar.telemetry.trace_context import is_sampled
 from sidecar.telemetry.tracing import Attributes, Tracing, fail, traceparent
 from sidecar.torchserve.failures import EngineRefused

@@ -3,8 +3,8 @@
 client           its inference, management and metrics APIs
 failures         how calls of it fail: it has gone, or it refuses
 kept_connections kept connections to its inference API, and a call over one
-job_connections  jobs over them
-forwarding       whole requests over them, with the answers that come piece by piece
+job_connections  jobs over them, whose answer is wanted as a whole
+forwarding       any request over them, whose answer may come piece by piece
 key_file         the tokens that it makes at each start
 worker_log       what its workers wrote about loads that failed
 engine_watch     whether it answers, by its pings

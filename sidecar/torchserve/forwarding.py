@@ -1,4 +1,8 @@
-"""Whole requests over kept connections: with the client's own headers, answered as a stream."""
+"""Any request over kept connections; its answer comes as a whole, or piece by piece.
+
+Requests to custom handlers go this way, with their clients' headers, and so do jobs whose answers
+arrive as they are written.
+"""
 
 import asyncio
 import functools
@@ -18,7 +22,7 @@ IN_TARGETS = "/?&=%:@~!$'()*+,;[]"  # of a path and its query that are encoded a
 
 
 class ForwardedRequest(msgspec.Struct, frozen=True):
-    """A request that goes to TorchServe as it is.  *path* is that of TorchServe, with its query."""
+    """A request to TorchServe, whose *path* has the query; our token is added to its *headers*."""
 
     path: str
     headers: Sequence[tuple[str, str]]

@@ -1,4 +1,4 @@
-"""Jobs over kept connections: the head is always the same, and the answer is wanted as a whole."""
+"""Jobs over kept connections: each has the same headers, and its answer is wanted as a whole."""
 
 import functools
 import re

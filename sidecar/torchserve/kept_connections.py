@@ -188,7 +188,8 @@ class ConnectionPool(Generic[Kept]):
 class KeptCall(ABC, Generic[Kept]):
     """One request on its way to TorchServe, and its answer.
 
-    Where a connection is open and idle, the request is sent at once, and no task is involved.
+    To make the call is to send the request: at once where a connection is open and idle, else from
+    a task of its own, once one is.
     *seconds* may pass until a connection is free, and once more until the connection's `hear`.
     """
 

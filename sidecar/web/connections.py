@@ -1,4 +1,4 @@
-"""All open connections: how many there may be, how long each may take, and how they end."""
+"""All open connections of a port: counted, checked twice a second, and ended when it closes."""
 
 import asyncio
 import logging

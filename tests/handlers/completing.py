@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from handler_kit.pieces import MAGIC
-from sidecar.scheduling import job as dispatcher
+from sidecar.scheduling import job_format as dispatcher
 from tests.handlers.loaded import FakeContext, Loaded
 from text_handler import TextHandler
 

@@ -13,7 +13,7 @@ import example_model
 from handler_kit.batch_handler import BatchHandler
 from handler_kit.wav import to_pcm
 from image_handler import ImageHandler
-from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
+from sidecar.scheduling.job_format import ItemHeader, decode_answer, encode_job
 from speech_recognition_handler import SpeechRecognitionHandler
 from speech_synthesis_handler import SpeechSynthesisHandler
 from tensor_handler import TensorHandler

@@ -8,7 +8,7 @@ import msgspec
 import torch
 
 from handler_kit.batch_handler import BatchHandler
-from sidecar.scheduling import job as dispatcher
+from sidecar.scheduling import job_format as dispatcher
 from tensor_handler import TensorHandler
 
 EXAMPLE_OPTIONS = {

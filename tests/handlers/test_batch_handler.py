@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from handler_kit.errors import as_item_error, is_broken_device, is_out_of_memory
 from handler_kit.job import MAGIC
 from handler_kit.memory import MemoryGauge, parents_bytes
-from sidecar.scheduling.job import decode_answer
+from sidecar.scheduling.job_format import decode_answer
 from tests.handlers.loaded import EXAMPLE_OPTIONS, FaultyHandler, Loaded, LoadExample, job_of
 from tests.handlers.pretended_cuda import pretended_cuda
 

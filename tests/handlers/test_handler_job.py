@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler_kit import job
-from sidecar.scheduling import job as dispatcher
+from sidecar.scheduling import job_format as dispatcher
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 parameters = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-9, 9) | texts)

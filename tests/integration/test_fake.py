@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from sidecar.models.worker_start import WorkerStart
-from sidecar.scheduling.job import ItemHeader, decode_answer, encode_job
+from sidecar.scheduling.job_format import ItemHeader, decode_answer, encode_job
 from sidecar.torchserve.client import TorchServeClient
 from sidecar.torchserve.failures import EngineGone, EngineRefused
 from sidecar.torchserve.key_file import KeyFile

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sidecar.scheduling.bursts import GATHERING_SECONDS, MOST_AHEAD, WAIT, Burst, Bursts, Plan
+from sidecar.scheduling.bursts import GATHERING_SECONDS, MOST_AHEAD, Burst, Bursts
+from sidecar.scheduling.plan import WAIT, Plan
 
 SIZE = 8
 

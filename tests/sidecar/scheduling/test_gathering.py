@@ -2,7 +2,6 @@
 
 import pytest
 
-from sidecar.scheduling.bursts import WAIT, Plan
 from sidecar.scheduling.gathering import (
     AT_ONCE,
     ENOUGH,
@@ -10,6 +9,7 @@ from sidecar.scheduling.gathering import (
     LEAST,
     Gathering,
 )
+from sidecar.scheduling.plan import WAIT, Plan
 
 MOST = 4 * ENOUGH
 SLOTS = 2  # of one worker

@@ -23,7 +23,7 @@ from sidecar.errors import (
 )
 from sidecar.scheduling.dispatcher import Dispatcher, DispatcherFactory
 from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.scheduler import InferenceRequest, Scheduler
 from sidecar.schemas.model_spec import Inference, ModelSpec
 from sidecar.settings import Settings
@@ -118,7 +118,7 @@ async def test_a_job_that_is_cancelled_before_it_begins_refuses_its_inputs(
     assert isinstance(outcome, Unavailable)
 
 
-class CountedQueue(RequestQueue):
+class CountedQueue(EntryQueue):
     """Counts how often somebody goes through it."""
 
     passes = 0

@@ -13,7 +13,7 @@ import msgspec
 
 from sidecar.errors import SidecarError, WorkerDied
 from sidecar.scheduling.entry import Entry, Reply
-from sidecar.scheduling.job import CONTENT_TYPE, JobAnswerHeader, MalformedAnswer
+from sidecar.scheduling.job_format import CONTENT_TYPE, JobAnswerHeader, MalformedAnswer
 from sidecar.scheduling.job_runner import JOB_GRACE_SECONDS, Job, JobRunner, item_error
 from sidecar.scheduling.runner import Running
 from sidecar.torchserve.forwarding import EngineResponse, ForwardedRequest

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import QueueFull
 from sidecar.scheduling.entry import AwaitedEntry, Entry
-from sidecar.scheduling.request_queue import RequestQueue
+from sidecar.scheduling.entry_queue import EntryQueue
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def entry(
 
 def queue(
     max_entries: int = 1000, max_bytes: int = 10**6, ageing_seconds: float = 1.0
-) -> RequestQueue:
-    return RequestQueue(max_entries=max_entries, max_bytes=max_bytes, ageing_seconds=ageing_seconds)
+) -> EntryQueue:
+    return EntryQueue(max_entries=max_entries, max_bytes=max_bytes, ageing_seconds=ageing_seconds)
 
 
 def names(batch: list[Entry]) -> list[str]:

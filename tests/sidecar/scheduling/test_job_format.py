@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.scheduling.job import (
+from sidecar.scheduling.job_format import (
     MAGIC,
     AnswerHeader,
     ItemHeader,

@@ -13,7 +13,7 @@ from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.urgency import URGENT_STEPS
 
 
-class RequestQueue:
+class EntryQueue:
     """Entries in order of rank; those that nobody waits for any more are passed over."""
 
     def __init__(self, *, max_entries: int, max_bytes: int, ageing_seconds: float) -> None:
@@ -73,8 +73,8 @@ class RequestQueue:
     ) -> list[Entry]:
         """Take the next batch: at most *max_entries* and *max_bytes*, but at least one entry.
 
-        An entry that is to be alone comes alone.  A batch of *max_with_urgent* takes no more
-        entries that are less urgent than one it has, by URGENT_STEPS or more.
+        An entry that is to be alone comes alone.  Once the batch has *max_with_urgent* entries, it
+        takes none that is less urgent, by URGENT_STEPS or more, than the most urgent in it.
         """
         batch: list[Entry] = []
         room = max_bytes

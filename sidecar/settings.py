@@ -233,7 +233,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Caches
     page_cache_seconds: NotNegative = 1.0
-    """How long `/`, `/info` and `/config` are kept; 0: not at all."""
+    """How long `/`, `/info`, `/config` and `/models` are kept; 0: not at all."""
     result_cache_mb: NotNegative = 256.0
     """Results of models that say `cache`; 0: none."""
     result_cache_seconds: Positive = 3600.0

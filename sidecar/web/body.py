@@ -1,7 +1,8 @@
 """A request's JSON body as a checked value.
 
-`admission` has checked the head.  What is left comes in the order that the contract states: the
-body itself, its syntax, the credential in it (which `Admission.accept_token` checks), its fields.
+`admission` has checked the head.  What is left comes in the order of docs/api.md ("Order of
+checks"): the body itself, its syntax, the credential in it (which `Admission.accept_token` checks),
+its fields.
 """
 
 from typing import Any, Protocol, TypeVar

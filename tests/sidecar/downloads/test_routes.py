@@ -275,6 +275,13 @@ async def test_a_known_model_says_how_to_get_it(begin: StartWithHub) -> None:
     assert "scripts/models download known" in refused["detail"]
 
 
+async def test_what_is_not_here_and_small_is_recommended(begin: StartWithHub) -> None:
+    client = await begin()
+    available = await ask(client, "GET", "/models/available")
+    assert available["available_models"]["known"]["state"] == "available"
+    assert "known" in available["download_recommendations"]["fast_setup"]
+
+
 async def test_the_first_request_downloads_where_that_is_set(
     begin: StartWithHub, hub: FakeHub, checkpoint: Files
 ) -> None:
@@ -288,6 +295,7 @@ async def test_the_first_request_downloads_where_that_is_set(
     assert body["model_info"]["state"] == "downloading"
     available = await ask(client, "GET", "/models/available")
     assert available["available_models"]["known"]["state"] == "downloading"
+    assert "known" not in available["download_recommendations"]["fast_setup"]
     hub.release()
     await download_until(client, body["download_id"], ended)
     assert (await predict(client, "known", 200))["result"] == "a text"

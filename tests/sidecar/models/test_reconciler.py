@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from sidecar.models.reconciler import Known, Observed, Step, decide
-from sidecar.models.states import GATES, TRANSITIONS, Gate, State
+from sidecar.models.states import (
+    GATES,
+    LOADED,
+    STARTING,
+    TRANSITIONS,
+    Gate,
+    State,
+)
 from sidecar.torchserve.client import ModelState, WorkerState
 from tests.sidecar.conftest import CATALOG, ECHO, StartSidecar
 from tests.sidecar.models.test_sleep_and_wake import model_of, services_of, until_state
@@ -77,6 +84,11 @@ def test_every_state_has_a_gate_and_only_removed_is_final() -> None:
     assert {each for followers in TRANSITIONS.values() for each in followers} == set(State) - {
         State.DISABLED
     }
+
+
+def test_the_sets_of_states_agree_with_what_clients_see() -> None:
+    assert {state for state in State if state.shown == "loading"} == STARTING
+    assert {state for state in State if state.shown == "ready"} == LOADED
 
 
 async def test_an_archive_that_somebody_builds_is_found(

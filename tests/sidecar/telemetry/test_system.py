@@ -14,12 +14,14 @@ from sidecar.settings import MB
 from sidecar.telemetry.gpus import Gpus
 from sidecar.telemetry.system import SystemSampler
 
-WORKER = [sys.executable, "-c", "input()", "model_service_worker"]
+WORKER = [sys.executable, "-c", "print(flush=True); input()", "model_service_worker"]
 
 
 @pytest.fixture
 def worker() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(WORKER, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it has started: from now on its memory stays as it is
         yield process
         process.kill()
 

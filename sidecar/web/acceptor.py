@@ -15,8 +15,10 @@ from contextlib import suppress
 from typing import cast
 
 from sidecar.errors import TooManyConnections
+from sidecar.web.answer_head import json_head
 from sidecar.web.connections import Connections
-from sidecar.web.middleware import bare_answer
+from sidecar.web.error_forms import OWN, Fault
+from sidecar.web.request_head import new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +175,7 @@ class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = self._transport = cast("asyncio.Transport", transport)
         self._all.add(transport)
-        transport.write(_refusal())
+        transport.write(turning_away())
         transport.write_eof()
         self._end = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
 
@@ -186,10 +188,13 @@ def _refuse(accepted: socket.socket) -> None:
     """Send the refusal and close, without waiting for anything."""
     with accepted, suppress(OSError):
         accepted.setblocking(False)
-        accepted.send(_refusal())
+        accepted.send(turning_away())
         accepted.shutdown(socket.SHUT_WR)
 
 
-def _refusal() -> bytes:
+def turning_away() -> bytes:
+    """Return the whole answer to a connection that is one too many, which nobody serves."""
     rule = "the maximum number of open connections is reached"
-    return bare_answer(TooManyConnections(rule, field="connections"))
+    exc = TooManyConnections(rule, field="connections")
+    body, request_id = OWN.encode(Fault.of(exc)), new_request_id()
+    return json_head(exc.status, len(body), request_id, headers=exc.headers, close=True) + body

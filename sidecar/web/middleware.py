@@ -20,8 +20,8 @@ from sidecar.telemetry.request_id import REQUEST_ID
 from sidecar.web import request_head
 from sidecar.web.accounting import RequestAccounting
 from sidecar.web.admission import ADMISSION, CALL, AdmissionControl
-from sidecar.web.answer_head import fixed_headers, json_head
-from sidecar.web.error_forms import FORM, OWN, Fault, form_of
+from sidecar.web.answer_head import fixed_headers
+from sidecar.web.error_forms import FORM, Fault, form_of
 from sidecar.web.fast_path import FastPath
 from sidecar.web.route import Handler, Route
 
@@ -141,13 +141,6 @@ async def begin_stream(request: web.Request, response: web.StreamResponse) -> No
     if request.app[SERVER].draining.is_set():
         response.force_close()
     await response.prepare(request)
-
-
-def bare_answer(exc: SidecarError) -> bytes:
-    """Return a refusal as the bytes of a whole answer, for a connection that nobody serves."""
-    body = OWN.encode(Fault.of(exc))
-    request_id = request_head.new_request_id()
-    return json_head(exc.status, len(body), request_id, headers=exc.headers, close=True) + body
 
 
 def stamp(request: web.Request, response: web.StreamResponse) -> None:

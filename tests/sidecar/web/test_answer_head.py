@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.errors import TooManyConnections
 from sidecar.program import PROGRAM, Program
-from sidecar.web.middleware import bare_answer
+from sidecar.web.acceptor import turning_away
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.web.test_connection import LIVEZ, Raw
@@ -79,7 +78,7 @@ async def test_every_exit_has_the_same_headers(both: Client) -> None:
         "fast prediction of a custom handler": await over_the_fast_path(
             both, b"/predictions/Mine", b"x"
         ),
-        "turned away": bare_answer(TooManyConnections("no more can be open at once")),
+        "turned away": turning_away(),
     }
     expected = shared(answers["ordinary"])
     assert {"date", "server", "x-request-id"} <= expected

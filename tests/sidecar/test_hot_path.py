@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sidecar.scheduling import gathering
 from sidecar.settings import Settings
 from sidecar.telemetry import logs as telemetry_logs
 from sidecar.telemetry.log_queue import LogQueue
@@ -103,7 +104,9 @@ async def test_a_request_costs_no_more_instructions_than_recorded(
     name: str,
     at_once: int,
 ) -> None:
-    monkeypatch.setattr(turns, "TURN_SECONDS", 60.0)  # counting makes each request slow
+    # Counting makes each request slow, and what waits for others has to wait as much longer.
+    monkeypatch.setattr(turns, "TURN_SECONDS", 60.0)
+    monkeypatch.setattr(gathering, "GATHERING_SECONDS", 0.2)
     outside = Outside()
     folder = tmp_path / "outside"
     folder.mkdir()

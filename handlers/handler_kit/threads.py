@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +80,8 @@ def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) ->
     """Return *work* applied to each of *given*, in order; as many at once as torch has threads.
 
     Each runs on a single thread, so that none waits for another.  Unlike the threads within an
-    operation, they are not slowed down by another process that uses a core.
+    operation, they are not slowed down by another process that uses a core.  If *work* fails, its
+    exception is raised once none is running any more.
     """
     threads = min(torch.get_num_threads(), len(given))
     if threads <= 1:
@@ -90,8 +92,15 @@ def each_on_one_thread(work: Callable[[Given], Made], given: Sequence[Given]) ->
         with torch.inference_mode():  # applies per thread
             return work(each)
 
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(inferred, given))
+    made = [_pool(threads).submit(inferred, each) for each in given]
+    wait(made)
+    return [each.result() for each in made]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return the pool of so many *threads*, which is kept: new threads would take new memory."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def usable_cores(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:

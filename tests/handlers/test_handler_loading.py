@@ -784,6 +784,23 @@ def test_work_side_by_side_keeps_its_order_on_one_thread_each(threads: int) -> N
         torch.set_num_threads(before)
 
 
+def test_work_side_by_side_keeps_its_threads() -> None:
+    """New threads for each job would take new memory from the allocator for each."""
+    met = threading.Barrier(2)
+
+    def work(_: int) -> threading.Thread:
+        met.wait(LIMIT_SECONDS)
+        return threading.current_thread()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        first, second = (set(each_on_one_thread(work, range(2))) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    assert first == second
+
+
 def test_a_handler_file_holds_exactly_one_class() -> None:
     for module in (tensor_handler, text_embedding_handler):
         own = [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]

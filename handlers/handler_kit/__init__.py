@@ -19,7 +19,7 @@ memory             how much memory of the machine and of the GPU a worker uses
 Loading a model:
 
 loading            lowering, threads, acceleration and warm-up in turn
-allocation         makes the C library reuse freed memory instead of returning it to the kernel
+allocation         keeps freed memory for the next pass, and few of oneDNN's compiled operations
 device             selects the CPU or a GPU
 choices            the results of trials, stored beside the model for the next load
 lowering           converts the model from fp32 to the precision that it is served in

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 import torch
 
-from handler_kit.allocation import keep_freed_memory
+from handler_kit.allocation import bound_kept_operations, keep_freed_memory
 from handler_kit.choices import Choices
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import find_device, give_back
@@ -134,6 +134,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
         started = time.perf_counter()
         protect_output()
         keep_freed_memory()
+        bound_kept_operations()
         system = context.system_properties
         self.config = parse_config(context.model_yaml_config)
         self.options = self.read_options(self.config)

@@ -251,7 +251,7 @@ class Program:
     @cached_property
     def stored_versions(self) -> StoredVersions:
         """Loads versions that requests ask for."""
-        return StoredVersions(self.operator_changes)
+        return StoredVersions(self.operator_changes, self.settings.model_store)
 
     @cached_property
     def registration(self) -> Registration:

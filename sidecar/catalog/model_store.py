@@ -60,6 +60,23 @@ def find_version(store: Path, key: str, version: str) -> str | None:
     return None
 
 
+class Stored(NamedTuple):
+    """A version of a model, the archive of which lies in the model store."""
+
+    key: str
+    version: str
+
+
+def stored_versions(store: Path) -> frozenset[Stored]:
+    """Return every version for which `find_version` may return an archive of *store*."""
+    found = set()
+    for path in archives_in(store):
+        if (facts := _facts(path)) is not None:
+            by_name = path.name.removesuffix(".mar").removesuffix(f"-{facts.version}")
+            found |= {Stored(name, facts.version) for name in (facts.name, by_name)}
+    return frozenset(found)
+
+
 def _facts(path: Path) -> ArchiveFacts | None:
     try:
         return read_archive(path)

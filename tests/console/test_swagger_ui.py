@@ -35,11 +35,13 @@ async def execute(block: Locator) -> tuple[str, str]:
 
 async def test_every_route_is_rendered(page: Page) -> None:
     await page.goto("/docs")
-    await expect(page.locator(".opblock")).to_have_count(len(ROUTES))
+    operations = sum(len(route.methods) for route in ROUTES)
+    await expect(page.locator(".opblock")).to_have_count(operations)
     for route in ROUTES:
         described = page.get_by_text(route.summary, exact=True)
         summary = page.locator(".opblock-summary", has=described)
-        await expect(summary.locator(".opblock-summary-method")).to_have_text(route.method)
+        methods = summary.locator(".opblock-summary-method")
+        await expect(methods).to_have_text(list(route.methods))
     await expect(page.locator(".errors-wrapper")).to_have_count(0)
 
 

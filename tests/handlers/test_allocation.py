@@ -60,7 +60,7 @@ torch.set_num_threads(1)
 layer = torch.nn.Conv1d(64, 64, 5)
 resident = []
 with torch.inference_mode():
-    for length in range(20, 1220, 2):
+    for length in range(20, 1220):
         layer(torch.ones(1, 64, length))
         resident.append(psutil.Process().memory_info().rss)
 print((resident[-1] - resident[len(resident) // 2]) >> 20)
@@ -69,11 +69,11 @@ print((resident[-1] - resident[len(resident) // 2]) >> 20)
 
 @pytest.mark.skipif("MKL-DNN v" not in torch.__config__.show(), reason="torch without oneDNN")
 def test_inputs_of_many_shapes_do_not_fill_the_memory() -> None:
-    """With torch's own limits the second half of them takes about 65 MiB."""
+    """With torch's own limits the second half of them takes about 80 MiB."""
     folder = handler_kit.__path__[0].removesuffix("handler_kit")
     command = [sys.executable, "-c", MANY_SHAPES, folder]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert int(printed) < 20
+    assert int(printed) < 50
 
 
 def test_the_operators_own_limits_of_kept_operations_stand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,9 +101,7 @@ async def send_stream(
                 except (SidecarError, ConnectionError) as exc:
                     _cut_off(request, exc)
                     return response, None
-    ended = time.monotonic()
-    taken = ended - order.scheduling.arrived
-    return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
+    return response, _synthesis(order, speaking, started)
 
 
 class EventForm(Protocol):
@@ -155,10 +153,7 @@ async def send_speech_events(
     response, whole = await send_events(request, _events(speech, client, speaking, wanted, form))
     if not whole:
         return response, None
-    ended = time.monotonic()
-    order = wanted.order
-    taken = ended - order.scheduling.arrived
-    return response, Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
+    return response, _synthesis(wanted.order, speaking, started)
 
 
 async def _events(
@@ -239,6 +234,13 @@ def _growing(pcm: bytes) -> Iterator[bytes]:
     while start < len(pcm):
         yield pcm[start : start + size]
         start, size = start + size, 2 * size
+
+
+def _synthesis(order: SynthesisCall, speaking: SpeechSynthesis, started: float) -> Synthesis:
+    """Return what the statistics have of a stream that *started* then and has just ended."""
+    ended = time.monotonic()
+    taken = ended - order.scheduling.arrived
+    return Synthesis(order.speaker.key, taken, speaking.seconds, ended - started)
 
 
 def _cut_off(request: web.Request, exc: Exception) -> None:

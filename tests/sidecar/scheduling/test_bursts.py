@@ -177,12 +177,17 @@ def run_halves(clients: Clients, runs: int, late: float) -> list[Plan]:
     return plans
 
 
-def halves(late: float, *, runs: int = 200, delay: float = 0.002) -> list[Plan]:
+def answered_once(delay: float) -> Clients:
+    """Return clients that have had one full batch; *delay* is TorchServe's."""
     clients = Clients(delay=delay)
     clients.ask(SIZE)
     clients.plan()
     clients.answer(SIZE, seconds=0.02)
-    return run_halves(clients, runs, late)
+    return clients
+
+
+def halves(late: float, *, runs: int = 200, delay: float = 0.002) -> list[Plan]:
+    return run_halves(answered_once(delay), runs, late)
 
 
 def test_a_half_is_sent_at_once_where_the_other_one_follows_at_once() -> None:
@@ -207,13 +212,16 @@ def test_a_half_waits_where_torchserve_may_not_wait_at_all() -> None:
     assert second == Plan(SIZE)
 
 
-def test_a_half_that_the_other_one_did_not_follow_lets_halves_wait_again() -> None:
-    clients = Clients(delay=0.002)
-    clients.ask(SIZE)
-    clients.plan()
-    clients.answer(SIZE, seconds=0.02)
+def half_of_whom_have_asked() -> Clients:
+    """Return clients of whom the second half has always followed the first quickly."""
+    clients = answered_once(delay=0.002)
     run_halves(clients, runs=200, late=0.0003)
     clients.ask(SIZE // 2)
+    return clients
+
+
+def test_a_half_that_the_other_one_did_not_follow_lets_halves_wait_again() -> None:
+    clients = half_of_whom_have_asked()
     assert clients.plan() == Plan(SIZE // 2)
     clients.now += 0.0015
     clients.ask(SIZE // 2)
@@ -228,12 +236,7 @@ def test_a_half_that_the_other_one_did_not_follow_lets_halves_wait_again() -> No
 
 
 def test_more_than_a_burst_lacks_wait_for_the_next_one() -> None:
-    clients = Clients(delay=0.002)
-    clients.ask(SIZE)
-    clients.plan()
-    clients.answer(SIZE, seconds=0.02)
-    run_halves(clients, runs=200, late=0.0003)
-    clients.ask(SIZE // 2)
+    clients = half_of_whom_have_asked()
     clients.plan()
     clients.ask(SIZE // 2 + 1)
     assert clients.plan() == Plan(SIZE // 2)

@@ -9,6 +9,7 @@ key_file         the tokens that it makes at each start
 worker_log       what its workers wrote about loads that failed
 engine_watch     whether it answers, by its pings
 process          starts and stops one of our own
+starter          the program that runs it, and lets the kernel end it with the sidecar
 supervisor       keeps that one running: starts it again when it dies or freezes
 worker_template  the process that workers are forked from: keeps it running
 forked_workers   programs of their own: that process, and what TorchServe starts in place of Python

@@ -36,8 +36,7 @@ LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 FOLDER_PREFIX = "torchserve-"
 RECORD = "torchserve-{}.json"  # in the state folder, by port
 PROGRAMS = Path(__file__).with_name("programs")  # for machines that do not have them
-# `ts.model_server` tells Java to start workers by the Python that it runs in itself.
-STARTER = "import sys; sys.executable = sys.argv.pop(1); import ts.model_server as m; m.start()"
+STARTER = Path(__file__).with_name("starter.py")
 STOP_SECONDS = 15.0
 SOCKET_PATH_BYTES = 100  # the kernel takes 107
 
@@ -67,6 +66,7 @@ class TorchServeProcess:
         self._record_file = settings.state_dir / RECORD.format(settings.port)
         self._compiled = settings.state_dir.resolve() / "compiled"  # kept from start to start
         self._process: asyncio.subprocess.Process | None = None
+        self._tie: int | None = None  # TorchServe is killed once this descriptor is closed
         self.starts = 0
         places = (tempfile.gettempdir(), "/tmp", settings.state_dir.resolve())  # noqa: S108 - 0700
         self.folder = private_folder(*places)
@@ -113,22 +113,25 @@ class TorchServeProcess:
         self.starts += 1
         await asyncio.to_thread(self._prepare)
         python = sys.executable if self.template is None else str(LAUNCHER)
-        command = [sys.executable, "-c", STARTER, python, "--start", "--foreground", "--ncs"]
+        command = [sys.executable, "-P", str(STARTER), python, "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]
         command += ["--model-store", str(self._store)]
         command += ["--log-config", str(LOG_CONFIG)]
         output = await asyncio.to_thread((self._logs / "torchserve.out").open, "wb")
+        self._untie()
+        starter_end, self._tie = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=self.folder / "work",
                 env=self._environment(),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=starter_end,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
         finally:
+            os.close(starter_end)
             output.close()
         try:
             await asyncio.to_thread(self._record, self._process.pid)
@@ -154,8 +157,15 @@ class TorchServeProcess:
                         await process.wait()
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
+        self._untie()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         await asyncio.to_thread(self._record_file.unlink, missing_ok=True)
+
+    def _untie(self) -> None:
+        """Close our end of the last process's tie: what of it still lives is killed."""
+        if self._tie is not None:
+            os.close(self._tie)
+            self._tie = None
 
     def kill(self) -> None:
         """Kill the process group; `wait` and `stop` then return soon."""
@@ -262,7 +272,9 @@ def render_config(text: str, overrides: Mapping[str, str]) -> str:
 
 
 def end_leftovers(state_dir: Path) -> None:
-    """End every TorchServe that killed sidecars of this state folder left running.
+    """Remove what killed sidecars of this state folder left, and end TorchServe if it still runs.
+
+    It does where the kernel cannot end it with the sidecar.
 
     The caller owns the state folder, so whoever wrote a record there is dead.  A process belongs to
     a record if it is of the process group that the record names, and its command line has the

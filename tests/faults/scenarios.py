@@ -27,7 +27,7 @@ from tests.live.faulty_model import (
     RAISE,
 )
 from tests.live.world import FAULTY, build_world
-from tests.waiting import until_awaited
+from tests.waiting import until, until_awaited
 
 FROZEN_TORCHSERVE_SECONDS = 5.0
 FROZEN_WORKER_SECONDS = 1.0
@@ -83,14 +83,14 @@ async def _freeze_worker(server: Server) -> list[int]:
 
 
 async def _restart_sidecar(server: Server) -> list[int]:
-    """Kill and restart the sidecar; the start ends the TorchServe that was left behind."""
+    """Kill and restart the sidecar: TorchServe ends with it, and the start removes its folder."""
     folder = await asyncio.to_thread(server.torchserve_folder)
     left = await asyncio.to_thread(server.children)
     await asyncio.to_thread(server.stop, signal.SIGKILL)
+    await until(lambda: not any(map(_runs, left)))
     server.start()
     await asyncio.to_thread(server.wait_ready)
     assert not await asyncio.to_thread(folder.exists)
-    assert not any(_runs(each) for each in left)
     return []
 
 

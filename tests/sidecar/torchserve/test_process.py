@@ -16,6 +16,7 @@ import pytest
 from sidecar.settings import Settings
 from sidecar.torchserve.java import find_java_home
 from sidecar.torchserve.process import (
+    STARTER,
     STOP_SECONDS,
     TorchServeProcess,
     allowed_environment,
@@ -68,6 +69,23 @@ async def test_a_torchserve_that_cannot_be_recorded_is_stopped(
     with pytest.raises(IsADirectoryError):
         await process.start()
     assert await process.wait() == -signal.SIGKILL
+
+
+async def test_torchserve_does_not_start_once_its_sidecar_has_been_killed() -> None:
+    """Later the kernel ends both together: tests/faults kill a sidecar."""
+    starter_end, sidecar_end = os.pipe()
+    command = [sys.executable, "-P", str(STARTER), sys.executable, "--version"]
+
+    async def start() -> int:
+        starter = await asyncio.create_subprocess_exec(
+            *command, stdin=starter_end, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+        return await starter.wait()
+
+    assert await start() == 0
+    os.close(sidecar_end)
+    assert await start() == 1
+    os.close(starter_end)
 
 
 def test_the_private_folder_lies_where_sockets_fit_and_libraries_load(

@@ -72,7 +72,7 @@ class ModelLoader:
             version, workers = known.model_version, known.ready
             model.mark_ready(version, workers, runtime, held, reason, rss_bytes=rss, change=change)
         else:
-            model.mark_away(known.model_version)
+            model.mark_away(known.model_version, known.workers)
 
     async def bring_up(self, model: Model, reason: str) -> None:
         """Load *model*, or wake it; then all who wait are answered, or all are refused."""

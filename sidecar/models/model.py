@@ -5,7 +5,7 @@ import itertools
 import logging
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 300.0
-RESTART_GRACE_SECONDS = 15.0  # that workers which died have until their queue is refused
+DYING_AGAIN_SECONDS = 15.0  # that workers which die as they are restarted have to recover
 NOT_SEEN: Mapping[int, int] = {}
 LEAVING = frozenset({"sleep", "unload", "install", "remove"})  # operations that free memory
 
@@ -116,6 +116,7 @@ class Model:
         self.gpu_memory_mb = float(spec.requirements.min_gpu_memory_mb)  # the same
         self.held_gpu_mb: dict[int, float] = {}  # by all its workers, of each GPU
         self.ready_at: float | None = None  # when a worker was last seen READY
+        self._away_pids: set[int] = set()  # processes of its workers seen since none is READY
         self.awake_since = float("-inf")
         self.changed_at = float("-inf")  # when its number of workers was last changed by us
         self.operation: asyncio.Task[None] | None = None
@@ -276,6 +277,7 @@ class Model:
         if not self.loaded:
             self.awake_since = self._clock()
         self.ready_at = self._clock()
+        self._away_pids.clear()
         self.suspect = False
         self.output = runtime.output if runtime is not None else self.output
         self.retry.record_success()
@@ -288,9 +290,17 @@ class Model:
         self.memory_mb = max(measured, default=self.memory_mb)
         self._hold_gpu_memory(gpu_mb or _reserved_mb(told))
 
-    def mark_away(self, version: str) -> None:
-        """Note that none of its workers is READY; if none comes back in time, it has failed."""
-        if self.ready_at is None or self._clock() - self.ready_at >= RESTART_GRACE_SECONDS:
+    def mark_away(self, version: str, workers: Collection[WorkerState]) -> None:
+        """Note that none of *workers* is READY; if none comes back in time, it has failed.
+
+        TorchServe starts them again, for which they have as long as for a load.  If they die again
+        as they start, as broken ones do, they have less.
+        """
+        self._away_pids.update(worker.pid for worker in workers if worker.pid > 0)
+        dying = len(self._away_pids) > 2 * len(workers)  # each died, and so did the one after it
+        startup = self.spec.inference.startup_timeout_seconds
+        limit = min(startup, DYING_AGAIN_SECONDS) if dying else startup
+        if self.ready_at is None or self._clock() - self.ready_at >= limit:
             self.mark_failed("its workers do not become READY")
         else:
             self._move(State.RESTARTING, "no worker is READY", version=version)

@@ -25,7 +25,7 @@ from sidecar.models.autoscaler import Autoscaler
 from sidecar.models.eviction import Budget
 from sidecar.models.history import History
 from sidecar.models.loader import ModelLoader
-from sidecar.models.model import Model
+from sidecar.models.model import DYING_AGAIN_SECONDS, Model
 from sidecar.models.operations import Operations
 from sidecar.models.reconciler import Reconciler
 from sidecar.models.registry import ModelRegistry
@@ -448,6 +448,34 @@ async def test_random_events_cause_no_illegal_transition_and_no_unanswered_reque
             assert may_follow(step.before, step.after), step
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert not [text for text in told if text.endswith("failed")]  # by a bug, and was survived
+
+
+async def test_a_worker_that_restarts_has_as_long_as_a_load(tmp_path: Path) -> None:
+    async with world_in(tmp_path) as world:
+        await world.settle()
+        wanted, limit = world.models["wanted"], SPEC.inference.startup_timeout_seconds
+        await kill_workers(world, "wanted", 1)
+        for waited, state in ((limit - 1, State.RESTARTING), (2, State.FAILED)):
+            world.now += waited
+            await world.reconciler.look()
+            assert wanted.state is state
+
+
+async def test_a_worker_that_dies_again_as_it_restarts_is_given_up_sooner(tmp_path: Path) -> None:
+    async with world_in(tmp_path) as world:
+        await world.settle()
+        wanted, inference = world.models["wanted"], Inference(startup_timeout_seconds=60)
+        wanted.change_spec(msgspec.structs.replace(wanted.spec, inference=inference))
+        for waited, state in (
+            (1, State.RESTARTING),
+            (1, State.RESTARTING),
+            (DYING_AGAIN_SECONDS - 3, State.RESTARTING),
+            (2, State.FAILED),
+        ):
+            world.now += waited
+            await kill_workers(world, "wanted", 1)
+            await world.reconciler.look()
+            assert wanted.state is state
 
 
 async def test_an_illegal_transition_is_an_error(tmp_path: Path) -> None:

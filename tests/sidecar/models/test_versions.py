@@ -51,7 +51,7 @@ async def test_a_default_whose_workers_die_can_be_rolled_back(
     await change(both, "/models/echo/load", version="2.0")
     await set_default(both, "2.0")
     torchserve.models["echo"]["workersStatus"] = "WORKER_ERROR"
-    model_of(both).ready_at = 0.0  # long ago: no grace
+    model_of(both).ready_at = float("-inf")  # long ago: their time to restart is over
     services_of(both).reconciler.nudge()
     await until_state("failed", both)
     assert (await set_default(both, "1.0"))["state"] == "ready"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from trials.machines import free_port
-from trials.requests import Failed, answers, converse, send, wait_for
+from trials.requests import Failed, converse, is_ready, send, wait_for
 from trials.roots import PASSED_ON, SOURCE, Root, folders_of_pip
 from trials.table import markdown
 
@@ -32,7 +32,8 @@ BASE = "docker.io/library/python:3.11-slim-bookworm"  # as FROM names it
 IMAGE = "localhost/torchserve-sidecar:trial"
 BASE_PACKAGES = ("python3-venv", "python3-dev")  # the real base has Python's headers too
 START_SECONDS = 600
-STOP_SECONDS = 60
+DRAIN_SECONDS = 300  # for the sentences in flight, also on a busy machine
+STOP_SECONDS = DRAIN_SECONDS + 60
 MOUNTS = """
 mount --bind "$ROOT" "$ROOT"
 mount --bind "$STATE" "$ROOT/app/var"
@@ -93,14 +94,16 @@ def trial(folder: Path, torch_index_url: str, compiler: str, facts: dict[str, st
 def use(container: "Container") -> dict[str, str]:
     """Run the image, talk to it, and stop it in the midst of a request.  Raises Failed."""
     port = free_port()
-    process = container.start({"SIDECAR_PORT": str(port)})
+    process = container.start(
+        {"SIDECAR_PORT": str(port), "SIDECAR_DRAIN_SECONDS": str(DRAIN_SECONDS)}
+    )
     url = f"http://127.0.0.1:{port}"
     found: dict[str, str] = {}
 
     def ready() -> bool:
         if process.poll() is not None:
             raise Failed(f"the image ended with exit code {process.returncode}")
-        return answers(f"{url}/readyz")
+        return is_ready(url)
 
     try:
         found["Ready"] = f"after {wait_for(ready, 'the image is not ready', START_SECONDS):.0f} s"
@@ -126,7 +129,9 @@ def stop(process: "subprocess.Popen[bytes]", url: str) -> str:
         target=lambda: status.append(send(f"{url}/synthesize", text, {"Accept": "audio/*"})[0])
     )
     speaking.start()
-    wait_for(lambda: b"sidecar_in_flight{" in busy(url), "the sentence is not in flight", 30)
+    wait_for(
+        lambda: b"sidecar_in_flight{" in busy(url), "the sentence is not in flight", START_SECONDS
+    )
     process.send_signal(signal.SIGTERM)
     seconds = wait_for(lambda: process.poll() is not None, "SIGTERM", STOP_SECONDS)
     speaking.join()

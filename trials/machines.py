@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from trials.requests import Failed, answers, converse, wait_for
+from trials.requests import Failed, converse, is_ready, wait_for
 from trials.roots import Root
 from trials.table import markdown
 
@@ -105,7 +105,7 @@ def serve(root: Root, limit: float) -> tuple[float, str, float]:
     def ready() -> bool:
         if process.poll() is not None:
             raise Failed(f"scripts/serve ended with exit code {process.returncode}")
-        return answers(f"{url}/readyz")
+        return is_ready(url)
 
     try:
         seconds = wait_for(ready, "scripts/serve is not ready", limit)

@@ -40,10 +40,15 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
     return time.monotonic() - start
 
 
-def answers(url: str) -> bool:
-    """Return whether *url* answers 200 by now."""
+def is_ready(url: str) -> bool:
+    """Return whether the server at *url* is ready by now, and no model of it has failed.
+
+    A busy machine may load one too late; it is tried again, and does not count for /readyz.
+    """
     try:
-        return send(url)[0] == 200
+        status, body = send(f"{url}/health")
+        none_fails = status == 200 and not json.loads(body)["failing_models"]
+        return none_fails and send(f"{url}/readyz")[0] == 200
     except OSError:
         return False
 

@@ -67,7 +67,8 @@ class Root:
 
     def run(self, *command: str) -> None:
         """Run *command* as root in it.  Raises CalledProcessError."""
-        subprocess.run(self._enter(["chroot", str(self.folder), *command]), check=True)
+        chroot = ["chroot", str(self.folder)]
+        subprocess.run(self._enter([*chroot, *_environment("/root"), *command]), check=True)
 
     def says(self, command: str) -> str:
         """Return what *command*, a line of shell, prints in the user's project."""
@@ -81,15 +82,8 @@ class Root:
         Each program replaces the one that started it: signals reach the command itself.
         """
         chroot = ["chroot", f"--userspec={USER_ID}:{USER_ID}", str(self.folder)]
-        environment = {
-            "HOME": str(HOME),
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
-        }
-        assignments = [f"{name}={value}" for name, value in environment.items()]
         shell = ["bash", "-c", f"cd {PROJECT}; {command}"]
-        return self._enter([*chroot, "env", "--ignore-environment", *assignments, *shell])
+        return self._enter([*chroot, *_environment(str(HOME)), *shell])
 
     def _enter(self, command: Sequence[str]) -> list[str]:
         """Return *command* in a mount namespace of its own: the mounts end with it."""
@@ -108,6 +102,17 @@ class Root:
             "sh",
             *command,
         ]
+
+
+def _environment(home: str) -> list[str]:
+    """Return what has a command see its own variables, and of this machine's only pip's."""
+    variables = {
+        "HOME": home,
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
+    }
+    return ["env", "--ignore-environment", *(f"{key}={value}" for key, value in variables.items())]
 
 
 def _copy(source: Path, target: Path) -> None:

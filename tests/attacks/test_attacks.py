@@ -12,7 +12,6 @@ from tests.attacks.attack import ITS_OWN_DOING, Attack, problems, run
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
 from tests.integration.server import Server
-from tests.live.crowd import BUSY_FACTOR
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +28,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def test_other_clients_are_not_delayed_during_an_attack(
     attacked: Server, attack: Attack
 ) -> None:
-    patient = attack._replace(within_seconds=BUSY_FACTOR * attack.within_seconds)
+    patient = attack.on_busy_machine()
     for _ in range(3):  # a disk or a neighbour can be slow once; a true stall comes again
         report = await run(patient, attacked, measure=ITS_OWN_DOING, quiet_seconds=0.1)
         if not (found := problems(patient, report)):

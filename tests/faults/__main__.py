@@ -1,29 +1,24 @@
 """`scripts/faults`: every fault on a real server, and the table in docs/reliability.md."""
 
-import argparse
 import asyncio
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import description
 from benchmarks.report import write_section
 from benchmarks.soak import DOCUMENT
 from benchmarks.workspace import workspace
-from tests.faults.scenario import Report, Scenario, check, run
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.command_line import Chosen, read
+from tests.faults.scenario import Report, check, run
 from tests.live.world import build_world
 
 HEAD = "| Fault | Other clients | The client at fault | Without an answer | Recovered after |\n"
 
 
-async def main(chosen: Sequence[Scenario]) -> int:
-    """Return 0 when every fault that was *chosen* did what it may and no more.
-
-    The table is written where all were.
-    """
+async def main(chosen: Chosen) -> int:
+    """Return 0 when every fault that was *chosen* did what it may and no more."""
     machine, reports, failures = description(), [], 0
     with tempfile.TemporaryDirectory() as folder:
         server = build_world(Path(folder), worker_template="true")
@@ -31,18 +26,18 @@ async def main(chosen: Sequence[Scenario]) -> int:
         try:
             await asyncio.to_thread(server.wait_ready)
             await asyncio.to_thread(server.wait_forking)
-            for scenario in chosen:
+            for scenario in chosen.scenarios:
                 report = await run(scenario, server)
                 print(_row(report), end="", flush=True)
                 reports.append(report)
                 try:
-                    check(scenario, report)
+                    check(scenario.on_busy_machine() if chosen.busy else scenario, report)
                 except AssertionError as exc:
                     failures += 1
                     print(f"NOT AS IT SHOULD BE: {exc}", file=sys.stderr)
         finally:
             server.stop()
-    if len(chosen) == len(SCENARIOS):
+    if chosen.fills_table:
         table = HEAD + "|---|---|---|---|---|\n" + "".join(_row(each) for each in reports)
         write_section("faults", f"{table}\nMeasured on {machine}.", DOCUMENT)
     return 1 if failures else 0
@@ -63,13 +58,6 @@ def _told(answers: Counter[int]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="scripts/faults", description="Breaks a real server.")
-    parser.add_argument("names", nargs="*", help="only faults whose name holds one of these")
-    names = parser.parse_args().names
-    asked_for = [
-        each for each in SCENARIOS if not names or any(word in each.name for word in names)
-    ]
-    if not asked_for:
-        parser.error(f"no fault is called {names}; there are: {[each.name for each in SCENARIOS]}")
+    told = read("scripts/faults", "Breaks a real server.")
     with workspace():
-        sys.exit(asyncio.run(main(asked_for)))
+        sys.exit(asyncio.run(main(told)))

@@ -8,7 +8,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,11 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.report import write_section
+from benchmarks.workspace import workspace
+from tests.faults.command_line import Chosen, read
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import SCENARIOS
 from tests.integration.server import ROOT, Server
-from tests.live.crowd import Crowd
+from tests.live.crowd import BUSY_FACTOR, Crowd
 from tests.live.world import build_world
 from tests.prometheus_server import PrometheusServer
 from tests.waiting import until_awaited
@@ -59,8 +60,9 @@ class Shown(NamedTuple):
     seconds: float
 
 
-async def main(names: Sequence[str]) -> int:
-    """Return 0 when every fault shows in time; *names* are those to do, none: all."""
+async def main(chosen: Chosen) -> int:
+    """Return 0 when every fault that was *chosen* shows in time."""
+    within_seconds = WITHIN_SECONDS * (BUSY_FACTOR if chosen.busy else 1)
     rows, late = [], 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -76,17 +78,15 @@ async def main(names: Sequence[str]) -> int:
                 aiming = asyncio.create_task(aim(prometheus, server))
                 server.watch_other = lambda other: scraped(other, prometheus)
                 await scraped(server, prometheus)
-                for scenario in SCENARIOS:
-                    if names and scenario.name not in names:
-                        continue
-                    shown = await watch(scenario, server, prometheus)
+                for scenario in chosen.scenarios:
+                    shown = await watch(scenario, server, prometheus, within_seconds)
                     rows.append(row(shown))
                     print(rows[-1], end="", flush=True)
-                    late += shown.alert is None or shown.seconds > WITHIN_SECONDS
+                    late += shown.alert is None or shown.seconds > within_seconds
                 aiming.cancel()
         finally:
             server.stop()
-    if not names:
+    if chosen.fills_table:
         write_section("alerts", HEAD + "".join(rows).rstrip(), DOCUMENT)
     return 1 if late else 0
 
@@ -118,7 +118,9 @@ def sidecar_ports() -> list[int]:
     return found
 
 
-async def watch(scenario: Scenario, server: Server, prometheus: PrometheusServer) -> Shown:
+async def watch(
+    scenario: Scenario, server: Server, prometheus: PrometheusServer, within_seconds: float
+) -> Shown:
     """Do one fault beside a crowd, and see when the first of its alerts fires."""
     expected = ALERTS[scenario.name]
     crowd = Crowd(server.url)
@@ -127,7 +129,7 @@ async def watch(scenario: Scenario, server: Server, prometheus: PrometheusServer
         await calm(prometheus, expected)
         began = time.monotonic()
         fault = asyncio.ensure_future(scenario.act(server))
-        shown = await first_of(expected, prometheus, began, fault)
+        shown = await first_of(expected, prometheus, began, fault, within_seconds)
         await fault
         await crowd.well_for(1.5)
     finally:
@@ -146,13 +148,17 @@ async def first_of(
     prometheus: PrometheusServer,
     began: float,
     fault: asyncio.Future[list[int]],
+    within_seconds: float,
 ) -> tuple[str | None, float]:
-    """Return the first of *alerts* that fires, and the seconds since the fault *began*."""
+    """Return the first of *alerts* that fires, and the seconds since the fault *began*.
+
+    None is awaited for longer than twice *within_seconds*.
+    """
     while True:
         seconds = time.monotonic() - began
         if firing := alerts & await asyncio.to_thread(prometheus.firing):
             return min(firing), seconds
-        if fault.done() and seconds > 2 * WITHIN_SECONDS:
+        if fault.done() and seconds > 2 * within_seconds:
             return None, seconds
         await asyncio.sleep(0.2)
 
@@ -163,4 +169,6 @@ def row(shown: Shown) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    told = read("scripts/check_alerts", "Breaks a real server that Prometheus watches.")
+    with workspace():
+        sys.exit(asyncio.run(main(told)))

@@ -10,7 +10,6 @@ import pytest
 from tests.faults.scenario import Scenario, check, run
 from tests.faults.scenarios import SCENARIOS
 from tests.integration.server import Server
-from tests.live.crowd import BUSY_FACTOR
 from tests.live.world import build_world
 
 pytestmark = pytest.mark.integration
@@ -28,5 +27,5 @@ def faulty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def test_a_fault_leaves_other_clients_answered_and_is_recovered(
     faulty_server: Server, scenario: Scenario
 ) -> None:
-    patient = scenario._replace(within_seconds=BUSY_FACTOR * scenario.within_seconds)
+    patient = scenario.on_busy_machine()
     check(patient, await run(patient, faulty_server))

@@ -15,6 +15,7 @@ from tests.waiting import until
 CUT_OFF = 0  # instead of a status: the connection broke
 PAUSE_SECONDS = 0.05  # so that the clients are not the load themselves
 BUSY_FACTOR = 8  # by which a machine that others share may recover later than a quiet one
+BUSY_HELP = "other work shares this machine: limits are the suite's, and no table is written"
 GAP_SECONDS = 0.5  # eight clients that are answered leave none as long
 
 

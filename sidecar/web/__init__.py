@@ -8,6 +8,7 @@ body_reader   a request's body, received and inflated within its limits and thos
 json_budget   how much structure one JSON body may have
 answer_head   the headers of every answer, and heads that are written at once
 fast_path     the fast path: plain requests, without aiohttp's request and response
+known_head    a head that its connection has sent before, which is not parsed again
 turns         how many requests begin in one turn of the event loop, and whose
 
 middleware    what happens to every request: its id, its measurement, errors as answers

@@ -28,7 +28,8 @@ from sidecar.errors import (
     SidecarError,
     UnknownExpectation,
 )
-from sidecar.web.fast_path import FastCall
+from sidecar.web.fast_path import FastCall, PlainHead
+from sidecar.web.known_head import KnownHead, known_head
 from sidecar.web.middleware import ServerContext, refuse_unrouted, refuse_unserved
 
 HANG_UP_SECONDS = 1.0  # for a client to read its refusal before the connection is gone
@@ -56,6 +57,7 @@ class Connection(web.RequestHandler):
         "_hanging_up",
         "_head_begun",
         "_head_seconds",
+        "_known",
         "_parked",
         "_probe_in_seconds",
         "_silent_seconds",
@@ -87,6 +89,8 @@ class Connection(web.RequestHandler):
         self._probe_in_seconds = PROBE_EVERY_SECONDS
         self._call: FastCall | None = None  # a plain request, while it is served
         self._parked: asyncio.Future[None] | None = None  # what aiohttp waits for, meanwhile
+        # The head of the last request, where that was plain.  The parser is between two messages.
+        self._known: tuple[KnownHead, PlainHead] | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -135,6 +139,14 @@ class Connection(web.RequestHandler):
         if self._deaf:
             self._pause_for_a_turn()
             return
+        if self._known is not None:
+            if (call := self._call_again(*self._known, data)) is not None:
+                self._request_count += 1
+                self._body = None
+                self._parked, self._waiter = self._waiter, None
+                self._begin(call)
+                return
+            self._known = None
         # aiohttp goes on with whatever it finds as soon as this future is set: not yet.
         waiter, self._waiter = self._waiter, None
         super().data_received(data)
@@ -148,6 +160,9 @@ class Connection(web.RequestHandler):
         if isinstance(message, _ErrInfo):
             self._take_error(message)
         elif waiter is not None and whole and (call := self._plain_call(message, body, data)):
+            _, self._body = self._messages.popleft()
+            assert self._parser is not None
+            self._parser.message_consumed()
             self._parked = waiter
             self._begin(call)
             return
@@ -168,14 +183,25 @@ class Connection(web.RequestHandler):
         start = data.find(b"\r\n\r\n") + 4
         if message.headers.get(hdrs.CONTENT_LENGTH) != str(len(data) - start):
             return None
-        return path.take(self, message, data[start:])
+        head = path.read(message)
+        call = path.take(self, head, data[start:]) if head is not None else None
+        # One with an id of its own does not come again.
+        if call is not None and head is not None and not (head.request_id or head.traceparent):
+            known = known_head(message, data[:start])
+            self._known = (known, head) if known is not None else None
+        return call
+
+    def _call_again(self, known: KnownHead, head: PlainHead, data: bytes) -> FastCall | None:
+        """Return the call that is made of *data*, if that is a whole request with the same head."""
+        path, waiter = self.context.fast_path, self._waiter
+        if path is None or waiter is None or waiter.done() or self._messages:
+            return None  # another request is being served, or the connection is being closed
+        body = None if self._paused or self._half_closed else known.body_of(data)
+        return path.take(self, head, body) if body is not None else None
 
     def _begin(self, call: FastCall) -> None:
-        """Take the message from aiohttp, and let *call* answer it."""
+        """Let *call* answer the request that came last."""
         self._call = call
-        _, self._body = self._messages.popleft()
-        assert self._parser is not None
-        self._parser.message_consumed()
         assert self._manager is not None
         self._manager.requests_count += 1
         self._request_in_progress = True

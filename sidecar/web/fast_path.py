@@ -7,6 +7,10 @@ that goes to the queue, and which answers the client itself.  Of anything else i
 has changed nothing: the request then takes the ordinary path (aiohttp, middleware, admission).  A
 request that fails a check before it is queued is thus always refused on the ordinary path, and a
 check here may be stricter than the one it stands for, never laxer.
+
+What a head says is read once (`FastPath.read`), where the connection sends it again.  All that may
+change from one request to the next is asked anew for each (`FastPath.take`): the credential, the
+model, and whether the server is leaving.
 """
 
 import asyncio
@@ -125,6 +129,21 @@ class Prepared(Protocol):
 Prepare = Callable[[RawRequestMessage, bytes], Prepared | None]
 
 
+class PlainHead(NamedTuple):
+    """What a plain head says, whenever it is read.
+
+    *message* is what the parser made of it; its Content-Length may be that of another request.
+    """
+
+    message: RawRequestMessage
+    prepare: Prepare
+    authorization: str | None
+    api_key: str | None
+    request_id: str | None
+    traceparent: str | None
+    forwarded_for: str
+
+
 class FastCall(Entry):
     """One plain request: the entry that its input becomes, which answers the client itself."""
 
@@ -132,10 +151,9 @@ class FastCall(Entry):
         "_arrived",
         "_connection",
         "_done",
-        "_forwarded",
+        "_head",
         "_held",
         "_identity",
-        "_method",
         "_path",
         "_prepared",
         "_stream",
@@ -149,22 +167,21 @@ class FastCall(Entry):
         path: "FastPath",
         prepared: Prepared,
         connection: FastConnection,
-        message: RawRequestMessage,
+        head: PlainHead,
         identity: Identity | None,
     ) -> None:
         super().__init__(
             prepared.body,
-            request_id=request_head.request_id(message) or request_head.new_request_id(),
+            request_id=head.request_id or request_head.new_request_id(),
             priority=prepared.priority,
             alone=prepared.alone,
-            traceparent=request_head.traceparent(message),
+            traceparent=head.traceparent,
         )
         self._path = path
         self._prepared = prepared
         self._connection = connection
         self._identity = identity
-        self._method = message.method
-        self._forwarded = request_head.forwarded_for(message)
+        self._head = head
         self._done = False
         self._held = False
         self._stream: asyncio.Task[None] | None = None
@@ -178,9 +195,8 @@ class FastCall(Entry):
             self._queue()
         else:
             peer = self._connection.remote
-            path.turns.line_up(
-                path.limits.client(self._identity, peer, self._forwarded), self._queue
-            )
+            client = path.limits.client(self._identity, peer, self._head.forwarded_for)
+            path.turns.line_up(client, self._queue)
 
     def _queue(self) -> bool:
         """Queue the input; return whether anybody still waits for the answer."""
@@ -307,9 +323,8 @@ class FastCall(Entry):
         taken = path.statistics.end(self._arrived, inputs=1, success=success, ended=ended)
         if success:
             path.accounting.metrics.latency.of(route).observe(taken)
-        path.accounting.record(
-            self._method, route, status, taken, self._identity, size, self.request_id
-        )
+        method = self._head.message.method
+        path.accounting.record(method, route, status, taken, self._identity, size, self.request_id)
 
     def _time_out(self) -> None:
         waited = time.monotonic() - self._arrived
@@ -347,24 +362,34 @@ class FastPath:
         routes = self.fast_routes
         return routes.get(path) or routes.get(path[: path.rfind("/") + 1])
 
-    def take(
-        self, connection: FastConnection, message: RawRequestMessage, body: bytes
-    ) -> FastCall | None:
-        """Return the call that is to be begun; None if the request is not plain."""
+    def read(self, message: RawRequestMessage) -> PlainHead | None:
+        """Return what the head of a request says; None if it is not plain."""
         prepare = self._find(message.path)
         if prepare is None or not self._is_plain(message):
             return None
-        headers, identity = message.headers, None
-        authorization, api_key = headers.get(hdrs.AUTHORIZATION), headers.get(API_KEY)
+        headers = message.headers
+        return PlainHead(
+            message,
+            prepare,
+            headers.get(hdrs.AUTHORIZATION),
+            headers.get(API_KEY),
+            request_head.request_id(message),
+            request_head.traceparent(message),
+            request_head.forwarded_for(message),
+        )
+
+    def take(self, connection: FastConnection, head: PlainHead, body: bytes) -> FastCall | None:
+        """Return the call that is to be begun; None if the request is not plain."""
+        authorization, api_key, identity = head.authorization, head.api_key, None
         if authorization or api_key:
             identity = self.authenticator.recall_headers(authorization, api_key)
         needed = authorization or api_key or self.settings.require_authentication
         if (needed and identity is None) or len(body) > UNCOUNTED_BYTES or self.draining.is_set():
             return None
-        prepared = prepare(message, body)
+        prepared = head.prepare(head.message, body)
         if prepared is None:
             return None
-        return FastCall(self, prepared, connection, message, identity)
+        return FastCall(self, prepared, connection, head, identity)
 
     def record_soon(self, call: FastCall, status: int, size: int, ended: float) -> None:
         """Record *call* in the next turn of the event loop, when its answer has left."""

@@ -16,7 +16,7 @@ from sidecar.telemetry.logs import REQUESTS
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.web.test_connection import Raw
-from tests.sidecar.web.test_fast_path import ORDINARY, Answers, access_lines, head
+from tests.sidecar.web.test_fast_path import ORDINARY, access_lines, head, take_body
 from tests.waiting import LIMIT_SECONDS, until
 
 Connect = Callable[[], Awaitable[Raw]]
@@ -49,7 +49,7 @@ def request(*lines: bytes, body: bytes = b"x") -> bytes:
 
 
 def takes(program: Program, *lines: bytes, path: bytes = b"/predictions/Mine") -> bool:
-    return program.fast_path.take(Answers(), head(*lines, path=path), b"x") is not None
+    return take_body(program, head(*lines, path=path), b"x") is not None
 
 
 async def test_a_plain_request_goes_the_short_way(program: Program) -> None:
@@ -61,7 +61,7 @@ async def test_of_other_methods_put_alone_goes_the_short_way(
     program: Program, method: bytes, short: bool
 ) -> None:
     message = head(method=method, path=b"/predictions/Mine")
-    assert (program.fast_path.take(Answers(), message, b"x") is not None) == short
+    assert (take_body(program, message, b"x") is not None) == short
 
 
 async def test_the_log_names_the_method_of_a_short_way(

@@ -10,7 +10,7 @@ from sidecar.web.acceptor import turning_away
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
 from tests.sidecar.web.test_connection import LIVEZ, Raw
-from tests.sidecar.web.test_fast_path import ECHO, ORDINARY, Answers, head
+from tests.sidecar.web.test_fast_path import ECHO, ORDINARY, Answers, head, take_body
 from tests.waiting import until
 
 OF_ONE_ANSWER = {"allow", "connection", "content-length", "content-type", "retry-after"}
@@ -44,7 +44,7 @@ async def over_the_fast_path(client: Client, path: bytes, body: bytes) -> bytes:
     assert client.app is not None
     program: Program = client.app[PROGRAM]
     connection = Answers()
-    call = program.fast_path.take(connection, head(path=path), body)
+    call = take_body(program, head(path=path), body, connection)
     assert call is not None
     call.begin()
     await until(lambda: connection.sent)

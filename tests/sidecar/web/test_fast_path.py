@@ -14,6 +14,7 @@ from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine, AccessLines
 from sidecar.telemetry.logs import REQUESTS
 from sidecar.web import turns
 from sidecar.web.body_reader import UNCOUNTED_BYTES
+from sidecar.web.fast_path import FastCall
 from tests.fake_torchserve import FakeTorchServe, Refuse
 from tests.sidecar.conftest import Client, StartSidecar
 from tests.sidecar.web.test_connection import LIVEZ, Answer, Raw
@@ -57,10 +58,17 @@ def take(
     program: Program, message: RawRequestMessage, connection: Answers | None = None, **fields: Any
 ) -> bool:
     body = json.dumps(ECHO | fields).encode()
-    call = program.fast_path.take(connection or Answers(), message, body)
+    call = take_body(program, message, body, connection)
     if call is not None:
         call.begin()
     return call is not None
+
+
+def take_body(
+    program: Program, message: RawRequestMessage, body: bytes, connection: Answers | None = None
+) -> FastCall | None:
+    head = program.fast_path.read(message)
+    return head and program.fast_path.take(connection or Answers(), head, body)
 
 
 @pytest.fixture
@@ -216,7 +224,7 @@ async def test_a_client_that_leaves_while_waiting_for_a_turn_is_not_queued(
 ) -> None:
     monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
     program.turns.take()
-    call = program.fast_path.take(Answers(), head(), json.dumps(ECHO).encode())
+    call = take_body(program, head(), json.dumps(ECHO).encode())
     assert call is not None
     call.begin()
     call.leave()

@@ -1,0 +1,54 @@
+"""A request's head that its connection has sent before.
+
+Most clients send the same head with each request on a connection; only the length of the body
+differs.  What was made of the first holds for the next ones, which the parser then need not see.
+"""
+
+from typing import NamedTuple
+
+from aiohttp import hdrs
+from aiohttp.http_parser import RawRequestMessage
+
+MAX_KNOWN_BYTES = 2048  # of a head that is remembered, for as long as its connection is open
+MAX_DIGITS = 7  # of a body's length; the fast path takes no body as long
+_LENGTH = hdrs.CONTENT_LENGTH.lower().encode()
+
+
+class KnownHead(NamedTuple):
+    """The bytes of a head before and after the digits of its Content-Length."""
+
+    before: bytes
+    after: bytes
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """Return the body if *data* is one whole request with this head, and nothing else."""
+        before, after = self
+        if not data.startswith(before):
+            return None
+        start = len(before)
+        end = data.find(b"\r\n", start, start + MAX_DIGITS + 2)
+        if end < 0 or not data.startswith(after, end):
+            return None
+        body = data[end + len(after) :]
+        return body if data[start:end] == b"%d" % len(body) else None
+
+
+def known_head(message: RawRequestMessage, head: bytes) -> KnownHead | None:
+    """Return *head*, of which the parser made *message*; None if it is not worth remembering.
+
+    It must be what *message* says, written in the usual way.  Thus nothing that the parser held
+    from before belongs to *message*.
+    """
+    if len(head) > MAX_KNOWN_BYTES:
+        return None
+    parts = [f"{message.method} {message.path} HTTP/1.1\r\n".encode(errors="surrogateescape")]
+    before = length = b""
+    for name, value in message.raw_headers:
+        if name.lower() == _LENGTH:
+            parts.append(b"%b: " % name)
+            before, length = b"".join(parts), value
+            parts = [b"\r\n"]
+        else:
+            parts.append(b"%b: %b\r\n" % (name, value))
+    known = KnownHead(before, b"".join([*parts, b"\r\n"]))
+    return known if before and before + length + known.after == head else None

@@ -8,6 +8,7 @@ Text to audio:
 
 sentences        cuts a text into sentences
 synthesis        text -> sentences -> queue entries -> PCM, in order
+joint_start      lets streams that are asked for at the same moment share their first job
 audio_encoder    PCM -> a whole file, or a stream of one
 output_formats   the formats that are written
 captions         spoken words -> captions

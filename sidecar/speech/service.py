@@ -27,6 +27,7 @@ from sidecar.speech.audio_decoder import DecodingBudget
 from sidecar.speech.audio_encoder import EncodedAudio, StreamEncoder, encode_turn, encoding
 from sidecar.speech.audio_source import AudioSource
 from sidecar.speech.fair_threads import FairThreads, InThread
+from sidecar.speech.joint_start import JointStart
 from sidecar.speech.output_formats import FORMATS
 from sidecar.speech.synthesis import (
     LeftOut,
@@ -82,12 +83,14 @@ class SpeechService:
         scheduler: Scheduler,
         settings: Settings,
         metrics: SpeechMetrics,
+        joint_start: JointStart | None = None,
     ) -> None:
         self.scheduler = scheduler
         self._metrics = metrics
         self._models = models
         self._settings = settings
         self._threads = FairThreads(settings.audio_threads)
+        self._joint_start = joint_start or JointStart()
         self._opened = 0  # encoders whose first samples have not come yet
         self._budget = DecodingBudget(
             settings.max_audio_seconds, settings.max_audio_megasamples * 1e6
@@ -117,7 +120,8 @@ class SpeechService:
 
     def synthesis(self, call: SynthesisCall, *, streamed: bool) -> SpeechSynthesis:
         """Return the way of the text of *call* through the voice."""
-        return SpeechSynthesis(self.scheduler, call, self._metrics, streamed=streamed)
+        joint_start = self._joint_start if streamed else None
+        return SpeechSynthesis(self.scheduler, call, self._metrics, joint_start=joint_start)
 
     async def speak(self, call: SynthesisCall, name: OutputFormat, client: str) -> SpeechFile:
         """Return all that *call* asks for as a file in the format *name*.

@@ -31,6 +31,7 @@ from sidecar.scheduling.scheduler import (
 )
 from sidecar.schemas.model_spec import CLONING
 from sidecar.schemas.synthesis import SpokenWord, SynthesisParameters
+from sidecar.speech.joint_start import JointStart
 from sidecar.speech.sentences import MAX_CHARACTERS, TextPart, text_parts
 from sidecar.speech.voices import Speaker
 from sidecar.telemetry.prometheus import SpeechMetrics
@@ -148,9 +149,9 @@ async def speak(speaking: "SpeechSynthesis") -> SynthesizedSpeech:
 class SpeechSynthesis:
     """One text on its way through the voice.
 
-    *streamed*: the beginning of the first sentence is made alone, as soon as it can be had, and
-    the time-out counts anew for each part.  *left_out* is known when all is spoken; for English
-    before the first.
+    *joint_start*: it is a stream, which begins together with others.  The beginning of the first
+    sentence is made alone, as soon as it can be had, and the time-out counts anew for each part.
+    *left_out* is known when all is spoken; for English before the first.
     """
 
     def __init__(
@@ -159,13 +160,14 @@ class SpeechSynthesis:
         call: SynthesisCall,
         metrics: SpeechMetrics,
         *,
-        streamed: bool,
+        joint_start: JointStart | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
         self._call = call
         self._metrics = metrics
-        self._streamed = streamed
+        self._joint_start = joint_start
+        self._streamed = joint_start is not None
         self._clock = clock
         self._came = 0  # parts
         self._seconds = 0.0  # of speech that is known to come
@@ -188,7 +190,11 @@ class SpeechSynthesis:
         """
         silent, started = True, self._clock()
         try:
-            waiting = deque(await self._pieces())
+            is_read, parts = self._parts()
+            if self._joint_start is not None:
+                speaker = self._call.speaker
+                await self._joint_start.wait(speaker.key, speaker.spec.inference.max_batch_size)
+            waiting = deque(await self._read(parts) if is_read else parts)
             while waiting or self._pending:
                 self._send(waiting)
                 reply = await self._next()
@@ -223,25 +229,26 @@ class SpeechSynthesis:
         self._spoken_seconds += seconds
         self._metrics.spoken.add(self._call.speaker.key, amount=seconds)
 
-    async def _pieces(self) -> list[SynthesisPart]:
-        """Return what is to be spoken.  Raises SpeechTooLong for more than is allowed."""
+    def _parts(self) -> tuple[bool, list[SynthesisPart]]:
+        """Return what is to be spoken, or read before that, and whether it is the latter."""
         call, common = self._call, _common(self._call)
         speech = call.speaker.speech
         if speech.whole_text:
-            return [SynthesisPart(call.text.encode(), "text", common, call.max_seconds)]
+            return False, [SynthesisPart(call.text.encode(), "text", common, call.max_seconds)]
         language = call.parameters.language or speech.languages[0]
         if call.parameters.input_type == "ssml" or is_read_whole(call.text, language):
             whole = common | {"only_read": True}
-            return await self._read(
-                [SynthesisPart(call.text.encode(), "text", whole, READING_SECONDS)]
-            )
+            return True, [SynthesisPart(call.text.encode(), "text", whole, READING_SECONDS)]
         parts = text_parts(call.text, language)
         if longest_speech(call.text) / call.parameters.speed <= call.max_seconds:
-            return list(_texts(parts, common))
-        return await self._read(_readings(parts, common))
+            return False, list(_texts(parts, common))
+        return True, list(_readings(parts, common))
 
     async def _read(self, readings: Iterable[SynthesisPart]) -> list[SynthesisPart]:
-        """Have a text read but not spoken; return the parts of its script."""
+        """Have a text read but not spoken; return the parts of its script.
+
+        Raises SpeechTooLong for more than is allowed.
+        """
         for piece in readings:
             self._pending.append(self._start(piece))
         replies = [await self._next() for _ in list(self._pending)]

@@ -51,7 +51,7 @@ async def _validated(
     whole = asked.request.check_integrity
     try:
         async with speech.audio_source(
-            asked.upload.file, asked.field, client, strict=whole
+            asked.upload.file, asked.upload.field, client, strict=whole
         ) as source:
             answer.format = source.facts.format
             answer.sample_rate = source.facts.sample_rate

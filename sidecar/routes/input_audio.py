@@ -43,11 +43,6 @@ class AudioRequest(NamedTuple, Generic[Kind]):
     upload: Upload
     form: bool
 
-    @property
-    def field(self) -> str:
-        """The name of the field that held the audio."""
-        return "file" if self.form else "inputs"
-
 
 @asynccontextmanager
 async def received_audio(
@@ -78,7 +73,7 @@ async def inline_audio(
     if bytes(value[:1]) != b'"':
         raise InvalidFields("expected the audio as a string, data:audio/…;base64,…", field=field)
     file: io.BytesIO = await in_thread(_decode, value, field)
-    return Upload(file, None, file.getbuffer().nbytes)
+    return Upload(file, None, file.getbuffer().nbytes, field)
 
 
 def _decode(value: memoryview, field: str) -> io.BytesIO:

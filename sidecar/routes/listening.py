@@ -59,9 +59,8 @@ async def listening_to(
     speech: SpeechService,
     asked: TranscriptionRequest,
     upload: Upload,
-    field: str,
 ) -> AsyncIterator[Listening]:
-    """Give *upload*, which came in *field*, to the recogniser that *asked* names.
+    """Give *upload* to the recogniser that *asked* names.
 
     Raises InvalidInput, ModelNotFound, SpeechRefusal, and what `Admission.admit_to_model` raises.
     """
@@ -70,7 +69,7 @@ async def listening_to(
     admission.prepare(speech.voice_activity(), "voice activity")
     await admission.admit_to_model(listener.key, listener.name)
     scheduling = scheduling_of(request, asked)
-    async with speech.audio_source(upload.file, field, admission.client) as source:
+    async with speech.audio_source(upload.file, upload.field, admission.client) as source:
         transcription = speech.transcription(
             source, listener, asked, scheduling, streamed=asked.stream
         )

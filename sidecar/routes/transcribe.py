@@ -48,9 +48,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     call.inputs = 1
     async with received_audio(admission, _request, speech) as asked:
         admission.field_names = asked.request.field_names
-        async with listening_to(
-            request, speech, asked.request, asked.upload, asked.field
-        ) as listening:
+        async with listening_to(request, speech, asked.request, asked.upload) as listening:
             response, call.success = await _answer(request, asked, listening)
     return response
 

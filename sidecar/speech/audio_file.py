@@ -14,7 +14,13 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from sidecar.errors import CorruptAudio, UnsupportedAudio
-from sidecar.speech.container import CONTAINERS, Container, detect, stated_frames
+from sidecar.speech.container import (
+    CONTAINERS,
+    Container,
+    begins_as_text,
+    detect,
+    stated_frames,
+)
 from sidecar.speech.matroska_length import is_cut_off
 from sidecar.speech.ogg_links import find_links
 from sidecar.speech.sample_tables import read_tables
@@ -123,7 +129,10 @@ def inspect(file: BinaryIO, field: str) -> AudioFile:
     if kind is None:
         if not end:
             raise CorruptAudio(field, "the file is empty")
-        raise UnsupportedAudio(field, f"expected one of: {', '.join(INPUT_FORMATS)}", INPUT_FORMATS)
+        rule = f"expected one of: {', '.join(INPUT_FORMATS)}"
+        if begins_as_text(file):
+            rule += "; this is text (curl sends a file where an @ precedes its path)"
+        raise UnsupportedAudio(field, rule, INPUT_FORMATS)
     match kind.demuxer:
         case "mp4":
             return _inspect_mp4(file, kind, end, field)

@@ -4,9 +4,11 @@ FFmpeg also reads play lists, scripts and session descriptions, which open other
 addresses.  Only the formats below are handed to it.
 """
 
+import codecs
 from typing import BinaryIO, NamedTuple
 
 HEAD_BYTES = 4096
+_WORDS_BYTES = 64  # of a text, enough to tell it from audio
 MAX_TAGS = 4  # ID3v2 tags before the audio
 _ID3_HEADER_BYTES = 10
 
@@ -41,6 +43,17 @@ def detect(file: BinaryIO) -> Container | None:
     """Return the container, or None if it is not supported.  Leaves the file at its beginning."""
     start, head = _behind_tags(file)
     return _after_tags(head) if start else _by_magic(head)
+
+
+def begins_as_text(file: BinaryIO) -> bool:
+    """Return whether *file* begins with words, as no audio does.  Leaves it at its beginning."""
+    head = _read(file, 0)[:_WORDS_BYTES]
+    file.seek(0)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last may be cut
+    except UnicodeDecodeError:
+        return False
+    return all(each.isprintable() or each.isspace() for each in text)
 
 
 def stated_frames(file: BinaryIO) -> int:

@@ -149,6 +149,11 @@ class Admission:
         self.quota: Quota | None = None
         self.needs_credential = False
 
+    @property
+    def takes_form(self) -> bool:
+        """Whether the body may be a form with a file."""
+        return bool(self._rules.route.form)
+
     async def __aenter__(self) -> Self:
         return self
 

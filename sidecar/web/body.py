@@ -177,11 +177,19 @@ async def _read(
             await admission.accept_token(_token_of_invalid(body))
             raise invalid_fields(exc, decoder.type) from exc
         except NOT_JSON as exc:
-            raise InvalidJson(str(exc), field="body") from exc
+            raise _not_json(exc, admission, body) from exc
     await admission.accept_token(asked.token)
     if large:
         await take_break(len(body))
     return asked
+
+
+def _not_json(exc: Exception, admission: Admission, body: bytearray) -> InvalidJson:
+    """Return the refusal of *body*; where it was not meant as JSON, it says how to send a file."""
+    rule = str(exc)
+    if admission.takes_form and not body.lstrip().startswith(b"{"):
+        rule += "; a file is sent as multipart/form-data, in the field file"
+    return InvalidJson(rule, field="body")
 
 
 def _check_fields_size(body: bytearray) -> None:

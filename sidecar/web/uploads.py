@@ -41,16 +41,24 @@ MAX_BOUNDARY = 70  # characters: RFC 2046, section 5.1.1
 MAX_NAME = 255  # characters of a field's name, or of a file's that are kept
 # x[] is one of a list, x[y] a field of an object.
 _NAME = re.compile(r"[A-Za-z_]\w*(\[\w*\])?", re.ASCII)
+FILE = "file"
+FILE_FIELDS = frozenset({FILE, "audio"})  # the second is the name that people try first
+INLINE = "inputs"  # the field of a request in JSON that holds the audio
+BELONGS = f"the audio belongs in the field {FILE}, as a file"
 
 Parsed = TypeVar("Parsed", bound=body.TimedRequest)
 
 
 class Upload(NamedTuple):
-    """A file that a client sent; *name* is the client's name for it, never a path here."""
+    """A file that a client sent, in *field* of its request.
+
+    *name* is the client's name for it, never a path here.
+    """
 
     file: BinaryIO
     name: str | None
     size: int
+    field: str
 
 
 @asynccontextmanager
@@ -62,7 +70,7 @@ async def opened_form(
     The credential in the form is for *admission* to accept.  Raises, in this order: 413 or 503,
     400, 401, 429, 422.
     """
-    settings, form = admission.settings, _Form(admission)
+    settings, form = admission.settings, _Form(admission, kind)
     with BodyReader(admission, max_form_bytes(settings)) as reader:
         try:
             await form.read(reader)
@@ -70,15 +78,15 @@ async def opened_form(
             asked = _convert(form.fields, form.lists, kind)
             check_timeout(asked, settings)
             if form.upload is None:
-                raise InvalidFields("needs the audio file", field="file")
+                raise InvalidFields("needs the audio file", field=FILE)
             yield asked, form.upload
         finally:
             await form.close()
 
 
 def _convert(fields: dict[str, str], lists: dict[str, list[str]], kind: type[Parsed]) -> Parsed:
-    if "inputs" in fields:
-        raise InvalidFields("in a form, the audio is the part file", field="inputs")
+    if INLINE in fields:
+        raise InvalidFields(f"in a form, {BELONGS}", field=INLINE)
     try:
         return msgspec.convert({**fields, **lists}, kind, strict=False)
     except msgspec.ValidationError as exc:
@@ -91,8 +99,10 @@ class _Form:
     A name that ends with ``[]`` may come several times, and makes one of the *lists*.
     """
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, kind: type[body.TimedRequest]) -> None:
         self._admission = admission
+        known = {each.encode_name for each in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
+        self._text_fields = known - {INLINE}
         self._max_mb = admission.settings.max_upload_mb
         self._file: BinaryIO | None = None
         self._unwritten = bytearray()
@@ -102,6 +112,7 @@ class _Form:
         self.fields: dict[str, str] = {}
         self.lists: dict[str, list[str]] = {}
         self.upload: Upload | None = None
+        self._hint = ""  # to the refusal of the part that is being read
 
     async def read(self, reader: BodyReader) -> None:
         """Read every part.
@@ -137,12 +148,15 @@ class _Form:
             await self._end_part()
         elif isinstance(event, MultipartSegment):
             await self._begin_part(event)
-        elif self._name == "file":
+        elif self._name in FILE_FIELDS:
             await self._spool(event)
         else:
             self._field += event
             if len(self._field) > MAX_FIELD_BYTES:
-                raise InvalidFields(f"at most {MAX_FIELD_BYTES} bytes", field=self._name)
+                raise InvalidFields(
+                    f"at most {MAX_FIELD_BYTES} bytes of text{self._hint}",
+                    field=self._name,
+                )
 
     async def _begin_part(self, part: MultipartSegment) -> None:
         self._parts += 1
@@ -151,17 +165,23 @@ class _Form:
         name = part.name or ""
         if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
             raise InvalidForm("every part needs a name, of letters, digits and _", field="body")
-        if (name in self.fields and not name.endswith("[]")) or (
-            name == "file" and self._file is not None
-        ):
+        if name in self.fields and not name.endswith("[]"):
             raise InvalidFields("given twice", field=name)
         self._name, self._field = name, bytearray()
-        if name == "file":
-            self._file = await asyncio.to_thread(tempfile.TemporaryFile)
-            self.upload = Upload(self._file, _shown_name(part.filename), 0)
+        self._hint = f"; {BELONGS}" if part.filename or name == INLINE else ""
+        if name in FILE_FIELDS:
+            await self._begin_file(part)
+        elif part.filename and name not in self._text_fields:
+            raise InvalidFields(f"not the field of a file; {BELONGS}", field=name)
+
+    async def _begin_file(self, part: MultipartSegment) -> None:
+        if self._file is not None:
+            raise InvalidFields("a second file; expected one in each request", field=self._name)
+        self._file = await asyncio.to_thread(tempfile.TemporaryFile)
+        self.upload = Upload(self._file, _shown_name(part.filename), 0, self._name)
 
     async def _end_part(self) -> None:
-        if self._name == "file":
+        if self._name in FILE_FIELDS:
             assert self._file is not None
             await self._write()
             await asyncio.to_thread(self._file.seek, 0)
@@ -169,7 +189,7 @@ class _Form:
         try:
             text = self._field.decode()
         except UnicodeDecodeError as exc:
-            raise InvalidForm("expected UTF-8", field=self._name) from exc
+            raise InvalidForm(f"expected text in UTF-8{self._hint}", field=self._name) from exc
         if text and self._name.endswith("[]"):
             self.lists.setdefault(self._name, []).append(text)
         elif text:
@@ -181,7 +201,7 @@ class _Form:
         assert self.upload is not None
         self.upload = self.upload._replace(size=self.upload.size + len(data))
         if self.upload.size > self._max_mb * MB:
-            raise PayloadTooLarge(f"at most {self._max_mb:g} MB", field="file")
+            raise PayloadTooLarge(f"at most {self._max_mb:g} MB", field=self._name)
         self._unwritten += data
         if len(self._unwritten) >= CHUNK_BYTES:
             await self._write()

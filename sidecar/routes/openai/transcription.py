@@ -58,13 +58,11 @@ async def _written_down(
     if not is_form(request):
         await admission.accept_token(None)
         raise InvalidForm(
-            "expected multipart/form-data with the audio in the part file", field="Content-Type"
+            "expected multipart/form-data with the audio in the field file", field="Content-Type"
         )
     async with opened_form(admission, kind) as (form, upload):
         asked = _translated(form, task, request.app[NAMES])
-        async with listening_to(
-            request, request.app[PARTS].speech, asked, upload, "file"
-        ) as listening:
+        async with listening_to(request, request.app[PARTS].speech, asked, upload) as listening:
             if asked.stream:
                 events = _events(listening)
                 response, call.success = await send_events(request, events)

@@ -58,6 +58,93 @@ async def test_an_encoded_form_is_415_and_says_that_forms_are_sent_plain(client:
     assert response.headers["Accept-Encoding"] == "identity"
 
 
+async def test_a_file_may_come_as_audio_and_errors_say_so(client: Client) -> None:
+    """Who does not know the field's name tries this one."""
+    body = form(part("check_integrity", b"true"), part("audio", sound(), file="a.wav"))
+    response = await client.post("/audio/validate", data=body, headers=FORM)
+    answer = await response.json()
+    assert (response.status, answer["valid"], answer["duration"]) == (200, True, 0.2)
+    body = form(part("audio", b"no audio", file="a.wav"))
+    response = await client.post("/audio/validate", data=body, headers=FORM)
+    assert (await response.json())["error"].startswith("audio: expected one of: wav, ")
+
+
+BELONGS = "the audio belongs in the field file, as a file"
+MISPLACED: dict[str, tuple[bytes, str]] = {
+    "no file": (form(part("check_integrity", b"true")), "file: needs the audio file"),
+    "a file under another name": (
+        form(part("recording", sound(5), file="a.wav")),
+        f"recording: not the field of a file; {BELONGS}",
+    ),
+    "a file in the field of JSON": (
+        form(part("inputs", sound(), file="a.wav")),
+        f"inputs: not the field of a file; {BELONGS}",
+    ),
+    "base64 in the field of JSON": (
+        form(part("inputs", b"AAAA")),
+        f"inputs: in a form, {BELONGS}",
+    ),
+    "a large file in a field of text": (
+        form(part("token", b"a" * 70_000, file="a.wav")),
+        f"token: at most 65536 bytes of text; {BELONGS}",
+    ),
+    "a large text": (
+        form(part("token", b"a" * 70_000)),
+        "token: at most 65536 bytes of text",
+    ),
+    "a file in a field of text": (
+        form(part("token", b"\xff", file="a.wav")),
+        f"token: expected text in UTF-8; {BELONGS}",
+    ),
+    "two files": (
+        form(part("file", sound(), file="a.wav"), part("file", sound(), file="b.wav")),
+        "file: a second file; expected one in each request",
+    ),
+    "two files under two names": (
+        form(part("file", sound(), file="a.wav"), part("audio", sound(), file="b.wav")),
+        "audio: a second file; expected one in each request",
+    ),
+    "an unknown field": (
+        form(part("file", sound(), file="a.wav"), part("chek", b"true")),
+        "chek: Object contains unknown field `chek`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+async def test_a_misplaced_file_is_told_its_field(client: Client, name: str) -> None:
+    body, said = MISPLACED[name]
+    response = await client.post("/audio/validate", data=body, headers=FORM)
+    assert (await refusal(response))[1] == said
+
+
+@pytest.mark.parametrize("route", ["/transcribe", "/v1/audio/transcriptions"])
+async def test_every_route_that_takes_a_file_tells_where_it_belongs(
+    client: Client, route: str
+) -> None:
+    body = form(part("recording", sound(5), file="a.wav"))
+    response = await client.post(route, data=body, headers=FORM)
+    assert f"recording: not the field of a file; {BELONGS}" in await response.text()
+
+
+async def test_a_path_in_place_of_a_file_is_told_from_audio(client: Client) -> None:
+    """As by `curl -F file=clip.wav`, without the @."""
+    for text, is_text in ((b"clip.wav", True), ("zwölf".encode() * 20, True), (b"\0\1", False)):
+        body = form(part("file", text))
+        response = await client.post("/audio/validate", data=body, headers=FORM)
+        error = (await response.json())["error"]
+        assert ("; this is text" in error) is is_text, text
+
+
+async def test_a_body_that_is_no_form_is_told_how_a_file_is_sent(client: Client) -> None:
+    """As by `curl --data-binary @clip.wav`, or `curl -d file=@clip.wav`."""
+    told = "; a file is sent as multipart/form-data, in the field file"
+    for body, is_told in ((sound(), True), (b"file=@clip.wav", True), (b'{"inputs": ', False)):
+        response = await client.post("/transcribe", data=body)
+        status, detail = await refusal(response)
+        assert (status, told in detail) == (400, is_told)
+
+
 MALFORMED: dict[str, tuple[bytes, int]] = {
     "nothing at all": (b"", 400),
     "no boundary": (b"a" * 5000, 400),

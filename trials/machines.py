@@ -124,18 +124,14 @@ def serve(root: Root, limit: float) -> tuple[float, str, float]:
 def run_tests(root: Root, arguments: str) -> str:
     """Run the tests, and return pytest's last line.  Raises Failed and SubprocessError."""
     start = time.monotonic()
-    process = subprocess.run(
-        root.as_user(f"exec scripts/test {arguments}"),
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=TEST_SECONDS,
-        check=False,
-    )
-    print(process.stdout)
-    found = re.findall(
-        r"^=+ (.*(?:passed|failed|error).*) in [\d.]+s.* =+$", process.stdout, re.MULTILINE
-    )
-    said = found[-1] if found else "no result"
+    said = "no result"
+    command = root.as_user(f"exec timeout --foreground {TEST_SECONDS} scripts/test {arguments}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := re.fullmatch(r"=+ (.*(?:passed|failed|error).*) in [\d.]+s.* =+\n", line):
+                said = found[1]
     if process.returncode != 0:
         raise Failed(f"scripts/test: {said}, exit code {process.returncode}")
     return f"{said} in {time.monotonic() - start:.0f} s"

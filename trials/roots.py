@@ -10,6 +10,7 @@ from pathlib import Path
 USER_ID = 1000
 HOME = Path("/home/user")
 PROJECT = HOME / "project"
+ENVIRONMENT = ".venv"
 SOURCE = Path(__file__).resolve().parents[1]
 PASSED_ON = re.compile(r"PIP_\w+|(https?|ftp|no)_proxy", re.IGNORECASE)
 PIP_FILES = [Path("/etc/pip.conf"), Path("/etc/xdg/pip")]
@@ -54,7 +55,14 @@ class Root:
             _copy(own_settings, self.folder / (HOME / ".config/pip/pip.conf").relative_to("/"))
 
     def copy_project(self) -> None:
-        """Put the files of this project into the user's home, as a clone would."""
+        """Put the files of this project into the user's home, as a clone would.
+
+        Of an earlier copy only the environment stays.
+        """
+        project = self.folder / PROJECT.relative_to("/")
+        for old in project.iterdir() if project.exists() else ():
+            if old.name != ENVIRONMENT:
+                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=SOURCE,
@@ -62,7 +70,7 @@ class Root:
             check=True,
         ).stdout
         for name in listed.decode().split("\0")[:-1]:
-            _copy(SOURCE / name, self.folder / PROJECT.relative_to("/") / name)
+            _copy(SOURCE / name, project / name)
         self.run("chown", "--recursive", f"{USER_ID}:{USER_ID}", str(HOME))
 
     def run(self, *command: str) -> None:

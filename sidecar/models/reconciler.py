@@ -89,10 +89,19 @@ def _keep_loaded(known: Known, observed: Observed) -> Step:
         return Step.REPLACE
     if ready and reported is not None and reported.asleep:
         return Step.NOTE_SLEEP
-    ours = reported is not None and reported.batch_size == known.batch_size and not reported.asleep
-    if ours and known.state is not State.FAILED:
+    if reported is not None and _counts(known, reported):
         return Step.TAKE_OVER
     return Step.LOAD if known.retry_due else Step.NOTHING
+
+
+def _counts(known: Known, reported: ModelState) -> bool:
+    """Return whether the workers are those that we asked for, and are READY or were before.
+
+    Others are loaded: that waits for workers that somebody has begun to start.
+    """
+    ours = reported.batch_size == known.batch_size and not reported.asleep
+    were_ready = known.state in (State.READY, State.RESTARTING)
+    return ours and known.state is not State.FAILED and (were_ready or bool(reported.ready))
 
 
 class Reconciler:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from sidecar.torchserve.client import ModelState, TorchServeClient
-from sidecar.torchserve.failures import EngineRefused
+from sidecar.torchserve.failures import EngineRefused, EngineSlow
 from sidecar.torchserve.worker_log import WorkerLog, shown
 
 LOOK_SECONDS = 0.03
@@ -71,7 +71,10 @@ class WorkerStart:
         late = False
         while not late:
             late = self._clock() >= until  # ask once more: this process may have stood still
-            known = await self._client.describe(key, version)
+            try:
+                known = await self._client.describe(key, version)
+            except EngineSlow:  # the workers may be fine: a look that takes long ends no load
+                continue
             if known is None:
                 raise LoadFailed("it was unregistered while it was loaded")
             if len(known.ready) >= wanted:

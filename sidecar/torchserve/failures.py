@@ -25,6 +25,13 @@ class EngineOutOfReach(EngineGone):
         super().__init__(message, reached=False)
 
 
+class EngineSlow(EngineGone):
+    """TorchServe did not answer in time: it hangs, or the machine is busy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reached=True)
+
+
 class EngineRefused(Exception):
     """TorchServe answered with an error; *status* says which, *kind* is its own name for it."""
 
@@ -61,6 +68,8 @@ def failure_of(exc: Exception, method: str, path: str) -> Exception:
     if exhaustion(exc) is not None:
         return EngineOutOfReach(f"{method} {path}: {exc}")
     reached = not isinstance(exc, aiohttp.ClientConnectorError | NotConnected)
+    if reached and isinstance(exc, TimeoutError):
+        return EngineSlow(f"{method} {path}: {type(exc).__name__}")
     return EngineGone(f"{method} {path}: {type(exc).__name__}", reached=reached)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from handler_kit.threads import each_on_one_thread
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
 
 LONGEST_BY_SHORTEST = 1.25  # in one pass; beyond it a CPU loses more to padding than it gains
@@ -15,26 +14,21 @@ def speak_all(
 ) -> list[Tensor]:
     """Return each utterance's samples, in order; a pass has at most *max_symbols*, padded.
 
-    Those of like lengths share a pass, to waste little padding.  Where the network speaks side by
-    side, each has a pass and a thread of its own instead, the longest first: its numbers are then
-    the same to the last bit, whoever speaks beside it.
+    Those of like lengths share a pass, to waste little padding.  A network that speaks side by side
+    is given all at once, the longest first, so that no thread is left with a long one at the end.
     """
     lengths = [network.length(each) for each in utterances]
     shortest_first = sorted(range(len(lengths)), key=lengths.__getitem__)
     if network.speaks_side_by_side:
-        groups = [[place] for place in reversed(shortest_first)]
+        groups = [shortest_first[::-1]]
     else:
         groups = _groups(shortest_first, lengths, max_symbols)
-
-    def speak(group: list[int]) -> list[Tensor]:
-        return network.speak([utterances[place] for place in group])
-
-    run = each_on_one_thread if network.speaks_side_by_side else map
-    passes = run(speak, groups)
     spoken = {
         place: audio
-        for group, audios in zip(groups, passes, strict=True)
-        for place, audio in zip(group, audios, strict=True)
+        for group in groups
+        for place, audio in zip(
+            group, network.speak([utterances[place] for place in group]), strict=True
+        )
     }
     return [spoken[place] for place in range(len(utterances))]
 

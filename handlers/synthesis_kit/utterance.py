@@ -54,8 +54,9 @@ class SynthesisNetwork(ABC):
     somebody else's voice.  *by_steps*: it makes one utterance after another, step by step, which
     takes seconds on a CPU, so nothing is tried with it at load.  *job_seconds* is how many seconds
     of speech one core makes in one or two.  *knows_times*: it can tell when each symbol is spoken.
-    *speaks_side_by_side*: `speak` may run in several threads at once, and gains nothing by batches,
-    as on a CPU.  *speaks_parts*: an utterance may have something before and after it, and takes
+    *speaks_side_by_side*: as on a CPU, `speak` gains nothing by batches and shares its utterances
+    out over the threads instead; each then has the same numbers to the last bit, whoever speaks
+    beside it.  *speaks_parts*: an utterance may have something before and after it, and takes
     less time than all of it together.
     """
 

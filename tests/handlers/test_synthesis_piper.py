@@ -14,7 +14,9 @@ from handler_kit.wav import from_pcm, read_wav
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
+from synthesis_kit.networks.decoder_windows import decoded, windows_of
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
+from synthesis_kit.networks.piper_modules import PiperVits
 from synthesis_kit.networks.piper_network import PiperNetwork
 from synthesis_kit.prosody import Prosody
 from synthesis_kit.text.pronunciation import Pronunciation
@@ -89,17 +91,40 @@ def test_a_batch_of_mixed_tempos_equals_each_alone(joe: Loaded) -> None:
 
 
 @torch.inference_mode()
-def test_padding_does_not_change_an_utterance(joe: Loaded) -> None:
-    """Whatever passes the handler forms: one pass of the shortest and the longest."""
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_an_utterance_does_not_notice_the_others(joe: Loaded, *, side_by_side: bool) -> None:
+    """Side by side not in a bit, padded as on a GPU hardly: the shortest beside the longest."""
     pronunciation = Pronunciation()
     network = PiperNetwork.load(joe.handler.folder, torch.device("cpu"))
+    assert network.speaks_side_by_side
+    network.speaks_side_by_side = side_by_side
     utterances = [
         Utterance(pronunciation.phonemes(text, normalized=True).symbols, Prosody(), seed=place)
         for place, text in enumerate(TEXTS)
     ]
     together = network.speak(utterances)
     alone = [network.speak([one])[0] for one in utterances]
-    assert max(farthest(a.numpy(), b.numpy()) for a, b in zip(together, alone, strict=True)) < EQUAL
+    most = max(farthest(a.numpy(), b.numpy()) for a, b in zip(together, alone, strict=True))
+    assert most <= (0 if side_by_side else EQUAL)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("frames", [1, 40, 64, 65, 200, 341, 700])
+def test_windows_sound_as_the_whole(network: PiperNetwork, frames: int) -> None:
+    assert isinstance(network.model, PiperVits)
+    decoder = network.model.decoder
+    draw = torch.Generator().manual_seed(frames)
+    spectrogram = torch.randn(network.model.config.flow_size, frames, generator=draw)
+    whole = decoder(spectrogram[None], None)[0]
+    (parts,) = decoded(decoder, [spectrogram], decoder.reach, decoder.hop)
+    assert farthest(parts.numpy(), whole.numpy()) < 1e-5
+
+
+def test_sentences_of_all_lengths_are_decoded_in_windows_of_few() -> None:
+    """A convolution is prepared for each length anew."""
+    windows = [windows_of(frames, reach=11) for frames in range(1, 2000)]
+    assert {each.length for one in windows for each in one} == {32, 64, 96, 128, 160, 192}
+    assert all(len(one) > 1 for one in windows[64:])  # a single sentence has work for two threads
 
 
 def test_sentence_by_sentence_is_the_whole_text(joe: Loaded) -> None:

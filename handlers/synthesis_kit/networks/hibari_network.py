@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from handler_kit.errors import LoadError
-from handler_kit.threads import one_thread
+from handler_kit.threads import each_on_one_thread, one_thread
 from synthesis_kit.networks.hibari_graphs import HibariGraphs
 from synthesis_kit.networks.hibari_modules import (
     FRAMES_PER_STEP,
@@ -80,9 +80,8 @@ class HibariNetwork(SynthesisNetwork):
 
     def speak(self, utterances: Sequence[Utterance]) -> list[Tensor]:
         """Return samples, float32 on the CPU, one row per utterance."""
-        together = [[each] for each in utterances] if self._modules.in_int8 else [utterances]
-        with one_thread():
-            return [samples for each in together for samples in self._speak(each)]
+        together = [[each] for each in utterances] if self.speaks_side_by_side else [utterances]
+        return [row for rows in each_on_one_thread(self._speak, together) for row in rows]
 
     def times(self, utterances: Sequence[Utterance]) -> list[list[TimeSpan]]:
         """Return symbols' times from their predicted durations; an unknown symbol takes none."""

@@ -1,6 +1,5 @@
 """A Piper voice as a network that speaks: batches of utterances, each with its own tempo."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import VitsConfig
 
 from handler_kit.errors import LoadError
+from handler_kit.threads import each_on_one_thread
+from synthesis_kit.networks.channels_last import lay_channels_last
+from synthesis_kit.networks.decoder_windows import decoded
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.piper_modules import PiperVits
 from synthesis_kit.networks.vits_batch import mask_of, padded, stretched
@@ -32,7 +34,7 @@ class PiperNetwork(SynthesisNetwork):
         self.sample_rate: int = voice.config.sampling_rate
         self._voice = voice
         self._symbols = symbols
-        self._samples_per_frame = math.prod(voice.config.upsample_rates)
+        self.speaks_side_by_side = voice.device.type == "cpu"
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "PiperNetwork":
@@ -56,6 +58,8 @@ class PiperNetwork(SynthesisNetwork):
             raise LoadError("vocab.json does not belong to a Piper voice: it lacks _, ^ or $")
         nn.Module.to(voice, device).requires_grad_(requires_grad=False)
         voice.eval()  # type: ignore[no-untyped-call]
+        if device.type == "cpu":
+            lay_channels_last(voice.decoder)
         return cls(voice, symbols)
 
     def reader(self) -> SymbolReader:
@@ -71,6 +75,21 @@ class PiperNetwork(SynthesisNetwork):
 
         Each draws its noise from its own seed, on the CPU, and has its own tempo.
         """
+        if self.speaks_side_by_side:
+            alone = each_on_one_thread(self._spectrograms, [[each] for each in utterances])
+            decoder = self._voice.decoder
+            rows = [spectrograms[0] for spectrograms, _ in alone]
+            return decoded(decoder, rows, decoder.reach, decoder.hop)
+        spectrograms, frame_counts = self._spectrograms(utterances)
+        mask = mask_of(frame_counts, self._voice.device)
+        samples = self._voice.decoder(spectrograms, mask).cpu()
+        return [
+            row[: count * self._voice.decoder.hop].clone()
+            for row, count in zip(samples, frame_counts, strict=True)
+        ]
+
+    def _spectrograms(self, utterances: Sequence[Utterance]) -> tuple[Tensor, list[int]]:
+        """Return latent spectrograms [n, flow size, frames], and how many frames each has."""
         voice, device = self._voice, self._voice.device
         draws = [Generator().manual_seed(each.seed) for each in utterances]
         symbols = [self.symbol_ids(each) for each in utterances]
@@ -85,21 +104,13 @@ class PiperNetwork(SynthesisNetwork):
             for row, length, factor in zip(predicted, lengths, tempo, strict=True)
         ]
         frame_counts = [int(each.sum()) for each in frames]
-        mask = mask_of(frame_counts, device)
         spectrograms = voice.spectrograms(
             stretched(prior.means, frames),
             stretched(prior.log_deviations, frames),
-            mask,
+            mask_of(frame_counts, device),
             _noise(voice.config.flow_size, frame_counts, draws).to(device),
         )
-        if device.type == "cpu":  # measured: masks cost the decoder more than a batch gains
-            rows = zip(spectrograms, frame_counts, strict=True)
-            return [voice.samples(row[None, :, :count], None)[0] for row, count in rows]
-        samples = voice.samples(spectrograms, mask).cpu()
-        return [
-            row[: count * self._samples_per_frame].clone()
-            for row, count in zip(samples, frame_counts, strict=True)
-        ]
+        return spectrograms, frame_counts
 
     def symbol_ids(self, utterance: Utterance) -> Tensor:
         """Return the numbers of the utterance's symbols, and of the pads between them.

@@ -65,6 +65,7 @@ _AAC = FileFormat(
     "adts",
     {"low": 32_000, "medium": 64_000, "high": 96_000},
     (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    codec_options={"aac_coder": "fast"},  # FFmpeg's default is slower, and loses more
 )
 
 # audio/L16 would be big-endian.

@@ -87,6 +87,15 @@ def test_a_stream_plays_the_same_as_the_whole_file(name: OutputFormat) -> None:
     assert likeness(streamed, original, within=round(16000 * padding)) > 0.995
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_aac_is_nearer_to_the_samples_than_with_the_coder_that_ffmpeg_prefers(
+    quality: Quality,
+) -> None:
+    samples = speech_like(2, 16000)
+    heard = decode(encode(pcm_of(samples), FORMATS["aac"], 16000, quality), "aac", 16000)
+    assert likeness(heard, samples, within=2048) > 0.99999
+
+
 @pytest.mark.parametrize("name", LOSSLESS)
 @pytest.mark.parametrize("streamed", [False, True])
 def test_lossless_formats_return_every_sample(name: OutputFormat, *, streamed: bool) -> None:

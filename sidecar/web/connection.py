@@ -11,7 +11,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from socket import SO_ERROR, SOL_SOCKET
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -28,6 +28,7 @@ from sidecar.errors import (
     SidecarError,
     UnknownExpectation,
 )
+from sidecar.web.body_reader import UNCOUNTED_BYTES
 from sidecar.web.fast_path import FastCall, PlainHead
 from sidecar.web.known_head import KnownHead, known_head
 from sidecar.web.middleware import ServerContext, refuse_unrouted, refuse_unserved
@@ -40,6 +41,17 @@ PROBE_EVERY_SECONDS = 5.0
 PROBE = b"HTTP/1.1 100 Continue\r\n\r\n"
 UNKNOWN_EXPECTATION = UnknownExpectation("expected 100-continue or none", field="Expect")
 MAX_DETAIL = 200  # characters of what the parser says
+
+
+class _Known(NamedTuple):
+    """The head of the last request, which was plain, as *text* and what it says.
+
+    The parser is between two messages once *missing* bytes of that request's body have come.
+    """
+
+    text: KnownHead
+    head: PlainHead
+    missing: int
 
 
 class Connection(web.RequestHandler):
@@ -72,7 +84,7 @@ class Connection(web.RequestHandler):
         super().__init__(manager, **options)
         self.context = context
         self._started = False  # whether aiohttp's loop for the connection has begun
-        self._early = b""  # what came before that
+        self._early = b""  # what came, and the parser has not seen
         self._body: StreamReader | None = None  # of the request whose head came last
         self._answered: StreamReader | None = None  # of the request that was answered last
         self._deaf = False  # whatever else the client sends is ignored
@@ -89,15 +101,14 @@ class Connection(web.RequestHandler):
         self._probe_in_seconds = PROBE_EVERY_SECONDS
         self._call: FastCall | None = None  # a plain request, while it is served
         self._parked: asyncio.Future[None] | None = None  # what aiohttp waits for, meanwhile
-        # The head of the last request, where that was plain.  The parser is between two messages.
-        self._known: tuple[KnownHead, PlainHead] | None = None
+        self._known: _Known | None = None
 
     @property
     def unanswered(self) -> bool:
         """Whether a request has come whose answer has not left."""
         if self._hanging_up or self.transport is None:
             return False
-        return bool(self._messages) or self._request_in_progress
+        return bool(self._messages or self._early) or self._request_in_progress
 
     @property
     def stalled(self) -> bool:
@@ -122,31 +133,68 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let aiohttp's loop for the connection begin."""
         super().connection_made(transport)
-        self._loop.call_soon(self._start)  # which comes after the loop's first step
+        self._loop.call_soon(self._parse_early)  # which comes after the loop's first step
 
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            data, self._early = self._early, b""
-            if data and self.transport is not None:
-                self.data_received(data)
+    def _parse_early(self) -> None:
+        """Let the parser see what has been kept from it."""
+        self._started = True
+        data, self._early = self._early, b""
+        if data and self.transport is not None:
+            self._known = None
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
-        """Parse *data*."""
+        """Serve or parse *data*."""
         if not self._started:  # a first request that is plain could not take the fast path
             self._early += data
             return
         if self._deaf:
             self._pause_for_a_turn()
             return
-        if self._known is not None:
-            if (call := self._call_again(*self._known, data)) is not None:
-                self._request_count += 1
-                self._body = None
-                self._parked, self._waiter = self._waiter, None
-                self._begin(call)
-                return
-            self._known = None
+        known = self._known
+        if known is None or not data:  # aiohttp asks for what the parser has put off
+            self._parse(data)
+            return
+        if not known.missing and self._take_again(known, data):
+            return
+        if self._early:  # its rest is not what has come
+            self._parse_early()
+            self.data_received(data)
+            return
+        self._known = None
+        self._parse(data)
+        if known.missing and len(data) == known.missing and not self._body_unfinished:
+            self._known = known._replace(missing=0)
+
+    def _take_again(self, known: _Known, data: bytes) -> bool:
+        """Serve *data* if it is a plain request with the same head: the parser need not see it.
+
+        If it is the beginning of one, keep it until the next piece comes, or the next check.
+        Return False if it has to be parsed.
+        """
+        path, waiter = self.context.fast_path, self._waiter
+        if path is None or waiter is None or waiter.done() or self._messages:
+            return False  # another request is being served, or the connection is being closed
+        body = known.text.find_body(self._early + data)
+        if body is None or self._paused or self._half_closed:
+            return False
+        if body.missing:
+            keep = 0 < body.missing <= UNCOUNTED_BYTES and not self._early
+            if keep:
+                self._early, self._head_begun = data, True
+            return keep
+        call = path.take(self, known.head, body.data)
+        if call is None:
+            return False
+        self._early, self._head_begun = b"", False
+        self._request_count += 1
+        self._body = None
+        self._parked, self._waiter = waiter, None
+        self._begin(call)
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        """Give *data* to the parser, and what it finds to aiohttp or to the fast path."""
         # aiohttp goes on with whatever it finds as soon as this future is set: not yet.
         waiter, self._waiter = self._waiter, None
         super().data_received(data)
@@ -174,30 +222,25 @@ class Connection(web.RequestHandler):
     def _plain_call(
         self, message: RawRequestMessage, body: StreamReader, data: bytes
     ) -> FastCall | None:
-        """Return the call that is made of a plain request, which is all of *data*."""
+        """Return the call that is made of a plain request, which is all of *data*.
+
+        Remember its head, also where *data* is only that.
+        """
         path, stuck = self.context.fast_path, self._paused or self._half_closed
-        if path is None or stuck or not body.is_eof():
-            return None
-        if not message.path.startswith(path.beginnings):
+        if path is None or stuck or not message.path.startswith(path.beginnings):
             return None
         start = data.find(b"\r\n\r\n") + 4
-        if message.headers.get(hdrs.CONTENT_LENGTH) != str(len(data) - start):
+        length = message.headers.get(hdrs.CONTENT_LENGTH, "")
+        whole = body.is_eof() and length == str(len(data) - start)
+        if not whole and (len(data) > start or not 0 < int(length or 0) <= UNCOUNTED_BYTES):
             return None
         head = path.read(message)
-        call = path.take(self, head, data[start:]) if head is not None else None
-        # One with an id of its own does not come again.
-        if call is not None and head is not None and not (head.request_id or head.traceparent):
-            known = known_head(message, data[:start])
-            self._known = (known, head) if known is not None else None
+        call = path.take(self, head, data[start:]) if head is not None and whole else None
+        if head is not None and (call or not whole) and head.may_come_again:
+            text = known_head(message, data[:start])
+            if text is not None:
+                self._known = _Known(text, head, 0 if whole else int(length))
         return call
-
-    def _call_again(self, known: KnownHead, head: PlainHead, data: bytes) -> FastCall | None:
-        """Return the call that is made of *data*, if that is a whole request with the same head."""
-        path, waiter = self.context.fast_path, self._waiter
-        if path is None or waiter is None or waiter.done() or self._messages:
-            return None  # another request is being served, or the connection is being closed
-        body = None if self._paused or self._half_closed else known.body_of(data)
-        return path.take(self, head, body) if body is not None else None
 
     def _begin(self, call: FastCall) -> None:
         """Let *call* answer the request that came last."""
@@ -280,7 +323,7 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Go on answering a client that has closed its sending side."""
-        self._start()
+        self._parse_early()
         if self._deaf or self._awaits_head:
             return None  # no answer is due: the transport closes
         if self._half_closed:
@@ -342,6 +385,8 @@ class Connection(web.RequestHandler):
         aiohttp itself closes connections that have been idle for its `keepalive_timeout`.
         """
         self._check_writing(seconds, transport)
+        if self._early:
+            self._parse_early()
         if self._hanging_up or transport.is_closing():
             return
         if self._awaits_head:
@@ -354,6 +399,8 @@ class Connection(web.RequestHandler):
     def refuse_unfinished(self) -> None:
         """Refuse an incomplete request, because the server is stopping."""
         refusal = Draining("the server is shutting down; this request was not whole")
+        if self._early:
+            self._parse_early()
         if self._awaits_head and self._head_begun:
             self._refuse_head(refusal)
         elif self._body_unfinished:

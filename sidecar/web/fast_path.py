@@ -143,6 +143,11 @@ class PlainHead(NamedTuple):
     traceparent: str | None
     forwarded_for: str
 
+    @property
+    def may_come_again(self) -> bool:
+        """Whether it is likely to; one with an id of its own is not."""
+        return self.request_id is None and self.traceparent is None
+
 
 class FastCall(Entry):
     """One plain request: the entry that its input becomes, which answers the client itself."""

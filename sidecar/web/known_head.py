@@ -2,6 +2,7 @@
 
 Most clients send the same head with each request on a connection; only the length of the body
 differs.  What was made of the first holds for the next ones, which the parser then need not see.
+Many clients send head and body apart, and so they may arrive.
 """
 
 from typing import NamedTuple
@@ -14,23 +15,31 @@ MAX_DIGITS = 7  # of a body's length; the fast path takes no body as long
 _LENGTH = hdrs.CONTENT_LENGTH.lower().encode()
 
 
+class Body(NamedTuple):
+    """What there is of a body, and how many bytes are missing: below 0, something follows it."""
+
+    data: bytes
+    missing: int
+
+
 class KnownHead(NamedTuple):
     """The bytes of a head before and after the digits of its Content-Length."""
 
     before: bytes
     after: bytes
 
-    def body_of(self, data: bytes) -> bytes | None:
-        """Return the body if *data* is one whole request with this head, and nothing else."""
+    def find_body(self, data: bytes) -> Body | None:
+        """Return what there is of the body if *data* begins with this head, else None."""
         before, after = self
         if not data.startswith(before):
             return None
         start = len(before)
         end = data.find(b"\r\n", start, start + MAX_DIGITS + 2)
-        if end < 0 or not data.startswith(after, end):
+        digits = data[start:end]
+        if not digits.isdigit() or digits.startswith(b"0") or not data.startswith(after, end):
             return None
         body = data[end + len(after) :]
-        return body if data[start:end] == b"%d" % len(body) else None
+        return Body(body, int(digits) - len(body))
 
 
 def known_head(message: RawRequestMessage, head: bytes) -> KnownHead | None:

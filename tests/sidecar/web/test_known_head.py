@@ -71,22 +71,25 @@ async def test_the_length_alone_may_differ() -> None:
     message = head(b"Content-Type: application/json\r\n")
     known = known_head(message, PREDICT + b"Content-Length: 0\r\n\r\n")
     assert known is not None
-    for body in (b"", b"x", b"x" * 10_000):
-        assert known.body_of(whole(body)) == body
+    for body in (b"x", b"x" * 10_000):
+        assert known.find_body(whole(body)) == (body, 0)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        whole(BODY)[:-1],
-        whole(BODY) + b"P",
-        whole(BODY) + whole(BODY),
+        whole(b""),
         whole(BODY, b"0%d" % len(BODY)),
         whole(BODY, b"+%d" % len(BODY)),
         whole(BODY, b" %d" % len(BODY)),
         whole(BODY, b"%d " % len(BODY)),
         whole(BODY, b""),
         whole(BODY, b"x"),
+        whole(BODY, b"1_0"),
+        whole(BODY, b"1" * 100),
+        whole(BODY, "²".encode()),
+        PREDICT,
+        PREDICT + b"Content-Length: 1",
         whole(BODY, lines=b"X-Other: 1\r\n"),
         whole(BODY, b"%d\r\nContent-Length: 1" % len(BODY)),
         whole(BODY).replace(b"localhost", b"localhosT"),
@@ -99,7 +102,17 @@ async def test_whatever_else_differs_is_parsed(data: bytes) -> None:
         head(b"Content-Type: application/json\r\n"), PREDICT + b"Content-Length: 0\r\n\r\n"
     )
     assert known is not None
-    assert known.body_of(data) is None
+    assert known.find_body(data) is None
+
+
+async def test_what_is_missing_of_the_body_and_what_follows_it_are_told() -> None:
+    known = known_head(
+        head(b"Content-Type: application/json\r\n"), PREDICT + b"Content-Length: 0\r\n\r\n"
+    )
+    assert known is not None
+    assert known.find_body(whole(b"", b"12")) == (b"", 12)
+    assert known.find_body(whole(b"abc", b"12")) == (b"abc", 9)
+    assert known.find_body(whole(b"abc", b"2")) == (b"abc", -1)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +185,10 @@ class CountingPath:
         self.read_heads = 0
         self.taken = 0
 
+    def watch(self, connection: Connection) -> None:
+        watched = dataclasses.replace(connection.context, fast_path=cast("Any", self))
+        connection.context = watched
+
     def read(self, message: Any) -> PlainHead | None:
         self.read_heads += 1
         return self._path.read(message)
@@ -184,9 +201,7 @@ class CountingPath:
 
 async def test_a_head_that_comes_again_is_read_once(client: Client, program: Program) -> None:
     fed, counting = await Fed.connect(client, program), CountingPath(program)
-    fed.connection.context = dataclasses.replace(
-        fed.connection.context, fast_path=cast("Any", counting)
-    )
+    counting.watch(fed.connection)
     for body in (BODY, BODY, LONG, BODY):
         fed.feed(whole(body))
         (answer,) = await fed.answers(1)
@@ -202,13 +217,78 @@ async def test_a_head_that_comes_again_is_read_once(client: Client, program: Pro
     await fed.raw.close()
 
 
+async def test_a_head_that_comes_before_its_body_is_read_once(
+    client: Client, program: Program
+) -> None:
+    """The first such request takes the ordinary path, on which its body may take its time."""
+    fed, counting = await Fed.connect(client, program), CountingPath(program)
+    counting.watch(fed.connection)
+    for body in (BODY, BODY, LONG, BODY):
+        start = whole(body).index(b"\r\n\r\n") + 4
+        fed.feed(whole(body)[:start])
+        await let_the_loop_turn(20)
+        assert fed.connection.unanswered
+        assert fed.connection.idle_since is None
+        fed.feed(whole(body)[start:])
+        (answer,) = await fed.answers(1)
+        assert json.loads(answer.body)["result"] == json.loads(body)["inputs"]
+    assert (counting.read_heads, counting.taken) == (1, 3)
+    fed.feed(whole())
+    await fed.answers(1)
+    assert (counting.read_heads, counting.taken) == (1, 4)
+    await fed.raw.close()
+
+
+@pytest.mark.parametrize("cuts", [(-9, -5), (20,), (-3,)], ids=str)
+async def test_a_body_that_comes_in_pieces_takes_the_ordinary_path(
+    client: Client, program: Program, cuts: tuple[int, ...]
+) -> None:
+    fed = await Fed.connect(client, program)
+    request = whole()
+    for _ in range(3):
+        start = 0
+        for cut in (*cuts, len(request)):
+            fed.feed(request[start:cut])
+            await let_the_loop_turn(20)
+            start = cut
+        assert (await fed.answers(1))[0].status == 200
+    await fed.raw.close()
+
+
+async def test_a_head_whose_body_does_not_come_is_soon_parsed(
+    client: Client, program: Program
+) -> None:
+    """From then on the time limits of the ordinary path apply."""
+    fed = await Fed.connect(client, program)
+    fed.feed(whole())
+    await fed.answers(1)
+    fed.feed(whole()[:-3])
+    await until(lambda: not fed.connection.unanswered or program.statistics.active)
+    assert program.statistics.active == 1
+    fed.feed(whole()[-3:])
+    assert (await fed.answers(1))[0].status == 200
+    await fed.raw.close()
+
+
+async def test_a_head_whose_body_has_not_come_is_refused_when_the_server_stops(
+    client: Client, program: Program
+) -> None:
+    fed = await Fed.connect(client, program)
+    fed.feed(whole())
+    await fed.answers(1)
+    fed.feed(whole()[:-3])
+    fed.connection.refuse_unfinished()
+    (answer,) = await fed.answers(1)
+    assert answer.status == 503
+    assert "shutting down" in answer.error["detail"]
+    await fed.raw.close()
+
+
 async def test_a_request_with_an_id_of_its_own_is_not_remembered(
     client: Client, program: Program
 ) -> None:
     fed, counting = await Fed.connect(client, program), CountingPath(program)
-    fed.connection.context = dataclasses.replace(
-        fed.connection.context, fast_path=cast("Any", counting)
-    )
+    counting.watch(fed.connection)
     for serial in range(3):
         fed.feed(whole(lines=b"X-Request-ID: mine-%d\r\n" % serial))
         (answer,) = await fed.answers(1)
@@ -224,6 +304,12 @@ async def test_a_request_with_an_id_of_its_own_is_not_remembered(
         (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n", whole()),
         (b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000\r\n\r\n", whole()),
         (b"\r\n", whole()),
+        (whole()[:-20], whole()[-20:-10], whole()[-10:], whole()),
+        (whole()[:-20], whole(), whole()),
+        (whole()[:-20],),
+        (whole()[:-20], whole()[-20:] + LIVEZ),
+        (whole()[: -len(BODY)], BODY + whole()[:9], whole()[9:]),
+        (whole(length=b"70000"), b"x" * 70000),
         (whole()[:-1], whole()),
         (whole(length=b"1"), whole()),
         (whole(length=b"+%d" % len(BODY)), whole()),
@@ -257,8 +343,8 @@ async def test_what_comes_after_a_known_head_is_understood_as_without_it(
 
 def outcomes(data: bytes) -> list[tuple[bytes, bool]]:
     """The status of each answer in *data*, and whether it is a prediction's."""
-    answers = [part for part in data.split(b"HTTP/1.1 ")[1:] if not part.startswith(b"100")]
-    return [(answer[:3], b'"result"' in answer) for answer in answers]
+    answers = [part for part in data.split(b"HTTP/1.")[1:] if not part.startswith(b"1 100")]
+    return [(answer[2:5], b'"result"' in answer) for answer in answers]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -279,7 +365,8 @@ async def test_however_a_stream_is_cut_each_request_gets_its_answer(
                 (LIVEZ, 200, None),
             ]
         )
-        cut = chance.choice([0, 0, chance.randrange(len(request))])
+        start = request.index(b"\r\n\r\n") + 4
+        cut = chance.choice([0, start, chance.randrange(len(request))])
         fed.feed(*filter(None, (request[:cut], request[cut:])))
         wanted.append((status, result))
         if chance.random() < 0.7:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import ts  # type: ignore[import-untyped]
-from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl  # type: ignore[import-untyped]
-from ts.model_loader import ModelLoaderFactory  # type: ignore[import-untyped]
+import ts
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+from ts.model_loader import ModelLoaderFactory
 
 from handler_kit.batch_handler import BatchHandler
 from handler_kit.errors import LoadError

@@ -146,6 +146,7 @@ class Program:
             process.url("management"),
             process.url("metrics"),
             KeyFile(process.key_file),
+            process.batch_sizes,
         )
 
     @cached_property

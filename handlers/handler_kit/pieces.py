@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 import msgspec
-from ts.handler_utils.utils import send_intermediate_predict_response  # type: ignore[import-untyped]
+from ts.handler_utils.utils import send_intermediate_predict_response
 
 from handler_kit.job import CONTENT_TYPE
 

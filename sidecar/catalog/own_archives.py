@@ -25,6 +25,20 @@ log = logging.getLogger(__name__)
 MANIFEST = "MAR-INF/MANIFEST.json"
 BUILD_FILE = "build.json"  # which every archive of our own building holds
 SUFFIXES = (".mar", ".tar.gz", ".tgz")
+PYTHON = "python"  # the runtime of a manifest: the Python that TorchServe runs in
+# Settings with which TorchServe starts workers, or gives them requests, in a way of its own.
+QUEUES_OF_ITS_OWN = (
+    "asyncCommunication",
+    "clientTimeoutInMills",
+    "continuousBatching",
+    "maxNumSequence",
+    "parallelLevel",
+    "parallelType",
+    "sequenceBatching",
+    "sequenceMaxIdleMSec",
+    "torchrun",
+    "useJobTicket",
+)
 MAX_BYTES = MB  # of a manifest, and of a model-config.yaml
 MAX_MEMBERS = 100_000  # that are looked through for these two
 DAMAGED = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
@@ -39,12 +53,17 @@ class _Oversized(OSError):
 
 
 class ArchiveFacts(NamedTuple):
-    """What an archive says of itself.  *settings* is its model-config.yaml; *ours*: we built it."""
+    """What an archive says of itself.
+
+    *settings* is its model-config.yaml; *own_python*: its workers run in another Python than those
+    of other archives; *ours*: we built it.
+    """
 
     name: str
     version: str
     settings: Mapping[str, Any]
     needs_packages: bool
+    own_python: bool
     ours: bool
 
 
@@ -57,6 +76,7 @@ class _Model(msgspec.Struct, rename="camel"):
 
 class _Manifest(msgspec.Struct):
     model: _Model = msgspec.field(default_factory=_Model)
+    runtime: str = PYTHON
 
 
 def read_archive(path: Path) -> ArchiveFacts:
@@ -66,13 +86,15 @@ def read_archive(path: Path) -> ArchiveFacts:
             raw = archive.read(MANIFEST)
             if raw is None:
                 raise UnreadableArchive(f"{path.name}: it has no {MANIFEST}")
-            model = msgspec.json.decode(raw, type=_Manifest).model
+            manifest = msgspec.json.decode(raw, type=_Manifest)
+            model = manifest.model
             settings = _settings(archive, model.config_file, path)
             return ArchiveFacts(
                 name=model.model_name or archive_stem(path.name),
                 version=str(model.model_version),
                 settings=settings,
                 needs_packages=model.requirements_file is not None,
+                own_python=manifest.runtime != PYTHON or settings.get("useVenv") is True,
                 ours=archive.has(BUILD_FILE),
             )
     except DAMAGED as exc:
@@ -174,7 +196,7 @@ def own_entry(key: str, entry: Mapping[str, Any], store: Path | None) -> dict[st
         return completed
     given = entry.get("inference", {})
     if isinstance(given, dict):
-        completed["inference"] = _inference(facts.settings, given)
+        completed["inference"] = _inference(facts, given)
     return {"version": facts.version} | completed
 
 
@@ -211,16 +233,17 @@ def _found_spec(facts: ArchiveFacts, path: Path) -> ModelSpec:
         "handler": "own",
         "archive": path.name,
         "version": facts.version,
-        "inference": _inference(facts.settings, {}),
+        "inference": _inference(facts, {}),
     }
     return msgspec.convert(entry, ModelSpec)
 
 
-def _inference(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the field `inference`: *given* before what the archive's *settings* say.
+def _inference(facts: ArchiveFacts, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the field `inference`: *given* before what the archive's settings say.
 
     What is in neither is as TorchServe has it by default.
     """
+    settings = facts.settings
     batch_size = given.get("batch_size") or _number(settings, "batchSize", 1, 1)
     least = _number(settings, "minWorkers", 1, 1)
     workers = {"min": least, "max": max(least, _number(settings, "maxWorkers", 1, least))}
@@ -228,6 +251,7 @@ def _inference(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         "max_batch_size": batch_size,
         "batch_delay_ms": _number(settings, "maxBatchDelay", 0, 100),
         "continuous_batching": settings.get("continuousBatching") is True,
+        "torchserve_batches": facts.own_python or any(map(settings.get, QUEUES_OF_ITS_OWN)),
         "workers": workers,
         "job_timeout_seconds": _number(settings, "responseTimeout", 1, 120),
         "startup_timeout_seconds": _number(settings, "startupTimeout", 1, 120),

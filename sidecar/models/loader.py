@@ -46,6 +46,10 @@ class ModelLoader:
         self._models_file = settings.models_file
         self._clock = clock
 
+    def batch_size_for(self, model: Model) -> int:
+        """Return how many requests TorchServe itself puts together for *model*."""
+        return self._client.batch_size_for(model.spec)
+
     async def describe(self, model: Model) -> ModelState | None:
         """Return what TorchServe says of *model*; None when it is not registered.
 
@@ -96,12 +100,12 @@ class ModelLoader:
     async def _bring_up(self, model: Model) -> ModelState:
         key, inference = model.key, model.spec.inference
         known = await self._client.describe(key)
-        foreign = known is not None and known.batch_size != model.spec.torchserve_batch_size
+        foreign = known is not None and known.batch_size != self._client.batch_size_for(model.spec)
         if foreign or (known is not None and model.suspect):
             await self._unregister(model)
             known = None
         if known is None:
-            await register(self._client, model, model.spec.archive_name(key))
+            await self._client.register(model.spec.archive_name(key), key, model.spec)
         target = model.target_workers
         most = max(target, inference.workers.max)
         return await self._workers.start(key, target, most, inference.startup_timeout_seconds)
@@ -213,24 +217,6 @@ class ModelLoader:
         except (EngineGone, EngineRefused, msgspec.DecodeError) as exc:
             log.warning("%s: says nothing of itself: %s", key, exc)
             return None
-
-
-async def register(client: TorchServeClient, model: Model, archive: str) -> None:
-    """Register *archive* as *model*, without workers.  Raises EngineRefused or EngineGone.
-
-    TorchServe makes batches only for custom handlers.
-    """
-    if not model.spec.is_own:
-        await client.register(archive, model.key)
-        return
-    inference = model.spec.inference
-    await client.register(
-        archive,
-        model.key,
-        batch_size=model.spec.torchserve_batch_size,
-        batch_delay_ms=model.spec.torchserve_batch_delay_ms,
-        timeouts=(inference.job_timeout_seconds, inference.startup_timeout_seconds),
-    )
 
 
 @asynccontextmanager

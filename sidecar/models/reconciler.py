@@ -226,7 +226,7 @@ class Reconciler:
             at_work=model.operation is not None,
             needs_wake=model.needs_wake,
             retry_due=model.retry.due(self._clock()),
-            batch_size=model.spec.torchserve_batch_size,
+            batch_size=self._loader.batch_size_for(model),
         )
 
     async def _observe(self, model: Model, mark: ArchiveMark | None) -> Observed:

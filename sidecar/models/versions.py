@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sidecar.catalog.model_store import archive_version, find_version
 from sidecar.errors import EngineUnavailable, InvalidVersion, ModelNotReady, VersionNotFound
-from sidecar.models.loader import paused, register
+from sidecar.models.loader import paused
 from sidecar.models.model import Model
 from sidecar.models.worker_start import LoadFailed, WorkerStart
 from sidecar.torchserve.client import TorchServeClient
@@ -113,7 +113,7 @@ class ModelVersions:
         most = max(model.target_workers, model.spec.inference.workers.max)
         since = await self._workers.log_end()
         try:
-            await register(self._client, model, archive)
+            await self._client.register(archive, key, model.spec)
         except EngineRefused as exc:
             if exc.status == 409:  # it is loaded already
                 return

@@ -72,7 +72,7 @@ NOT_PASSED_ON = frozenset(
     }
 )
 VERSION_NOT_FOUND = b'"ModelVersionNotFoundException"'
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
 _number = msgspec.json.Decoder(Priority)
 
 
@@ -163,22 +163,17 @@ def forwarded_request(request: web.Request, path: str, body: bytes) -> Forwarded
 
 
 def forwarded_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return those of a client's *headers* that TorchServe gets, each character a byte of it."""
+    """Return those of a client's *headers* that TorchServe gets."""
     return [
-        (name, value if value.isascii() else _as_bytes_came(value))
+        (name, value)
         for name, value in headers.items()
-        if name.lower() not in NOT_FORWARDED and name.isascii() and _sendable(value)
+        if name.lower() not in NOT_FORWARDED and _sendable(name) and _sendable(value)
     ]
 
 
 def _sendable(text: str) -> bool:
-    """Return whether *text* can be the value of a header: a tab is its only control character."""
-    return text.isprintable() or not _CONTROL.search(text)
-
-
-def _as_bytes_came(text: str) -> str:
-    """Return a value that aiohttp has read as UTF-8 as Java reads it, in Latin-1."""
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    """Return whether *text* holds nothing but visible ASCII, spaces and tabs."""
+    return text.isascii() and (text.isprintable() or not _UNSENDABLE.search(text))
 
 
 async def answer(
@@ -190,6 +185,7 @@ async def answer(
     """
     parts, options = request.app[PARTS], options_of(request, model)
     await request[ADMISSION].admit_to_model(model.key, name)
+    options = options._replace(version=request.match_info.get("version"))
     asked = InferenceRequest(model.key, [forwarded_request(request, path, body)], *options)
     pending = parts.scheduler.start(asked)
     try:

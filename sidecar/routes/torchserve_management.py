@@ -156,7 +156,7 @@ def _described(parts: ManagementParts, model: Model, told: dict[str, Any]) -> di
     """
     key, spec, inference = model.key, model.spec, model.spec.inference
     waiting = len(model.dispatcher.queue)
-    size = spec.torchserve_batch_size if spec.is_own else inference.max_batch_size
+    size = inference.batch_size if spec.is_own else inference.max_batch_size
     ours: dict[str, Any] = msgspec.to_builtins(
         DescribedArchive(
             model_name=key,

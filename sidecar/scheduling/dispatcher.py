@@ -4,7 +4,7 @@ Whenever something has changed, the dispatcher asks the model's runner how many 
 runner counts the slots, in which jobs may be in flight, and plans: a job is usually sent as soon as
 a slot is free.  So a lone request pays nothing, and a crowd is batched by itself, because it
 gathers while the job before it runs.  Where a short wait makes jobs fuller, the plan says so:
-`gathering` does that for short jobs, and `bursts` for requests to custom handlers.
+`gathering` does that for short jobs, and `bursts` for custom handlers.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from sidecar.errors import ModelNotReady, Unavailable
+from sidecar.scheduling.batch_runner import BatchRunner
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
 from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.entry_queue import EntryQueue
@@ -32,17 +33,22 @@ from sidecar.torchserve.client import TorchServeClient
 class Runners(NamedTuple):
     """What builds a model's runner: of jobs for our handlers, or of requests for others.
 
-    *writing* is of jobs whose answers arrive in pieces.
+    *writing* is of jobs whose answers arrive in pieces; *batch* is of requests that our workers
+    take in batches.
     """
 
     job: Callable[..., Runner] = JobRunner
     request: Callable[..., Runner] = RequestRunner
     writing: Callable[..., Runner] = WritingJobRunner
+    batch: Callable[..., Runner] = BatchRunner
 
-    def of(self, spec: ModelSpec) -> Callable[..., Runner]:
-        """Return what builds the runner of the model that *spec* describes."""
+    def of(self, spec: ModelSpec, *, batches: bool) -> Callable[..., Runner]:
+        """Return what builds the runner of the model that *spec* describes.
+
+        *batches*: its workers take batches of requests.
+        """
         if spec.is_own:
-            return self.request
+            return self.batch if batches else self.request
         return self.writing if spec.writes_completions else self.job
 
 
@@ -300,9 +306,9 @@ class DispatcherFactory:
     ) -> Dispatcher:
         """Return a dispatcher for *key*; it is closed."""
         settings = self._settings
-        build = self._runners.of(spec)
+        build = self._runners.of(spec, batches=self._client.takes_batches_for(spec))
         limits = JobLimits(
-            spec.torchserve_batch_size if spec.is_own else spec.inference.max_batch_size,
+            spec.inference.batch_size if spec.is_own else spec.inference.max_batch_size,
             int(settings.max_job_mb * MB),
             spec.inference.job_timeout_seconds,
             continuous=spec.inference.continuous_batching,

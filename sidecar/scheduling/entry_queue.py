@@ -73,8 +73,9 @@ class EntryQueue:
     ) -> list[Entry]:
         """Take the next batch: at most *max_entries* and *max_bytes*, but at least one entry.
 
-        An entry that is to be alone comes alone.  Once the batch has *max_with_urgent* entries, it
-        takes none that is less urgent, by URGENT_STEPS or more, than the most urgent in it.
+        An entry that is to be alone comes alone, and all are for one version.  Once the batch has
+        *max_with_urgent* entries, it takes none that is less urgent, by URGENT_STEPS or more, than
+        the most urgent in it.
         """
         batch: list[Entry] = []
         room = max_bytes
@@ -84,6 +85,8 @@ class EntryQueue:
             entry = self._heap[0][2]
             wanted = entry.queued and not entry.abandoned
             if wanted and batch and (entry.alone or entry.size > room):
+                break
+            if wanted and batch and entry.version != batch[0].version:
                 break
             if wanted and len(batch) >= enough and entry.priority <= highest - URGENT_STEPS:
                 break

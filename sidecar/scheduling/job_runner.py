@@ -97,6 +97,10 @@ class JobRunner(Runner):
         if jobs_are_long or first.alone or first.priority > 0:
             self.most_entries = self._limits.items
             return AT_ONCE
+        return self._plan_short(queue)
+
+    def _plan_short(self, queue: EntryQueue) -> Plan:
+        """Return whether to send a short job now: it waits for its share of the crowd."""
         gathering, waiting = self._gathering, queue.waiting
         self.most_entries = share = gathering.share(self.in_flight + waiting, self.slots)
         return gathering.plan(
@@ -122,18 +126,21 @@ class JobRunner(Runner):
 
     def finish(self, job: Job, body: bytes) -> None:
         """Answer the entries of *job* with what is in *body*."""
-        batch = job.batch
         try:
-            header, bodies = decode_answer(body, len(batch))
-            if not self._breaker.at_rest:
-                self._breaker.record_success()
-            # In the next turn, when the answers have left; before those that they wake go on.
-            asyncio.get_running_loop().call_soon(self._record_job, job, self._clock(), header)
-            self._answer(job, header, bodies)
+            header, bodies = decode_answer(body, len(job.batch))
+            self._finish(job, header, bodies)
         except Exception as exc:  # noqa: BLE001 - as above
             self.fail(job, exc)
         else:
             self.end(job)
+
+    def _finish(self, job: Job, header: JobAnswerHeader, answers: Any) -> None:
+        """Give the entries of *job* their *answers*, and record what *header* tells."""
+        if not self._breaker.at_rest:
+            self._breaker.record_success()
+        # In the next turn, when the answers have left; before those that they wake go on.
+        asyncio.get_running_loop().call_soon(self._record_job, job, self._clock(), header)
+        self._answer(job, header, answers)
 
     def fail(self, job: Job, exc: Exception) -> None:
         """Refuse the entries of *job*, or queue them again, by what *exc* says."""
@@ -193,14 +200,18 @@ class JobRunner(Runner):
         An entry that cannot be put into a job is refused, and does not affect the others.
         """
         try:
-            return members, _job_of(members)
+            return members, self._encode(members)
         except Exception:  # noqa: BLE001 - whose fault it is turns out below, and is logged there
             sound = [entry for entry in members if self._can_be_sent(entry)]
-            return sound, _job_of(sound)
+            return sound, self._encode(sound)
+
+    def _encode(self, batch: Sequence[Entry]) -> bytes:
+        """Return the job that *batch* makes."""
+        return _job_of(batch)
 
     def _can_be_sent(self, entry: Entry) -> bool:
         try:
-            _job_of([entry])
+            self._encode([entry])
         except Exception as exc:  # noqa: BLE001 - nothing that one entry holds may reach the others
             # No traceback: the exception quotes what was sent.
             log.error(  # noqa: TRY400

@@ -1,4 +1,7 @@
-"""One request to a custom handler: TorchServe makes the batches.
+"""One request to a custom handler, where TorchServe makes the batches.
+
+That is so for a TorchServe that somebody else runs, and for archives whose workers are started, or
+given requests, in a way of their own; `batch_runner` is for all others.
 
 As many requests are in flight as all workers can hold, and a batch more just before one is free.
 All others wait in the queue here, in order of their rank.  `bursts` says when they are sent.  Like
@@ -21,8 +24,9 @@ from sidecar.errors import (
     WorkerDied,
 )
 from sidecar.scheduling.bursts import MOST_AHEAD, Burst, Bursts
-from sidecar.scheduling.entry import Entry, Forwarded, Pieces
+from sidecar.scheduling.entry import Entry, Forwarded
 from sidecar.scheduling.entry_queue import EntryQueue
+from sidecar.scheduling.piece_stream import PieceStream
 from sidecar.scheduling.plan import WAIT, Plan
 from sidecar.scheduling.runner import Runner, Running, asked_by
 from sidecar.torchserve.client import MAX_FORWARDED
@@ -32,7 +36,6 @@ from sidecar.torchserve.forwarding import EngineResponse, ForwardedRequest
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0  # TorchServe ends a batch at its limit; we hang up only after that
-PIECES_AHEAD = 16  # of a streamed body, that its client has not taken yet
 BUSY_SECONDS = 0.02  # until a request is sent again that TorchServe had no room for
 WORKER_DIED = "Worker died."  # nothing else tells it from an exception of status 500
 
@@ -147,7 +150,7 @@ class RequestRunner(Runner):
 
     def _observe(self, job: ForwardedJob) -> None:
         entry = job.entry
-        observed = self._metrics.jobs[entry.version or self.version]
+        observed = self._metrics.jobs[self.version]
         observed.size.observe(1)
         observed.engine.observe(self._clock() - job.started)
         observed.queue_wait.observe(job.started - entry.enqueued_at)
@@ -224,16 +227,13 @@ class RequestRunner(Runner):
                 await stream.put(piece)
         except EngineGone:
             self._record_failure("gone")
-            gone = EngineUnavailable("TorchServe went away", field="inputs", retry_after=2)
-            await stream.put(gone)
+            stream.cut(EngineUnavailable("TorchServe went away", field="inputs", retry_after=2))
         else:
-            await stream.put(None)
+            stream.end()
         finally:
             self.end(job)
 
-    def _forwarded(
-        self, response: EngineResponse, stream: "PieceStream | None" = None
-    ) -> Forwarded:
+    def _forwarded(self, response: EngineResponse, stream: PieceStream | None = None) -> Forwarded:
         self._serial += 1
         return Forwarded(
             response.body,
@@ -264,43 +264,3 @@ def _verdict(refusal: EngineRefused | None) -> _Verdict:
             return _Verdict.MODEL_GONE
         case _:
             return _Verdict.ANSWER
-
-
-class PieceStream(Pieces):
-    """A streamed body on its way from TorchServe to the client: an async iterator of its pieces.
-
-    A few wait for a client that is slow.  A client that takes none for *seconds* counts as gone.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waiting: asyncio.Queue[bytes | SidecarError | None] = asyncio.Queue(PIECES_AHEAD)
-        self._left = False
-
-    def __aiter__(self) -> "PieceStream":
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Return the next piece.  Raises EngineUnavailable when the body is cut short."""
-        piece = await self._waiting.get()
-        if piece is None:
-            raise StopAsyncIteration
-        if isinstance(piece, SidecarError):
-            raise piece
-        return piece
-
-    async def put(self, piece: bytes | SidecarError | None) -> None:
-        """Add a piece, its end (None) or what cuts it short; wait while too many wait already."""
-        if self._left:
-            return
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._waiting.put(piece)
-        except TimeoutError:
-            self._left = True
-
-    def leave(self) -> None:
-        """Take no more pieces."""
-        self._left = True
-        while not self._waiting.empty():
-            self._waiting.get_nowait()

@@ -18,6 +18,7 @@ from opentelemetry.semconv.attributes.http_attributes import (
 )
 from opentelemetry.trace import Span, SpanKind
 
+from sidecar.scheduling.batch_runner import BatchRunner
 from sidecar.scheduling.dispatcher import Runners
 from sidecar.scheduling.entry import AwaitedEntry, Entry
 from sidecar.scheduling.job_format import JobAnswerHeader, Timings
@@ -45,6 +46,7 @@ def traced_runners(tracing: Tracing) -> Runners:
         partial(TracedJobRunner, tracing),
         partial(TracedRequestRunner, tracing),
         partial(TracedWritingJobRunner, tracing),
+        partial(TracedBatchRunner, tracing),
     )
 
 
@@ -107,6 +109,10 @@ class TracedJobRunner(JobRunner):
 
 class TracedWritingJobRunner(TracedJobRunner, WritingJobRunner):
     """Runs the jobs of one model that writes texts."""
+
+
+class TracedBatchRunner(TracedJobRunner, BatchRunner):
+    """Runs the batches of one model with a custom handler."""
 
 
 class TracedRequestRunner(RequestRunner):

@@ -57,8 +57,9 @@ class Inference(_Entry, frozen=True):
     *max_batch_size* is the largest job the sidecar forms.  *batch_size* and
     *batch_delay_ms* are what TorchServe uses when it is called without the sidecar.
 
-    With the handler `own`, TorchServe forms the batches: of up to *batch_size* requests, of which
-    the first waits for the others for *batch_delay_ms* at most.  *continuous_batching*: it takes
+    With the handler `own`, a batch holds up to *batch_size* requests.  TorchServe forms the batches
+    itself where the sidecar did not start it, or with *torchserve_batches*; the first request of a
+    batch then waits for the others for *batch_delay_ms* at most.  *continuous_batching*: it takes
     requests into a batch that runs, so none waits here for a batch to be full.
     """
 
@@ -71,6 +72,9 @@ class Inference(_Entry, frozen=True):
     continuous_batching: bool = False
     """With the handler `own`: TorchServe adds requests to a batch that already runs, so they are
     sent as they come."""
+    torchserve_batches: bool = False
+    """With the handler `own`: requests are sent one by one, and TorchServe forms the batches, as it
+    has to where an archive runs its workers in a way of its own."""
     queue_size: Count = 2048
     """Inputs that may wait in the sidecar. [inputs]"""
     workers: Workers = Workers()
@@ -344,17 +348,12 @@ class ModelSpec(_Entry, frozen=True):
         return self.optional or self.is_downloaded
 
     @property
-    def torchserve_batch_size(self) -> int:
-        """How many requests TorchServe puts together; the jobs for our handlers are batches."""
-        return self.inference.batch_size if self.is_own else 1
-
-    @property
     def torchserve_batch_delay_ms(self) -> int:
-        """How long TorchServe waits for others after the first request of a batch.
+        """How long TorchServe waits for others after the first request of a batch that it forms.
 
         That is as long as it takes the sidecar to send a batch, and no longer than it was told.
         """
-        sending = math.ceil(self.torchserve_batch_size * SENDING_MS)
+        sending = math.ceil(self.inference.batch_size * SENDING_MS)
         return max(1, min(self.inference.batch_delay_ms, sending))
 
     def archive_name(self, key: str) -> str:

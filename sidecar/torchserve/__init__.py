@@ -12,6 +12,7 @@ process          starts and stops one of our own
 starter          the program that runs it, and lets the kernel end it with the sidecar
 supervisor       keeps that one running: starts it again when it dies or freezes
 worker_template  the process that workers are forked from: keeps it running
+batch_sizes      tells workers whose batches come as one request
 forked_workers   programs of their own: that process, and what TorchServe starts in place of Python
 java             finds the Java that runs it
 """

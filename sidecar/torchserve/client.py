@@ -7,6 +7,7 @@ Every call has its own time limit, and after a refused token, the tokens are rea
 is tried once more, unnoticed by clients.
 """
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -18,6 +19,8 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.schemas.core import TorchServeModelCounts, TorchServeStats
+from sidecar.schemas.model_spec import ModelSpec
+from sidecar.torchserve.batch_sizes import BatchSizes
 from sidecar.torchserve.failures import (
     EngineGone,
     EngineOutOfReach,
@@ -134,12 +137,19 @@ class _Api:
 class TorchServeClient:
     """Calls TorchServe; an async context manager that closes its connections.
 
-    *jobs* sends jobs to its inference API, *forwarding* requests as they came.
+    *jobs* sends jobs to its inference API, *forwarding* requests as they came.  *batch_sizes* is
+    what our own workers read; None: its workers are somebody else's.
     """
 
     def __init__(
-        self, inference_url: str, management_url: str, metrics_url: str, keys: KeyFile
+        self,
+        inference_url: str,
+        management_url: str,
+        metrics_url: str,
+        keys: KeyFile,
+        batch_sizes: BatchSizes | None = None,
     ) -> None:
+        self._batch_sizes = batch_sizes
         self.jobs = JobConnections(inference_url, MAX_JOBS, keys)
         self.forwarding = ForwardingConnections(inference_url, MAX_FORWARDED, keys)
         self._pings = _Api(inference_url, keys, "inference", MAX_PINGS)
@@ -214,30 +224,41 @@ class TorchServeClient:
             raise
         return msgspec.json.decode(body, type=list[dict[str, Any]])
 
-    async def register(
-        self,
-        archive: str,
-        model: str,
-        *,
-        batch_size: int = 1,
-        batch_delay_ms: int = 1,
-        timeouts: tuple[int, int] | None = None,
-    ) -> None:
-        """Register *archive* (a file name in the model store), without workers.
+    def takes_batches_for(self, spec: ModelSpec) -> bool:
+        """Whether the workers of the custom handler in *spec* take a batch as one request."""
+        return (
+            self._batch_sizes is not None and spec.is_own and not spec.inference.torchserve_batches
+        )
 
-        Those that an archive asks for itself are waited for.  The jobs for our handlers are
-        batches already.  *timeouts*: seconds for an answer, and for a start, where the archive has
-        no settings itself.  Raises EngineRefused or EngineGone.
+    def batch_size_for(self, spec: ModelSpec) -> int:
+        """Return how many requests TorchServe itself puts together for *spec*."""
+        forms_batches = spec.is_own and not self.takes_batches_for(spec)
+        return spec.inference.batch_size if forms_batches else 1
+
+    async def register(self, archive: str, model: str, spec: ModelSpec | None = None) -> None:
+        """Register *archive* (a file name in the model store) without workers.
+
+        Those that an archive asks for itself are waited for.  *spec* tells of a custom handler; a
+        job for any other is a batch already.  Raises EngineRefused or EngineGone.
         """
         params = {
             "url": archive,
             "model_name": model,
-            "batch_size": str(batch_size),
-            "max_batch_delay": str(batch_delay_ms),
+            "batch_size": "1",
+            "max_batch_delay": "1",
             "initial_workers": "0",
         }
-        if timeouts is not None:
-            params["response_timeout"], params["startup_timeout"] = map(str, timeouts)
+        size = None
+        if spec is not None and spec.is_own:
+            params["batch_size"] = str(self.batch_size_for(spec))
+            params["max_batch_delay"] = str(spec.torchserve_batch_delay_ms)
+            # Where the archive has no settings itself:
+            params["response_timeout"] = str(spec.inference.job_timeout_seconds)
+            params["startup_timeout"] = str(spec.inference.startup_timeout_seconds)
+            if self.takes_batches_for(spec):
+                size = spec.inference.batch_size
+        if self._batch_sizes is not None:
+            await asyncio.to_thread(self._batch_sizes.tell, model, size)
         await self._management.call("POST", "/models", params=params, seconds=UNPACK_SECONDS)
 
     async def scale(self, model: str, least: int, most: int, version: str | None = None) -> None:

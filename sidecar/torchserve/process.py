@@ -24,6 +24,7 @@ import psutil
 
 from sidecar.durable_files import write_whole
 from sidecar.settings import ENVIRONMENT_PREFIX, Settings
+from sidecar.torchserve.batch_sizes import BatchSizes
 from sidecar.torchserve.worker_template import LAUNCHER, WorkerTemplate, can_fork_workers
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class TorchServeProcess:
     """One TorchServe process group and its private folder.
 
     *gpu_indices* are the GPUs that it and its workers may use, by their places on the bus; None:
-    all there are.  *template*, if there is one, is what its workers are forked from.
+    all there are.  *template*, if there is one, is what its workers are forked from; *batch_sizes*
+    is what they read, None: this system does not run our launcher.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class TorchServeProcess:
         self.starts = 0
         places = (tempfile.gettempdir(), "/tmp", settings.state_dir.resolve())  # noqa: S108 - 0700
         self.folder = private_folder(*places)
+        launches = os.access(LAUNCHER, os.X_OK)
+        self.batch_sizes = BatchSizes(self.folder / "batch_sizes") if launches else None
         self.template = (
             WorkerTemplate(self.folder / "template.sock", self._environment, self._logs)
             if settings.worker_template and can_fork_workers()
@@ -112,7 +116,7 @@ class TorchServeProcess:
         """Start the process; it does not answer yet when this returns."""
         self.starts += 1
         await asyncio.to_thread(self._prepare)
-        python = sys.executable if self.template is None else str(LAUNCHER)
+        python = sys.executable if self.batch_sizes is None else str(LAUNCHER)
         command = [sys.executable, "-P", str(STARTER), python, "--start", "--foreground", "--ncs"]
         command += ["--ts-config", str(self.folder / "config.properties")]
         command += ["--model-store", str(self._store)]
@@ -192,7 +196,7 @@ class TorchServeProcess:
                 shutil.rmtree(left, ignore_errors=True)
             elif self.template is None or left != self.template.address:
                 left.unlink()
-        for folder in (self.folder / "work", self.folder / "tmp"):
+        for folder in (self.folder / "work", self.folder / "tmp", self.folder / "batch_sizes"):
             folder.mkdir(mode=0o700)
         self._logs.mkdir(parents=True, exist_ok=True)
         self._compiled.mkdir(mode=0o700, exist_ok=True)
@@ -227,7 +231,7 @@ class TorchServeProcess:
             | {"TORCHINDUCTOR_CACHE_DIR": str(self._compiled), "TRITON_CACHE_DIR": triton}
             | inherited
             | self._visible_gpus()
-            | ({} if self.template is None else self.template.variables)
+            | ({} if self.batch_sizes is None else self._launchers_variables(self.batch_sizes))
             | {
                 "PATH": os.pathsep.join([own, inherited.get("PATH", os.defpath), str(PROGRAMS)]),
                 "JAVA_HOME": str(self._java_home),
@@ -238,6 +242,14 @@ class TorchServeProcess:
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
         )
+
+    def _launchers_variables(self, batch_sizes: BatchSizes) -> dict[str, str]:
+        """Return what our launcher, and the workers that it starts, read."""
+        template = {} if self.template is None else self.template.variables
+        return {
+            "WORKER_PYTHON": sys.executable,
+            BatchSizes.VARIABLE: str(batch_sizes.folder),
+        } | template
 
     def _visible_gpus(self) -> dict[str, str]:
         """Return the variables that name the GPUs, as indices in the order of the bus for Java."""

@@ -73,7 +73,7 @@ class WorkerTemplate:
     @property
     def variables(self) -> dict[str, str]:
         """What the launcher reads from its environment."""
-        return {"WORKER_PYTHON": sys.executable, "WORKER_TEMPLATE_SOCKET": str(self.address)}
+        return {"WORKER_TEMPLATE_SOCKET": str(self.address)}
 
     @property
     def pid(self) -> int | None:

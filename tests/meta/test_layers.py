@@ -18,6 +18,10 @@ VARIABLES = {  # which variables each module asks for by name; pyproject.toml sa
     "sidecar/torchserve/java.py": {"JAVA_HOME", "PATH"},
     "sidecar/telemetry/gpus.py": {"CUDA_VISIBLE_DEVICES"},
     "sidecar/torchserve/forked_workers/launcher.py": {"WORKER_PYTHON", "WORKER_TEMPLATE_SOCKET"},
+    "sidecar/torchserve/forked_workers/request_batches.py": {
+        "TS_DECODE_INPUT_REQUEST",
+        "WORKER_BATCH_SIZES",
+    },
 }
 OTHER_PROGRAMS = ROOT / "sidecar" / "torchserve" / "forked_workers"  # nobody imports them
 ENDING = {"sys.exit", "os._exit", "exit", "quit", "SystemExit"}

@@ -12,8 +12,8 @@ import jwt
 import pytest
 
 from tests.integration.server import SECRET, Server, free_port
-from tests.own_archives.archives import FORM, REQUESTS, TEXT, Ask, pack
-from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve, send
+from tests.own_archives.archives import REQUESTS, TEXT, Ask, pack
+from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +55,23 @@ def sidecar(plain: Plain, folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def managed(plain: Plain, folder: Path) -> Iterator[Server]:
+    """The sidecar with a TorchServe of its own, whose workers take batches as one request."""
+    own = folder / "managed"
+    own.mkdir()
+    (own / "models.json").write_text('{"models": {}}')
+    server = Server(
+        own,
+        models_file=str(own / "models.json"),
+        model_store=str(folder / "store"),
+        serve_archives="true",
+        zero_scaling="false",
+    )
+    with server.running():
+        yield server
+
+
+@pytest.fixture(scope="module")
 def answers(plain: Plain) -> list[Response]:
     """What TorchServe itself answers."""
     return [ask(plain.port, request) for request in REQUESTS]
@@ -67,18 +84,11 @@ def test_bytes_status_and_content_type_are_torchserves(
     assert ask(sidecar.port, of_somebody_else(REQUESTS[place])) == answers[place]
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "headers"),
-    [
-        ("/invocations", b"a=1&model_name=own_parts", FORM),
-        ("/invocations?model_name=own_parts", b"a=1", FORM),
-        ("/ping", b"", {}),
-    ],
-)
-def test_requests_without_a_model_in_their_path_are_answered_alike(
-    plain: Plain, sidecar: Server, path: str, body: bytes, headers: dict[str, str]
+@pytest.mark.parametrize("place", range(len(REQUESTS)), ids=lambda place: REQUESTS[place].model)
+def test_a_torchserve_of_our_own_answers_the_same(
+    answers: list[Response], managed: Server, place: int
 ) -> None:
-    assert send(sidecar.port, path, body, headers) == send(plain.port, path, body, headers)
+    assert ask(managed.port, REQUESTS[place]) == answers[place]
 
 
 def of_somebody_else(request: Ask) -> Ask:

@@ -34,14 +34,27 @@ class Worker:
 def main(arguments: list[str]) -> "NoReturn":
     """Run what TorchServe asks for."""
     worker = None
-    with suppress(OSError):
-        worker = fork_worker(os.environ["WORKER_TEMPLATE_SOCKET"], arguments)
+    if (address := os.environ.get("WORKER_TEMPLATE_SOCKET")) is not None:
+        with suppress(OSError):
+            worker = fork_worker(address, arguments)
     if worker is None:
         python = os.environ["WORKER_PYTHON"]
-        os.execv(python, [python, *arguments])  # noqa: S606 - there is no shell
+        os.execv(python, [python, *through_ours(arguments)])  # noqa: S606 - there is no shell
     with open("/proc/self/comm", "w") as name:  # what ps and top show
         name.write("worker-launcher")
     end_as(wait_for(worker))
+
+
+def through_ours(arguments: list[str]) -> list[str]:
+    """Return *arguments* of Python with our program before TorchServe's, if that is in them.
+
+    It is not always the first: another program may start it.
+    """
+    ours = os.path.join(os.path.dirname(os.path.realpath(__file__)), "worker.py")
+    for place, argument in enumerate(arguments):
+        if argument.endswith("/ts/model_service_worker.py"):
+            return [*arguments[:place], ours, *arguments[place:]]
+    return arguments
 
 
 def fork_worker(address: str, arguments: list[str]) -> Worker | None:

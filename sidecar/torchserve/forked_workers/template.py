@@ -25,6 +25,7 @@ from typing import NamedTuple, NoReturn
 
 log = logging.getLogger("template")
 
+WORKER = runpy.run_path(str(Path(__file__).with_name("worker.py")))
 UNFIT = 3
 # What Java and the shell add for a worker; all else a library may have read when it was imported.
 WORKERS_VARIABLES = re.compile(r"PYTHONPATH|TS_\w+|PWD|OLDPWD|SHLVL|_")
@@ -61,6 +62,7 @@ def main(address: str, program: str, *modules: str) -> None:
     environment = dict(os.environ)
     del sys.path[0]  # this folder: a worker's own comes in its place
     import_all(modules)
+    WORKER["import_changes"]()
     stop_pooled_threads()
     gc.collect()
     gc.freeze()  # so that a worker's collections leave these objects' pages shared
@@ -247,14 +249,13 @@ def become(request: Request) -> NoReturn:
     os.chdir(request.folder)
     os.environ.update(request.environment)
     sys.argv = request.arguments
-    program = Path(sys.argv[0])
     extra = request.environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:0] = [str(program.parent), *(path for path in extra if path)]
+    sys.path[:0] = [path for path in extra if path]
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # Python's own generator does so by itself
     code: object = 0
     try:
-        runpy.run_path(str(program), run_name="__main__")
+        WORKER["run"](sys.argv[0])
     except SystemExit as exc:
         code = exc.code
     sys.stdout.flush()

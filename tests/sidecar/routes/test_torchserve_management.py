@@ -251,10 +251,10 @@ async def test_an_offered_archive_takes_the_requested_settings(
     managed = await start_managed(serve_archives=True)
     assert await managed.predict("net") == 200
     await managed.ask("POST", "/models?url=net.mar&batch_size=3&initial_workers=1")
-    assert managed.model("net").spec.torchserve_batch_size == 3
+    assert managed.model("net").spec.inference.batch_size == 3
     assert managed.client.app is not None
     await managed.client.app[PROGRAM].catalog_watch.look()  # the store still has it
-    assert managed.model("net").spec.torchserve_batch_size == 3
+    assert managed.model("net").spec.inference.batch_size == 3
     await managed.ask("POST", "/models?url=net.mar", 409)
 
 

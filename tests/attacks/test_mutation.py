@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.routes.groups import ROUTES
-from tests.attacks.mutation.checks import fault_of
+from tests.attacks.mutation.checks import UNREADY, fault_of
 from tests.attacks.mutation.examples import examples
 from tests.attacks.mutation.requests import Mutated, mutated
 from tests.attacks.raw_http import Answer
@@ -42,6 +42,15 @@ def test_a_request_depends_on_its_seed_and_number_alone() -> None:
 )
 def test_a_wrong_answer_is_found(answer: Answer, fault: str) -> None:
     assert fault in fault_of(SENT, answer)
+
+
+@pytest.mark.parametrize(("path", "status"), UNREADY.items())
+def test_what_tells_of_readiness_may_say_no_in_a_body_of_its_own(path: str, status: int) -> None:
+    assert ("GET", path) in {(route.method, route.path) for route in ROUTES}
+    asked = SENT._replace(method="GET", path=path)
+    assert fault_of(asked, Answer(status, ID, b'{"ready":false}')) == ""
+    assert fault_of(SENT, Answer(status, ID, b'{"ready":false}'))
+    assert fault_of(asked, Answer(404, ID, b'{"ready":false}'))
 
 
 def test_a_refusal_in_the_one_format_is_right() -> None:

@@ -1,17 +1,25 @@
 """Sends mutated requests and looks at every answer."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tests.attacks.error_format import fault_of_error
 from tests.attacks.mutation.requests import Mutated, mutated
 from tests.attacks.raw_http import NO_ANSWER, Answer, exchange
+from tests.waiting import LIMIT_SECONDS
 
 AT_ONCE = 6
-ANSWER_SECONDS = 20.0
 SHOWN_BYTES = 400  # of a request
 SHOWN = 20  # wrong answers
-OWN_BODY = {"/health", "/readyz"}  # their 503 is not a refusal, and says what is wrong
+# What says no in a body of its own: that is an answer, and no refusal of the request.
+UNREADY: Mapping[str, int] = {
+    "/health": 503,
+    "/readyz": 503,
+    "/v2/health/ready": 503,
+    "/v2/models/{name}/ready": 503,
+    "/v2/models/{name}/versions/{version}/ready": 503,
+    "/ping": 500,  # as TorchServe has it
+}
 
 
 async def send_mutated(port: int, numbers: Iterable[int], seed: int) -> list[int]:
@@ -45,10 +53,10 @@ async def _ask(port: int, request: Mutated) -> tuple[Answer, str]:
     """The answer, and what went wrong before there was one."""
     try:
         answer = await exchange(
-            port, request.data, seconds=ANSWER_SECONDS, half_close=not request.whole
+            port, request.data, seconds=LIMIT_SECONDS, half_close=not request.whole
         )
     except TimeoutError:
-        return NO_ANSWER, f"no answer within {ANSWER_SECONDS:g} s"
+        return NO_ANSWER, f"no answer within {LIMIT_SECONDS:g} s"
     except ValueError as exc:
         return NO_ANSWER, f"the answer is not HTTP: {exc}"
     return answer, ""
@@ -58,10 +66,11 @@ def fault_of(request: Mutated, answer: Answer) -> str:
     """What is wrong with *answer*; empty: nothing."""
     if answer.status == 0:
         return "cut off" if request.whole else ""
-    if answer.status >= 500 and answer.status not in (503, 504):
+    says_no = answer.status == UNREADY.get(request.path)
+    if answer.status >= 500 and answer.status not in (503, 504) and not says_no:
         return f"status {answer.status} {answer.body[:200]!r}"
     if "X-Request-ID" not in answer.headers:
         return f"status {answer.status} without X-Request-ID {answer.body[:100]!r}"
-    if answer.status < 400 or (answer.status == 503 and request.path in OWN_BODY):
+    if answer.status < 400 or says_no:
         return ""
     return fault_of_error(answer)

@@ -16,7 +16,9 @@ def _mutated(count: int) -> Act:
     return act
 
 
-MAY_GET = OK | REFUSED | {204, 304, 409, 504}  # 409: what is asked cannot be beside another change
+# 409: what is asked cannot be beside another change.  500: as TorchServe's /ping; `checks` refuses
+# it from all others.
+MAY_GET = OK | REFUSED | {204, 304, 409, 500, 504}
 ATTACKS: Sequence[Attack] = (
     Attack("400 mutated requests", _mutated(400), attackers_see=MAY_GET, peak_mib=256),
     Attack(

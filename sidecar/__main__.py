@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -35,6 +36,24 @@ M_MMAP_THRESHOLD = -3  # its number in malloc.h
 LARGE_BLOCK_BYTES = 4 << 20
 
 
+# What `torchserve` takes besides: these change nothing here, so that its command lines work.
+LEFT_OUT = {
+    "--start": "the server starts without it, and stays in the foreground",
+    "--foreground": "the server always stays in the foreground",
+    "--ncs": "no snapshots are written",
+    "--no-config-snapshots": "no snapshots are written",
+    "--disable-token-auth": "clients need no token, unless SIDECAR_REQUIRE_AUTHENTICATION=true",
+    "--enable-model-api": "SIDECAR_TORCHSERVE_MANAGEMENT_PORT opens the management API",
+}
+REFUSED = {
+    "--stop": "Ctrl-C, or SIGTERM to its process, stops the server",
+    "--log-config": "SIDECAR_LOG_LEVEL and SIDECAR_LOG_FORMAT say how to log",
+    "--cpp-log-config": "there are no workers in C++",
+    "--workflow-store": "there are no workflows",
+    "--plugins-path": "there are no plugins",
+}
+
+
 class PortTaken(RuntimeError):
     """Another program already listens on this port."""
 
@@ -54,19 +73,24 @@ def main(arguments: Sequence[str]) -> int:
     """Run until a signal ends the program; return 0, or 2 with a sentence when it cannot start."""
     os.umask(PRIVATE)
     raise_descriptor_limit()
-    options = vars(_parser().parse_args(arguments))
+    options = _options(arguments)
     only_check, ts_config = options.pop("check_config"), options.pop("ts_config")
     given = _torchserve_properties(options.pop("model_store"), options.pop("models"))
+    told: list[str] = []  # of what is only checked: it is read at the end, behind the settings
     try:
         effective = load_effective(overrides=options)
         if ts_config is not None or given:
             effective = take_over_config(
-                effective, ts_config, print, keep=not only_check, given=given
+                effective,
+                ts_config,
+                told.append if only_check else print,
+                keep=not only_check,
+                given=given,
             )
         settings = effective.settings
         if only_check:
             check_configuration(settings)
-            print(explain_configuration(effective))  # noqa: T201
+            print(explain_configuration(effective), *told, sep="\n")  # noqa: T201
             return 0
         address = f"{settings.host}:{settings.port}"
         with own_state_folder(settings.state_dir, address):
@@ -77,6 +101,23 @@ def main(arguments: Sequence[str]) -> int:
         print(f"sidecar: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
+
+
+def _options(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the options by their names; say which of TorchServe's are left out.
+
+    Exits with a sentence when one is unknown, or is TorchServe's alone.
+    """
+    parser = _parser()
+    known, others = parser.parse_known_args(arguments)
+    for name in (each.partition("=")[0] for each in others):
+        if name in REFUSED:
+            parser.error(f"{name}: {REFUSED[name]}")
+    if unknown := [each for each in others if each not in LEFT_OUT]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    for name in others:
+        print(f"command line: {name}: left out: {LEFT_OUT[name]}")  # noqa: T201
+    return vars(known)
 
 
 def _torchserve_properties(store: str | None, models: Sequence[str] | None) -> dict[str, str]:

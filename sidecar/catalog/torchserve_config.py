@@ -196,7 +196,7 @@ def _read(path: Path) -> dict[str, str]:
     try:
         raw = path.read_bytes()
     except OSError as exc:
-        raise SettingsError(f"{path}: {exc}") from exc
+        raise SettingsError(f"{path}: {exc.strerror or exc}") from exc
     try:
         return read_properties(raw.decode())
     except UnicodeDecodeError:  # Java reads every file so
@@ -425,6 +425,9 @@ class _TakingOver:
     def _facts(self, key: str, file: str) -> ArchiveFacts | None:
         if "://" in file or "/" in file:
             self._say(key, f"{file}: left out, archives come from the model store alone")
+            return None
+        if not (self._store / file).exists():
+            self._say(key, f"{file}: left out, there is no such archive in {self._store}")
             return None
         try:
             return read_archive(self._store / file)

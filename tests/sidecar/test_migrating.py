@@ -29,6 +29,7 @@ COMMANDS = [
 ]
 STARTS = [line for line in COMMANDS if line.startswith("scripts/serve ")]
 ADDS = [line for line in COMMANDS if line.startswith("scripts/models ")]
+MANAGED = [sys.executable, "-m", "sidecar", "--torchserve", "managed"]
 CALLS = [line for line in COMMANDS if line.startswith("curl ")]
 
 
@@ -75,7 +76,7 @@ async def test_the_servers_commands_are_right(folder: Path, line: str) -> None:
     arguments = shlex.split(here)[1:]
     if "--check-config" not in arguments:  # it would serve
         arguments.append("--check-config")
-    command = [sys.executable, "-m", "sidecar", "--torchserve", "managed", *arguments]
+    command = [*MANAGED, *arguments]
     code, output = await run(command, folder)
     assert code == 0, output
     if "--ts-config" not in line:
@@ -83,6 +84,34 @@ async def test_the_servers_commands_are_right(folder: Path, line: str) -> None:
         return
     for example in re.findall(r"^theirs\.properties: (\w+: .*)$", TEXT, re.MULTILINE):
         assert example.replace("/models", str(folder / "store")) in output
+
+
+async def test_torchserves_command_line_works_and_says_what_it_leaves_out(folder: Path) -> None:
+    line = "--start --ncs --foreground --disable-token-auth --enable-model-api --check-config"
+    command = [*MANAGED, *line.split(), "--model-store", f"{folder}/store"]
+    code, output = await run([*command, "--models", "densenet=densenet.mar", "gone.mar"], folder)
+    assert code == 0, output
+    lines, missing = output.splitlines(), f"there is no such archive in {folder}/store"
+    for name in ("--start", "--ncs", "--foreground", "--disable-token-auth", "--enable-model-api"):
+        assert any(each.startswith(f"command line: {name}: left out: ") for each in lines)
+    assert lines[-2:] == [
+        "command line: load_models: densenet: loaded at the start, from densenet.mar",
+        f"command line: load_models: gone.mar: left out, {missing}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--stop", "--stop: Ctrl-C, or SIGTERM to its process, stops the server"),
+        ("--ncs --log-config=log4j2.xml", "--log-config: SIDECAR_LOG_LEVEL and"),
+        ("--ncs --bogus", "unrecognized arguments: --bogus"),
+        ("--ts-config gone.properties", "sidecar: gone.properties: No such file or directory"),
+    ],
+)
+async def test_what_torchserve_alone_does_is_refused(folder: Path, options: str, told: str) -> None:
+    code, output = await run([*MANAGED, *options.split()], folder)
+    assert (code, told in output) == (2, True), output
 
 
 def test_relative_paths_start_where_the_caller_is(folder: Path) -> None:

@@ -111,25 +111,32 @@ def plain_torchserve(folder: Path, store: Path, models: int = len(ARCHIVES)) -> 
             start_new_session=True,
         )
     try:
-        wait_for(lambda: process.poll() is not None or _loaded(plain, models), log)
+        ready: set[str] = set()
+        wait_for(lambda: process.poll() is not None or _loaded(plain, models, ready), log)
         yield plain._replace(pid=process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(LIMIT_SECONDS)
 
 
-def _loaded(plain: Plain, models: int) -> bool:
-    """Whether every registered model has all its workers READY; it registers them one by one."""
+def _loaded(plain: Plain, models: int, ready: set[str]) -> bool:
+    """Whether every registered model has all its workers READY; it registers them one by one.
+
+    Those that are go to *ready* and are asked no more, nor is any behind the first that is not:
+    TorchServe would be busy with answers while its workers wait for the processor.
+    """
     try:
         names = [each["modelName"] for each in _get(plain.management, "/models")["models"]]
-        states = [_get(plain.management, f"/models/{name}")[0] for name in names]
+        for name in names:
+            if name not in ready:
+                (state,) = _get(plain.management, f"/models/{name}")
+                workers = sum(worker["status"] == "READY" for worker in state["workers"])
+                if workers < state["minWorkers"]:
+                    return False
+                ready.add(name)
     except (OSError, KeyError, ValueError):
         return False
-    ready = [
-        sum(worker["status"] == "READY" for worker in state["workers"]) >= state["minWorkers"]
-        for state in states
-    ]
-    return len(ready) == models and all(ready)
+    return len(ready) == models
 
 
 def _get(port: int, path: str) -> Any:

@@ -28,9 +28,12 @@ class Served(NamedTuple):
     folders: dict[str, Path]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with every family on its hub, and none of them downloaded yet."""
+    """A server with every family on its hub, and none of them downloaded yet.
+
+    It stops with the last test of the folder: tests of others need its processor and memory.
+    """
     folder = tmp_path_factory.mktemp("families")
     catalog = json.loads((ROOT / "models.json").read_text())["models"]
     models = {key: catalog[key] for key in ("silero_vad", "bart_large")}

@@ -17,9 +17,12 @@ def archives() -> None:
     subprocess.run([sys.executable, "-m", "sidecar.archives"], cwd=ROOT, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(archives: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """TorchServe and the sidecar, as scripts/serve starts them."""
+    """TorchServe and the sidecar, as scripts/serve starts them.
+
+    It stops with the last test of the folder: tests of others need its processor and memory.
+    """
     folder, grpc_port = tmp_path_factory.mktemp("server"), str(free_port())
     with Server(folder, grpc_port=grpc_port, worker_template="true").running() as server:
         yield server

@@ -8,7 +8,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from sidecar.access.jwks_keys import (
-    FETCH_SECONDS,
     FRESH_SECONDS,
     MAX_BYTES,
     PAUSE_SECONDS,
@@ -20,7 +19,7 @@ from sidecar.errors import NotAuthenticated, Unavailable
 from sidecar.settings import Settings, SettingsError
 from tests.sidecar.access.issuer import Issuer
 from tests.sidecar.access.tokens import EC_KEY, RSA_KEY, SECRET, Clock, jwk, token
-from tests.waiting import until
+from tests.waiting import LIMIT_SECONDS, until
 
 BOTH = ("RS256", "ES256")
 
@@ -40,7 +39,7 @@ class Door:
         issuer: Issuer,
         clock: Clock,
         algorithms: tuple[str, ...] = BOTH,
-        fetch_seconds: float = FETCH_SECONDS,
+        fetch_seconds: float = LIMIT_SECONDS,
     ) -> None:
         self.keys = JwksKeys(issuer.url, algorithms, clock, fetch_seconds)
         self._verifier = JwtVerifier(self.keys, Settings())

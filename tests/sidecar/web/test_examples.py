@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sidecar.routes.groups import ROUTES
+from sidecar.settings import Settings
 from sidecar.web.route import Route
 from tests.fake_torchserve import FakeTorchServe, Spoken, Told
 from tests.integration.tokens import bearer
@@ -63,7 +64,13 @@ async def client(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path
         (store / f"{key}.mar").write_bytes(b"an archive")
         torchserve.archives.add(f"{key}.mar")
     torchserve.answer = answered
-    return await start(catalog=ANSWERING | {"joe_tts": JOE}, model_store=store)
+    # Seldom, as a server does: looking at so many models without a pause takes a third of the
+    # time that the page /docs needs for its examples.
+    return await start(
+        catalog=ANSWERING | {"joe_tts": JOE},
+        model_store=store,
+        poll_seconds=Settings().poll_seconds,
+    )
 
 
 @pytest.mark.parametrize("route", EXAMPLES, ids=lambda route: route.path)

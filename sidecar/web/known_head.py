@@ -7,12 +7,11 @@ Many clients send head and body apart, and so they may arrive.
 
 from typing import NamedTuple
 
-from aiohttp import hdrs
 from aiohttp.http_parser import RawRequestMessage
 
 MAX_KNOWN_BYTES = 2048  # of a head that is remembered, for as long as its connection is open
 MAX_DIGITS = 7  # of a body's length; the fast path takes no body as long
-_LENGTH = hdrs.CONTENT_LENGTH.lower().encode()
+_LENGTH = b"\r\ncontent-length: "
 
 
 class Body(NamedTuple):
@@ -50,14 +49,12 @@ def known_head(message: RawRequestMessage, head: bytes) -> KnownHead | None:
     """
     if len(head) > MAX_KNOWN_BYTES:
         return None
-    parts = [f"{message.method} {message.path} HTTP/1.1\r\n".encode(errors="surrogateescape")]
-    before = length = b""
-    for name, value in message.raw_headers:
-        if name.lower() == _LENGTH:
-            parts.append(b"%b: " % name)
-            before, length = b"".join(parts), value
-            parts = [b"\r\n"]
-        else:
-            parts.append(b"%b: %b\r\n" % (name, value))
-    known = KnownHead(before, b"".join([*parts, b"\r\n"]))
-    return known if before and before + length + known.after == head else None
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    told = f"{message.method} {message.path} HTTP/1.1".encode(errors="surrogateescape")
+    if first != told or lines != [b"%b: %b" % pair for pair in message.raw_headers]:
+        return None
+    found = head.lower().find(_LENGTH)
+    if found < 0:
+        return None
+    start = found + len(_LENGTH)
+    return KnownHead(head[:start], head[head.index(b"\r\n", start) :])

@@ -6,9 +6,11 @@ would have a job of its own, and the others would wait until it has ended.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-QUIET_SECONDS = 0.001  # all that a stream waits which nobody joins; timers count milliseconds
+QUIET_SECONDS = 0.001  # about all that a stream waits which nobody joins
+TURNS = 6  # of the event loop: what came while this process had no processor is read in them
 
 
 class Timer(Protocol):
@@ -44,7 +46,8 @@ class JointStart:
     async def wait(self, model: str, most: int) -> None:
         """Return when a stream of *model*, whose jobs hold *most* inputs, is to begin.
 
-        That is when no other has come for QUIET_SECONDS, or when there are *most* of them.
+        That is when no other has come for QUIET_SECONDS, nor in the TURNS after that, or when there
+        are *most* of them.
         """
         group = self._groups.setdefault(model, _Group())
         group.size += 1
@@ -53,8 +56,16 @@ class JointStart:
         if group.size >= most:
             self._begin(model)
             return
-        group.timer = self._later(QUIET_SECONDS, lambda: self._begin(model))
+        group.timer = self._later(QUIET_SECONDS, partial(self._begin_after, TURNS, model))
         await group.begun.wait()
+
+    def _begin_after(self, turns: int, model: str) -> None:
+        """Begin after so many turns of the event loop in which no other stream comes."""
+        if turns:
+            again = partial(self._begin_after, turns - 1, model)
+            self._groups[model].timer = self._later(0, again)
+        else:
+            self._begin(model)
 
     def _begin(self, model: str) -> None:
         self._groups.pop(model).begun.set()

@@ -9,14 +9,13 @@ from typing import Any
 from sidecar.program import PROGRAM
 from sidecar.scheduling.scheduler import SchedulingOptions
 from sidecar.schemas.synthesis import SynthesisRequest
-from sidecar.speech.joint_start import QUIET_SECONDS, JointStart
+from sidecar.speech.joint_start import QUIET_SECONDS, TURNS, JointStart
 from sidecar.speech.service import SpeechService
 from tests.fake_torchserve import FakeTorchServe, Spoken
 from tests.sidecar.conftest import CATALOG, StartSidecar
 from tests.sidecar.routes.test_speech_refusals import SPEAKING
 from tests.waiting import let_the_loop_turn
 
-TURNS = 5
 MOST = 3
 
 
@@ -58,12 +57,14 @@ class Streams:
             self.begun.append(name)
 
         asking = asyncio.create_task(begin())
-        await let_the_loop_turn(TURNS)
+        await let_the_loop_turn(5)
         return asking
 
-    async def ring(self) -> None:
-        self.timers.ring()
-        await let_the_loop_turn(TURNS)
+    async def ring(self, times: int = 1 + TURNS) -> None:
+        """Let the moment pass, and the turns after it, unless *times* says fewer."""
+        for _ in range(times):
+            self.timers.ring()
+        await let_the_loop_turn(5)
 
 
 async def test_a_stream_that_nobody_joins_begins_after_a_moment() -> None:
@@ -81,6 +82,18 @@ async def test_streams_that_come_within_a_moment_of_each_other_begin_together() 
     await streams.ask("b")
     assert not streams.begun
     assert len(streams.timers.due) == 1  # each that comes starts the wait anew
+    await streams.ring()
+    assert streams.begun == ["a", "b"]
+
+
+async def test_streams_that_came_while_the_event_loop_stood_still_are_waited_for() -> None:
+    """Their requests are read in the turns after the timer, which has rung late."""
+    streams = Streams()
+    await streams.ask("a")
+    await streams.ring(TURNS)
+    await streams.ask("b")
+    assert [seconds for seconds, _ in streams.timers.due] == [QUIET_SECONDS]
+    assert not streams.begun
     await streams.ring()
     assert streams.begun == ["a", "b"]
 
@@ -115,7 +128,7 @@ async def test_a_client_that_leaves_does_not_hold_up_the_others() -> None:
     first = await streams.ask("a")
     await streams.ask("b")
     first.cancel()
-    await let_the_loop_turn(TURNS)
+    await let_the_loop_turn(5)
     await streams.ring()
     assert streams.begun == ["b"]
 

@@ -45,7 +45,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "text", "plain", "script"})
     plain_type: ClassVar[str] = "plain"
-    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "int8"})
+    precisions: frozenset[Precision] = frozenset({"fp32", "int8"})
     compared_as: ClassVar[Compared] = "vectors"
     options: SynthesisOptions
 
@@ -59,6 +59,7 @@ class SpeechSynthesisHandler(BatchHandler[Script, Batch, Outcomes]):
         self._stage = load_text_stage(self.options.text_stage, self.folder, self.device)
         self._writer = ScriptWriter(self.options, self._network)
         self._speaker = Speaker(self._network, self.options)
+        self.precisions = type(self).precisions | self._network.precisions
         return self._network.model
 
     def value_of(self, item: Item) -> object:

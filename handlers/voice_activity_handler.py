@@ -33,7 +33,7 @@ class VoiceActivityHandler(BatchHandler[RecordingPiece, list[RecordingPiece], li
     """
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json", "pcm"})  # "json" is a plain body
-    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32"})
+    precisions: frozenset[Precision] = frozenset({"fp32"})
     options: VoiceActivityOptions
 
     def read_options(self, config: HandlerConfig) -> VoiceActivityOptions:

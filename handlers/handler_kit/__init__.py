@@ -25,6 +25,7 @@ choices            the results of trials, stored beside the model for the next l
 lowering           converts the model from fp32 to the precision that it is served in
 precision          which lower precisions may be faster, and how close to fp32 they must be
 int8               linear layers in 8 bits
+own_form           models with an 8-bit or 16-bit form of their own
 acceleration       torch.compile and TensorRT
 threads            how many cores a worker may use, and when a single thread is faster
 hub_checkpoint     checkpoints in the layout of the Hugging Face hub

@@ -64,7 +64,7 @@ class BatchHandler(ABC, Generic[Input, Batch, Outputs]):
 
     item_types: ClassVar[frozenset[str]] = frozenset({"json"})
     plain_type: ClassVar[str] = "json"  # the type of a body that is not a job
-    precisions: ClassVar[frozenset[Precision]] = frozenset({"fp32", "fp16", "bf16", "int8"})
+    precisions: frozenset[Precision] = frozenset({"fp32", "fp16", "bf16", "int8"})
     compared_as: ClassVar[Compared] = "numbers"
 
     config: HandlerConfig

@@ -69,23 +69,3 @@ class Quantized:
         for parent, name, linear in self._replaced:
             setattr(parent, name, linear)
         self._replaced.clear()
-
-
-class Int8Form:
-    """Switches a *model* that has its own 8-bit form, by setting its `in_int8`, until `undo`."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        model.in_int8 = True  # type: ignore[assignment]
-
-    def __len__(self) -> int:
-        return 1
-
-    def undo(self) -> None:
-        """Switch the model back to fp32."""
-        self._model.in_int8 = False  # type: ignore[assignment]
-
-
-def to_int8(model: nn.Module) -> Quantized | Int8Form:
-    """Switch *model* to its own 8-bit form or, if it has none, quantize its linear layers."""
-    return Int8Form(model) if hasattr(model, "in_int8") else Quantized(model)

@@ -49,7 +49,7 @@ class Loadable(Protocol):
 
     config: HandlerConfig
     choices: Choices
-    precisions: ClassVar[frozenset[Precision]]
+    precisions: frozenset[Precision]
     compared_as: ClassVar[Compared]
     device: torch.device
     dtype: torch.dtype

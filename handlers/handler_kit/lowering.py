@@ -11,7 +11,8 @@ import torch
 from handler_kit.config import Precision
 from handler_kit.device import give_back
 from handler_kit.errors import release_frames
-from handler_kit.int8 import Int8Form, Quantized, to_int8
+from handler_kit.int8 import Quantized
+from handler_kit.own_form import OwnForm, has_own_form
 from handler_kit.precision import (
     DTYPES,
     MIN_VECTOR_COSINE,
@@ -53,7 +54,7 @@ class Lowering:
         self.check: PrecisionCheck | None = None
         self._handler = handler
         self._outputs = outputs
-        self._quantized: Quantized | Int8Form | None = None
+        self._changed: Quantized | OwnForm | None = None
 
     def run(self) -> None:
         """Set the handler's model and dtype.  Raises LoadError."""
@@ -110,7 +111,7 @@ class Lowering:
     ) -> PrecisionCheck:
         try:
             self._become(precision)
-            if self._quantized is not None and not len(self._quantized):
+            if isinstance(self._changed, Quantized) and not len(self._changed):
                 return PrecisionCheck(
                     precision, None, passed=False
                 )  # the model has no linear layers
@@ -125,15 +126,17 @@ class Lowering:
         """Convert the model, whatever its present precision, to *precision*."""
         if precision == self.precision:
             return
-        if self._quantized is not None:
-            self._quantized.undo()
-            self._quantized = None
+        if self._changed is not None:
+            self._changed.undo()
+            self._changed = None
         elif self.precision != "fp32":
             self._unload()
             self._load()
         self.precision = precision
-        if precision == "int8":
-            self._quantized = to_int8(self._handler.model)
+        if has_own_form(self._handler.model, precision):
+            self._changed = OwnForm(self._handler.model, precision)
+        elif precision == "int8":
+            self._changed = Quantized(self._handler.model)
         elif precision != "fp32":
             self._handler.dtype = DTYPES[precision]
             self._handler.model.to(self._handler.dtype)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from handler_kit.config import Precision
 from synthesis_kit.cloning import Cloning, Embedding
 from synthesis_kit.prosody import Prosody
 from synthesis_kit.text.reading import SymbolReader
@@ -57,7 +58,8 @@ class SynthesisNetwork(ABC):
     *speaks_side_by_side*: as on a CPU, `speak` gains nothing by batches and shares its utterances
     out over the threads instead; each then has the same numbers to the last bit, whoever speaks
     beside it.  *speaks_parts*: an utterance may have something before and after it, and takes
-    less time than all of it together.
+    less time than all of it together.  *precisions* are those besides fp32 and int8 that it has
+    a form for.
     """
 
     controls: frozenset[str] = frozenset()  # of speed, pitch, emotion
@@ -69,6 +71,7 @@ class SynthesisNetwork(ABC):
     knows_times: bool = False
     speaks_side_by_side: bool = False
     speaks_parts: bool = False
+    precisions: frozenset[Precision] = frozenset()
     model: torch.nn.Module
     sample_rate: int
 

@@ -20,7 +20,8 @@ from handler_kit.acceleration import choose_acceleration
 from handler_kit.config import HandlerConfig, Precision, parse_config
 from handler_kit.device import choose_device, find_device, roomiest
 from handler_kit.errors import LoadError
-from handler_kit.int8 import Int8Linear, Quantized, to_int8
+from handler_kit.int8 import Int8Linear, Quantized
+from handler_kit.own_form import OwnForm, has_own_form
 from handler_kit.precision import (
     Compared,
     check_precision,
@@ -294,15 +295,16 @@ def test_layers_in_int8_are_put_back_as_they_were() -> None:
     assert model[0] is model[2] is shared
 
 
-def test_a_model_with_a_form_of_its_own_in_int8_is_told_to_take_it() -> None:
+def test_a_model_with_a_form_of_its_own_is_told_to_take_it() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    model.in_int8 = False  # type: ignore[assignment]
-    form = to_int8(model)
-    assert len(form) == 1
-    assert model.in_int8
-    assert type(model[0]) is torch.nn.Linear
+    assert not has_own_form(model, "bf16")
+    model.in_bf16 = False  # type: ignore[assignment]
+    assert has_own_form(model, "bf16")
+    assert not has_own_form(model, "int8")
+    form = OwnForm(model, "bf16")
+    assert model.in_bf16
     form.undo()
-    assert not model.in_int8
+    assert not model.in_bf16
 
 
 @need_vnni

@@ -10,6 +10,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from handler_kit.errors import LoadError
+from handler_kit.precision import processor_precisions
 from handler_kit.wav import from_pcm, read_wav
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
@@ -125,6 +126,19 @@ def test_sentences_of_all_lengths_are_decoded_in_windows_of_few() -> None:
     windows = [windows_of(frames, reach=11) for frames in range(1, 2000)]
     assert {each.length for one in windows for each in one} == {32, 64, 96, 128, 160, 192}
     assert all(len(one) > 1 for one in windows[64:])  # a single sentence has work for two threads
+
+
+@pytest.mark.skipif("bf16" not in processor_precisions(), reason="no bfloat16 here")
+def test_in_bf16_the_same_is_said_in_the_same_time(joe: Loaded) -> None:
+    low = load_voice("joe_tts", joe.handler.folder, {"precision": "bf16"})
+    assert low.describe()["precision"] == "bf16"
+    for text in TEXTS[1:3]:
+        exact, lowered = (say(each, text, seed=1) for each in (joe, low))
+        assert exact.shape == lowered.shape  # durations are not rounded
+        assert 0 < np.linalg.norm(exact - lowered) <= 0.02 * np.linalg.norm(exact)
+    inputs: list[dict[str, Any]] = [{"text": text, "parameters": {"seed": 1}} for text in TEXTS]
+    crowd = say_all(low, *inputs)
+    assert np.array_equal(crowd[2], say_all(low, inputs[2])[0])
 
 
 def test_sentence_by_sentence_is_the_whole_text(joe: Loaded) -> None:

@@ -30,6 +30,8 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
     """The steps of `speak`, each for a batch; a mask is [n, 1, length] or [n, 1, frames].
 
     *noise_scale*, *noise_scale_duration* and *speaking_rate* are the checkpoint's, and may be set.
+    *in_bf16* says that it was asked to be in bfloat16 (`handler_kit.own_form`): the decoder then
+    is, and the rest, which says how long each symbol lasts, stays in fp32.
     """
 
     decoder: PiperDecoder  # type: ignore[assignment]
@@ -41,9 +43,24 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
             delattr(self.duration_predictor, name)
         self.duration_predictor.flows[_NEVER_RUN] = nn.Identity()
         self.decoder = PiperDecoder(config)
+        self._rounded: PiperDecoder | None = None
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether the decoder runs in bfloat16."""
+        return self._rounded is not None
+
+    @in_bf16.setter
+    def in_bf16(self, wanted: bool) -> None:
+        self._rounded = self.decoder.in_bf16() if wanted else None
+
+    @property
+    def decoder_in_use(self) -> PiperDecoder:
+        """The decoder, in the precision that was asked for."""
+        return self.decoder if self._rounded is None else self._rounded
 
     def prior(self, symbols: Tensor, mask: Tensor) -> Prior:
         """Return the prior of *symbols* [n, length]."""

@@ -35,6 +35,8 @@ class PiperNetwork(SynthesisNetwork):
         self._voice = voice
         self._symbols = symbols
         self.speaks_side_by_side = voice.device.type == "cpu"
+        if self.speaks_side_by_side:
+            self.precisions = frozenset({"bf16"})
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "PiperNetwork":
@@ -77,7 +79,7 @@ class PiperNetwork(SynthesisNetwork):
         """
         if self.speaks_side_by_side:
             alone = each_on_one_thread(self._spectrograms, [[each] for each in utterances])
-            decoder = self._voice.decoder
+            decoder = self._voice.decoder_in_use
             rows = [spectrograms[0] for spectrograms, _ in alone]
             return decoded(decoder, rows, decoder.reach, decoder.hop)
         spectrograms, frame_counts = self._spectrograms(utterances)

@@ -1,5 +1,6 @@
 """SpeechSynthesisHandler with a Piper voice: joe."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from handler_kit.wav import from_pcm, read_wav
 from sidecar.archives import package_source
 from sidecar.catalog.catalog import load_catalog
 from sidecar.speech.sentences import sentences
-from synthesis_kit.networks.decoder_windows import decoded, windows_of
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.piper_modules import PiperVits
 from synthesis_kit.networks.piper_network import PiperNetwork
+from synthesis_kit.networks.time_windows import in_windows, windows_of
 from synthesis_kit.prosody import Prosody
 from synthesis_kit.text.pronunciation import Pronunciation
 from synthesis_kit.utterance import Utterance
@@ -112,19 +113,22 @@ def test_an_utterance_does_not_notice_the_others(joe: Loaded, *, side_by_side: b
 @torch.inference_mode()
 @pytest.mark.parametrize("frames", [1, 40, 64, 65, 200, 341, 700])
 def test_windows_sound_as_the_whole(network: PiperNetwork, frames: int) -> None:
-    assert isinstance(network.model, PiperVits)
-    decoder = network.model.decoder
+    voice = network.model
+    assert isinstance(voice, PiperVits)
     draw = torch.Generator().manual_seed(frames)
-    spectrogram = torch.randn(network.model.config.flow_size, frames, generator=draw)
-    whole = decoder(spectrogram[None], None)[0]
-    (parts,) = decoded(decoder, [spectrogram], decoder.reach, decoder.hop)
-    assert farthest(parts.numpy(), whole.numpy()) < 1e-5
+    latents = torch.randn(voice.config.flow_size, frames, generator=draw)
+    for work, reach, hop in (
+        (partial(voice.flow_step, 0), voice.flow_reach, 1),
+        (voice.decoder, voice.decoder.reach, voice.decoder.hop),
+    ):
+        (parts,) = in_windows(work, [latents], reach, hop)
+        assert farthest(parts.numpy(), work(latents[None], None)[0].numpy()) < 1e-5
 
 
-def test_sentences_of_all_lengths_are_decoded_in_windows_of_few() -> None:
+def test_sentences_of_all_lengths_are_spoken_in_windows_of_few() -> None:
     """A convolution is prepared for each length anew."""
     windows = [windows_of(frames, reach=11) for frames in range(1, 2000)]
-    assert {each.length for one in windows for each in one} == {32, 64, 96, 128, 160, 192}
+    assert {each.length for one in windows for each in one} == set(range(24, 193, 24))
     assert all(len(one) > 1 for one in windows[64:])  # a single sentence has work for two threads
 
 

@@ -44,6 +44,10 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
         self.duration_predictor.flows[_NEVER_RUN] = nn.Identity()
         self.decoder = PiperDecoder(config)
         self._rounded: PiperDecoder | None = None
+        self.flow_reach = sum(
+            (config.wavenet_kernel_size - 1) // 2 * config.wavenet_dilation_rate**layer
+            for layer in range(config.prior_encoder_num_wavenet_layers)
+        )
         for module in self.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
@@ -86,10 +90,21 @@ class PiperVits(VitsModel):  # type: ignore[no-untyped-call]
         frames: Tensor = torch.exp(latents[:, 0]).clamp(max=MOST_FRAMES) * mask[:, 0]
         return frames
 
-    def spectrograms(
-        self, means: Tensor, log_deviations: Tensor, mask: Tensor, noise: Tensor
-    ) -> Tensor:
-        """Return latent spectrograms [n, flow size, frames], the shape of all inputs but *mask*."""
-        latents = means + noise * torch.exp(log_deviations) * self.noise_scale
+    def latents(self, means: Tensor, log_deviations: Tensor, noise: Tensor) -> Tensor:
+        """Return what the flow turns into spectrograms, in the shape of all inputs."""
+        return means + noise * torch.exp(log_deviations) * self.noise_scale
+
+    def spectrograms(self, latents: Tensor, mask: Tensor) -> Tensor:
+        """Return latent spectrograms of *latents* [n, flow size, frames], in the same shape."""
         result: Tensor = self.flow(latents, mask, reverse=True) * mask
         return result
+
+    def flow_step(self, step: int, latents: Tensor, mask: Tensor | None) -> Tensor:
+        """Return *latents* after one step of the flow; `spectrograms` takes all, the last first.
+
+        An output depends on *flow_reach* frames on either side.
+        """
+        if mask is None:
+            mask = latents.new_ones(len(latents), 1, latents.shape[2])
+        moved: Tensor = self.flow.flows[step](torch.flip(latents, [1]), mask, reverse=True)[0]
+        return moved

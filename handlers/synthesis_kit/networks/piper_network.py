@@ -1,6 +1,7 @@
 """A Piper voice as a network that speaks: batches of utterances, each with its own tempo."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,9 @@ from transformers import VitsConfig
 from handler_kit.errors import LoadError
 from handler_kit.threads import each_on_one_thread
 from synthesis_kit.networks.channels_last import lay_channels_last
-from synthesis_kit.networks.decoder_windows import decoded
 from synthesis_kit.networks.espeak_symbols import espeak_symbols
 from synthesis_kit.networks.piper_modules import PiperVits
+from synthesis_kit.networks.time_windows import in_windows
 from synthesis_kit.networks.vits_batch import mask_of, padded, stretched
 from synthesis_kit.text.reading import PhonemeReader, SymbolReader
 from synthesis_kit.utterance import SynthesisNetwork, Utterance
@@ -78,20 +79,28 @@ class PiperNetwork(SynthesisNetwork):
         Each draws its noise from its own seed, on the CPU, and has its own tempo.
         """
         if self.speaks_side_by_side:
-            alone = each_on_one_thread(self._spectrograms, [[each] for each in utterances])
-            decoder = self._voice.decoder_in_use
-            rows = [spectrograms[0] for spectrograms, _ in alone]
-            return decoded(decoder, rows, decoder.reach, decoder.hop)
-        spectrograms, frame_counts = self._spectrograms(utterances)
-        mask = mask_of(frame_counts, self._voice.device)
-        samples = self._voice.decoder(spectrograms, mask).cpu()
+            return self._speak_in_windows(utterances)
+        voice = self._voice
+        latents, frame_counts = self._latents(utterances)
+        mask = mask_of(frame_counts, voice.device)
+        samples = voice.decoder(voice.spectrograms(latents, mask), mask).cpu()
         return [
-            row[: count * self._voice.decoder.hop].clone()
+            row[: count * voice.decoder.hop].clone()
             for row, count in zip(samples, frame_counts, strict=True)
         ]
 
-    def _spectrograms(self, utterances: Sequence[Utterance]) -> tuple[Tensor, list[int]]:
-        """Return latent spectrograms [n, flow size, frames], and how many frames each has."""
+    def _speak_in_windows(self, utterances: Sequence[Utterance]) -> list[Tensor]:
+        """Return their samples; all threads share the work, even that for a single utterance."""
+        alone = each_on_one_thread(self._latents, [[each] for each in utterances])
+        rows = [latents[0] for latents, _ in alone]
+        voice = self._voice
+        for step in reversed(range(voice.config.prior_encoder_num_flows)):
+            rows = in_windows(partial(voice.flow_step, step), rows, voice.flow_reach)
+        decoder = voice.decoder_in_use
+        return in_windows(decoder, rows, decoder.reach, decoder.hop)
+
+    def _latents(self, utterances: Sequence[Utterance]) -> tuple[Tensor, list[int]]:
+        """Return drawn latents [n, flow size, frames], and how many frames each has."""
         voice, device = self._voice, self._voice.device
         draws = [Generator().manual_seed(each.seed) for each in utterances]
         symbols = [self.symbol_ids(each) for each in utterances]
@@ -106,13 +115,12 @@ class PiperNetwork(SynthesisNetwork):
             for row, length, factor in zip(predicted, lengths, tempo, strict=True)
         ]
         frame_counts = [int(each.sum()) for each in frames]
-        spectrograms = voice.spectrograms(
+        latents = voice.latents(
             stretched(prior.means, frames),
             stretched(prior.log_deviations, frames),
-            mask_of(frame_counts, device),
             _noise(voice.config.flow_size, frame_counts, draws).to(device),
         )
-        return spectrograms, frame_counts
+        return latents, frame_counts
 
     def symbol_ids(self, utterance: Utterance) -> Tensor:
         """Return the numbers of the utterance's symbols, and of the pads between them.

@@ -125,6 +125,18 @@ def test_windows_sound_as_the_whole(network: PiperNetwork, frames: int) -> None:
         assert farthest(parts.numpy(), work(latents[None], None)[0].numpy()) < 1e-5
 
 
+@pytest.mark.parametrize("reach", [0, 11, 100])
+def test_windows_cover_a_row_with_all_that_their_outputs_depend_on(reach: int) -> None:
+    for frames in range(1, 1500):
+        windows = windows_of(frames, reach)
+        heard = [place for each in windows for place in each.heard]
+        assert heard == list(range(frames))
+        for given, own, length in windows:
+            assert given.start <= max(0, own.start - reach)
+            assert given.stop >= min(frames, own.stop + reach)
+            assert len(given) == min(frames, length)
+
+
 def test_sentences_of_all_lengths_are_spoken_in_windows_of_few() -> None:
     """A convolution is prepared for each length anew."""
     windows = [windows_of(frames, reach=11) for frames in range(1, 2000)]

@@ -64,7 +64,8 @@ def windows_of(frames: int, reach: int) -> list[TimeWindow]:
     if frames <= UNDIVIDED:
         bounds = [0, frames]
     else:
-        parts = 2 * -(-frames // (2 * (LONGEST - 2 * reach)))
+        longest = max(LONGEST, 4 * reach)
+        parts = 2 * -(-frames // (2 * (longest - 2 * reach)))
         length = _rounded_up(-(-(frames + 2 * reach * (parts - 1)) // parts))
         bounds = [0, *range(length - reach, frames, length - 2 * reach), frames]
     return [_window(range(*ends), frames, reach) for ends in pairwise(bounds)]

@@ -168,7 +168,7 @@ async def test_a_body_below_the_lowest_rate_is_408(connect: Connect) -> None:
 
 
 async def test_a_slow_body_above_the_lowest_rate_is_taken(connect: Connect) -> None:
-    raw = await connect(body_idle_timeout_seconds=2.0, min_body_bytes_per_second=10.0)
+    raw = await connect(body_idle_timeout_seconds=2.0, min_body_bytes_per_second=1.0)
     await raw.send(WHOLE[: -len(BODY)])
     for each in BODY:  # longer, in all, than it may be idle
         await raw.send(bytes([each]))

@@ -72,7 +72,7 @@ NOT_PASSED_ON = frozenset(
     }
 )
 VERSION_NOT_FOUND = b'"ModelVersionNotFoundException"'
-_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _number = msgspec.json.Decoder(Priority)
 
 
@@ -163,17 +163,22 @@ def forwarded_request(request: web.Request, path: str, body: bytes) -> Forwarded
 
 
 def forwarded_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return those of a client's *headers* that TorchServe gets."""
+    """Return those of a client's *headers* that TorchServe gets, each character a byte of it."""
     return [
-        (name, value)
+        (name, value if value.isascii() else _as_bytes_came(value))
         for name, value in headers.items()
-        if name.lower() not in NOT_FORWARDED and _sendable(name) and _sendable(value)
+        if name.lower() not in NOT_FORWARDED and name.isascii() and _sendable(value)
     ]
 
 
 def _sendable(text: str) -> bool:
-    """Return whether *text* holds nothing but visible ASCII, spaces and tabs."""
-    return text.isascii() and (text.isprintable() or not _UNSENDABLE.search(text))
+    """Return whether *text* can be the value of a header: a tab is its only control character."""
+    return text.isprintable() or not _CONTROL.search(text)
+
+
+def _as_bytes_came(text: str) -> str:
+    """Return a value that aiohttp has read as UTF-8 as Java reads it, in Latin-1."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 async def answer(

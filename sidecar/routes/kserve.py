@@ -12,6 +12,7 @@ from sidecar.errors import InvalidFields, InvalidJson, SidecarError
 from sidecar.routes.handler_requests import PARTS, options_of, read_body
 from sidecar.routes.instances import request_of_instance
 from sidecar.routes.own_predictions import answer_requests
+from sidecar.routes.predictions import respond_to
 from sidecar.scheduling.entry import Reply
 from sidecar.scheduling.scheduler import InferenceRequest
 from sidecar.schemas.torchserve import KServeExplanations, KServePredictions, KServeRequest
@@ -20,23 +21,41 @@ from sidecar.web.body import NOT_JSON, invalid_fields
 from sidecar.web.route import Route, json_response
 
 _request = msgspec.json.Decoder(KServeRequest)
+FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
 STATUSES = (400, 401, 404, 413, 415, 422, 503, 504)
 
 
-async def kserve_predict(request: web.Request) -> web.Response:
+async def kserve_predict(request: web.Request) -> web.StreamResponse:
     """Answer each instance with what the model makes of it."""
-    return json_response(KServePredictions(await _run(request, "predictions")))
+    body = await read_body(request[ADMISSION])
+    if _is_form(request, body):
+        return await _respond_to_form(request, body, "predictions")
+    return json_response(KServePredictions(await _run(request, body, "predictions")))
 
 
-async def kserve_explain(request: web.Request) -> web.Response:
+async def kserve_explain(request: web.Request) -> web.StreamResponse:
     """Answer each instance with the handler's explanation of it."""
-    return json_response(KServeExplanations(await _run(request, "explanations")))
+    body = await read_body(request[ADMISSION])
+    if _is_form(request, body):
+        return await _respond_to_form(request, body, "explanations")
+    return json_response(KServeExplanations(await _run(request, body, "explanations")))
 
 
-async def _run(request: web.Request, api: str) -> list[msgspec.Raw]:
+def _is_form(request: web.Request, body: bytes) -> bool:
+    """Return whether *body* is a form; curl calls JSON a form too, unless it is told otherwise."""
+    return request.content_type in FORMS and not body.lstrip().startswith(b"{")
+
+
+async def _respond_to_form(request: web.Request, body: bytes, api: str) -> web.StreamResponse:
+    """Answer as the handler does: the fields of a form are those of its row, as in TorchServe."""
+    name = request.match_info["name"]
+    return await respond_to(request, body, name, lambda model: f"/{api}/{model.key}")
+
+
+async def _run(request: web.Request, body: bytes, api: str) -> list[msgspec.Raw]:
     """Return the result of each instance.  Raises the first error of any."""
     admission, call, name = request[ADMISSION], request[CALL], request.match_info["name"]
-    instances = _instances(await read_body(admission), admission.settings.max_inputs)
+    instances = _instances(body, admission.settings.max_inputs)
     parts = request.app[PARTS]
     model = parts.models.require(name)
     options = options_of(request, model)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import zlib
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -17,19 +16,14 @@ from sidecar.errors import (
     Unavailable,
 )
 from sidecar.models.model import Model
+from sidecar.routes.handler_answers import BYTES, ShownAnswers
 from sidecar.routes.handler_requests import leave
 from sidecar.scheduling.entry import Body, Forwarded, Reply
 from sidecar.scheduling.scheduler import InferenceRequest, Scheduler, SchedulingOptions
-from sidecar.settings import MB
 from sidecar.torchserve.forwarding import ForwardedRequest
 
 MAX_TOLD = 500  # characters of what a handler says of its refusal
-MAX_INFLATED_BYTES = 100 * MB  # of an answer that its handler has compressed
-GZIP = 16  # zlib's flag for its header
-BYTES = "application/octet-stream"
-_raw = msgspec.json.Decoder(msgspec.Raw)
 _text = msgspec.json.Decoder(str)
-_encode = msgspec.json.Encoder().encode
 
 
 class _Bytes(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,7 +70,7 @@ async def answer_requests(
     """
     sent = [each for each in requests if isinstance(each, ForwardedRequest)]
     pending = scheduler.start(InferenceRequest(model.key, sent, *options))
-    device = device_of(model)
+    device, answers = device_of(model), ShownAnswers()
     try:
         entries = iter(pending.entries)
         outcomes: list[Reply | SidecarError] = []
@@ -87,7 +81,7 @@ async def answer_requests(
             try:
                 reply = await next(entries).reply
                 assert isinstance(reply, Forwarded), "an own model's runner answers so"
-                outcomes.append(await _reply(reply, device))
+                outcomes.append(await _reply(reply, device, answers))
             except RequestTimedOut:
                 raise
             except SidecarError as exc:
@@ -139,33 +133,21 @@ def _content(body: bytes) -> tuple[str, bytes]:
     return "application/json", body
 
 
-async def _reply(reply: Forwarded, device: str) -> Reply:
-    """Return the handler's response as /predict shows it.  Raises what the handler refused."""
+async def _reply(reply: Forwarded, device: str, answers: ShownAnswers) -> Reply:
+    """Return the handler's response as *answers* show it.  Raises what the handler refused."""
     body = reply.body
     if reply.pieces is not None:
         body = b"".join([piece async for piece in reply.pieces])
     if reply.status >= 400:
         raise _refusal(reply.status, body)
     headers = {name.lower(): value for name, value in reply.headers}
-    if headers.get("content-encoding") == "gzip":
-        body = _inflated(body)
     return Reply(
-        _as_json(body, headers.get("content-type")),
+        await answers.show(body, headers),
         device=device,
         forward_pass=1,
         job=reply.job,
         worker=0,
     )
-
-
-def _inflated(body: bytes) -> bytes:
-    """Return what a handler has compressed; what is too large, or no gzip, stays as it is."""
-    reader = zlib.decompressobj(zlib.MAX_WBITS | GZIP)
-    try:
-        inflated = reader.decompress(body, MAX_INFLATED_BYTES)
-    except zlib.error:
-        return body
-    return inflated if reader.eof else body
 
 
 def _refusal(status: int, body: bytes) -> SidecarError:
@@ -184,25 +166,3 @@ def _told(body: bytes) -> str:
         return said.message or said.error or body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace")
-
-
-def _as_json(body: bytes, media_type: str | None) -> bytes:
-    """Return JSON as it is, and anything else as a data URI of its type.
-
-    TorchServe names no type of what handlers return as a list or an object, which is JSON then.
-    """
-    if media_type is None or media_type.partition(";")[0].strip().endswith("json"):
-        try:
-            return bytes(_raw.decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-    kind = media_type or ("text/plain;charset=utf-8" if _is_text(body) else BYTES)
-    return _encode(f"data:{kind.replace(' ', '')};base64,{base64.b64encode(body).decode()}")
-
-
-def _is_text(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

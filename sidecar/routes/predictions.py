@@ -67,13 +67,13 @@ async def explanations_of_version(request: web.Request) -> web.StreamResponse:
 async def _run(
     request: web.Request, api: Literal["predictions", "explanations"]
 ) -> web.StreamResponse:
-    _refuse_foreign_page(request)
+    refuse_foreign_page(request)
     place = request.match_info
     behind = "".join(f"/{quote(place[part])}" for part in ("version", "url_path") if part in place)
     return await respond(request, place["name"], lambda model: f"/{api}/{model.key}{behind}")
 
 
-def _refuse_foreign_page(request: web.Request) -> None:
+def refuse_foreign_page(request: web.Request) -> None:
     """Raise ForbiddenOrigin for a GET from a page elsewhere: it comes without an `Origin`."""
     fetched_by = request.headers.get(FETCHED_BY, "none")
     if request.method == hdrs.METH_GET and fetched_by not in ("none", "same-origin"):
@@ -90,8 +90,14 @@ async def respond(
     *path_of* gives TorchServe's path for it.  For a model whose handler is ours the body is one
     input, and the answer its result.
     """
+    return await respond_to(request, await read_body(request[ADMISSION]), name, path_of)
+
+
+async def respond_to(
+    request: web.Request, body: bytes, name: str, path_of: Callable[[Model], str]
+) -> web.StreamResponse:
+    """Answer the request, whose *body* has been read, as `respond` does."""
     call = request[CALL]
-    body = await read_body(request[ADMISSION])
     model = request.app[PARTS].models.require(name)
     call.inputs = 1
     if model.spec.is_own:
@@ -150,8 +156,8 @@ async def ping(request: web.Request) -> web.Response:
     )
 
 
-async def ping_by_options(request: web.Request) -> web.Response:
-    """Answer what GET answers: TorchServe looks at no method here."""
+async def ping_by_other_methods(request: web.Request) -> web.Response:
+    """Answer what GET answers, as TorchServe does."""
     return await ping(request)
 
 
@@ -204,10 +210,11 @@ ROUTES = [
     Route(
         "OPTIONS",
         "/ping",
-        ping_by_options,
-        "The same, as TorchServe answers it too",
+        ping_by_other_methods,
+        "The same: TorchServe looks at no method",
         response=Ping,
         limited=False,
         prompt=True,
+        also=("POST", "PUT"),
     ),
 ]

@@ -242,7 +242,7 @@ class ForwardingConnections:
         breaks = len(lines) + 2
         if head.count("\r") != breaks or head.count("\n") != breaks:
             raise ValueError("a header of a request holds a line break")
-        return head.encode("ascii")
+        return head.encode("latin-1")
 
     def head_with_new_key(self, request: ForwardedRequest) -> bytes:
         """Return the same with the token that TorchServe knows now."""

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import istr
 
-from sidecar.errors import InvalidFields, InvalidJson
+from sidecar.errors import InvalidFields, InvalidInput, InvalidJson
 from sidecar.models.model import Model
 from sidecar.open_inference.elements import from_bytes, from_json, to_bytes, to_json
 from sidecar.open_inference.exchange import Tensor
@@ -104,6 +104,17 @@ async def infer(request: web.Request) -> web.StreamResponse:
 async def infer_of_version(request: web.Request) -> web.StreamResponse:
     """Run this version of the model on the tensors and answer with its outputs."""
     return await infer(request)
+
+
+async def explain(request: web.Request) -> web.StreamResponse:
+    """Answer with what a custom handler explains of the whole request, as TorchServe does."""
+    body, name = await read_body(request[ADMISSION]), request.match_info["name"]
+    model = request.app[HANDLERS].models.require(name)
+    if not model.spec.is_own:
+        raise InvalidInput("this model explains nothing; custom handlers do", field="model_name")
+    response = await answer_of_handler(request, model, name, f"/explanations/{model.key}", body)
+    request[CALL].inputs, request[CALL].success = 1, response.status < 400
+    return response
 
 
 def _knows_the_protocol(model: Model, body: bytes) -> bool:
@@ -283,5 +294,12 @@ ROUTES = [
         infer_of_version,
         "Run one version on tensors",
         **_INFER,
+    ),
+    Route(
+        "POST",
+        "/v2/models/{name}/explain",
+        explain,
+        "Have a custom handler explain its answer to tensors",
+        **_INFER | {"response": msgspec.Raw},
     ),
 ]

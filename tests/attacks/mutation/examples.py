@@ -124,6 +124,7 @@ _MADE: Mapping[Route, Callable[[], list[Draft]]] = {
     ("POST", "/v2/rerank"): _one(_RANKING),
     ("POST", "/v2/models/{name}/infer"): _one(_INFERENCE),
     ("POST", "/v2/models/{name}/versions/{version}/infer"): _one(_INFERENCE),
+    ("POST", "/v2/models/{name}/explain"): _one(_INFERENCE),
     ("POST", "/v2/repository/index"): _one({"ready": True}),
     ("POST", "/v2/repository/models/{name}/load"): _one({"parameters": {}}),
     ("POST", "/v2/repository/models/{name}/unload"): _one({"parameters": {}}),

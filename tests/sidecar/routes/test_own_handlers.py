@@ -4,8 +4,11 @@ import asyncio
 import base64
 import gzip
 import json
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from email import message_from_bytes
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ import pytest
 from aiohttp import web
 
 from sidecar.program import PROGRAM
+from sidecar.routes.handler_answers import MAX_INFLATED_BYTES
 from tests.fake_torchserve import FakeTorchServe, echo, error
 from tests.otlp_receiver import OtlpReceiver
 from tests.sidecar.catalog.test_own_archives import as_mar, files
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
-from tests.waiting import let_the_loop_turn, until
+from tests.waiting import LIMIT_SECONDS, let_the_loop_turn, until
 
 OWN: dict[str, Any] = {"handler": "own", "auto_load": True}
 NONE: Mapping[str, str] = {}
@@ -43,6 +47,18 @@ def start_own(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path) -
         return await start(catalog=catalog, model_store=store, **settings)
 
     return start_own
+
+
+@pytest.fixture
+def start_two(start: StartSidecar, torchserve: FakeTorchServe, tmp_path: Path) -> Start:
+    """Starts a sidecar with two models that have custom handlers, `Mine` and `Other`."""
+    store = tmp_path / "store"
+    store.mkdir()
+    catalog = {"Mine": OWN, "Other": OWN}
+    for name in catalog:
+        (store / f"{name}.mar").touch()
+        torchserve.archives.add(f"{name}.mar")
+    return partial(start, catalog=catalog, model_store=store)
 
 
 def ask(
@@ -507,6 +523,76 @@ async def test_predict_shows_what_a_handler_has_compressed(
         assert (await response.json())["result"] == result
 
 
+class HeldThreads(ThreadPoolExecutor):
+    """Threads that begin no work before they may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.may_work = threading.Event()
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.asked += 1
+
+        def once_it_may() -> Any:
+            self.may_work.wait(LIMIT_SECONDS)
+            return work(*args, **kwargs)
+
+        return super().submit(once_it_may)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_others_are_answered_while_predict_shows_a_large_answer(
+    start_own: Start, torchserve: FakeTorchServe, compressed: bool
+) -> None:
+    text = b'"' + b"a" * 2_000_000 + b'"'
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        if body == b"1":
+            return web.Response(body=body, content_type="application/json")
+        headers = {"Content-Type": "application/json"}
+        if not compressed:
+            return web.Response(body=text, headers=headers)
+        return web.Response(
+            body=gzip.compress(text), headers=headers | {"Content-Encoding": "gzip"}
+        )
+
+    async def predict(inputs: int) -> Any:
+        response = await client.post("/predict", json={"model_name": "Mine", "inputs": inputs})
+        return (await response.json())["result"]
+
+    torchserve.respond = respond
+    client = await start_own()
+    threads = HeldThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    large = asyncio.create_task(predict(2))
+    try:
+        await until(lambda: threads.asked > 0)
+        assert await predict(1) == 1
+        assert not large.done()
+    finally:
+        threads.may_work.set()
+    assert len(await large) == 2_000_000
+
+
+async def test_what_inflates_beyond_the_bound_of_a_request_is_shown_compressed(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    """The bound is that of all its answers together."""
+    made = gzip.compress(b'"' + b"a" * (MAX_INFLATED_BYTES // 2) + b'"')
+
+    async def respond(request: web.Request, body: bytes) -> web.StreamResponse:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        return web.Response(body=made, headers=headers)
+
+    torchserve.respond = respond
+    client = await start_own(batch_size=2)
+    response = await client.post("/predict", json={"model_name": "Mine", "inputs": [[1], [2]]})
+    first, second = (await response.json())["result"]
+    assert first == "a" * (MAX_INFLATED_BYTES // 2)
+    assert second == f"data:application/json;base64,{base64.b64encode(made).decode()}"
+
+
 async def test_our_own_models_answer_there_too(start_own: Start) -> None:
     client = await start_own()
     response = await client.post("/predictions/echo", data=b"[1, 2]", headers=JSON)
@@ -630,10 +716,127 @@ async def test_sagemakers_requests_find_their_model(
     assert paths == ["/predictions/Mine", "/invocations?model_name=Mine", "/models/Mine/invoke"]
 
 
+@pytest.mark.parametrize("path", ["/invocations?model_name=Mine", "/models/Mine/invoke"])
+async def test_sagemakers_requests_may_be_got_but_by_no_page_elsewhere(
+    start_own: Start, torchserve: FakeTorchServe, path: str
+) -> None:
+    """TorchServe looks at no method, and gives the query to the handler."""
+    client = await start_own()
+    assert (await client.get(path, params={"size": "3"})).status == 200
+    assert torchserve.requests[-1].query["size"] == "3"
+    response = await client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status == 403
+
+
 async def test_with_several_models_sagemakers_request_names_one(client: Client) -> None:
     assert (await client.post("/invocations", data=b"x")).status == 422
     response = await client.post("/invocations?model_name=echo", data=b"[1]")
     assert await response.json() == [1]
+
+
+def multipart(*fields: tuple[str, bytes]) -> bytes:
+    parts = [
+        b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+        for name, value in fields
+    ]
+    return b"".join(parts) + b"--b--\r\n"
+
+
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+FORMS: dict[str, tuple[bytes, Mapping[str, str], int]] = {
+    "fields": (b"data=x&model_name=Mine", URLENCODED, 200),
+    "parts": (multipart(("data", b"x"), ("model_name", b"Mine")), MULTIPART, 200),
+    "large parts": (multipart(("data", bytes(200_000)), ("model_name", b"Mine")), MULTIPART, 200),
+    "no such model": (b"model_name=Yours", URLENCODED, 404),
+    "no name in fields": (b"data=x", URLENCODED, 422),
+    "no name in parts": (multipart(("data", b"x")), MULTIPART, 422),
+    "too long a name": (multipart(("model_name", b"M" * 1000)), MULTIPART, 422),
+    "too many fields": (b"a=1&" * 1001 + b"model_name=Mine", URLENCODED, 422),
+    "no form": (b"model_name=Mine", MULTIPART, 422),
+    "no boundary": (b"x", {"Content-Type": "multipart/form-data"}, 422),
+    "no type": (b"model_name=Mine", {"Content-Type": "text/plain"}, 422),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+async def test_a_form_names_sagemakers_model(
+    start_two: Start, torchserve: FakeTorchServe, name: str
+) -> None:
+    body, headers, status = FORMS[name]
+    client = await start_two()
+    response = await client.post("/invocations", data=body, headers=headers)
+    assert response.status == status, await response.text()
+    if status == 200:
+        assert await response.read() == body
+        assert torchserve.requests[-1].path == "/predictions/Mine"
+
+
+API_OF = {"predict": "predictions", "explain": "explanations"}
+
+
+@pytest.mark.parametrize("verb", API_OF)
+async def test_a_form_that_kserves_path_gets_reaches_the_handler_as_it_came(
+    start_own: Start, torchserve: FakeTorchServe, verb: str
+) -> None:
+    """As in TorchServe: its fields are those of the row, and the handler's answer is the answer."""
+    client = await start_own()
+    for body, headers in ((b"data=x", URLENCODED), (multipart(("data", b"x")), MULTIPART)):
+        response = await client.post(f"/v1/models/Mine:{verb}", data=body, headers=headers)
+        assert (response.status, await response.read()) == (200, body)
+        assert torchserve.requests[-1].path == f"/{API_OF[verb]}/Mine"
+
+
+async def test_curl_calls_kserves_json_a_form(start_own: Start) -> None:
+    client = await start_own()
+    body = b'{"instances": [1]}'
+    response = await client.post("/v1/models/Mine:predict", data=body, headers=URLENCODED)
+    assert await response.json() == {"predictions": [1]}
+
+
+async def test_a_custom_handler_explains_what_it_predicts_by_kserves_second_version(
+    start_own: Start, torchserve: FakeTorchServe
+) -> None:
+    client = await start_own()
+    body = {"inputs": [{"name": "input", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    response = await client.post("/v2/models/Mine/explain", json=body)
+    assert (response.status, await response.json()) == (200, body)
+    assert torchserve.requests[-1].path == "/explanations/Mine"
+    for name, status in (("echo", 400), ("nobody", 404)):
+        response = await client.post(f"/v2/models/{name}/explain", json=body)
+        assert (response.status, "error" in await response.json()) == (status, True)
+
+
+async def test_ping_looks_at_no_method(start_own: Start) -> None:
+    client = await start_own()
+    for method in ("GET", "POST", "PUT", "OPTIONS"):
+        response = await client.request(method, "/ping")
+        assert (response.status, await response.json()) == (200, {"status": "Healthy"}), method
+
+
+VALUES = {  # as they come, and as Java reads them: a character for a byte
+    b"zw\xf6lf": "zw\xf6lf",
+    "zwölf €".encode(): "zwölf €".encode().decode("latin-1"),
+    b"a\tb": "a\tb",
+    b"\x80\xff": "\x80\xff",
+}
+
+
+@pytest.mark.parametrize("path", ["/predictions/Mine", "/predictions/Mine?size=3"])
+async def test_headers_that_are_no_ascii_reach_the_handler(
+    start_own: Start, torchserve: FakeTorchServe, path: str
+) -> None:
+    """On the fast path and on the other; TorchServe reads the same bytes as from the client."""
+    client = await start_own()
+    for value, read in VALUES.items():
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: {client.host}\r\nContent-Length: 1\r\nX-Mine: "
+        writer.write(head.encode() + value + b"\r\nConnection: close\r\n\r\nx")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await writer.wait_closed()
+        got = torchserve.requests[-1].headers["X-Mine"]
+        assert got.encode("utf-8", "surrogateescape").decode("latin-1") == read
 
 
 @pytest.mark.parametrize("on", [False, True])

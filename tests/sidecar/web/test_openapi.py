@@ -58,6 +58,7 @@ ASKED: dict[str, tuple[dict[str, Any] | None, int]] = {
     "/models/{name}/default": ({"version": "1.0"}, 200),
     "/v2/models/{name}/infer": (TENSOR, 200),
     "/v2/models/{name}/versions/{version}/infer": (TENSOR, 200),
+    "/v2/models/{name}/explain": (TENSOR, 400),  # the model's handler is ours
     "/autoscaler/scale": ({"action": "load_model", "models": ["echo"]}, 200),
     "/models/download": (NOWHERE, 404),
     "/models/download/status/{id}": (None, 404),

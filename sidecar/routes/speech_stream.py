@@ -41,7 +41,7 @@ from sidecar.web.middleware import begin_stream
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
-FIRST_BYTES = 4096 * BYTES_PER_SAMPLE  # encoded and sent before all else
+FIRST_BYTES = 2048 * BYTES_PER_SAMPLE  # encoded and sent before all else
 
 
 class Streamed(NamedTuple):

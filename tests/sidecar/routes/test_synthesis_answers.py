@@ -13,6 +13,7 @@ import pytest
 from handler_kit.wav import read_wav
 from sidecar.program import PROGRAM
 from sidecar.routes.groups import GROUPS
+from sidecar.routes.speech_stream import FIRST_BYTES
 from sidecar.web.openapi import build_document
 from tests.fake_torchserve import FakeTorchServe, Refuse, Spoken, Unspoken
 from tests.sidecar.conftest import CATALOG, Client, StartSidecar
@@ -123,8 +124,8 @@ async def test_a_long_first_sentence_is_sent_before_it_is_fully_encoded(
                 pieces.append(piece)
                 piece = b""
     sizes = list(map(len, pieces))
-    assert sizes[:4] == [8192, 16384, 32768, 65536]
-    assert len(sizes) == 5
+    assert sizes[:5] == [4096, 8192, 16384, 32768, 65536]
+    assert len(sizes) == 6
     assert b"".join(pieces) == 50 * TONE
 
 
@@ -145,7 +146,7 @@ async def test_the_beginning_of_a_stream_is_encoded_before_turns_that_wait(
     async def hear() -> bytes:
         body = {"text": TEXT, "enable_streaming": True, "output_format": "pcm"}
         async with voice.post("/synthesize", json=body, headers=AUDIO) as response:
-            return await response.content.readexactly(len(TONE))
+            return await response.content.readexactly(FIRST_BYTES)
 
     turns = [asyncio.ensure_future(in_thread(each)) for each in (occupy, second.wait)]
     await until(begun.is_set)
@@ -154,7 +155,8 @@ async def test_the_beginning_of_a_stream_is_encoded_before_turns_that_wait(
     await until_scraped(voice, lambda now: now.get(spoken) == 1)
     first.set()
     try:
-        assert await asyncio.wait_for(heard, 60) == TONE  # while the second turn takes its time
+        # While the second turn takes its time.
+        assert await asyncio.wait_for(heard, 60) == TONE[:FIRST_BYTES]
     finally:
         second.set()
         await asyncio.gather(*turns)
@@ -477,10 +479,10 @@ async def test_events_begin_before_the_first_part_is_encoded_and_have_the_words_
         events = [part.split("data: ")[1] for part in (await response.text()).strip().split("\n\n")]
     *pieces, _ = [json.loads(each) for each in events]
     audio = [base64.b64decode(each["audio_data"]) for each in pieces]
-    assert len(audio[0]) == 8192
+    assert len(audio[0]) == FIRST_BYTES
     assert b"".join(audio) == 50 * TONE
     told = [[word["word"] for word in each["words"]] for each in pieces]
-    assert told[:2] == [["early"], ["later"]]
+    assert told[:3] == [["early"], [], ["later"]]
     assert [word for each in told for word in each] == ["early", "later", "last"]
 
 

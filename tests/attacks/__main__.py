@@ -12,7 +12,14 @@ from pathlib import Path
 from benchmarks.machine import description
 from benchmarks.report import write_section
 from benchmarks.workspace import workspace
-from tests.attacks.attack import BY_THE_CLOCK, ITS_OWN_DOING, Attack, Report, problems, run
+from tests.attacks.attack import (
+    BY_THE_CLOCK,
+    Attack,
+    Report,
+    problems,
+    run,
+    run_on_busy_machine,
+)
 from tests.attacks.mutation.requests import mutated
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
@@ -33,11 +40,18 @@ async def main(chosen: Sequence[Attack], *, busy: bool) -> int:
     """
     machine, rows, failures = description(), [], 0
     async with _shared_server(chosen) as server:
-        for each in chosen:
-            attack = each.on_busy_machine() if busy else each
-            report = await run(attack, server, measure=ITS_OWN_DOING if busy else BY_THE_CLOCK)
+        for attack in chosen:
+            if busy:
+                report, found = await run_on_busy_machine(attack, server)
+            else:
+                report = await run(attack, server, measure=BY_THE_CLOCK)
+                found = problems(attack, report)
             rows.append(_row(report))
-            failures += _tell(attack, report, rows[-1])
+            failures += len(found)
+            print(rows[-1], end="", flush=True)
+            for each in found:
+                said = f"NOT AS IT SHOULD BE: {attack.name}: {each}"
+                print(said, file=sys.stderr, flush=True)
     if len(chosen) == len(ATTACKS) and not busy:
         write_section("attacks", f"{HEAD}{''.join(rows)}\nMeasured on {machine}.", DOCUMENT)
     return 1 if failures else 0
@@ -58,15 +72,6 @@ async def _shared_server(attacks: Sequence[Attack]) -> AsyncIterator[Server | No
             yield server
         finally:
             await asyncio.to_thread(server.stop)
-
-
-def _tell(attack: Attack, report: Report, row: str) -> int:
-    """How many problems there were."""
-    print(row, end="", flush=True)
-    found = problems(attack, report)
-    for each in found:
-        print(f"NOT AS IT SHOULD BE: {attack.name}: {each}", file=sys.stderr, flush=True)
-    return len(found)
 
 
 def _row(report: Report) -> str:

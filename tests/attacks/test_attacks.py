@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import run_queue
-from tests.attacks.attack import ITS_OWN_DOING, Attack, problems, run
+from tests.attacks.attack import Attack, run_on_busy_machine
 from tests.attacks.scenarios import ATTACKS
 from tests.attacks.world import build
 from tests.integration.server import Server
@@ -28,9 +28,5 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def test_other_clients_are_not_delayed_during_an_attack(
     attacked: Server, attack: Attack
 ) -> None:
-    patient = attack.on_busy_machine()
-    for _ in range(3):  # a disk or a neighbour can be slow once; a true stall comes again
-        report = await run(patient, attacked, measure=ITS_OWN_DOING, quiet_seconds=0.1)
-        if not (found := problems(patient, report)):
-            return
+    report, found = await run_on_busy_machine(attack, attacked, quiet_seconds=0.1)
     assert not found, report if run_queue.are_counted() else (report, run_queue.UNKNOWN)

@@ -95,9 +95,9 @@ class PlainPrediction:
             batches=model.spec.inference.max_batch_size > 1,
             shared=reply.forward_pass > 1,
         )
-        body = b'{"success":true,"result":%b,"processing_time":%b,%b' % (
+        body = b'{"success":true,"result":%b,"processing_time":%.6f,%b' % (
             reply.body,
-            repr(round(seconds, 6)).encode(),
+            seconds,
             ending,
         )
         size = len(body)

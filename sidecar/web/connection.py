@@ -385,6 +385,8 @@ class Connection(web.RequestHandler):
         aiohttp itself closes connections that have been idle for its `keepalive_timeout`.
         """
         self._check_writing(seconds, transport)
+        if self._call is not None:
+            self._call.watch_time()
         if self._early:
             self._parse_early()
         if self._hanging_up or transport.is_closing():

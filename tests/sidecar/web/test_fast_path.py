@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from typing import Any, cast
 from unittest.mock import Mock
 
@@ -12,6 +13,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from sidecar.program import PROGRAM, Program
 from sidecar.telemetry.log_lines import CLIENT_LEFT, AccessLine, AccessLines
 from sidecar.telemetry.logs import REQUESTS
+from sidecar.telemetry.statistics import Statistics
 from sidecar.web import turns
 from sidecar.web.body_reader import UNCOUNTED_BYTES
 from sidecar.web.fast_path import FastCall
@@ -377,4 +379,19 @@ async def test_a_request_that_is_due_is_504_and_the_connection_goes_on(
     assert answer.error["error"] == "Request timed out"
     assert json.loads(answer.body)["processing_time"] >= 0.04
     assert (await (await raw.send(LIVEZ)).answer()).status == 200
+    await raw.close()
+
+
+async def test_a_long_time_limit_holds_though_it_has_no_timer_from_the_start(
+    client: Client, torchserve: FakeTorchServe, program: Program
+) -> None:
+    """It gets one when the connection is checked shortly before the time is up."""
+    torchserve.hold()
+    program.fast_path.statistics = Statistics(lambda: time.monotonic() - 29.9)  # it came then
+    raw = await Raw.connect(client)
+    await raw.send(request(json.dumps(ECHO | {"timeout": 30}).encode()))
+    answer = await raw.answer()
+    torchserve.release()
+    assert answer.status == 504
+    assert 29.9 < json.loads(answer.body)["processing_time"] < 29.9 + LIMIT_SECONDS
     await raw.close()

@@ -32,6 +32,7 @@ open_inference         /v2/…, the Open Inference Protocol
 What several of them share:
 
 handler_requests       whole requests to custom handlers
+handler_answers        what custom handlers answer, as /predict shows it
 inputs                 tells one input from a batch, on the bytes
 input_audio            requests with an audio file: forms, or audio inside JSON
 listening              a recording at work: who listens to it, and what is heard

@@ -155,6 +155,8 @@ REQUESTS: Sequence[Ask] = (
     Ask("torchscript", _json({"data": 1}), JSON),
     Ask("ensemble", _json([4, 3, 2, 1]), JSON),
     Ask("headers", b"x", TEXT | {"X-Asked": "something"}),
+    Ask("headers", b"x", TEXT | {"X-Asked": "zw\xf6lf"}),
+    Ask("headers", b"x", TEXT | {"X-Asked": "\u20ac".encode().decode("latin-1")}),
     Ask("headers", b"x"),
     Ask("headers", b"x", behind="/1.0"),
     Ask("headers", b"x", behind="/1.0/en"),
@@ -163,5 +165,9 @@ REQUESTS: Sequence[Ask] = (
     Ask("audio", _sound(), WAV),
     Ask("explain", b"x", TEXT),
     Ask("explain", b"x", TEXT, api="explanations"),
+    Ask("explain", _json({"inputs": []}), JSON, api="v2/models", behind="/explain"),
+    Ask("parts", b"a=1&b=two&c=", FORM, api="v1/models", behind=":predict"),
+    Ask("parts", _form("xyz", ("a", None, "text/plain", b"1")), MULTIPART, "v1/models", ":explain"),
+    Ask("parts", b"a=1&b=two&c=", FORM, api="models", behind="/invoke"),
     Ask("dying", b"live", TEXT),
 )

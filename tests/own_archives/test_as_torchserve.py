@@ -12,8 +12,8 @@ import jwt
 import pytest
 
 from tests.integration.server import SECRET, Server, free_port
-from tests.own_archives.archives import REQUESTS, TEXT, Ask, pack
-from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve
+from tests.own_archives.archives import FORM, REQUESTS, TEXT, Ask, pack
+from tests.own_archives.plain import Plain, Response, ask, manage, plain_torchserve, send
 
 pytestmark = pytest.mark.integration
 
@@ -89,6 +89,20 @@ def test_a_torchserve_of_our_own_answers_the_same(
     answers: list[Response], managed: Server, place: int
 ) -> None:
     assert ask(managed.port, REQUESTS[place]) == answers[place]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/invocations", b"a=1&model_name=own_parts", FORM),
+        ("/invocations?model_name=own_parts", b"a=1", FORM),
+        ("/ping", b"", {}),
+    ],
+)
+def test_requests_without_a_model_in_their_path_are_answered_alike(
+    plain: Plain, sidecar: Server, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    assert send(sidecar.port, path, body, headers) == send(plain.port, path, body, headers)
 
 
 def of_somebody_else(request: Ask) -> Ask:

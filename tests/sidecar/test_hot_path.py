@@ -24,9 +24,10 @@ from sidecar.telemetry import log_queue, system
 from sidecar.telemetry import logs as telemetry_logs
 from sidecar.telemetry.log_queue import LogQueue
 from sidecar.web import connections, turns
+from sidecar.web.connections import ConnectionRunner
 from tests.fake_torchserve import FakeTorchServe
 from tests.sidecar.conftest import CATALOG, StartSidecar
-from tests.waiting import LIMIT_SECONDS
+from tests.waiting import LIMIT_SECONDS, until
 
 RECORDED = json.loads(Path(__file__).with_name("hot_path.json").read_text())
 REQUESTS = 64
@@ -73,18 +74,22 @@ class Outside:
         self.loop.close()
 
 
-async def ask(url: str, requests: int, at_once: int) -> None:
+async def open_session(url: str) -> aiohttp.ClientSession:
+    """Return a client, of the loop that this runs in."""
+    return aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0))
+
+
+async def ask(session: aiohttp.ClientSession, requests: int, at_once: int) -> None:
     """*requests* predictions, in groups of *at_once*."""
     body = {"model_name": "echo", "inputs": [1, 2, 3, 4, 5]}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-        async def one() -> None:
-            async with session.post(f"{url}/predict", json=body) as response:
-                assert response.status == 200
-                await response.read()
+    async def one() -> None:
+        async with session.post("/predict", json=body) as response:
+            assert response.status == 200
+            await response.read()
 
-        for _ in range(requests // at_once):
-            await asyncio.gather(*(one() for _ in range(at_once)))
+    for _ in range(requests // at_once):
+        await asyncio.gather(*(one() for _ in range(at_once)))
 
 
 @pytest.fixture
@@ -131,13 +136,20 @@ async def test_a_request_costs_no_more_instructions_than_recorded(
         **urls,
     )
     url = str(client.make_url(""))
-    await outside.run(ask(url, WARM_UP, at_once))
+    first = await outside.run(open_session(url))
+    await outside.run(ask(first, WARM_UP, at_once))
+    await outside.run(first.close())
+    assert isinstance(client.server.runner, ConnectionRunner)
+    open_connections = client.server.runner.connections
+    await until(lambda: not len(open_connections))  # else the ends of some would be counted
     requests = logging.getLogger(telemetry_logs.REQUESTS)
     for handler in requests.handlers[:]:
         if not isinstance(handler, LogQueue):
             requests.removeHandler(handler)  # pytest's own would be counted
+    second = await outside.run(open_session(url))
     with InstructionCounter() as counter:
-        await outside.run(ask(url, REQUESTS, at_once))
+        await outside.run(ask(second, REQUESTS, at_once))
+    await outside.run(second.close())
     await outside.run(fake.stop())
     await outside.stop()
     spent = counter.count / REQUESTS

@@ -96,7 +96,6 @@ def test_a_torchserve_of_our_own_answers_the_same(
     [
         ("/invocations", b"a=1&model_name=own_parts", FORM),
         ("/invocations?model_name=own_parts", b"a=1", FORM),
-        ("/ping", b"", {}),
     ],
 )
 def test_requests_without_a_model_in_their_path_are_answered_alike(

@@ -5,12 +5,13 @@ one by one.  So a batch need not wait for TorchServe to fill it, and nothing run
 chosen in the last moment.  Where workers are not ours, `request_runner` sends single requests.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
 from sidecar.errors import EngineUnavailable, InternalError
-from sidecar.scheduling.bursts import Burst, Bursts
+from sidecar.scheduling.bursts import LEAST_PAUSE_SECONDS, Burst, Bursts
 from sidecar.scheduling.entry import Entry, Forwarded
 from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.gathering import AT_ONCE
@@ -27,8 +28,14 @@ from sidecar.scheduling.request_batch import (
     encode_requests,
 )
 from sidecar.scheduling.runner import Running
+from sidecar.scheduling.urgency import URGENT_STEPS
 from sidecar.torchserve.forwarding import EngineResponse, ForwardedRequest
 
+# After a request that was urgent beside others, no batch is sent ahead for so long, whichever is
+# longer: the next urgent one would wait for it.
+URGENT_SECONDS = 10.0
+URGENT_BATCHES = 10
+RETURN_SHARE = 0.25  # of a batch, for which the next one waits for an urgent client to ask again
 ENGINE_FAILED = (500, 503, 507)
 MODEL_GONE = "ModelNotFoundException"
 VERSION_GONE = "ModelVersionNotFoundException"
@@ -95,6 +102,10 @@ class BatchRunner(JobRunner):
         self._joined: dict[Job, Burst] = {}
         self._calls: dict[Job, BatchCall] = {}
         self._seconds = self._limits.seconds + JOB_GRACE_SECONDS
+        self._least_priority = math.inf  # in the last batch
+        self._urgent_priority = math.inf  # of the last request that was urgent beside others
+        self._urgent_back_until = -math.inf  # when its client has not asked again
+        self._with_urgent_until = -math.inf  # until when urgent requests are likely to come
 
     def _count_slots(self) -> int:
         """Return how many batches may be in flight: one at a worker, and one on its way there."""
@@ -105,24 +116,48 @@ class BatchRunner(JobRunner):
 
         Short ones wait for their share of the crowd, as all short jobs do.  A handler that takes
         longer may take as long for one request as for many, so a batch waits for those who are
-        likely to ask, and the next one leaves just before a worker is free.
+        likely to ask, and the next one leaves just before a worker is free: unless an urgent
+        request may come meanwhile.
         """
         first = queue.first
         assert first is not None
-        if first.alone:
-            return AT_ONCE if len(self.jobs) < self.workers else WAIT
-        if self._mean_seconds < SHORT_JOB_SECONDS:
-            return self._plan_short(queue)
+        if not first.alone and self._mean_seconds >= SHORT_JOB_SECONDS:
+            return self._plan_long(queue, first)
+        if not first.alone:
+            planned = self._plan_short(queue)
+        else:
+            planned = AT_ONCE if len(self.jobs) < self.workers else WAIT
+        if planned.jobs:
+            self._bursts.begin(1, self._clock(), crowd=self.in_flight + queue.waiting)
+        return planned
+
+    def _plan_long(self, queue: EntryQueue, first: Entry) -> Plan:
+        now = self._clock()
+        left = self._urgent_back_until - now
+        if left > LEAST_PAUSE_SECONDS and first.priority < self._urgent_priority:
+            return Plan(0, left)
         planned = self._bursts.plan(
             first.enqueued_at,
             workers=self.workers,
             in_flight=self.in_flight,
             waiting=queue.waiting,
-            now=self._clock(),
+            now=now,
+            ahead=now > self._with_urgent_until,
         )
         self.most_entries = planned.jobs or self._limits.items
         self.most_with_urgent = self._urgent.most_entries
         return planned._replace(jobs=min(planned.jobs, 1))
+
+    def start(self, members: Sequence[Entry]) -> None:
+        """Start one batch.  Every entry of *members* is answered, refused, or queued again."""
+        priorities = [entry.priority for entry in members]
+        before, self._least_priority = self._least_priority, min(priorities)
+        highest = max(priorities)
+        if highest - min(before, self._least_priority) >= URGENT_STEPS:
+            self._urgent_priority = highest
+            seconds = max(URGENT_SECONDS, URGENT_BATCHES * self._mean_seconds)
+            self._with_urgent_until = self._clock() + seconds
+        super().start(members)
 
     def _send(self, job: Job) -> None:
         self._joined[job] = self._bursts.join()
@@ -216,7 +251,10 @@ class BatchRunner(JobRunner):
 
     def end(self, job: Job) -> None:
         """End *job*; bodies of it that have begun and are not whole are cut."""
-        self._bursts.leave(self._joined.pop(job), self._clock())
+        now = self._clock()
+        self._bursts.leave(self._joined.pop(job), now)
+        if max(entry.priority for entry in job.members) >= self._urgent_priority:
+            self._urgent_back_until = now + RETURN_SHARE * self._mean_seconds
         if (call := self._calls.pop(job, None)) is not None:
             for stream in call.streams.values():
                 stream.cut(EngineUnavailable("the handler failed", field="inputs", retry_after=2))

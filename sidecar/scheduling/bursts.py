@@ -67,15 +67,25 @@ class Bursts:
         self._late_seconds = GATHERING_SECONDS  # that the other half needs after that
 
     def plan(
-        self, first_at: float, *, workers: int, in_flight: int, waiting: int, now: float
+        self,
+        first_at: float,
+        *,
+        workers: int,
+        in_flight: int,
+        waiting: int,
+        now: float,
+        ahead: bool = True,
     ) -> Plan:
-        """Return how many of those *waiting*, the first since *first_at*, to send now."""
+        """Return how many of those *waiting*, the first since *first_at*, to send now.
+
+        *ahead*: a batch may be sent before a worker is free for it.
+        """
         self._workers = workers
         self._crowd = max(self._crowd, in_flight + waiting)
         if now < self._current.open_until and self._current.lacking:
             return self._go_on(waiting, now)
         if len(self._running) >= workers:
-            return self._plan_ahead(in_flight, waiting, now)
+            return self._plan_ahead(in_flight, waiting, now) if ahead else WAIT
         return self._plan_for_free_worker(first_at, in_flight, waiting, now)
 
     def _go_on(self, waiting: int, now: float) -> Plan:

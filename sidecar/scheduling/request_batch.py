@@ -20,14 +20,13 @@ from sidecar.torchserve.forwarding import ForwardedRequest
 CONTENT_TYPE = "application/vnd.sidecar.requests"
 PIECE, ANSWER = b"\x00PCE", b"\x00ANS"
 OK = 200
-PREDICTIONS, EXPLANATIONS = "predictions", "explanations"
 TRACEPARENT = "traceparent"
 HOST = ("Host", "torchserve")  # as for requests that are sent one by one
 _FRAME = struct.Struct(">4sId")
 _INTEGER = struct.Struct("!i")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header, RFC 9110
 _PLACE_DIGITS = 12  # the last group of a UUID
-_STATUSES = range(OK, 600)
+_STATUSES = range(OK, 1000)
 
 
 class RequestAnswer(NamedTuple):
@@ -55,6 +54,7 @@ class BatchAnswer(NamedTuple):
     def failure(self) -> RequestAnswer:
         """Return what TorchServe answers to each request of a batch that failed."""
         code = 507 if self.code == 413 else self.code
+        code = code if code in _STATUSES else 503  # a handler's exception may say any number
         told = {"code": code, "type": "InternalServerException", "message": self.message}
         body = json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"
         return RequestAnswer(code, "", [("Content-Type", "application/json")], body)
@@ -84,15 +84,19 @@ def _added_by_java(path: str) -> tuple[list[tuple[str, str]], list[tuple[str, st
     """Return the headers, and the inputs, that TorchServe makes of the *path* of a request.
 
     On its own paths these are headers: whether an explanation is asked for, and what stands behind
-    the version.  On SageMaker's, the query becomes inputs.
+    the version.  On KServe's only the first, and on SageMaker's the query becomes inputs.
     """
     place, _, query = path.partition("?")
     parts = place.split("/", 4)
-    if parts[1] not in (PREDICTIONS, EXPLANATIONS):
-        pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
-        return [], [(name, value) for name, value in pairs if name]
-    behind = unquote(parts[4]) if len(parts) > 4 else ""
-    return [("url_path", behind), ("explain", str(parts[1] == EXPLANATIONS))], []
+    match parts[1]:
+        case "predictions" | "explanations":
+            explains = ("explain", str(parts[1] == "explanations"))
+            return [("url_path", unquote(parts[4]) if len(parts) > 4 else ""), explains], []
+        case "v1" | "v2":
+            return [("explain", str(place.endswith("explain")))], []
+        case _:
+            pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+            return [], [(name, value) for name, value in pairs if name]
 
 
 def _new_ids(count: int) -> list[str]:

@@ -111,7 +111,10 @@ def _parameters(media_type: str, body: bytes, *, decode: bool) -> Iterator[dict[
     """Yield the inputs in *body*: the fields of a form, or one that is named ``body``."""
     kind = media_type.partition(";")[0].strip()
     if kind.lower() == FIELDS:
-        for name, text in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
+        fields, _, last = body.decode("utf-8", "replace").rpartition("&")
+        if "=" in last:  # without it, Netty takes the last one for unfinished
+            fields += f"&{last}"
+        for name, text in parse_qsl(fields, keep_blank_values=True):
             yield _parameter(name, "", text.encode(), decode=decode)
     elif kind.lower() == FORM and (boundary := _boundary(media_type)):
         for name, part_type, content in form_parts(boundary, body):

@@ -1,6 +1,7 @@
 """Batches of requests to custom handlers: each entry gets its own answer, whatever happens."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -49,8 +50,9 @@ class Call:
     def answer(self, *answers: bytes, **options: Any) -> None:
         self.listener.answered(EngineResponse(200, "OK", [], frame(*answers, **options)))
 
-    def echo(self) -> None:
-        self.answer(*[answered(place, body) for place, body in enumerate(self.bodies)])
+    def echo(self, seconds: float = 0.0) -> None:
+        answers = [answered(place, body) for place, body in enumerate(self.bodies)]
+        self.answer(*answers, seconds=seconds)
 
     def refuse(self, status: int, kind: str, message: str = "") -> None:
         body = f'{{"code": {status}, "type": "{kind}", "message": "{message}"}}'.encode()
@@ -92,6 +94,7 @@ class Lane:
 
     def __init__(self) -> None:
         client, limits = Client(), JobLimits(SIZE, 1 << 20, 5)
+        self.skipped = 0.0  # seconds
         self.forwarding = client.forwarding
 
         def build(breaker: Any, callbacks: Any, **options: Any) -> BatchRunner:
@@ -101,11 +104,12 @@ class Lane:
 
         self.dispatcher = Dispatcher(
             "own",
-            EntryQueue(max_entries=99, max_bytes=1 << 20, ageing_seconds=1.0),
+            EntryQueue(max_entries=99, max_bytes=1 << 20, ageing_seconds=1000.0),
             build,
             limits,
             on_trouble=lambda: None,
             on_waiting=lambda: None,
+            clock=lambda: time.monotonic() + self.skipped,
         )
         self.dispatcher.open(1, "1.0")
 
@@ -155,6 +159,69 @@ async def test_the_more_urgent_go_first_in_batches_of_the_archives_size(lane: La
     first.echo()
     (await lane.call(2)).echo()
     assert [each.body for each in await replies(high + low)] == [b"high", *[b"low"] * SIZE]
+
+
+async def test_a_batch_that_takes_long_is_followed_by_one_that_was_sent_ahead(lane: Lane) -> None:
+    lane.ask(*[b"x"] * (3 * SIZE))
+    for number in range(1, 3):
+        call = await lane.call(number)
+        lane.skipped += 100
+        call.echo(seconds=100)
+    await lane.call(3)
+    assert len(lane.forwarding.calls) == 3
+    lane.ask(*[b"x"] * SIZE)
+    await settled()
+    assert len(lane.forwarding.calls) == 3  # the third has just begun
+    lane.skipped += 90
+    lane.ask(b"x")
+    await lane.call(4)
+
+
+async def test_no_batch_is_sent_ahead_where_urgent_requests_come(lane: Lane) -> None:
+    lane.ask(*[b"x"] * (2 * SIZE))
+    for number in range(1, 3):
+        call = await lane.call(number)
+        lane.skipped += 100
+        call.echo(seconds=100)
+    lane.ask(b"urgent", priority=10)
+    lane.ask(*[b"x"] * (2 * SIZE))
+    urgent = await lane.call(3)
+    lane.skipped += 90
+    lane.ask(b"x")
+    await settled()
+    assert len(lane.forwarding.calls) == 3
+    lane.skipped += 10
+    urgent.echo(seconds=100)
+    await settled()
+    assert len(lane.forwarding.calls) == 3  # who was urgent may ask again at once
+    lane.ask(b"urgent again", priority=10)
+    again = await lane.call(4)
+    assert again.bodies[0] == b"urgent again"
+    again.echo(seconds=100)
+    lane.skipped += 100  # this time it did not
+    lane.ask(b"x")
+    await lane.call(5)
+
+
+async def test_short_batches_teach_nothing_wrong_of_long_ones(lane: Lane) -> None:
+    for number in range(1, 4):
+        (entry,) = lane.ask(b"x")
+        call = await lane.call(number)
+        call.echo(seconds=0.001)
+        await entry.reply
+    (entry,) = lane.ask(b"x")
+    call = await lane.call(4)
+    lane.skipped += 100
+    call.echo(seconds=100)
+    await entry.reply
+    lane.ask(b"x")
+    await lane.call(5)  # a lone client's next request does not wait for anybody
+
+
+async def settled() -> None:
+    """Let the event loop do what is due now."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_requests_for_another_version_are_a_batch_of_their_own(lane: Lane) -> None:

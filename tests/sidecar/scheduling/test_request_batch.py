@@ -46,9 +46,15 @@ def answered(
     )
 
 
-def frame(*answers: bytes, code: int = 200, message: str = "", kind: bytes = ANSWER) -> bytes:
+def frame(
+    *answers: bytes,
+    code: int = 200,
+    message: str = "",
+    kind: bytes = ANSWER,
+    seconds: float = 0.5,
+) -> bytes:
     inside = b"".join((struct.pack("!i", code), text(message), *answers, struct.pack("!i", -1)))
-    return struct.pack(">4sId", kind, len(inside), 0.5) + inside
+    return struct.pack(">4sId", kind, len(inside), seconds) + inside
 
 
 def read(data: bytes, size: int = 1, step: int | None = None) -> list[BatchAnswer]:
@@ -101,7 +107,7 @@ def test_anything_else_is_refused(data: bytes) -> None:
         read(data)
 
 
-@pytest.mark.parametrize(("code", "status"), [(503, 503), (507, 507), (413, 507)])
+@pytest.mark.parametrize(("code", "status"), [(503, 503), (507, 507), (413, 507), (1000, 503)])
 def test_a_batch_that_failed_is_answered_as_torchserve_does(code: int, status: int) -> None:
     (answer,) = read(frame(code=code, message="Prediction failed"))
     failure = answer.failure()

@@ -72,9 +72,18 @@ def test_torchserves_own_variable_leaves_bodies_as_they_are(
     assert values(request(b"[1]", JSON)) == {"body": bytearray(b"[1]")}
 
 
-def test_fields_of_a_form_are_inputs() -> None:
-    asked = request(b"text=a+b%21&empty=", FIELDS)
-    assert values(asked) == {"text": bytearray(b"a b!"), "empty": bytearray()}
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"text=a+b%21&empty=", {"text": bytearray(b"a b!"), "empty": bytearray()}),
+        (b"bare&text=a", {"bare": bytearray(), "text": bytearray(b"a")}),
+        (b"text=a&bare", {"text": bytearray(b"a")}),
+        (b'{"a": 1}', {}),  # curl -d without a type
+        (b"", {}),
+    ],
+)
+def test_fields_of_a_form_are_inputs(body: bytes, fields: dict[str, bytearray]) -> None:
+    assert values(request(body, FIELDS)) == fields
 
 
 FORM = (
@@ -117,6 +126,21 @@ def test_headers_are_the_clients_and_those_that_java_adds() -> None:
         "explain": "True",
         "content-length": "3",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "explains"),
+    [
+        ("/v2/models/own/infer", "False"),
+        ("/v2/models/own/explain", "True"),
+        ("/predictions/explain", "False"),
+    ],
+)
+def test_kserves_paths_say_whether_they_ask_for_an_explanation(path: str, explains: str) -> None:
+    (found,) = unpacked(request(b"x", TEXT, path))
+    headers = {each["name"].decode(): each["value"].decode() for each in found["headers"]}
+    assert headers["explain"] == explains
+    assert ("url_path" in headers) is path.startswith("/predictions")
 
 
 def test_the_query_of_sagemakers_paths_is_inputs() -> None:

@@ -18,6 +18,7 @@ from tests.own_archives.plain import plain_torchserve
 
 NAME = "bench"
 BATCH_SIZE = 8
+ANSWER = "done 1"  # to every request
 HANDLER = """
 import time
 
@@ -28,7 +29,7 @@ def handle(data, context):
     with open({file!r}, "a") as file:
         file.write(f"{{time.time()}} {{len(data)}}\\n")
     time.sleep({seconds})
-    return ["done"] * len(data)
+    return ["{answer}"] * len(data)
 """
 
 
@@ -58,7 +59,7 @@ class Asking(NamedTuple):
             said = await response.text()
             if response.status != 200:
                 raise NoAnswer(response.status)
-        return None if said == "done" else f"the answer {said[:40]!r}"
+        return None if said == ANSWER else f"the answer {said[:40]!r}"
 
 
 @contextlib.contextmanager
@@ -107,7 +108,8 @@ def pack(
     folder: Path, pass_ms: int, *, copies: int = 1, delay_ms: int = 10, most_workers: int = 1
 ) -> Path:
     """Pack the archive into a model store in *folder*, as often as *copies*; return that."""
-    source = HANDLER.format(seconds=pass_ms / 1000, file=str(folder / "begun"))
+    file = str(folder / "begun")
+    source = HANDLER.format(seconds=pass_ms / 1000, file=file, answer=ANSWER)
     config = (
         f"batchSize: {BATCH_SIZE}\nmaxBatchDelay: {delay_ms}\n"
         f"minWorkers: 1\nmaxWorkers: {most_workers}\n"

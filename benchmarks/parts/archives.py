@@ -7,20 +7,22 @@ with both delays.
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.effort import Effort
-from benchmarks.own_archive import BATCH_SIZE, Asking, behind_proxy, direct, our_server
+from benchmarks.http_load import run_load
+from benchmarks.own_archive import BATCH_SIZE, behind_proxy, direct, our_server
 from benchmarks.progress import tell
 from benchmarks.report import Report, comparison
-from benchmarks.servers import Running, session
-from benchmarks.turns import OURS, Answers, Candidate, Entrants, lasting, take_turns
+from benchmarks.servers import Running
+from benchmarks.turns import OURS, Answers, Candidate, Entrants, take_turns
 
 Start = Callable[..., contextlib.AbstractContextManager[Running]]
 
 SHORT_MS, LONG_MS = 1, 10  # that a batch may wait for others, by the archive
+BODY, PATTERN = "1", "done (%d)"  # the number has to be 1
 PASSES_MS = (0, 15)
 LOADS = (1, 8, 64)
 
@@ -53,7 +55,7 @@ async def _with_handler(pass_ms: int, effort: Effort) -> str:
         texts = [f"### A handler that takes {pass_ms} ms for a batch of at most {BATCH_SIZE}"]
         for connections in LOADS:
             candidates = [
-                Candidate(who, partial(_asked, each, connections, effort), each.processes)
+                Candidate(who, _load(each, connections, effort), each.processes)
                 for who, each in servers.items()
             ]
             work = f"{pass_ms} ms, {connections} connections"
@@ -64,6 +66,14 @@ async def _with_handler(pass_ms: int, effort: Effort) -> str:
     return "\n\n".join(texts)
 
 
-async def _asked(server: Running, connections: int, effort: Effort) -> Answers:
-    async with session() as http:
-        return await lasting(Asking(http, server.url).ask, effort.seconds, connections)
+def _load(server: Running, connections: int, effort: Effort) -> Callable[[], Awaitable[Answers]]:
+    """Return what asks *server* over *connections*."""
+    return partial(
+        run_load,
+        server.url,
+        BODY,
+        PATTERN,
+        expected=1.0,
+        connections=connections,
+        seconds=effort.seconds,
+    )

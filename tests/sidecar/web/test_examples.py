@@ -36,6 +36,7 @@ NOT_SENT = (
     "/models/{name}/add",
     "/models/{name}/invoke",
     "/v1/models/{name}:explain",
+    "/v2/models/{name}/explain",
 )
 EXAMPLES = [
     route

@@ -121,7 +121,7 @@ def _parser(parts: Mapping[str, Part]) -> argparse.ArgumentParser:
         description=f"{__doc__}\nParts, and what each takes on two cores that do nothing else:\n\n"
         f"{lines}\n\nAll but memory: about {whole:g} minutes.  Peers are installed by pip into "
         "var/peers/ first,\neach into an environment of its own; that is not counted here.  "
-        "small_network, growth\nand memory need the program wrk.",
+        "small_network, archives,\ngrowth and memory need the program wrk.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="one of those above")

@@ -212,7 +212,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_queued_mb: Positive = 512.0
     """Inputs that may wait, per model."""
     max_job_mb: Positive = 4.0
-    """Inputs in one job; a larger input goes alone."""
+    """Inputs in one job; a larger input goes alone.  A batch for a custom handler may hold
+    `max_body_mb`."""
     # Limits: none unless set
     rate_limit_requests_per_second: Positive | None = None
     """Requests of one client. [per second]"""

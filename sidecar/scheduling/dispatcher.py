@@ -309,7 +309,8 @@ class DispatcherFactory:
         build = self._runners.of(spec, batches=self._client.takes_batches_for(spec))
         limits = JobLimits(
             spec.inference.batch_size if spec.is_own else spec.inference.max_batch_size,
-            int(settings.max_job_mb * MB),
+            # A custom handler's batch may hold as much as one request of its clients.
+            int((settings.max_body_mb if spec.is_own else settings.max_job_mb) * MB),
             spec.inference.job_timeout_seconds,
             continuous=spec.inference.continuous_batching,
             delay=spec.torchserve_batch_delay_ms / 1000,

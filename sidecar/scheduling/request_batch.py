@@ -11,6 +11,7 @@ import struct
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -22,11 +23,18 @@ PIECE, ANSWER = b"\x00PCE", b"\x00ANS"
 OK = 200
 TRACEPARENT = "traceparent"
 HOST = ("Host", "torchserve")  # as for requests that are sent one by one
+# What Java sets in every answer, whatever its handler says, so that no browser keeps one.
+UNCACHED = {
+    "pragma": ("Pragma", "no-cache"),
+    "cache-control": ("Cache-Control", "no-cache; no-store, must-revalidate, private"),
+    "expires": ("Expires", "Thu, 01 Jan 1970 00:00:00 UTC"),
+}
 _FRAME = struct.Struct(">4sId")
 _INTEGER = struct.Struct("!i")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header, RFC 9110
 _PLACE_DIGITS = 12  # the last group of a UUID
 _STATUSES = range(OK, 1000)
+_KNOWN_STATUSES = frozenset(HTTPStatus)
 
 
 class RequestAnswer(NamedTuple):
@@ -57,7 +65,9 @@ class BatchAnswer(NamedTuple):
         code = code if code in _STATUSES else 503  # a handler's exception may say any number
         told = {"code": code, "type": "InternalServerException", "message": self.message}
         body = json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"
-        return RequestAnswer(code, "", [("Content-Type", "application/json")], body)
+        reason = HTTPStatus(code).phrase if code in _KNOWN_STATUSES else ""
+        headers = [("Content-Type", "application/json"), *UNCACHED.values()]
+        return RequestAnswer(code, reason, headers, body)
 
 
 def encode_requests(
@@ -161,6 +171,7 @@ def _answer(data: bytes, at: int) -> tuple[RequestAnswer, int]:
         value, at = _text(data, at)
         if _NAME.fullmatch(name):
             headers[name.lower()] = (name, _as_header(value))
+    headers |= UNCACHED
     length, at = _integer(data, at)
     if length < 0 or at + length > len(data) or status not in _STATUSES:
         raise MalformedAnswer(f"a body of {length} bytes, with the status {status}")

@@ -24,6 +24,7 @@ class Response(NamedTuple):
     status: int
     content_type: str | None
     body: bytes
+    caching: tuple[str | None, ...] = ()  # what it tells of that
 
 
 def ask(port: int, request: Ask, seconds: float = 60.0) -> Response:
@@ -43,7 +44,9 @@ def send(
             connection.putheader(name, value)
         connection.endheaders(body)
         response = connection.getresponse()
-        return Response(response.status, response.getheader("Content-Type"), response.read())
+        caching = tuple(map(response.getheader, ("Pragma", "Cache-Control", "Expires")))
+        kind = response.getheader("Content-Type")
+        return Response(response.status, kind, response.read(), caching)
     finally:
         connection.close()
 

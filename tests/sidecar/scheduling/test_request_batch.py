@@ -2,6 +2,7 @@
 
 import json
 import struct
+from http import HTTPStatus
 
 import pytest
 
@@ -9,6 +10,7 @@ from sidecar.scheduling.job_format import MalformedAnswer
 from sidecar.scheduling.request_batch import (
     ANSWER,
     PIECE,
+    UNCACHED,
     AnswerReader,
     BatchAnswer,
     RequestAnswer,
@@ -83,10 +85,15 @@ def test_headers_are_those_that_netty_would_write() -> None:
         ("x-own", "last"),
         ("b\r\nad", "1"),
         ("", "2"),
+        ("Cache-Control", "max-age=60"),
     )
     (answer,) = read(frame(answered(0, b"", kind="text/plain", reason="Grün", headers=told)))
-    expected = RequestAnswer(200, "Gr?n", [("content-type", "text/x"), ("x-own", "last")], b"")
-    assert answer.answers[0] == expected
+    of_the_handler = [("content-type", "text/x"), ("x-own", "last")]
+    expected = RequestAnswer(200, "Gr?n", [*of_the_handler, *UNCACHED.values()], b"")
+    given = answer.answers[0]
+    assert given._replace(headers=sorted(given.headers)) == expected._replace(
+        headers=sorted(expected.headers)
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,5 +119,7 @@ def test_a_batch_that_failed_is_answered_as_torchserve_does(code: int, status: i
     (answer,) = read(frame(code=code, message="Prediction failed"))
     failure = answer.failure()
     assert (answer.answers, failure.status) == ({}, status)
+    assert failure.reason == HTTPStatus(status).phrase
+    assert set(UNCACHED.values()) < set(failure.headers)
     told = {"code": status, "type": "InternalServerException", "message": "Prediction failed"}
     assert json.loads(failure.body) == told

@@ -175,6 +175,7 @@ def _answer(data: bytes, at: int) -> tuple[RequestAnswer, int]:
     length, at = _integer(data, at)
     if length < 0 or at + length > len(data) or status not in _STATUSES:
         raise MalformedAnswer(f"a body of {length} bytes, with the status {status}")
+    reason = reason if reason.isprintable() else ""  # behind a line break, headers could follow
     body = data[at : at + length]
     return RequestAnswer(status, _as_header(reason), list(headers.values()), body), at + length
 

@@ -96,6 +96,11 @@ def test_headers_are_those_that_netty_would_write() -> None:
     )
 
 
+def test_a_reason_with_a_line_break_adds_no_header() -> None:
+    (answer,) = read(frame(answered(0, b"", reason="OK\r\nX-Bad: 1")))
+    assert answer.answers[0].reason == ""
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from sidecar.errors import EngineUnavailable, InternalError
 from sidecar.scheduling.bursts import LEAST_PAUSE_SECONDS, Burst, Bursts
-from sidecar.scheduling.entry import Entry, Forwarded
+from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.gathering import AT_ONCE
 from sidecar.scheduling.job_format import JobAnswerHeader, MalformedAnswer, Timings
@@ -196,7 +196,7 @@ class BatchRunner(JobRunner):
         for place, entry in enumerate(job.batch):
             answer = answers[place]
             if (stream := streams.get(place)) is None:
-                entry.answer(self._reply(answer))
+                entry.answer(self._forwarded(answer))
             else:
                 stream.put_nowait(answer.body)
                 stream.end()
@@ -206,7 +206,7 @@ class BatchRunner(JobRunner):
         stream = PieceStream(self._seconds)
         if entry.abandoned:
             stream.leave()
-        entry.answer(self._reply(piece, stream))
+        entry.answer(self._forwarded(piece, stream))
         return stream
 
     def take_refusal(self, job: Job, response: EngineResponse) -> None:
@@ -218,11 +218,8 @@ class BatchRunner(JobRunner):
         if len(job.batch) > 1 and refusal.kind != VERSION_GONE:
             self._try_again(job.batch, InternalError(), alone=True)
         else:
-            answer = RequestAnswer(
-                response.status, response.reason, list(response.headers), response.body
-            )
             for entry in job.batch:
-                entry.answer(self._reply(answer))
+                entry.answer(self._forwarded(response))
         self.end(job)
 
     def _after_failure(self, job: Job, answer: BatchAnswer) -> None:
@@ -233,21 +230,7 @@ class BatchRunner(JobRunner):
         if len(job.batch) > 1:
             self._try_again(job.batch, InternalError(), alone=True)
         else:
-            job.batch[0].answer(self._reply(answer.failure()))
-
-    def _reply(self, answer: RequestAnswer, pieces: PieceStream | None = None) -> Forwarded:
-        self._serial += 1
-        return Forwarded(
-            b"" if pieces is not None else answer.body,
-            device="",
-            forward_pass=0,
-            job=self._serial,
-            worker=0,
-            status=answer.status,
-            reason=answer.reason,
-            headers=answer.headers,
-            pieces=pieces,
-        )
+            job.batch[0].answer(self._forwarded(answer.failure()))
 
     def end(self, job: Job) -> None:
         """End *job*; bodies of it that have begun and are not whole are cut."""

@@ -32,6 +32,7 @@ UNCACHED = {
 _FRAME = struct.Struct(">4sId")
 _INTEGER = struct.Struct("!i")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # of a header, RFC 9110
+MAX_ANSWER_BYTES = 1 << 30  # to a whole batch: it comes in parts, which TorchServe does not add up
 _PLACE_DIGITS = 12  # the last group of a UUID
 _STATUSES = range(OK, 1000)
 _KNOWN_STATUSES = frozenset(HTTPStatus)
@@ -133,6 +134,8 @@ class AnswerReader:
             kind, length, seconds = _FRAME.unpack_from(self._data)
             if kind not in (PIECE, ANSWER):
                 raise MalformedAnswer("not the answer to a batch of requests")
+            if length > MAX_ANSWER_BYTES:
+                raise MalformedAnswer(f"{length} bytes, expected at most {MAX_ANSWER_BYTES}")
             end = _FRAME.size + length
             if len(self._data) < end:
                 return

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any, cast
 
 from sidecar.errors import (
@@ -24,7 +25,7 @@ from sidecar.errors import (
     WorkerDied,
 )
 from sidecar.scheduling.bursts import MOST_AHEAD, Burst, Bursts
-from sidecar.scheduling.entry import Entry, Forwarded
+from sidecar.scheduling.entry import Entry
 from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.piece_stream import PieceStream
 from sidecar.scheduling.plan import WAIT, Plan
@@ -129,7 +130,7 @@ class RequestRunner(Runner):
 
     def finish(self, job: ForwardedJob, response: EngineResponse) -> None:
         """Answer the entry of *job* with *response*, or try it again."""
-        self._observe(job)
+        self._observe(job, response)
         entry, refusal = job.entry, response.refusal() if response.status >= 400 else None
         match _verdict(refusal):
             case _Verdict.BATCH_FAILED if self._limits.items > 1 and not entry.alone:
@@ -148,9 +149,11 @@ class RequestRunner(Runner):
                 self._again_after(entry, refusal, WorkerDied("tried twice", field="inputs"))
         self.end(job)
 
-    def _observe(self, job: ForwardedJob) -> None:
+    def _observe(self, job: ForwardedJob, response: EngineResponse) -> None:
         entry = job.entry
-        observed = self._metrics.jobs[self.version]
+        # Clients make up versions, which are no labels before TorchServe has answered for them.
+        version = entry.version if response.status != HTTPStatus.NOT_FOUND else None
+        observed = self._metrics.jobs[version or self.version]
         observed.size.observe(1)
         observed.engine.observe(self._clock() - job.started)
         observed.queue_wait.observe(job.started - entry.enqueued_at)
@@ -215,7 +218,7 @@ class RequestRunner(Runner):
 
         The worker finishes it in any case, and its place must not be given to others before.
         """
-        self._observe(job)
+        self._observe(job, response)
         self._breaker.record_success()
         entry, stream = job.entry, PieceStream(self._seconds)
         if entry.abandoned:
@@ -232,20 +235,6 @@ class RequestRunner(Runner):
             stream.end()
         finally:
             self.end(job)
-
-    def _forwarded(self, response: EngineResponse, stream: PieceStream | None = None) -> Forwarded:
-        self._serial += 1
-        return Forwarded(
-            response.body,
-            device="",
-            forward_pass=0,
-            job=self._serial,
-            worker=0,
-            status=response.status,
-            reason=response.reason,
-            headers=response.headers,
-            pieces=stream,
-        )
 
 
 def _verdict(refusal: EngineRefused | None) -> _Verdict:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from sidecar.errors import SidecarError
 from sidecar.scheduling.circuit_breaker import CircuitBreaker
-from sidecar.scheduling.entry import Entry
+from sidecar.scheduling.entry import Entry, Forwarded, Pieces
 from sidecar.scheduling.entry_queue import EntryQueue
 from sidecar.scheduling.job_format import WorkerMemory
 from sidecar.scheduling.plan import Plan
@@ -42,6 +42,26 @@ class Running(Protocol):
 
     def cancel(self) -> object:
         """End it; entries that nobody has answered are refused, now or in the next turn."""
+
+
+class HandlerAnswer(Protocol):
+    """What a custom handler answers to one request, however it came here."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def reason(self) -> str:
+        """The phrase beside it."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """All headers, as TorchServe would have them."""
+
+    @property
+    def body(self) -> bytes:
+        """The body, if it has come whole."""
 
 
 class RunnerCallbacks(NamedTuple):
@@ -121,6 +141,21 @@ class Runner:
             if entry.attempts >= MAX_ATTEMPTS or not self._queue_again(entry):
                 self._metrics.count_failed_input(error)
                 entry.refuse(error)
+
+    def _forwarded(self, answer: HandlerAnswer, pieces: Pieces | None = None) -> Forwarded:
+        """Return the reply that *answer* makes; *pieces*: its body has not come whole."""
+        self._serial += 1
+        return Forwarded(
+            b"" if pieces is not None else answer.body,
+            device="",
+            forward_pass=0,
+            job=self._serial,
+            worker=0,
+            status=answer.status,
+            reason=answer.reason,
+            headers=answer.headers,
+            pieces=pieces,
+        )
 
     @staticmethod
     def _give_up(

@@ -9,6 +9,7 @@ import pytest
 from sidecar.scheduling.job_format import MalformedAnswer
 from sidecar.scheduling.request_batch import (
     ANSWER,
+    MAX_ANSWER_BYTES,
     PIECE,
     UNCACHED,
     AnswerReader,
@@ -112,6 +113,7 @@ def test_a_reason_with_a_line_break_adds_no_header() -> None:
         frame(answered(0, b"x", reason="x")[:40]),
         frame(text("no id") + text("")),
         struct.pack(">4sId", ANSWER, 2, 0.0) + b"no",
+        struct.pack(">4sId", ANSWER, MAX_ANSWER_BYTES + 1, 0.0),
     ],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
